@@ -1,0 +1,199 @@
+"""A project's data dictionary: its forms, fields and columns, read from REDCap's dictionary CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+CSV_HEADERS = {
+    "field_name": "Variable / Field Name",
+    "form_name": "Form Name",
+    "section_header": "Section Header",
+    "field_type": "Field Type",
+    "field_label": "Field Label",
+    "select_choices_or_calculations": "Choices, Calculations, OR Slider Labels",
+    "field_note": "Field Note",
+    "text_validation_type_or_show_slider_number": "Text Validation Type OR Show Slider Number",
+    "text_validation_min": "Text Validation Min",
+    "text_validation_max": "Text Validation Max",
+    "identifier": "Identifier?",
+    "branching_logic": "Branching Logic (Show field only if...)",
+    "required_field": "Required Field?",
+    "custom_alignment": "Custom Alignment",
+    "question_number": "Question Number (surveys only)",
+    "matrix_group_name": "Matrix Group Name",
+    "matrix_ranking": "Matrix Ranking?",
+    "field_annotation": "Field Annotation",
+}
+FORM_STATUS = (("0", "Incomplete"), ("1", "Unverified"), ("2", "Complete"))
+_FIXED_CHOICES = {
+    "yesno": (("1", "Yes"), ("0", "No")),
+    "truefalse": (("1", "True"), ("0", "False")),
+    "form_status": FORM_STATUS,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """One field of a dictionary; the attributes are the 18 keys of REDCap's metadata export, all text."""
+
+    field_name: str
+    form_name: str
+    section_header: str = ""
+    field_type: str = "text"
+    field_label: str = ""
+    select_choices_or_calculations: str = ""
+    field_note: str = ""
+    text_validation_type_or_show_slider_number: str = ""
+    text_validation_min: str = ""
+    text_validation_max: str = ""
+    identifier: str = ""
+    branching_logic: str = ""
+    required_field: str = ""
+    custom_alignment: str = ""
+    question_number: str = ""
+    matrix_group_name: str = ""
+    matrix_ranking: str = ""
+    field_annotation: str = ""
+
+    @cached_property
+    def choices(self) -> tuple[tuple[str, str], ...]:
+        """The (code, label) pairs of a field with choices; empty for every other field."""
+        if self.field_type in ("dropdown", "radio", "checkbox"):
+            return parse_choices(self.select_choices_or_calculations)
+        return _FIXED_CHOICES.get(self.field_type, ())
+
+    @cached_property
+    def codes(self) -> frozenset[str]:
+        """The codes that an import may carry for this field."""
+        return frozenset(code for code, _label in self.choices)
+
+    @property
+    def validation(self) -> str:
+        """The name of the text validation, such as `datetime_ymd`; blank where there is none."""
+        return self.text_validation_type_or_show_slider_number if self.field_type == "text" else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of an export: a field, one box of a checkbox field (`code`), or a form's status."""
+
+    name: str
+    field: Field
+    code: str | None = None
+
+    @property
+    def form(self) -> str:
+        """The form on which the column's field stands."""
+        return self.field.form_name
+
+    @property
+    def is_status(self) -> bool:
+        """Whether this is the `<form>_complete` column of a form."""
+        return self.field.field_type == "form_status"
+
+
+class Dictionary:
+    """The fields of a project in their order; the first one holds the record id. It never changes."""
+
+    def __init__(self, dictionary_fields: Iterable[Field]) -> None:
+        self.fields = tuple(dictionary_fields)
+        if not self.fields:
+            raise ValueError("expected a dictionary with at least the record id field, found no fields")
+        self.record_id = self.fields[0].field_name
+        self.by_name = {field.field_name: field for field in self.fields}
+        self.forms = tuple(dict.fromkeys(field.form_name for field in self.fields))
+        self.columns = {column.name: column for column in self._all_columns()}
+
+    @classmethod
+    def from_csv(cls, text: str) -> Dictionary:
+        """The dictionary in REDCap's own CSV format, with its usual header line."""
+        reader = csv.DictReader(io.StringIO(text))
+        missing = [header for header in CSV_HEADERS.values() if header not in (reader.fieldnames or ())]
+        if missing:
+            raise ValueError(
+                f"expected the header of a REDCap data dictionary, these columns are missing: {missing}"
+            )
+        return cls.from_metadata({key: row[header] for key, header in CSV_HEADERS.items()} for row in reader)
+
+    @classmethod
+    def from_metadata(cls, rows: Iterable[Mapping[str, str]]) -> Dictionary:
+        """The dictionary in the shape of REDCap's metadata export: 18 text keys a field."""
+        names = {field.name for field in fields(Field)}
+        return cls(Field(**{key: row[key] for key in row.keys() & names}) for row in rows)
+
+    def metadata(self) -> list[dict[str, str]]:
+        """What REDCap's metadata export answers: 18 text keys a field, the record id first."""
+        return [asdict(field) for field in self.fields]
+
+    def of_form(self, form: str) -> tuple[Column, ...]:
+        """The columns of one form, its `_complete` last."""
+        return tuple(column for column in self.columns.values() if column.form == form)
+
+    def of_name(self, name: str) -> tuple[Column, ...]:
+        """The columns meant by a name in `fields[]`: a checkbox stands for all its boxes."""
+        field = self.by_name.get(name)
+        if field is None:
+            column = self.columns.get(name)
+            return (column,) if column is not None and column.is_status else ()
+        return tuple(_columns_of(field))
+
+    def knows(self, name: str) -> bool:
+        """Whether REDCap accepts the name in `fields[]`: a field or a form's `_complete`."""
+        return name in self.by_name or (name in self.columns and self.columns[name].is_status)
+
+    def with_choices(self, name: str, choices: Sequence[tuple[str, str]]) -> Dictionary:
+        """The same dictionary with other choices for one field."""
+        text = " | ".join(f"{code}, {label}" for code, label in choices)
+        changed = replace(self.by_name[name], select_choices_or_calculations=text)
+        return Dictionary(changed if field.field_name == name else field for field in self.fields)
+
+    def without(self, name: str) -> Dictionary:
+        """The same dictionary without one field, which must not be the record id."""
+        if name not in self.by_name or name == self.record_id:
+            raise ValueError(f"expected a field other than the record id, found {name!r}")
+        return Dictionary(field for field in self.fields if field.field_name != name)
+
+    def _all_columns(self) -> Iterable[Column]:
+        for form in self.forms:
+            for field in self.fields:
+                if field.form_name == form:
+                    yield from _columns_of(field)
+            status = Field(field_name=f"{form}_complete", form_name=form, field_type="form_status")
+            yield Column(name=status.field_name, field=status)
+
+
+def _columns_of(field: Field) -> Iterable[Column]:
+    if field.field_type == "descriptive":
+        return
+    if field.field_type != "checkbox":
+        yield Column(name=field.field_name, field=field)
+        return
+    for code, _label in field.choices:
+        yield Column(name=box_name(field.field_name, code), field=field, code=code)
+
+
+def box_name(field: str, code: str) -> str:
+    """The column of one box of a checkbox field, such as `transfer_error___1`."""
+    return f"{field}___{code.lower().replace('-', '_')}"
+
+
+def parse_choices(text: str) -> tuple[tuple[str, str], ...]:
+    """Read `1, First | 2, Second, of two`: bars part choices, the first comma parts code and label."""
+    pairs = []
+    for part in text.split("|"):
+        code, comma, label = part.partition(",")
+        if code.strip():
+            pairs.append((code.strip(), label.strip() if comma else code.strip()))
+    return tuple(pairs)
+
+
+def form_label(form: str) -> str:
+    """The title of a form that was made from a dictionary: `incoming_studies` is "Incoming Studies"."""
+    return form.replace("_", " ").title()
