@@ -1,0 +1,53 @@
+"""What a call to REDCap can end with, below the errors of `processors.errors`.
+
+    ServiceError
+    ├── Refused
+    │   └── Banned           REDCap keeps our address out: stop all calls until the pause is over
+    ├── Unanswered
+    │   └── Misdirected      the address, its certificate or a redirect is wrong: asking again gives the same
+    ├── RowsRefused          nothing of an import was stored: take the named rows out, or halve the batch
+    └── UnknownFields        the project lacks these fields: forget its dictionary, leave them out, try again
+
+Messages hold neither tokens nor values of rows.
+"""
+
+from dataclasses import dataclass
+
+from processors.errors import Refused, ServiceError, Unanswered
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowProblem:
+    """What REDCap says against one row; `record` and `field` are blank where its words do not name them.
+
+    The value it complains about is not kept: it may be a patient's.
+    """
+
+    record: str
+    field: str
+    message: str
+    locked: bool = False
+
+
+class Banned(Refused):
+    """REDCap answers as it does to an address that it has banned."""
+
+
+class Misdirected(Unanswered):
+    """The call reaches nothing that is REDCap's API, and will not until the configuration is mended."""
+
+
+class RowsRefused(ServiceError):
+    """REDCap stored nothing of an import because of some of its rows."""
+
+    def __init__(self, message: str, problems: tuple[RowProblem, ...]) -> None:
+        super().__init__(message)
+        self.problems = problems
+
+
+class UnknownFields(ServiceError):
+    """The project's dictionary has no such fields."""
+
+    def __init__(self, message: str, fields: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.fields = fields

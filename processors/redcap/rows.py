@@ -1,0 +1,40 @@
+"""The rows of an export: every value as text, and the columns that mark repeats always there."""
+
+from collections.abc import Mapping
+from typing import Final
+
+Row = dict[str, str]
+
+INSTRUMENT: Final = "redcap_repeat_instrument"
+INSTANCE: Final = "redcap_repeat_instance"
+
+
+def text_row(found: object) -> Row:
+    """One exported object as a row. Raises `ValueError` where it is none; the message holds no values.
+
+    Servers give the instance as a number or as text, and leave both repeat columns out of some exports,
+    which then hold base rows only: both columns are blank then.
+    """
+    if not isinstance(found, Mapping):
+        raise ValueError(f"{_kind(found)} in place of a row")  # noqa: TRY004 - the answer is wrong, not the code
+    row = {INSTRUMENT: "", INSTANCE: ""}
+    for field, value in found.items():
+        row[field] = _text(field, value)
+    if row[INSTANCE] and not (row[INSTANCE].isascii() and row[INSTANCE].isdigit()):
+        raise ValueError(f"something that is not a number in {INSTANCE}")
+    return row
+
+
+def _text(field: str, value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value.strip() if field == INSTANCE else value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    raise ValueError(f"{_kind(value)} in place of a value")
+
+
+def _kind(value: object) -> str:
+    kinds = {dict: "an object", list: "a list", bool: "a truth value", str: "a text", type(None): "nothing"}
+    return kinds.get(type(value), "a number")

@@ -1,0 +1,185 @@
+"""Every call over HTTP against the simulator, as it should go."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from processors.errors import ConfigurationError
+from processors.redcap import NoBudget, Redcap, RowsRefused, UnknownFields
+from processors.redcap.rows import Row
+from processors.simulator import Fault, Project, Simulator
+
+SERIES: dict[str, str | int] = {
+    "study_instance_uid": "1.2",
+    "redcap_repeat_instrument": "series",
+    "redcap_repeat_instance": 1,
+    "series_instance_uid": "1.2.1",
+    "series_num_files": "7",
+}
+STUDY: dict[str, str | int] = {"study_instance_uid": "1.2", "study_description": "Schädel, нáтив"}
+COLUMNS = ["study_instance_uid", "study_description", "series_instance_uid", "series_num_files"]
+
+
+def exported(client: Redcap) -> list[Row]:
+    return client.export_records("incoming", records=["1.2"], fields=COLUMNS)
+
+
+def test_what_was_imported_is_exported_as_text(client: Redcap) -> None:
+    assert client.import_records("incoming", [STUDY, SERIES], overwrite=False) == 1
+
+    base = {"redcap_repeat_instrument": "", "redcap_repeat_instance": "", "series_instance_uid": ""}
+    assert exported(client) == [
+        {**base, "series_num_files": "", **STUDY},
+        {**{name: str(value) for name, value in SERIES.items()}, "study_description": ""},
+    ]
+
+
+def test_the_count_is_of_records_and_not_of_rows(client: Redcap) -> None:
+    rows = [{**SERIES, "study_instance_uid": record} for record in ("1.2", "1.3", "1.2")]
+
+    assert client.import_records("incoming", rows, overwrite=False) == 2
+
+
+@pytest.mark.parametrize(("overwrite", "left"), [(False, "there"), (True, "")])
+def test_blanks_erase_only_when_overwriting(client: Redcap, incoming: Project, *, overwrite: bool, left: str) -> None:
+    incoming.put([{"study_instance_uid": "1.2", "study_description": "there"}])
+
+    client.import_records("incoming", [{**STUDY, "study_description": ""}], overwrite=overwrite)
+
+    assert exported(client)[0]["study_description"] == left
+
+
+@pytest.mark.parametrize("kind", ["text_instances", "omit_repeat_columns"])
+def test_repeat_columns_are_the_same_on_odd_servers(
+    client: Redcap, simulator: Simulator, incoming: Project, kind: str
+) -> None:
+    incoming.put([{"study_instance_uid": "1.1"}, STUDY, SERIES])
+    usual = client.export_records("incoming", records=["1.1"]), exported(client)
+
+    simulator.inject(Fault(kind=kind, times=None))
+
+    assert (client.export_records("incoming", records=["1.1"]), exported(client)) == usual
+    assert [row["redcap_repeat_instance"] for row in usual[1]] == ["", "1"]
+
+
+def test_a_status_that_is_null_is_blank(client: Redcap, simulator: Simulator, incoming: Project) -> None:
+    incoming.put([STUDY])
+    simulator.inject(Fault(kind="complete_null"))
+
+    assert client.export_records("incoming")[0]["incoming_studies_complete"] == ""
+
+
+def test_records_that_do_not_exist_are_absent(client: Redcap) -> None:
+    assert exported(client) == []
+
+
+def test_no_records_asked_for_are_no_rows_and_no_call(client: Redcap, incoming: Project) -> None:
+    incoming.put([STUDY])
+
+    assert client.export_records("incoming", records=[]) == []
+    assert client.import_records("incoming", [], overwrite=False) == 0
+    assert client.calls == 0
+
+
+def test_only_records_changed_since_a_time_come(client: Redcap, simulator: Simulator, incoming: Project) -> None:
+    noon = datetime(2026, 3, 2, 12, tzinfo=UTC)
+    simulator.settings.clock = lambda: noon.astimezone()
+    incoming.put([STUDY])
+    simulator.settings.clock = lambda: (noon + timedelta(hours=1)).astimezone()
+    incoming.put([{"study_instance_uid": "1.9"}])
+
+    rows = client.export_records("incoming", changed_since=noon + timedelta(minutes=30))
+
+    assert {row["study_instance_uid"] for row in rows} == {"1.9"}
+
+
+def test_the_dictionary_is_exported(client: Redcap) -> None:
+    assert [row["field_name"] for row in client.metadata("autoid")][:2] == [
+        "record_id",
+        "autoid_project_name",
+    ]
+
+
+def test_the_next_record_name_is_one_more_than_the_highest(client: Redcap, simulator: Simulator) -> None:
+    assert client.next_record_name("autoid") == "1"
+    simulator.projects["autoid"].put([{"record_id": "41"}, {"record_id": "not a number"}])
+
+    assert client.next_record_name("autoid") == "42"
+
+
+def test_calls_are_counted_and_share_one_connection(client: Redcap, simulator: Simulator) -> None:
+    for _ in range(3):
+        client.metadata("incoming")
+
+    assert client.calls == len(simulator.calls) == 3
+
+
+@pytest.mark.parametrize("name", ["records", "fields"])
+def test_more_than_php_takes_is_refused_before_the_call(client: Redcap, name: str) -> None:
+    with pytest.raises(ValueError, match=f"1 to 500 {name} in one call, found 501"):
+        client.export_records("incoming", **{name: ["x"] * 501})  # type: ignore[arg-type]
+
+    assert client.calls == 0
+
+
+def test_five_hundred_records_and_fields_pass_phps_limit(client: Redcap, incoming: Project) -> None:
+    incoming.put([{"study_instance_uid": f"1.{place}"} for place in range(501)])
+
+    rows = client.export_records(
+        "incoming", records=[f"1.{place}" for place in range(500)], fields=["study_instance_uid"] * 490
+    )
+
+    assert len(rows) == 500
+
+
+def test_a_project_without_a_token_is_a_matter_of_configuration(client: Redcap) -> None:
+    assert client.has("incoming")
+    assert not client.has("transfers")
+    with pytest.raises(ConfigurationError, match=r"redcap\.tokens\.transfers"):
+        client.metadata("transfers")
+
+
+def test_rows_that_redcap_refuses_are_named_and_none_is_stored(client: Redcap, incoming: Project) -> None:
+    wrong = {**SERIES, "study_instance_uid": "1.3", "series_num_files": "seven"}
+
+    with pytest.raises(RowsRefused) as raised:
+        client.import_records("incoming", [STUDY, SERIES, wrong], overwrite=False)
+
+    assert [(each.record, each.field, each.locked) for each in raised.value.problems] == [
+        ("1.3", "series_num_files", False)
+    ]
+    assert "1.3 series_num_files: This value you provided is not an integer" in str(raised.value)
+    assert "seven" not in str(raised.value)
+    assert incoming.rows() == []
+
+
+def test_a_locked_record_is_told_from_a_wrong_row(client: Redcap, incoming: Project) -> None:
+    incoming.put([STUDY])
+    incoming.lock("1.2")
+
+    with pytest.raises(RowsRefused) as raised:
+        client.import_records("incoming", [STUDY, SERIES], overwrite=False)
+
+    assert [(each.record, each.locked) for each in raised.value.problems] == [("1.2", True)]
+
+
+def test_fields_that_the_project_lacks_are_named(client: Redcap, incoming: Project) -> None:
+    incoming.remove_field("study_description")
+
+    with pytest.raises(UnknownFields) as of_import:
+        client.import_records("incoming", [STUDY], overwrite=False)
+    with pytest.raises(UnknownFields) as of_export:
+        exported(client)
+
+    assert of_import.value.fields == of_export.value.fields == ("study_description",)
+
+
+def test_a_row_without_its_record_id_is_a_defect_of_the_caller(client: Redcap) -> None:
+    with pytest.raises(ValueError, match="record id first"):
+        client.import_records("incoming", [STUDY, {"study_description": "x"}], overwrite=False)
+
+
+def test_a_bundle_of_certificates_that_is_missing_is_a_matter_of_configuration(simulator: Simulator) -> None:
+    with pytest.raises(ConfigurationError, match=r"redcap\.ca_bundle"):
+        Redcap(url=simulator.url, tokens={}, budget=NoBudget(), ca_bundle=Path("/nowhere/ca.pem"))
