@@ -1,0 +1,200 @@
+"""Keeping projections in step with the ledger.
+
+A projection turns events into rows. Its checkpoint, the position of the last event applied, moves
+in the transaction of its rows, so an event is applied exactly once whatever is killed when. Live
+appends, catching up and rebuilding all go through the same `Projection.apply`.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from itertools import islice
+from typing import Protocol, TypeVar
+
+from sqlalchemy import Connection, text
+
+from ledger import store
+from ledger.codec import Upcasters
+from ledger.errors import Misconfigured
+from ledger.events import Event
+
+BATCH = 5_000
+
+Item = TypeVar("Item")
+Begin = Callable[[], AbstractContextManager[Connection]]
+Progress = Callable[[int, int], None]
+"""Told the number of events done and the number in all."""
+
+
+class Projection(Protocol):
+    """A rule that turns events into rows of tables of its own."""
+
+    @property
+    def name(self) -> str:
+        """Names the projection for ever; its checkpoint is kept under it."""
+
+    @property
+    def code_version(self) -> int:
+        """Raised when `apply` changes its meaning: the next run then rebuilds the tables."""
+
+    @property
+    def tables(self) -> Sequence[str]:
+        """The tables it owns, emptied by a rebuild, with their schema."""
+
+    @property
+    def types(self) -> frozenset[str]:
+        """The event types it wants; `apply` gets no others."""
+
+    def apply(self, connection: Connection, events: Sequence[Event]) -> None:
+        """Changes the rows as these events, in ledger order, demand. Reads nothing but its own tables."""
+
+
+class Projector:
+    """Applies events to projections and moves their checkpoints."""
+
+    def __init__(self, projections: Sequence[Projection], upcasters: Upcasters | None = None) -> None:
+        self._projections = projections
+        self._upcasters = upcasters or {}
+
+    def advance(self, connection: Connection, events: Sequence[Event]) -> None:
+        """Applies events that this transaction has just appended, or found appended already.
+
+        The head row is locked by that append, so nobody else moves a checkpoint meanwhile. A
+        projection that is behind for some reason first reads what it has missed.
+        """
+        if not events:
+            return
+        first, last = events[0].position, events[-1].position
+        checkpoints = self._lock_checkpoints(connection)
+        for projection in self._projections:
+            done = checkpoints[projection.name]
+            for batch in batches(self._read(connection, done, first - 1, projection.types), BATCH):
+                projection.apply(connection, batch)
+            wanted = [e for e in events if e.position > done and e.type in projection.types]
+            if wanted:
+                projection.apply(connection, wanted)
+        self._move_checkpoints(connection, last)
+
+    def catch_up(self, begin: Begin, progress: Progress | None = None) -> int:
+        """Brings every projection to the head, rebuilding those whose code has changed.
+
+        Returns the number of events that had to be read. Each batch is a transaction, so it can be
+        killed and goes on where it was, and whoever wants to append waits for one batch at most.
+        """
+        with begin() as connection:
+            last = store.lock_head(connection).position
+            self._reset_changed(connection)
+            start = min(self._lock_checkpoints(connection).values(), default=last)
+        position = start
+        while position < last:
+            with begin() as connection:
+                position = self._advance_batch(connection, last)
+            if progress is not None:
+                progress(position - start, last - start)
+        return last - start
+
+    def rebuild(self, begin: Begin, name: str, progress: Progress | None = None) -> int:
+        """Empties the projection of this name and applies all events again."""
+        projection = self._named(name)
+        with begin() as connection:
+            store.lock_head(connection)
+            self._lock_checkpoints(connection)
+            self._reset(connection, projection)
+        return self.catch_up(begin, progress)
+
+    def _named(self, name: str) -> Projection:
+        for projection in self._projections:
+            if projection.name == name:
+                return projection
+        known = ", ".join(projection.name for projection in self._projections)
+        raise Misconfigured(f"There is no projection {name!r}. Expected one of: {known}.")
+
+    def _advance_batch(self, connection: Connection, last: int) -> int:
+        """Applies the next batch of what is lacking up to `last`; returns how far all have come.
+
+        It starts from the checkpoints as they are now: another process may have reset one.
+        """
+        # The head row serialises this with live appends, as in `advance`. It is always locked before
+        # the checkpoints: the other order would make two processes wait for each other.
+        store.lock_head(connection)
+        checkpoints = self._lock_checkpoints(connection)
+        after = min(checkpoints.values())
+        until = min(after + BATCH, last)
+        lacking = [p for p in self._projections if checkpoints[p.name] < until]
+        types: frozenset[str] = frozenset().union(*(p.types for p in lacking))
+        events = list(self._read(connection, after, until, types))
+        for projection in lacking:
+            done = checkpoints[projection.name]
+            wanted = [e for e in events if e.position > done and e.type in projection.types]
+            if wanted:
+                projection.apply(connection, wanted)
+        self._move_checkpoints(connection, until)
+        return max(after, until)
+
+    def _read(self, connection: Connection, after: int, until: int, types: Collection[str]) -> Iterator[Event]:
+        if after >= until:
+            return iter(())
+        return store.read(connection, after=after, until=until, types=types, upcasters=self._upcasters)
+
+    def _lock_checkpoints(self, connection: Connection) -> dict[str, int]:
+        """Every projection's checkpoint; those not known yet start at 0."""
+        checkpoints = self._lock_known_checkpoints(connection)
+        unknown = [p for p in self._projections if p.name not in checkpoints]
+        if unknown:
+            self._register(connection, unknown)
+            checkpoints = self._lock_known_checkpoints(connection)
+        return checkpoints
+
+    def _lock_known_checkpoints(self, connection: Connection) -> dict[str, int]:
+        rows = connection.execute(
+            text("""
+                select name, checkpoint from ledger.projection
+                 where name = any(:names) order by name for update
+            """),
+            {"names": [projection.name for projection in self._projections]},
+        )
+        return {row.name: row.checkpoint for row in rows}
+
+    @staticmethod
+    def _register(connection: Connection, projections: Sequence[Projection]) -> None:
+        connection.execute(
+            text("""
+                insert into ledger.projection (name, code_version, checkpoint)
+                values (:name, :code_version, 0) on conflict (name) do nothing
+            """),
+            [{"name": p.name, "code_version": p.code_version} for p in projections],
+        )
+
+    def _move_checkpoints(self, connection: Connection, position: int) -> None:
+        connection.execute(
+            text("""
+                update ledger.projection set checkpoint = :position
+                 where name = any(:names) and checkpoint < :position
+            """),
+            {"position": position, "names": [projection.name for projection in self._projections]},
+        )
+
+    def _reset_changed(self, connection: Connection) -> None:
+        rows = connection.execute(text("select name, code_version from ledger.projection"))
+        stored = {row.name: row.code_version for row in rows}
+        for projection in self._projections:
+            if stored.get(projection.name, projection.code_version) != projection.code_version:
+                self._reset(connection, projection)
+
+    @staticmethod
+    def _reset(connection: Connection, projection: Projection) -> None:
+        """Empties the projection's tables; the caller holds the head's lock."""
+        for table in projection.tables:
+            connection.execute(text(f"delete from {table}"))
+        connection.execute(
+            text("""
+                update ledger.projection set checkpoint = 0, code_version = :code_version where name = :name
+            """),
+            {"name": projection.name, "code_version": projection.code_version},
+        )
+
+
+def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """The items in lists of at most `size`."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

@@ -1,0 +1,325 @@
+"""Sealing what identifies a person, under keys that can be destroyed.
+
+Each subject (a patient, say) has a data key of its own: AES-256, random. It is stored wrapped by
+the master key, which lives in a file outside the database. A subject is found again by a keyed
+hash of what names it, so the database never holds the name. Destroying the wrapped data key makes
+every event sealed under it unreadable for ever, while the events themselves stand and verify.
+
+Three keys are derived or kept apart: the master key (in the file) wraps; the index key (random,
+stored wrapped in `ledger.vault`) hashes names and contents; data keys seal. A new master key
+therefore re-wraps, and no hash ever changes.
+"""
+
+import base64
+import binascii
+import contextlib
+import hashlib
+import hmac
+import os
+import stat
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import Connection, Transaction, text
+
+from ledger.errors import Corrupt, KeyProblem
+from ledger.events import Event, new_event_id
+
+_KEY_BYTES = 32
+_NONCE_BYTES = 12
+_KEY_PREFIX = "fiona-ledger-master-key-1:"
+_KEYS_KEPT = 20_000
+_INDEX_KEY_CONTEXT = b"index key"
+
+
+class SubjectName(NamedTuple):
+    """What names a subject: its kind ("patient", "study", ...), a scope within it, and the name itself.
+
+    Only a keyed hash of `name` is stored; `kind` and `scope` are stored as they are.
+    """
+
+    kind: str
+    scope: str
+    name: str
+
+
+class Vault:
+    """Seals and unseals with the subjects' keys of one ledger."""
+
+    def __init__(self, master_key: bytes, index_key: bytes) -> None:
+        self._master = AESGCM(master_key)
+        self._index_key = index_key
+        self._keys: dict[UUID, AESGCM | None] = {}
+        self._subjects: dict[SubjectName, UUID] = {}
+        self._subjects_of: Transaction | None = None
+
+    @classmethod
+    def open(cls, connection: Connection, key_file: Path) -> "Vault":
+        """The vault of this ledger. Raises `KeyProblem` where the key file does not fit it."""
+        wrapped = connection.execute(text("select wrapped_index_key from ledger.vault")).scalar_one_or_none()
+        if wrapped is None:
+            raise KeyProblem("The ledger has no vault yet. Run `fiona-ledger migrate`.")
+        master_key = read_master_key(key_file)
+        try:
+            index_key = _unwrap(AESGCM(master_key), wrapped, _INDEX_KEY_CONTEXT)
+        except InvalidTag as exc:
+            raise KeyProblem(
+                f"The master key in {key_file} is not the one this ledger was made with. Put the right key "
+                "file back from its backup; without it, names and patient IDs in the ledger stay sealed."
+            ) from exc
+        return cls(master_key, index_key)
+
+    def subjects(self, connection: Connection, names: Collection[SubjectName]) -> dict[SubjectName, UUID]:
+        """The subject of each name, made with a fresh data key where there is none yet."""
+        self._forget_other_transactions(connection)
+        missing = [name for name in dict.fromkeys(names) if name not in self._subjects]
+        if missing:
+            self._subjects.update(self._find_or_make(connection, missing))
+        return {name: self._subjects[name] for name in names}
+
+    def find(self, connection: Connection, name: SubjectName) -> UUID | None:
+        """The subject of this name, if there is one."""
+        found: UUID | None = connection.execute(
+            text("""
+                select subject from ledger.subject
+                 where kind = :kind and scope = :scope and lookup = :lookup
+            """),
+            {"kind": name.kind, "scope": name.scope, "lookup": self._lookup(name)},
+        ).scalar_one_or_none()
+        return found
+
+    def load(self, connection: Connection, subjects: Iterable[UUID | None]) -> None:
+        """Fetches the data keys that unsealing for these subjects will need, in one query."""
+        if len(self._keys) > _KEYS_KEPT:
+            self._keys.clear()
+        missing = list({subject for subject in subjects if subject is not None and subject not in self._keys})
+        if not missing:
+            return
+        rows = connection.execute(
+            text("select subject, wrapped_key from ledger.subject where subject = any(:subjects)"),
+            {"subjects": missing},
+        )
+        self._keys.update(dict.fromkeys(missing))
+        for subject, wrapped in rows:
+            if wrapped is not None:
+                self._keys[subject] = self._data_key(subject, wrapped)
+
+    def holds(self, subject: UUID) -> bool:
+        """Whether the data key of a loaded subject is there: not so for a forgotten one."""
+        return self._keys.get(subject) is not None
+
+    def seal(self, subject: UUID, event_id: UUID, payload: Mapping[str, Any]) -> bytes:
+        """`payload` encrypted for `subject`, bound to the event: it opens in no other event.
+
+        The subject must have come from `subjects` of this vault, or been loaded; a forgotten one
+        raises `KeyProblem`.
+        """
+        key = self._keys.get(subject)
+        if key is None:
+            raise KeyProblem(f"Subject {subject} has no data key (any more); nothing can be sealed for it.")
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + key.encrypt(nonce, orjson.dumps(payload), event_id.bytes)
+
+    def unseal(self, connection: Connection, events: Collection[Event]) -> dict[int, dict[str, Any]]:
+        """The sealed payloads by position; events without one, or whose subject is forgotten, are absent.
+
+        Raises `Corrupt` where a sealed part or a data key is not the one that was stored.
+        """
+        self.load(connection, (event.subject for event in events))
+        return {event.position: payload for event in events if (payload := self._open(event)) is not None}
+
+    def fingerprint(self, content: bytes) -> str:
+        """A keyed hash of `content` (32 hex digits): equal for equal content, and tells nothing else."""
+        return hashlib.blake2b(content, key=self._index_key, digest_size=16).hexdigest()
+
+    def _open(self, event: Event) -> dict[str, Any] | None:
+        key = self._keys[event.subject] if event.subject is not None else None
+        if key is None or event.sealed is None:
+            return None
+        nonce, ciphertext = event.sealed[:_NONCE_BYTES], event.sealed[_NONCE_BYTES:]
+        try:
+            payload: dict[str, Any] = orjson.loads(key.decrypt(nonce, ciphertext, event.event_id.bytes))
+        except InvalidTag as exc:
+            raise Corrupt(
+                f"The sealed part of the event at position {event.position} does not open with its subject's "
+                "key: one of the two has been changed. Run `fiona-ledger verify`."
+            ) from exc
+        return payload
+
+    def _data_key(self, subject: UUID, wrapped: bytes) -> AESGCM:
+        try:
+            return AESGCM(_unwrap(self._master, wrapped, subject.bytes))
+        except InvalidTag as exc:
+            raise Corrupt(
+                f"The data key of subject {subject} does not open with this ledger's master key: it has been "
+                "changed, or wrapped by another. Run `fiona-ledger verify`."
+            ) from exc
+
+    def _forget_other_transactions(self, connection: Connection) -> None:
+        """Keeps what was looked up no longer than its transaction.
+
+        A subject that was made and rolled back is nowhere: sealing for it again would lose the
+        sealed values for ever. And another process may destroy a key.
+        """
+        transaction = connection.get_nested_transaction() or connection.get_transaction()
+        if transaction is None or transaction is not self._subjects_of:
+            self._subjects.clear()
+            self._subjects_of = transaction
+
+    def _lookup(self, name: SubjectName) -> bytes:
+        material = "\x1f".join(name).encode("utf-8", "surrogatepass")
+        return hmac.digest(self._index_key, material, "sha256")
+
+    def _find_or_make(self, connection: Connection, names: list[SubjectName]) -> dict[SubjectName, UUID]:
+        """Concurrent makers of one subject end up with one: the first makes it, the others find it.
+
+        Who makes a subject is about to append for it: taking the head's lock now keeps two makers of
+        the same subjects in different orders from waiting for each other.
+
+        A forgotten subject has lost its lookup as well as its key: a person who comes back after
+        having been forgotten is somebody new.
+        """
+        lookups = {self._lookup(name): name for name in names}
+        known = _by_lookup(connection, list(lookups))
+        new = [self._fresh(name, lookup) for lookup, name in lookups.items() if lookup not in known]
+        if new:
+            connection.execute(text("select position from ledger.head for update"))
+            connection.execute(_INSERT_SUBJECT, new)
+            known |= _by_lookup(connection, [row["lookup"] for row in new])
+        for subject, wrapped in known.values():
+            self._keys[subject] = self._data_key(subject, wrapped)
+        return {name: known[lookup][0] for lookup, name in lookups.items()}
+
+    def _fresh(self, name: SubjectName, lookup: bytes) -> dict[str, Any]:
+        subject = new_event_id()
+        return {
+            "subject": subject,
+            "kind": name.kind,
+            "scope": name.scope,
+            "lookup": lookup,
+            "wrapped_key": _wrap(self._master, os.urandom(_KEY_BYTES), subject.bytes),
+        }
+
+
+def initialise(connection: Connection, key_file: Path) -> bool:
+    """Gives a new ledger its vault; True where the key file was made for it.
+
+    The key file is made (mode 0600) only where the ledger has no vault yet: once something may
+    have been sealed, a new key would pretend that all is well while the old names are lost.
+    """
+    if not _has_vault(connection):
+        # Of two at once, the second waits here and then finds the first one's vault.
+        connection.execute(text("lock table ledger.vault in exclusive mode"))
+    if _has_vault(connection):
+        Vault.open(connection, key_file)
+        return False
+    made = _write_master_key(key_file)
+    wrapped = _wrap(AESGCM(read_master_key(key_file)), os.urandom(_KEY_BYTES), _INDEX_KEY_CONTEXT)
+    connection.execute(text("insert into ledger.vault (wrapped_index_key) values (:wrapped)"), {"wrapped": wrapped})
+    return made
+
+
+def _has_vault(connection: Connection) -> bool:
+    return bool(connection.execute(text("select exists (select from ledger.vault)")).scalar_one())
+
+
+def read_master_key(key_file: Path) -> bytes:
+    """The 32 bytes of the master key. Raises `KeyProblem` with what to do about it."""
+    try:
+        mode = key_file.stat().st_mode
+        content = key_file.read_text("ascii").strip()
+    except FileNotFoundError as exc:
+        raise KeyProblem(
+            f"The master key file {key_file} is missing. Put it back from its backup: the ledger holds "
+            "sealed values that only this key opens, so a new one is never made in its place."
+        ) from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        raise KeyProblem(f"The master key file {key_file} cannot be read ({type(exc).__name__}).") from exc
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise KeyProblem(
+            f"The master key file {key_file} has mode {stat.S_IMODE(mode):04o}: others may read it. "
+            f"Expected 0600; run `chmod 600 {key_file}`."
+        )
+    return _parse_master_key(content, key_file)
+
+
+def _parse_master_key(content: str, key_file: Path) -> bytes:
+    key = b""
+    if content.startswith(_KEY_PREFIX):
+        with contextlib.suppress(binascii.Error):
+            key = base64.b64decode(content.removeprefix(_KEY_PREFIX), validate=True)
+    if len(key) != _KEY_BYTES:
+        raise KeyProblem(
+            f"{key_file} is not a master key file: expected one line that starts with {_KEY_PREFIX!r} and "
+            "goes on with 32 bytes in base64."
+        )
+    return key
+
+
+def _write_master_key(key_file: Path) -> bool:
+    """Makes the key file unless there is one; True where it was made."""
+    made = False
+    content = f"{_KEY_PREFIX}{base64.b64encode(os.urandom(_KEY_BYTES)).decode()}\n"
+    try:
+        key_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if os.path.lexists(key_file):
+            return False
+        # Written aside and then given its name, which fails where the name is taken: nobody ever sees
+        # half a key, and two programs do not each believe in a key of its own.
+        aside = key_file.with_name(f".{key_file.name}.{os.urandom(8).hex()}")
+        try:
+            _write_durably(aside, content)
+            with contextlib.suppress(FileExistsError):
+                os.link(aside, key_file)
+                made = True
+        finally:
+            aside.unlink(missing_ok=True)
+        _sync_folder(key_file.parent)
+    except OSError as exc:
+        raise KeyProblem(f"The master key file {key_file} cannot be made: {exc.strerror}.") from exc
+    return made
+
+
+def _write_durably(path: Path, content: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+_INSERT_SUBJECT = text("""
+    insert into ledger.subject (subject, kind, scope, lookup, wrapped_key)
+    values (:subject, :kind, :scope, :lookup, :wrapped_key)
+    on conflict (lookup) do nothing
+""")
+
+
+def _by_lookup(connection: Connection, lookups: list[bytes]) -> dict[bytes, tuple[UUID, bytes]]:
+    rows = connection.execute(
+        text("select lookup, subject, wrapped_key from ledger.subject where lookup = any(:lookups)"),
+        {"lookups": lookups},
+    )
+    return {bytes(row.lookup): (row.subject, row.wrapped_key) for row in rows}
+
+
+def _wrap(master: AESGCM, key: bytes, context: bytes) -> bytes:
+    nonce = os.urandom(_NONCE_BYTES)
+    return nonce + master.encrypt(nonce, key, context)
+
+
+def _unwrap(master: AESGCM, wrapped: bytes, context: bytes) -> bytes:
+    return master.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], context)

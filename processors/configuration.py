@@ -1,0 +1,217 @@
+"""The configuration file: what may stand in it, and messages for a person where it does not fit.
+
+The file is TOML, found as `--config`, else `$FIONA_LEDGER_CONFIG`, else `./fiona-ledger.toml`, else
+`/etc/fiona-ledger.toml`. Unknown keys are errors: a misspelt key would otherwise be silently ignored.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import platformdirs
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from processors.errors import ConfigurationError
+
+VARIABLE = "FIONA_LEDGER_CONFIG"
+LOCAL_FILE = Path("fiona-ledger.toml")
+SYSTEM_FILE = Path("/etc/fiona-ledger.toml")
+
+
+def _not_blank(given: Any) -> Any:
+    if isinstance(given, str) and not given.strip():
+        raise ValueError("expected a path, found nothing")  # as a path, it would be the current folder
+    return given
+
+
+FilePath = Annotated[Path, BeforeValidator(_not_blank)]
+
+
+def _default_data_dir() -> Path:
+    if os.geteuid() == 0:
+        return Path("/var/lib/fiona-ledger")
+    return platformdirs.user_data_path("fiona-ledger")
+
+
+def _default_key_file() -> Path:
+    if os.geteuid() == 0:
+        return Path("/etc/fiona-ledger/vault.key")
+    return platformdirs.user_config_path("fiona-ledger") / "vault.key"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class LedgerSection(_Section):
+    """Where the ledger is kept."""
+
+    url: str = "embedded"
+    data_dir: FilePath = Field(default_factory=_default_data_dir)
+    key_file: FilePath = Field(default_factory=_default_key_file)
+    site: str = Field(default="main", min_length=1, max_length=64)
+
+
+class SourceSection(_Section):
+    """Where series summaries appear."""
+
+    raw: FilePath = Path("/data/site/raw")
+    settle_seconds: float = Field(default=60, ge=0)
+
+
+class TokenSource(_Section):
+    """Where a REDCap token is found: here, in a file, or in the environment."""
+
+    value: SecretStr | None = None
+    file: FilePath | None = None
+    env: str | None = None
+
+
+def _token_source(given: Any) -> Any:
+    if isinstance(given, str):
+        return {"value": given}
+    if isinstance(given, dict) and len(given) == 1 and set(given) <= {"file", "env"}:
+        return given
+    raise ValueError('expected a token, { file = "..." } or { env = "..." }')
+
+
+Token = Annotated[TokenSource, BeforeValidator(_token_source)]
+
+
+class TokensSection(_Section):
+    """One token for each REDCap project."""
+
+    incoming: Token
+    coupling: Token
+    routing: Token
+    projects: Token | None = None
+    autoid: Token | None = None
+    transfers: Token | None = None
+
+
+class RedcapSection(_Section):
+    """The REDCap server and how hard it may be asked."""
+
+    url: str = Field(pattern=r"^https?://[^\s/]+/")
+    ca_bundle: FilePath | None = None
+    calls_per_minute: int = Field(default=300, ge=1)
+    batch_rows: int = Field(default=500, ge=1, le=500)
+    timeout_seconds: float = Field(default=60, gt=0)
+    ban_pause_minutes: float = Field(default=15, ge=0)
+    tokens: TokensSection
+
+
+class RoutingSection(_Section):
+    """How routing patterns are read."""
+
+    match: Literal["prefix", "full"] = "prefix"
+    time_limit_seconds: float = Field(default=0.5, gt=0)
+
+
+class AutoidSection(_Section):
+    """How pseudonyms are drawn."""
+
+    window_days: int = Field(default=14, ge=1)
+    generator: FilePath | None = None
+    generator_timeout_seconds: float = Field(default=60, gt=0)
+
+
+class Configuration(BaseSettings):
+    """The whole configuration."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+
+    ledger: LedgerSection = Field(default_factory=LedgerSection)
+    source: SourceSection = SourceSection()
+    redcap: RedcapSection
+    routing: RoutingSection = RoutingSection()
+    autoid: AutoidSection = AutoidSection()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the caller passes all four by name
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The file alone: a stray environment variable must not send patients' data elsewhere."""
+        return (init_settings, TomlConfigSettingsSource(settings_cls))
+
+
+def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Configuration:
+    """The configuration in `path`, or where it is usually found. Raises `ConfigurationError`."""
+    found = find(path, environment)
+
+    class FromFile(Configuration):
+        model_config = SettingsConfigDict(toml_file=found)
+
+    try:
+        return FromFile()  # type: ignore[call-arg]  # the values come from the file
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigurationError(f"{found} is not valid TOML: {exc}.") from exc
+    except ValidationError as exc:
+        raise ConfigurationError(_explained(found, exc)) from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigurationError(f"The configuration {found} cannot be read: {_words(exc)}.") from exc
+
+
+def find(path: Path | None, environment: Mapping[str, str]) -> Path:
+    """The configuration file that applies. Raises `ConfigurationError` where there is none."""
+    named = path or (Path(environment[VARIABLE]) if environment.get(VARIABLE) else None)
+    if named is not None:
+        if not named.is_file():
+            raise ConfigurationError(f"The configuration {named} does not exist or is not a file.")
+        return named
+    for candidate in (LOCAL_FILE, SYSTEM_FILE):
+        if candidate.is_file():
+            return candidate
+    raise ConfigurationError(
+        f"No configuration found: expected --config FILE, ${VARIABLE}, ./{LOCAL_FILE} or {SYSTEM_FILE}."
+    )
+
+
+def resolve(source: TokenSource, name: str, environment: Mapping[str, str] = os.environ) -> str:
+    """The token itself. Raises `ConfigurationError`; no message ever shows a token."""
+    place = f"redcap.tokens.{name}"
+    if source.value is not None:
+        token = source.value.get_secret_value()
+    elif source.env is not None:
+        token = environment.get(source.env, "")
+        place += f" (environment variable {source.env})"
+    else:
+        place += f" (file {source.file})"
+        try:
+            token = source.file.read_text("utf-8") if source.file is not None else ""
+        except (OSError, UnicodeDecodeError) as exc:
+            raise ConfigurationError(f"{place}: the file cannot be read: {_words(exc)}.") from exc
+    token = token.strip()
+    if not token:
+        raise ConfigurationError(f"{place}: expected a REDCap API token, found nothing.")
+    if len(token.split()) > 1:
+        raise ConfigurationError(f"{place}: expected a REDCap API token, found several words.")
+    return token
+
+
+def _explained(found: Path, exc: ValidationError) -> str:
+    """One line a problem: which key, and what was expected. The value is not shown: it may be a token."""
+    lines = []
+    for problem in exc.errors(include_input=False, include_url=False):
+        key = ".".join(str(part) for part in problem["loc"])
+        words = "this key is unknown" if problem["type"] == "extra_forbidden" else problem["msg"]
+        words = words.removeprefix("Value error, ")
+        lines.append(f"{key}: {words}")
+    return f"{found} cannot be used:\n  " + "\n  ".join(lines)
+
+
+def _words(exc: Exception) -> str:
+    return (exc.strerror if isinstance(exc, OSError) else None) or type(exc).__name__

@@ -1,0 +1,173 @@
+"""A real PostgreSQL for the tests: one server a session, a migrated template, a cheap copy per test.
+
+The server is an embedded one; `FIONA_LEDGER_TEST_URL=postgresql://...` names another, in which
+databases are then made and dropped.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+import hypothesis
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from ledger import embedded
+from ledger.database import Database, open_database
+from ledger.migrations import migrate
+from ledger.vault import Vault, initialise
+
+if TYPE_CHECKING:
+    from processors.gateway import Gateway
+
+TEST_URL = "FIONA_LEDGER_TEST_URL"
+
+# Examples share a test's database: properties make streams or ledgers of their own per example.
+hypothesis.settings.register_profile(
+    "fiona-ledger",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    max_examples=50,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("fiona-ledger")
+
+
+class SettableClock:
+    """A clock that stands still until it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.now = datetime.fromisoformat("2026-03-02T09:00:00+01:00")
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+class Server:
+    """A PostgreSQL in which tests make databases of their own."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        with psycopg.connect(url) as connection:
+            # A quarter of the time; before version 15 the only way.
+            self._quickly = "strategy file_copy" if connection.info.server_version >= 150_000 else ""
+
+    def url_of(self, name: str) -> str:
+        return urlsplit(self.url)._replace(path=f"/{name}").geturl()
+
+    def execute(self, statement: str) -> None:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    @contextmanager
+    def fresh(self, *, template: str = "template0") -> Iterator[str]:
+        """The name of a database made after `template`, dropped at the end."""
+        name = f"fiona_test_{uuid4().hex}"
+        self.execute(f"create database {name} template {template} {self._quickly}")
+        try:
+            yield name
+        finally:
+            self.execute(f"drop database {name} with (force)")
+
+
+@contextmanager
+def server_folder() -> Iterator[Path]:
+    """A folder for an embedded server; as root, PostgreSQL's own user must be able to pass it."""
+    parent = "/var/tmp" if os.geteuid() == 0 else None  # noqa: S108 - mkdtemp makes it safely
+    folder = Path(tempfile.mkdtemp(prefix="fiona-test-", dir=parent))
+    folder.chmod(0o711)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    named = os.environ.get(TEST_URL)
+    if named:
+        yield Server(named)
+        return
+    with server_folder() as folder:
+        started = embedded.start(folder)
+        try:
+            socket_folder = conninfo_to_dict(started.conninfo)["host"]
+            server = Server(f"postgresql://postgres@/postgres?host={socket_folder}")
+            # What tests write may be lost when the machine goes down.
+            for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+                server.execute(f"alter system set {setting} = off")
+            server.execute("select pg_reload_conf()")
+            yield server
+        finally:
+            started.close()
+
+
+@pytest.fixture(scope="session")
+def migrated(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The name of a migrated database, to be copied, and the key file of its vault."""
+    key_file = tmp_path_factory.mktemp("vault") / "vault.key"
+    with server.fresh() as name:
+        database = open_database(server.url_of(name), tmp_path_factory.getbasetemp())
+        migrate(database)
+        with database.begin() as connection:
+            initialise(connection, key_file)
+        database.close()
+        yield name, key_file
+
+
+@pytest.fixture
+def database_url(server: Server, migrated: tuple[str, Path]) -> Iterator[str]:
+    """The address of a migrated database of the test's own."""
+    with server.fresh(template=migrated[0]) as name:
+        yield server.url_of(name)
+
+
+@pytest.fixture
+def empty_url(server: Server) -> Iterator[str]:
+    """The address of a database without tables."""
+    with server.fresh() as name:
+        yield server.url_of(name)
+
+
+@pytest.fixture
+def database(database_url: str, tmp_path: Path) -> Iterator[Database]:
+    database = open_database(database_url, tmp_path)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def key_file(migrated: tuple[str, Path], tmp_path: Path) -> Path:
+    """A copy of the master key of `database`, which a test may spoil."""
+    return Path(shutil.copy(migrated[1], tmp_path / "vault.key"))
+
+
+@pytest.fixture
+def clock() -> SettableClock:
+    return SettableClock()
+
+
+@pytest.fixture
+def vault(database: Database, key_file: Path) -> Vault:
+    with database.begin() as connection:
+        return Vault.open(connection, key_file)
+
+
+@pytest.fixture
+def gateway(database: Database, vault: Vault, clock: SettableClock) -> "Gateway":
+    from processors.gateway import Gateway
+
+    return Gateway(database=database, vault=vault, site="main", clock=clock, run=uuid4(), zone=ZoneInfo("Europe/Oslo"))

@@ -1,0 +1,223 @@
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ledger.database import Database, open_database
+from ledger.errors import Misconfigured, Unreachable
+from ledger.migrations import migrate
+from tests.conftest import server_folder
+from tests.ledger.samples import append, everything, fact, first_broken, scalar
+
+AS_ROOT = os.geteuid() == 0
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with server_folder() as found:
+        yield found
+
+
+@contextmanager
+def embedded(folder: Path) -> Iterator[Database]:
+    database = open_database("embedded", folder)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def postmaster(folder: Path) -> psutil.Process:
+    return psutil.Process(int((folder / "postgres" / "postmaster.pid").read_text().split()[0]))
+
+
+@contextmanager
+def writer(folder: Path) -> Iterator["subprocess.Popen[str]"]:
+    """A program that appends until the server has gone, and says the position of each event."""
+    command = [sys.executable, "-m", "tests.ledger.processes", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def read_acknowledged(process: "subprocess.Popen[str]", count: int) -> list[int]:
+    assert process.stdout is not None
+    return [int(process.stdout.readline()) for _ in range(count)]
+
+
+def test_what_was_written_is_there_after_a_stop_and_a_start(folder: Path) -> None:
+    with embedded(folder) as database:
+        migrate(database)
+        stored = append(database, fact())
+    assert not (folder / "postgres" / "postmaster.pid").exists()
+    with embedded(folder) as database:
+        assert everything(database) == stored
+
+
+def test_its_data_is_private(folder: Path) -> None:
+    with embedded(folder) as database:
+        assert scalar(database, "show listen_addresses") == ""
+        assert scalar(database, "show fsync") == "on"
+    assert stat.S_IMODE((folder / "postgres").stat().st_mode) == 0o700
+
+
+def test_a_server_killed_while_appending_has_kept_every_acknowledged_event(folder: Path) -> None:
+    with writer(folder) as process:
+        acknowledged = read_acknowledged(process, 30)
+        postmaster(folder).kill()
+        assert process.stdout is not None
+        *more, last_word = process.stdout.read().split()
+        acknowledged += map(int, more)
+    assert last_word == "unreachable"
+    assert acknowledged == list(range(1, len(acknowledged) + 1))
+    with embedded(folder) as database:
+        positions = [event.position for event in everything(database)]
+        assert positions[: len(acknowledged)] == acknowledged
+        assert len(positions) - len(acknowledged) in {0, 1}, "at most the one that nobody was told of"
+        with database.begin() as connection:
+            assert first_broken(connection) is None
+        assert append(database, fact())[0].position == len(positions) + 1
+
+
+def test_a_dead_server_whose_number_another_process_has_by_now_is_started_again(folder: Path) -> None:
+    """After a power cut, it used to count as running: the ledger stayed away."""
+    with writer(folder) as process:
+        read_acknowledged(process, 1)
+        postmaster(folder).kill()
+        process.wait()
+    for name in ("postmaster.pid", ".s.PGSQL.5432.lock"):
+        lock_file = folder / "postgres" / name
+        lines = lock_file.read_text().splitlines()
+        lock_file.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+    with embedded(folder) as database:
+        assert everything(database)
+
+
+def test_a_killed_program_leaves_a_server_that_the_next_one_takes_over(folder: Path) -> None:
+    with writer(folder) as process:
+        acknowledged = read_acknowledged(process, 5)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    left = postmaster(folder).pid
+    with embedded(folder) as database:
+        assert postmaster(folder).pid == left
+        assert [event.position for event in everything(database)][:5] == acknowledged
+    assert not (folder / "postgres" / "postmaster.pid").exists(), "it would never be stopped any more"
+
+
+def test_a_list_of_users_that_was_cut_off_while_it_was_written_does_not_matter(folder: Path) -> None:
+    with embedded(folder):
+        pass
+    (folder / "postgres" / ".handle_pids.json").write_text("[12")
+    with embedded(folder) as database:
+        assert scalar(database, "select 1") == 1
+    assert not (folder / "postgres" / "postmaster.pid").exists()
+
+
+def test_two_ledgers_opened_in_one_program_share_the_server_until_both_are_closed(folder: Path) -> None:
+    with embedded(folder) as first:
+        with embedded(folder):
+            pass
+        assert scalar(first, "select 1") == 1
+    assert not (folder / "postgres" / "postmaster.pid").exists()
+
+
+def test_closing_twice_is_closing_once(folder: Path) -> None:
+    with embedded(folder) as first, embedded(folder) as second:
+        first.close()
+        first.close()
+        assert scalar(second, "select 1") == 1
+
+
+def test_a_server_that_died_is_closed_without_waiting(folder: Path) -> None:
+    with embedded(folder) as database:
+        process = postmaster(folder)
+        process.kill()
+        with pytest.raises(Unreachable):
+            use_for_ever(database)
+        wait_until_it_has_gone(process)
+    assert (folder / "postgres" / "postmaster.pid").exists()
+
+
+def use_for_ever(database: Database) -> None:
+    while True:
+        scalar(database, "select 1")
+
+
+def wait_until_it_has_gone(process: psutil.Process) -> None:
+    """Where nobody reaps it, a dead process stays on as a zombie."""
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        pass
+
+
+def test_starting_prints_nothing(folder: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from ledger.database import open_database; "
+        "open_database('embedded', Path(sys.argv[1])).close()"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "XDG_RUNTIME_DIR"}
+    ended = subprocess.run(
+        [sys.executable, "-W", "default", "-c", program, str(folder)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("with space", "holds ' '"),
+        ("100%", "holds '%'"),
+        ("a,b", "holds ','"),
+        ("$(touch x)", "holds '\\$'"),
+        ("x" * 100, "bytes too long"),
+    ],
+)
+def test_a_folder_that_cannot_hold_a_socket_is_misconfigured(folder: Path, name: str, problem: str) -> None:
+    with pytest.raises(Misconfigured, match=f"ledger.data_dir: .*{problem}"):
+        open_database("embedded", folder / name)
+    assert list((folder / name).iterdir()) == []
+
+
+def test_a_file_in_place_of_the_folder_is_misconfigured(folder: Path) -> None:
+    (folder / "file").touch()
+    with pytest.raises(Misconfigured, match=r"cannot keep its data in .*: File exists"):
+        open_database("embedded", folder / "file")
+
+
+def test_data_that_it_cannot_use_makes_it_unreachable_with_its_log_named(folder: Path) -> None:
+    (folder / "postgres").mkdir()
+    (folder / "postgres" / "PG_VERSION").write_text("18\n")
+    for _ in range(2):
+        with pytest.raises(Unreachable, match=r"does not start .* Its own words are in .*/postgres/log"):
+            open_database("embedded", folder)
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only as root does it run as a user of its own")
+def test_as_root_a_folder_that_others_may_not_pass_is_misconfigured(folder: Path) -> None:
+    closed = folder / "home"
+    closed.mkdir(mode=0o700)
+    with pytest.raises(Misconfigured, match=f"may not pass {closed}"):
+        open_database("embedded", closed / "ledger")
+    assert stat.S_IMODE(closed.stat().st_mode) == 0o700
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only as root does it change folders' modes")
+def test_as_root_the_folders_above_are_not_opened_to_everybodys_reading(folder: Path) -> None:
+    above = folder / "above"
+    above.mkdir(mode=0o711)
+    with embedded(above / "ledger") as database:
+        assert scalar(database, "select 1") == 1
+    assert stat.S_IMODE(above.stat().st_mode) == 0o711
