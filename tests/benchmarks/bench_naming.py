@@ -8,6 +8,7 @@ from statistics import median
 from time import perf_counter
 
 from processors.naming import Urn, draw, parse
+from tests.benchmarks.rows import Row
 
 PATTERN = "P_[0-9]{8}"
 IN_USE = 100_000
@@ -37,33 +38,17 @@ def processes_per_second() -> float:
     return PROCESSES / (perf_counter() - begun)
 
 
-def run() -> list[dict[str, str]]:
-    """What was measured, as rows of a table: what, ours, peer, ratio, goal."""
+def run() -> list[Row]:
+    """What was measured."""
     ours = median(names_per_second() for _ in range(REPETITIONS))
     peer = median(processes_per_second() for _ in range(REPETITIONS))
     what = f"draw {DRAWN:,} names of {PATTERN} with {IN_USE:,} in use, against a process per name"
     return [
-        {
-            "what": what,
-            "ours": f"{ours:,.0f} names/s",
-            "peer": f"{peer:,.1f} names/s",
-            "ratio": f"{ours / peer:,.0f}",
-            "goal": "50,000 names/s and ratio 100",
-        }
+        Row(
+            what=what,
+            ours=f"{ours:,.0f} names/s",
+            peer=f"{peer:,.1f} names/s",
+            ratio=f"{ours / peer:,.0f}",
+            goal="50,000 names/s and ratio 100",
+        )
     ]
-
-
-def main() -> None:
-    """Print the measurements as a table."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("what", "ours", "peer", "ratio", "goal")
-    for row in run():
-        # As text, because the brackets of a pattern are markup to rich.
-        table.add_row(*(cell.replace("[", r"\[") for cell in row.values()))
-    Console().print(table)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,71 @@
+"""Opening what a command works with: configuration, ledger, REDCap."""
+
+import getpass
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+from ledger.database import Database
+from ledger.events import new_event_id
+from processors.configuration import Configuration, load, resolve
+from processors.gateway import Gateway, open_gateway, open_gateway_database
+from processors.redcap import CallBudget, Redcap
+
+
+def now() -> datetime:
+    """The present moment, with the machine's own zone."""
+    return datetime.now().astimezone()
+
+
+def operator() -> str:
+    """The account name of whoever gives the command."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A service may run under a number that no account has.
+        return f"uid {os.getuid()}"
+
+
+@contextmanager
+def opened_database(config: Path | None) -> Iterator[tuple[Configuration, Database]]:
+    """The configuration and the database it names."""
+    configuration = load(config)
+    database = open_gateway_database(configuration.ledger)
+    try:
+        yield configuration, database
+    finally:
+        database.close()
+
+
+@contextmanager
+def opened_gateway(config: Path | None, run: UUID | None = None) -> Iterator[tuple[Configuration, Gateway]]:
+    """The configuration and the ledger that it names, set up and with its keys."""
+    with opened_database(config) as (configuration, database):
+        yield (
+            configuration,
+            open_gateway(database, configuration.ledger, clock=now, run=run or new_event_id()),
+        )
+
+
+@contextmanager
+def opened_redcap(configuration: Configuration, gateway: Gateway) -> Iterator[Redcap]:
+    """The client for the configured REDCap, within the budget of calls that all runs share."""
+    section = configuration.redcap
+    sources = {name: getattr(section.tokens, name) for name in type(section.tokens).model_fields}
+    budget = CallBudget(
+        gateway.database,
+        url=section.url,
+        calls_per_minute=section.calls_per_minute,
+        ban_pause_minutes=section.ban_pause_minutes,
+    )
+    with Redcap(
+        url=section.url,
+        tokens={name: resolve(source, name) for name, source in sources.items() if source is not None},
+        budget=budget,
+        timeout_seconds=section.timeout_seconds,
+        ca_bundle=section.ca_bundle,
+    ) as redcap:
+        yield redcap

@@ -1,0 +1,94 @@
+"""The commands as a user starts them: processes of their own, over a real PostgreSQL and the simulator."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from processors import samples
+from processors.simulator import Simulator, standard_projects
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass
+class Site:
+    """A configured gateway: its simulator, its folder of summaries, its configuration."""
+
+    simulator: Simulator
+    raw: Path
+    config: Path
+
+    def command(self, *arguments: str, main: str = "main", **environment: str) -> Done:
+        return start("--config", str(self.config), *arguments, main=main, **environment)
+
+    def change(self, old: str, new: str) -> None:
+        content = self.config.read_text()
+        assert old in content
+        self.config.write_text(content.replace(old, new))
+
+
+def start(*arguments: str, main: str = "main", **environment: str) -> Done:
+    """Runs an entry point of `processors.cli.main` to its end."""
+    code = f"from processors.cli.main import {main}; {main}()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "LANG": "C.UTF-8", **environment},
+        check=False,
+        timeout=120,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    with Simulator(standard_projects()) as simulator:
+        simulator.projects["routing"].set_choices("routing_dest_project", [("1", "Alpha"), ("2", "Beta, again")])
+        yield simulator
+
+
+def configuration(simulator: Simulator, *, raw: Path, url: str, key_file: Path) -> str:
+    tokens = "\n".join(f'{name} = "{project.token}"' for name, project in simulator.projects.items())
+    return f"""
+[ledger]
+url = "{url}"
+key_file = "{key_file}"
+[source]
+raw = "{raw}"
+[redcap]
+url = "{simulator.url}"
+calls_per_minute = 6000
+[redcap.tokens]
+{tokens}
+"""
+
+
+@pytest.fixture
+def site(simulator: Simulator, database_url: str, key_file: Path, tmp_path: Path) -> Site:
+    raw = tmp_path / "raw"
+    samples.lay_out(raw)
+    config = tmp_path / "fiona-ledger.toml"
+    config.write_text(configuration(simulator, raw=raw, url=database_url, key_file=key_file))
+    return Site(simulator, raw, config)

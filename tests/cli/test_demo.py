@@ -1,0 +1,43 @@
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import start
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Short enough for a socket, and below folders that PostgreSQL's own user may pass."""
+    parent = Path(tempfile.mkdtemp(prefix="fd-", dir="/var/tmp"))
+    parent.chmod(0o711)
+    yield parent / "demo"
+    shutil.rmtree(parent)
+
+
+def test_the_demo_shows_the_whole_job_and_then_an_idle_run(folder: Path) -> None:
+    first = start("demo", "--folder", str(folder))
+    assert (first.code, first.err) == (0, "")
+    assert "61 discovered" in first.out
+    assert "coupling entry 1" in first.out
+    assert "two studies of one patient get one ID" in first.out
+    assert "studies with no PatientID" in first.out
+    second = start("demo", "--folder", str(folder))
+    assert second.code == 0
+    assert "0 discovered" in second.out
+    assert "It was called 4 times" in second.out
+
+
+def test_the_demo_leaves_no_process_behind(folder: Path) -> None:
+    assert start("demo", "--folder", str(folder)).code == 0
+    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    assert not [pid for pid in pids if str(folder) in command_line(pid)]
+
+
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    except OSError:
+        return ""

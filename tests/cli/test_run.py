@@ -1,0 +1,224 @@
+import os
+import time
+from pathlib import Path
+
+import psycopg
+from sqlalchemy import text
+
+from ledger.database import Database
+from processors.simulator import Fault
+from tests.cli.conftest import Done, Site, start
+
+
+def half_written(site: Site) -> Path:
+    folder = site.raw / "1.2.3"
+    folder.mkdir()
+    file = folder / "1.2.3.4.json"
+    file.write_text('{"StudyInst')
+    for path in (file, folder):
+        os.utime(path, (time.time() - 300, time.time() - 300))
+    return file
+
+
+def in_one_sentence(done: Done) -> bool:
+    """No traceback, and something that names the program."""
+    return done.err.startswith("fiona-ledger: ") and "Traceback" not in done.err + done.out
+
+
+def test_a_run_brings_the_real_summaries_to_redcap(site: Site) -> None:
+    done = site.command("run", "--only", "incoming")
+    assert (done.code, done.err) == (0, "")
+    rows = site.simulator.projects["incoming"].rows()
+    assert sum(row["redcap_repeat_instrument"] == "" for row in rows) == 54
+    assert sum(row["redcap_repeat_instrument"] == "series" for row in rows) == 61
+
+
+def test_json_tells_the_same_to_a_program(site: Site) -> None:
+    report = site.command("run", "--json").data
+    assert report["discovery"]["discovered"] == 61
+    assert report["delivered"]["series"] == 61
+    assert report["needs_attention"] is False
+
+
+def test_something_that_needs_a_person_ends_with_1_and_status_says_what(site: Site) -> None:
+    half_written(site)
+    assert site.command("run").code == 1
+    status = site.command("status")
+    assert status.code == 1
+    assert "1.2.3/1.2.3.4.json" in status.out
+    listed = site.command("status", "--json").data["attention"]
+    assert [row["kind"] for row in listed] == ["rejected file"]
+
+
+def test_what_was_mended_is_no_longer_listed(site: Site) -> None:
+    file = half_written(site)
+    site.command("run")
+    file.unlink()
+    assert site.command("run").code == 0
+    assert "Nothing needs attention" in site.command("status").out
+
+
+def test_an_idle_run_says_so_in_numbers_and_makes_few_calls(site: Site) -> None:
+    site.command("run")
+    before = len(site.simulator.calls)
+    report = site.command("run", "--json").data
+    assert len(site.simulator.calls) - before == report["calls"] <= 5
+    assert report["events"] == 0
+
+
+def test_a_second_run_at_once_says_so_and_ends_with_0(site: Site, database: Database) -> None:
+    with database.without_transaction() as connection:
+        name = {"name": "fiona-ledger run main"}
+        connection.execute(text("select pg_advisory_lock(hashtextextended(:name, 0))"), name)
+        done = site.command("run")
+    assert done.code == 0
+    assert "Another run" in done.out
+    assert site.simulator.calls == []
+
+
+def test_the_names_of_old_do_the_two_halves(site: Site) -> None:
+    site.simulator.projects["projects"].put(
+        [
+            {
+                "record_id": "1",
+                "project_name": "TEACHING",
+                "project_patient_naming": "T[0-9]{3}",
+                "project_use_autoid": "1",
+                "project_autoid_aetitle": "FIONA",
+            }
+        ]
+    )
+    assert site.command(main="populate_incoming").code == 0
+    assert site.simulator.projects["autoid"].rows() == []
+    done = site.command(main="populate_autoid")
+    assert "no PatientID" not in done.out
+    assert done.code == 1, "studies without a PatientID are held"
+    values = [row["autoid_value"] for row in site.simulator.projects["autoid"].rows()]
+    assert len(set(values)) == len(values) > 0
+
+
+def test_redcap_being_down_ends_with_3_and_a_sentence(site: Site) -> None:
+    site.change(site.simulator.url, "http://127.0.0.1:9/api/")
+    done = site.command("run", "--only", "incoming")
+    assert done.code == 3
+    assert in_one_sentence(done)
+    site.change("http://127.0.0.1:9/api/", site.simulator.url)
+    assert site.command("run").code == 0
+
+
+def test_a_wrong_token_ends_with_3_and_is_not_shown(site: Site) -> None:
+    token = site.simulator.projects["coupling"].token
+    wrong = "0123456789ABCDEF" * 2
+    site.change(token, wrong)
+    done = site.command("run")
+    assert done.code == 3
+    assert in_one_sentence(done)
+    assert "coupling" in done.err
+    assert wrong not in done.err + done.out
+
+
+def test_a_fault_in_the_middle_is_made_good_by_the_next_run(site: Site) -> None:
+    site.simulator.inject(Fault(kind="reset", project="incoming", action="import", after_commit=True))
+    assert site.command("run").code == 3
+    assert site.command("run").code == 0
+    rows = site.simulator.projects["incoming"].rows()
+    assert len(rows) == 54 + 61
+
+
+def test_postgresql_being_down_ends_with_3_and_shows_no_password(site: Site, database_url: str) -> None:
+    site.change(database_url, "postgresql://fiona:geheim77@127.0.0.1:9/fiona")
+    done = site.command("run")
+    assert done.code == 3
+    assert in_one_sentence(done)
+    assert "geheim77" not in done.err + done.out
+
+
+def test_a_ledger_without_tables_is_not_set_up_by_a_run(site: Site, database_url: str, empty_url: str) -> None:
+    site.change(database_url, empty_url)
+    done = site.command("run")
+    assert done.code == 2
+    assert "fiona-ledger migrate" in done.err
+    with psycopg.connect(empty_url) as connection:
+        schemas = connection.execute("select count(*) from pg_namespace where nspname = 'ledger'").fetchone()
+    assert schemas == (0,)
+
+
+def test_migrate_sets_up_a_ledger_once_and_makes_a_private_key(
+    site: Site, database_url: str, empty_url: str, key_file: Path
+) -> None:
+    site.change(database_url, empty_url)
+    key_file.unlink()
+    assert site.command("migrate", "--json").data == {"migrated": True, "key_file_made": True}
+    assert key_file.stat().st_mode & 0o777 == 0o600
+    assert site.command("migrate", "--json").data == {"migrated": False, "key_file_made": False}
+    assert site.command("run", "--only", "incoming").code == 0
+
+
+def test_a_lost_key_is_reported_and_never_made_anew(site: Site, key_file: Path) -> None:
+    assert site.command("run").code == 0
+    key_file.unlink()
+    for command in ("run", "migrate"):
+        done = site.command(command)
+        assert done.code == 2
+        assert in_one_sentence(done)
+        assert not key_file.exists()
+
+
+def test_a_folder_that_is_not_there_is_a_configuration_error(site: Site) -> None:
+    site.change(str(site.raw), str(site.raw / "elsewhere"))
+    done = site.command("run")
+    assert done.code == 2
+    assert in_one_sentence(done)
+
+
+def test_no_configuration_is_a_usage_error(tmp_path: Path) -> None:
+    done = start("--config", str(tmp_path / "none.toml"), "run")
+    assert done.code == 2
+    assert in_one_sentence(done)
+
+
+def test_help_works_with_an_empty_environment() -> None:
+    done = start("--help")
+    assert done.code == 0
+    assert "acknowledge" in done.out
+
+
+def test_acknowledging_takes_a_notice_off_the_list_and_keeps_the_reason(site: Site, database: Database) -> None:
+    site.simulator.projects["routing"].put(
+        [
+            {
+                "record_id": "1",
+                "routing_active": "1",
+                "routing_dest_project": "1",
+                "routing_incoming_aetitle": "FIONA",
+                "routing_allowed_patientid": "PANCREAS",
+            }
+        ]
+    )
+    assert site.command("run").code == 1
+    (notice,) = site.command("status", "--json").data["attention"]
+    done = site.command("acknowledge", str(notice["position"]), "--reason", "right patient, checked")
+    assert done.code == 0
+    assert site.command("status").code == 0
+    with database.begin() as connection:
+        kept = connection.execute(text("select data ->> 'reason' from ledger.event where type = 'Acknowledged'"))
+        assert kept.scalars().all() == ["right patient, checked"]
+
+
+def test_acknowledging_what_is_no_notice_says_so(site: Site) -> None:
+    site.command("run")
+    done = site.command("acknowledge", "1", "--reason", "x")
+    assert done.code == 2
+    assert in_one_sentence(done)
+
+
+def test_no_name_id_or_token_of_the_real_summaries_is_ever_printed(site: Site) -> None:
+    half_written(site)
+    printed = [
+        site.command(*arguments) for arguments in (("run",), ("run", "--json"), ("status",), ("status", "--json"))
+    ]
+    text_ = "".join(done.out + done.err for done in printed)
+    for secret in ("Sssssss^Jsssss", "021234567", "CQ500-CT-310", "Lestrade", "98890234", "山田", "Люкceмбypг"):
+        assert secret not in text_
+    for project in site.simulator.projects.values():
+        assert project.token not in text_

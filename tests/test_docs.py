@@ -1,0 +1,72 @@
+"""What the README says is compared with what the program is."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from processors.cli.main import app
+from processors.configuration import Configuration, TokenSource
+from processors.events import EventType
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+DOCS = README + "".join(path.read_text("utf-8") for path in sorted((ROOT / "docs").glob("*.md")))
+
+
+def commands() -> dict[str, str]:
+    """The names of all commands, and what `--help` says about each."""
+    found = {}
+    for command in app.registered_commands:
+        assert command.callback is not None
+        found[command.name or command.callback.__name__] = command.help or command.callback.__doc__ or ""
+    return found
+
+
+@pytest.mark.parametrize("command", sorted(commands()))
+def test_every_command_is_in_the_documentation(command: str) -> None:
+    assert f"fiona-ledger {command}" in DOCS
+
+
+@pytest.mark.parametrize("command", sorted(commands()))
+def test_every_command_explains_itself_with_an_example(command: str) -> None:
+    assert "Example" in commands()[command]
+
+
+def keys(model: type[BaseModel]) -> list[str]:
+    found = []
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and kind is not TokenSource:
+            found.extend(keys(kind))
+        else:
+            found.append(name)
+    return found
+
+
+@pytest.mark.parametrize("key", keys(Configuration))
+def test_every_key_of_the_configuration_is_in_the_readme(key: str) -> None:
+    assert re.search(rf"^ *(# )?{key} = ", README, re.MULTILINE)
+
+
+def test_every_kind_of_attention_is_in_the_troubleshooting() -> None:
+    migrations = "".join(path.read_text("utf-8") for path in sorted((ROOT / "alembic" / "versions").glob("*.py")))
+    kinds = set(re.findall(r"select '([a-z A-Z-]+)'(?: as kind)?, position", migrations))
+    assert len(kinds) > 8
+    assert [kind for kind in sorted(kinds) if f"`{kind}`" not in README] == []
+
+
+@pytest.mark.parametrize("event", list(EventType))
+def test_every_event_is_described(event: str) -> None:
+    import processors.events
+
+    assert re.search(rf"^\|.*\b{event}\b.*\|", processors.events.__doc__ or "", re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.name
+)
+def test_links_within_the_documentation_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", path.read_text("utf-8")):
+        assert (path.parent / target).exists(), target
