@@ -1,0 +1,130 @@
+"""One run's hold on the ledger: where everything that is seen, decided and done is recorded."""
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime, tzinfo
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from ledger import migrations, store
+from ledger.database import EMBEDDED, Database, open_database
+from ledger.events import Event, NewEvent, new_event_id
+from ledger.projector import Progress, Projector
+from ledger.store import Clock, Store
+from ledger.vault import SubjectName, Vault, initialise
+from processors.configuration import LedgerSection
+from processors.events import EventType
+from processors.projections import PROJECTIONS
+
+
+class Gateway:
+    """The ledger as one run of one site uses it.
+
+    `run` identifies the run in every event; `clock` gives the time with its zone; `zone` is the
+    hospital's, in which REDCap's dates are written.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        vault: Vault,
+        site: str,
+        clock: Clock,
+        run: UUID,
+        zone: tzinfo | None = None,
+    ) -> None:
+        self.database = database
+        self.vault = vault
+        self.site = site
+        self.clock = clock
+        self.run = run
+        self.zone = zone
+        self._store = Store(site=site, run=run, clock=clock)
+        self._projector = Projector(PROJECTIONS)
+
+    def begin(self) -> AbstractContextManager[Connection]:
+        """A connection inside a transaction: committed at the end, rolled back on an exception."""
+        return self.database.begin()
+
+    def record(
+        self, connection: Connection, events: Sequence[NewEvent], *, expected: Mapping[str, int] | None = None
+    ) -> list[Event]:
+        """The events as appended; the projections have moved with them, in the same transaction."""
+        stored = self._store.append(connection, events, expected=expected)
+        self._projector.advance(connection, stored)
+        return stored
+
+    def version(self, connection: Connection, stream: str) -> int:
+        """The newest version of a stream, 0 where it has no events."""
+        return store.stream_version(connection, stream)
+
+    def catch_up(self, progress: Progress | None = None) -> int:
+        """Brings projections to the ledger's head, rebuilding those whose code has changed."""
+        return self._projector.catch_up(self.begin, progress)
+
+    def sealed(
+        self,
+        connection: Connection,
+        name: SubjectName,
+        payload: Mapping[str, Any],
+        *,
+        stream: str,
+        type_: EventType,
+        data: Mapping[str, Any],
+    ) -> NewEvent:
+        """A new event whose `payload` is sealed for the named subject."""
+        subject = self.vault.subjects(connection, [name])[name]
+        event_id = new_event_id()
+        return NewEvent(
+            stream=stream,
+            type=type_,
+            data=data,
+            event_id=event_id,
+            subject=subject,
+            sealed=self.vault.seal(subject, event_id, payload),
+        )
+
+    def identities(self, connection: Connection, positions: Collection[int]) -> dict[int, tuple[Event, dict[str, Any]]]:
+        """The events at these positions with what was sealed in them: empty where it was forgotten."""
+        events = store.read_positions(connection, positions)
+        payloads = self.vault.unseal(connection, list(events.values()))
+        return {position: (event, payloads.get(position, {})) for position, event in events.items()}
+
+    def local(self, moment: datetime) -> datetime:
+        """The moment in the hospital's zone."""
+        return moment.astimezone(self.zone)
+
+
+def patient_subject(study: str, patient_id: str) -> SubjectName:
+    """Whom a series' identity is sealed for: its patient, or its study where the PatientID is blank."""
+    return SubjectName("patient", "", patient_id) if patient_id.strip() else SubjectName("study", "", study)
+
+
+def open_gateway_database(section: LedgerSection) -> Database:
+    """The database that the configuration names."""
+    return open_database(section.url, section.data_dir)
+
+
+def open_gateway(database: Database, section: LedgerSection, *, clock: Clock, run: UUID) -> Gateway:
+    """The gateway on a ledger that is set up.
+
+    An embedded ledger is migrated on the way; a server of one's own raises `NotMigrated`.
+    """
+    if section.url == EMBEDDED:
+        set_up(database, section.key_file)
+    with database.begin() as connection:
+        migrations.require_migrated(connection)
+        vault = Vault.open(connection, section.key_file)
+    return Gateway(database=database, vault=vault, site=section.site, clock=clock, run=run)
+
+
+def set_up(database: Database, key_file: Path) -> tuple[bool, bool]:
+    """Migrates the ledger and makes its vault; tells whether tables changed and whether a key file was made."""
+    changed = migrations.migrate(database)
+    with database.begin() as connection:
+        made = initialise(connection, key_file)
+    return changed, made

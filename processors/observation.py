@@ -1,0 +1,56 @@
+"""Comparing a list that people keep in REDCap with what the ledger holds of it."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from sqlalchemy import Connection, text
+
+from ledger.events import NewEvent
+from processors.errors import Refused
+from processors.events import EventType
+from processors.redcap import Redcap, Row
+
+
+class Known(NamedTuple):
+    """A record as the ledger last saw it: the keyed hash of its content, and whether it was removed since."""
+
+    fingerprint: str
+    removed: bool
+
+
+def list_records(redcap: Redcap, project: str, needed: Sequence[str]) -> list[Row]:
+    """The project's records. Raises `Refused` where fields are missing from them.
+
+    REDCap silently leaves out what a user may not export: rules without their `routing_active`
+    would all look switched off.
+    """
+    rows = [row for row in redcap.export_records(project) if not row.get("redcap_repeat_instrument")]
+    missing = sorted({field for row in rows for field in needed if field not in row})
+    if missing:
+        raise Refused(
+            f"{project}: expected the fields {', '.join(missing)} in the export, which lacks them. Give the user of "
+            f"the token in redcap.tokens.{project} the export right 'Full Data Set', and check the data dictionary."
+        )
+    return rows
+
+
+def known_records(connection: Connection, table: str) -> dict[str, Known]:
+    """What the ledger holds of a list, by record id; `table` is one of the gateway's own."""
+    rows = connection.execute(text(f"select record_id, fingerprint, removed from {table}"))
+    return {row.record_id: Known(row.fingerprint, row.removed) for row in rows}
+
+
+def changed(prints: Mapping[str, str], known: Mapping[str, Known]) -> list[str]:
+    """The record ids that are new, or whose content is; `prints` are the fingerprints of the records present."""
+    return [record for record, print_ in prints.items() if known.get(record) != Known(print_, removed=False)]
+
+
+def removals(
+    present: Collection[str], known: Mapping[str, Known], type_: EventType, stream: Callable[[str], str]
+) -> list[NewEvent]:
+    """An event of this type for each record that has gone."""
+    return [
+        NewEvent(stream=stream(record), type=type_, data={"record_id": record})
+        for record, state in known.items()
+        if record not in present and not state.removed
+    ]

@@ -1,0 +1,15 @@
+"""The gateway's projections: from events to the tables that runs decide and deliver by.
+
+They hold no patient ID, patient name or pseudonym: where those are needed, the event's position
+leads to its sealed part. So forgetting a subject blanks nothing here, and a rebuild needs no key.
+"""
+
+from processors.projections.directives import Directives
+from processors.projections.problems import Problems
+from processors.projections.pseudonyms import Pseudonyms
+from processors.projections.studies import Studies
+from processors.projections.transfers import Transfers
+
+PROJECTIONS = (Studies(), Directives(), Transfers(), Problems(), Pseudonyms())
+
+__all__ = ["PROJECTIONS"]

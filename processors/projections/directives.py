@@ -1,0 +1,69 @@
+"""Projection of what people direct in REDCap: gateway.rule, gateway.coupling_entry."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, text
+
+from ledger.events import Event
+from processors.events import EventType
+from processors.projections.rows import Each, Parameters, Rules, apply_rules
+
+
+class Directives:
+    """One row for each routing rule and coupling entry that REDCap holds, or held: then it is marked removed."""
+
+    name = "directives"
+    code_version = 1
+    tables: Sequence[str] = ("gateway.rule", "gateway.coupling_entry")
+
+    def __init__(self) -> None:
+        self._rules: Rules = {
+            EventType.ROUTING_RULE_CHANGED: [Each(_UPSERT_RULE, _directive)],
+            EventType.ROUTING_RULE_REMOVED: [Each(_REMOVE_RULE, _record)],
+            EventType.COUPLING_ENTRY_CHANGED: [Each(_UPSERT_ENTRY, _directive)],
+            EventType.COUPLING_ENTRY_REMOVED: [Each(_REMOVE_ENTRY, _record)],
+        }
+        self.types = frozenset(self._rules)
+
+    def apply(self, connection: Connection, events: Sequence[Event]) -> None:
+        """Applies the events in order."""
+        apply_rules(connection, events, self._rules)
+
+
+_UPSERT_RULE = text("""
+    insert into gateway.rule (record_id, position, fingerprint, problems)
+    values (:record_id, :position, :fingerprint, :problems)
+    on conflict (record_id) do update
+       set position = excluded.position, fingerprint = excluded.fingerprint, problems = excluded.problems,
+           removed = false
+""")
+_REMOVE_RULE = text("""
+    update gateway.rule set removed = true, position = :position where record_id = :record_id
+""")
+_UPSERT_ENTRY = text("""
+    insert into gateway.coupling_entry (record_id, position, life_position, fingerprint, problems)
+    values (:record_id, :position, :position, :fingerprint, :problems)
+    on conflict (record_id) do update
+       set position = excluded.position, fingerprint = excluded.fingerprint, problems = excluded.problems,
+           removed = false,
+           life_position = case when coupling_entry.removed then excluded.position
+                                else coupling_entry.life_position end
+""")
+_REMOVE_ENTRY = text("""
+    update gateway.coupling_entry set removed = true, position = :position where record_id = :record_id
+""")
+
+
+def _directive(event: Event) -> list[Parameters]:
+    return [
+        {
+            "record_id": event.data["record_id"],
+            "position": event.position,
+            "fingerprint": event.data["fingerprint"],
+            "problems": event.data["problems"],
+        }
+    ]
+
+
+def _record(event: Event) -> list[Parameters]:
+    return [{"record_id": event.data["record_id"], "position": event.position}]

@@ -1,0 +1,83 @@
+"""Projection of what is wrong at present: gateway.rejected_file, refused_row, missing_row."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, text
+
+from ledger.events import Event
+from processors.events import EventType
+from processors.projections.rows import Each, Parameters, Rules, apply_rules
+
+
+class Problems:
+    """One row for each problem that has not been resolved yet."""
+
+    name = "problems"
+    code_version = 2
+    tables: Sequence[str] = ("gateway.rejected_file", "gateway.refused_row", "gateway.missing_row")
+
+    def __init__(self) -> None:
+        self._rules: Rules = {
+            EventType.FILE_REJECTED: [Each(_UPSERT_FILE, lambda event: [_data(event, "path", "reason", "digest")])],
+            EventType.REJECTION_RESOLVED: [Each(_DELETE_FILE, lambda event: [_data(event, "path")])],
+            EventType.ROW_REFUSED: [Each(_UPSERT_REFUSED, _refused)],
+            EventType.ROW_ACCEPTED: [Each(_DELETE_REFUSED, _row)],
+            # A refused row is nobody's problem any more once its request is replaced, withdrawn or found placed.
+            EventType.TRANSFER_REQUESTED: [Each(_DELETE_REFUSED, _replaced)],
+            EventType.TRANSFER_RETRACTED: [Each(_DELETE_REFUSED, _request)],
+            EventType.TRANSFER_PLACED: [Each(_DELETE_REFUSED, _request)],
+            EventType.ROW_MISSING: [Each(_UPSERT_MISSING, _row)],
+            EventType.ROW_RESTORED: [Each(_DELETE_MISSING, _row)],
+        }
+        self.types = frozenset(self._rules)
+
+    def apply(self, connection: Connection, events: Sequence[Event]) -> None:
+        """Applies the events in order."""
+        apply_rules(connection, events, self._rules)
+
+
+_UPSERT_FILE = text("""
+    insert into gateway.rejected_file (path, reason, digest, position)
+    values (:path, :reason, :digest, :position)
+    on conflict (path) do update
+       set reason = excluded.reason, digest = excluded.digest, position = excluded.position
+""")
+_DELETE_FILE = text("delete from gateway.rejected_file where path = :path")
+_UPSERT_REFUSED = text("""
+    insert into gateway.refused_row (study, kind, key, row_position, field, message, position, refused_at)
+    values (:study, :kind, :key, :row_position, :field, :message, :position, :refused_at)
+    on conflict (study, kind, key) do update
+       set row_position = excluded.row_position, field = excluded.field, message = excluded.message,
+           position = excluded.position, refused_at = excluded.refused_at
+""")
+_DELETE_REFUSED = text("delete from gateway.refused_row where study = :study and kind = :kind and key = :key")
+_UPSERT_MISSING = text("""
+    insert into gateway.missing_row (study, kind, key, position) values (:study, :kind, :key, :position)
+    on conflict (study, kind, key) do update set position = excluded.position
+""")
+_DELETE_MISSING = text("delete from gateway.missing_row where study = :study and kind = :kind and key = :key")
+
+
+def _data(event: Event, *keys: str) -> Parameters:
+    return {key: event.data[key] for key in keys} | {"position": event.position}
+
+
+def _refused(event: Event) -> list[Parameters]:
+    row = _data(event, "study", "kind", "key", "row_position", "field", "message")
+    return [row | {"refused_at": event.recorded_at}]
+
+
+def _row(event: Event) -> list[Parameters]:
+    return [_data(event, "study", "kind", "key")]
+
+
+def _request(event: Event) -> list[Parameters]:
+    return [_refused_request(event, event.data["request"])]
+
+
+def _replaced(event: Event) -> list[Parameters]:
+    return [_refused_request(event, request) for request in event.data["replaces"]]
+
+
+def _refused_request(event: Event, request: int) -> Parameters:
+    return {"study": event.data["study"], "kind": "transfer", "key": str(request)}

@@ -1,0 +1,180 @@
+"""Projection of decisions and what became of them: gateway.transfer, conflict, rule_failure, notice, decision."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, text
+
+from ledger import codec
+from ledger.events import Event
+from processors.events import EventType
+from processors.projections.rows import Each, Parameters, Rules, apply_rules
+
+
+class Transfers:
+    """One row a transfer request, in the state that its latest event left it in."""
+
+    name = "transfers"
+    code_version = 1
+    tables: Sequence[str] = (
+        "gateway.transfer",
+        "gateway.conflict",
+        "gateway.rule_failure",
+        "gateway.notice",
+        "gateway.decision",
+    )
+
+    def __init__(self) -> None:
+        self._rules: Rules = {
+            EventType.TRANSFER_REQUESTED: [
+                Each(_INSERT, _request),
+                Each(_REPLACE, _replaced),
+                Each(_NOTICE, _partial_match),
+            ],
+            EventType.TRANSFER_RETRACTED: [Each(_SET_STATE, lambda event: _state(event, "retracting"))],
+            EventType.TRANSFER_PLACED: [Each(_PLACE, _placed)],
+            EventType.TRANSFER_AMENDED: [Each(_PLACE, _placed)],
+            EventType.TRANSFER_REPLACED: [
+                Each(_SET_STATE, lambda event: _state(event, "replaced")),
+                Each(_NOTICE, lambda event: _if_sent(event, "replaced after it was sent")),
+            ],
+            EventType.RETRACTION_DELIVERED: [
+                Each(_SET_STATE, lambda event: _state(event, "retracted")),
+                Each(_NOTICE, lambda event: _if_sent(event, "retracted after it was sent")),
+            ],
+            EventType.CONFLICT_FOUND: [Each(_UPSERT_CONFLICT, _conflict), Each(_SET_STATE, _contested)],
+            EventType.CONFLICT_RESOLVED: [Each(_DELETE_CONFLICT, _conflict_key)],
+            EventType.RULE_TIMED_OUT: [Each(_UPSERT_FAILURE, _failure)],
+            EventType.RULE_TIMEOUT_RESOLVED: [Each(_DELETE_FAILURE, _failure)],
+            EventType.DECISIONS_MADE: [Each(_UPSERT_DECISION, _decision)],
+            EventType.ACKNOWLEDGED: [Each(_DELETE_NOTICE, lambda event: [{"position": event.data["position"]}])],
+        }
+        self.types = frozenset(self._rules)
+
+    def apply(self, connection: Connection, events: Sequence[Event]) -> None:
+        """Applies the events in order."""
+        apply_rules(connection, events, self._rules)
+
+
+_INSERT = text("""
+    insert into gateway.transfer (position, study, project, event_name, cause_kind, cause_record,
+                                  cause_position, whole_match, replaces)
+    values (:position, :study, :project, :event_name, :cause_kind, :cause_record,
+            :cause_position, :whole_match, :replaces)
+""")
+# A replaced request is no longer delivered by itself: what REDCap holds of it is settled by the
+# delivery of the one that replaces it.
+_REPLACE = text("update gateway.transfer set state = 'replaced' where position = any(:replaces)")
+_SET_STATE = text("update gateway.transfer set state = :state where position = :request")
+_PLACE = text("""
+    update gateway.transfer set state = 'placed', instance = :instance, placed_at = :placed_at
+     where position = :request
+""")
+_UPSERT_CONFLICT = text("""
+    insert into gateway.conflict (study, project, event_name, kind, position, details)
+    values (:study, :project, :event_name, :kind, :position, :details)
+    on conflict (study, project, event_name) do update
+       set kind = excluded.kind, position = excluded.position, details = excluded.details
+""")
+_DELETE_CONFLICT = text("""
+    delete from gateway.conflict where study = :study and project = :project and event_name = :event_name
+""")
+_UPSERT_FAILURE = text("""
+    insert into gateway.rule_failure (record_id, study, position) values (:record_id, :study, :position)
+    on conflict (record_id, study) do update set position = excluded.position
+""")
+_DELETE_FAILURE = text("delete from gateway.rule_failure where record_id = :record_id and study = :study")
+_NOTICE = text("""
+    insert into gateway.notice (position, kind, study, project, details)
+    values (:position, :kind, :study, :project, :details)
+""")
+_DELETE_NOTICE = text("delete from gateway.notice where position = :position")
+_UPSERT_DECISION = text("""
+    insert into gateway.decision (site, position) values (:site, :position)
+    on conflict (site) do update set position = excluded.position
+""")
+
+
+def _request(event: Event) -> list[Parameters]:
+    cause = event.data["cause"]
+    return [
+        {
+            "position": event.position,
+            "study": event.data["study"],
+            "project": event.data["project"],
+            "event_name": event.data["event_name"],
+            "cause_kind": cause["kind"],
+            "cause_record": cause["record_id"],
+            "cause_position": cause["position"],
+            "whole_match": event.data["whole_match"],
+            "replaces": event.data["replaces"],
+        }
+    ]
+
+
+def _replaced(event: Event) -> list[Parameters]:
+    return [{"replaces": event.data["replaces"]}] if event.data["replaces"] else []
+
+
+def _partial_match(event: Event) -> list[Parameters]:
+    if event.data["whole_match"]:
+        return []
+    cause = event.data["cause"]
+    return [_notice(event, "pattern matched the start only", {"rule": cause["record_id"]})]
+
+
+def _if_sent(event: Event, kind: str) -> list[Parameters]:
+    if not event.data["sent"]:
+        return []
+    return [_notice(event, kind, {"request": event.data["request"]})]
+
+
+def _notice(event: Event, kind: str, details: Parameters) -> Parameters:
+    return {
+        "position": event.position,
+        "kind": kind,
+        "study": event.data["study"],
+        "project": event.data["project"],
+        "details": codec.encode(details).decode(),
+    }
+
+
+def _state(event: Event, state: str) -> list[Parameters]:
+    return [{"request": event.data["request"], "state": state}]
+
+
+def _contested(event: Event) -> list[Parameters]:
+    return _state(event, "contested") if event.data.get("request") else []
+
+
+def _placed(event: Event) -> list[Parameters]:
+    return [
+        {
+            "request": event.data["request"],
+            "instance": event.data["instance"],
+            "placed_at": event.recorded_at,
+        }
+    ]
+
+
+def _conflict_key(event: Event) -> list[Parameters]:
+    return [{key: event.data[key] for key in ("study", "project", "event_name")}]
+
+
+def _conflict(event: Event) -> list[Parameters]:
+    (key,) = _conflict_key(event)
+    return [
+        key
+        | {
+            "kind": event.data["kind"],
+            "position": event.position,
+            "details": codec.encode({"causes": event.data["causes"]}).decode(),
+        }
+    ]
+
+
+def _failure(event: Event) -> list[Parameters]:
+    return [{"record_id": event.data["record_id"], "study": event.data["study"], "position": event.position}]
+
+
+def _decision(event: Event) -> list[Parameters]:
+    return [{"site": event.data["site"], "position": event.data["position"]}]
