@@ -1,0 +1,71 @@
+"""Coupling: which entries of the coupling list name a study. Pure.
+
+An entry names a study by its accession number or its StudyInstanceUID; people type both, so blanks
+around them do not count. One study may be named by several entries and go to several projects.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """An entry as REDCap holds it. `problems` says, for a person, why it cannot be used."""
+
+    record_id: str
+    accession: str
+    study: str
+    project: str
+    subject_id: str
+    event_name: str
+    date: str
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is missing for the entry to be usable."""
+        missing = []
+        if not self.project:
+            missing.append("cl_projectname is blank.")
+        if not self.subject_id:
+            missing.append("cl_subjectid is blank.")
+        if not self.accession and not self.study:
+            missing.append("cl_accessionnumber and cl_studyinstanceuid are both blank.")
+        return tuple(missing)
+
+
+def entry_from_row(row: Mapping[str, str]) -> Entry:
+    """The entry in a REDCap row, blanks stripped."""
+    return Entry(
+        record_id=row["record_id"],
+        accession=row.get("cl_accessionnumber", "").strip(),
+        study=row.get("cl_studyinstanceuid", "").strip(),
+        project=row.get("cl_projectname", "").strip(),
+        subject_id=row.get("cl_subjectid", "").strip(),
+        event_name=row.get("cl_eventname", "").strip(),
+        date=row.get("cl_date", "").strip(),
+    )
+
+
+class CouplingList:
+    """Usable entries laid out by what they name, so that a study finds its own without a search."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._by_record = {entry.record_id: entry for entry in entries}
+        self._by_accession: dict[str, list[Entry]] = {}
+        self._by_study: dict[str, list[Entry]] = {}
+        for entry in self._by_record.values():
+            if not entry.problems:
+                if entry.accession:
+                    self._by_accession.setdefault(entry.accession, []).append(entry)
+                if entry.study:
+                    self._by_study.setdefault(entry.study, []).append(entry)
+
+    def get(self, record_id: str) -> Entry | None:
+        """The entry of this record id, usable or not."""
+        return self._by_record.get(record_id)
+
+    def naming(self, study: str, accessions: Collection[str]) -> list[Entry]:
+        """The usable entries that name this study, each once, in the order of their record ids."""
+        named = [entry for accession in accessions if accession for entry in self._by_accession.get(accession, ())]
+        named.extend(self._by_study.get(study, ()))
+        return sorted({entry.record_id: entry for entry in named}.values(), key=lambda entry: entry.record_id)

@@ -1,0 +1,255 @@
+"""Deciding what is requested for one study: candidates against what was requested before. Pure.
+
+A candidate is what one rule or entry asks for. Candidates for the same project and event must agree
+on the pseudonym; a coupling entry outranks a rule, because a person coupled this very study. What
+stands from earlier runs is replaced where the new candidate says otherwise; whether the old request
+is amended in place or left behind is settled at delivery, when REDCap tells whether it was sent.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple
+
+CauseKind = Literal["rule", "coupling", "autoid"]
+ConflictKind = Literal["equals", "person", "coupling stands"]
+
+
+class Cause(NamedTuple):
+    """The rule, entry or generated ID behind a request, and the position of the event with its content."""
+
+    kind: CauseKind
+    record_id: str
+    position: int
+
+    def as_data(self) -> dict[str, Any]:
+        """As it stands in an event."""
+        return self._asdict()
+
+
+class Key(NamedTuple):
+    """What a study may be requested for only once."""
+
+    project: str
+    event_name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """What one rule or entry asks for."""
+
+    key: Key
+    pseudonym: str
+    cause: Cause
+    whole_match: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """A request of ours that is in force: requested, placed, or contested by a person's.
+
+    `pseudonym` is None where its subject has been forgotten. `replaces` lists the requests whose
+    rows it has yet to take over.
+    """
+
+    position: int
+    key: Key
+    pseudonym: str | None
+    cause: Cause
+    state: Literal["requested", "placed", "contested"]
+    replaces: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """A request to be recorded, and the earlier ones that it replaces."""
+
+    candidate: Candidate
+    replaces: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Conflict:
+    """Candidates that contradict each other or what stands; nothing is requested for them."""
+
+    key: Key
+    kind: ConflictKind
+    causes: tuple[Cause, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retraction:
+    """A request in force that its corrected entry no longer asks for."""
+
+    request: Standing
+    cause: Cause
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What deciding one study came to."""
+
+    requests: list[Request] = field(default_factory=list)
+    conflicts: list[Conflict] = field(default_factory=list)
+    resolved: list[Key] = field(default_factory=list)
+    retractions: list[Retraction] = field(default_factory=list)
+
+
+class Corrected(NamedTuple):
+    """An entry that has led to a request of this study before, as it reads now.
+
+    `names_study`: it still names the study. `key` and `pseudonym` are what it asks for now.
+    """
+
+    cause: Cause
+    key: Key
+    pseudonym: str
+    names_study: bool
+
+
+def decide(
+    candidates: Iterable[Candidate],
+    standing: Sequence[Standing],
+    *,
+    corrected: Mapping[int, Corrected] | None = None,
+    open_conflicts: Mapping[Key, Conflict] | None = None,
+) -> Outcome:
+    """What to request, to retract and to report for one study.
+
+    `corrected` maps the position of a standing request to its (usable) entry as it reads now.
+    `open_conflicts` are those found earlier: they are not reported twice, and resolved when they are
+    not found again. Where there are any, the candidates must hold all that concerns their keys.
+    """
+    corrected = corrected or {}
+    open_conflicts = open_conflicts or {}
+    outcome = Outcome()
+    by_key: dict[Key, list[Candidate]] = {}
+    for candidate in candidates:
+        by_key.setdefault(candidate.key, []).append(candidate)
+    wanted = {key: winner.pseudonym for key, rivals in by_key.items() if (winner := _agreed(rivals)) is not None}
+    # What a candidate still asks for, under whatever pseudonym, is settled under its own key.
+    given_up = [request for request in standing if request.key not in wanted]
+    found: list[Conflict] = []
+    for key, rivals in sorted(by_key.items()):
+        decided = _decide_key(key, rivals, standing, corrected, open_conflicts.get(key))
+        if isinstance(decided, Conflict):
+            found.append(decided)
+        elif decided is not None:
+            moved = _moved_by(decided.candidate, given_up, corrected)
+            replaced = [request for request in standing if request.position in decided.replaces]
+            outcome.requests.append(replace(decided, replaces=_with_unsettled([*replaced, *moved])))
+    outcome.conflicts.extend(conflict for conflict in found if open_conflicts.get(conflict.key) != conflict)
+    outcome.resolved.extend(_resolved(open_conflicts, found))
+    settled = {position for request in outcome.requests for position in request.replaces}
+    outcome.retractions.extend(_retractions(standing, corrected, wanted, settled))
+    return outcome
+
+
+def rivals_winner(rivals: Collection[Candidate]) -> Candidate:
+    """The candidate that stands for rivals who agree: an entry before a rule, a whole match before a partial one."""
+    return min(rivals, key=lambda c: (c.cause.kind != "coupling", not c.whole_match, c.cause.record_id))
+
+
+def _agreed(rivals: Sequence[Candidate]) -> Candidate | None:
+    """The candidate that stands for the rivals; None where those who count contradict each other."""
+    coupled = [rival for rival in rivals if rival.cause.kind == "coupling"]
+    equals = coupled or rivals
+    return rivals_winner(equals) if len({rival.pseudonym for rival in equals}) == 1 else None
+
+
+def _decide_key(
+    key: Key,
+    rivals: Sequence[Candidate],
+    standing: Sequence[Standing],
+    corrected: Mapping[int, Corrected],
+    open_conflict: Conflict | None,
+) -> Request | Conflict | None:
+    """What the rivals for one key come to against the request of ours that stands for it."""
+    winner = _agreed(rivals)
+    if winner is None:
+        equals = [rival for rival in rivals if rival.cause.kind == "coupling"] or rivals
+        return Conflict(key=key, kind="equals", causes=tuple(sorted({rival.cause for rival in equals})))
+    current = next((request for request in standing if request.key == key), None)
+    if current is not None and current.pseudonym is None:
+        # A forgotten pseudonym cannot be compared. Requesting again might send the study twice.
+        return None
+    if current is not None and current.pseudonym == winner.pseudonym:
+        if current.state != "contested" or open_conflict is None or open_conflict.kind == "person":
+            return None
+        # The conflict that is now over hid that a person contests the request: it is requested anew,
+        # so that delivery finds out whether that is still so.
+        return Request(candidate=winner, replaces=(current.position,))
+    if current is not None and winner.cause.kind == "rule" and _coupling_stands(current, corrected):
+        return Conflict(key=key, kind="coupling stands", causes=(current.cause, winner.cause))
+    return Request(candidate=winner, replaces=() if current is None else (current.position,))
+
+
+def _coupling_stands(request: Standing, corrected: Mapping[int, Corrected]) -> bool:
+    """Whether the request came from an entry that was not corrected to ask for something else."""
+    entry = corrected.get(request.position)
+    return request.cause.kind == "coupling" and (entry is None or not _asks_elsewhere(entry, request))
+
+
+def _asks_elsewhere(entry: Corrected, request: Standing) -> bool:
+    """Whether the entry behind the request was corrected to ask for another study, project or event."""
+    if entry.names_study:
+        return entry.key != request.key
+    # Only the accession number or study UID was corrected. Where more differs, REDCap has given the
+    # record id of a removed entry to a new one, which says nothing about this study.
+    return (entry.key, entry.pseudonym) == (request.key, request.pseudonym)
+
+
+def _moved_by(winner: Candidate, given_up: Sequence[Standing], corrected: Mapping[int, Corrected]) -> list[Standing]:
+    """Requests of the same entry for another project or event, which it asked for before it was corrected.
+
+    `given_up` are those that no candidate asks for any more.
+    """
+    return [
+        request
+        for request in given_up
+        if request.key != winner.key
+        and (entry := corrected.get(request.position)) is not None
+        and entry.names_study
+        and entry.key == winner.key
+        and entry.cause.record_id == winner.cause.record_id
+    ]
+
+
+def _resolved(open_conflicts: Mapping[Key, Conflict], found: Collection[Conflict]) -> list[Key]:
+    """The conflicts that are over. One with a person's request is over when delivery finds it gone."""
+    still = {conflict.key for conflict in found}
+    return [key for key, conflict in open_conflicts.items() if conflict.kind != "person" and key not in still]
+
+
+def _with_unsettled(replaced: list[Standing]) -> tuple[int, ...]:
+    """The replaced requests, and those whose rows they had not taken over yet themselves."""
+    positions: dict[int, None] = {}
+    for request in replaced:
+        positions[request.position] = None
+        if request.state != "placed":
+            positions.update(dict.fromkeys(request.replaces))
+    return tuple(positions)
+
+
+def _retractions(
+    standing: Sequence[Standing],
+    corrected: Mapping[int, Corrected],
+    wanted: Mapping[Key, str],
+    replaced: Collection[int],
+) -> list[Retraction]:
+    retractions = []
+    for request in standing:
+        entry = corrected.get(request.position)
+        # What is wanted and was not replaced stands, even where its pseudonym has been forgotten.
+        if entry is None or request.position in replaced or request.key in wanted:
+            continue
+        if not _asks_elsewhere(entry, request):
+            continue
+        if not entry.names_study:
+            reason = "its coupling entry now names another study"
+        elif wanted.get(entry.key) == entry.pseudonym:
+            reason = "its coupling entry now asks for what was requested already"
+        else:
+            continue
+        retractions.append(Retraction(request=request, cause=entry.cause, reason=reason))
+    return retractions

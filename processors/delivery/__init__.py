@@ -1,0 +1,5 @@
+"""Delivery: what the ledger wants REDCap to hold is planned against what REDCap has now, and written."""
+
+from processors.delivery.deliver import Delivered, deliver
+
+__all__ = ["Delivered", "deliver"]

@@ -1,0 +1,222 @@
+"""Writing what is pending to REDCap: read, plan, import, record, one portion after the other.
+
+HTTP cannot be part of a transaction. So whatever an import's fate, nothing is recorded before REDCap
+has acknowledged it, and the next delivery plans again from what REDCap has then.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
+
+from ledger.events import NewEvent
+from ledger.projector import Progress
+from processors import records
+from processors.delivery import pending
+from processors.delivery.pending import Item
+from processors.delivery.plan import Fact, PlannedRow, RowKind, WantedStudy, plan_study
+from processors.delivery.requested import REQUESTED, requested_dates
+from processors.events import EventType, study_stream
+from processors.gateway import Gateway
+from processors.redcap import Redcap, RowProblem, RowsRefused, UnknownFields, forget_fields, known_fields
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(kw_only=True, slots=True)
+class Delivered:
+    """What a delivery came to, in rows."""
+
+    studies: int = 0
+    series: int = 0
+    transfers: int = 0
+    refused: int = 0
+    missing: int = 0
+    contested: int = 0
+
+    def __add__(self, other: "Delivered") -> "Delivered":
+        """Both together."""
+        return Delivered(**{name: getattr(self, name) + getattr(other, name) for name in asdict(self)})
+
+
+def deliver(gateway: Gateway, redcap: Redcap, *, batch_rows: int, progress: Progress | None = None) -> Delivered:
+    """Brings REDCap to what the ledger wants it to hold. Raises `ServiceError` where that fails.
+
+    Transfers go to a project of their own where one is configured, after the studies.
+    """
+    delivered = Delivered()
+    passes: list[tuple[str, tuple[RowKind, ...]]] = [("incoming", ("study", "series", "transfer"))]
+    if redcap.has("transfers"):
+        passes = [("incoming", ("study", "series")), ("transfers", ("transfer",))]
+    for project, kinds in passes:
+        _Delivery(gateway, redcap, project, delivered).run(kinds, batch_rows, progress)
+    return delivered
+
+
+class _Delivery:
+    """One pass over the pending rows of one REDCap project."""
+
+    def __init__(self, gateway: Gateway, redcap: Redcap, project: str, delivered: Delivered) -> None:
+        self._gateway = gateway
+        self._redcap = redcap
+        self._project = project
+        self._delivered = delivered
+        self._refused_before: set[tuple[str, str, str]] = set()
+        self._gone: set[str] = set()
+
+    def run(self, kinds: Sequence[RowKind], batch_rows: int, progress: Progress | None) -> None:
+        done = 0
+        with pending.pending_items(self._gateway, kinds, batch_rows) as (count, portions):
+            for items in portions:
+                self._deliver(items, with_transfers="transfer" in kinds)
+                done += len(items)
+                if progress is not None:
+                    progress(done, count)
+
+    def _deliver(self, items: Sequence[Item], *, with_transfers: bool) -> None:
+        self._refused_before = {(item.study, item.kind, item.key) for item in items if item.refused_before}
+        wanted = pending.load(self._gateway, items, with_transfers=with_transfers)
+        # A record that is found gone in one portion is not told again in the next.
+        rows, facts = self._planned(study for study in wanted if study.study not in self._gone)
+        self._gone |= {study for study, (type_, data) in facts if _is_gone(type_, data)}
+        if facts:
+            self._record([_event(study, fact) for study, fact in facts])
+        if rows:
+            self._import(rows)
+
+    def _planned(self, wanted: Iterable[WantedStudy]) -> tuple[list[PlannedRow], list[tuple[str, Fact]]]:
+        by_study = {study.study: study for study in wanted}
+        exported = self._export(list(by_study))
+        present = records.present_records(exported)
+        requested = requested_dates(exported)
+        rows: list[PlannedRow] = []
+        facts: list[tuple[str, Fact]] = []
+        for study in by_study.values():
+            if self._project == "transfers":
+                study.delivered = False
+            plan = plan_study(study, present.get(study.study, records.ABSENT), requested.get(study.study))
+            rows.extend(plan.rows)
+            facts.extend((study.study, fact) for fact in plan.facts)
+        return rows, facts
+
+    def _export(self, studies: Sequence[str]) -> list[dict[str, str]]:
+        return self._with_fields(
+            lambda fields: self._redcap.export_records(
+                self._project,
+                records=studies,
+                fields=[name for name in (*records.READ_FIELDS, REQUESTED) if name in fields],
+            )
+        )
+
+    def _import(self, rows: Sequence[PlannedRow]) -> None:
+        """Imports the rows; those that REDCap refuses are taken out until the rest goes through."""
+        try:
+            self._with_fields(lambda fields: self._send(rows, fields))
+        except RowsRefused as refusal:
+            self._isolate(rows, refusal.problems)
+        else:
+            self._record(_delivered_events(rows) + self._accepted_events(rows))
+
+    def _isolate(self, rows: Sequence[PlannedRow], problems: Sequence[RowProblem]) -> None:
+        """Tries the rows apart that REDCap named; halves them where it did not tell which it means.
+
+        A refusal names record and field, but not the instance, so that several rows can be meant.
+        """
+        if len(rows) == 1:
+            self._refuse(rows[0], problems)
+            return
+        named = [row for row in rows if any(_concerns(problem, row) for problem in problems)]
+        if not named or len(named) == len(rows):
+            middle = len(rows) // 2
+            portions = [rows[:middle], rows[middle:]]
+        else:
+            portions = [[row for row in rows if row not in named], named]
+        for portion in portions:
+            self._import(portion)
+
+    def _refuse(self, row: PlannedRow, problems: Sequence[RowProblem]) -> None:
+        problem = next((problem for problem in problems if _concerns(problem, row)), problems[0])
+        self._delivered.refused += 1
+        told = {
+            "kind": row.kind,
+            "key": row.key,
+            "row_position": row.position,
+            "field": problem.field,
+            "message": problem.message,
+        }
+        self._record([_event(row.study, (EventType.ROW_REFUSED, told))])
+
+    def _accepted_events(self, rows: Sequence[PlannedRow]) -> list[NewEvent]:
+        accepted = {(row.study, row.kind, row.key): None for row in rows}
+        return [
+            _event(study, (EventType.ROW_ACCEPTED, {"kind": kind, "key": key}))
+            for study, kind, key in accepted
+            if (study, kind, key) in self._refused_before
+        ]
+
+    def _send(self, rows: Sequence[PlannedRow], fields: frozenset[str]) -> int:
+        # `overwrite` because our rows say all there is to say: a blank erases what was there before.
+        # Fields that a row does not hold stay as they are.
+        return self._redcap.import_records(
+            self._project, [_of_dictionary(row.fields, fields) for row in rows], overwrite=True
+        )
+
+    def _with_fields(self, call: Callable[[frozenset[str]], Answer]) -> Answer:
+        """Calls with the fields that the project's dictionary has, looked up anew if REDCap knows better."""
+        fields = known_fields(self._redcap, self._gateway.database, self._project, self._gateway.clock())
+        try:
+            return call(fields)
+        except UnknownFields:
+            forget_fields(self._gateway.database, self._project)
+            fields = known_fields(self._redcap, self._gateway.database, self._project, self._gateway.clock())
+            return call(fields)
+
+    def _record(self, events: Sequence[NewEvent]) -> None:
+        with self._gateway.begin() as connection:
+            self._gateway.record(connection, events)
+        for event in events:
+            _count(self._delivered, event)
+
+
+def _is_gone(type_: EventType, data: Mapping[str, Any]) -> bool:
+    return type_ is EventType.ROW_MISSING and data["kind"] == "study"
+
+
+def _of_dictionary(fields: records.Row, known: frozenset[str]) -> records.Row:
+    return {name: value for name, value in fields.items() if name in known or name.startswith("redcap_repeat_")}
+
+
+def _concerns(problem: RowProblem, row: PlannedRow) -> bool:
+    return problem.record == row.study and (problem.locked or not problem.field or problem.field in row.fields)
+
+
+def _delivered_events(rows: Sequence[PlannedRow]) -> list[NewEvent]:
+    """The events of imported rows: one StudyDelivered for each study, however many rows it had."""
+    events: list[NewEvent] = []
+    studies: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        for type_, data in row.facts:
+            if type_ is not EventType.STUDY_DELIVERED:
+                events.append(_event(row.study, (type_, data)))
+                continue
+            told = studies.setdefault(row.study, {"row": None, "series": {}})
+            told["row"] = data["row"] if data["row"] is not None else told["row"]
+            told["series"].update(data["series"])
+    delivered = [_event(study, (EventType.STUDY_DELIVERED, told)) for study, told in studies.items()]
+    return delivered + events
+
+
+def _event(study: str, fact: Fact) -> NewEvent:
+    type_, data = fact
+    return NewEvent(stream=study_stream(study), type=type_, data={"study": study, **data})
+
+
+def _count(delivered: Delivered, event: NewEvent) -> None:
+    if event.type == EventType.STUDY_DELIVERED:
+        delivered.studies += event.data["row"] is not None
+        delivered.series += len(event.data["series"])
+    elif event.type in (EventType.TRANSFER_PLACED, EventType.TRANSFER_AMENDED):
+        delivered.transfers += 1
+    elif event.type == EventType.ROW_MISSING:
+        delivered.missing += 1
+    elif event.type == EventType.CONFLICT_FOUND:
+        delivered.contested += 1

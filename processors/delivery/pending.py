@@ -1,0 +1,227 @@
+"""What the ledger wants REDCap to hold and REDCap does not, read in portions."""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, text
+
+from ledger.events import Event
+from ledger.projector import batches
+from processors import records
+from processors.delivery.plan import OurTransfer, RowKind, WantedSeries, WantedStudy, WantedTransfer
+from processors.gateway import Gateway
+
+RETRY_REFUSED_AFTER = timedelta(hours=1)
+"""A refused row is tried again when it changes, and once in this time: its record may have been
+unlocked or the dictionary mended, which nothing tells us."""
+
+
+class Item(NamedTuple):
+    """A row to be written: the study's own, a series', or a transfer's, and the event that says so."""
+
+    study: str
+    kind: RowKind
+    key: str
+    position: int
+    refused_before: bool
+
+
+# Rows of records that somebody deleted are left alone, and refused rows until they are due again.
+_PENDING = """
+    select item.study, item.kind, item.key, item.position,
+           exists (select from gateway.refused_row as refused
+                    where (refused.study, refused.kind, refused.key) = (item.study, item.kind, item.key))
+      from (select study, 'study' as kind, '' as key, row_position as position from gateway.study
+             where row_position > delivered_position
+            union all
+            select study, 'series', series, position from gateway.series
+             where position > delivered_position
+            union all
+            select study, 'transfer', position::text, position from gateway.transfer
+             where state in ('requested', 'retracting')) as item
+      join gateway.study using (study)
+     where study.site = :site and item.kind = any(:kinds)
+       and not exists (select from gateway.refused_row as refused
+                        where (refused.study, refused.kind, refused.key) = (item.study, item.kind, item.key)
+                          and refused.row_position = item.position and refused.refused_at > :retry_before)
+       and not exists (select from gateway.missing_row as missing
+                        where missing.study = item.study
+                          and (missing.kind = 'study'
+                               or (missing.kind, missing.key) = (item.kind, item.key)))
+"""
+# The kinds' order within a study is that of the alphabet backwards: study before series would be
+# nicer, but REDCap does not mind, and a study's own row may come with a later portion anyway.
+_IN_ORDER = text(f"{_PENDING} order by item.study, item.kind desc, item.position")
+_COUNTED = text(f"select count(*) from ({_PENDING}) as pending")
+
+
+@contextmanager
+def pending_items(
+    gateway: Gateway, kinds: Collection[RowKind], portion: int
+) -> Iterator[tuple[int, Iterator[list[Item]]]]:
+    """How many rows are to be written, and the rows in portions, a study's together.
+
+    The list is as it was on entering: what the deliveries record meanwhile does not change it. A
+    cursor on the server holds it, so that memory does not grow with it.
+    """
+    parameters = {
+        "site": gateway.site,
+        "kinds": list(kinds),
+        "retry_before": gateway.clock() - RETRY_REFUSED_AFTER,
+    }
+    with gateway.begin() as connection:
+        # This transaction waits for REDCap between portions; a server's patience with idle ones is no help.
+        connection.execute(text("set local idle_in_transaction_session_timeout = 0"))
+        count: int = connection.execute(_COUNTED, parameters).scalar_one()
+        if count == 0:
+            yield 0, iter(())
+            return
+        rows = connection.execution_options(yield_per=portion).execute(_IN_ORDER, parameters)
+        try:
+            yield count, batches((Item(*row) for row in rows), portion)
+        finally:
+            rows.close()
+
+
+def load(gateway: Gateway, items: Sequence[Item], *, with_transfers: bool) -> list[WantedStudy]:
+    """The contents of these rows, by study, with what the ledger knows of the studies' other rows.
+
+    `with_transfers`: requests that a person's request contests are tried again on this occasion.
+    """
+    studies = {item.study: WantedStudy(study=item.study) for item in items}
+    with gateway.begin() as connection:
+        found = gateway.identities(connection, {item.position for item in items})
+        _add_history(connection, studies)
+        if with_transfers:
+            _add_our_transfers(gateway, connection, studies)
+        for item in items:
+            event, payload = found[item.position]
+            _add(gateway, studies[item.study], item, event, payload)
+        arrivals = _arrivals(connection, studies)
+    for study in studies.values():
+        if study.row_position:
+            event, payload = found[study.row_position]
+            study.row = records.study_row(event.data, payload, gateway.local(arrivals[study.study]))
+    return list(studies.values())
+
+
+def _add(gateway: Gateway, study: WantedStudy, item: Item, event: Event, payload: dict[str, Any]) -> None:
+    if item.kind == "study":
+        study.row_position = item.position
+    elif item.kind == "series":
+        study.series.append(
+            WantedSeries(
+                series=item.key,
+                position=item.position,
+                data=event.data,
+                instance=study.series_instances.get(item.key),
+            )
+        )
+    elif study.ours[item.position].state == "retracting":
+        study.retracting.append(study.ours[item.position])
+    else:
+        _add_transfer(gateway, study, event, payload, contested=False)
+
+
+def _add_transfer(
+    gateway: Gateway, study: WantedStudy, event: Event, payload: dict[str, Any], *, contested: bool
+) -> None:
+    if not payload:
+        # Its pseudonym was forgotten before it was placed: it never can be.
+        study.retracting.append(study.ours[event.position])
+    else:
+        study.transfers.append(
+            WantedTransfer(
+                position=event.position,
+                project=event.data["project"],
+                event_name=event.data["event_name"],
+                name=payload["pseudonym"],
+                requested_at=gateway.local(event.recorded_at),
+                replaces=tuple(event.data["replaces"]),
+                contested=contested,
+                cause=event.data["cause"],
+            )
+        )
+
+
+_SERIES_INSTANCES = text("""
+    select study, series, instance from gateway.series where study = any(:studies) and instance is not null
+""")
+_DELIVERED = text("""
+    select study, arrived_at, delivered_position > 0 as delivered from gateway.study where study = any(:studies)
+""")
+_OURS = text("""
+    select position, study, project, event_name, instance, state from gateway.transfer
+     where study = any(:studies) order by position
+""")
+
+
+def _add_history(connection: Connection, studies: dict[str, WantedStudy]) -> None:
+    chosen = {"studies": list(studies)}
+    for row in connection.execute(_SERIES_INSTANCES, chosen):
+        studies[row.study].series_instances[row.series] = row.instance
+    for row in connection.execute(_DELIVERED, chosen):
+        studies[row.study].delivered = row.delivered
+
+
+_CONTESTS = text("""
+    select study, project, event_name from gateway.conflict where study = any(:studies) and kind = 'person'
+""")
+
+
+def _add_our_transfers(gateway: Gateway, connection: Connection, studies: dict[str, WantedStudy]) -> None:
+    """Every request of ours for these studies; contested ones are tried again on this occasion."""
+    chosen = {"studies": list(studies)}
+    for row in connection.execute(_CONTESTS, chosen):
+        studies[row.study].contests.add((row.project, row.event_name))
+    rows = connection.execute(_OURS, chosen).all()
+    found = gateway.identities(connection, [row.position for row in rows])
+    for row in rows:
+        event, payload = found[row.position]
+        study = studies[row.study]
+        study.ours[row.position] = OurTransfer(
+            position=row.position,
+            project=row.project,
+            event_name=row.event_name,
+            name=payload.get("pseudonym"),
+            requested=records.minute(gateway.local(event.recorded_at)),
+            instance=row.instance,
+            state=row.state,
+        )
+        if row.state == "contested":
+            _add_transfer(gateway, study, event, payload, contested=True)
+
+
+def _arrivals(connection: Connection, studies: Collection[str]) -> dict[str, Any]:
+    rows = connection.execute(_DELIVERED, {"studies": list(studies)})
+    return {row.study: row.arrived_at for row in rows}
+
+
+class PendingAge(NamedTuple):
+    """How many rows of a kind wait to be written, and since when the oldest does."""
+
+    kind: RowKind
+    rows: int
+    oldest: datetime
+
+
+_AGES = text(f"""
+    select kind, count(*), min(recorded_at) as oldest
+      from ({_PENDING}) as pending join ledger.event using (position)
+     group by kind order by kind
+""")
+
+
+def pending_age(connection: Connection, site: str) -> list[PendingAge]:
+    """What waits to be written now; refused rows count."""
+    rows = connection.execute(
+        _AGES,
+        {
+            "site": site,
+            "kinds": ["study", "series", "transfer"],
+            "retry_before": datetime.max.replace(tzinfo=UTC),
+        },
+    )
+    return [PendingAge(*row) for row in rows]

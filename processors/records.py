@@ -1,0 +1,175 @@
+"""The rows of REDCap's Incoming project: how ours are written, how what is there is read. Pure.
+
+Field names are fixed by the project's data dictionary; a field that a server lacks is left out by
+the delivery.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import orjson
+
+RECORD_ID = "study_instance_uid"
+SERIES_FORM = "series"
+TRANSFERS_FORM = "transfers"
+STUDY_FORM = "incoming_studies"
+COMPLETE = "2"
+
+READ_FIELDS = (
+    RECORD_ID,
+    "series_instance_uid",
+    "transfer_project_name",
+    "transfer_name",
+    "transfer_event_name",
+    "transfer_date",
+)
+"""What has to be read before anything is written."""
+
+Row = dict[str, str | int]
+
+
+class PresentTransfer(NamedTuple):
+    """A transfer row as REDCap has it. `sent`: the sender has filled in its date."""
+
+    instance: int
+    project: str
+    name: str
+    event_name: str
+    sent: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PresentRecord:
+    """What REDCap has of one study: whether its record exists, its series' instances, its transfers."""
+
+    exists: bool
+    series: Mapping[str, int]
+    highest_series_instance: int
+    transfers: tuple[PresentTransfer, ...]
+
+
+ABSENT = PresentRecord(exists=False, series={}, highest_series_instance=0, transfers=())
+
+
+def present_records(rows: Iterable[Mapping[str, str]]) -> dict[str, PresentRecord]:
+    """What an export of Incoming says, by study."""
+    by_study: dict[str, list[Mapping[str, str]]] = {}
+    for row in rows:
+        by_study.setdefault(row[RECORD_ID], []).append(row)
+    return {study: _present(rows_of_study) for study, rows_of_study in by_study.items()}
+
+
+def study_row(data: Mapping[str, Any], identity: Mapping[str, str], arrived_at: datetime) -> Row:
+    """The study's own row, from the data of its leading series; `arrived_at` in the hospital's zone.
+
+    A forgotten identity (an empty mapping) leaves its fields out.
+    """
+    row: Row = {
+        RECORD_ID: data["StudyInstanceUID"],
+        "study_institution_name": data["InstitutionName"],
+        "study_aetitle_sender": data["AETitleCaller"],
+        "study_aetitle_addressed": data["AETitleCalled"],
+        "study_description": data["StudyDescription"],
+        "study_date": data["StudyDate"],
+        "study_time": data["StudyTime"],
+        "study_accession_number": data["AccessionNumber"],
+        "study_arrival_date": minute(arrived_at),
+        "incoming_studies_complete": COMPLETE,
+    }
+    if identity:
+        row["study_patient_name"] = hashed(identity["PatientName"])
+        row["study_patient_id"] = hashed(identity["PatientID"])
+    return row
+
+
+def series_row(data: Mapping[str, Any], instance: int) -> Row:
+    """The row of one series; its date and time are the study's where it has none."""
+    return {
+        RECORD_ID: data["StudyInstanceUID"],
+        "redcap_repeat_instrument": SERIES_FORM,
+        "redcap_repeat_instance": instance,
+        "series_instance_uid": data["SeriesInstanceUID"],
+        "series_description": data["SeriesDescription"],
+        "series_date": data["SeriesDate"] or data["StudyDate"],
+        "series_time": data["SeriesTime"] or data["StudyTime"],
+        "series_num_files": "" if data["NumFiles"] is None else str(data["NumFiles"]),
+        "series_sequence_name": data["SequenceName"],
+        "series_classify_types": orjson.dumps(data["ClassifyType"]).decode(),
+        "series_complete": COMPLETE,
+    }
+
+
+def transfer_row(*, study: str, instance: int, project: str, name: str, event_name: str, requested_at: datetime) -> Row:
+    """The row of a transfer request; `requested_at` in the hospital's zone."""
+    row: Row = {
+        RECORD_ID: study,
+        "redcap_repeat_instrument": TRANSFERS_FORM,
+        "redcap_repeat_instance": instance,
+        "transfer_requested_date": minute(requested_at),
+        "transfer_project_name": project,
+        "transfer_name": name,
+    }
+    if event_name:
+        row["transfer_event_name"] = event_name
+    return row
+
+
+def amending_row(row: Row) -> Row:
+    """The row in a form that takes over another request's row: a blank event name erases the old one."""
+    return {"transfer_event_name": "", **row}
+
+
+def emptied_transfer_row(study: str, instance: int) -> Row:
+    """The row that withdraws a request which has not been sent."""
+    return {
+        RECORD_ID: study,
+        "redcap_repeat_instrument": TRANSFERS_FORM,
+        "redcap_repeat_instance": instance,
+        "transfer_requested_date": "",
+        "transfer_project_name": "",
+        "transfer_name": "",
+        "transfer_event_name": "",
+    }
+
+
+def hashed(text: str) -> str:
+    """The hex SHA-256 of the UTF-8 text: REDCap holds patients' names and IDs in this form only."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def minute(moment: datetime) -> str:
+    """The moment as REDCap's datetime_ymd wants it."""
+    return moment.strftime("%Y-%m-%d %H:%M")
+
+
+def _present(rows: list[Mapping[str, str]]) -> PresentRecord:
+    series: dict[str, int] = {}
+    transfers = []
+    highest = 0
+    for row in rows:
+        instrument = row.get("redcap_repeat_instrument", "")
+        if instrument == SERIES_FORM:
+            instance = int(row["redcap_repeat_instance"])
+            highest = max(highest, instance)
+            uid = row.get("series_instance_uid", "")
+            # A series that stands there twice keeps the first of its rows.
+            if uid and instance < series.get(uid, instance + 1):
+                series[uid] = instance
+        elif instrument == TRANSFERS_FORM:
+            transfers.append(_present_transfer(row))
+    return PresentRecord(
+        exists=True, series=series, highest_series_instance=highest, transfers=tuple(sorted(transfers))
+    )
+
+
+def _present_transfer(row: Mapping[str, str]) -> PresentTransfer:
+    return PresentTransfer(
+        instance=int(row["redcap_repeat_instance"]),
+        project=row.get("transfer_project_name", "").strip(),
+        name=row.get("transfer_name", "").strip(),
+        event_name=row.get("transfer_event_name", "").strip(),
+        sent=bool(row.get("transfer_date", "").strip()),
+    )

@@ -1,0 +1,173 @@
+"""The periodic run: discover, observe, decide, deliver, one at a time for each site."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import orjson
+from sqlalchemy import text
+
+from ledger import store
+from ledger.projector import Progress
+from processors.autoid import Assigned, OwnGenerator, SiteGenerator, assign_ids
+from processors.configuration import Configuration
+from processors.delivery import Delivered, deliver
+from processors.discovery import Discovery, discover
+from processors.gateway import Gateway
+from processors.incoming import Decided, decide_transfers, observe
+from processors.redcap import Redcap
+
+Step = Callable[[str], AbstractContextManager[Progress | None]]
+"""Announces a piece of work and gives the callable that is told how far it has come, if anybody watches."""
+
+IDLE_RUNS_KEPT = timedelta(days=30)
+
+
+@dataclass(kw_only=True, slots=True)
+class Report:
+    """What a run came to. Parts that it did not reach are None."""
+
+    discovery: Discovery | None = None
+    observed_changes: int | None = None
+    decided: Decided | None = None
+    delivered: Delivered | None = None
+    assigned: Assigned | None = None
+    attention: dict[str, int] = field(default_factory=dict)
+    events: int = 0
+    calls: int = 0
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether a person must look at something."""
+        return bool(self.attention) or (self.discovery is not None and self.discovery.warning is not None)
+
+    def as_data(self) -> dict[str, Any]:
+        """As it is printed and kept."""
+        return asdict(self) | {"needs_attention": self.needs_attention}
+
+
+def run_incoming(gateway: Gateway, redcap: Redcap, configuration: Configuration, report: Report, step: Step) -> None:
+    """The main job, its findings noted in `report` as they come, so that an error does not lose them."""
+    with step("Reading summaries") as progress:
+        report.discovery = discover(
+            gateway,
+            raw=configuration.source.raw,
+            settle_seconds=configuration.source.settle_seconds,
+            progress=progress,
+        )
+    with step("Asking REDCap for rules and couplings"):
+        observed = observe(gateway, redcap)
+        report.observed_changes = observed.changes
+    with step("Deciding") as progress:
+        report.decided = decide_transfers(
+            gateway,
+            observed,
+            mode=configuration.routing.match,
+            time_limit=configuration.routing.time_limit_seconds,
+            progress=progress,
+        )
+    with step("Writing to REDCap") as progress:
+        report.delivered = deliver(gateway, redcap, batch_rows=configuration.redcap.batch_rows, progress=progress)
+
+
+def run_autoid(
+    gateway: Gateway,
+    redcap: Redcap,
+    configuration: Configuration,
+    report: Report,
+    step: Step,
+    *,
+    all_of: str | None = None,
+) -> None:
+    """Gives IDs to the studies of projects that want them, and requests and writes their transfers."""
+    if not (redcap.has("projects") and redcap.has("autoid")):
+        return
+    section = configuration.autoid
+    own = section.generator is None
+    with step("Giving IDs"):
+        report.assigned = assign_ids(
+            gateway,
+            redcap,
+            OwnGenerator(secrets.randbelow)
+            if section.generator is None
+            else SiteGenerator(section.generator, time_limit=section.generator_timeout_seconds),
+            window=timedelta(days=section.window_days),
+            own_generator=own,
+            all_of=all_of,
+        )
+    with step("Writing to REDCap") as progress:
+        written = deliver(gateway, redcap, batch_rows=configuration.redcap.batch_rows, progress=progress)
+    report.delivered = written if report.delivered is None else report.delivered + written
+
+
+@contextmanager
+def only_run(gateway: Gateway) -> Iterator[bool]:
+    """True while this is the site's only run; False where another one is under way.
+
+    PostgreSQL holds the lock for as long as the connection lives, so it never outlives its process.
+    Outside of a transaction: one that is open for a whole run would keep the database from cleaning up.
+    """
+    name = {"name": f"fiona-ledger run {gateway.site}"}
+    with gateway.database.without_transaction() as connection:
+        locked: bool = connection.execute(_TRY_LOCK, name).scalar_one()
+        try:
+            yield locked
+        finally:
+            if locked:
+                connection.execute(_UNLOCK, name)
+
+
+_TRY_LOCK = text("select pg_try_advisory_lock(hashtextextended(:name, 0))")
+_UNLOCK = text("select pg_advisory_unlock(hashtextextended(:name, 0))")
+
+
+@contextmanager
+def recorded_run(gateway: Gateway, command: str, report: Report) -> Iterator[None]:
+    """Keeps a row of the run in gateway.run: that it began, and how it ended."""
+    with gateway.begin() as connection:
+        connection.execute(
+            text("insert into gateway.run (run, site, command, started_at) values (:run, :site, :command, :now)"),
+            {"run": gateway.run, "site": gateway.site, "command": command, "now": gateway.clock()},
+        )
+        connection.execute(
+            text("delete from gateway.run where site = :site and not changed and started_at < :before"),
+            {"site": gateway.site, "before": gateway.clock() - IDLE_RUNS_KEPT},
+        )
+        before = store.head(connection).position
+    exit_code = 3
+    try:
+        yield
+        exit_code = 1 if report.needs_attention else 0
+    finally:
+        _finish(gateway, report, before, exit_code)
+
+
+def attention(gateway: Gateway) -> dict[str, int]:
+    """What a person must look at, counted by kind."""
+    with gateway.begin() as connection:
+        rows = connection.execute(
+            text("select kind, count(*) as notices from audit.attention group by kind order by kind")
+        )
+        return {row.kind: row.notices for row in rows}
+
+
+def _finish(gateway: Gateway, report: Report, before: int, exit_code: int) -> None:
+    with gateway.begin() as connection:
+        report.events = store.head(connection).position - before
+        connection.execute(
+            text("""
+                update gateway.run
+                   set finished_at = :now, exit_code = :exit_code, changed = :changed, summary = :summary
+                 where run = :run
+            """),
+            {
+                "now": gateway.clock(),
+                "exit_code": exit_code,
+                "changed": report.events > 0,
+                "summary": orjson.dumps(report.as_data()).decode(),
+                "run": gateway.run,
+            },
+        )

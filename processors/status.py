@@ -1,0 +1,76 @@
+"""How the gateway is doing: last run, what waits to be written, what needs a person."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from ledger import store
+from processors.autoid.outlook import Outlook, outlooks
+from processors.delivery.pending import PendingAge, pending_age
+from processors.gateway import Gateway
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Status:
+    """One screen of facts. `last_run` is None where none has been yet."""
+
+    head: int
+    studies: int
+    series: int
+    studies_on_disk: int
+    last_run: dict[str, Any] | None
+    last_success: datetime | None
+    pending: list[PendingAge]
+    transfers: dict[str, int]
+    autoid: list[Outlook]
+    attention: list[dict[str, Any]]
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether a person must look at something."""
+        return bool(self.attention)
+
+
+def status(gateway: Gateway) -> Status:
+    """The state of the gateway as the ledger has it; REDCap is not asked."""
+    with gateway.begin() as connection:
+        counts = connection.execute(_COUNTS).one()
+        return Status(
+            head=store.head(connection).position,
+            studies=counts.studies,
+            series=counts.series,
+            studies_on_disk=counts.on_disk,
+            last_run=_last_run(connection, gateway.site),
+            last_success=connection.execute(_LAST_SUCCESS, {"site": gateway.site}).scalar_one_or_none(),
+            pending=pending_age(connection, gateway.site),
+            transfers={row.state: row.requests for row in connection.execute(_TRANSFERS)},
+            autoid=outlooks(connection, gateway.clock()),
+            attention=[dict(row) for row in connection.execute(_ATTENTION).mappings()],
+        )
+
+
+_COUNTS = text("""
+    select count(*) as studies, count(*) filter (where on_disk) as on_disk,
+           (select count(*) from gateway.series) as series
+      from gateway.study
+""")
+_LAST_RUN = text("""
+    select run, command, started_at, finished_at, exit_code from gateway.run
+     where site = :site order by started_at desc limit 1
+""")
+_LAST_SUCCESS = text("""
+    select finished_at from gateway.run where site = :site and exit_code in (0, 1)
+     order by started_at desc limit 1
+""")
+_TRANSFERS = text("select state, count(*) as requests from gateway.transfer group by state order by state")
+_ATTENTION = text("""
+    select kind, position, study, project, subject, details, advice from audit.attention
+     order by kind, position
+""")
+
+
+def _last_run(connection: Connection, site: str) -> dict[str, Any] | None:
+    row = connection.execute(_LAST_RUN, {"site": site}).mappings().one_or_none()
+    return None if row is None else dict(row)
