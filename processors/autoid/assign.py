@@ -1,0 +1,165 @@
+"""Giving every waiting study its patient's ID: found, or drawn, stored, and requested, in that order.
+
+The ID is an event before anybody else sees it, then a row of AutoID, then a transfer request. Killed
+between any two of these, the next run finds the first ones done and goes on with the same ID.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import text
+
+from ledger.events import NewEvent
+from processors.autoid import registry
+from processors.autoid.candidates import Waiting, candidates, settled_otherwise, wanting_projects
+from processors.autoid.drawing import draw_ids
+from processors.autoid.generators import Generator
+from processors.autoid.holding import LASTING, NO_PATIENT_ID, PROJECT_UNUSABLE, held_studies, hold, released_event
+from processors.autoid.observe import observe_projects
+from processors.autoid.requesting import request_transfers
+from processors.autoid.storing import store_ids, undelivered_ids
+from processors.events import EventType, study_stream
+from processors.gateway import Gateway
+from processors.redcap import Redcap
+
+RETRY_AFTER = timedelta(minutes=10)
+BATCH = 500
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(kw_only=True, slots=True)
+class Assigned:
+    """What assigning IDs came to, counted."""
+
+    drawn: int = 0
+    requested: int = 0
+
+
+def assign_ids(
+    gateway: Gateway,
+    redcap: Redcap,
+    generator: Generator,
+    *,
+    window: timedelta,
+    own_generator: bool,
+    all_of: str | None = None,
+) -> Assigned:
+    """Gives IDs to the studies that wait for one and requests their transfers.
+
+    `window` is how long ago a study may have arrived; for the project `all_of` it does not count.
+    Raises `ServiceError` where REDCap fails; what was drawn by then is kept and used by the next run.
+    """
+    assigned = Assigned()
+    observe_projects(gateway, redcap, own_generator=own_generator)
+    _release_settled(gateway)
+    retry = _retry_is_due(gateway)
+    waiting = _waiting(gateway, window, all_of, retry=retry)
+    _drop_requested_by_others(gateway, redcap, waiting, retry=retry)
+    if waiting or undelivered_ids(gateway) or (retry and _is_contradicted(gateway)):
+        with _alone(gateway):
+            entries = registry.adopt(gateway, redcap, waiting)
+            assigned.drawn = draw_ids(gateway, redcap, generator, waiting)
+            store_ids(gateway, redcap, entries)
+        assigned.requested = request_transfers(gateway, waiting)
+    return assigned
+
+
+@contextmanager
+def _alone(gateway: Gateway) -> Iterator[None]:
+    """Waits until no other site on this ledger reads and writes AutoID.
+
+    Between reading AutoID and recording what was written to it there are calls that no transaction
+    covers: two sites in there at once would both write the same IDs. PostgreSQL holds the lock for as
+    long as the connection lives, so it never outlives its process.
+    """
+    with gateway.begin() as connection:
+        connection.execute(_ALONE)
+        yield
+
+
+_ALONE = text("select pg_advisory_xact_lock(hashtextextended('fiona-ledger autoid', 0))")
+_IS_CONTRADICTED = text("select exists (select from gateway.contradiction)")
+
+
+def _is_contradicted(gateway: Gateway) -> bool:
+    with gateway.begin() as connection:
+        found: bool = connection.execute(_IS_CONTRADICTED).scalar_one()
+        return found
+
+
+def _release_settled(gateway: Gateway) -> None:
+    with gateway.begin() as connection:
+        settled = settled_otherwise(connection, gateway.site)
+        gateway.record(connection, [released_event(study, project, reason) for study, project, reason in settled])
+
+
+def _waiting(gateway: Gateway, window: timedelta, all_of: str | None, *, retry: bool) -> list[Waiting]:
+    """The studies that may get an ID, by project; those that cannot are held."""
+    now = gateway.clock()
+    found = []
+    with gateway.begin() as connection:
+        for project in wanting_projects(connection):
+            since = _EVER if project.project == all_of else now - window
+            studies = candidates(gateway, connection, project, since=since, lasting=LASTING, retry=retry)
+            reason = PROJECT_UNUSABLE if project.problems else NO_PATIENT_ID
+            held = [study for study in studies if project.problems or study.key is None]
+            hold(gateway, connection, project.project, held, reason)
+            usable = [study for study in studies if not project.problems and study.key is not None]
+            if usable:
+                found.append(Waiting(project=project, studies=usable))
+    return found
+
+
+_RETRIED = text("""
+    insert into gateway.held_retry (site, at) values (:site, :now)
+    on conflict (site) do update set at = excluded.at where held_retry.at <= :before
+    returning at
+""")
+
+
+def _retry_is_due(gateway: Gateway) -> bool:
+    """Whether what is held or contradictory is to be looked at again, which is thereby noted."""
+    now = gateway.clock()
+    parameters = {"site": gateway.site, "now": now, "before": now - RETRY_AFTER}
+    with gateway.begin() as connection:
+        return connection.execute(_RETRIED, parameters).one_or_none() is not None
+
+
+def _drop_requested_by_others(gateway: Gateway, redcap: Redcap, waiting: list[Waiting], *, retry: bool) -> None:
+    """Takes out studies for which REDCap already holds a transfer request: a person has decided about them.
+
+    With `retry`, all held studies are looked up as well: their patients may have no ID for ever, and
+    the person who was told so has requested the transfer by hand.
+    """
+    studies = {study.study for group in waiting for study in group.studies}
+    if retry:
+        with gateway.begin() as connection:
+            studies.update(held_studies(connection, gateway.site))
+    requested = _requested_in_redcap(redcap, sorted(studies))
+    if not requested:
+        return
+    with gateway.begin() as connection:
+        gateway.record(
+            connection,
+            [
+                NewEvent(stream=study_stream(study), type=EventType.TRANSFER_OBSERVED, data={"study": study})
+                for study in sorted(requested)
+            ],
+        )
+    _release_settled(gateway)
+    for group in waiting:
+        group.studies = [study for study in group.studies if study.study not in requested]
+    waiting[:] = [group for group in waiting if group.studies]
+
+
+def _requested_in_redcap(redcap: Redcap, studies: Sequence[str]) -> set[str]:
+    project = "transfers" if redcap.has("transfers") else "incoming"
+    requested: set[str] = set()
+    for start in range(0, len(studies), BATCH):
+        rows = redcap.export_records(
+            project, records=studies[start : start + BATCH], fields=("study_instance_uid", "transfer_project_name")
+        )
+        requested.update(row["study_instance_uid"] for row in rows if row.get("transfer_project_name", "").strip())
+    return requested

@@ -1,0 +1,144 @@
+"""The studies that wait for an ID: gathering, no deciding."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from processors.autoid.keys import patient_key
+from processors.gateway import Gateway
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Project:
+    """A project that wants generated IDs, from the event at `position`. With `problems` its studies are held."""
+
+    record_id: str
+    project: str
+    pattern: str
+    aetitle: str
+    position: int
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """A study addressed to a project. `key` is its patient's, None without a PatientID.
+
+    `changed`: it is not held, or it or its project has changed since it was.
+    """
+
+    study: str
+    key: str | None
+    subject: UUID
+    changed: bool
+
+
+@dataclass(kw_only=True, slots=True)
+class Waiting:
+    """The studies of one project that may get an ID."""
+
+    project: Project
+    studies: list[Candidate] = field(default_factory=list)
+
+    def patients(self) -> list[str]:
+        """Their patients' keys, each once, in the order of the studies."""
+        return list(dict.fromkeys(study.key for study in self.studies if study.key is not None))
+
+
+_PROJECTS = text("""
+    select record_id, project, pattern, aetitle, position, problems from gateway.autoid_project
+     where wanted and not removed order by record_id
+""")
+# A study once held is looked at again when it or its project has changed, and now and then where
+# the reason may pass by itself: a generator that failed, AutoID contradicting itself. Otherwise a
+# held study would cost calls every minute. One that was held in time goes on waiting when its
+# window has passed: otherwise it would be shown as waiting and never get anything. A request that
+# was retracted asks for nothing any more; had it been sent, REDCap would still hold it.
+_CANDIDATES = text("""
+    select study, row_position, changed
+      from (select study.study, study.row_position, study.arrived_at, held.study as held, held.reason,
+                   held.study is null or held.position < :project_position or held.position < study.row_position
+                       as changed
+              from gateway.study left join gateway.held_study as held using (study)
+             where study.site = :site and study.on_disk and study.called = :aetitle) as addressed
+     where (arrived_at >= :since or held is not null)
+       and (changed or (:retry and reason <> all(:lasting)))
+       and not exists (select from gateway.transfer
+                        where transfer.study = addressed.study and transfer.state <> 'retracted')
+       and not exists (select from gateway.observed_transfer as observed where observed.study = addressed.study)
+     order by arrived_at, study
+""")
+# A study that was requested otherwise waits no longer; nor does one that no project claims any more,
+# or whose patient was forgotten: nothing could ever release it.
+_SETTLED = text("""
+    select held.study, held.project, held.reason from gateway.held_study as held join gateway.study using (study)
+     where study.site = :site
+       and (exists (select from gateway.transfer
+                     where transfer.study = held.study and transfer.state <> 'retracted')
+            or exists (select from gateway.observed_transfer as observed where observed.study = held.study)
+            or not exists (select from gateway.autoid_project as claiming
+                            where claiming.project = held.project and claiming.aetitle = study.called
+                              and claiming.wanted and not claiming.removed)
+            or exists (select from ledger.event join ledger.subject using (subject)
+                        where event.position = study.row_position and subject.wrapped_key is null))
+     order by held.position
+""")
+
+
+def wanting_projects(connection: Connection) -> list[Project]:
+    """The projects that want generated IDs, with what keeps them from it."""
+    return [
+        Project(
+            record_id=row.record_id,
+            project=row.project,
+            pattern=row.pattern,
+            aetitle=row.aetitle,
+            position=row.position,
+            problems=tuple(row.problems),
+        )
+        for row in connection.execute(_PROJECTS)
+    ]
+
+
+def candidates(
+    gateway: Gateway,
+    connection: Connection,
+    project: Project,
+    *,
+    since: datetime,
+    lasting: Collection[str],
+    retry: bool,
+) -> list[Candidate]:
+    """The studies on disk addressed to the project that have arrived `since` and no request knows of.
+
+    `lasting` are the reasons for holding a study that do not pass by themselves; studies held for
+    others are among them only with `retry`.
+    """
+    rows = connection.execute(
+        _CANDIDATES,
+        {
+            "site": gateway.site,
+            "aetitle": project.aetitle,
+            "since": since,
+            "project_position": project.position,
+            "lasting": list(lasting),
+            "retry": retry,
+        },
+    ).all()
+    found = gateway.identities(connection, {row.row_position for row in rows})
+    waiting = []
+    for row in rows:
+        event, identity = found[row.row_position]
+        # Forgotten identities are no blank PatientIDs: nobody asked for these studies any more.
+        if identity and event.subject is not None:
+            key = patient_key(identity["PatientID"])
+            waiting.append(Candidate(study=row.study, key=key, subject=event.subject, changed=row.changed))
+    return waiting
+
+
+def settled_otherwise(connection: Connection, site: str) -> list[tuple[str, str, str]]:
+    """Held studies (study, project, reason) that wait for nothing any more: requested some other way, or unclaimed."""
+    return [(row.study, row.project, row.reason) for row in connection.execute(_SETTLED, {"site": site})]

@@ -1,0 +1,113 @@
+"""New IDs for a project: drawn from its naming pattern, or by the site's own tool."""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Collection
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import regex
+
+from processors.naming import Exhausted, Pattern, PatternError, Urn, parse
+
+EXHAUSTED = "all IDs of the naming pattern are in use"
+_CHECK_SECONDS = 1.0
+
+
+class NoID(Exception):
+    """No ID can be given now; the message is the reason for which studies are held."""
+
+
+@lru_cache(maxsize=8)
+def _parsed(pattern: str) -> Pattern:
+    """The pattern, read once and not for each of thousands of names."""
+    return parse(pattern)
+
+
+class Generator(Protocol):
+    """Makes IDs that match a project's naming pattern."""
+
+    def matches(self, pattern: str, value: str) -> bool:
+        """Whether a value could come from the pattern."""
+
+    def draw(self, pattern: str, used: Collection[str], count: int) -> list[str]:
+        """Up to `count` different IDs that match and are not used; raises `NoID` where not even one can be had."""
+
+
+class OwnGenerator:
+    """Draws from the pattern's language: every unused ID with equal likelihood."""
+
+    def __init__(self, randbelow: Callable[[int], int]) -> None:
+        self._randbelow = randbelow
+
+    def matches(self, pattern: str, value: str) -> bool:
+        """Whether the value is one of the pattern's IDs."""
+        try:
+            return _parsed(pattern).matches(value)
+        except PatternError:
+            return False
+
+    def draw(self, pattern: str, used: Collection[str], count: int) -> list[str]:
+        """Fewer than `count` only where no more are left."""
+        # A blank is no name for anybody, even where a pattern allows it.
+        urn = Urn(_parsed(pattern), {*used, ""})
+        try:
+            drawn = [urn.draw(self._randbelow) for _ in range(max(1, min(count, urn.left)))]
+        except Exhausted as exc:
+            raise NoID(EXHAUSTED) from exc
+        if any(value != value.strip() for value in drawn):
+            raise NoID("the naming pattern gives IDs with blanks at their ends, which REDCap does not keep")
+        return drawn
+
+
+class SiteGenerator:
+    """Asks the site's own tool, which is called as `gen-id` is; what it returns is checked."""
+
+    def __init__(self, path: Path, *, time_limit: float) -> None:
+        self._path = path
+        self._time_limit = time_limit
+
+    def matches(self, pattern: str, value: str) -> bool:
+        """Whether the value matches the whole pattern, read as a Python regular expression."""
+        try:
+            return regex.fullmatch(pattern, value, timeout=_CHECK_SECONDS) is not None
+        except (regex.error, TimeoutError):
+            return False
+
+    def draw(self, pattern: str, used: Collection[str], count: int) -> list[str]:
+        """All `count`, or `NoID`: what a tool has got wrong once is not trusted in part."""
+        with tempfile.TemporaryDirectory(prefix="fiona-ledger-") as folder:
+            excluded = Path(folder) / "used-ids"
+            descriptor = os.open(excluded, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.writelines(f"{value}\n" for value in sorted(used))
+            lines = self._call(pattern, excluded, count)
+        self._check(pattern, used, count, lines)
+        return lines
+
+    def _call(self, pattern: str, excluded: Path, count: int) -> list[str]:
+        command = [str(self._path), "-r", pattern, "-e", str(excluded), "-n", str(count), "-m", "random-id"]
+        try:
+            done = subprocess.run(  # noqa: S603 - no shell; the path is the administrator's own setting
+                command, capture_output=True, timeout=self._time_limit, check=False, stdin=subprocess.DEVNULL
+            )
+        except subprocess.TimeoutExpired as exc:
+            raise NoID("the site's ID generator did not answer within its time limit") from exc
+        except OSError as exc:
+            raise NoID(f"the site's ID generator cannot be started ({exc.strerror})") from exc
+        if done.returncode != 0:
+            raise NoID(f"the site's ID generator ended with {done.returncode}")
+        try:
+            return done.stdout.decode("utf-8").splitlines()
+        except UnicodeDecodeError as exc:
+            raise NoID("the site's ID generator did not answer in UTF-8") from exc
+
+    def _check(self, pattern: str, used: Collection[str], count: int, lines: list[str]) -> None:
+        if len(lines) != count:
+            raise NoID(f"the site's ID generator was asked for {count} IDs and gave {len(lines)}")
+        if len(set(lines)) != count or not set(used).isdisjoint(lines):
+            raise NoID("the site's ID generator gave an ID that is in use")
+        if not all(value and value == value.strip() and self.matches(pattern, value) for value in lines):
+            raise NoID("the site's ID generator gave an ID that does not match the naming pattern")

@@ -1,0 +1,69 @@
+"""Studies that should get an ID and cannot: held with a reason, for everybody to see, and never guessed."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, text
+
+from ledger.events import NewEvent
+from processors.autoid.candidates import Candidate
+from processors.events import EventType, study_stream
+from processors.gateway import Gateway
+
+NO_PATIENT_ID = "no PatientID"
+PROJECT_UNUSABLE = "its auto-ID project cannot be used"
+CONTRADICTED = "AutoID contradicts itself about its patient"
+LASTING = (NO_PATIENT_ID, PROJECT_UNUSABLE)
+"""Reasons that pass only when the study or the project changes."""
+
+_HELD = text("select study, project, reason from gateway.held_study where study = any(:studies)")
+_ALL_HELD = text("""
+    select study from gateway.held_study join gateway.study using (study) where site = :site order by study
+""")
+
+
+def reasons(connection: Connection, studies: Sequence[Candidate]) -> dict[str, tuple[str, str]]:
+    """The project and reason that those of the studies are held for which are."""
+    rows = connection.execute(_HELD, {"studies": [study.study for study in studies]})
+    return {row.study: (row.project, row.reason) for row in rows}
+
+
+def held_studies(connection: Connection, site: str) -> list[str]:
+    """All studies of the site that are held."""
+    return list(connection.execute(_ALL_HELD, {"site": site}).scalars())
+
+
+def hold(
+    gateway: Gateway,
+    connection: Connection,
+    project: str,
+    studies: Sequence[Candidate],
+    reason: str,
+) -> None:
+    """Records that the studies wait for the reason to go."""
+    gateway.record(connection, held_events(connection, project, studies, reason))
+
+
+def held_events(connection: Connection, project: str, studies: Sequence[Candidate], reason: str) -> list[NewEvent]:
+    """An event for each study that is not held for this reason yet, or was looked at again in vain.
+
+    The latter because it or its project has changed: without a newer event it would count as changed for ever.
+    """
+    known = reasons(connection, studies)
+    return [
+        NewEvent(
+            stream=study_stream(study.study),
+            type=EventType.STUDY_HELD,
+            data={"study": study.study, "project": project, "reason": reason},
+        )
+        for study in studies
+        if study.changed or known.get(study.study) != (project, reason)
+    ]
+
+
+def released_event(study: str, project: str, reason: str) -> NewEvent:
+    """The study is held no longer."""
+    return NewEvent(
+        stream=study_stream(study),
+        type=EventType.STUDY_RELEASED,
+        data={"study": study, "project": project, "reason": reason},
+    )

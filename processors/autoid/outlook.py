@@ -1,0 +1,72 @@
+"""How long the IDs of each project last."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import Connection, text
+
+from processors.autoid.candidates import wanting_projects
+from processors.naming import PatternError, parse
+
+PACE_WINDOW = timedelta(days=90)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outlook:
+    """The IDs of one project. `left` is None where a tool of the site's own reads the pattern.
+
+    `runs_out` is the day on which none is left if they are drawn as fast as in the last 90 days;
+    None where none was drawn, or the day is beyond the calendar.
+    """
+
+    project: str
+    pattern: str
+    in_use: int
+    left: int | None
+    runs_out: date | None
+
+
+_IN_USE = text("""
+    select value, kind, recorded_at from gateway.used_id where project = :project
+""")
+
+
+def outlooks(connection: Connection, now: datetime) -> list[Outlook]:
+    """The outlook of every project that wants generated IDs."""
+    found = []
+    for project in wanting_projects(connection):
+        rows = connection.execute(_IN_USE, {"project": project.project}).all()
+        left = _left(project.pattern, [row.value for row in rows])
+        drawn = [row.recorded_at for row in rows if row.kind == "generated"]
+        found.append(
+            Outlook(
+                project=project.project,
+                pattern=project.pattern,
+                in_use=len(rows),
+                left=left,
+                runs_out=None if left is None else runs_out(drawn, left, now),
+            )
+        )
+    return found
+
+
+def runs_out(drawn: list[datetime], left: int, now: datetime) -> date | None:
+    """The day on which `left` IDs are used up, at the pace of those drawn in the last 90 days. Pure."""
+    recent = [moment for moment in drawn if now - moment <= PACE_WINDOW]
+    if not recent:
+        return None
+    # A project that started yesterday has a pace too: its first day counts as a whole one.
+    days = max((now - min(recent)) / timedelta(days=1), 1.0)
+    try:
+        return (now + timedelta(days=left * days / len(recent))).date()
+    except OverflowError:
+        return None
+
+
+def _left(pattern: str, used: list[str]) -> int | None:
+    try:
+        parsed = parse(pattern)
+    except PatternError:
+        return None
+    # A blank is never given, even where a pattern allows it.
+    return parsed.count - sum(map(parsed.matches, {*used, ""}))

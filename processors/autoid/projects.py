@@ -1,0 +1,75 @@
+"""Which research projects take part in auto-ID, and why others that want to cannot. Pure.
+
+A project takes part if it asks for generated IDs and names an AE title and a naming pattern. Two
+that name the same AE title would both claim its studies: neither takes part until that is mended.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from processors.naming import PatternError, parse
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AutoidProject:
+    """A project's entry as REDCap holds it. `shared_aetitle`: another one that takes part has the same."""
+
+    record_id: str
+    project: str
+    pattern: str
+    aetitle: str
+    wanted: bool
+    shared_aetitle: bool = False
+
+
+def projects_from_rows(rows: Iterable[Mapping[str, str]]) -> list[AutoidProject]:
+    """The projects in REDCap's rows, in the order of the rows."""
+    projects = [_project(row) for row in rows]
+    titles = Counter(project.aetitle for project in projects if project.wanted)
+    return [
+        AutoidProject(
+            record_id=project.record_id,
+            project=project.project,
+            pattern=project.pattern,
+            aetitle=project.aetitle,
+            wanted=project.wanted,
+            shared_aetitle=project.wanted and titles[project.aetitle] > 1,
+        )
+        for project in projects
+    ]
+
+
+def problems_of(project: AutoidProject, *, own_generator: bool) -> list[str]:
+    """Why a project that wants generated IDs cannot have them; `own_generator`: the site's tool reads patterns."""
+    problems: list[str] = []
+    if not project.wanted:
+        return problems
+    if not project.project:
+        problems.append("project_name is blank.")
+    if project.shared_aetitle:
+        problems.append(f"Another auto-ID project has the AE title {project.aetitle} too.")
+    if not own_generator:
+        problems.extend(_pattern_problems(project.pattern))
+    return problems
+
+
+def _pattern_problems(pattern: str) -> list[str]:
+    try:
+        parse(pattern)
+    except PatternError as exc:
+        return [f"project_patient_naming cannot be used: {exc}"]
+    return []
+
+
+def _project(row: Mapping[str, str]) -> AutoidProject:
+    pattern = row.get("project_patient_naming", "")
+    aetitle = row.get("project_autoid_aetitle", "").strip()
+    asked = row.get("project_use_autoid", "") == "1"
+    return AutoidProject(
+        record_id=row["record_id"],
+        project=row.get("project_name", "").strip(),
+        pattern=pattern.strip(),
+        aetitle=aetitle,
+        wanted=asked and bool(aetitle) and bool(pattern.strip()),
+    )
