@@ -148,8 +148,8 @@ _REQUESTS = text("""
     select study, project, event_name, cause_kind, cause_record, state from gateway.transfer order by position
 """)
 _HELD = text("select reason, count(*) as studies from gateway.held_study group by reason order by reason")
-_WHY = {"rule": "routing rule", "coupling": "coupling entry", "autoid": "generated ID in AutoID record"}
-_SHOWN_PER_PROJECT = 4
+_WHY = {"rule": "routing rule", "coupling": "coupling entry", "autoid": "AutoID record"}
+_SHOWN_PER_PROJECT = 3
 
 
 def _show_requests(gateway: Gateway, out: Console) -> None:
@@ -212,4 +212,4 @@ def _near(path: Path) -> Path:
 
 def _short(uid: str) -> str:
     """A UID cut in its middle, so that a table fits a screen."""
-    return uid if len(uid) <= 34 else f"{uid[:16]}…{uid[-17:]}"
+    return uid if len(uid) <= 26 else f"{uid[:10]}…{uid[-15:]}"

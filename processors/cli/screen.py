@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Any
 
 import orjson
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
@@ -49,7 +50,7 @@ def step(name: str) -> Iterator[Progress | None]:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
     """A table of text; `rows` are cells in the order of `columns`."""
-    made = Table(title=title, title_justify="left", title_style="bold")
+    made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         made.add_column(column, overflow="fold")
     for row in rows:

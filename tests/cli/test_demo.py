@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import start
+from tests.cli.conftest import ROOT, start
 
 
 @pytest.fixture
@@ -41,3 +41,10 @@ def command_line(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
     except OSError:
         return ""
+
+
+def test_the_readme_shows_what_the_demo_prints(folder: Path) -> None:
+    printed = start("demo", "--folder", str(folder)).out.replace(str(folder), ".demo")
+    readme = (ROOT / "README.md").read_text("utf-8")
+    shown = readme.split("<!-- demo -->\n```\n")[1].split("```\n<!-- /demo -->")[0]
+    assert shown == "".join(f"{line.rstrip()}\n" for line in printed.splitlines())
