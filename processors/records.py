@@ -117,11 +117,6 @@ def transfer_row(*, study: str, instance: int, project: str, name: str, event_na
     return row
 
 
-def amending_row(row: Row) -> Row:
-    """The row in a form that takes over another request's row: a blank event name erases the old one."""
-    return {"transfer_event_name": "", **row}
-
-
 def emptied_transfer_row(study: str, instance: int) -> Row:
     """The row that withdraws a request which has not been sent."""
     return {

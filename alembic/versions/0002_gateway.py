@@ -129,10 +129,11 @@ create table gateway.refused_row (
 );
 comment on column gateway.refused_row.row_position is 'The event whose row REDCap refused; a newer one is tried again.';
 create table gateway.missing_row (
-    study    text   not null,
-    kind     text   not null check (kind in ('study', 'series', 'transfer')),
-    key      text   not null,
-    position bigint not null,
+    study        text    not null,
+    kind         text    not null check (kind in ('study', 'series', 'transfer')),
+    key          text    not null,
+    position     bigint  not null,
+    acknowledged boolean not null default false,
     primary key (study, kind, key)
 );
 comment on table gateway.missing_row is

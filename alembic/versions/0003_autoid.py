@@ -135,8 +135,8 @@ create view audit.attention as
     union all
     select 'row deleted in REDCap', position, study, null, kind || ' ' || key,
            'Somebody deleted a row that this system wrote.',
-           'Nothing, if it was intended; it is not written again by itself.'
-      from gateway.missing_row
+           'If it was intended: fiona-ledger acknowledge POSITION --reason TEXT. It is not written again by itself.'
+      from gateway.missing_row where not acknowledged
     union all
     select kind, position, study, project, null, details::text,
            'Look at it, then run: fiona-ledger acknowledge POSITION --reason TEXT'

@@ -16,6 +16,13 @@ from processors.status import Status
 from processors.status import status as status_of
 
 
+_NOTICE = text("""
+    select study, kind from gateway.notice where position = :position
+    union all
+    select study, kind || ' deleted in REDCap' from gateway.missing_row where position = :position and not acknowledged
+""")
+
+
 def migrate(config: Path | None, *, json: bool) -> None:
     """Sets up the ledger and says what was done."""
     with opened_database(config) as (configuration, database):
@@ -77,9 +84,7 @@ def acknowledge(config: Path | None, position: int, reason: str, *, json: bool) 
     if not reason.strip():
         raise ConfigurationError("--reason: expected a few words about what was found, found none.")
     with opened_gateway(config) as (_, gateway), gateway.begin() as connection:
-        row = connection.execute(
-            text("select study, kind from gateway.notice where position = :position"), {"position": position}
-        ).one_or_none()
+        row = connection.execute(_NOTICE, {"position": position}).one_or_none()
         if row is None:
             raise ConfigurationError(
                 f"Position {position} is no notice that waits to be acknowledged. `fiona-ledger status` lists those "

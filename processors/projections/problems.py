@@ -13,7 +13,7 @@ class Problems:
     """One row for each problem that has not been resolved yet."""
 
     name = "problems"
-    code_version = 2
+    code_version = 1
     tables: Sequence[str] = ("gateway.rejected_file", "gateway.refused_row", "gateway.missing_row")
 
     def __init__(self) -> None:
@@ -28,6 +28,7 @@ class Problems:
             EventType.TRANSFER_PLACED: [Each(_DELETE_REFUSED, _request)],
             EventType.ROW_MISSING: [Each(_UPSERT_MISSING, _row)],
             EventType.ROW_RESTORED: [Each(_DELETE_MISSING, _row)],
+            EventType.ACKNOWLEDGED: [Each(_ACKNOWLEDGE, lambda event: [{"acknowledged": event.data["position"]}])],
         }
         self.types = frozenset(self._rules)
 
@@ -55,6 +56,8 @@ _UPSERT_MISSING = text("""
     insert into gateway.missing_row (study, kind, key, position) values (:study, :kind, :key, :position)
     on conflict (study, kind, key) do update set position = excluded.position
 """)
+# It stays on record: that is why it is not written again.
+_ACKNOWLEDGE = text("update gateway.missing_row set acknowledged = true where position = :acknowledged")
 _DELETE_MISSING = text("delete from gateway.missing_row where study = :study and kind = :kind and key = :key")
 
 

@@ -1,3 +1,4 @@
+import json
 import os
 import time
 from pathlib import Path
@@ -210,6 +211,30 @@ def test_acknowledging_what_is_no_notice_says_so(site: Site) -> None:
     done = site.command("acknowledge", "1", "--reason", "x")
     assert done.code == 2
     assert in_one_sentence(done)
+
+
+def late_series(site: Site, study: str, series: str) -> None:
+    """One more series of a study, like its first."""
+    folder = site.raw / study
+    first = next(folder.glob("*.json"))
+    document = json.loads(first.read_bytes()) | {"SeriesInstanceUID": series}
+    file = folder / f"{series}.json"
+    file.write_text(json.dumps(document))
+    for path in (file, folder):
+        os.utime(path, (time.time() - 300, time.time() - 300))
+
+
+def test_a_record_deleted_on_purpose_is_acknowledged_and_stays_away(site: Site) -> None:
+    study = "1.2.999.999.99.9.9999.8888"
+    site.command("run", "--only", "incoming")
+    site.simulator.projects["incoming"].delete(study)
+    late_series(site, study, "1.2.3.4")
+    assert site.command("run", "--only", "incoming").code == 1
+    (missing,) = site.command("status", "--json").data["attention"]
+    assert (missing["kind"], missing["study"]) == ("row deleted in REDCap", study)
+    assert site.command("acknowledge", str(missing["position"]), "--reason", "withdrew consent").code == 0
+    assert site.command("run", "--only", "incoming").code == 0
+    assert study not in {row["study_instance_uid"] for row in site.simulator.projects["incoming"].rows()}
 
 
 def test_no_name_id_or_token_of_the_real_summaries_is_ever_printed(site: Site) -> None:
