@@ -1,0 +1,1 @@
+"""Whole runs over real HTTP and a real PostgreSQL."""

@@ -1,0 +1,293 @@
+"""What REDCap's transfers must come to, worked out from the contract alone: the oracle of random histories.
+
+It knows files, rules, entries and rows as a person would list them on paper, and nothing of events,
+tables or calls. Every study has one patient, all of its series come over the same connection, and
+patterns match whole texts.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class Key(NamedTuple):
+    project: str
+    event: str
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as its scanner makes it."""
+
+    uid: str
+    accession: str
+    patient_id: str
+    patient_name: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    key: Key
+    by_name: bool
+    active: bool
+
+
+@dataclass(frozen=True)
+class Entry:
+    key: Key
+    subject: str
+    accession: str = ""
+    study: str = ""
+
+    @property
+    def is_usable(self) -> bool:
+        return bool(self.key.project and self.subject and (self.accession or self.study))
+
+    def names(self, study: Study) -> bool:
+        by_accession = bool(self.accession) and self.accession == study.accession
+        return self.is_usable and (self.study == study.uid or by_accession)
+
+
+@dataclass
+class Row:
+    """A row of `transfers`."""
+
+    key: Key
+    name: str
+    ours: bool
+    sent: bool = False
+
+
+@dataclass(eq=False)
+class Request:
+    """A request that this system decided on. `life`: which making of an entry of that record id it came from."""
+
+    key: Key
+    name: str
+    kind: str
+    record: str
+    life: int = 0
+    state: str = "open"
+    instance: int = 0
+    replaces: list["Request"] = field(default_factory=list)
+
+    @property
+    def in_force(self) -> bool:
+        return self.state in ("open", "placed", "contested")
+
+
+@dataclass
+class Known:
+    """What is known of a study that has arrived."""
+
+    on_disk: bool = True
+    series: set[str] = field(default_factory=set)
+    requests: list[Request] = field(default_factory=list)
+    conflicts: dict[Key, str] = field(default_factory=dict)
+    withdrawn: list[Request] = field(default_factory=list)
+    touched: bool = False
+
+
+class Candidate(NamedTuple):
+    """Somebody's wish; entries sort before rules."""
+
+    rank: int
+    record: str
+    name: str
+
+    @property
+    def kind(self) -> str:
+        return ("coupling", "rule")[self.rank]
+
+
+class Model:
+    """The world outside, and what a run makes of it."""
+
+    def __init__(self, studies: list[Study]) -> None:
+        self.studies = {study.uid: study for study in studies}
+        self.disk: dict[str, set[str]] = {}
+        self.grown: set[str] = set()
+        self.rules: dict[str, Rule] = {}
+        self.entries: dict[str, Entry] = {}
+        self.redcap: dict[str, dict[int, Row]] = {study.uid: {} for study in studies}
+        self.known: dict[str, Known] = {}
+        self._rules_seen: dict[str, Rule] = {}
+        self._entries_seen: dict[str, Entry] = {}
+        self._lives: dict[str, int] = {}
+
+    def run(self) -> None:
+        """A run that nobody disturbs."""
+        gained, returned = self._discover()
+        changed = {r for r, entry in self.entries.items() if self._entries_seen.get(r) != entry}
+        directed = self.rules != self._rules_seen or self.entries != self._entries_seen
+        for record in self.entries.keys() - self._entries_seen.keys():
+            self._lives[record] = self._lives.get(record, 0) + 1
+        self._rules_seen, self._entries_seen = dict(self.rules), dict(self.entries)
+        for uid, known in self.known.items():
+            study = self.studies[uid]
+            named = known.on_disk and any(self.entries[r].names(study) for r in changed)
+            corrected = any(q.in_force and q.kind == "coupling" and q.record in changed for q in known.requests)
+            undecided = any(kind != "person" for kind in known.conflicts.values())
+            again = known.on_disk and undecided and (directed or uid in returned)
+            if uid in gained or uid in returned or named or corrected or again:
+                self._decide(study, known, gained=uid in gained)
+        for uid, known in self.known.items():
+            if known.touched or known.withdrawn or any(q.state == "open" for q in known.requests):
+                self._deliver(known, self.redcap[uid])
+            known.touched = False
+
+    def _discover(self) -> tuple[set[str], set[str]]:
+        gained, returned = set(), set()
+        for uid, series in self.disk.items():
+            if uid not in self.known:
+                self.known[uid] = Known()
+            known = self.known[uid]
+            if series - known.series:
+                gained.add(uid)
+            if not known.on_disk:
+                returned.add(uid)
+            known.touched = bool(series - known.series) or uid in self.grown
+            known.series |= series
+        for uid, known in self.known.items():
+            known.on_disk = uid in self.disk
+        self.grown.clear()
+        return gained, returned
+
+    def _decide(self, study: Study, known: Known, *, gained: bool) -> None:
+        wishes = self._wishes(study, known, gained=gained)
+        agreed = {key: winner for key, rivals in wishes.items() if (winner := _winner(rivals)) is not None}
+        conflicts = dict.fromkeys(wishes.keys() - agreed.keys(), "equals")
+        made: list[Request] = []
+        for key, winner in sorted(agreed.items()):
+            current = next((request for request in known.requests if request.in_force and request.key == key), None)
+            hidden = known.conflicts.get(key, "person") != "person"
+            if current is not None and current.name == winner.name:
+                if current.state == "contested" and hidden:
+                    made.append(self._request(key, winner, [current]))
+            elif current is not None and current.kind == "coupling" and winner.kind == "rule":
+                conflicts[key] = "coupling stands"
+            else:
+                replaced = [] if current is None else [current]
+                made.append(self._request(key, winner, replaced + self._moved(study, known, key, winner, agreed)))
+        given_up = [request for new in made for request in new.replaces]
+        self._withdraw(study, known, agreed, given_up)
+        for request in given_up:
+            request.state = "over"
+        known.requests += made
+        if known.on_disk:
+            for key in [key for key, kind in known.conflicts.items() if kind != "person" and key not in conflicts]:
+                del known.conflicts[key]
+        known.conflicts |= conflicts
+
+    def _moved(
+        self, study: Study, known: Known, key: Key, winner: Candidate, agreed: dict[Key, Candidate]
+    ) -> list[Request]:
+        """What the winning entry asked for before it was corrected, and nobody asks for any more."""
+        if winner.kind != "coupling" or not self.entries[winner.record].names(study):
+            return []
+        return [
+            request
+            for request in known.requests
+            if request.in_force
+            and self._same_entry(request) == winner.record
+            and request.key != key
+            and not _is_wanted(request, agreed)
+        ]
+
+    def _withdraw(self, study: Study, known: Known, agreed: dict[Key, Candidate], given_up: list[Request]) -> None:
+        """Withdraws what corrected entries no longer ask of this study."""
+        for request in known.requests:
+            record = self._same_entry(request)
+            if not request.in_force or record is None or request in given_up or _is_wanted(request, agreed):
+                continue
+            entry = self.entries[record]
+            unnamed = not entry.names(study) and (entry.key, entry.subject) == (request.key, request.name)
+            elsewhere = entry.names(study) and entry.key != request.key
+            already = entry.key in agreed and agreed[entry.key].name == entry.subject
+            if unnamed or (elsewhere and already):
+                request.state = "over"
+                known.withdrawn.append(request)
+
+    def _wishes(self, study: Study, known: Known, *, gained: bool) -> dict[Key, list[Candidate]]:
+        wishes: dict[Key, list[Candidate]] = {}
+        if known.on_disk:
+            for record, entry in self.entries.items():
+                if entry.names(study):
+                    wishes.setdefault(entry.key, []).append(Candidate(0, record, entry.subject))
+        for record, rule in self.rules.items():
+            if rule.active and (gained or rule.key in known.conflicts):
+                name = study.patient_name if rule.by_name else study.patient_id
+                wishes.setdefault(rule.key, []).append(Candidate(1, record, name))
+        return wishes
+
+    def _request(self, key: Key, winner: Candidate, replaced: list[Request]) -> Request:
+        life = self._lives[winner.record] if winner.kind == "coupling" else 0
+        chain: list[Request] = []
+        for request in replaced:
+            chain += [request] if request.state == "placed" else [request, *request.replaces]
+        return Request(key, winner.name, winner.kind, winner.record, life, replaces=chain)
+
+    def _same_entry(self, request: Request) -> str | None:
+        """The record of the entry that led to the request, if it is usable and the same entry still."""
+        if request.kind != "coupling" or request.record not in self.entries:
+            return None
+        usable = self.entries[request.record].is_usable
+        return request.record if usable and self._lives[request.record] == request.life else None
+
+    def _deliver(self, known: Known, rows: dict[int, Row]) -> None:
+        highest = max([0, *rows, *(request.instance for request in known.requests)])
+        for request in known.withdrawn:
+            row = _row_of(request, rows)
+            if row is not None and not rows[row].sent:
+                del rows[row]
+        known.withdrawn.clear()
+        contests = {key for key, kind in known.conflicts.items() if kind == "person"}
+        contested = [request for request in known.requests if request.state == "contested"]
+        for request in [*contested, *(request for request in known.requests if request.state == "open")]:
+            highest = self._place(request, rows, highest)
+            if request.state == "contested":
+                if request.key not in contests:
+                    known.conflicts[request.key] = "person"
+                contests.discard(request.key)
+        for key in contests:
+            del known.conflicts[key]
+
+    def _place(self, request: Request, rows: dict[int, Row], highest: int) -> int:
+        """Brings one request into REDCap; the highest instance in use afterwards."""
+        old = [place for replaced in request.replaces if (place := _row_of(replaced, rows)) is not None]
+        alike = [n for n, row in sorted(rows.items()) if (row.key, row.name) == (request.key, request.name)]
+        alike.sort(key=lambda place: place in old)
+        ours = {place for place, row in rows.items() if row.ours}
+        unsent = [place for place in old if not rows[place].sent]
+        if alike:
+            request.state, request.instance = "placed", alike[0]
+            unsent = [place for place in unsent if place != alike[0]]
+        elif any(row.key == request.key and place not in ours for place, row in rows.items()):
+            request.state = "contested"
+        else:
+            request.state = "placed"
+            if unsent:
+                request.instance = unsent.pop(0)
+            else:
+                highest += 1
+                request.instance = highest
+            rows[request.instance] = Row(request.key, request.name, ours=True)
+        for place in unsent:
+            del rows[place]
+        return highest
+
+
+def _winner(rivals: list[Candidate]) -> Candidate | None:
+    best = min(rivals)
+    equals = [rival for rival in rivals if rival.rank == best.rank]
+    return best if len({rival.name for rival in equals}) == 1 else None
+
+
+def _is_wanted(request: Request, agreed: dict[Key, Candidate]) -> bool:
+    return request.key in agreed and agreed[request.key].name == request.name
+
+
+def _row_of(request: Request, rows: dict[int, Row]) -> int | None:
+    """Where REDCap has the row that we wrote for the request, as we wrote it."""
+    row = rows.get(request.instance)
+    fits = row is not None and row.ours and (row.key, row.name) == (request.key, request.name)
+    return request.instance if fits else None

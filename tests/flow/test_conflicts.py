@@ -1,0 +1,295 @@
+"""What happens when a study gets two pseudonyms for one project and event."""
+
+import pytest
+
+from tests.flow.harness import BRAIN, HEART, Asked, Site
+
+
+def test_two_rules_that_disagree_place_nothing(site: Site) -> None:
+    site.rule("1", patient_id="PID-1")
+    site.rule("2", patient_name="Doe")
+    site.series("1.2.3", PatientName="Doe")
+    report = site.run()
+    assert site.transfers("1.2.3") == {}
+    assert report.attention == {"conflict": 1}
+
+
+def test_a_conflict_in_one_project_does_not_hold_up_another(site: Site) -> None:
+    site.rule("1", patient_id="PID-1")
+    site.rule("2", patient_name="Doe")
+    site.rule("3", patient_id="PID-1", project=BRAIN)
+    site.series("1.2.3", PatientName="Doe")
+    site.run()
+    assert site.transfers("1.2.3") == {1: Asked(BRAIN, "PID-1")}
+
+
+def test_two_series_with_different_ids_conflict(site: Site) -> None:
+    site.rule(patient_id="PID-.")
+    site.series("1.2.3", "1.2.3.1", PatientID="PID-1")
+    site.series("1.2.3", "1.2.3.2", PatientID="PID-2")
+    report = site.run()
+    assert site.transfers("1.2.3") == {}
+    assert report.attention == {"conflict": 1}
+
+
+def test_an_entry_wins_over_a_rule(site: Site) -> None:
+    site.rule(patient_id="PID-1")
+    site.entry(accession="ACC-1", subject="H-001")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    report = site.run()
+    assert site.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
+    assert not report.needs_attention
+
+
+def test_an_entry_wins_over_two_rules_that_disagree(site: Site) -> None:
+    site.rule("1", patient_id="PID-1")
+    site.rule("2", patient_name="Doe")
+    site.entry(accession="ACC-1", subject="H-001")
+    site.series("1.2.3", AccessionNumber="ACC-1", PatientName="Doe")
+    report = site.run()
+    assert site.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
+    assert not report.needs_attention
+
+
+def test_two_entries_that_disagree_place_nothing(site: Site) -> None:
+    site.entry("1", accession="ACC-1", subject="H-001")
+    site.entry("2", study="1.2.3", subject="H-002")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    report = site.run()
+    assert site.transfers("1.2.3") == {}
+    assert report.attention == {"conflict": 1}
+
+
+def test_a_conflict_is_recorded_once(site: Site) -> None:
+    site.entry("1", accession="ACC-1", subject="H-001")
+    site.entry("2", study="1.2.3", subject="H-002")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    site.series("1.2.3", "1.2.3.2", AccessionNumber="ACC-1")
+    site.entry("3", accession="ACC-77", subject="H-077")
+    site.run()
+    assert len(site.events("ConflictFound")) == 1
+    assert site.attention() == {"conflict": 1}
+
+
+@pytest.mark.parametrize("how", ["corrected", "removed"])
+def test_two_entries_that_no_longer_disagree_are_decided(site: Site, how: str) -> None:
+    site.entry("1", accession="ACC-1", subject="H-001")
+    site.entry("2", study="1.2.3", subject="H-002")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    if how == "corrected":
+        site.entry("2", study="1.2.3", subject="H-001")
+    else:
+        site.remove_entry("2")
+    report = site.run()
+    assert site.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
+    assert not report.needs_attention
+
+
+@pytest.mark.parametrize("how", ["mended", "removed", "switched off"])
+def test_two_rules_that_no_longer_disagree_are_decided(site: Site, how: str) -> None:
+    site.rule("1", patient_id="PID-1")
+    site.rule("2", patient_name="Doe")
+    site.series("1.2.3", PatientName="Doe")
+    site.run()
+    if how == "mended":
+        site.rule("2", patient_id="PID-.")
+    elif how == "removed":
+        site.remove_rule("2")
+    else:
+        site.rule("2", patient_name="Doe", active=False)
+    report = site.run()
+    assert site.transfers("1.2.3") == {1: Asked(HEART, "PID-1")}
+    assert not report.needs_attention
+
+
+def test_an_entry_settles_a_conflict_of_rules(site: Site) -> None:
+    site.rule("1", patient_id="PID-1")
+    site.rule("2", patient_name="Doe")
+    site.series("1.2.3", PatientName="Doe", AccessionNumber="ACC-1")
+    site.run()
+    site.entry(accession="ACC-1", subject="H-001")
+    report = site.run()
+    assert site.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
+    assert not report.needs_attention
+
+
+def test_a_conflict_that_no_rule_asks_for_any_more_is_over(site: Site) -> None:
+    site.rule("1", patient_id="PID-1")
+    site.rule("2", patient_name="Doe")
+    site.series("1.2.3", PatientName="Doe")
+    site.run()
+    site.remove_rule("1")
+    site.remove_rule("2")
+    report = site.run()
+    assert site.transfers("1.2.3") == {}
+    assert not report.needs_attention
+
+
+def test_two_entries_that_come_to_disagree_leave_what_was_placed(site: Site) -> None:
+    site.entry("1", accession="ACC-1", subject="H-001")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    site.entry("2", study="1.2.3", subject="H-002")
+    report = site.run()
+    assert site.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
+    assert report.attention == {"conflict": 1}
+
+
+def test_a_conflict_of_entries_is_still_shown_while_their_study_is_gone(site: Site) -> None:
+    site.entry("1", accession="ACC-1", subject="H-001")
+    site.entry("2", study="1.2.3", subject="H-002")
+    site.entry("3", study="1.2.3", project=BRAIN, subject="B-001")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    site.vanish("1.2.3")
+    site.run()
+    site.entry("3", study="1.2.3", project=BRAIN, subject="B-002")
+    report = site.run()
+    assert report.attention == {"conflict": 1}
+
+
+def test_a_persons_request_stands_and_ours_is_shown(site: Site) -> None:
+    site.person_requests("1.2.3", HEART, "H-777")
+    before = site.transfer_rows("1.2.3")
+    site.entry(accession="ACC-1", subject="H-001")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    report = site.run()
+    assert site.transfer_rows("1.2.3") == before
+    assert report.attention == {"contested by a person": 1}
+
+
+def test_a_persons_request_for_another_event_does_not_stand_in_the_way(site: Site) -> None:
+    site.person_requests("1.2.3", HEART, "H-777", event="baseline")
+    site.entry(accession="ACC-1", subject="H-001", event="follow-up")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    assert site.transfers("1.2.3") == {1: Asked(HEART, "H-777", "baseline"), 2: Asked(HEART, "H-001", "follow-up")}
+
+
+def test_a_persons_request_stands_although_it_was_sent(site: Site) -> None:
+    site.person_requests("1.2.3", HEART, "H-777")
+    site.sender_sends("1.2.3", 1)
+    before = site.transfer_rows("1.2.3")
+    site.rule(patient_id="PID-1")
+    site.series("1.2.3")
+    report = site.run()
+    assert site.transfer_rows("1.2.3") == before
+    assert report.attention == {"contested by a person": 1}
+
+
+def test_a_contest_is_reported_once(site: Site) -> None:
+    site.person_requests("1.2.3", HEART, "H-777")
+    site.entry(accession="ACC-1", subject="H-001")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    site.series("1.2.3", "1.2.3.2", AccessionNumber="ACC-1")
+    site.run()
+    assert len(site.events("ConflictFound")) == 1
+
+
+def test_our_request_is_placed_when_the_persons_is_gone_and_the_study_is_touched(site: Site) -> None:
+    site.person_requests("1.2.3", HEART, "H-777")
+    site.entry(accession="ACC-1", subject="H-001")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    site.person_deletes_transfer("1.2.3", 1)
+    site.series("1.2.3", "1.2.3.2", AccessionNumber="ACC-1")
+    report = site.run()
+    assert list(site.transfers("1.2.3").values()) == [Asked(HEART, "H-001")]
+    assert not report.needs_attention
+
+
+def test_a_contest_is_over_when_the_entry_comes_to_agree_with_the_person(site: Site) -> None:
+    site.person_requests("1.2.3", HEART, "H-777")
+    before = site.transfer_rows("1.2.3")
+    site.entry(accession="ACC-1", subject="H-001")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    site.entry(accession="ACC-1", subject="H-777")
+    report = site.run()
+    assert site.transfer_rows("1.2.3") == before
+    assert not report.needs_attention
+
+
+def test_a_contest_is_over_when_the_entry_comes_to_name_another_study(site: Site) -> None:
+    site.person_requests("1.2.3", HEART, "H-777")
+    before = site.transfer_rows("1.2.3")
+    site.entry(accession="ACC-1", subject="H-001")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    site.entry(accession="ACC-2", subject="H-001")
+    report = site.run()
+    assert site.transfer_rows("1.2.3") == before
+    assert not report.needs_attention
+
+
+def test_a_contest_is_over_when_the_entry_comes_to_name_another_project(site: Site) -> None:
+    site.person_requests("1.2.3", HEART, "H-777")
+    site.entry(accession="ACC-1", subject="H-001")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    site.entry(accession="ACC-1", project=BRAIN, subject="B-001")
+    report = site.run()
+    assert site.transfers("1.2.3") == {1: Asked(HEART, "H-777"), 2: Asked(BRAIN, "B-001")}
+    assert not report.needs_attention
+
+
+def test_a_contested_correction_withdraws_the_unsent_row_it_replaces(site: Site) -> None:
+    site.entry(accession="ACC-1", subject="H-001")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    site.person_requests("1.2.3", HEART, "H-777")
+    site.entry(accession="ACC-1", subject="H-002")
+    report = site.run()
+    assert site.transfers("1.2.3") == {2: Asked(HEART, "H-777")}
+    assert report.attention == {"contested by a person": 1}
+
+
+def test_a_contested_correction_lists_the_sent_row_it_replaces_once(site: Site) -> None:
+    site.entry(accession="ACC-1", subject="H-001")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    site.sender_sends("1.2.3", 1)
+    site.person_requests("1.2.3", HEART, "H-777")
+    site.entry(accession="ACC-1", subject="H-002")
+    site.run()
+    for late in ("1.2.3.2", "1.2.3.3"):
+        site.series("1.2.3", late, AccessionNumber="ACC-1")
+        site.run()
+    assert site.notices() == [("replaced after it was sent", "1.2.3")]
+
+
+def test_a_rule_does_not_overturn_what_an_entry_asked_for_earlier(site: Site) -> None:
+    site.entry(accession="ACC-1", subject="H-001")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    site.remove_entry()
+    site.rule(patient_id="PID-1")
+    site.series("1.2.3", "1.2.3.2", AccessionNumber="ACC-1")
+    report = site.run()
+    assert site.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
+    assert report.attention == {"coupling stands": 1}
+
+
+def test_a_standing_coupling_is_no_longer_shown_once_the_rule_is_gone(site: Site) -> None:
+    site.entry(accession="ACC-1", subject="H-001")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    site.remove_entry()
+    site.rule(patient_id="PID-1")
+    site.series("1.2.3", "1.2.3.2", AccessionNumber="ACC-1")
+    site.run()
+    site.remove_rule()
+    assert site.run().attention == {}
+    assert site.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
+
+
+def test_an_entry_amends_what_a_rule_asked_for_earlier(site: Site) -> None:
+    site.rule(patient_id="PID-1")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    site.entry(accession="ACC-1", subject="H-001")
+    site.run()
+    assert site.transfers("1.2.3") == {1: Asked(HEART, "H-001")}

@@ -1,0 +1,258 @@
+"""What a corrected coupling entry does to the request it has led to."""
+
+import pytest
+
+from tests.flow.conftest import MakeSite
+from tests.flow.harness import BRAIN, HEART, Asked, Site
+
+SUPERSEDED = [("replaced after it was sent", "1.2.3")]
+
+
+@pytest.fixture
+def coupled(site: Site) -> Site:
+    """A study that an entry has sent to the heart study."""
+    site.entry(accession="ACC-1", subject="H-001", event="baseline")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    assert site.transfers("1.2.3") == {1: Asked(HEART, "H-001", "baseline")}
+    return site
+
+
+def test_a_corrected_subject_amends_what_has_not_been_sent(coupled: Site) -> None:
+    coupled.entry(accession="ACC-1", subject="H-002", event="baseline")
+    report = coupled.run()
+    assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-002", "baseline")}
+    assert not report.needs_attention
+
+
+def test_an_event_name_that_becomes_blank_is_erased(coupled: Site) -> None:
+    coupled.entry(accession="ACC-1", subject="H-001", event="")
+    coupled.run()
+    assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
+
+
+def test_a_corrected_project_amends_the_same_row(coupled: Site) -> None:
+    coupled.entry(accession="ACC-1", project=BRAIN, subject="B-001")
+    coupled.run()
+    assert coupled.transfers("1.2.3") == {1: Asked(BRAIN, "B-001")}
+
+
+def test_an_amended_row_says_when_it_was_amended(coupled: Site) -> None:
+    coupled.clock.advance(3_600)
+    coupled.entry(accession="ACC-1", subject="H-002")
+    coupled.run()
+    assert coupled.transfer_rows("1.2.3")[1]["transfer_requested_date"] == "2026-03-02 10:02"
+
+
+def test_a_correction_after_sending_places_a_new_row_and_lists_the_old_one(coupled: Site) -> None:
+    coupled.sender_sends("1.2.3", 1)
+    before = coupled.transfer_rows("1.2.3")
+    coupled.entry(accession="ACC-1", subject="H-002", event="baseline")
+    coupled.run()
+    assert coupled.transfer_rows("1.2.3")[1] == before[1]
+    assert coupled.transfers("1.2.3") == {
+        1: Asked(HEART, "H-001", "baseline", sent=True),
+        2: Asked(HEART, "H-002", "baseline"),
+    }
+    assert coupled.notices() == SUPERSEDED
+
+
+def test_a_superseded_row_is_listed_once_although_the_import_was_cut_off(coupled: Site) -> None:
+    coupled.sender_sends("1.2.3", 1)
+    coupled.entry(accession="ACC-1", subject="H-002", event="baseline")
+    coupled.run_killed_before_import()
+    coupled.run()
+    assert coupled.transfers("1.2.3")[2] == Asked(HEART, "H-002", "baseline")
+    assert coupled.notices() == SUPERSEDED
+
+
+def test_corrected_twice_before_delivery_the_last_word_counts(coupled: Site) -> None:
+    coupled.entry(accession="ACC-1", subject="H-002", event="baseline")
+    coupled.run_killed_before_import()
+    coupled.entry(accession="ACC-1", subject="H-003", event="baseline")
+    coupled.run()
+    assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-003", "baseline")}
+
+
+def test_corrected_twice_before_delivery_after_sending_the_old_row_is_listed_once(coupled: Site) -> None:
+    coupled.sender_sends("1.2.3", 1)
+    coupled.entry(accession="ACC-1", subject="H-002", event="baseline")
+    coupled.run_killed_before_import()
+    coupled.entry(accession="ACC-1", subject="H-003", event="baseline")
+    coupled.run()
+    assert coupled.transfers("1.2.3") == {
+        1: Asked(HEART, "H-001", "baseline", sent=True),
+        2: Asked(HEART, "H-003", "baseline"),
+    }
+    assert coupled.notices() == SUPERSEDED
+
+
+def test_corrected_before_the_first_delivery_only_the_last_word_is_placed(site: Site) -> None:
+    site.entry(accession="ACC-1", subject="H-001")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run_killed_before_import()
+    site.entry(accession="ACC-1", subject="H-002")
+    site.run()
+    assert site.transfers("1.2.3") == {1: Asked(HEART, "H-002")}
+
+
+def test_corrected_back_the_row_says_again_what_it_said(coupled: Site) -> None:
+    coupled.entry(accession="ACC-1", subject="H-002", event="baseline")
+    coupled.run()
+    coupled.entry(accession="ACC-1", subject="H-001", event="baseline")
+    coupled.run()
+    assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-001", "baseline")}
+
+
+def test_corrected_back_before_delivery_nothing_changes(coupled: Site) -> None:
+    coupled.entry(accession="ACC-1", subject="H-002", event="baseline")
+    coupled.run_killed_before_import()
+    coupled.entry(accession="ACC-1", subject="H-001", event="baseline")
+    coupled.run()
+    assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-001", "baseline")}
+
+
+def test_corrected_back_before_delivery_what_was_sent_is_not_sent_again(coupled: Site) -> None:
+    coupled.sender_sends("1.2.3", 1)
+    coupled.entry(accession="ACC-1", subject="H-002", event="baseline")
+    coupled.run_killed_before_import()
+    coupled.entry(accession="ACC-1", subject="H-001", event="baseline")
+    report = coupled.run()
+    assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-001", "baseline", sent=True)}
+    assert not report.needs_attention
+
+
+def test_corrected_back_after_both_were_sent_nothing_is_placed_again(coupled: Site) -> None:
+    coupled.sender_sends("1.2.3", 1)
+    coupled.entry(accession="ACC-1", subject="H-002", event="baseline")
+    coupled.run()
+    coupled.sender_sends("1.2.3", 2)
+    before = coupled.transfer_rows("1.2.3")
+    coupled.entry(accession="ACC-1", subject="H-001", event="baseline")
+    coupled.run()
+    assert coupled.transfer_rows("1.2.3") == before
+    assert coupled.notices() == SUPERSEDED * 2
+
+
+def test_corrected_back_after_the_first_was_sent_the_second_is_withdrawn(coupled: Site) -> None:
+    coupled.sender_sends("1.2.3", 1)
+    coupled.entry(accession="ACC-1", subject="H-002", event="baseline")
+    coupled.run()
+    coupled.entry(accession="ACC-1", subject="H-001", event="baseline")
+    coupled.run()
+    assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-001", "baseline", sent=True)}
+
+
+def test_what_the_sender_wrote_on_an_amended_row_stays(coupled: Site) -> None:
+    place = {"study_instance_uid": "1.2.3", "redcap_repeat_instrument": "transfers", "redcap_repeat_instance": "1"}
+    coupled.incoming.put([{**place, "transfer_error___2": "1", "transfer_error_message": "no route to host"}])
+    coupled.entry(accession="ACC-1", subject="H-002")
+    coupled.run()
+    row = coupled.transfer_rows("1.2.3")[1]
+    assert (row["transfer_error___2"], row["transfer_error_message"]) == ("1", "no route to host")
+    assert row["transfer_name"] == "H-002"
+
+
+def test_a_row_that_a_person_has_changed_is_not_amended(coupled: Site) -> None:
+    coupled.person_requests("1.2.3", HEART, "H-777", event="baseline", instance=1)
+    before = coupled.transfer_rows("1.2.3")
+    coupled.entry(accession="ACC-1", subject="H-002", event="baseline")
+    report = coupled.run()
+    assert coupled.transfer_rows("1.2.3") == before
+    assert report.attention == {"contested by a person": 1}
+
+
+def test_a_corrected_accession_number_withdraws_the_request_and_places_it_where_it_belongs(coupled: Site) -> None:
+    coupled.series("1.2.4", AccessionNumber="ACC-2")
+    coupled.entry(accession="ACC-2", subject="H-001", event="baseline")
+    report = coupled.run()
+    assert coupled.transfers("1.2.3") == {}
+    assert coupled.transfers("1.2.4") == {1: Asked(HEART, "H-001", "baseline")}
+    assert not report.needs_attention
+
+
+def test_a_corrected_accession_number_leaves_what_was_sent_and_lists_it(coupled: Site) -> None:
+    coupled.sender_sends("1.2.3", 1)
+    before = coupled.transfer_rows("1.2.3")
+    coupled.entry(accession="ACC-2", subject="H-001", event="baseline")
+    coupled.run()
+    assert coupled.transfer_rows("1.2.3") == before
+    assert coupled.notices() == [("retracted after it was sent", "1.2.3")]
+
+
+def test_a_withdrawn_request_is_placed_again_when_the_entry_is_corrected_back(coupled: Site) -> None:
+    coupled.entry(accession="ACC-2", subject="H-001", event="baseline")
+    coupled.run()
+    coupled.entry(accession="ACC-1", subject="H-001", event="baseline")
+    coupled.run()
+    assert list(coupled.transfers("1.2.3").values()) == [Asked(HEART, "H-001", "baseline")]
+
+
+def test_a_record_id_that_redcap_gives_to_a_new_entry_withdraws_nothing(coupled: Site) -> None:
+    coupled.remove_entry()
+    coupled.entry(accession="ACC-9", project=BRAIN, subject="B-005")
+    coupled.run()
+    assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-001", "baseline")}
+
+
+def test_a_record_id_given_away_after_its_removal_was_seen_withdraws_nothing(coupled: Site) -> None:
+    coupled.remove_entry()
+    coupled.run()
+    coupled.entry(accession="ACC-9", subject="H-001", event="baseline")
+    coupled.run()
+    assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-001", "baseline")}
+
+
+def test_an_entry_that_loses_its_subject_withdraws_nothing(coupled: Site) -> None:
+    coupled.entry(accession="ACC-1", subject="", event="baseline")
+    report = coupled.run()
+    assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-001", "baseline")}
+    assert report.attention == {"unusable coupling entry": 1}
+
+
+def test_a_moved_entry_leaves_what_another_entry_still_asks_for(coupled: Site) -> None:
+    coupled.entry("2", accession="ACC-1", subject="H-001", event="baseline")
+    coupled.run()
+    coupled.entry("1", accession="ACC-1", project=BRAIN, subject="B-001")
+    coupled.run()
+    assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-001", "baseline"), 2: Asked(BRAIN, "B-001")}
+
+
+def test_an_entry_corrected_while_its_study_is_gone_takes_effect_when_it_returns(coupled: Site) -> None:
+    coupled.vanish("1.2.3")
+    coupled.run()
+    coupled.entry(accession="ACC-1", subject="H-002", event="baseline")
+    coupled.run()
+    assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-001", "baseline")}
+    coupled.come_back("1.2.3")
+    coupled.run()
+    assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-002", "baseline")}
+
+
+def test_a_rule_that_gives_another_name_to_a_late_series_amends_its_own_request(site: Site) -> None:
+    site.rule(patient_id="PID-1")
+    site.series("1.2.3")
+    site.run()
+    site.rule(patient_name="Doe", patient_id="")
+    site.series("1.2.3", "1.2.3.2", PatientName="Doe")
+    site.run()
+    assert site.transfers("1.2.3") == {1: Asked(HEART, "Doe")}
+
+
+def test_with_transfers_in_a_project_of_their_own_corrections_work_alike(make_site: MakeSite) -> None:
+    site = make_site(separate_transfers=True)
+    site.entry("1", accession="ACC-1", subject="H-001")
+    site.entry("2", accession="ACC-1", project=BRAIN, subject="B-001")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    heart = next(number for number, asked in site.transfers("1.2.3").items() if asked.project == HEART)
+    site.sender_sends("1.2.3", heart)
+    site.entry("1", accession="ACC-1", subject="H-002")
+    site.entry("2", accession="ACC-1", project=BRAIN, subject="B-002")
+    site.run()
+    assert sorted(site.transfers("1.2.3").values()) == [
+        Asked(BRAIN, "B-002"),
+        Asked(HEART, "H-001", sent=True),
+        Asked(HEART, "H-002"),
+    ]
+    assert site.notices() == SUPERSEDED

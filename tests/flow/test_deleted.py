@@ -1,0 +1,58 @@
+"""What people delete in REDCap: noticed when it is touched, reported once, not written again."""
+
+from tests.flow.harness import Site
+
+
+def test_a_deleted_record_is_reported_once_and_not_written_again(site: Site) -> None:
+    site.series("1.2.3")
+    site.run()
+    site.person_deletes("1.2.3")
+    site.series("1.2.3", "1.2.3.2")
+    assert site.run().attention == {"row deleted in REDCap": 1}
+    site.series("1.2.3", "1.2.3.3")
+    site.grow("1.2.3")
+    assert site.run().attention == {"row deleted in REDCap": 1}
+    assert "1.2.3" not in site.incoming.records
+    assert len(site.events("RowMissing")) == 1
+
+
+def test_a_deleted_record_gets_no_requests_either(site: Site) -> None:
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    site.person_deletes("1.2.3")
+    site.entry(accession="ACC-1")
+    assert site.run().attention == {"row deleted in REDCap": 1}
+    assert "1.2.3" not in site.incoming.records
+
+
+def test_a_deleted_record_does_not_hold_up_others(site: Site) -> None:
+    site.series("1.2.3")
+    site.run()
+    site.person_deletes("1.2.3")
+    site.grow("1.2.3")
+    site.series("1.2.4")
+    site.run()
+    assert list(site.incoming.records) == ["1.2.4"]
+
+
+def test_a_deleted_series_row_is_reported_once_and_not_written_again(site: Site) -> None:
+    site.series("1.2.3", "1.2.3.1")
+    site.series("1.2.3", "1.2.3.2")
+    site.run()
+    (gone,) = [n for n, row in site.series_rows("1.2.3").items() if row["series_instance_uid"] == "1.2.3.2"]
+    site.person_deletes_series("1.2.3", gone)
+    for _ in range(2):
+        site.grow("1.2.3", "1.2.3.2")
+        assert site.run().attention == {"row deleted in REDCap": 1}
+    assert [row["series_instance_uid"] for row in site.series_rows("1.2.3").values()] == ["1.2.3.1"]
+    assert len(site.events("RowMissing")) == 1
+
+
+def test_the_other_series_of_the_study_are_still_written(site: Site) -> None:
+    site.series("1.2.3", "1.2.3.1")
+    site.run()
+    site.person_deletes_series("1.2.3", 1)
+    site.grow("1.2.3", "1.2.3.1")
+    site.series("1.2.3", "1.2.3.2")
+    site.run()
+    assert {n: row["series_instance_uid"] for n, row in site.series_rows("1.2.3").items()} == {2: "1.2.3.2"}

@@ -1,0 +1,217 @@
+"""REDCap and the network fail: the run ends with a clear error, nothing is lost, the next one completes."""
+
+import math
+import traceback
+from dataclasses import replace
+
+import pytest
+
+from processors.errors import ServiceError
+from processors.simulator import Fault
+from tests.flow.conftest import MakeSite
+from tests.flow.harness import HEART, Asked, Site
+
+FAULTS = [
+    Fault(kind="status", status=403, times=None),
+    Fault(kind="status", status=500, times=None),
+    Fault(kind="status", status=502, times=None),
+    Fault(kind="waf", times=None),
+    Fault(kind="offline", times=None),
+    Fault(kind="browser_tabs", times=None),
+    Fault(kind="memory_error", times=None),
+    Fault(kind="mysql_connect", times=None),
+    Fault(kind="empty", times=None),
+    Fault(kind="truncated_json", times=None),
+    Fault(kind="reset", times=None),
+    Fault(kind="revoke_right", right="export", times=None),
+]
+IMPORT_FAULTS = [
+    *(Fault(kind=kind, action="import", project="incoming") for kind in ("reset", "empty", "browser_tabs", "waf")),
+    *(
+        Fault(kind=kind, action="import", project="incoming", after_commit=True)
+        for kind in ("reset", "status", "empty", "browser_tabs", "memory_error")
+    ),
+    Fault(kind="status", status=500, action="import", project="incoming"),
+    Fault(kind="truncated_json", action="import", project="incoming"),
+    Fault(kind="half_import", action="import", project="incoming"),
+    Fault(kind="delay", seconds=2, action="import", project="incoming"),
+    Fault(kind="delay", seconds=2, action="import", project="incoming", after_commit=True),
+]
+
+
+def _name(fault: Fault) -> str:
+    return f"{fault.kind}{fault.status if fault.kind == 'status' else ''}{' applied' if fault.after_commit else ''}"
+
+
+@pytest.fixture
+def busy(make_site: MakeSite) -> Site:
+    """Studies with requests by rule and coupling, nothing of it delivered yet."""
+    site = make_site(timeout_seconds=1)
+    site.rule(patient_id="PID-.")
+    site.entry(accession="ACC-1", subject="H-001")
+    site.series("1.2.3", "1.2.3.1")
+    site.series("1.2.3", "1.2.3.2")
+    site.series("1.2.4", PatientID="X", AccessionNumber="ACC-1")
+    return site
+
+
+def assert_complete(site: Site) -> None:
+    """Everything of `busy` is in REDCap, once."""
+    uids = [row["series_instance_uid"] for row in site.series_rows("1.2.3").values()]
+    assert sorted(uids) == ["1.2.3.1", "1.2.3.2"]
+    assert site.transfers("1.2.3") == {1: Asked(HEART, "PID-1")}
+    assert len(site.series_rows("1.2.4")) == 1
+    assert site.transfers("1.2.4") == {1: Asked(HEART, "H-001")}
+    assert site.study_row("1.2.3")["incoming_studies_complete"] == "2"
+    assert site.study_row("1.2.4")["incoming_studies_complete"] == "2"
+    assert site.attention() == {}
+    site.assert_sound()
+    assert_no_secret(site, site.everything_stored())
+
+
+def assert_no_secret(site: Site, text: str) -> None:
+    """No patient, pseudonym or token stands in the text."""
+    assert [secret for secret in ("PID-1", "Doe^Jane", "H-001", *site.tokens.values()) if secret in text] == []
+
+
+def told(error: BaseException) -> str:
+    """All that an error and those behind it say."""
+    return "".join(traceback.format_exception(error))
+
+
+@pytest.mark.parametrize("project", ["routing", "coupling"])
+@pytest.mark.parametrize("fault", FAULTS, ids=_name)
+def test_a_failed_fetch_of_rules_or_entries_decides_nothing(busy: Site, fault: Fault, project: str) -> None:
+    busy.simulator.inject(replace(fault, project=project))
+    with pytest.raises(ServiceError) as caught:
+        busy.run()
+    assert project in str(caught.value)
+    assert_no_secret(busy, told(caught.value))
+    assert busy.events("TransferRequested") == []
+    assert busy.events("DecisionsMade") == []
+    busy.simulator.clear_faults()
+    busy.simulator.projects[project].grant()
+    busy.run()
+    assert_complete(busy)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=_name)
+def test_incoming_is_out_of_order_until_the_next_run(busy: Site, fault: Fault) -> None:
+    busy.simulator.inject(replace(fault, project="incoming"))
+    with pytest.raises(ServiceError) as caught:
+        busy.run()
+    assert_no_secret(busy, told(caught.value))
+    assert busy.incoming.records == {}
+    busy.simulator.clear_faults()
+    busy.incoming.grant()
+    busy.run()
+    assert_complete(busy)
+
+
+@pytest.mark.parametrize("fault", IMPORT_FAULTS, ids=_name)
+def test_an_import_of_unknown_fate_is_completed_by_the_next_run(busy: Site, fault: Fault) -> None:
+    busy.simulator.inject(fault)
+    with pytest.raises(ServiceError) as caught:
+        busy.run()
+    assert_no_secret(busy, told(caught.value))
+    busy.run()
+    assert_complete(busy)
+
+
+def test_a_server_that_is_down_loses_nothing(busy: Site) -> None:
+    url = busy.simulator.url
+    busy.simulator.close()
+    with pytest.raises(ServiceError, match="REDCap"):
+        busy.run_at(url)
+    assert busy.events("TransferRequested") == []
+    assert len(busy.events("SeriesDiscovered")) == 3
+    busy.simulator._closing.clear()
+    busy.simulator.start()
+    busy.run()
+    assert_complete(busy)
+
+
+@pytest.mark.parametrize("kind", ["text_instances", "omit_repeat_columns", "complete_null"])
+def test_a_server_of_another_version_is_understood(busy: Site, kind: str) -> None:
+    busy.simulator.inject(Fault(kind=kind, times=None))
+    busy.run()
+    busy.grow("1.2.3", "1.2.3.2")
+    busy.entry(accession="ACC-1", subject="H-002")
+    busy.run()
+    assert busy.transfers("1.2.4") == {1: Asked(HEART, "H-002")}
+    busy.entry(accession="ACC-1", subject="H-001")
+    busy.run()
+    assert_complete(busy)
+
+
+@pytest.mark.parametrize("field", ["study_arrival_date", "transfer_active_proc_time", "series_sequence_name"])
+def test_a_field_that_the_server_lacks_is_left_out(busy: Site, field: str) -> None:
+    busy.incoming.remove_field(field)
+    busy.run()
+    assert_complete(busy)
+    assert field not in busy.study_row("1.2.3")
+
+
+def test_a_server_without_study_uids_in_the_coupling_list_is_understood(busy: Site) -> None:
+    busy.simulator.projects["coupling"].remove_field("cl_studyinstanceuid")
+    busy.run()
+    assert_complete(busy)
+
+
+def test_a_field_that_disappears_later_is_left_out_from_then_on(busy: Site) -> None:
+    busy.run()
+    busy.incoming.remove_field("series_sequence_name")
+    busy.series("1.2.3", "1.2.3.2", SeriesDescription="late")
+    busy.run()
+    assert "late" in {row.get("series_description") for row in busy.series_rows("1.2.3").values()}
+    assert_complete(busy)
+
+
+def test_an_idle_run_makes_at_most_five_calls_and_asks_for_no_study(busy: Site) -> None:
+    busy.run()
+    head = busy.head()
+    for _ in range(3):
+        report = busy.run()
+        assert report.calls <= 5
+        assert report.calls == len(busy.calls)
+        assert [call for call in busy.calls if call.project == "incoming" and call.content == "record"] == []
+    assert busy.head() == head
+
+
+@pytest.mark.parametrize("batch_rows", [1, 2, 3, 7, 500])
+def test_new_rows_cost_two_calls_a_batch_also_where_batches_split_a_study(make_site: MakeSite, batch_rows: int) -> None:
+    site = make_site(batch_rows=batch_rows)
+    site.rule(patient_id="PID-1")
+    site.entry(accession="ACC-1", subject="H-001", event="baseline")
+    for study in ("1.2.3", "1.2.4"):
+        for series in (1, 2, 3):
+            site.series(study, f"{study}.{series}", AccessionNumber="ACC-1")
+    report = site.run()
+    rows = 2 * (1 + 3 + 2)
+    assert report.calls <= 5 + 2 + 2 * math.ceil(rows / batch_rows)
+    for study in ("1.2.3", "1.2.4"):
+        assert site.study_row(study)["incoming_studies_complete"] == "2"
+        assert sorted(site.series_rows(study)) == [1, 2, 3]
+        assert set(site.transfers(study).values()) == {Asked(HEART, "PID-1"), Asked(HEART, "H-001", "baseline")}
+
+
+def test_a_record_found_deleted_is_told_once_although_batches_split_it(make_site: MakeSite) -> None:
+    site = make_site(batch_rows=1)
+    site.series("1.2.3", "1.2.3.1")
+    site.run()
+    site.person_deletes("1.2.3")
+    site.series("1.2.3", "1.2.3.2")
+    site.series("1.2.3", "1.2.3.3")
+    site.run()
+    assert len(site.events("RowMissing")) == 1
+
+
+def test_transfers_in_a_project_of_their_own_are_written_there(make_site: MakeSite) -> None:
+    site = make_site(separate_transfers=True)
+    site.person_requests("1.2.3", "Other", "O-1")
+    site.entry(accession="ACC-1", subject="H-001")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    assert site.transfers("1.2.3") == {1: Asked("Other", "O-1"), 2: Asked(HEART, "H-001")}
+    assert sorted(site.series_rows("1.2.3")) == [1]
+    assert "transfers" not in site.incoming.records["1.2.3"].instances

@@ -1,0 +1,323 @@
+"""Random histories against the model: REDCap ends as the contract says, whatever happened on the way."""
+
+import logging
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, note, settings
+from hypothesis import strategies as st
+
+from processors.errors import ServiceError
+from processors.simulator import Fault
+from tests.conftest import Server, SettableClock
+from tests.flow.harness import BRAIN, HEART, Asked, Site, standard_simulator
+from tests.flow.model import Entry, Key, Model, Row, Rule, Study
+
+STUDIES = [
+    Study("1.2.1", "ACC-1", "PATID-0001", "Secretive^Anna"),
+    Study("1.2.2", "ACC-1", "PATID-0002", "Secretive^Berit"),
+]
+SUBJECTS = ["SUBJ-X1", "SUBJ-X2"]
+SECRETS = [*SUBJECTS, *(text for study in STUDIES for text in (study.patient_id, study.patient_name))]
+
+Step = tuple[Any, ...]
+
+
+def weighted(*strategies: st.SearchStrategy[Step]) -> st.SearchStrategy[Step]:
+    """One of the strategies, those given several times the more often; `one_of` would count them once."""
+    return st.sampled_from(strategies).flatmap(lambda chosen: chosen)
+
+
+# Little to choose from, so that people, rules and entries meet on the same ground again and again.
+study_uids = st.sampled_from(["1.2.1", "1.2.1", "1.2.2"])
+keys = st.sampled_from([*[Key(HEART, "")] * 4, Key(HEART, "v1"), Key(BRAIN, "")])
+targets = st.sampled_from([{"accession": "ACC-1"}, {"accession": "ACC-1"}, {"study": "1.2.1"}, {"accession": "ACC-9"}])
+entries = st.builds(
+    lambda key, subject, target: Entry(key, subject, **target),
+    keys,
+    st.sampled_from([*SUBJECTS, *SUBJECTS, ""]),
+    targets,
+)
+rules = st.builds(Rule, keys, by_name=st.booleans(), active=st.sampled_from([True, True, False]))
+one_or_two = st.sampled_from(["1", "2"])
+an_entry = st.tuples(st.just("entry"), one_or_two, entries)
+a_request = st.tuples(st.just("person requests"), study_uids, keys, st.sampled_from(SUBJECTS))
+a_sending = st.tuples(st.just("sends"), study_uids, st.integers(0, 3))
+steps = weighted(
+    an_entry,
+    an_entry,
+    an_entry,
+    an_entry,
+    an_entry,
+    a_request,
+    a_request,
+    a_sending,
+    st.tuples(st.just("entry removed"), one_or_two),
+    st.tuples(st.just("rule"), one_or_two, rules),
+    st.tuples(st.just("rule removed"), one_or_two),
+    st.tuples(st.just("person deletes"), study_uids, st.integers(0, 3)),
+    st.tuples(st.just("arrives"), study_uids, st.integers(1, 5)),
+    st.tuples(st.just("arrives"), study_uids, st.integers(1, 5)),
+    st.tuples(st.just("grows"), study_uids),
+    st.tuples(st.just("vanishes"), study_uids),
+    st.tuples(st.just("returns"), study_uids),
+)
+runs = weighted(
+    st.just(("run",)),
+    st.just(("run",)),
+    st.just(("run",)),
+    st.tuples(st.just("run after kills"), st.lists(st.integers(1, 60), min_size=1, max_size=2)),
+    st.tuples(st.just("run after a fault"), st.sampled_from(["import reset", "import applied", "export empty"])),
+)
+killed_runs = st.tuples(st.just("killed"), st.integers(20, 50))
+START: list[Step] = [("arrives", "1.2.1", 1), ("arrives", "1.2.2", 1)]
+
+
+def histories(runs: st.SearchStrategy[Step]) -> st.SearchStrategy[list[Step]]:
+    """One to three things happen, then there is a run, and so on."""
+    days = st.lists(st.tuples(st.lists(steps, min_size=1, max_size=3), runs), min_size=5, max_size=9)
+    return days.map(lambda days: START + [step for day, run in days for step in [*day, run]])
+
+
+FAULTS = {
+    "import reset": Fault(kind="reset", project="incoming", action="import"),
+    "import applied": Fault(kind="reset", project="incoming", action="import", after_commit=True),
+    "export empty": Fault(kind="empty", project="incoming", action="export", times=4),
+}
+
+
+@dataclass
+class World:
+    """The site and its model, in step."""
+
+    site: Site
+    model: Model
+    people: dict[tuple[str, int], dict[str, str]] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+
+    def do(self, step: Step) -> None:
+        getattr(self, step[0].replace(" ", "_"))(*step[1:])
+
+    def arrives(self, uid: str, number: int) -> None:
+        study = self.model.studies[uid]
+        self.site.series(
+            uid,
+            f"{uid}.{number}",
+            PatientID=study.patient_id,
+            PatientName=study.patient_name,
+            AccessionNumber=study.accession,
+        )
+        on_disk = self.model.disk.setdefault(uid, set())
+        on_disk.add(f"{uid}.{number}")
+
+    def grows(self, uid: str) -> None:
+        for series in sorted(self.model.disk.get(uid, ()))[:1]:
+            self.site.grow(uid, series)
+            self.model.grown.add(uid)
+
+    def vanishes(self, uid: str) -> None:
+        if uid in self.model.disk:
+            del self.model.disk[uid]
+            self.model.grown.discard(uid)
+            self.site.vanish(uid)
+
+    def returns(self, uid: str) -> None:
+        known = self.model.known.get(uid)
+        if known is not None and known.series and uid not in self.model.disk:
+            for series in known.series:
+                self.arrives(uid, int(series.rpartition(".")[2]))
+
+    def rule(self, record: str, rule: Rule) -> None:
+        pattern = {"patient_name": "Secretive.*"} if rule.by_name else {"patient_id": "PATID-[0-9]+"}
+        self.site.rule(record, project=rule.key.project, event=rule.key.event, active=rule.active, **pattern)
+        self.model.rules[record] = rule
+
+    def rule_removed(self, record: str) -> None:
+        if self.model.rules.pop(record, None) is not None:
+            self.site.remove_rule(record)
+
+    def entry(self, record: str, entry: Entry) -> None:
+        self.site.entry(
+            record,
+            accession=entry.accession,
+            study=entry.study,
+            project=entry.key.project,
+            subject=entry.subject,
+            event=entry.key.event,
+        )
+        self.model.entries[record] = entry
+
+    def entry_removed(self, record: str) -> None:
+        if self.model.entries.pop(record, None) is not None:
+            self.site.remove_entry(record)
+
+    def person_requests(self, uid: str, key: Key, name: str) -> None:
+        instance = self.site.person_requests(uid, key.project, name, event=key.event)
+        self.model.redcap[uid][instance] = Row(key, name, ours=False)
+        self.people[uid, instance] = self.site.transfer_rows(uid)[instance]
+
+    def person_deletes(self, uid: str, choice: int) -> None:
+        place = self._chosen(uid, choice)
+        if place is not None:
+            self.site.person_deletes_transfer(uid, place)
+            self.model.redcap[uid].pop(place, None)
+            self.people.pop((uid, place), None)
+
+    def sends(self, uid: str, choice: int) -> None:
+        place = self._chosen(uid, choice)
+        if place is not None:
+            self.site.sender_sends(uid, place)
+            if place in self.model.redcap[uid]:
+                self.model.redcap[uid][place].sent = True
+            if (uid, place) in self.people:
+                self.people[uid, place] = self.site.transfer_rows(uid)[place]
+
+    def _chosen(self, uid: str, choice: int) -> int | None:
+        places = sorted(self.site.transfers(uid))
+        return places[choice % len(places)] if places else None
+
+    def run(self) -> None:
+        self._undisturbed()
+        self.model.run()
+
+    def run_after_kills(self, places: list[int]) -> None:
+        for place in places:
+            before = self._sent()
+            self.site.run_killed_at(place)
+            self._hold(before)
+        self._undisturbed()
+        self.model.run()
+
+    def run_after_a_fault(self, fault: str) -> None:
+        self.site.simulator.inject(FAULTS[fault])
+        try:
+            self.site.run()
+        except ServiceError as error:
+            self.errors.append("".join(traceback.format_exception(error)))
+        self.site.simulator.clear_faults()
+        self._undisturbed()
+        self.model.run()
+
+    def killed(self, place: int) -> None:
+        before = self._sent()
+        self.site.run_killed_at(place)
+        self._hold(before)
+
+    def _undisturbed(self) -> None:
+        before = self._sent()
+        self.site.run()
+        self._hold(before)
+
+    def _sent(self) -> dict[tuple[str, int], dict[str, str]]:
+        """The rows that the sender has dealt with, and people's."""
+        sent = {
+            (uid, place): row
+            for uid in self.model.studies
+            for place, row in self.site.transfer_rows(uid).items()
+            if "transfer_date" in row
+        }
+        return sent | self.people
+
+    def _hold(self, before: dict[tuple[str, int], dict[str, str]]) -> None:
+        """Nobody's row was changed, and nothing of ours stands there twice."""
+        for (uid, place), row in before.items():
+            assert self.site.transfer_rows(uid).get(place) == row
+        for uid in self.model.studies:
+            ours = [asked[:3] for place, asked in self.site.transfers(uid).items() if (uid, place) not in self.people]
+            assert len(set(ours)) == len(ours)
+            record = self.site.incoming.records.get(uid)
+            rows = self.site.series_rows(uid).values() if record is not None else ()
+            series = [row["series_instance_uid"] for row in rows]
+            assert len(set(series)) == len(series)
+
+    def assert_as_the_model_says(self) -> None:
+        for uid, rows in self.model.redcap.items():
+            expected = {n: Asked(row.key.project, row.name, row.key.event, row.sent) for n, row in rows.items()}
+            assert self.site.transfers(uid) == expected
+        for uid, known in self.model.known.items():
+            assert {row["series_instance_uid"] for row in self.site.series_rows(uid).values()} == known.series
+        conflicts = {
+            (uid, key.project, key.event, kind)
+            for uid, known in self.model.known.items()
+            for key, kind in known.conflicts.items()
+        }
+        assert set(self.site.query("select study, project, event_name, kind from gateway.conflict")) == conflicts
+
+
+_numbers = count()
+
+
+@contextmanager
+def world(server: Server, migrated: tuple[str, Path], folder: Path) -> Iterator[World]:
+    """A world of its own for each history."""
+    clock = SettableClock()
+    place = folder / str(next(_numbers))
+    place.mkdir()
+    with server.fresh(template=migrated[0]) as name, standard_simulator(clock) as simulator:
+        site = Site(
+            folder=place,
+            database_url=server.url_of(name),
+            key_file=migrated[1],
+            clock=clock,
+            simulator=simulator,
+            batch_rows=3,
+        )
+        try:
+            yield World(site, Model(STUDIES))
+        finally:
+            site.close()
+
+
+def assert_nobody_is_named(world: World, said: str) -> None:
+    """No patient, pseudonym or token stands in the ledger or was said."""
+    places = {"the ledger": world.site.everything_stored(), "the output": said, "errors": "\n".join(world.errors)}
+    secrets = [*SECRETS, *world.site.tokens.values()]
+    assert [(secret, where) for where, text in places.items() for secret in secrets if secret in text] == []
+
+
+@settings(max_examples=25)
+@given(history=histories(runs))
+def test_redcap_ends_as_the_contract_says(
+    server: Server,
+    migrated: tuple[str, Path],
+    tmp_path: Path,
+    history: list[Step],
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with world(server, migrated, tmp_path) as around:
+        for number, step in enumerate([*history, ("run",)]):
+            note(f"{number}: {step}")
+            around.do(step)
+            if step[0].startswith("run"):
+                around.assert_as_the_model_says()
+        around.site.assert_sound()
+        assert_nobody_is_named(around, caplog.text + "".join(capfd.readouterr()))
+
+
+@settings(max_examples=10)
+@given(history=histories(weighted(runs, killed_runs)))
+def test_nobodys_row_is_changed_and_nothing_asked_twice_whenever_runs_are_killed(
+    server: Server,
+    migrated: tuple[str, Path],
+    tmp_path: Path,
+    history: list[Step],
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    # What a killed run had decided stands, so that the model cannot tell where REDCap ends; this it can.
+    caplog.set_level(logging.DEBUG)
+    with world(server, migrated, tmp_path) as around:
+        for step in [*history, ("run",)]:
+            around.do(step)
+        around.site.run()
+        assert around.site.query("select 1 from gateway.transfer where state in ('requested', 'retracting')") == []
+        around.site.assert_sound()
+        assert_nobody_is_named(around, caplog.text + "".join(capfd.readouterr()))

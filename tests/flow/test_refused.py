@@ -1,0 +1,168 @@
+"""REDCap refuses rows: they are set apart, reported and tried again in time; everything else goes through."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from processors.simulator import Fault
+from processors.simulator.dictionary import Dictionary
+from tests.flow.harness import BRAIN, HEART, Asked, Site
+
+HOUR = 3_600
+
+
+def restrict(site: Site, field: str, validation: str) -> None:
+    """REDCap takes only values of that type in the field from now on."""
+    dictionary = site.incoming.dictionary
+    fields = [
+        replace(each, text_validation_type_or_show_slider_number=validation) if each.field_name == field else each
+        for each in dictionary.fields
+    ]
+    site.incoming.dictionary = Dictionary(fields)
+
+
+@pytest.fixture
+def refused(site: Site) -> Iterator[Site]:
+    """One of three series has a description that REDCap refuses."""
+    restrict(site, "series_description", "integer")
+    site.series("1.2.3", "1.2.3.1", SeriesDescription="1")
+    site.series("1.2.3", "1.2.3.2", SeriesDescription="two")
+    site.series("1.2.4", SeriesDescription="3")
+    yield site
+    site.assert_sound()
+
+
+def described(site: Site, study: str) -> list[str]:
+    return sorted(row.get("series_description", "") for row in site.series_rows(study).values())
+
+
+def test_a_refused_row_is_set_apart_and_the_others_go_through(refused: Site) -> None:
+    report = refused.run()
+    assert described(refused, "1.2.3") == ["1"]
+    assert described(refused, "1.2.4") == ["3"]
+    assert report.attention == {"refused row": 1}
+    (told,) = refused.events("RowRefused")
+    assert (told["study"], told["kind"], told["key"]) == ("1.2.3", "series", "1.2.3.2")
+    assert "not an integer" in told["message"]
+
+
+def test_a_refused_row_is_not_tried_again_within_the_hour(refused: Site) -> None:
+    refused.run()
+    refused.run()
+    assert [call for call in refused.calls if call.project == "incoming"] == []
+    refused.clock.advance(HOUR)
+    refused.run()
+    assert [call.action for call in refused.calls if call.project == "incoming"] == ["export", "import"]
+    assert refused.attention() == {"refused row": 1}
+
+
+def test_a_refused_row_that_changes_is_tried_at_once_and_then_forgiven(refused: Site) -> None:
+    refused.run()
+    refused.series("1.2.3", "1.2.3.2", SeriesDescription="2")
+    report = refused.run()
+    assert described(refused, "1.2.3") == ["1", "2"]
+    assert not report.needs_attention
+
+
+def test_a_row_refused_before_is_accepted_when_the_dictionary_is_mended(refused: Site) -> None:
+    refused.run()
+    restrict(refused, "series_description", "")
+    refused.clock.advance(HOUR)
+    report = refused.run()
+    assert described(refused, "1.2.3") == ["1", "two"]
+    assert not report.needs_attention
+
+
+def test_refused_rows_that_redcap_does_not_name_are_found_by_halving(site: Site) -> None:
+    # REDCap's words against rows of an instrument that does not repeat name neither record nor field.
+    site.incoming.repeating = ("transfers",)
+    site.entry(accession="ACC-1")
+    for study in ("1.2.3", "1.2.4", "1.2.5"):
+        site.series(study, AccessionNumber="ACC-1")
+    assert site.run().attention == {"refused row": 3}
+    for study in ("1.2.3", "1.2.4", "1.2.5"):
+        assert site.study_row(study)["incoming_studies_complete"] == "2"
+        assert site.transfers(study) == {1: Asked(HEART, "H-001")}
+    site.incoming.repeating = ("series", "transfers")
+    site.clock.advance(HOUR)
+    assert site.run().attention == {}
+    assert sorted(site.series_rows("1.2.3")) == [1]
+
+
+def test_a_locked_record_waits_and_others_go_through(site: Site) -> None:
+    site.entry(accession="ACC-1")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.series("1.2.4")
+    site.simulator.inject(Fault(kind="lock_record", record="1.2.3", action="import"))
+    report = site.run()
+    assert site.study_row("1.2.4")["incoming_studies_complete"] == "2"
+    assert site.study_row("1.2.3") == {}
+    assert report.attention == {"refused row": 3}
+    assert all("lock" in told["message"] for told in site.events("RowRefused"))
+    site.incoming.unlock("1.2.3")
+    site.clock.advance(HOUR)
+    report = site.run()
+    assert site.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
+    assert site.study_row("1.2.3")["incoming_studies_complete"] == "2"
+    assert not report.needs_attention
+
+
+def test_a_correction_that_meets_a_locked_record_is_made_when_it_is_unlocked(site: Site) -> None:
+    site.entry(accession="ACC-1")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    site.incoming.lock("1.2.3")
+    site.entry(accession="ACC-1", subject="H-002")
+    assert site.run().attention == {"refused row": 1}
+    assert site.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
+    site.incoming.unlock("1.2.3")
+    site.clock.advance(HOUR)
+    assert site.run().attention == {}
+    assert site.transfers("1.2.3") == {1: Asked(HEART, "H-002")}
+
+
+def test_a_contested_correction_that_meets_a_locked_record_is_withdrawn_when_it_is_unlocked(site: Site) -> None:
+    # The old row must be emptied although ours is not placed: else the sender would send the wrong pseudonym.
+    site.entry(accession="ACC-1")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    site.person_requests("1.2.3", HEART, "H-777")
+    site.incoming.lock("1.2.3")
+    site.entry(accession="ACC-1", subject="H-002")
+    site.run()
+    site.run()
+    assert [call for call in site.calls if call.project == "incoming"] == []
+    site.incoming.unlock("1.2.3")
+    site.clock.advance(HOUR)
+    site.run()
+    assert site.transfers("1.2.3") == {2: Asked(HEART, "H-777")}
+    assert site.attention() == {"contested by a person": 1}
+
+
+def test_a_refused_request_is_nobodys_problem_once_its_entry_is_corrected(site: Site) -> None:
+    restrict(site, "transfer_name", "integer")
+    site.entry(accession="ACC-1", subject="H-001")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    assert site.run().attention == {"refused row": 1}
+    site.entry(accession="ACC-1", subject="17")
+    assert site.run().attention == {}
+    assert site.transfers("1.2.3") == {1: Asked(HEART, "17")}
+
+
+def test_a_refused_request_is_nobodys_problem_once_its_entry_names_another_study(site: Site) -> None:
+    restrict(site, "transfer_name", "integer")
+    site.entry(accession="ACC-1", subject="H-001")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    assert site.run().attention == {"refused row": 1}
+    site.entry(accession="ACC-2", subject="H-001")
+    assert site.run().attention == {}
+
+
+def test_a_refused_request_does_not_hold_up_another_of_its_study(site: Site) -> None:
+    restrict(site, "transfer_name", "integer")
+    site.entry("1", accession="ACC-1", subject="H-001")
+    site.entry("2", accession="ACC-1", project=BRAIN, subject="17")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    assert list(site.transfers("1.2.3").values()) == [Asked(BRAIN, "17")]
