@@ -25,6 +25,7 @@ READ_FIELDS = (
     "transfer_name",
     "transfer_event_name",
     "transfer_date",
+    "transfer_requested_date",
 )
 """What has to be read before anything is written."""
 
@@ -32,13 +33,17 @@ Row = dict[str, str | int]
 
 
 class PresentTransfer(NamedTuple):
-    """A transfer row as REDCap has it. `sent`: the sender has filled in its date."""
+    """A transfer row as REDCap has it. `sent`: the sender has filled in its date.
+
+    `requested` is the minute in which it says that it was requested; None where the server lacks the field.
+    """
 
     instance: int
     project: str
     name: str
     event_name: str
     sent: bool
+    requested: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -161,10 +166,12 @@ def _present(rows: list[Mapping[str, str]]) -> PresentRecord:
 
 
 def _present_transfer(row: Mapping[str, str]) -> PresentTransfer:
+    requested = row.get("transfer_requested_date")
     return PresentTransfer(
         instance=int(row["redcap_repeat_instance"]),
         project=row.get("transfer_project_name", "").strip(),
         name=row.get("transfer_name", "").strip(),
         event_name=row.get("transfer_event_name", "").strip(),
         sent=bool(row.get("transfer_date", "").strip()),
+        requested=None if requested is None else requested.strip()[: len("YYYY-MM-DD HH:MM")],
     )

@@ -133,8 +133,8 @@ create view audit.attention as
            'Correct the value at its source or the field in REDCap''s dictionary.'
       from gateway.refused_row
     union all
-    select 'row deleted in REDCap', position, study, null, kind || ' ' || key,
-           'Somebody deleted a row that this system wrote.',
+    select 'row deleted or changed in REDCap', position, study, null, kind || ' ' || key,
+           'Somebody deleted or changed a row that this system wrote.',
            'If it was intended: fiona-ledger acknowledge POSITION --reason TEXT. It is not written again by itself.'
       from gateway.missing_row where not acknowledged
     union all

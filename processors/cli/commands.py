@@ -15,11 +15,11 @@ from processors.run import Report, attention, only_run, recorded_run, run_autoid
 from processors.status import Status
 from processors.status import status as status_of
 
-
 _NOTICE = text("""
     select study, kind from gateway.notice where position = :position
     union all
-    select study, kind || ' deleted in REDCap' from gateway.missing_row where position = :position and not acknowledged
+    select study, kind || ' deleted or changed in REDCap' from gateway.missing_row
+     where position = :position and not acknowledged
 """)
 
 

@@ -14,7 +14,6 @@ from processors import records
 from processors.delivery import pending
 from processors.delivery.pending import Item
 from processors.delivery.plan import Fact, PlannedRow, RowKind, WantedStudy, plan_study
-from processors.delivery.requested import REQUESTED, requested_dates
 from processors.events import EventType, study_stream
 from processors.gateway import Gateway
 from processors.redcap import Redcap, RowProblem, RowsRefused, UnknownFields, forget_fields, known_fields
@@ -85,15 +84,13 @@ class _Delivery:
 
     def _planned(self, wanted: Iterable[WantedStudy]) -> tuple[list[PlannedRow], list[tuple[str, Fact]]]:
         by_study = {study.study: study for study in wanted}
-        exported = self._export(list(by_study))
-        present = records.present_records(exported)
-        requested = requested_dates(exported)
+        present = records.present_records(self._export(list(by_study)))
         rows: list[PlannedRow] = []
         facts: list[tuple[str, Fact]] = []
         for study in by_study.values():
             if self._project == "transfers":
                 study.delivered = False
-            plan = plan_study(study, present.get(study.study, records.ABSENT), requested.get(study.study))
+            plan = plan_study(study, present.get(study.study, records.ABSENT))
             rows.extend(plan.rows)
             facts.extend((study.study, fact) for fact in plan.facts)
         return rows, facts
@@ -103,7 +100,7 @@ class _Delivery:
             lambda fields: self._redcap.export_records(
                 self._project,
                 records=studies,
-                fields=[name for name in (*records.READ_FIELDS, REQUESTED) if name in fields],
+                fields=[name for name in records.READ_FIELDS if name in fields],
             )
         )
 

@@ -93,13 +93,12 @@ def load(gateway: Gateway, items: Sequence[Item], *, with_transfers: bool) -> li
     studies = {item.study: WantedStudy(study=item.study) for item in items}
     with gateway.begin() as connection:
         found = gateway.identities(connection, {item.position for item in items})
-        _add_history(connection, studies)
+        arrivals = _add_history(connection, studies)
         if with_transfers:
             _add_our_transfers(gateway, connection, studies)
         for item in items:
             event, payload = found[item.position]
             _add(gateway, studies[item.study], item, event, payload)
-        arrivals = _arrivals(connection, studies)
     for study in studies.values():
         if study.row_position:
             event, payload = found[study.row_position]
@@ -158,14 +157,21 @@ _OURS = text("""
 """)
 
 
-def _add_history(connection: Connection, studies: dict[str, WantedStudy]) -> None:
+def _add_history(connection: Connection, studies: dict[str, WantedStudy]) -> dict[str, datetime]:
+    """Adds what was delivered of the studies before; gives when each arrived."""
     chosen = {"studies": list(studies)}
     for row in connection.execute(_SERIES_INSTANCES, chosen):
         studies[row.study].series_instances[row.series] = row.instance
+    arrivals = {}
     for row in connection.execute(_DELIVERED, chosen):
         studies[row.study].delivered = row.delivered
+        arrivals[row.study] = row.arrived_at
+    return arrivals
 
 
+_MISSING_TRANSFERS = text("""
+    select study, key from gateway.missing_row where study = any(:studies) and kind = 'transfer'
+""")
 _CONTESTS = text("""
     select study, project, event_name from gateway.conflict where study = any(:studies) and kind = 'person'
 """)
@@ -176,6 +182,8 @@ def _add_our_transfers(gateway: Gateway, connection: Connection, studies: dict[s
     chosen = {"studies": list(studies)}
     for row in connection.execute(_CONTESTS, chosen):
         studies[row.study].contests.add((row.project, row.event_name))
+    for row in connection.execute(_MISSING_TRANSFERS, chosen):
+        studies[row.study].missing.add(int(row.key))
     rows = connection.execute(_OURS, chosen).all()
     found = gateway.identities(connection, [row.position for row in rows])
     for row in rows:
@@ -192,11 +200,6 @@ def _add_our_transfers(gateway: Gateway, connection: Connection, studies: dict[s
         )
         if row.state == "contested":
             _add_transfer(gateway, study, event, payload, contested=True)
-
-
-def _arrivals(connection: Connection, studies: Collection[str]) -> dict[str, Any]:
-    rows = connection.execute(_DELIVERED, {"studies": list(studies)})
-    return {row.study: row.arrived_at for row in rows}
 
 
 class PendingAge(NamedTuple):

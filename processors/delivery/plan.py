@@ -64,7 +64,8 @@ class WantedStudy:
     """What the ledger wants REDCap to hold of one study.
 
     `row` is its own row, None where that need not be written; `delivered`: REDCap has held it before.
-    `contests` are the projects and events for which a person's request is known to stand in our way.
+    `contests` are the projects and events for which a person's request is known to stand in our way;
+    `missing` the placed requests whose rows are known to have been deleted or changed.
     """
 
     study: str
@@ -77,6 +78,7 @@ class WantedStudy:
     retracting: list[OurTransfer] = field(default_factory=list)
     ours: dict[int, OurTransfer] = field(default_factory=dict)
     contests: set[tuple[str, str]] = field(default_factory=set)
+    missing: set[int] = field(default_factory=set)
 
 
 class PlannedRow(NamedTuple):
@@ -98,11 +100,8 @@ class Plan:
     facts: list[Fact] = field(default_factory=list)
 
 
-def plan_study(wanted: WantedStudy, present: PresentRecord, requested: Mapping[int, str] | None = None) -> Plan:
-    """The rows that bring REDCap from `present` to `wanted`.
-
-    `requested` tells of the transfer rows that are there when they say they were requested, by instance.
-    """
+def plan_study(wanted: WantedStudy, present: PresentRecord) -> Plan:
+    """The rows that bring REDCap from `present` to `wanted`."""
     plan = Plan()
     if wanted.delivered and not present.exists:
         # Somebody deleted the record. It is not for us to bring it back: that is reported.
@@ -112,7 +111,7 @@ def plan_study(wanted: WantedStudy, present: PresentRecord, requested: Mapping[i
         fact = (EventType.STUDY_DELIVERED, {"row": wanted.row_position, "series": {}})
         plan.rows.append(PlannedRow(wanted.study, "study", "", wanted.row_position, wanted.row, (fact,)))
     _plan_series(wanted, present, plan)
-    _Transfers(wanted, present, plan, requested or {}).settle()
+    _Transfers(wanted, present, plan).settle()
     return plan
 
 
@@ -143,22 +142,36 @@ def _plan_series(wanted: WantedStudy, present: PresentRecord, plan: Plan) -> Non
 class _Transfers:
     """Settles a study's requests one by one; rows planned for one count as present for the next."""
 
-    def __init__(self, wanted: WantedStudy, present: PresentRecord, plan: Plan, requested: Mapping[int, str]) -> None:
+    def __init__(self, wanted: WantedStudy, present: PresentRecord, plan: Plan) -> None:
         self._wanted = wanted
         self._plan = plan
         self._rows = {row.instance: row for row in present.transfers}
-        self._requested = dict(requested)
         self._contests = set(wanted.contests)
         known = (ours.instance or 0 for ours in wanted.ours.values())
         self._highest = max([0, *self._rows, *known])
 
     def settle(self) -> None:
+        self._notice_missing()
         for request in self._wanted.retracting:
             self._withdraw(request)
         for transfer in self._wanted.transfers:
             self._place(transfer)
         for project, event_name in sorted(self._contests):
             self._plan.facts.append(_resolved(project, event_name))
+
+    def _notice_missing(self) -> None:
+        """Tells of placed requests whose rows say something else now, or are gone: a person did that, or
+        took the very instance at the very moment. It is not for us to write them again.
+        """
+        for request in self._wanted.ours.values():
+            if (
+                request.state == "placed"
+                and request.instance is not None
+                and request.position not in self._wanted.missing
+            ):
+                row = self._rows.get(request.instance)
+                if row is None or not _says(row, request):
+                    self._plan.facts.append((EventType.ROW_MISSING, {"kind": "transfer", "key": str(request.position)}))
 
     def _place(self, wanted: WantedTransfer) -> None:
         replaced = [self._wanted.ours[position] for position in wanted.replaces]
@@ -231,9 +244,13 @@ class _Transfers:
             # A blank event name erases that of the request whose row this was.
             row["transfer_event_name"] = wanted.event_name
         self._rows[instance] = PresentTransfer(
-            instance, wanted.project, wanted.name.strip(), wanted.event_name, sent=False
+            instance,
+            wanted.project,
+            wanted.name.strip(),
+            wanted.event_name,
+            sent=False,
+            requested=records.minute(wanted.requested_at),
         )
-        self._requested[instance] = records.minute(wanted.requested_at)
         others = [request for request in replaced if request.position != amended]
         about_others = self._settle_replaced(wanted, others, old)
         placed: Fact = (type_, {"request": wanted.position, "instance": instance, **told})
@@ -281,15 +298,14 @@ class _Transfers:
         if request.instance is not None:
             row = self._rows.get(request.instance)
             return row if row is not None and _says(row, request) and self._is_ours(row) else None
-        # It may have been imported by a run that was killed before it could record where.
-        return next(
-            (
-                row
-                for row in self._rows.values()
-                if request.name is not None and _says(row, request) and self._is_ours(row)
-            ),
-            None,
-        )
+        # It may have been imported by a run that was killed before it could record where. Another request
+        # of ours may say the same: the row that tells this one's minute goes first.
+        imported = [
+            row
+            for row in self._rows.values()
+            if request.name is not None and _says(row, request) and self._is_ours(row)
+        ]
+        return min(imported, key=lambda row: row.requested != request.requested, default=None)
 
     def _rows_of(self, requests: Sequence[OurTransfer]) -> dict[int, PresentTransfer]:
         """The requests' rows by position, each row once: what one request amends, another must not empty.
@@ -308,10 +324,9 @@ class _Transfers:
 
         People may have asked for the same before us. Their row answers our request, but it stays theirs.
         """
-        requested = self._requested.get(row.instance)
-        if requested is None:  # a server that does not keep it
+        if row.requested is None:  # a server that does not keep it
             return True
-        return any(_says(row, ours) and requested[:16] == ours.requested for ours in self._wanted.ours.values())
+        return any(_says(row, ours) and row.requested == ours.requested for ours in self._wanted.ours.values())
 
     def _is_contested(self, wanted: WantedTransfer, own_rows: set[int]) -> bool:
         """Whether somebody else requested the same project and event under another pseudonym."""
@@ -322,7 +337,7 @@ class _Transfers:
         )
 
     def _empty(self, position: int, row: PresentTransfer, fact: Fact) -> None:
-        self._rows[row.instance] = PresentTransfer(row.instance, "", "", "", sent=False)
+        self._rows[row.instance] = PresentTransfer(row.instance, "", "", "", sent=False, requested="")
         self._row(position, records.emptied_transfer_row(self._wanted.study, row.instance), fact)
 
     def _row(self, position: int, fields: Row, *facts: Fact) -> None:

@@ -18,9 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--state", type=Path, help="JSON file: read at the start, written at the end")
-    parser.add_argument(
-        "--separate-transfers", action="store_true", help="transfers in a project of their own"
-    )
+    parser.add_argument("--separate-transfers", action="store_true", help="transfers in a project of their own")
     options = parser.parse_args(arguments)
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

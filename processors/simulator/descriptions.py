@@ -35,9 +35,7 @@ def export_metadata(question: Question) -> Outcome:
     export.refuse_unknown("forms", [name for name in forms if name not in dictionary.forms])
     everything = not fields and not forms
     rows = [
-        row
-        for row in dictionary.metadata()
-        if everything or row["field_name"] in fields or row["form_name"] in forms
+        row for row in dictionary.metadata() if everything or row["field_name"] in fields or row["form_name"] in forms
     ]
     return _table(question, rows, "Download data dictionary")
 

@@ -117,9 +117,7 @@ class Dictionary:
         reader = csv.DictReader(io.StringIO(text))
         missing = [header for header in CSV_HEADERS.values() if header not in (reader.fieldnames or ())]
         if missing:
-            raise ValueError(
-                f"expected the header of a REDCap data dictionary, these columns are missing: {missing}"
-            )
+            raise ValueError(f"expected the header of a REDCap data dictionary, these columns are missing: {missing}")
         return cls.from_metadata({key: row[header] for key, header in CSV_HEADERS.items()} for row in reader)
 
     @classmethod

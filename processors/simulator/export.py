@@ -134,10 +134,7 @@ def labelled(project: Project, rows: Sequence[Row], *, checkbox_labels: bool) ->
     """The rows with labels in place of codes: choices, `Checked`/`Unchecked`, form statuses, instruments."""
     columns = project.dictionary.columns
     return [
-        {
-            name: _label(columns.get(name), name, value, checkbox_labels=checkbox_labels)
-            for name, value in row.items()
-        }
+        {name: _label(columns.get(name), name, value, checkbox_labels=checkbox_labels) for name, value in row.items()}
         for row in rows
     ]
 

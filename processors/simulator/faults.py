@@ -163,9 +163,7 @@ def read_fault(json: object) -> Fault:
 def page(fault: Fault) -> Reply:
     """What is answered instead of REDCap's own answer."""
     if fault.kind == "status":
-        return reply(
-            _html(f"{fault.status} Server Error", "The server could not answer."), "html", fault.status
-        )
+        return reply(_html(f"{fault.status} Server Error", "The server could not answer."), "html", fault.status)
     return _PAGES[fault.kind]
 
 
@@ -188,8 +186,7 @@ _MEMORY: Final = (
     "Please try importing/exporting a smaller amount of data."
 )
 _TABS: Final = (
-    "An unknown error occurred. "
-    "It might be due to having opened multiple browser tabs of the same REDCap page."
+    "An unknown error occurred. It might be due to having opened multiple browser tabs of the same REDCap page."
 )
 _PAGES: Final = {
     "reset": Reply(body=b"", status=0),
@@ -204,9 +201,7 @@ _PAGES: Final = {
         "html",
     ),
     "empty": reply("", "html"),
-    "waf": reply(
-        _html("403 Forbidden", "The request was blocked by the web application firewall."), "html", 403
-    ),
+    "waf": reply(_html("403 Forbidden", "The request was blocked by the web application firewall."), "html", 403),
     "banned": reply(_html("REDCap", "This address was banned: you cannot use REDCap from it."), "html"),
     "offline": reply(_html("REDCap", "REDCap is offline for maintenance. It will be back soon."), "html"),
 }

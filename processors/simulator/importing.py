@@ -30,12 +30,8 @@ _NEEDLESS_INSTANCE: Final = (
     "or repeating event, respectively.  The redcap_repeat_instance field must be left blank for this row of "
     "data."
 )
-_BAD_INSTANCE: Final = (
-    "redcap_repeat_instance must be a positive integer or 'new' for a Repeating Instrument."
-)
-_LOCKED: Final = (
-    "This record has been locked at the record level. No value within this record can be modified."
-)
+_BAD_INSTANCE: Final = "redcap_repeat_instance must be a positive integer or 'new' for a Repeating Instrument."
+_LOCKED: Final = "This record has been locked at the record level. No value within this record can be modified."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,11 +126,7 @@ def _misplaced(project: Project, record: str, instrument: str, instance: str) ->
         yield problem(record, INSTRUMENT, instrument, _UNKNOWN_INSTRUMENT)
     if instance and instrument not in project.repeating:
         yield problem(record, INSTANCE, instance, _NEEDLESS_INSTANCE)
-    if (
-        instrument in project.repeating
-        and instance != "new"
-        and not (instance.isdecimal() and int(instance) > 0)
-    ):
+    if instrument in project.repeating and instance != "new" and not (instance.isdecimal() and int(instance) > 0):
         yield problem(record, INSTANCE, instance, _BAD_INSTANCE)
 
 
@@ -145,11 +137,7 @@ def _read_values(
     columns = project.dictionary.columns
     for name, value in row.items():
         column = columns.get(name)
-        if (
-            column is None
-            or name == project.dictionary.record_id
-            or column.field.field_type in ("calc", "file")
-        ):
+        if column is None or name == project.dictionary.record_id or column.field.field_type in ("calc", "file"):
             continue
         if not _belongs(project, column, instrument):
             # A whole export may come back: it has blanks in the columns of other instruments.

@@ -49,9 +49,7 @@ def _read(data: str, kind: str, delimiter: str) -> Iterable[Mapping[str, object]
 
 
 def _csv_rows(data: str, delimiter: str) -> list[dict[str, object]]:
-    reader = csv.reader(
-        io.StringIO(data.removeprefix("\ufeff"), newline=""), delimiter=delimiter, strict=True
-    )
+    reader = csv.reader(io.StringIO(data.removeprefix("\ufeff"), newline=""), delimiter=delimiter, strict=True)
     header = next(reader, [])
     rows = [line for line in reader if line]
     if not header or any(len(line) != len(header) for line in rows):

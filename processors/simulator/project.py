@@ -93,9 +93,7 @@ class Project:
     def rows(self) -> list[Row]:
         """All rows as a flat raw export gives them: base rows and instance rows, in REDCap's order."""
         with self.lock_state:
-            return export.flat_rows(
-                self, export.Selection.everything(self.dictionary), self.ordered_records()
-            )
+            return export.flat_rows(self, export.Selection.everything(self.dictionary), self.ordered_records())
 
     def record(self, name: str) -> Record:
         """The record of that name, made if there is none."""
@@ -118,9 +116,7 @@ class Project:
                 username,
             )
 
-    def delete_instance(
-        self, record: str, instrument: str, instance: int, *, username: str = "person"
-    ) -> None:
+    def delete_instance(self, record: str, instrument: str, instance: int, *, username: str = "person") -> None:
         """Delete one instance of a repeating instrument; the others keep their numbers."""
         with self.lock_state:
             stored = self.records[record]
@@ -136,9 +132,7 @@ class Project:
             stored.instances.pop(form, None)
             for column in self.dictionary.of_form(form):
                 stored.base.pop(column.name, None)
-            self.note(
-                "record_edit", "Update record", f"Delete all data from instrument '{form}'", record, username
-            )
+            self.note("record_edit", "Update record", f"Delete all data from instrument '{form}'", record, username)
 
     def rename(self, record: str, new_name: str, *, username: str = "person") -> None:
         """Give a record another id; KeyError if there is none, ValueError if the new id is taken."""
@@ -210,9 +204,7 @@ class Project:
         """Write one line of the log."""
         time = self.clock().strftime("%Y-%m-%d %H:%M:%S")
         user = username or self.username
-        self.log.append(
-            LogEntry(time=time, username=user, kind=kind, action=action, details=details, record=record)
-        )
+        self.log.append(LogEntry(time=time, username=user, kind=kind, action=action, details=details, record=record))
 
 
 def default_token(name: str) -> str:

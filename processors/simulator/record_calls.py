@@ -77,9 +77,7 @@ def _presented(question: Question, rows: list[Row]) -> Sequence[Mapping[str, obj
     """The rows as the call and the imitated oddities want them shown."""
     shown: Sequence[Mapping[str, object]] = rows
     if question.parameters.text("rawOrLabel") == "label":
-        shown = export.labelled(
-            question.project, rows, checkbox_labels=question.parameters.flag("exportCheckboxLabel")
-        )
+        shown = export.labelled(question.project, rows, checkbox_labels=question.parameters.flag("exportCheckboxLabel"))
     if "omit_repeat_columns" in question.quirks and not any(row.get(importing.INSTANCE) for row in rows):
         shown = [{name: row[name] for name in row if name not in _REPEAT} for row in shown]
     if "text_instances" in question.quirks:
@@ -118,9 +116,7 @@ def import_records(question: Question) -> Outcome:
     imported = importing.import_rows(project, rows, manner)
     fields = tuple(dict.fromkeys(name for row in rows for name in row))
     answer = _import_reply(question, imported, auto_number=manner.auto_number)
-    return Outcome(
-        reply=answer, records=len(imported.records), rows=imported.rows, fields=fields, stored=True
-    )
+    return Outcome(reply=answer, records=len(imported.records), rows=imported.rows, fields=fields, stored=True)
 
 
 def _import_reply(question: Question, imported: Imported, *, auto_number: bool) -> Reply:

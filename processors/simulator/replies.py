@@ -96,9 +96,7 @@ def _csv(rows: Sequence[Mapping[str, object]], delimiter: str, headers: Mapping[
     if not rows:
         return ""
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    titles = delimiter.join(
-        csv_cell(headers[name], delimiter) if name in headers else name for name in columns
-    )
+    titles = delimiter.join(csv_cell(headers[name], delimiter) if name in headers else name for name in columns)
     lines = [delimiter.join(csv_cell(row.get(name), delimiter) for name in columns) for row in rows]
     return "\n".join((titles, *lines)) + "\n"
 

@@ -55,9 +55,7 @@ class Server(ThreadingHTTPServer):
         self._guard = threading.Condition()
         super().__init__(address, _Handler)
         serving = {"poll_interval": 0.02}
-        self._thread = threading.Thread(
-            target=self.serve_forever, kwargs=serving, name="simulator", daemon=True
-        )
+        self._thread = threading.Thread(target=self.serve_forever, kwargs=serving, name="simulator", daemon=True)
 
     @property
     def port(self) -> int:

@@ -10,8 +10,7 @@ if TYPE_CHECKING:
     from .dictionary import Column
 
 NOT_EXPECTED: Final = (
-    "The value you provided could not be validated because it does not follow the expected format. "
-    "Please try again."
+    "The value you provided could not be validated because it does not follow the expected format. Please try again."
 )
 _NOT_A_NUMBER: Final = "This value you provided is not a number. Please try again."
 _NOT_AN_INTEGER: Final = "This value you provided is not an integer. Please try again."

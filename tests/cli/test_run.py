@@ -231,7 +231,7 @@ def test_a_record_deleted_on_purpose_is_acknowledged_and_stays_away(site: Site) 
     late_series(site, study, "1.2.3.4")
     assert site.command("run", "--only", "incoming").code == 1
     (missing,) = site.command("status", "--json").data["attention"]
-    assert (missing["kind"], missing["study"]) == ("row deleted in REDCap", study)
+    assert (missing["kind"], missing["study"]) == ("row deleted or changed in REDCap", study)
     assert site.command("acknowledge", str(missing["position"]), "--reason", "withdrew consent").code == 0
     assert site.command("run", "--only", "incoming").code == 0
     assert study not in {row["study_instance_uid"] for row in site.simulator.projects["incoming"].rows()}

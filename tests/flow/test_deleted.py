@@ -8,10 +8,10 @@ def test_a_deleted_record_is_reported_once_and_not_written_again(site: Site) -> 
     site.run()
     site.person_deletes("1.2.3")
     site.series("1.2.3", "1.2.3.2")
-    assert site.run().attention == {"row deleted in REDCap": 1}
+    assert site.run().attention == {"row deleted or changed in REDCap": 1}
     site.series("1.2.3", "1.2.3.3")
     site.grow("1.2.3")
-    assert site.run().attention == {"row deleted in REDCap": 1}
+    assert site.run().attention == {"row deleted or changed in REDCap": 1}
     assert "1.2.3" not in site.incoming.records
     assert len(site.events("RowMissing")) == 1
 
@@ -21,7 +21,7 @@ def test_a_deleted_record_gets_no_requests_either(site: Site) -> None:
     site.run()
     site.person_deletes("1.2.3")
     site.entry(accession="ACC-1")
-    assert site.run().attention == {"row deleted in REDCap": 1}
+    assert site.run().attention == {"row deleted or changed in REDCap": 1}
     assert "1.2.3" not in site.incoming.records
 
 
@@ -43,7 +43,7 @@ def test_a_deleted_series_row_is_reported_once_and_not_written_again(site: Site)
     site.person_deletes_series("1.2.3", gone)
     for _ in range(2):
         site.grow("1.2.3", "1.2.3.2")
-        assert site.run().attention == {"row deleted in REDCap": 1}
+        assert site.run().attention == {"row deleted or changed in REDCap": 1}
     assert [row["series_instance_uid"] for row in site.series_rows("1.2.3").values()] == ["1.2.3.1"]
     assert len(site.events("RowMissing")) == 1
 
