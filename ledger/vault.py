@@ -7,7 +7,10 @@ every event sealed under it unreadable for ever, while the events themselves sta
 
 Three keys are derived or kept apart: the master key (in the file) wraps; the index key (random,
 stored wrapped in `ledger.vault`) hashes names and contents; data keys seal. A new master key
-therefore re-wraps, and no hash ever changes.
+therefore re-wraps (`rekeying`), and no hash ever changes.
+
+Which master key is the right one is told by the wrapped index key: only that key opens it. A new
+one waits beside the old, under another name, until the database says that it is the right one.
 """
 
 import base64
@@ -35,6 +38,10 @@ _NONCE_BYTES = 12
 _KEY_PREFIX = "fiona-ledger-master-key-1:"
 _KEYS_KEPT = 20_000
 _INDEX_KEY_CONTEXT = b"index key"
+_NEXT = ".new"
+
+KEY_CHANGE_LOCK = 0x66696F6E616B
+"""Held in PostgreSQL by whoever changes the master key, until its file is in place."""
 
 
 class SubjectName(NamedTuple):
@@ -51,28 +58,26 @@ class SubjectName(NamedTuple):
 class Vault:
     """Seals and unseals with the subjects' keys of one ledger."""
 
-    def __init__(self, master_key: bytes, index_key: bytes) -> None:
+    def __init__(self, master_key: bytes, index_key: bytes, wrapped_index_key: bytes | None = None) -> None:
         self._master = AESGCM(master_key)
         self._index_key = index_key
+        self._wrapped_index_key = wrapped_index_key
         self._keys: dict[UUID, AESGCM | None] = {}
         self._subjects: dict[SubjectName, UUID] = {}
         self._subjects_of: Transaction | None = None
 
     @classmethod
     def open(cls, connection: Connection, key_file: Path) -> "Vault":
-        """The vault of this ledger. Raises `KeyProblem` where the key file does not fit it."""
-        wrapped = connection.execute(text("select wrapped_index_key from ledger.vault")).scalar_one_or_none()
-        if wrapped is None:
-            raise KeyProblem("The ledger has no vault yet. Run `fiona-ledger migrate`.")
+        """The vault of this ledger. Raises `KeyProblem` where the key file does not fit it.
+
+        A change of the master key that was interrupted between database and file is completed.
+        """
+        wrapped = wrapped_index_key(connection)
         master_key = read_master_key(key_file)
-        try:
-            index_key = _unwrap(AESGCM(master_key), wrapped, _INDEX_KEY_CONTEXT)
-        except InvalidTag as exc:
-            raise KeyProblem(
-                f"The master key in {key_file} is not the one this ledger was made with. Put the right key "
-                "file back from its backup; without it, names and patient IDs in the ledger stay sealed."
-            ) from exc
-        return cls(master_key, index_key)
+        index_key = unwrapped_index_key(master_key, wrapped)
+        if index_key is None:
+            wrapped, master_key, index_key = _after_key_change(connection, key_file)
+        return cls(master_key, index_key, wrapped)
 
     def subjects(self, connection: Connection, names: Collection[SubjectName]) -> dict[SubjectName, UUID]:
         """The subject of each name, made with a fresh data key where there is none yet."""
@@ -93,6 +98,27 @@ class Vault:
         ).scalar_one_or_none()
         return found
 
+    def found(self, connection: Connection, names: Iterable[SubjectName]) -> dict[SubjectName, UUID]:
+        """The subjects of those of the names that have one, in one query."""
+        lookups = {self._lookup(name): name for name in names}
+        return {lookups[lookup]: subject for lookup, (subject, _) in _by_lookup(connection, list(lookups)).items()}
+
+    def forget(self, connection: Connection, subjects: Collection[UUID]) -> int:
+        """Destroys the data keys of these subjects, for good once the transaction ends; gives how many had one.
+
+        What was sealed for them stays where it is and never opens again. Their names lead to nobody.
+        """
+        destroyed: int = connection.execute(
+            text("""
+                update ledger.subject set wrapped_key = null, lookup = null
+                 where subject = any(:subjects) and wrapped_key is not null
+            """),
+            {"subjects": list(subjects)},
+        ).rowcount
+        self._keys.clear()
+        self._subjects.clear()
+        return destroyed
+
     def load(self, connection: Connection, subjects: Iterable[UUID | None]) -> None:
         """Fetches the data keys that unsealing for these subjects will need, in one query."""
         if len(self._keys) > _KEYS_KEPT:
@@ -107,7 +133,7 @@ class Vault:
         self._keys.update(dict.fromkeys(missing))
         for subject, wrapped in rows:
             if wrapped is not None:
-                self._keys[subject] = self._data_key(subject, wrapped)
+                self._keys[subject] = self._data_key(connection, subject, wrapped)
 
     def holds(self, subject: UUID) -> bool:
         """Whether the data key of a loaded subject is there: not so for a forgotten one."""
@@ -151,14 +177,23 @@ class Vault:
             ) from exc
         return payload
 
-    def _data_key(self, subject: UUID, wrapped: bytes) -> AESGCM:
+    def _data_key(self, connection: Connection, subject: UUID, wrapped: bytes) -> AESGCM:
         try:
             return AESGCM(_unwrap(self._master, wrapped, subject.bytes))
         except InvalidTag as exc:
+            self._require_same_master(connection)
             raise Corrupt(
                 f"The data key of subject {subject} does not open with this ledger's master key: it has been "
                 "changed, or wrapped by another. Run `fiona-ledger verify`."
             ) from exc
+
+    def _require_same_master(self, connection: Connection) -> None:
+        """Raises `KeyProblem` where the master key was changed after this vault was opened.
+
+        A data key that was then wrapped by the old one could never be opened again.
+        """
+        if self._wrapped_index_key not in (None, wrapped_index_key(connection)):
+            raise KeyProblem("The master key was changed while this was at work. Start it again: nothing is lost.")
 
     def _forget_other_transactions(self, connection: Connection) -> None:
         """Keeps what was looked up no longer than its transaction.
@@ -189,10 +224,11 @@ class Vault:
         new = [self._fresh(name, lookup) for lookup, name in lookups.items() if lookup not in known]
         if new:
             connection.execute(text("select position from ledger.head for update"))
+            self._require_same_master(connection)  # who changes it holds the head's lock as well
             connection.execute(_INSERT_SUBJECT, new)
             known |= _by_lookup(connection, [row["lookup"] for row in new])
         for subject, wrapped in known.values():
-            self._keys[subject] = self._data_key(subject, wrapped)
+            self._keys[subject] = self._data_key(connection, subject, wrapped)
         return {name: known[lookup][0] for lookup, name in lookups.items()}
 
     def _fresh(self, name: SubjectName, lookup: bytes) -> dict[str, Any]:
@@ -219,13 +255,109 @@ def initialise(connection: Connection, key_file: Path) -> bool:
         Vault.open(connection, key_file)
         return False
     made = _write_master_key(key_file)
-    wrapped = _wrap(AESGCM(read_master_key(key_file)), os.urandom(_KEY_BYTES), _INDEX_KEY_CONTEXT)
+    wrapped = wrap_index_key(read_master_key(key_file), os.urandom(_KEY_BYTES))
     connection.execute(text("insert into ledger.vault (wrapped_index_key) values (:wrapped)"), {"wrapped": wrapped})
     return made
 
 
 def _has_vault(connection: Connection) -> bool:
     return bool(connection.execute(text("select exists (select from ledger.vault)")).scalar_one())
+
+
+def wrapped_index_key(connection: Connection) -> bytes:
+    """The index key as the database has it: whoever opens it is the master key."""
+    wrapped = connection.execute(text("select wrapped_index_key from ledger.vault")).scalar_one_or_none()
+    if wrapped is None:
+        raise KeyProblem("The ledger has no vault yet. Run `fiona-ledger migrate`.")
+    return bytes(wrapped)
+
+
+def unwrapped_index_key(master_key: bytes, wrapped: bytes) -> bytes | None:
+    """The index key, None where this is not its master key."""
+    try:
+        return _unwrap(AESGCM(master_key), wrapped, _INDEX_KEY_CONTEXT)
+    except InvalidTag:
+        return None
+
+
+def wrap_index_key(master_key: bytes, index_key: bytes) -> bytes:
+    """The index key as the database keeps it."""
+    return _wrap(AESGCM(master_key), index_key, _INDEX_KEY_CONTEXT)
+
+
+def rewrap_data_key(old: AESGCM, new: AESGCM, subject: UUID, wrapped: bytes) -> bytes:
+    """The subject's data key, wrapped by the new master key instead of the old. Raises `Corrupt`."""
+    try:
+        return _wrap(new, _unwrap(old, wrapped, subject.bytes), subject.bytes)
+    except InvalidTag as exc:
+        raise Corrupt(
+            f"The data key of subject {subject} does not open with this ledger's master key: it has been "
+            "changed, or wrapped by another. Run `fiona-ledger verify`. Nothing was changed now."
+        ) from exc
+
+
+def _after_key_change(connection: Connection, key_file: Path) -> tuple[bytes, bytes, bytes]:
+    """Wrapped index key, master key and index key, where the key file does not fit at first sight.
+
+    Either a change of the master key has ended a moment ago, or it was interrupted after its commit:
+    then the new key still waits under its other name, and is given its place. While somebody is
+    changing the key, this waits.
+    """
+    connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": KEY_CHANGE_LOCK})
+    wrapped = wrapped_index_key(connection)
+    for file in (key_file, next_key_file(key_file)):
+        with contextlib.suppress(KeyProblem):
+            master_key = read_master_key(file)
+            index_key = unwrapped_index_key(master_key, wrapped)
+            if index_key is not None:
+                with contextlib.suppress(OSError):  # whoever may not write there works with it all the same
+                    put_in_place(key_file, master_key)
+                return wrapped, master_key, index_key
+    raise KeyProblem(
+        f"The master key in {key_file} is not the one this ledger was made with, or has been given since by "
+        "`fiona-ledger rekey`. Put the right key file back from its backup; without it, names and patient IDs in "
+        "the ledger stay sealed."
+    )
+
+
+def next_key_file(key_file: Path) -> Path:
+    """Where a new master key waits for its place: beside the file itself, should `key_file` be a link."""
+    resolved = key_file.resolve()
+    return resolved.with_name(resolved.name + _NEXT)
+
+
+def write_next_key_file(key_file: Path) -> bytes:
+    """A new master key, written beside the present one and for the same owner. Raises `KeyProblem`.
+
+    The caller knows that the present one opens the ledger and nobody is changing it: what a change
+    that came to nothing has left there is replaced.
+    """
+    file = next_key_file(key_file)
+    key = os.urandom(_KEY_BYTES)
+    try:
+        file.unlink(missing_ok=True)
+        _write_durably(file, _written(key))
+        present = key_file.stat()
+        if os.geteuid() == 0:  # the periodic run may work under another account
+            os.chown(file, present.st_uid, present.st_gid)
+        _sync_folder(file.parent)
+    except OSError as exc:
+        raise KeyProblem(
+            f"The new master key cannot be written to {file}: {exc.strerror}. Nothing was changed."
+        ) from exc
+    return key
+
+
+def put_in_place(key_file: Path, key: bytes) -> None:
+    """Gives the waiting key file its place, if it holds this key: the one that the database says is right."""
+    file = next_key_file(key_file)
+    try:
+        waiting = read_master_key(file)
+    except KeyProblem:
+        return
+    if waiting == key:
+        file.replace(key_file.resolve())
+        _sync_folder(file.parent)
 
 
 def read_master_key(key_file: Path) -> bytes:
@@ -264,7 +396,7 @@ def _parse_master_key(content: str, key_file: Path) -> bytes:
 def _write_master_key(key_file: Path) -> bool:
     """Makes the key file unless there is one; True where it was made."""
     made = False
-    content = f"{_KEY_PREFIX}{base64.b64encode(os.urandom(_KEY_BYTES)).decode()}\n"
+    content = _written(os.urandom(_KEY_BYTES))
     try:
         key_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if os.path.lexists(key_file):
@@ -283,6 +415,10 @@ def _write_master_key(key_file: Path) -> bool:
     except OSError as exc:
         raise KeyProblem(f"The master key file {key_file} cannot be made: {exc.strerror}.") from exc
     return made
+
+
+def _written(key: bytes) -> str:
+    return f"{_KEY_PREFIX}{base64.b64encode(key).decode()}\n"
 
 
 def _write_durably(path: Path, content: str) -> None:

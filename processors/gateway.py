@@ -1,6 +1,6 @@
 """One run's hold on the ledger: where everything that is seen, decided and done is recorded."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, tzinfo
 from pathlib import Path
@@ -24,27 +24,35 @@ class Gateway:
     """The ledger as one run of one site uses it.
 
     `run` identifies the run in every event; `clock` gives the time with its zone; `zone` is the
-    hospital's, in which REDCap's dates are written.
+    hospital's, in which REDCap's dates are written. `vault` may be a function that opens it: then the
+    key file is needed by what seals or unseals only.
     """
 
     def __init__(
         self,
         *,
         database: Database,
-        vault: Vault,
+        vault: Vault | Callable[[], Vault],
         site: str,
         clock: Clock,
         run: UUID,
         zone: tzinfo | None = None,
     ) -> None:
         self.database = database
-        self.vault = vault
+        self._vault = vault
         self.site = site
         self.clock = clock
         self.run = run
         self.zone = zone
         self._store = Store(site=site, run=run, clock=clock)
         self._projector = Projector(PROJECTIONS)
+
+    @property
+    def vault(self) -> Vault:
+        """The keys. Raises `KeyProblem` where they were to be opened at first use and cannot be."""
+        if not isinstance(self._vault, Vault):
+            self._vault = self._vault()
+        return self._vault
 
     def begin(self) -> AbstractContextManager[Connection]:
         """A connection inside a transaction: committed at the end, rolled back on an exception."""
@@ -109,16 +117,27 @@ def open_gateway_database(section: LedgerSection) -> Database:
     return open_database(section.url, section.data_dir)
 
 
-def open_gateway(database: Database, section: LedgerSection, *, clock: Clock, run: UUID) -> Gateway:
+def open_gateway(
+    database: Database, section: LedgerSection, *, clock: Clock, run: UUID, with_keys: bool = True
+) -> Gateway:
     """The gateway on a ledger that is set up.
 
-    An embedded ledger is migrated on the way; a server of one's own raises `NotMigrated`.
+    An embedded ledger is migrated on the way; a server of one's own raises `NotMigrated`. Without
+    `with_keys` the key file is not looked at before something has to be sealed or unsealed.
     """
+
+    def open_vault() -> Vault:
+        with database.begin() as connection:
+            return Vault.open(connection, section.key_file)
+
     if section.url == EMBEDDED:
-        set_up(database, section.key_file)
+        if with_keys:
+            set_up(database, section.key_file)
+        else:
+            migrations.migrate(database)
     with database.begin() as connection:
         migrations.require_migrated(connection)
-        vault = Vault.open(connection, section.key_file)
+    vault = open_vault() if with_keys else open_vault
     return Gateway(database=database, vault=vault, site=section.site, clock=clock, run=run)
 
 

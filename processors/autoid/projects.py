@@ -41,7 +41,10 @@ def projects_from_rows(rows: Iterable[Mapping[str, str]]) -> list[AutoidProject]
 
 
 def problems_of(project: AutoidProject, *, own_generator: bool) -> list[str]:
-    """Why a project that wants generated IDs cannot have them; `own_generator`: the site's tool reads patterns."""
+    """Why a project that wants generated IDs cannot have them.
+
+    `own_generator`: ours draws them, which must understand the pattern; a site's tool may know other ones.
+    """
     problems: list[str] = []
     if not project.wanted:
         return problems
@@ -49,7 +52,7 @@ def problems_of(project: AutoidProject, *, own_generator: bool) -> list[str]:
         problems.append("project_name is blank.")
     if project.shared_aetitle:
         problems.append(f"Another auto-ID project has the AE title {project.aetitle} too.")
-    if not own_generator:
+    if own_generator:
         problems.extend(_pattern_problems(project.pattern))
     return problems
 

@@ -185,7 +185,7 @@ class _Adoption:
             else:
                 found = self._entry_event(EventType.CONTRADICTION_FOUND, entry, subject, details=objection)
                 contradictions[entry.project, entry.record_id] = found
-        return events + self._reservations() + self._news_of(contradictions)
+        return events + self._reservations(heeded) + self._news_of(contradictions)
 
     def _is_heeded(self, entry: Entry) -> bool:
         """Not so any entry of a forgotten patient, unless that very patient has come back and waits for an ID.
@@ -219,9 +219,9 @@ class _Adoption:
         more = {} if forgotten is None else {"forgotten": str(forgotten.subject)}
         return self._entry_event(EventType.ID_ADOPTED, entry, subject, **more)
 
-    def _reservations(self) -> list[NewEvent]:
-        """An entry that does not say whose its ID is keeps it from everybody."""
-        ids = {(e.project, e.value) for e in self._entries if e.project and e.value and not e.is_complete}
+    def _reservations(self, heeded: Collection[Entry]) -> list[NewEvent]:
+        """An entry that does not say whose its ID is, or that is not heeded, keeps the ID from everybody."""
+        ids = {(e.project, e.value) for e in set(self._entries).difference(heeded) if e.project and e.value}
         return [reserved_event(*id_) for id_ in sorted(ids) if not self._known.holds(*id_)]
 
     def _news_of(self, standing: Mapping[tuple[str, str], NewEvent]) -> list[NewEvent]:

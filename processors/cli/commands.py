@@ -70,7 +70,7 @@ def run(config: Path | None, *, command: str, json: bool, only: str | None = Non
 
 def status(config: Path | None, *, json: bool) -> bool:
     """Prints how the gateway is doing; True where something needs attention."""
-    with opened_gateway(config) as (_, gateway):
+    with opened_gateway(config, with_keys=False) as (_, gateway):
         found = status_of(gateway)
     if json:
         screen.print_json(asdict(found) | {"needs_attention": found.needs_attention})
@@ -83,7 +83,7 @@ def acknowledge(config: Path | None, position: int, reason: str, *, json: bool) 
     """Takes a notice off the list of what needs attention."""
     if not reason.strip():
         raise ConfigurationError("--reason: expected a few words about what was found, found none.")
-    with opened_gateway(config) as (_, gateway), gateway.begin() as connection:
+    with opened_gateway(config, with_keys=False) as (_, gateway), gateway.begin() as connection:
         row = connection.execute(_NOTICE, {"position": position}).one_or_none()
         if row is None:
             raise ConfigurationError(

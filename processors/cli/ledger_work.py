@@ -125,7 +125,8 @@ class _Outcome:
             "kept_heads": self.kept_heads,
             "emptied_tables": [table for _, table in self.emptied],
             "different_tables": None if self.different is None else [asdict(d) for d in self.different],
-            "needs_attention": self.attention(),
+            "attention": self.attention(),
+            "needs_attention": bool(self.attention()),
         }
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from processors.cli import audit, ledger, privacy
 from processors.cli.exits import ATTENTION, exit_codes
 
 
@@ -168,6 +169,10 @@ def _populate_autoid(
         if work(config, command="populateAutoID", only=Processor.AUTOID, all_of=import_all, json=json):
             raise typer.Exit(ATTENTION)
 
+
+audit.register(app)
+ledger.register(app)
+privacy.register(app)
 
 if __name__ == "__main__":
     main()

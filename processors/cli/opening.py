@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from uuid import UUID
 
 from ledger.database import Database
 from ledger.events import new_event_id
@@ -41,13 +40,11 @@ def opened_database(config: Path | None) -> Iterator[tuple[Configuration, Databa
 
 
 @contextmanager
-def opened_gateway(config: Path | None, run: UUID | None = None) -> Iterator[tuple[Configuration, Gateway]]:
-    """The configuration and the ledger that it names, set up and with its keys."""
+def opened_gateway(config: Path | None, *, with_keys: bool = True) -> Iterator[tuple[Configuration, Gateway]]:
+    """The configuration and the ledger that it names, set up; with its keys, or opening them at need."""
     with opened_database(config) as (configuration, database):
-        yield (
-            configuration,
-            open_gateway(database, configuration.ledger, clock=now, run=run or new_event_id()),
-        )
+        section = configuration.ledger
+        yield configuration, open_gateway(database, section, clock=now, run=new_event_id(), with_keys=with_keys)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import typer
 from processors.cli.exits import ATTENTION, exit_codes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from processors.forgetting import Belongings, Forgotten
 
@@ -266,31 +266,34 @@ def _print(done: "Forgotten", raw: Path, *, compacted: bool) -> None:
         title = "Left in REDCap, for its administrator to delete or to keep"
         rows = [(place.project, place.record_id, place.instance, place.holds) for place in places[:_LISTED]]
         out.print(screen.table(title, ("project", "record", "transfer", "holds"), rows))
-        if len(places) > _LISTED:
-            out.print(f"... and {len(places) - _LISTED} more (`--json` lists them all)", markup=False)
+    if len(places) > _LISTED:
+        out.print(f"... and {len(places) - _LISTED} more (`--json` lists them all)", markup=False)
     if folders:
         out.print("Left on disk; a summary that changes there makes its patient known again:", markup=False)
-        for study in folders[:_LISTED]:
-            out.print(f"  {raw / study}", markup=False)
-        if len(folders) > _LISTED:
-            out.print(f"  ... and {len(folders) - _LISTED} more (`--json` lists them all)", markup=False)
+        out.print("\n".join(f"  {raw / study}" for study in folders[:_LISTED]), markup=False)
+    if len(folders) > _LISTED:
+        out.print(f"  ... and {len(folders) - _LISTED} more (`--json` lists them all)", markup=False)
+    for note in _notes(done, compacted=compacted):
+        out.print(note, markup=False)
+
+
+def _notes(done: "Forgotten", *, compacted: bool) -> "Iterator[str]":
+    """What a person has to know besides."""
     if _alike(done):
-        out.print(
+        yield (
             f"NOTE: the ledger also knows {len(_alike(done))} of these PatientIDs with other blanks around them, which "
-            "counts as another patient. Forget that as well if it is the same person.",
-            markup=False,
+            "counts as another patient. Forget that as well if it is the same person."
         )
-    if done.destroyed and done.belongings[0].what == "autoid-project":
-        out.print(
+    if not done.destroyed:
+        return
+    if done.belongings[0].what == "autoid-project":
+        yield (
             "Not reached: transfer requests that carry these IDs. They stay sealed for their patients and name the ID "
-            "that they came from, until the patients are forgotten.",
-            markup=False,
+            "that they came from, until the patients are forgotten."
         )
-    if done.destroyed:
-        out.print(
-            "Not reached: backups of the database made before (with a copy of the key file), its archived WAL, the "
-            "research PACS. docs/privacy.md tells what to do about them.",
-            markup=False,
-        )
-        if not compacted:
-            out.print(_NOT_COMPACTED, markup=False)
+    yield (
+        "Not reached: backups of the database made before (with a copy of the key file), its archived WAL, the "
+        "research PACS. docs/privacy.md tells what to do about them."
+    )
+    if not compacted:
+        yield _NOT_COMPACTED

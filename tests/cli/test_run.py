@@ -165,6 +165,14 @@ def test_a_lost_key_is_reported_and_never_made_anew(site: Site, key_file: Path) 
         assert not key_file.exists()
 
 
+def test_what_needs_no_key_works_without_it(site: Site, key_file: Path) -> None:
+    assert site.command("run", "--only", "incoming").code == 0
+    key_file.unlink()
+    assert site.command("status").code == 0
+    assert site.command("verify", "--without-keys").code == 0
+    assert len(site.command("export").out.splitlines()) > 61
+
+
 def test_a_folder_that_is_not_there_is_a_configuration_error(site: Site) -> None:
     site.change(str(site.raw), str(site.raw / "elsewhere"))
     done = site.command("run")

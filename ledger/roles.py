@@ -1,0 +1,151 @@
+"""The least privileges that work: a writer for the periodic run, an auditor for the views.
+
+Neither can change what stands in the ledger, take its guards away or empty a table: that takes the
+owner of the tables, who migrates. Granting again takes back what a role had beyond this.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from psycopg.sql import SQL, Composed, Identifier
+from sqlalchemy import Connection, text
+
+from ledger.errors import Misconfigured
+
+
+class Roles(NamedTuple):
+    """The names of the roles; None: not to be touched."""
+
+    writer: str | None
+    auditor: str | None
+
+    def named(self) -> list[str]:
+        """Those that there are."""
+        return [role for role in self if role is not None]
+
+
+_SCHEMAS = ("ledger", "gateway", "audit")
+
+# An append reads and inserts. Moving the head and the checkpoints locks their rows, which takes the
+# right to update them. Keys and subjects are made by runs and destroyed by the owner alone.
+_WRITER_IN_LEDGER: Mapping[str, str] = {
+    "event": "select, insert",
+    "head": "select, update (position, hash)",
+    "subject": "select, insert",
+    "vault": "select",
+    "projection": "select, insert, update",
+    "alembic_version": "select",
+}
+# What is derived can be derived again: a changed projection is rebuilt by the run itself.
+_WRITER_IN_GATEWAY = "select, insert, update, delete"
+
+
+def grant(connection: Connection, roles: Roles) -> None:
+    """Gives the roles what they need and takes back all else in the ledger's schemas.
+
+    Raises `Misconfigured` where a role does not exist, would not be bound by grants, or where the
+    present role may not grant.
+    """
+    _check(connection, roles)
+    with _driver(connection).cursor() as cursor:
+        for statement in statements(connection, roles):
+            cursor.execute(statement)
+
+
+def statements(connection: Connection, roles: Roles) -> list[Composed]:
+    """The SQL that `grant` executes."""
+    database = connection.execute(text("select current_database()")).scalar_one()
+    found = [statement for role in roles.named() for statement in _revoked(role)]
+    connect = SQL("grant connect on database {} to {}")
+    found += [connect.format(Identifier(database), Identifier(role)) for role in roles.named()]
+    if roles.writer is not None:
+        found += _writer(roles.writer)
+    if roles.auditor is not None:
+        found += _reader_of_audit(roles.auditor)
+    return found
+
+
+def as_text(connection: Connection, roles: Roles) -> str:
+    """The same for an administrator to read and execute; the roles need not exist yet."""
+    _require_two(roles)
+    return "".join(f"{statement.as_string(_driver(connection))};\n" for statement in statements(connection, roles))
+
+
+def _revoked(role: str) -> Iterable[Composed]:
+    for schema in _SCHEMAS:
+        names = {"schema": Identifier(schema), "role": Identifier(role)}
+        yield SQL("revoke all on all tables in schema {schema} from {role}").format(**names)
+        yield SQL("revoke all on schema {schema} from {role}").format(**names)
+
+
+def _writer(role: str) -> Iterable[Composed]:
+    writer = Identifier(role)
+    yield SQL("grant usage on schema ledger, gateway to {}").format(writer)
+    for table, privileges in _WRITER_IN_LEDGER.items():
+        yield SQL("grant {} on ledger.{} to {}").format(SQL(privileges), Identifier(table), writer)
+    yield SQL("grant {} on all tables in schema gateway to {}").format(SQL(_WRITER_IN_GATEWAY), writer)
+    # So that a run works right after a `migrate` that brought new tables.
+    yield SQL("alter default privileges in schema gateway grant {} on tables to {}").format(
+        SQL(_WRITER_IN_GATEWAY), writer
+    )
+    yield from _reader_of_audit(role)
+
+
+def _reader_of_audit(role: str) -> Iterable[Composed]:
+    """Views run with their owner's rights: reading them takes no right to the tables below."""
+    reader = Identifier(role)
+    yield SQL("grant usage on schema audit to {}").format(reader)
+    yield SQL("grant select on all tables in schema audit to {}").format(reader)
+    yield SQL("alter default privileges in schema audit grant select on tables to {}").format(reader)
+
+
+def _check(connection: Connection, roles: Roles) -> None:
+    _require_two(roles)
+    known = {row.rolname: row for row in connection.execute(_KNOWN, {"roles": roles.named()})}
+    missing = [role for role in roles.named() if role not in known]
+    if missing:
+        made = " ".join(f"{_create(connection, role)};" for role in missing)
+        raise Misconfigured(
+            f"PostgreSQL has no role named {' or '.join(map(repr, missing))}. An administrator makes it with: {made} "
+            "Then run this again."
+        )
+    unbound = [role for role in roles.named() if known[role].unbound]
+    if unbound:
+        raise Misconfigured(
+            f"The role {unbound[0]!r} owns the ledger's tables, is a member of their owner, or is a superuser: no "
+            "grant restricts it. Name a role of its own."
+        )
+    owner = connection.execute(_OWNER).one()
+    if not owner.may_grant:
+        raise Misconfigured(
+            f"Only {owner.name!r}, who owns the ledger's tables, or a superuser can grant rights to them; ledger.url "
+            f"names {owner.present!r}. Run this with a configuration that names the owner, or give `--sql` to an "
+            "administrator."
+        )
+
+
+def _require_two(roles: Roles) -> None:
+    if not roles.named():
+        raise Misconfigured("Expected --writer ROLE, --auditor ROLE or both, found neither.")
+    if roles.writer == roles.auditor:
+        raise Misconfigured("--writer and --auditor name the same role. An auditor who can write is none: name two.")
+
+
+_KNOWN = text("""
+    select rolname::text, rolsuper or pg_has_role(oid, (
+             select relowner from pg_class where oid = 'ledger.event'::regclass), 'member') as unbound
+      from pg_roles where rolname = any(:roles)
+""")
+_OWNER = text("""
+    select pg_get_userbyid(relowner)::text as name, current_user::text as present,
+           pg_has_role(relowner, 'usage') as may_grant
+      from pg_class where oid = 'ledger.event'::regclass
+""")
+
+
+def _create(connection: Connection, role: str) -> str:
+    return SQL("create role {} login").format(Identifier(role)).as_string(_driver(connection))
+
+
+def _driver(connection: Connection) -> Any:
+    return connection.connection.driver_connection

@@ -1,0 +1,69 @@
+"""Keeping all runs away while keys are destroyed or wrapped anew: a run holds keys in memory."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, text
+from sqlalchemy import exc as sa_exc
+
+from processors.errors import ServiceError
+from processors.gateway import Gateway
+
+PATIENCE_SECONDS = 600
+
+Waiting = Callable[[str], None]
+"""Told the site whose run has to end first."""
+
+_SITES = text("""
+    select site from gateway.run union select site from gateway.decision union select site from gateway.study
+""")
+# The same lock as `processors.run.only_run` takes, which a run does not wait for.
+_TRY = text("select pg_try_advisory_lock(hashtextextended(:name, 0))")
+_WAIT = text("select pg_advisory_lock(hashtextextended(:name, 0))")
+
+
+@contextmanager
+def alone(
+    gateway: Gateway, *, waiting: Waiting = lambda _site: None, patience_seconds: float = PATIENCE_SECONDS
+) -> Iterator[Connection]:
+    """No run of any site that has ever worked on this ledger is under way, and none begins.
+
+    Raises `ServiceError` where a run does not end in time. The connection that is given stands outside
+    of transactions and holds the locks.
+    """
+    with gateway.database.without_transaction() as connection:
+        sites = sorted({gateway.site, *connection.execute(_SITES).scalars()})
+        try:
+            connection.execute(text(f"set lock_timeout = '{round(patience_seconds * 1000)}ms'"))
+            # In one order, and first the one that only these commands take: two of them never wait in a circle.
+            _take(connection, "fiona-ledger keys", "the other command", waiting)
+            for site in sites:
+                _take(connection, f"fiona-ledger run {site}", f"the run of site {site!r}", waiting)
+            connection.execute(text("reset lock_timeout"))
+            yield connection
+        finally:
+            _release(connection)
+
+
+def _take(connection: Connection, name: str, holder: str, waiting: Waiting) -> None:
+    if connection.execute(_TRY, {"name": name}).scalar_one():
+        return
+    waiting(holder)
+    try:
+        connection.execute(_WAIT, {"name": name})
+    except sa_exc.OperationalError as exc:
+        if getattr(exc.orig, "sqlstate", None) != "55P03":
+            raise
+        raise ServiceError(
+            f"Nothing was changed: {holder} did not end in time, and it holds keys in its memory. Try again when it "
+            "has ended."
+        ) from exc
+
+
+def _release(connection: Connection) -> None:
+    try:
+        connection.execute(text("select pg_advisory_unlock_all()"))
+        connection.execute(text("reset lock_timeout"))
+    except sa_exc.DBAPIError:
+        # The connection is lost, and with it the locks; what went wrong before is what has to be told.
+        connection.invalidate()

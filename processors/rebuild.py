@@ -1,0 +1,79 @@
+"""Projections made anew from the events, and how one notices that they should be."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, text
+
+from ledger.database import Database
+from ledger.projector import Progress, Projector
+from processors.events import EventType
+from processors.projections import PROJECTIONS
+
+# An event of this type leaves a row in the table for ever: with such an event, the table is not empty.
+_NEVER_EMPTY_AGAIN = (
+    ("studies", "gateway.study", EventType.SERIES_DISCOVERED),
+    ("studies", "gateway.series", EventType.SERIES_DISCOVERED),
+    ("directives", "gateway.rule", EventType.ROUTING_RULE_CHANGED),
+    ("directives", "gateway.coupling_entry", EventType.COUPLING_ENTRY_CHANGED),
+    ("transfers", "gateway.transfer", EventType.TRANSFER_REQUESTED),
+    ("transfers", "gateway.decision", EventType.DECISIONS_MADE),
+    ("pseudonyms", "gateway.autoid_project", EventType.AUTOID_PROJECT_CHANGED),
+    ("pseudonyms", "gateway.used_id", EventType.ID_GENERATED),
+    ("pseudonyms", "gateway.observed_transfer", EventType.TRANSFER_OBSERVED),
+)
+
+
+def emptied_tables(connection: Connection) -> list[tuple[str, str]]:
+    """Projections with a table of theirs that somebody has emptied by hand: nothing of the program does so.
+
+    Quick enough to be asked at any time: only where a table is empty are the events looked at. Rows
+    changed by hand are found by `ledger.verification.compare`.
+    """
+    return [
+        (projection, table)
+        for projection, table, type_ in _NEVER_EMPTY_AGAIN
+        if connection.execute(text(_EMPTIED.format(table)), {"projection": projection, "type": type_}).scalar_one()
+    ]
+
+
+_EMPTIED = """
+    select case when exists (select from {}) then false
+                else exists (select from ledger.event
+                              where type = :type
+                                and position <= (select checkpoint from ledger.projection where name = :projection))
+           end
+"""
+
+
+def rebuild(database: Database, names: list[str], progress: Progress | None = None) -> int:
+    """Empties the projections of these names and applies all events again; gives the number of events read.
+
+    To be called within `no_runs`: a run that has begun reads its tables as they were then.
+    """
+    projector = Projector(PROJECTIONS)
+    return max(projector.rebuild(database.begin, name, progress) for name in names)
+
+
+@contextmanager
+def no_runs(database: Database, site: str) -> Iterator[str | None]:
+    """None while no site's run is under way and none can begin; else a site whose run is.
+
+    Sites share the tables, so a rebuild has to wait for the runs of all of them. The locks are those
+    of `run.only_run`.
+    """
+    with database.without_transaction() as connection:
+        locks = [(row.site, row.locked) for row in connection.execute(_TRY_LOCKS, {"site": site})]
+        try:
+            yield next((name for name, locked in locks if not locked), None)
+        finally:
+            for name, locked in locks:
+                if locked:
+                    connection.execute(_UNLOCK, {"site": name})
+
+
+_TRY_LOCKS = text("""
+    select site, pg_try_advisory_lock(hashtextextended('fiona-ledger run ' || site, 0)) as locked
+      from (select :site as site union select site from gateway.run) as known
+""")
+_UNLOCK = text("select pg_advisory_unlock(hashtextextended('fiona-ledger run ' || :site, 0))")

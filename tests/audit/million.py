@@ -1,0 +1,288 @@
+"""How fast the audit's views answer over a large ledger: `python -m tests.audit.million [EVENTS] [--plans]`.
+
+A made-up history of three years is appended by the store and projected by the projector, as a run would.
+Each view is then asked for one study, for one day, and for how many rows it has in all. Not part of the
+tests: a million events take some minutes to project.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from random import Random
+from statistics import median
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
+
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import Connection, text
+
+from ledger import embedded
+from ledger.database import Database, open_database
+from ledger.events import NewEvent
+from ledger.migrations import migrate
+from ledger.projector import Projector
+from ledger.store import Store
+from processors.events import EventType, autoid_stream, file_stream, rule_stream, study_stream
+from processors.projections import PROJECTIONS
+from tests.conftest import Server, SettableClock, server_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+EVENTS = 1_000_000
+DAYS = 1_000
+BATCHES_A_DAY = 4
+REPETITIONS = 5
+GOAL_SECONDS = 0.1
+
+_KEPT = {
+    "StudyDescription": "MR Caput",
+    "StudyDate": "20260302",
+    "StudyTime": "101010",
+    "InstitutionName": "Haukeland universitetssjukehus",
+    "SeriesDescription": "t1_mprage_sag_p2_iso",
+    "SeriesDate": "20260302",
+    "SeriesTime": "101011",
+    "SequenceName": "*tfl3d1_16ns",
+    "NumFiles": 176,
+    "ClassifyType": ["T1", "sagittal"],
+    "CallerIP": "10.0.0.1",
+}
+
+
+class Timing(NamedTuple):
+    """One question to one view: its plan's root lines, and the median of its times in milliseconds."""
+
+    view: str
+    question: str
+    milliseconds: float
+    rows: int
+    plan: str
+
+
+class History:
+    """Events of studies that arrive, grow, are requested and delivered, with problems here and there."""
+
+    def __init__(self, chance: Random) -> None:
+        self._chance = chance
+        self._position = 0
+        self._number = 0
+
+    def _event(self, stream: str, type_: EventType, /, **data: Any) -> NewEvent:
+        self._position += 1
+        return NewEvent(stream=stream, type=type_, data=data)
+
+    def events(self) -> Iterator[NewEvent]:
+        """Without an end."""
+        for record in range(1, 21):
+            yield self._event(
+                rule_stream(str(record)),
+                EventType.ROUTING_RULE_CHANGED,
+                record_id=str(record),
+                project=f"P{record}",
+                patient_id_pattern="X[0-9]+",
+                patient_name_pattern="",
+                fingerprint="f",
+                problems=[],
+            )
+        while True:
+            self._number += 1
+            yield from self._study(f"1.2.826.0.1.3680043.8.498.{self._chance.randrange(10**24)}.{self._number}")
+
+    def _study(self, study: str) -> Iterator[NewEvent]:
+        series = [f"{study}.{number}" for number in range(self._chance.randint(1, 9))]
+        first = self._position + 1
+        for type_ in (EventType.SERIES_DISCOVERED, EventType.SERIES_REVISED):
+            for uid in series:
+                yield self._event(
+                    study_stream(study),
+                    type_,
+                    **_KEPT,
+                    StudyInstanceUID=study,
+                    SeriesInstanceUID=uid,
+                    AccessionNumber=str(self._number),
+                    AETitleCalled="FIONA",
+                    AETitleCaller=f"CT{self._number % 9}",
+                    fingerprint="0" * 64,
+                )
+        placed = {uid: {"instance": n, "position": first + n} for n, uid in enumerate(series)}
+        yield self._event(study_stream(study), EventType.STUDY_DELIVERED, study=study, row=first, series=placed)
+        if self._chance.random() < 0.8:
+            yield from self._requests(study)
+        if self._chance.random() < 0.1:
+            yield from self._problems(study)
+
+    def _requests(self, study: str) -> Iterator[NewEvent]:
+        record = self._chance.randint(1, 20)
+        about: dict[str, Any] = {"study": study, "project": f"P{record}"}
+        asked = {
+            "event_name": "",
+            "cause": {"kind": "rule", "record_id": str(record), "position": record},
+            "whole_match": True,
+        }
+        stream = study_stream(study)
+        yield self._event(stream, EventType.TRANSFER_REQUESTED, **about, **asked, replaces=[])
+        old = self._position
+        placed = {"study": study, "instance": 1}
+        yield self._event(stream, EventType.TRANSFER_PLACED, **placed, request=old, found=False)
+        if self._chance.random() < 0.1:
+            yield self._event(stream, EventType.TRANSFER_REQUESTED, **about, **asked, replaces=[old])
+            new = self._position
+            yield self._event(stream, EventType.TRANSFER_AMENDED, **placed, request=new, replaced=old)
+
+    def _problems(self, study: str) -> Iterator[NewEvent]:
+        stream = study_stream(study)
+        conflict = {"study": study, "project": "P1", "event_name": ""}
+        causes = [{"kind": "rule", "record_id": "1", "position": 1}]
+        yield self._event(stream, EventType.CONFLICT_FOUND, **conflict, kind="equals", causes=causes)
+        yield self._event(stream, EventType.CONFLICT_RESOLVED, **conflict)
+        held = {"study": study, "project": "P2", "reason": "no PatientID"}
+        yield self._event(stream, EventType.STUDY_HELD, **held)
+        yield self._event(stream, EventType.STUDY_RELEASED, **held)
+        row = {"study": study, "kind": "study", "key": ""}
+        refusal = {"row_position": 1, "field": "study_date", "message": "not a date"}
+        yield self._event(stream, EventType.ROW_REFUSED, **row, **refusal)
+        yield self._event(stream, EventType.ROW_ACCEPTED, **row)
+        path = f"{study}/{study}.0.json"
+        yield self._event(file_stream(path), EventType.FILE_REJECTED, path=path, reason="an empty file", digest="d")
+        yield self._event(file_stream(path), EventType.REJECTION_RESOLVED, path=path, how="readable")
+        drawn = self._event(
+            autoid_stream("P2"),
+            EventType.ID_GENERATED,
+            project="P2",
+            value=f"P2_{self._number}",
+            pattern="P2_[0-9]+",
+            project_position=1,
+        )
+        yield replace(drawn, subject=UUID(int=self._number))
+
+
+def fill(database: Database, events: int, *, days: int = DAYS) -> None:
+    """Appends so many events, spread over so many days from the beginning of 2023, and projects them."""
+    clock = SettableClock()
+    clock.now = datetime(2023, 1, 1, tzinfo=UTC)
+    store = Store(site="main", run=UUID(int=1), clock=clock)
+    history = History(Random(1)).events()
+    portion = max(1, events // (days * BATCHES_A_DAY))
+    appended = 0
+    while appended < events:
+        batch = list(islice(history, min(portion, events - appended)))
+        with database.begin() as connection:
+            store.append(connection, batch)
+        appended += len(batch)
+        clock.now += timedelta(days=1) / BATCHES_A_DAY
+    Projector(PROJECTIONS).catch_up(database.begin)
+    with database.begin() as connection:
+        _add_runs(connection, clock.now)
+    with database.without_transaction() as connection:
+        # As autovacuum does in time.
+        connection.execute(text("vacuum analyze"))
+
+
+def _add_runs(connection: Connection, last: datetime) -> None:
+    """As many as are kept where a run is started every ten minutes and each records something."""
+    connection.execute(
+        text("""
+            insert into gateway.run (run, site, command, started_at, finished_at, exit_code, changed, summary)
+            select case when number = 1 then cast(:run as uuid) else gen_random_uuid() end, 'main', 'run',
+                   cast(:last as timestamptz) - number * interval '10 minutes', :last, 0, true,
+                   '{"events": 1, "calls": 1}'
+              from generate_series(1, 144 * 1000) as number
+        """),
+        {"run": UUID(int=1), "last": last},
+    )
+
+
+TIMES = {
+    "event": "recorded_at",
+    "study": "arrived_at",
+    "transfer": "requested_at",
+    "generated_id": "drawn_at",
+    "rule_hit": "day",
+    "rejected_file": "rejected_at",
+    "held_study": "held_at",
+    "conflict": "found_at",
+    "refused_row": "refused_at",
+    "run": "started_at",
+    "daily_volume": "day",
+}
+"""The column of each view by which a day is asked for."""
+OF_STUDIES = ("event", "study", "transfer", "rejected_file", "held_study", "conflict", "refused_row", "attention")
+
+
+def questions() -> Iterator[tuple[str, str, str]]:
+    """View, question, and the SQL that asks it."""
+    for view in OF_STUDIES:
+        yield view, "one study", f"select * from audit.{view} where study = :study"
+    for view, column in TIMES.items():
+        condition = f"{column} = :day" if column == "day" else f"{column} >= :day and {column} < cast(:day as date) + 1"
+        yield view, "one day", f"select * from audit.{view} where {condition}"
+    for view, column in TIMES.items():
+        # As `fiona-ledger audit` asks without options.
+        newest = f"{column} desc" if column == "day" or view in ("study", "run") else "position desc"
+        yield view, "newest", f"select * from audit.{view} order by {newest} limit 101"
+    for view in (*TIMES, "attention"):
+        yield view, "count", f"select count(*) from audit.{view}"
+
+
+# A study with something of everything, and its day, from the middle of the history.
+_TROUBLED = text("""
+    select data ->> 'study', recorded_at::date from ledger.event
+     where type = 'RowRefused'
+       and position > (select position / 2 from ledger.head)
+       and exists (select from gateway.transfer where transfer.study = event.data ->> 'study')
+     order by position limit 1
+""")
+
+
+def measure(connection: Connection) -> Iterator[Timing]:
+    """Asks everything of the database, several times each."""
+    study, day = connection.execute(_TROUBLED).one()
+    for view, question, sql in questions():
+        # As a person types it, with values in it.
+        statement = text(sql.replace(":study", f"'{study}'").replace(":day", f"date '{day}'"))
+        times = []
+        rows: Sequence[Any] = ()
+        for _ in range(REPETITIONS):
+            begun = perf_counter()
+            rows = connection.execute(statement).all()
+            times.append(perf_counter() - begun)
+        plan = connection.execute(text(f"explain (costs off) {statement.text}")).scalars()
+        yield Timing(view, question, 1000 * median(times), len(rows), "\n".join(plan))
+
+
+def main() -> None:
+    """Prints the times as a table, and with `--plans` the plans."""
+    events = next((int(argument) for argument in sys.argv[1:] if argument.isdigit()), EVENTS)
+    with server_folder() as folder:
+        started = embedded.start(folder)
+        try:
+            server = Server(f"postgresql://postgres@/postgres?host={conninfo_to_dict(started.conninfo)['host']}")
+            with server.fresh() as name:
+                database = open_database(server.url_of(name), Path("/nowhere"))
+                migrate(database)
+                begun = perf_counter()
+                fill(database, events)
+                print(f"{events} events made, appended and projected in {perf_counter() - begun:.0f} s")  # noqa: T201
+                with database.begin() as connection:
+                    for timing in measure(connection):
+                        _print(timing)
+                database.close()
+        finally:
+            started.close()
+
+
+def _print(timing: Timing) -> None:
+    late = "  LATE" if timing.question.startswith("one") and timing.milliseconds > 1000 * GOAL_SECONDS else ""
+    print(f"{timing.view:14} {timing.question:10} {timing.rows:7} rows {timing.milliseconds:9.1f} ms{late}")  # noqa: T201
+    if "--plans" in sys.argv:
+        print("    " + timing.plan.replace("\n", "\n    "))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

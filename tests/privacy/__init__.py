@@ -1,0 +1,1 @@
+"""Forgetting people and changing the master key, over real HTTP and a real PostgreSQL."""
