@@ -121,8 +121,7 @@ class Vault:
 
     def load(self, connection: Connection, subjects: Iterable[UUID | None]) -> None:
         """Fetches the data keys that unsealing for these subjects will need, in one query."""
-        if len(self._keys) > _KEYS_KEPT:
-            self._keys.clear()
+        self._forget_other_transactions(connection)
         missing = list({subject for subject in subjects if subject is not None and subject not in self._keys})
         if not missing:
             return
@@ -205,6 +204,8 @@ class Vault:
         if transaction is None or transaction is not self._subjects_of:
             self._subjects.clear()
             self._subjects_of = transaction
+            if len(self._keys) > _KEYS_KEPT:
+                self._keys.clear()
 
     def _lookup(self, name: SubjectName) -> bytes:
         material = "\x1f".join(name).encode("utf-8", "surrogatepass")

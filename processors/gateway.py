@@ -54,6 +54,10 @@ class Gateway:
             self._vault = self._vault()
         return self._vault
 
+    @vault.setter
+    def vault(self, vault: Vault) -> None:
+        self._vault = vault
+
     def begin(self) -> AbstractContextManager[Connection]:
         """A connection inside a transaction: committed at the end, rolled back on an exception."""
         return self.database.begin()

@@ -1,8 +1,5 @@
 """Projections made anew from the events, and how one notices that they should be."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from sqlalchemy import Connection, text
 
 from ledger.database import Database
@@ -49,31 +46,7 @@ _EMPTIED = """
 def rebuild(database: Database, names: list[str], progress: Progress | None = None) -> int:
     """Empties the projections of these names and applies all events again; gives the number of events read.
 
-    To be called within `no_runs`: a run that has begun reads its tables as they were then.
+    To be called within `locks.no_runs`: a run that has begun reads its tables as they were then.
     """
     projector = Projector(PROJECTIONS)
     return max(projector.rebuild(database.begin, name, progress) for name in names)
-
-
-@contextmanager
-def no_runs(database: Database, site: str) -> Iterator[str | None]:
-    """None while no site's run is under way and none can begin; else a site whose run is.
-
-    Sites share the tables, so a rebuild has to wait for the runs of all of them. The locks are those
-    of `run.only_run`.
-    """
-    with database.without_transaction() as connection:
-        locks = [(row.site, row.locked) for row in connection.execute(_TRY_LOCKS, {"site": site})]
-        try:
-            yield next((name for name, locked in locks if not locked), None)
-        finally:
-            for name, locked in locks:
-                if locked:
-                    connection.execute(_UNLOCK, {"site": name})
-
-
-_TRY_LOCKS = text("""
-    select site, pg_try_advisory_lock(hashtextextended('fiona-ledger run ' || site, 0)) as locked
-      from (select :site as site union select site from gateway.run) as known
-""")
-_UNLOCK = text("select pg_advisory_unlock(hashtextextended('fiona-ledger run ' || :site, 0))")

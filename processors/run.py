@@ -104,27 +104,6 @@ def run_autoid(
 
 
 @contextmanager
-def only_run(gateway: Gateway) -> Iterator[bool]:
-    """True while this is the site's only run; False where another one is under way.
-
-    PostgreSQL holds the lock for as long as the connection lives, so it never outlives its process.
-    Outside of a transaction: one that is open for a whole run would keep the database from cleaning up.
-    """
-    name = {"name": f"fiona-ledger run {gateway.site}"}
-    with gateway.database.without_transaction() as connection:
-        locked: bool = connection.execute(_TRY_LOCK, name).scalar_one()
-        try:
-            yield locked
-        finally:
-            if locked:
-                connection.execute(_UNLOCK, name)
-
-
-_TRY_LOCK = text("select pg_try_advisory_lock(hashtextextended(:name, 0))")
-_UNLOCK = text("select pg_advisory_unlock(hashtextextended(:name, 0))")
-
-
-@contextmanager
 def recorded_run(gateway: Gateway, command: str, report: Report) -> Iterator[None]:
     """Keeps a row of the run in gateway.run: that it began, and how it ended."""
     with gateway.begin() as connection:

@@ -94,11 +94,11 @@ def _draw_now(gateway: Gateway, connection: Connection, generator: Generator, gr
 
 
 def _used(gateway: Gateway, connection: Connection, generator: Generator, project: Project) -> list[str]:
-    """The IDs that must not be drawn: those in use, and those on their way to REDCap."""
-    on_their_way = registry.names_on_their_way(gateway, connection, project.project)
+    """The IDs that must not be drawn: those in use, and those that rules and couplings have given."""
+    requested = registry.requested_names(gateway, connection, project.project)
     in_use = registry.register(connection, [project.project]).used(project.project)
     # A name that the pattern does not give may be a patient's: it is nobody's business.
-    return in_use + [name for name in on_their_way if generator.matches(project.pattern, name)]
+    return in_use + [name for name in requested if generator.matches(project.pattern, name)]
 
 
 def _hold_patients(

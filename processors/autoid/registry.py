@@ -289,7 +289,8 @@ def reserve(gateway: Gateway, redcap: Redcap, project: str, pattern: str, matche
     """Reserves the IDs that transfer requests of the project carry in REDCap, whoever made them.
 
     The first look reads all requests; later ones only those of records changed since. Only names that
-    match the pattern are recorded: others can never be drawn, and may be patients' names.
+    match the pattern are recorded: others can never be drawn, and may be patients' names. Nor are those
+    that rules and couplings gave: a rule takes them from patients' IDs, and `requested_names` knows them.
     """
     now = gateway.clock()
     with gateway.begin() as connection:
@@ -300,12 +301,15 @@ def reserve(gateway: Gateway, redcap: Redcap, project: str, pattern: str, matche
         fields=_REQUEST_FIELDS,
         changed_since=None if since is None else gateway.local(since),
     )
-    names = {
-        name
-        for row in rows
-        if row.get("transfer_project_name", "").strip() == project and (name := row.get("transfer_name", "").strip())
-    }
     with gateway.begin() as connection:
+        ours = {(row.study, str(row.instance)) for row in connection.execute(_OUR_ROWS, {"project": project})}
+        names = {
+            name
+            for row in rows
+            if row.get("transfer_project_name", "").strip() == project
+            and (name := row.get("transfer_name", "").strip())
+            and (row["study_instance_uid"], row["redcap_repeat_instance"]) not in ours
+        } - requested_names(gateway, connection, project)
         known = register(connection, [project])
         gateway.record(
             connection,
@@ -318,23 +322,23 @@ def reserve(gateway: Gateway, redcap: Redcap, project: str, pattern: str, matche
         connection.execute(_LOOK, {"project": project, "pattern": pattern, "looked_at": now})
 
 
-_ON_THEIR_WAY = text("""
-    select position from gateway.transfer
-     where project = :project and cause_kind <> 'autoid' and (state <> 'placed' or placed_at > :since)
+_OUR_ROWS = text("""
+    select study, instance from gateway.transfer
+     where project = :project and cause_kind <> 'autoid' and instance is not null
 """)
+_OUR_REQUESTS = text("select position from gateway.transfer where project = :project and cause_kind <> 'autoid'")
 _REQUESTED_SINCE = text("""
     select exists (select from gateway.transfer
                     where project = :project and cause_kind <> 'autoid' and position > :position)
 """)
 
 
-def names_on_their_way(gateway: Gateway, connection: Connection, project: str) -> set[str]:
-    """The pseudonyms of this project's requests that rules and couplings led to and REDCap may not show yet.
+def requested_names(gateway: Gateway, connection: Connection, project: str) -> set[str]:
+    """The pseudonyms of this project's requests that rules and couplings led to.
 
-    They are not recorded as reserved: until REDCap has them, their events alone hold them, sealed.
+    They are not recorded as reserved: their events alone hold them, sealed.
     """
-    wanted = {"project": project, "since": gateway.clock() - OVERLAP}
-    positions = connection.execute(_ON_THEIR_WAY, wanted).scalars().all()
+    positions = connection.execute(_OUR_REQUESTS, {"project": project}).scalars().all()
     payloads = (payload for _, payload in gateway.identities(connection, positions).values())
     return {payload["pseudonym"].strip() for payload in payloads if payload}
 

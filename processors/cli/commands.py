@@ -11,7 +11,9 @@ from processors.cli.opening import opened_database, opened_gateway, opened_redca
 from processors.errors import ConfigurationError
 from processors.events import EventType, study_stream
 from processors.gateway import Gateway, set_up
-from processors.run import Report, attention, only_run, recorded_run, run_autoid, run_incoming
+from processors.locks import only_run
+from processors.rebuild import emptied_tables
+from processors.run import Report, attention, recorded_run, run_autoid, run_incoming
 from processors.status import Status
 from processors.status import status as status_of
 
@@ -53,6 +55,7 @@ def run(config: Path | None, *, command: str, json: bool, only: str | None = Non
         with opened_redcap(configuration, gateway) as redcap, recorded_run(gateway, command, report):
             with screen.step("Catching up") as progress:
                 gateway.catch_up(progress)
+                _require_whole_tables(gateway)
             try:
                 if only != "autoid":
                     run_incoming(gateway, redcap, configuration, report, screen.step)
@@ -68,9 +71,22 @@ def run(config: Path | None, *, command: str, json: bool, only: str | None = Non
     return report.needs_attention
 
 
+def _require_whole_tables(gateway: Gateway) -> None:
+    """Refuses to decide by tables that somebody has emptied by hand."""
+    with gateway.begin() as connection:
+        emptied = emptied_tables(connection)
+    if emptied:
+        tables = ", ".join(table for _, table in emptied)
+        raise ConfigurationError(
+            f"Somebody has emptied {tables}: a run would decide by what is not there. Nothing is lost; derive "
+            "the tables anew with `fiona-ledger rebuild`."
+        )
+
+
 def status(config: Path | None, *, json: bool) -> bool:
     """Prints how the gateway is doing; True where something needs attention."""
     with opened_gateway(config, with_keys=False) as (_, gateway):
+        _require_whole_tables(gateway)
         found = status_of(gateway)
     if json:
         screen.print_json(asdict(found) | {"needs_attention": found.needs_attention})

@@ -22,8 +22,9 @@ from processors.cli import screen
 from processors.cli.opening import now, opened_database
 from processors.configuration import Configuration
 from processors.errors import ConfigurationError
+from processors.locks import no_runs
 from processors.projections import PROJECTIONS
-from processors.rebuild import emptied_tables, no_runs
+from processors.rebuild import emptied_tables
 from processors.rebuild import rebuild as rebuild_projections
 
 

@@ -8,17 +8,13 @@ from sqlalchemy import exc as sa_exc
 
 from processors.errors import ServiceError
 from processors.gateway import Gateway
+from processors.locks import TRY_LOCK, known_sites, run_lock
 
 PATIENCE_SECONDS = 600
 
 Waiting = Callable[[str], None]
 """Told the site whose run has to end first."""
 
-_SITES = text("""
-    select site from gateway.run union select site from gateway.decision union select site from gateway.study
-""")
-# The same lock as `processors.run.only_run` takes, which a run does not wait for.
-_TRY = text("select pg_try_advisory_lock(hashtextextended(:name, 0))")
 _WAIT = text("select pg_advisory_lock(hashtextextended(:name, 0))")
 
 
@@ -32,13 +28,13 @@ def alone(
     of transactions and holds the locks.
     """
     with gateway.database.without_transaction() as connection:
-        sites = sorted({gateway.site, *connection.execute(_SITES).scalars()})
+        sites = known_sites(connection, gateway.site)
         try:
             connection.execute(text(f"set lock_timeout = '{round(patience_seconds * 1000)}ms'"))
             # In one order, and first the one that only these commands take: two of them never wait in a circle.
             _take(connection, "fiona-ledger keys", "the other command", waiting)
             for site in sites:
-                _take(connection, f"fiona-ledger run {site}", f"the run of site {site!r}", waiting)
+                _take(connection, run_lock(site), f"the run of site {site!r}", waiting)
             connection.execute(text("reset lock_timeout"))
             yield connection
         finally:
@@ -46,7 +42,7 @@ def alone(
 
 
 def _take(connection: Connection, name: str, holder: str, waiting: Waiting) -> None:
-    if connection.execute(_TRY, {"name": name}).scalar_one():
+    if connection.execute(TRY_LOCK, {"name": name}).scalar_one():
         return
     waiting(holder)
     try:

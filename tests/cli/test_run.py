@@ -165,6 +165,18 @@ def test_a_lost_key_is_reported_and_never_made_anew(site: Site, key_file: Path) 
         assert not key_file.exists()
 
 
+def test_tables_emptied_by_hand_stop_the_run_and_a_rebuild_mends_them(site: Site, database: Database) -> None:
+    assert site.command("run", "--only", "incoming").code == 0
+    with database.begin() as connection:
+        connection.execute(text("delete from gateway.series"))
+    for command in ("run", "status"):
+        done = site.command(command)
+        assert done.code == 2
+        assert "fiona-ledger rebuild" in done.err
+    assert site.command("rebuild").code == 0
+    assert site.command("run", "--only", "incoming").code == 0
+
+
 def test_what_needs_no_key_works_without_it(site: Site, key_file: Path) -> None:
     assert site.command("run", "--only", "incoming").code == 0
     key_file.unlink()

@@ -16,7 +16,7 @@ from processors.events import EventType
 from processors.forgetting import rekey
 from processors.forgetting.alone import alone
 from processors.gateway import Gateway
-from processors.run import only_run
+from processors.locks import only_run
 from tests.ledger.samples import first_broken
 from tests.privacy.killed import killed_at
 

@@ -31,17 +31,13 @@ def test_arrays_are_php_style_with_any_index(simulator: Simulator, incoming: Pro
 def test_multipart_bodies_are_equal_to_forms(simulator: Simulator, incoming: Project) -> None:
     data = json.dumps([{"study_instance_uid": "1", "study_description": "Å\r\n--x & 100 %"}])
     parts = {"token": incoming.token, "content": "record", "format": "json", "data": data}
-    answer = requests.post(
-        simulator.url, files={name: (None, text) for name, text in parts.items()}, timeout=10
-    )
+    answer = requests.post(simulator.url, files={name: (None, text) for name, text in parts.items()}, timeout=10)
     assert answer.json() == {"count": 1}
     assert incoming.rows()[0]["study_description"] == "Å\r\n--x & 100 %"
 
 
 def test_uploads_in_a_multipart_body_are_no_parameters() -> None:
-    prepared = requests.Request(
-        "POST", "http://x/", files={"file": ("a.txt", b"1")}, data={"a": "1"}
-    ).prepare()
+    prepared = requests.Request("POST", "http://x/", files={"file": ("a.txt", b"1")}, data={"a": "1"}).prepare()
     assert isinstance(prepared.body, bytes)
     content_type = prepared.headers["Content-Type"]
     found = read_parameters(prepared.body, content_type, max_input_vars=9, post_max_size=999)
@@ -77,9 +73,7 @@ def test_a_comma_string_in_place_of_an_array_is_refused(post: Post, name: str) -
 def test_errors_follow_return_format_then_format_then_xml(
     simulator: Simulator, formats: dict[str, str], body: str
 ) -> None:
-    answer = requests.post(
-        simulator.url, data={"token": "A" * 32, "content": "record", **formats}, timeout=10
-    )
+    answer = requests.post(simulator.url, data={"token": "A" * 32, "content": "record", **formats}, timeout=10)
     assert (answer.status_code, answer.text) == (403, body)
 
 
@@ -118,9 +112,7 @@ def test_a_record_can_be_renamed(post: Post, incoming: Project) -> None:
     assert post(action="rename", record="9", new_record_name="4").status_code == 400
 
 
-def test_variables_beyond_the_limit_are_dropped_in_silence(
-    simulator: Simulator, post: Post, incoming: Project
-) -> None:
+def test_variables_beyond_the_limit_are_dropped_in_silence(simulator: Simulator, post: Post, incoming: Project) -> None:
     incoming.put([{"study_instance_uid": str(n)} for n in range(20)])
     simulator.settings.max_input_vars = 10
     many = {f"records[{n}]": str(n) for n in range(20)}
@@ -190,9 +182,7 @@ def test_calls_are_remembered_without_values(simulator: Simulator, incoming: Pro
     assert "secret" not in repr(simulator.calls)
 
 
-def test_a_person_can_act_between_a_read_and_a_write(
-    simulator: Simulator, incoming: Project, post: Post
-) -> None:
+def test_a_person_can_act_between_a_read_and_a_write(simulator: Simulator, incoming: Project, post: Post) -> None:
     def person(call: Call) -> None:
         if call.action == "import":
             incoming.put([{"study_instance_uid": "1", "study_description": "by a person"}])

@@ -16,9 +16,7 @@ from processors.simulator.dictionary import box_name, parse_choices
         ("", ()),
     ],
 )
-def test_choices_are_parted_by_bars_and_the_first_comma(
-    text: str, choices: tuple[tuple[str, str], ...]
-) -> None:
+def test_choices_are_parted_by_bars_and_the_first_comma(text: str, choices: tuple[tuple[str, str], ...]) -> None:
     assert parse_choices(text) == choices
 
 
@@ -68,9 +66,7 @@ def test_descriptive_fields_have_no_column() -> None:
         ("coupling", "cl_date", "datetime_ymd"),
     ],
 )
-def test_the_standard_dictionaries_validate_dates_and_numbers(
-    project: str, field: str, validation: str
-) -> None:
+def test_the_standard_dictionaries_validate_dates_and_numbers(project: str, field: str, validation: str) -> None:
     assert standard_projects()[project].dictionary.by_name[field].validation == validation
 
 

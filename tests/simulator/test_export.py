@@ -77,10 +77,7 @@ def test_a_form_without_the_record_id_has_no_identity_columns(post: Post) -> Non
 def test_a_status_comes_with_its_form_or_by_name_only(post: Post) -> None:
     fields = {"fields[0]": "study_instance_uid", "fields[1]": "study_description"}
     assert "incoming_studies_complete" not in post(**fields).json()[0]
-    assert (
-        post(**fields, **{"fields[2]": "incoming_studies_complete"}).json()[0]["incoming_studies_complete"]
-        == "2"
-    )
+    assert post(**fields, **{"fields[2]": "incoming_studies_complete"}).json()[0]["incoming_studies_complete"] == "2"
 
 
 @pytest.mark.usefixtures("study")
@@ -94,9 +91,7 @@ def test_fields_and_forms_are_united(post: Post) -> None:
 @pytest.mark.usefixtures("study")
 def test_a_checkbox_is_asked_for_by_its_base_name(post: Post) -> None:
     row = post(**{"fields[0]": "study_instance_uid", "fields[1]": "transfer_error"}).json()[-1]
-    assert {name for name in row if name.startswith("transfer_error")} == {
-        f"transfer_error___{n}" for n in "123"
-    }
+    assert {name for name in row if name.startswith("transfer_error")} == {f"transfer_error___{n}" for n in "123"}
 
 
 @pytest.mark.usefixtures("study")
@@ -110,15 +105,11 @@ def test_fields_of_the_base_form_give_base_rows_only(client: Client) -> None:
     assert shape(client.export_records(fields=["study_description"])) == [("1.1", "", "")]
 
 
-@pytest.mark.parametrize(
-    "name", ["nonsense", "redcap_repeat_instance", "series_timestamp", "transfer_error___1"]
-)
+@pytest.mark.parametrize("name", ["nonsense", "redcap_repeat_instance", "series_timestamp", "transfer_error___1"])
 def test_an_unknown_name_in_fields_is_an_error(post: Post, name: str) -> None:
     answer = post(**{"fields[0]": name})
     assert answer.status_code == 400
-    assert answer.json() == {
-        "error": f"The following values in the parameter \"fields\" are not valid: '{name}'"
-    }
+    assert answer.json() == {"error": f"The following values in the parameter \"fields\" are not valid: '{name}'"}
 
 
 def test_unknown_records_are_simply_absent(incoming: Project, client: Client) -> None:
@@ -157,9 +148,7 @@ def test_xml_has_one_item_a_row(client: Client) -> None:
 
 @pytest.mark.usefixtures("study")
 def test_eav_gives_one_row_a_stored_value(client: Client) -> None:
-    rows = client.export_records(
-        record_type="eav", fields=["study_description", "transfer_error", "series_complete"]
-    )
+    rows = client.export_records(record_type="eav", fields=["study_description", "transfer_error", "series_complete"])
     assert [(row["redcap_repeat_instrument"], row["field_name"], row["value"]) for row in rows] == [
         ("", "study_instance_uid", "1.1"),
         ("", "study_description", "HEAD, plain"),
@@ -182,9 +171,7 @@ def test_labels_replace_codes(simulator: Simulator) -> None:
 def test_labels_of_boxes_are_checked_and_unchecked_or_the_choice(client: Client) -> None:
     row = client.export_records(raw_or_label="label", fields=["transfer_error"])[-1]
     assert (row["transfer_error___1"], row["transfer_error___2"]) == ("Unchecked", "Checked")
-    row = client.export_records(raw_or_label="label", export_checkbox_labels=True, fields=["transfer_error"])[
-        -1
-    ]
+    row = client.export_records(raw_or_label="label", export_checkbox_labels=True, fields=["transfer_error"])[-1]
     assert (row["transfer_error___1"], row["transfer_error___2"]) == ("", "Sending failed")
 
 
@@ -249,18 +236,14 @@ def test_writing_the_same_values_again_is_no_change_in_the_date_range(
         ("[transfer_error(2)] = '1'", ["3"]),
     ],
 )
-def test_filter_logic_selects_records(
-    incoming: Project, client: Client, logic: str, found: list[str]
-) -> None:
+def test_filter_logic_selects_records(incoming: Project, client: Client, logic: str, found: list[str]) -> None:
     incoming.put([{"study_instance_uid": n, "study_date": f"2026010{n}"} for n in "123"])
     incoming.put([{**instance("3", "transfers", 1), "transfer_error___2": 1}])
     rows = client.export_records(filter_logic=logic, fields=["study_date"])
     assert [row["study_instance_uid"] for row in rows] == found
 
 
-@pytest.mark.parametrize(
-    "logic", ["[nonsense] = 1", "[study_date] =", "[study_date] = 1 )", "(1 = 1", "% = 1"]
-)
+@pytest.mark.parametrize("logic", ["[nonsense] = 1", "[study_date] =", "[study_date] = 1 )", "(1 = 1", "% = 1"])
 def test_filter_logic_that_cannot_be_read_is_an_error(post: Post, logic: str) -> None:
     assert post(filterLogic=logic).status_code == 400
 

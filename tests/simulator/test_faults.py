@@ -77,9 +77,7 @@ def test_pages_take_the_place_of_an_answer(
     assert piece in answer.text
 
 
-def test_an_answer_can_be_empty_with_the_import_stored(
-    simulator: Simulator, incoming: Project, post: Post
-) -> None:
+def test_an_answer_can_be_empty_with_the_import_stored(simulator: Simulator, incoming: Project, post: Post) -> None:
     simulator.inject(Fault(kind="empty", after_commit=True))
     answer = post(data=ROW)
     assert (answer.status_code, answer.text, len(incoming.rows())) == (200, "", 1)
@@ -105,9 +103,7 @@ def test_large_bodies_get_an_empty_error(simulator: Simulator, incoming: Project
 
 
 @pytest.mark.usefixtures("study")
-def test_older_servers_take_comma_strings_and_pass_over_unknown_names(
-    simulator: Simulator, post: Post
-) -> None:
+def test_older_servers_take_comma_strings_and_pass_over_unknown_names(simulator: Simulator, post: Post) -> None:
     simulator.inject(Fault(kind="comma_strings", times=None))
     assert post(fields="study_instance_uid, study_description, nonsense").json()[0] == {
         "study_instance_uid": "1.1",
@@ -137,9 +133,7 @@ def test_instances_may_come_as_text_and_statuses_as_null(simulator: Simulator, p
     assert (row["redcap_repeat_instance"], row["series_complete"]) == (1, "2")
 
 
-def test_a_record_can_be_locked_just_before_an_import(
-    simulator: Simulator, incoming: Project, post: Post
-) -> None:
+def test_a_record_can_be_locked_just_before_an_import(simulator: Simulator, incoming: Project, post: Post) -> None:
     incoming.put([{"study_instance_uid": "1"}])
     simulator.inject(Fault(kind="lock_record", record="1", action="import"))
     assert post().status_code == 200
@@ -160,9 +154,7 @@ def test_an_export_can_lack_a_record_in_silence(simulator: Simulator, incoming: 
     assert len(post().json()) == 2
 
 
-def test_a_server_can_die_with_half_of_an_import_stored(
-    simulator: Simulator, incoming: Project, post: Post
-) -> None:
+def test_a_server_can_die_with_half_of_an_import_stored(simulator: Simulator, incoming: Project, post: Post) -> None:
     rows = json.dumps([{"study_instance_uid": name} for name in "1234"])
     simulator.inject(Fault(kind="half_import", times=2))
     simulator.inject(Fault(kind="status", after_commit=True))
@@ -181,8 +173,7 @@ def test_faults_of_a_stranger_change_no_project(simulator: Simulator) -> None:
 def test_a_fault_strikes_the_nth_matching_call_and_as_often_as_told(simulator: Simulator, post: Post) -> None:
     simulator.inject(Fault(kind="status", status=503, content="metadata", nth=2, times=2))
     struck = [
-        post(content=content).status_code
-        for content in ("metadata", "record", "metadata", "metadata", "metadata")
+        post(content=content).status_code for content in ("metadata", "record", "metadata", "metadata", "metadata")
     ]
     assert struck == [200, 200, 503, 503, 200]
 
@@ -204,9 +195,7 @@ def test_an_unknown_kind_of_fault_is_an_error() -> None:
         Fault(kind="lock_record")
 
 
-def test_too_many_calls_a_minute_ban_the_address_until_a_person_lifts_it(
-    simulator: Simulator, post: Post
-) -> None:
+def test_too_many_calls_a_minute_ban_the_address_until_a_person_lifts_it(simulator: Simulator, post: Post) -> None:
     now = datetime(2026, 1, 5, tzinfo=UTC)
     simulator.settings.clock = lambda: now
     simulator.settings.calls_per_minute = 2

@@ -24,8 +24,7 @@ def one(project: Project, record: str, instrument: str = "", number: int | str =
 
 
 NOT_EXPECTED = (
-    "The value you provided could not be validated because it does not follow the expected format. "
-    "Please try again."
+    "The value you provided could not be validated because it does not follow the expected format. Please try again."
 )
 
 
@@ -92,9 +91,7 @@ def test_the_last_of_two_rows_for_one_place_wins(client: Client, incoming: Proje
 
 @pytest.mark.usefixtures("study")
 @pytest.mark.parametrize("kind", ["csv", "xml"])
-def test_a_whole_export_can_be_imported_again(
-    client: Client, incoming: Project, kind: Literal["csv", "xml"]
-) -> None:
+def test_a_whole_export_can_be_imported_again(client: Client, incoming: Project, kind: Literal["csv", "xml"]) -> None:
     before = incoming.rows()
     exported = client.export_records(format_type=kind)
     assert client.import_records(exported, import_format=kind, overwrite="overwrite") == {"count": 1}
@@ -183,18 +180,12 @@ def test_a_malformed_payload_is_refused(post: Post, data: str) -> None:
 
 
 def test_a_csv_line_of_another_length_is_refused(post: Post) -> None:
-    assert (
-        post(data="study_instance_uid,study_date\n1\n", format="csv", returnFormat="json").status_code == 400
-    )
+    assert post(data="study_instance_uid,study_date\n1\n", format="csv", returnFormat="json").status_code == 400
 
 
 def test_unknown_fields_are_listed_together(post: Post) -> None:
-    found = errors(
-        post, {"study_instance_uid": "1", "a": 1, "transfer_error": "1"}, {"study_instance_uid": 2, "b": ""}
-    )
-    assert found == [
-        "The following fields were not found in the project as real data fields: a, transfer_error, b"
-    ]
+    found = errors(post, {"study_instance_uid": "1", "a": 1, "transfer_error": "1"}, {"study_instance_uid": 2, "b": ""})
+    assert found == ["The following fields were not found in the project as real data fields: a, transfer_error, b"]
 
 
 @pytest.mark.parametrize("name", ["redcap_data_access_group", "redcap_survey_identifier", "series_timestamp"])
@@ -211,10 +202,7 @@ def test_all_problems_are_listed_and_nothing_is_stored(post: Post, incoming: Pro
     )
     assert found == [
         f'"2","study_arrival_date","5 ""Jan""","{NOT_EXPECTED}"',
-        (
-            '"2","incoming_studies_complete","3",'
-            '"The value is not a valid category for incoming_studies_complete"'
-        ),
+        ('"2","incoming_studies_complete","3","The value is not a valid category for incoming_studies_complete"'),
         '"3","series_num_files","many","This value you provided is not an integer. Please try again."',
     ]
     assert incoming.rows() == []

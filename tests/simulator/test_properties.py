@@ -38,9 +38,7 @@ TRANSFERS = st.fixed_dictionaries(
     optional={"transfer_name": TEXTS, "transfer_error___1": st.sampled_from(["", "0", "1"])},
 )
 ROWS = st.lists(st.one_of(BASE, SERIES, TRANSFERS), max_size=12)
-PAIRS = st.dictionaries(
-    st.text(st.characters(codec="ascii", categories=["L"]), min_size=1), st.text(), max_size=5
-)
+PAIRS = st.dictionaries(st.text(st.characters(codec="ascii", categories=["L"]), min_size=1), st.text(), max_size=5)
 
 
 def incoming() -> Project:

@@ -33,9 +33,7 @@ def test_metadata_has_eighteen_text_keys_a_field(client: Client) -> None:
 
 
 def test_metadata_can_be_limited(client: Client) -> None:
-    assert [row["field_name"] for row in client.export_metadata(fields=["transfer_error"])] == [
-        "transfer_error"
-    ]
+    assert [row["field_name"] for row in client.export_metadata(fields=["transfer_error"])] == ["transfer_error"]
     assert {row["form_name"] for row in client.export_metadata(forms=["series"])} == {"series"}
     with pytest.raises(RedcapError, match=r"are not valid: .*nonsense"):
         client.export_metadata(fields=["nonsense"])
@@ -145,9 +143,7 @@ def test_the_log_can_be_limited_by_kind_user_record_and_time(client: Client, inc
     incoming.delete("2")
     incoming.lock("1")
     assert [row["record"] for row in client.export_logging(log_type="record_delete")] == ["2"]
-    assert [row["action"] for row in client.export_logging(log_type="lock_record")] == [
-        "Lock/Unlock Record 1"
-    ]
+    assert [row["action"] for row in client.export_logging(log_type="lock_record")] == ["Lock/Unlock Record 1"]
     assert {row["record"] for row in client.export_logging(record="1")} == {"1"}
     assert {row["username"] for row in client.export_logging(user="api_user")} == {"api_user"}
     later = datetime.now(tz=UTC) + timedelta(days=2)

@@ -1,0 +1,180 @@
+"""A site with auto-ID projects, and what people can see of its pseudonyms."""
+
+import hashlib
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from processors.run import Report
+from processors.simulator import Project
+from tests.autoid.machine import Machine
+from tests.flow.harness import HEART, Killed, Site, Steps
+
+AETITLE = "HEART"
+PATTERN = "H-[0-9]{4}"
+
+NO_PATIENT_ID = "no PatientID"
+PROJECT_UNUSABLE = "its auto-ID project cannot be used"
+EXHAUSTED = "all IDs of the naming pattern are in use"
+CONTRADICTED = "AutoID contradicts itself about its patient"
+
+
+class Given(NamedTuple):
+    """A row of AutoID: who has which pseudonym in which project."""
+
+    project: str
+    key: str
+    value: str
+
+
+def key_of(patient_id: str) -> str:
+    """A patient's key as the contract has it: the hex SHA-512 of the hex SHA-256 of the PatientID."""
+    return hashlib.sha512(hashlib.sha256(patient_id.encode()).hexdigest().encode()).hexdigest()
+
+
+class AutoidSite(Site):
+    """A gateway under test whose runs do both halves of the job."""
+
+    generator: Path | None = None
+    generator_seconds: float = 20
+    window_days: int = 14
+    name = "main"
+
+    @property
+    def machine(self) -> Machine:
+        return Machine(
+            database_url=self.database_url,
+            key_file=self.key_file,
+            raw=self.receiver.raw,
+            redcap_url=self.simulator.url,
+            tokens=self.tokens,
+            clock=self.clock,
+            site=self.name,
+            generator=self.generator,
+            generator_seconds=self.generator_seconds,
+            window_days=self.window_days,
+        )
+
+    def run(self, steps: Steps | None = None, *, only_autoid: bool = False, all_of: str | None = None) -> Report:
+        """A run a minute later."""
+        self.clock.advance(60)
+        self.simulator.calls.clear()
+        report = self.machine.run(steps, only_autoid=only_autoid, all_of=all_of)
+        assert report is not None, "expected to be alone"
+        return report
+
+    def run_after_a_while(self) -> Report:
+        """A run when it is time to try again what was held for a passing reason."""
+        self.clock.advance(11 * 60)
+        return self.run()
+
+    # -- what people do --------------------------------------------------------------------------------
+
+    def study(self, study: str, patient_id: str | None = "PID-1", *, called: str = AETITLE, **fields: Any) -> None:
+        """A study arrives, addressed to the auto-ID project."""
+        self.series(study, called=called, PatientID=patient_id, **fields)
+
+    def project(
+        self,
+        record: str = "1",
+        *,
+        name: str = HEART,
+        pattern: str = PATTERN,
+        aetitle: str = AETITLE,
+        use: bool = True,
+    ) -> None:
+        """Makes or changes an entry of the list of projects."""
+        row = {
+            "record_id": record,
+            "project_name": name,
+            "project_patient_naming": pattern,
+            "project_use_autoid": "1" if use else "0",
+            "project_autoid_aetitle": aetitle,
+            "project_active": "1",
+        }
+        self.simulator.projects["projects"].put([row])
+
+    def remove_project(self, record: str = "1") -> None:
+        self.simulator.projects["projects"].delete(record)
+
+    @property
+    def autoid(self) -> Project:
+        return self.simulator.projects["autoid"]
+
+    def give(self, record: str, patient_id: str, value: str, *, project: str = HEART) -> None:
+        """Somebody else, an earlier system say, has written an entry of AutoID."""
+        row = {
+            "record_id": record,
+            "autoid_project_name": project,
+            "autoid_hash": key_of(patient_id) if patient_id else "",
+            "autoid_value": value,
+            "autoid_method": "1",
+        }
+        self.autoid.put([row])
+
+    # -- what came of it ---------------------------------------------------------------------------------
+
+    def autoid_rows(self) -> dict[str, Given]:
+        """AutoID as REDCap has it, by record id."""
+        return {
+            name: Given(
+                record.base.get("autoid_project_name", ""),
+                record.base.get("autoid_hash", ""),
+                record.base.get("autoid_value", ""),
+            )
+            for name, record in self.autoid.records.items()
+        }
+
+    def id_of(self, patient_id: str, *, project: str = HEART) -> str:
+        """The patient's only ID, as AutoID has it."""
+        (value,) = [row.value for row in self.autoid_rows().values() if row[:2] == (project, key_of(patient_id))]
+        return value
+
+    def requested(self, study: str, *, project: str = HEART) -> str:
+        """The pseudonym of the study's only transfer request, which is for this project and no event."""
+        ((asked_project, name, event, _sent),) = self.transfers(study).values()
+        assert (asked_project, event) == (project, "")
+        return name
+
+    def held(self) -> dict[str, str]:
+        """Why the studies are held that everybody is told about."""
+        rows = self.query("select study, details from audit.attention where kind = 'held study'")
+        return {row[0]: row[1] for row in rows}
+
+    def used(self, project: str = HEART) -> dict[str, str]:
+        """The IDs in use and why, as the ledger has them."""
+        rows = self.query("select value, kind from gateway.used_id where project = :project", project=project)
+        return {row[0]: row[1] for row in rows}
+
+    def count(self, type_: str) -> int:
+        """How many events of a type there are."""
+        return len(self.events(type_))
+
+    def assert_no_id_twice(self) -> None:
+        """What must never happen: two patients on one ID, one patient on two, an ID stored or requested twice."""
+        rows = list(self.autoid_rows().values())
+        assert max(Counter((row.project, row.value) for row in rows).values(), default=1) == 1
+        assert max(Counter((row.project, row.key) for row in rows).values(), default=1) == 1
+        drawn = [(event["project"], event["value"]) for event in self.events("IdGenerated")]
+        assert len(drawn) == len(set(drawn))
+        wanted = [event["study"] for event in self.events("TransferRequested")]
+        assert len(wanted) == len(set(wanted))
+        orphans = """
+            select position from ledger.event
+             where subject is not null and subject not in (select subject from ledger.subject)
+        """
+        assert self.query(orphans) == []
+
+    def killed_at(self, step: int) -> bool:
+        """A run killed at that step; False where it has not so many and came to its end."""
+        try:
+            self.run(Steps(fatal=step))
+        except Killed:
+            return True
+        return False
+
+
+def elsewhere(machine: Machine, *, site: str, raw: Path, key_file: Path) -> Machine:
+    """The same ledger and REDCap, seen from another machine."""
+    return replace(machine, site=site, raw=raw, key_file=key_file)

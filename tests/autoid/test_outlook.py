@@ -1,0 +1,122 @@
+"""How long a project's IDs last."""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from itertools import product
+
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from processors.autoid.outlook import Outlook, outlooks, runs_out
+from tests.autoid.sites import AutoidSite
+from tests.flow.harness import HEART
+
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+def ago(*days: float) -> list[datetime]:
+    return [NOW - timedelta(days=each) for each in days]
+
+
+def test_ten_a_day_use_up_a_hundred_in_ten_days() -> None:
+    assert runs_out(ago(*[number / 10 for number in range(1, 31)]), 100, NOW) == date(2026, 3, 12)
+
+
+def test_one_in_thirty_days_uses_up_two_in_sixty() -> None:
+    assert runs_out(ago(30), 2, NOW) == date(2026, 5, 1)
+
+
+def test_a_first_day_counts_as_a_whole_one() -> None:
+    assert runs_out(ago(0, 0.01, 0.02, 0.03), 8, NOW) == date(2026, 3, 4)
+
+
+def test_what_was_drawn_longer_ago_than_ninety_days_is_no_pace() -> None:
+    assert runs_out(ago(91, 400), 8, NOW) is None
+    assert runs_out(ago(400, 10), 3, NOW) == date(2026, 4, 1)
+
+
+def test_none_left_is_today() -> None:
+    assert runs_out(ago(10), 0, NOW) == NOW.date()
+
+
+def test_a_day_beyond_the_calendar_is_not_told() -> None:
+    assert runs_out(ago(10), 10**30, NOW) is None
+    assert runs_out(ago(10), 10**400, NOW) is None
+
+
+@given(st.lists(st.floats(-5, 200), max_size=20), st.integers(0, 10**40))
+def test_ids_never_run_out_in_the_past(days: list[float], left: int) -> None:
+    found = runs_out(ago(*days), left, NOW)
+    assert found is None or found >= NOW.date()
+
+
+def outlook(site: AutoidSite) -> list[Outlook]:
+    with site._database.begin() as connection:
+        return outlooks(connection, site.clock())
+
+
+def test_a_project_is_shown_with_its_ids_in_use_and_left(site: AutoidSite) -> None:
+    site.project(pattern="H-[0-9]{2}")
+    site.give("1", "OLD", "H-05")
+    site.give("2", "OLDER", "of an earlier pattern")
+    site.person_requests("9.9.9", HEART, "H-07")
+    for number in range(4):
+        site.study(f"1.2.{number}", f"PID-{number}")
+    site.run()
+    site.clock.advance(2 * 86_400)
+    # Seven in use, of which six are the pattern's; four drawn within two days leave 94 for 47 days.
+    assert outlook(site) == [
+        Outlook(project=HEART, pattern="H-[0-9]{2}", in_use=7, left=94, runs_out=date(2026, 4, 20))
+    ]
+
+
+def test_where_no_id_has_been_drawn_no_day_is_told(site: AutoidSite) -> None:
+    site.run()
+    assert outlook(site) == [Outlook(project=HEART, pattern="H-[0-9]{4}", in_use=0, left=10_000, runs_out=None)]
+
+
+def test_the_empty_name_does_not_count_as_left(site: AutoidSite) -> None:
+    site.project(pattern="(H-1|)")
+    site.study("1.2.1")
+    site.run()
+    (found,) = outlook(site)
+    assert (found.in_use, found.left, found.runs_out) == (1, 0, site.clock().date())
+
+
+def test_a_pattern_that_ours_cannot_read_has_no_outlook(site: AutoidSite) -> None:
+    site.project(pattern="H-[0-9]+")
+    site.run()
+    (found,) = outlook(site)
+    assert (found.left, found.runs_out) == (None, None)
+
+
+def test_projects_that_ask_for_no_ids_are_left_out(site: AutoidSite) -> None:
+    site.run()
+    site.project(use=False)
+    site.run()
+    assert outlook(site) == []
+
+
+PATTERNS = ["(a|b|)", "[ab]{1,2}", "(a|ab)(c|bc)", "a?b?", "[ab]|[bc]"]
+NAMES = st.sets(st.sampled_from(["", "a", "b", "c", "ab", "ac", "abc", "abbc", "aa", "x", "zz"]))
+
+
+@given(pattern=st.sampled_from(PATTERNS), used=NAMES)
+def test_left_is_never_negative_and_agrees_with_counting(site: AutoidSite, pattern: str, used: set[str]) -> None:
+    names = {"".join(letters) for length in range(5) for letters in product("abcxz", repeat=length)}
+    allowed = {name for name in names if re.fullmatch(pattern, name)}
+    with site._database.begin() as connection:
+        connection.execute(text("delete from gateway.autoid_project"))
+        connection.execute(text("delete from gateway.used_id"))
+        connection.execute(
+            text("insert into gateway.autoid_project values ('1', 1, 'x', 'P', :pattern, 'A', true)"),
+            {"pattern": pattern},
+        )
+        for name in used:
+            connection.execute(
+                text("insert into gateway.used_id values ('P', :name, 'reserved', null, 1, null, now(), null)"),
+                {"name": name},
+            )
+        (found,) = outlooks(connection, NOW)
+    assert found.left == len(allowed - used - {""})

@@ -1,0 +1,211 @@
+"""Random histories of the gateway: any events of any of its types that could stand in a ledger.
+
+Studies, projects and records come from small pools, so that events meet. What refers to an earlier
+event refers to one that is there, if there is one of the kind.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from hypothesis import strategies as st
+
+from ledger.events import NewEvent, new_event_id
+from processors.events import EventType
+
+STUDIES = st.sampled_from(["1.2.1", "1.2.2", "1.2.3"])
+PROJECTS = st.sampled_from(["Heart", "Brain"])
+RECORDS = st.sampled_from(["1", "2"])
+KINDS = st.sampled_from(["study", "series", "transfer"])
+WORDS = st.sampled_from(["", "one", "two 'quoted'", "å^ä: %s"])
+POSITIONS = st.integers(1, 30)
+PROBLEMS = st.lists(st.sampled_from(["too long", "no {such} 'project'"]), max_size=2)
+
+Draw = Callable[[st.SearchStrategy[Any]], Any]
+
+
+class So(NamedTuple):
+    """The history so far: the next event's position, and the positions of the requests."""
+
+    position: int
+    requests: list[int]
+
+
+def _subset(draw: Draw, known: list[int]) -> list[int]:
+    return draw(st.lists(st.sampled_from(known), unique=True, max_size=2)) if known else []
+
+
+def _request(draw: Draw, so: So) -> int:
+    found: int = draw(st.sampled_from(so.requests) if so.requests else POSITIONS)
+    return found
+
+
+def _series(draw: Draw, _so: So) -> dict[str, Any]:
+    study = draw(STUDIES)
+    return {
+        "StudyInstanceUID": study,
+        "SeriesInstanceUID": f"{study}.{draw(RECORDS)}",
+        "AETitleCalled": draw(WORDS),
+        "AccessionNumber": draw(st.sampled_from(["", " A1 ", "A2"])),
+        "fingerprint": draw(WORDS),
+    }
+
+
+def _cause(draw: Draw) -> dict[str, Any]:
+    return {
+        "kind": draw(st.sampled_from(["rule", "coupling", "autoid"])),
+        "record_id": draw(RECORDS),
+        "position": draw(POSITIONS),
+    }
+
+
+def _transfer_request(draw: Draw, so: So) -> dict[str, Any]:
+    return {
+        "study": draw(STUDIES),
+        "project": draw(PROJECTS),
+        "event_name": draw(WORDS),
+        "cause": _cause(draw),
+        "whole_match": draw(st.booleans()),
+        "replaces": _subset(draw, so.requests),
+    }
+
+
+def _about_request(draw: Draw, so: So) -> dict[str, Any]:
+    """What every event about a request may hold."""
+    return {
+        "study": draw(STUDIES),
+        "project": draw(PROJECTS),
+        "request": _request(draw, so),
+        "instance": draw(st.integers(1, 4)),
+        "sent": draw(st.booleans()),
+        "found": draw(st.booleans()),
+        "replaced": _request(draw, so),
+        "by": so.position,
+        "reason": draw(WORDS),
+    }
+
+
+def _conflict(draw: Draw, so: So) -> dict[str, Any]:
+    data = {
+        "study": draw(STUDIES),
+        "project": draw(PROJECTS),
+        "event_name": draw(WORDS),
+        "kind": draw(st.sampled_from(["equals", "person", "coupling stands"])),
+        "causes": [_cause(draw)],
+    }
+    return data | ({"request": _request(draw, so)} if draw(st.booleans()) else {})
+
+
+def _delivered(draw: Draw, _so: So) -> dict[str, Any]:
+    study = draw(STUDIES)
+    placed = st.fixed_dictionaries({"instance": st.integers(1, 3), "position": POSITIONS})
+    return {
+        "study": study,
+        "row": draw(st.none() | POSITIONS),
+        "series": draw(st.dictionaries(st.sampled_from([f"{study}.1", f"{study}.2"]), placed, max_size=2)),
+    }
+
+
+def _of(**parts: st.SearchStrategy[Any]) -> Callable[[Draw, So], dict[str, Any]]:
+    return lambda draw, _so: {name: draw(part) for name, part in parts.items()}
+
+
+def _new_id(draw: Draw, so: So) -> dict[str, Any]:
+    """An ID of its own: the program never draws or adopts one twice."""
+    return {
+        "project": draw(PROJECTS),
+        "value": f"ID-{so.position}",
+        "pattern": "ID-[0-9]+",
+        "project_position": draw(POSITIONS),
+        "record_id": draw(RECORDS),
+    }
+
+
+_SOME_ID = st.builds("ID-{}".format, POSITIONS)
+_PRESENCE = _of(StudyInstanceUID=STUDIES)
+_ROW = _of(study=STUDIES, kind=KINDS, key=RECORDS)
+_REMOVED = _of(record_id=RECORDS)
+
+DATA: dict[EventType, Callable[[Draw, So], dict[str, Any]]] = {
+    EventType.SERIES_DISCOVERED: _series,
+    EventType.SERIES_REVISED: _series,
+    EventType.STUDY_VANISHED: _PRESENCE,
+    EventType.STUDY_RETURNED: _PRESENCE,
+    EventType.FILE_REJECTED: _of(path=RECORDS, reason=WORDS, digest=WORDS),
+    EventType.REJECTION_RESOLVED: _of(path=RECORDS, how=st.sampled_from(["readable", "gone"])),
+    EventType.ROUTING_RULE_CHANGED: _of(record_id=RECORDS, fingerprint=WORDS, problems=PROBLEMS),
+    EventType.ROUTING_RULE_REMOVED: _REMOVED,
+    EventType.COUPLING_ENTRY_CHANGED: _of(record_id=RECORDS, fingerprint=WORDS, problems=PROBLEMS),
+    EventType.COUPLING_ENTRY_REMOVED: _REMOVED,
+    EventType.DECISIONS_MADE: _of(site=st.sampled_from(["north", "south"]), position=POSITIONS, studies=POSITIONS),
+    EventType.TRANSFER_REQUESTED: _transfer_request,
+    EventType.TRANSFER_RETRACTED: _about_request,
+    EventType.CONFLICT_FOUND: _conflict,
+    EventType.CONFLICT_RESOLVED: _of(study=STUDIES, project=PROJECTS, event_name=WORDS),
+    EventType.RULE_TIMED_OUT: _of(record_id=RECORDS, study=STUDIES),
+    EventType.RULE_TIMEOUT_RESOLVED: _of(record_id=RECORDS, study=STUDIES),
+    EventType.STUDY_DELIVERED: _delivered,
+    EventType.TRANSFER_PLACED: _about_request,
+    EventType.TRANSFER_AMENDED: _about_request,
+    EventType.TRANSFER_REPLACED: _about_request,
+    EventType.RETRACTION_DELIVERED: _about_request,
+    EventType.ROW_REFUSED: _of(
+        study=STUDIES, kind=KINDS, key=RECORDS, row_position=POSITIONS, field=WORDS, message=WORDS
+    ),
+    EventType.ROW_ACCEPTED: _ROW,
+    EventType.ROW_MISSING: _ROW,
+    EventType.ROW_RESTORED: _ROW,
+    EventType.ACKNOWLEDGED: _of(position=POSITIONS, by=WORDS, reason=WORDS),
+    EventType.AUTOID_PROJECT_CHANGED: _of(
+        record_id=RECORDS,
+        project=PROJECTS,
+        pattern=WORDS,
+        aetitle=WORDS,
+        wanted=st.booleans(),
+        problems=PROBLEMS,
+        fingerprint=WORDS,
+    ),
+    EventType.AUTOID_PROJECT_REMOVED: _REMOVED,
+    EventType.ID_GENERATED: _new_id,
+    EventType.ID_ADOPTED: _new_id,
+    EventType.ID_RESERVED: _of(project=PROJECTS, value=st.builds("RESERVED-{}".format, POSITIONS)),
+    EventType.ID_DELIVERED: _of(project=PROJECTS, value=_SOME_ID, record_id=RECORDS),
+    EventType.CONTRADICTION_FOUND: _of(project=PROJECTS, record_id=RECORDS, value=_SOME_ID, details=WORDS),
+    EventType.CONTRADICTION_RESOLVED: _of(project=PROJECTS, record_id=RECORDS),
+    EventType.STUDY_HELD: _of(study=STUDIES, project=PROJECTS, reason=WORDS),
+    EventType.STUDY_RELEASED: _of(study=STUDIES, project=PROJECTS, reason=WORDS),
+    EventType.TRANSFER_OBSERVED: _of(study=STUDIES),
+    EventType.SUBJECT_FORGOTTEN: _of(
+        what=st.just("patient"), name=st.just(""), by=WORDS, reason=WORDS, subjects=st.just({}), studies=POSITIONS
+    ),
+    EventType.MASTER_KEY_CHANGED: _of(keys=POSITIONS, by=WORDS),
+}
+
+_OF_A_PATIENT = {EventType.ID_GENERATED, EventType.ID_ADOPTED, EventType.CONTRADICTION_FOUND}
+
+
+@st.composite
+def histories(draw: Draw, max_size: int = 30) -> list[list[NewEvent]]:
+    """Events in the portions in which they are appended."""
+    found: list[list[NewEvent]] = [[]]
+    requests: list[int] = []
+    for position in range(1, draw(st.integers(0, max_size)) + 1):
+        type_ = draw(st.sampled_from(sorted(DATA)))
+        if type_ == EventType.TRANSFER_REQUESTED:
+            # Appended in the same transaction, it may not be replaced by itself.
+            data = DATA[type_](draw, So(position, list(requests)))
+            requests.append(position)
+        else:
+            data = DATA[type_](draw, So(position, requests))
+        found[-1].append(
+            NewEvent(
+                stream=f"s/{draw(RECORDS)}",
+                type=type_,
+                data=data,
+                subject=UUID(int=position) if type_ in _OF_A_PATIENT else None,
+                event_id=new_event_id(),
+            )
+        )
+        if draw(st.integers(0, 3)) == 0:
+            found.append([])
+    return [portion for portion in found if portion]

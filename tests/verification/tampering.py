@@ -1,0 +1,51 @@
+"""What an attacker who owns the database can do to it."""
+
+from datetime import UTC
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from ledger import chain
+from ledger.chain import GENESIS
+from ledger.database import Database
+
+
+def tamper(database: Database, *statements: str) -> None:
+    """Executes statements with all guards taken away."""
+    with database.begin() as connection:
+        for table in ("event", "head", "subject"):
+            connection.execute(text(f"alter table ledger.{table} disable trigger all"))
+        for statement in statements:
+            connection.execute(text(statement))
+
+
+def rewrite(database: Database, statement: str) -> None:
+    """Executes a statement, and then computes all hashes anew: as good a forgery as can be made."""
+    tamper(database, statement)
+    with database.begin() as connection:
+        previous, position = GENESIS, 0
+        for row in connection.execute(_ROWS).mappings():
+            position, previous = row["position"], _hash(previous, dict(row))
+            _set_hash(connection, position, previous)
+        connection.execute(
+            text("update ledger.head set position = :position, hash = :hash"), {"position": position, "hash": previous}
+        )
+
+
+_ROWS = text("""
+    select position, event_id, site, stream, version, type, schema_version, data::text as data, subject, sealed,
+           recorded_at, run
+      from ledger.event order by position
+""")
+
+
+def _hash(previous: bytes, row: dict[str, Any]) -> bytes:
+    return chain.link(
+        previous, **{**row, "data": row["data"].encode(), "recorded_at": row["recorded_at"].astimezone(UTC)}
+    )
+
+
+def _set_hash(connection: Connection, position: int, hash_: bytes) -> None:
+    connection.execute(
+        text("update ledger.event set hash = :hash where position = :position"), {"hash": hash_, "position": position}
+    )

@@ -1,0 +1,341 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, text
+
+from ledger import codec, projector, verification
+from ledger.database import Database
+from ledger.events import NewEvent
+from ledger.projector import Projector
+from ledger.vault import SubjectName, Vault
+from processors.events import EventType
+from processors.gateway import Gateway
+from processors.locks import no_runs, only_run
+from processors.projections import PROJECTIONS
+from processors.rebuild import emptied_tables
+from tests.ledger.samples import append, fact, scalar, the_store
+from tests.verification.histories import DATA, histories
+from tests.verification.program import Program
+
+TABLES = [(projection.name, table) for projection in PROJECTIONS for table in projection.tables]
+
+
+def everything_projected(connection: Connection) -> dict[str, list[str]]:
+    found = {
+        table: list(connection.execute(text(f"select t::text from {table} as t order by 1")).scalars())
+        for _, table in TABLES
+    }
+    checkpoints = connection.execute(text("select p::text from ledger.projection as p order by 1"))
+    return found | {"ledger.projection": list(checkpoints.scalars())}
+
+
+def savepoints(connection: Connection) -> projector.Begin:
+    @contextmanager
+    def begin() -> Iterator[Connection]:
+        with connection.begin_nested():
+            yield connection
+
+    return begin
+
+
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The size is no argument anywhere: it only bounds memory and the length of a transaction.
+    monkeypatch.setattr(projector, "BATCH", 7)
+    monkeypatch.setattr(verification, "BATCH", 7)
+
+
+def test_random_histories_hold_every_type_of_event() -> None:
+    assert set(DATA) == set(EventType)
+
+
+@pytest.mark.usefixtures("small_batches")
+@settings(max_examples=20)
+@given(histories(), st.data())
+def test_rebuilt_is_live_row_for_row_and_compares_as_equal(
+    database: Database, history: list[list[NewEvent]], data: st.DataObject
+) -> None:
+    live = Projector(PROJECTIONS)
+    with database.begin() as connection:
+        begin = savepoints(connection)
+        for events in history:
+            stored = the_store().append(connection, events)
+            if data.draw(st.booleans(), label="live"):
+                live.advance(connection, stored)
+        live.catch_up(begin)
+        before = everything_projected(connection)
+        assert verification._compared(connection, PROJECTIONS) == []
+        for projection in PROJECTIONS:
+            live.rebuild(begin, projection.name)
+        assert everything_projected(connection) == before
+        connection.rollback()
+
+
+FULL: dict[EventType, dict[str, Any]] = {
+    EventType.SERIES_DISCOVERED: {
+        "StudyInstanceUID": "1.2",
+        "SeriesInstanceUID": "1.2.1",
+        "AETitleCalled": "A",
+        "AccessionNumber": "",
+        "fingerprint": "",
+    },
+    EventType.ROUTING_RULE_CHANGED: {"record_id": "1", "fingerprint": "", "problems": []},
+    EventType.COUPLING_ENTRY_CHANGED: {"record_id": "1", "fingerprint": "", "problems": []},
+    EventType.TRANSFER_REQUESTED: {
+        "study": "1.2",
+        "project": "P",
+        "event_name": "",
+        "cause": {"kind": "rule", "record_id": "1", "position": 2},
+        "whole_match": True,
+        "replaces": [],
+    },
+    EventType.DECISIONS_MADE: {"site": "main", "position": 4},
+    EventType.AUTOID_PROJECT_CHANGED: {
+        "record_id": "1",
+        "fingerprint": "",
+        "project": "P",
+        "pattern": "x",
+        "aetitle": "A",
+        "wanted": True,
+        "problems": [],
+    },
+    EventType.ID_GENERATED: {"project": "P", "value": "x", "pattern": "x", "project_position": 6},
+    EventType.TRANSFER_OBSERVED: {"study": "1.2"},
+    EventType.FILE_REJECTED: {"path": "x", "reason": "y", "digest": "z"},
+}
+
+
+@pytest.fixture
+def full(gateway: Gateway, vault: Vault) -> Database:
+    """A ledger with a row in every table that only grows, and in one that does not."""
+    with gateway.begin() as connection:
+        subject = vault.subjects(connection, [SubjectName("link", "P", "1")])
+        (owner,) = subject.values()
+        gateway.record(
+            connection,
+            [
+                NewEvent(stream=f"s/{type_}", type=type_, data=data, subject=owner if "Id" in type_ else None)
+                for type_, data in FULL.items()
+            ],
+        )
+    return gateway.database
+
+
+GROWING = sorted(
+    {
+        "gateway.study",
+        "gateway.series",
+        "gateway.rule",
+        "gateway.coupling_entry",
+        "gateway.transfer",
+        "gateway.decision",
+        "gateway.autoid_project",
+        "gateway.used_id",
+        "gateway.observed_transfer",
+    }
+)
+
+
+def empty(database: Database, table: str) -> None:
+    with database.begin() as connection:
+        connection.execute(text(f"delete from {table}"))
+
+
+def emptied(database: Database) -> list[str]:
+    with database.begin() as connection:
+        return [table for _, table in emptied_tables(connection)]
+
+
+def test_no_table_of_a_gateway_is_taken_for_emptied(full: Database) -> None:
+    assert emptied(full) == []
+
+
+def test_no_table_of_a_new_ledger_is_taken_for_emptied(database: Database) -> None:
+    assert emptied(database) == []
+
+
+@pytest.mark.parametrize("table", GROWING)
+def test_a_table_emptied_by_hand_is_noticed_and_the_rebuild_offered(
+    full: Database, program: Program, table: str
+) -> None:
+    projection = next(name for name, owned in TABLES if owned == table)
+    empty(full, table)
+    assert emptied(full) == [table]
+    ended = program("verify")
+    assert ended.code == 1
+    assert "Verified 9 events" in ended.out
+    assert f"Table {table} has been emptied by hand. Run `fiona-ledger rebuild {projection}`" in ended.out
+    assert program("rebuild", projection).code == 0
+    assert emptied(full) == []
+    assert program("verify", "--projections").code == 0
+
+
+def test_a_projection_that_has_not_come_so_far_is_not_taken_for_emptied(database: Database) -> None:
+    append(database, NewEvent(stream="s", type=EventType.SERIES_DISCOVERED, data={}))
+    assert emptied(database) == []
+
+
+# Comparing with a fresh derivation
+
+
+@pytest.mark.parametrize(
+    ("statement", "table", "missing", "unexpected"),
+    [
+        ("delete from gateway.rejected_file", "gateway.rejected_file", 1, 0),
+        ("update gateway.transfer set state = 'placed'", "gateway.transfer", 1, 1),
+        ("update gateway.study set on_disk = false", "gateway.study", 1, 1),
+        ("insert into gateway.held_study values ('1.2', 'P', 'because', 1)", "gateway.held_study", 0, 1),
+        ("insert into gateway.decision values ('other', 9)", "gateway.decision", 0, 1),
+    ],
+)
+def test_rows_changed_by_hand_are_found_by_table(
+    full: Database, program: Program, statement: str, table: str, missing: int, unexpected: int
+) -> None:
+    with full.begin() as connection:
+        connection.execute(text(statement))
+    assert program("verify").code == 0, "only looked for on demand"
+    ended = program("verify", "--projections", "--json")
+    projection = next(name for name, owned in TABLES if owned == table)
+    assert ended.code == 1
+    assert ended.data["different_tables"] == [
+        {"projection": projection, "table": table, "missing": missing, "unexpected": unexpected}
+    ]
+    assert f"Run `fiona-ledger rebuild {projection}`" in program("verify", "--projections").out
+    assert program("rebuild").code == 0
+    assert program("verify", "--projections", "--json").data["different_tables"] == []
+
+
+def test_comparing_changes_nothing_and_leaves_no_table_behind(full: Database, program: Program) -> None:
+    empty(full, "gateway.study")
+    with full.begin() as connection:
+        before = everything_projected(connection)
+    assert program("verify", "--projections").code == 1
+    with full.begin() as connection:
+        assert everything_projected(connection) == before
+    assert scalar(full, "select count(*) from pg_class where relpersistence = 't' and relkind = 'r'") == 0
+
+
+def test_a_projection_that_is_behind_is_compared_as_far_as_it_has_come(full: Database, program: Program) -> None:
+    append(full, NewEvent(stream="s", type=EventType.FILE_REJECTED, data={"path": "q", "reason": "r", "digest": "d"}))
+    assert program("verify", "--projections").code == 0
+
+
+def test_a_projection_that_the_next_run_rebuilds_is_not_complained_about(full: Database, program: Program) -> None:
+    with full.begin() as connection:
+        connection.execute(text("update ledger.projection set code_version = 0 where name = 'studies'"))
+        connection.execute(text("update gateway.study set on_disk = false"))
+    assert program("verify", "--projections").code == 0
+
+
+def test_comparing_tells_how_far_it_has_come(full: Database) -> None:
+    told: list[tuple[int, int]] = []
+    with full.begin() as connection:
+        verification.compare(connection, PROJECTIONS, progress=lambda done, total: told.append((done, total)))
+    assert told == sorted(told)
+    assert told[-1] == (5 * 9 - 1, 5 * 9)
+
+
+# Rebuilding
+
+
+def test_rebuilding_mends_all_tables_and_says_how_many_events_it_read(full: Database, program: Program) -> None:
+    with full.begin() as connection:
+        before = everything_projected(connection)
+        for table in GROWING:
+            connection.execute(text(f"delete from {table}"))
+    ended = program("rebuild", "--json")
+    assert (ended.code, ended.data["events"]) == (0, 9)
+    assert ended.data["rebuilt"] == [projection.name for projection in PROJECTIONS]
+    with full.begin() as connection:
+        assert everything_projected(connection) == before
+
+
+@pytest.mark.usefixtures("full")
+def test_rebuilding_needs_no_key(program: Program, key_file: Path) -> None:
+    key_file.unlink()
+    assert program("rebuild", "studies").code == 0
+
+
+def test_rebuilding_an_unknown_projection_lists_those_there_are(program: Program) -> None:
+    ended = program("rebuild", "studeis")
+    assert ended.code == 2
+    names = ", ".join(projection.name for projection in PROJECTIONS)
+    assert f"no projection 'studeis'. Expected one of: {names}." in ended.err
+
+
+def test_while_a_run_is_under_way_nothing_is_rebuilt_and_that_is_said(
+    full: Database, gateway: Gateway, program: Program
+) -> None:
+    empty(full, "gateway.study")
+    with only_run(gateway) as alone:
+        assert alone
+        ended = program("rebuild")
+        assert (ended.code, "A run for site 'main' is under way" in ended.out) == (0, True)
+        assert program("rebuild", "--json").data == {"busy": True, "site": "main"}
+    assert scalar(full, "select count(*) from gateway.study") == 0
+    assert program("rebuild").code == 0
+    assert scalar(full, "select count(*) from gateway.study") == 1
+
+
+def test_a_run_of_another_site_on_the_same_ledger_holds_a_rebuild_up_too(
+    full: Database, gateway: Gateway, program: Program
+) -> None:
+    """Sites share the tables: the other site's run would find them empty, and decide by that."""
+    gateway.site = "other"
+    with full.begin() as connection:
+        connection.execute(text("insert into gateway.run values (:run, 'other', 'run', now())"), {"run": gateway.run})
+    with only_run(gateway):
+        assert program("rebuild", "--json").data == {"busy": True, "site": "other"}
+    assert program("rebuild").code == 0
+
+
+def test_no_run_begins_while_a_rebuild_is_under_way(full: Database, gateway: Gateway) -> None:
+    with no_runs(full, "main") as busy:
+        assert busy is None
+        with only_run(gateway) as alone:
+            assert not alone
+    with only_run(gateway) as alone:
+        assert alone
+
+
+# Events in an old shape
+
+
+def test_stored_events_of_version_1_are_projected_in_the_shape_of_today(database: Database) -> None:
+    """Had the accession number been called `accession` once, an upcaster would bring it to its name of today."""
+    today = FULL[EventType.SERIES_DISCOVERED] | {"AccessionNumber": "A-1"}
+    old = {key: value for key, value in today.items() if key != "AccessionNumber"} | {"accession": "A-1"}
+    append(database, NewEvent(stream="study/1.2", type=EventType.SERIES_DISCOVERED, data=old))
+    upcasters: codec.Upcasters = {
+        (str(EventType.SERIES_DISCOVERED), 1): lambda data: {
+            **{key: value for key, value in data.items() if key != "accession"},
+            "AccessionNumber": data["accession"],
+        }
+    }
+    current = Projector(PROJECTIONS, upcasters)
+    current.catch_up(database.begin)
+    assert scalar(database, "select accession from gateway.series") == "A-1"
+    with database.begin() as connection:
+        event = NewEvent(
+            stream="study/1.2",
+            type=EventType.SERIES_DISCOVERED,
+            data=today | {"SeriesInstanceUID": "1.2.2"},
+            schema_version=2,
+        )
+        current.advance(connection, the_store().append(connection, [event]))
+    current.rebuild(database.begin, "studies")
+    assert scalar(database, "select array_agg(accession order by series) from gateway.series") == ["A-1", "A-1"]
+    assert scalar(database, "select array_agg(schema_version order by position) from ledger.event") == [1, 2]
+    with database.begin() as connection:
+        assert verification.compare(connection, PROJECTIONS, upcasters=upcasters) == []
+
+
+def test_a_ledger_that_holds_foreign_types_is_projected_without_them(database: Database) -> None:
+    append(database, fact("a", "Unheard-of"))
+    Projector(PROJECTIONS).catch_up(database.begin)
+    assert scalar(database, "select min(checkpoint) from ledger.projection") == 1
