@@ -5,7 +5,7 @@ integers. What identifies a person stands only in the sealed part, named last.
 
 | type | data | sealed |
 |---|---|---|
-| SeriesDiscovered, SeriesRevised | what is kept of a summary (`summary.KEPT`), `fingerprint` | PatientID, PatientName |
+| SeriesDiscovered, SeriesRevised | `Summary.data`, `fingerprint`, `identity_fingerprint` | PatientID, PatientName |
 | StudyVanished, StudyReturned | StudyInstanceUID | |
 | FileRejected | path, reason, digest | |
 | RejectionResolved | path, how ("readable", "gone") | |

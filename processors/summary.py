@@ -100,6 +100,11 @@ def _kept(document: dict[str, Any], study: str, series: str) -> Summary:
     return Summary(study, series, data, identity)
 
 
+def identity(summary: Summary) -> bytes:
+    """Whose the series is, as bytes that are equal exactly when it is."""
+    return orjson.dumps(summary.identity, option=orjson.OPT_SORT_KEYS)
+
+
 def _document(content: bytes) -> dict[str, Any]:
     if not content.strip():
         raise Rejected("expected JSON, found an empty file")

@@ -18,6 +18,7 @@ create table gateway.study (
     leading_series     text        not null,
     called             text        not null,
     row_position       bigint      not null,
+    row_key            text        not null,
     delivered_position bigint      not null default 0,
     on_disk            boolean     not null default true,
     returned_position  bigint      not null default 0
@@ -34,8 +35,9 @@ create index study_returned on gateway.study (returned_position) where returned_
 create table gateway.series (
     study              text   not null,
     series             text   not null,
-    first_position     bigint not null,
     position           bigint not null,
+    routed_position    bigint not null,
+    routing_key        text   not null,
     fingerprint        text   not null,
     accession          text   not null,
     instance           integer,
@@ -45,7 +47,9 @@ create table gateway.series (
 comment on column gateway.series.position is 'The event with the newest content of the series.';
 comment on column gateway.series.instance is 'Its repeat instance in REDCap, once placed.';
 create index series_pending on gateway.series (study) where position > delivered_position;
-create index series_first_position on gateway.series (first_position);
+comment on column gateway.series.routed_position is
+    'The event that last changed what rules and couplings look at: whose it is, AE titles, accession number.';
+create index series_routed_position on gateway.series (routed_position);
 create index series_accession on gateway.series (accession) where accession <> '';
 
 create table gateway.transfer (
@@ -53,6 +57,7 @@ create table gateway.transfer (
     study          text     not null,
     project        text     not null,
     event_name     text     not null,
+    found          boolean  not null default false,
     cause_kind     text     not null check (cause_kind in ('rule', 'coupling', 'autoid')),
     cause_record   text     not null,
     cause_position bigint   not null,
@@ -65,6 +70,7 @@ create table gateway.transfer (
 );
 comment on table gateway.transfer is
     'Each transfer request of ours, by the position of its TransferRequested event, which holds the pseudonym, sealed.';
+comment on column gateway.transfer.found is 'Whether somebody else had placed it before us.';
 create index transfer_study on gateway.transfer (study);
 create index transfer_pending on gateway.transfer (study) where state in ('requested', 'retracting');
 create index transfer_cause on gateway.transfer (cause_kind, cause_record);
@@ -170,6 +176,11 @@ create table gateway.full_pass (
     site   text        primary key,
     at     timestamptz not null
 );
+create table gateway.contest_retry (
+    site text        primary key,
+    at   timestamptz not null
+);
+comment on table gateway.contest_retry is 'When requests that a person contests were last tried again.';
 create table gateway.call_budget (
     url          text             primary key,
     next_call_at timestamptz      not null,

@@ -13,9 +13,10 @@ from processors import records
 from processors.delivery.plan import OurTransfer, RowKind, WantedSeries, WantedStudy, WantedTransfer
 from processors.gateway import Gateway
 
-RETRY_REFUSED_AFTER = timedelta(hours=1)
+RETRY_AFTER = timedelta(hours=1)
 """A refused row is tried again when it changes, and once in this time: its record may have been
-unlocked or the dictionary mended, which nothing tells us."""
+unlocked or the dictionary mended, which nothing tells us. So is a request that a person's request
+contests: theirs may be gone."""
 
 
 class Item(NamedTuple):
@@ -40,7 +41,7 @@ _PENDING = """
              where position > delivered_position
             union all
             select study, 'transfer', position::text, position from gateway.transfer
-             where state in ('requested', 'retracting')) as item
+             where state in ('requested', 'retracting') or (:contested and state = 'contested')) as item
       join gateway.study using (study)
      where study.site = :site and item.kind = any(:kinds)
        and not exists (select from gateway.refused_row as refused
@@ -66,14 +67,18 @@ def pending_items(
     The list is as it was on entering: what the deliveries record meanwhile does not change it. A
     cursor on the server holds it, so that memory does not grow with it.
     """
-    parameters = {
-        "site": gateway.site,
-        "kinds": list(kinds),
-        "retry_before": gateway.clock() - RETRY_REFUSED_AFTER,
-    }
     with gateway.begin() as connection:
+        parameters = {
+            "site": gateway.site,
+            "kinds": list(kinds),
+            "retry_before": gateway.clock() - RETRY_AFTER,
+            "contested": "transfer" in kinds and _contests_are_due(gateway),
+        }
         # This transaction waits for REDCap between portions; a server's patience with idle ones is no help.
         connection.execute(text("set local idle_in_transaction_session_timeout = 0"))
+        # All rows will be fetched. Planned for the first few, as cursors are, the query looked through all
+        # studies for every row: 110 s more for 100,000 series.
+        connection.execute(text("set local cursor_tuple_fraction = 1"))
         count: int = connection.execute(_COUNTED, parameters).scalar_one()
         if count == 0:
             yield 0, iter(())
@@ -83,6 +88,22 @@ def pending_items(
             yield count, batches((Item(*row) for row in rows), portion)
         finally:
             rows.close()
+
+
+_CONTESTS_DUE = text("""
+    insert into gateway.contest_retry (site, at)
+    select :site, :now where exists (select from gateway.transfer where state = 'contested')
+    on conflict (site) do update set at = excluded.at where contest_retry.at <= :before
+    returning at
+""")
+
+
+def _contests_are_due(gateway: Gateway) -> bool:
+    """Whether contested requests are to be tried again, which is thereby noted."""
+    now = gateway.clock()
+    with gateway.begin() as connection:
+        parameters = {"site": gateway.site, "now": now, "before": now - RETRY_AFTER}
+        return connection.execute(_CONTESTS_DUE, parameters).one_or_none() is not None
 
 
 def load(gateway: Gateway, items: Sequence[Item], *, with_transfers: bool) -> list[WantedStudy]:
@@ -120,7 +141,7 @@ def _add(gateway: Gateway, study: WantedStudy, item: Item, event: Event, payload
         )
     elif study.ours[item.position].state == "retracting":
         study.retracting.append(study.ours[item.position])
-    else:
+    elif study.ours[item.position].state == "requested":
         _add_transfer(gateway, study, event, payload, contested=False)
 
 
@@ -152,7 +173,7 @@ _DELIVERED = text("""
     select study, arrived_at, delivered_position > 0 as delivered from gateway.study where study = any(:studies)
 """)
 _OURS = text("""
-    select position, study, project, event_name, instance, state from gateway.transfer
+    select position, study, project, event_name, instance, state, found from gateway.transfer
      where study = any(:studies) order by position
 """)
 
@@ -197,6 +218,7 @@ def _add_our_transfers(gateway: Gateway, connection: Connection, studies: dict[s
             requested=records.minute(gateway.local(event.recorded_at)),
             instance=row.instance,
             state=row.state,
+            found=row.found,
         )
         if row.state == "contested":
             _add_transfer(gateway, study, event, payload, contested=True)
@@ -225,6 +247,7 @@ def pending_age(connection: Connection, site: str) -> list[PendingAge]:
             "site": site,
             "kinds": ["study", "series", "transfer"],
             "retry_before": datetime.max.replace(tzinfo=UTC),
+            "contested": False,
         },
     )
     return [PendingAge(*row) for row in rows]

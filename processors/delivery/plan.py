@@ -43,6 +43,7 @@ class OurTransfer:
     requested: str
     instance: int | None
     state: str
+    found: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -320,11 +321,12 @@ class _Transfers:
         return rows
 
     def _is_ours(self, row: PresentTransfer) -> bool:
-        """Whether this system wrote the row: it then tells the very minute of one of our requests.
+        """Whether this system wrote the row, by our own record; else it tells the very minute of one of our requests.
 
         People may have asked for the same before us. Their row answers our request, but it stays theirs.
         """
-        if row.requested is None:  # a server that does not keep it
+        written = (ours for ours in self._wanted.ours.values() if ours.instance == row.instance and not ours.found)
+        if row.requested is None or any(_says(row, ours) for ours in written):
             return True
         return any(_says(row, ours) and row.requested == ours.requested for ours in self._wanted.ours.values())
 

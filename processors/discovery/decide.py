@@ -167,13 +167,13 @@ def _conclusion(plan: Plan, known: Known, *, complete: bool) -> Change:
 
 def _kept(key: str, entry: Entry, kept: Kept, known: Known, *, returning: bool) -> list[Draft]:
     drafts = _resolved(path_of(key, entry.key), "readable", known) if known.rejected else []
-    found, fingerprint = kept
+    found, fingerprint, identity_fingerprint = kept
     if returning:
         drafts.append(_presence(EventType.STUDY_RETURNED, found.study))
     before = known.fingerprints.get((found.study, found.series))
     if before != fingerprint:
         type_ = EventType.SERIES_DISCOVERED if before is None else EventType.SERIES_REVISED
-        data = found.data | {"fingerprint": fingerprint}
+        data = found.data | {"fingerprint": fingerprint, "identity_fingerprint": identity_fingerprint}
         drafts.append(Draft(type_, study_stream(found.study), data, found))
     return drafts
 

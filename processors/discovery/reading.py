@@ -15,10 +15,11 @@ TOO_LARGE = f"larger than {summary.MAX_BYTES // 1024**2} MiB"
 
 
 class Kept(NamedTuple):
-    """A usable summary; `fingerprint` is equal for equal content, as far as we keep it."""
+    """A usable summary; the fingerprints are equal for equal content, as far as we keep it, and for one identity."""
 
     summary: summary.Summary
     fingerprint: str
+    identity_fingerprint: str
 
 
 class Bad(NamedTuple):
@@ -62,7 +63,7 @@ def read(tree: Tree, folder: Folder, entry: Entry, fingerprint: Fingerprint) -> 
         parsed = summary.parse(content, study=folder.name, series=entry.key.removesuffix(".json"))
     except summary.Rejected as exc:
         return Bad(str(exc), fingerprint(hashlib.sha256(content).digest()))
-    return Kept(parsed, fingerprint(summary.content(parsed)))
+    return Kept(parsed, fingerprint(summary.content(parsed)), fingerprint(summary.identity(parsed)))
 
 
 def _content(tree: Tree, folder: Folder, entry: Entry) -> bytes | None:

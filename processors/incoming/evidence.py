@@ -18,6 +18,8 @@ from processors.routing import Identity
 class Agenda:
     """The studies to decide upon, and why: `gained` a series, or `reopened` by a changed rule or entry.
 
+    A series that now says that it is somebody else's, or came from elsewhere, counts as gained.
+
     The window is `after` < position <= `until`.
     """
 
@@ -87,7 +89,7 @@ _DIRECTIVES_CHANGED = text("""
 """)
 _GAINED = text("""
     select distinct study from gateway.series join gateway.study using (study)
-     where first_position > :after and first_position <= :until and site = :site
+     where routed_position > :after and routed_position <= :until and site = :site
 """)
 # A returned study meets the entries that waited for it. A study whose request came from an entry
 # that has changed since is looked at again, even where the entry no longer names it.
@@ -143,7 +145,7 @@ _SUBJECTS = text("""
      where study = any(:studies)
 """)
 _SERIES = text("""
-    select study, accession, position, first_position from gateway.series where study = any(:studies)
+    select study, accession, position, routed_position from gateway.series where study = any(:studies)
 """)
 _STANDING = text("""
     select position, study, project, event_name, cause_kind, cause_record, cause_position, state, replaces
@@ -171,12 +173,12 @@ def _add_series(
     if not with_identities:
         return
     wanted = {
-        row.position: row for row in rows if row.first_position > window.after or evidence[row.study].is_undecided
+        row.position: row for row in rows if row.routed_position > window.after or evidence[row.study].is_undecided
     }
     for position, (event, identity) in gateway.identities(connection, wanted.keys()).items():
         row = wanted[position]
         told = _identity(event.data, identity)
-        new = window.after < row.first_position <= window.until
+        new = window.after < row.routed_position <= window.until
         (evidence[row.study].gained if new else evidence[row.study].earlier).add(told)
 
 

@@ -66,7 +66,7 @@ _INSERT = text("""
 _REPLACE = text("update gateway.transfer set state = 'replaced' where position = any(:replaces)")
 _SET_STATE = text("update gateway.transfer set state = :state where position = :request")
 _PLACE = text("""
-    update gateway.transfer set state = 'placed', instance = :instance, placed_at = :placed_at
+    update gateway.transfer set state = 'placed', instance = :instance, found = :found, placed_at = :placed_at
      where position = :request
 """)
 _UPSERT_CONFLICT = text("""
@@ -151,6 +151,7 @@ def _placed(event: Event) -> list[Parameters]:
         {
             "request": event.data["request"],
             "instance": event.data["instance"],
+            "found": event.data.get("found", False),
             "placed_at": event.recorded_at,
         }
     ]

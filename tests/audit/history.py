@@ -138,6 +138,7 @@ class Told:
             AETitleCalled=called,
             CallerIP="10.0.0.1",
             fingerprint=f"{type_} {series}",
+            identity_fingerprint="0" * 32,
         )
 
     def rule(self, record: str, name: str, *, project: str, pattern: str) -> int:

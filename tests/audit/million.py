@@ -109,6 +109,7 @@ class History:
                     AETitleCalled="FIONA",
                     AETitleCaller=f"CT{self._number % 9}",
                     fingerprint="0" * 64,
+                    identity_fingerprint="0" * 32,
                 )
         placed = {uid: {"instance": n, "position": first + n} for n, uid in enumerate(series)}
         yield self._event(study_stream(study), EventType.STUDY_DELIVERED, study=study, row=first, series=placed)

@@ -15,6 +15,7 @@ from ledger.projector import Projector
 from ledger.store import Store
 from processors.events import EventType, file_stream, study_stream
 from processors.projections import PROJECTIONS
+from processors.projections.studies import ROW_KEYS
 
 STUDIES = ("1.2.1", "1.2.2")
 
@@ -87,8 +88,7 @@ def _arrival(study: str) -> NewEvent:
     data = {
         "StudyInstanceUID": study,
         "SeriesInstanceUID": f"{study}.1",
-        "AETitleCalled": "",
-        "AccessionNumber": "",
+        **dict.fromkeys(ROW_KEYS, ""),
         "fingerprint": "",
     }
     return NewEvent(stream=study_stream(study), type=EventType.SERIES_DISCOVERED, data=data)

@@ -35,7 +35,7 @@ def planned(*entries: Entry, at: Folder | None = None, **remembered: tuple[int, 
 
 
 def kept(series: str = "1", fingerprint: str = "f") -> Kept:
-    return Kept(Summary("1.1", series, {"AccessionNumber": ""}, {"PatientID": ""}), fingerprint)
+    return Kept(Summary("1.1", series, {"AccessionNumber": ""}, {"PatientID": ""}), fingerprint, "whose")
 
 
 def judged(plan: Plan, *outcomes: Any, known: Known = NOTHING_KNOWN) -> tuple[list[str], list[Change]]:

@@ -293,3 +293,28 @@ def test_an_entry_amends_what_a_rule_asked_for_earlier(site: Site) -> None:
     site.entry(accession="ACC-1", subject="H-001")
     site.run()
     assert site.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
+
+
+def test_a_contested_request_is_placed_within_the_hour_once_the_person_s_is_gone(site: Site) -> None:
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    site.person_requests("1.2.3", HEART, "HUMAN")
+    site.entry(accession="ACC-1", subject="H-001")
+    assert site.run().attention == {"contested by a person": 1}
+    site.person_deletes_transfer("1.2.3", 1)
+    site.clock.advance(3_600)
+    report = site.run()
+    assert Asked(HEART, "H-001") in site.transfers("1.2.3").values()
+    assert not report.needs_attention
+
+
+def test_a_contest_costs_no_calls_every_minute(site: Site) -> None:
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    site.person_requests("1.2.3", HEART, "HUMAN")
+    site.entry(accession="ACC-1", subject="H-001")
+    site.run()
+    site.run()
+    report = site.run()
+    assert report.calls <= 5
+    assert not [call for call in site.calls if call.project == "incoming"]

@@ -256,3 +256,32 @@ def test_with_transfers_in_a_project_of_their_own_corrections_work_alike(make_si
         Asked(HEART, "H-002"),
     ]
     assert site.notices() == SUPERSEDED
+
+
+@pytest.mark.parametrize("corrected", ["at once", "later"])
+def test_an_entry_that_was_out_of_sight_for_a_run_is_still_the_same(coupled: Site, corrected: str) -> None:
+    """Its request used to become a stranger's, beside which the correction was placed, or conflicted."""
+    coupling = coupled.simulator.projects["coupling"]
+    kept, coupling.records = coupling.records, {}
+    coupled.run()
+    coupling.records = kept
+    coupled.run()
+    if corrected == "later":
+        coupled.run()
+    coupled.entry(accession="ACC-1", project=BRAIN, subject="B-002")
+    report = coupled.run()
+    assert coupled.transfers("1.2.3") == {1: Asked(BRAIN, "B-002")}
+    assert not report.needs_attention
+    coupled.assert_sound()
+
+
+def test_a_request_of_ours_is_amended_though_a_person_changed_its_date(site: Site) -> None:
+    site.entry(accession="ACC-1", subject="H-001")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    row = {"redcap_repeat_instrument": "transfers", "redcap_repeat_instance": "1"}
+    site.incoming.put([{"study_instance_uid": "1.2.3", **row, "transfer_requested_date": "2026-01-01 00:00"}])
+    site.entry(accession="ACC-1", subject="H-002")
+    report = site.run()
+    assert site.transfers("1.2.3") == {1: Asked(HEART, "H-002")}
+    assert not report.needs_attention

@@ -116,6 +116,7 @@ def ours(
     *,
     instance: int | None = None,
     state: str = "requested",
+    found: bool = False,
 ) -> OurTransfer:
     return OurTransfer(
         position=position,
@@ -125,6 +126,7 @@ def ours(
         requested=records.minute(at(position)),
         instance=instance,
         state=state,
+        found=found,
     )
 
 
@@ -298,8 +300,15 @@ def test_a_row_of_ours_that_a_person_changed_is_theirs() -> None:
     assert len(told(found, EventType.CONFLICT_FOUND)) == 1
 
 
-def test_a_person_s_row_that_answered_our_request_is_not_amended_when_ours_is_corrected() -> None:
+def test_a_row_of_ours_is_ours_by_our_own_record_whatever_date_a_person_gave_it() -> None:
     old, request = ours(4, instance=1, state="replaced"), ours(5, name="P2")
+    found = plan(study(wanted_transfer(request, 4), known=[old, request]), Redcap().request(1, "HEART", "P1"))
+    assert [row.fields["transfer_name"] for row in found.rows] == ["P2"]
+    assert [row.fields["redcap_repeat_instance"] for row in found.rows] == [1]
+
+
+def test_a_person_s_row_that_answered_our_request_is_not_amended_when_ours_is_corrected() -> None:
+    old, request = ours(4, instance=1, state="replaced", found=True), ours(5, name="P2")
     found = plan(study(wanted_transfer(request, 4), known=[old, request]), Redcap().request(1, "HEART", "P1"))
     assert found.rows == []
 
@@ -400,7 +409,7 @@ def test_a_retracted_request_that_was_sent_is_left_and_told() -> None:
 
 @pytest.mark.parametrize("instance", [None, 1])
 def test_a_person_s_row_is_not_emptied_for_a_retracted_request_that_asked_for_the_same(instance: int | None) -> None:
-    request = ours(4, instance=instance, state="retracting")
+    request = ours(4, instance=instance, state="retracting", found=instance is not None)
     found = plan(study(retracting=[request], known=[request]), Redcap().request(1, "HEART", "P1"))
     assert found.rows == []
 

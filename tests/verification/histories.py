@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ledger.events import NewEvent, new_event_id
 from processors.events import EventType
+from processors.projections.studies import ROW_KEYS
 
 STUDIES = st.sampled_from(["1.2.1", "1.2.2", "1.2.3"])
 PROJECTS = st.sampled_from(["Heart", "Brain"])
@@ -45,7 +46,7 @@ def _series(draw: Draw, _so: So) -> dict[str, Any]:
     return {
         "StudyInstanceUID": study,
         "SeriesInstanceUID": f"{study}.{draw(RECORDS)}",
-        "AETitleCalled": draw(WORDS),
+        **{key: draw(WORDS) for key in ROW_KEYS},
         "AccessionNumber": draw(st.sampled_from(["", " A1 ", "A2"])),
         "fingerprint": draw(WORDS),
     }

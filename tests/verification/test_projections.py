@@ -17,6 +17,7 @@ from processors.events import EventType
 from processors.gateway import Gateway
 from processors.locks import no_runs, only_run
 from processors.projections import PROJECTIONS
+from processors.projections.studies import ROW_KEYS
 from processors.rebuild import emptied_tables
 from tests.ledger.samples import append, fact, scalar, the_store
 from tests.verification.histories import DATA, histories
@@ -80,8 +81,8 @@ FULL: dict[EventType, dict[str, Any]] = {
     EventType.SERIES_DISCOVERED: {
         "StudyInstanceUID": "1.2",
         "SeriesInstanceUID": "1.2.1",
+        **dict.fromkeys(ROW_KEYS, ""),
         "AETitleCalled": "A",
-        "AccessionNumber": "",
         "fingerprint": "",
     },
     EventType.ROUTING_RULE_CHANGED: {"record_id": "1", "fingerprint": "", "problems": []},
