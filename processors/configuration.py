@@ -4,14 +4,17 @@ The file is TOML, found as `--config`, else `$FIONA_LEDGER_CONFIG`, else `./fion
 `/etc/fiona-ledger.toml`. Unknown keys are errors: a misspelt key would otherwise be silently ignored.
 """
 
+import ipaddress
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import platformdirs
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -26,13 +29,61 @@ LOCAL_FILE = Path("fiona-ledger.toml")
 SYSTEM_FILE = Path("/etc/fiona-ledger.toml")
 
 
-def _not_blank(given: Any) -> Any:
+_DAY = 24 * 60 * 60
+_NAMED_HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
+_LONGEST_HOST = 253
+
+
+def _a_path(given: Any) -> Any:
     if isinstance(given, str) and not given.strip():
         raise ValueError("expected a path, found nothing")  # as a path, it would be the current folder
+    if isinstance(given, str) and "\0" in given:
+        raise ValueError("expected a path, found a NUL character in it")
     return given
 
 
-FilePath = Annotated[Path, BeforeValidator(_not_blank)]
+def _printable(given: str) -> str:
+    if not given.isprintable():
+        raise ValueError("expected printable text, found a control character in it")
+    return given
+
+
+def _web_address(given: str) -> str:
+    """The address as it is, if requests can be sent there. The value is not told: it may hold a password."""
+    expected = "expected an address such as https://redcap.example/api/"
+    if not re.match(r"https?://[^/?#\\]*/", given):
+        raise ValueError(f"{expected}: http or https, a host, and a path from its first slash")
+    if not given.isprintable() or " " in given:
+        raise ValueError(f"{expected}, found a blank or control character in it")
+    try:
+        parts = urlsplit(given)
+        port = parts.port
+    except ValueError as exc:
+        raise ValueError(f"{expected}, found a host or port that is none") from exc
+    if port == 0 or not _is_host(parts.hostname or ""):
+        raise ValueError(f"{expected}, found a host or port that is none")
+    return given
+
+
+def _is_host(name: str) -> bool:
+    if ":" in name:
+        return _is_address(name)
+    try:
+        plain = name if name.isascii() else name.encode("idna").decode("ascii")
+    except UnicodeError:
+        return False
+    return len(plain) <= _LONGEST_HOST and _NAMED_HOST.fullmatch(plain) is not None
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+FilePath = Annotated[Path, BeforeValidator(_a_path)]
 
 
 def _default_data_dir() -> Path:
@@ -54,21 +105,21 @@ class _Section(BaseModel):
 class LedgerSection(_Section):
     """Where the ledger is kept."""
 
-    url: str = "embedded"
+    url: Annotated[str, AfterValidator(_printable)] = "embedded"
     data_dir: FilePath = Field(default_factory=_default_data_dir)
     key_file: FilePath = Field(default_factory=_default_key_file)
-    site: str = Field(default="main", min_length=1, max_length=64)
+    site: Annotated[str, AfterValidator(_printable)] = Field(default="main", min_length=1, max_length=64)
 
 
 class SourceSection(_Section):
     """Where series summaries appear."""
 
     raw: FilePath = Path("/data/site/raw")
-    settle_seconds: float = Field(default=60, ge=0)
+    settle_seconds: float = Field(default=60, ge=0, le=_DAY)
 
 
 class TokenSource(_Section):
-    """Where a REDCap token is found: here, in a file, or in the environment."""
+    """Where a REDCap token is found: here, in a file, or in the environment, from which it may have been taken."""
 
     value: SecretStr | None = None
     file: FilePath | None = None
@@ -100,12 +151,12 @@ class TokensSection(_Section):
 class RedcapSection(_Section):
     """The REDCap server and how hard it may be asked."""
 
-    url: str = Field(pattern=r"^https?://[^\s/]+/")
+    url: Annotated[str, AfterValidator(_web_address)]
     ca_bundle: FilePath | None = None
-    calls_per_minute: int = Field(default=300, ge=1)
+    calls_per_minute: int = Field(default=300, ge=1, le=60_000)
     batch_rows: int = Field(default=500, ge=1, le=500)
-    timeout_seconds: float = Field(default=60, gt=0)
-    ban_pause_minutes: float = Field(default=15, ge=0)
+    timeout_seconds: float = Field(default=60, gt=0, le=3600)
+    ban_pause_minutes: float = Field(default=15, ge=0, le=7 * 24 * 60)
     tokens: TokensSection
 
 
@@ -113,15 +164,15 @@ class RoutingSection(_Section):
     """How routing patterns are read."""
 
     match: Literal["prefix", "full"] = "prefix"
-    time_limit_seconds: float = Field(default=0.5, gt=0)
+    time_limit_seconds: float = Field(default=0.5, gt=0, le=60)
 
 
 class AutoidSection(_Section):
     """How pseudonyms are drawn."""
 
-    window_days: int = Field(default=14, ge=1)
+    window_days: int = Field(default=14, ge=1, le=36_500)
     generator: FilePath | None = None
-    generator_timeout_seconds: float = Field(default=60, gt=0)
+    generator_timeout_seconds: float = Field(default=60, gt=0, le=3600)
 
 
 class Configuration(BaseSettings):
@@ -180,14 +231,29 @@ def find(path: Path | None, environment: Mapping[str, str]) -> Path:
     )
 
 
+def withhold(configuration: Configuration, environment: MutableMapping[str, str]) -> Configuration:
+    """The configuration with the tokens that `environment` holds, which are gone from there afterwards."""
+    tokens = configuration.redcap.tokens
+    taken = {
+        name: source.model_copy(update={"value": SecretStr(environment[source.env])})
+        for name, source in tokens
+        if source is not None and source.env is not None and source.env in environment
+    }
+    for source in taken.values():
+        # Several tokens may be found under one name.
+        environment.pop(source.env, None)
+    redcap = configuration.redcap.model_copy(update={"tokens": tokens.model_copy(update=taken)})
+    return configuration.model_copy(update={"redcap": redcap})
+
+
 def resolve(source: TokenSource, name: str, environment: Mapping[str, str] = os.environ) -> str:
     """The token itself. Raises `ConfigurationError`; no message ever shows a token."""
     place = f"redcap.tokens.{name}"
-    if source.value is not None:
-        token = source.value.get_secret_value()
-    elif source.env is not None:
-        token = environment.get(source.env, "")
+    if source.env is not None:
+        token = source.value.get_secret_value() if source.value is not None else environment.get(source.env, "")
         place += f" (environment variable {source.env})"
+    elif source.value is not None:
+        token = source.value.get_secret_value()
     else:
         place += f" (file {source.file})"
         try:

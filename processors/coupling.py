@@ -4,13 +4,17 @@ An entry names a study by its accession number or its StudyInstanceUID; people t
 around them do not count. One study may be named by several entries and go to several projects.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """An entry as REDCap holds it. `problems` says, for a person, why it cannot be used."""
+    """An entry as REDCap holds it. `problems` says, for a person, why it cannot be used.
+
+    `repeated`: REDCap's rows hold its record id several times, so that nobody knows what it says.
+    """
 
     record_id: str
     accession: str
@@ -19,10 +23,13 @@ class Entry:
     subject_id: str
     event_name: str
     date: str
+    repeated: bool = False
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What is missing for the entry to be usable."""
+        """What keeps the entry from being usable."""
+        if self.repeated:
+            return ("The record id appears more than once in the export.",)
         missing = []
         if not self.project:
             missing.append("cl_projectname is blank.")
@@ -44,6 +51,13 @@ def entry_from_row(row: Mapping[str, str]) -> Entry:
         event_name=row.get("cl_eventname", "").strip(),
         date=row.get("cl_date", "").strip(),
     )
+
+
+def entries_from_rows(rows: Sequence[Mapping[str, str]]) -> list[Entry]:
+    """The entries in REDCap's rows, each record id once; nothing is said by one that stands there several times."""
+    times = Counter(row["record_id"] for row in rows)
+    entries = [entry_from_row(row) for row in rows if times[row["record_id"]] == 1]
+    return entries + [_repeated(record) for record, number in times.items() if number > 1]
 
 
 class CouplingList:
@@ -69,3 +83,16 @@ class CouplingList:
         named = [entry for accession in accessions if accession for entry in self._by_accession.get(accession, ())]
         named.extend(self._by_study.get(study, ()))
         return sorted({entry.record_id: entry for entry in named}.values(), key=lambda entry: entry.record_id)
+
+
+def _repeated(record_id: str) -> Entry:
+    return Entry(
+        record_id=record_id,
+        accession="",
+        study="",
+        project="",
+        subject_id="",
+        event_name="",
+        date="",
+        repeated=True,
+    )

@@ -15,6 +15,7 @@ from ledger.events import Event, NewEvent, new_event_id
 from ledger.projector import Progress, Projector
 from ledger.store import Clock, Store
 from ledger.vault import SubjectName, Vault, initialise
+from processors.blanks import is_blank
 from processors.configuration import LedgerSection
 from processors.events import EventType
 from processors.projections import PROJECTIONS
@@ -113,7 +114,7 @@ class Gateway:
 
 def patient_subject(study: str, patient_id: str) -> SubjectName:
     """Whom a series' identity is sealed for: its patient, or its study where the PatientID is blank."""
-    return SubjectName("patient", "", patient_id) if patient_id.strip() else SubjectName("study", "", study)
+    return SubjectName("study", "", study) if is_blank(patient_id) else SubjectName("patient", "", patient_id)
 
 
 def open_gateway_database(section: LedgerSection) -> Database:

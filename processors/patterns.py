@@ -16,6 +16,8 @@ from typing import Any
 
 import regex
 
+from processors.blanks import is_blank
+
 
 class BadPattern(Exception):
     """A pattern that does not compile; the message says why, without quoting it."""
@@ -43,7 +45,7 @@ def match(pattern: str, text: str, *, time_limit: float) -> Match | None:
     A blank pattern or text matches nothing: a rule that says nothing must not mean everything, and
     nobody can be named by a blank. Raises `PatternTimeout` after `time_limit` seconds.
     """
-    if not pattern.strip() or not text.strip():
+    if is_blank(pattern) or is_blank(text):
         return None
     compiled = _compiled(pattern)
     try:

@@ -1,11 +1,11 @@
 """The rows of REDCap's Incoming project: how ours are written, how what is there is read. Pure.
 
-Field names are fixed by the project's data dictionary; a field that a server lacks is left out by
-the delivery.
+Field names are fixed by the project's data dictionary; of those that a server lacks, the delivery
+leaves out the optional ones.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -15,7 +15,6 @@ import orjson
 RECORD_ID = "study_instance_uid"
 SERIES_FORM = "series"
 TRANSFERS_FORM = "transfers"
-STUDY_FORM = "incoming_studies"
 COMPLETE = "2"
 
 READ_FIELDS = (
@@ -28,6 +27,46 @@ READ_FIELDS = (
     "transfer_requested_date",
 )
 """What has to be read before anything is written."""
+
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    "study": (
+        RECORD_ID,
+        "study_institution_name",
+        "study_aetitle_sender",
+        "study_aetitle_addressed",
+        "study_patient_name",
+        "study_patient_id",
+        "study_description",
+        "study_date",
+        "study_time",
+        "study_accession_number",
+        "study_arrival_date",
+        "incoming_studies_complete",
+    ),
+    "series": (
+        RECORD_ID,
+        "series_instance_uid",
+        "series_description",
+        "series_date",
+        "series_time",
+        "series_num_files",
+        "series_sequence_name",
+        "series_classify_types",
+        "series_complete",
+    ),
+    "transfer": (
+        RECORD_ID,
+        "transfer_project_name",
+        "transfer_name",
+        "transfer_event_name",
+        "transfer_date",
+        "transfer_requested_date",
+    ),
+}
+"""What is written and read of each kind of row."""
+
+OPTIONAL_FIELDS = frozenset({"study_arrival_date", "transfer_active_proc_time"})
+"""What older servers lack. Any other field's absence would make a row say less than it must."""
 
 Row = dict[str, str | int]
 
@@ -57,6 +96,12 @@ class PresentRecord:
 
 
 ABSENT = PresentRecord(exists=False, series={}, highest_series_instance=0, transfers=())
+
+
+def lacking(kinds: Iterable[str], known: Collection[str]) -> list[str]:
+    """The fields without which rows of these kinds cannot be written, of a project that knows the given ones."""
+    needed = {name for kind in kinds for name in FIELDS[kind]}
+    return sorted(needed - OPTIONAL_FIELDS - set(known))
 
 
 def present_records(rows: Iterable[Mapping[str, str]]) -> dict[str, PresentRecord]:

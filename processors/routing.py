@@ -5,6 +5,7 @@ sending one) *and* (the PatientID matches its ID pattern *or* the PatientName ma
 pattern). The pseudonym is the PatientID where that matched, else the PatientName.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
@@ -64,6 +65,17 @@ def rule_from_row(row: Mapping[str, str], projects: Mapping[str, str]) -> Rule:
     return _with_problems(rule, code)
 
 
+def rules_from_rows(rows: Sequence[Mapping[str, str]], projects: Mapping[str, str]) -> list[Rule]:
+    """The rules in REDCap's rows, each record id once.
+
+    Where a project has several events or arms, rows of one record may contradict each other: such a
+    rule says nothing but that it cannot be used.
+    """
+    times = Counter(row["record_id"] for row in rows)
+    rules = [rule_from_row(row, projects) for row in rows if times[row["record_id"]] == 1]
+    return rules + [_repeated(record) for record, number in times.items() if number > 1]
+
+
 class Router:
     """Rules laid out by AE title, so that a series meets only those that may concern it."""
 
@@ -111,6 +123,20 @@ class Router:
             if found is not None and (found.whole or self._mode == "prefix"):
                 return Hit(rule=rule, pseudonym=text, whole=found.whole)
         return None
+
+
+def _repeated(record_id: str) -> Rule:
+    return Rule(
+        record_id=record_id,
+        active=True,
+        project="",
+        called="",
+        calling="",
+        patient_id_pattern="",
+        patient_name_pattern="",
+        event_name="",
+        problems=("The record id appears more than once in the export.",),
+    )
 
 
 def _with_problems(rule: Rule, code: str) -> Rule:

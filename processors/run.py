@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -11,11 +11,13 @@ import orjson
 from sqlalchemy import text
 
 from ledger import store
+from ledger.errors import LedgerError
 from ledger.projector import Progress
 from processors.autoid import Assigned, OwnGenerator, SiteGenerator, assign_ids
 from processors.configuration import Configuration
 from processors.delivery import Delivered, deliver
 from processors.discovery import Discovery, discover
+from processors.errors import ConfigurationError
 from processors.gateway import Gateway
 from processors.incoming import Decided, decide_transfers, observe
 from processors.redcap import Redcap
@@ -23,21 +25,26 @@ from processors.redcap import Redcap
 Step = Callable[[str], AbstractContextManager[Progress | None]]
 """Announces a piece of work and gives the callable that is told how far it has come, if anybody watches."""
 
+Ending = Callable[[BaseException], tuple[int, str]]
+"""Gives the exit code of an error, and the message with which the command ends."""
+
 IDLE_RUNS_KEPT = timedelta(days=30)
 
 
 @dataclass(kw_only=True, slots=True)
 class Report:
-    """What a run came to. Parts that it did not reach are None."""
+    """What a run came to. Parts that it did not reach are None; `error` is what ended it before its time."""
 
     discovery: Discovery | None = None
     observed_changes: int | None = None
     decided: Decided | None = None
     delivered: Delivered | None = None
     assigned: Assigned | None = None
+    withdrawn: int = 0
     attention: dict[str, int] = field(default_factory=dict)
     events: int = 0
     calls: int = 0
+    error: str | None = None
 
     @property
     def needs_attention(self) -> bool:
@@ -83,10 +90,12 @@ def run_autoid(
     all_of: str | None = None,
 ) -> None:
     """Gives IDs to the studies of projects that want them, and requests and writes their transfers."""
-    if not (redcap.has("projects") and redcap.has("autoid")):
+    configured = [name for name in ("projects", "autoid") if redcap.has(name)]
+    if not configured and all_of is None:
         return
+    if len(configured) < 2:
+        raise ConfigurationError("redcap.tokens: expected tokens for both projects and autoid, as auto-ID needs both.")
     section = configuration.autoid
-    own = section.generator is None
     with step("Giving IDs"):
         report.assigned = assign_ids(
             gateway,
@@ -95,7 +104,6 @@ def run_autoid(
             if section.generator is None
             else SiteGenerator(section.generator, time_limit=section.generator_timeout_seconds),
             window=timedelta(days=section.window_days),
-            own_generator=own,
             all_of=all_of,
         )
     with step("Writing to REDCap") as progress:
@@ -104,8 +112,11 @@ def run_autoid(
 
 
 @contextmanager
-def recorded_run(gateway: Gateway, command: str, report: Report) -> Iterator[None]:
-    """Keeps a row of the run in gateway.run: that it began, and how it ended."""
+def recorded_run(gateway: Gateway, command: str, report: Report, *, ending: Ending | None = None) -> Iterator[None]:
+    """Keeps a row of the run in gateway.run: that it began, and how it ended.
+
+    Where an error ends it, `ending` tells with what code; without it, the row does not say.
+    """
     with gateway.begin() as connection:
         connection.execute(
             text("insert into gateway.run (run, site, command, started_at) values (:run, :site, :command, :now)"),
@@ -116,12 +127,15 @@ def recorded_run(gateway: Gateway, command: str, report: Report) -> Iterator[Non
             {"site": gateway.site, "before": gateway.clock() - IDLE_RUNS_KEPT},
         )
         before = store.head(connection).position
-    exit_code = 3
     try:
         yield
-        exit_code = 1 if report.needs_attention else 0
-    finally:
-        _finish(gateway, report, before, exit_code)
+    except BaseException as error:
+        code, report.error = ending(error) if ending is not None else (None, None)
+        # PostgreSQL may be what is away. The error to be told is the one that came first.
+        with suppress(LedgerError):
+            _finish(gateway, report, before, code)
+        raise
+    _finish(gateway, report, before, 1 if report.needs_attention else 0)
 
 
 def attention(gateway: Gateway) -> dict[str, int]:
@@ -133,9 +147,16 @@ def attention(gateway: Gateway) -> dict[str, int]:
         return {row.kind: row.notices for row in rows}
 
 
-def _finish(gateway: Gateway, report: Report, before: int, exit_code: int) -> None:
+_WITHDRAWN = text("""
+    select count(*) from ledger.event
+     where position > :before and run = :run and type = 'RetractionDelivered'
+""")
+
+
+def _finish(gateway: Gateway, report: Report, before: int, exit_code: int | None) -> None:
     with gateway.begin() as connection:
         report.events = store.head(connection).position - before
+        report.withdrawn = connection.execute(_WITHDRAWN, {"before": before, "run": gateway.run}).scalar_one()
         connection.execute(
             text("""
                 update gateway.run

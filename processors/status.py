@@ -1,7 +1,7 @@
 """How the gateway is doing: last run, what waits to be written, what needs a person."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -11,10 +11,18 @@ from processors.autoid.outlook import Outlook, outlooks
 from processors.delivery.pending import PendingAge, pending_age
 from processors.gateway import Gateway
 
+LONGEST_SILENCE = timedelta(hours=1)
+"""For so long REDCap may be down, or a row refused, before somebody should know. It is the time after
+which a refused row is tried again."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Status:
-    """One screen of facts. `last_run` is None where none has been yet."""
+    """One screen of facts. `last_run` is None where none has been yet.
+
+    `stalled_since`: since when runs are started and do not get through, if for too long;
+    `overdue_since`: since when the oldest row waits to be written, if for too long.
+    """
 
     head: int
     studies: int
@@ -22,7 +30,9 @@ class Status:
     studies_on_disk: int
     last_run: dict[str, Any] | None
     last_success: datetime | None
+    stalled_since: datetime | None
     pending: list[PendingAge]
+    overdue_since: datetime | None
     transfers: dict[str, int]
     autoid: list[Outlook]
     attention: list[dict[str, Any]]
@@ -30,22 +40,27 @@ class Status:
     @property
     def needs_attention(self) -> bool:
         """Whether a person must look at something."""
-        return bool(self.attention)
+        return bool(self.attention) or self.stalled_since is not None or self.overdue_since is not None
 
 
 def status(gateway: Gateway) -> Status:
     """The state of the gateway as the ledger has it; REDCap is not asked."""
+    of_site = {"site": gateway.site}
+    before = gateway.clock() - LONGEST_SILENCE
     with gateway.begin() as connection:
-        counts = connection.execute(_COUNTS).one()
+        counts = connection.execute(_COUNTS, of_site).one()
+        pending = pending_age(connection, gateway.site)
         return Status(
             head=store.head(connection).position,
             studies=counts.studies,
             series=counts.series,
             studies_on_disk=counts.on_disk,
             last_run=_last_run(connection, gateway.site),
-            last_success=connection.execute(_LAST_SUCCESS, {"site": gateway.site}).scalar_one_or_none(),
-            pending=pending_age(connection, gateway.site),
-            transfers={row.state: row.requests for row in connection.execute(_TRANSFERS)},
+            last_success=connection.execute(_LAST_SUCCESS, of_site).scalar_one_or_none(),
+            stalled_since=connection.execute(_STALLED, of_site | {"before": before}).scalar_one_or_none(),
+            pending=pending,
+            overdue_since=min((waiting.oldest for waiting in pending if waiting.oldest < before), default=None),
+            transfers={row.state: row.requests for row in connection.execute(_TRANSFERS, of_site)},
             autoid=outlooks(connection, gateway.clock()),
             attention=[dict(row) for row in connection.execute(_ATTENTION).mappings()],
         )
@@ -53,8 +68,8 @@ def status(gateway: Gateway) -> Status:
 
 _COUNTS = text("""
     select count(*) as studies, count(*) filter (where on_disk) as on_disk,
-           (select count(*) from gateway.series) as series
-      from gateway.study
+           (select count(*) from gateway.series join gateway.study using (study) where site = :site) as series
+      from gateway.study where site = :site
 """)
 _LAST_RUN = text("""
     select run, command, started_at, finished_at, exit_code from gateway.run
@@ -64,7 +79,19 @@ _LAST_SUCCESS = text("""
     select finished_at from gateway.run where site = :site and exit_code in (0, 1)
      order by started_at desc limit 1
 """)
-_TRANSFERS = text("select state, count(*) as requests from gateway.transfer group by state order by state")
+# Counted from the first run that failed: a gateway that was switched off for days has nothing to tell
+# when its first run begins.
+_STALLED = text("""
+    select min(started_at) as since from gateway.run
+     where site = :site
+       and started_at > coalesce((select max(finished_at) from gateway.run
+                                   where site = :site and exit_code in (0, 1)), '-infinity')
+    having min(started_at) < :before
+""")
+_TRANSFERS = text("""
+    select state, count(*) as requests from gateway.transfer join gateway.study using (study)
+     where site = :site group by state order by state
+""")
 _ATTENTION = text("""
     select kind, position, study, project, subject, details, advice from audit.attention
      order by kind, position

@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from processors import configuration
-from processors.configuration import LedgerSection, TokenSource, find, load, resolve
+from processors.configuration import LedgerSection, TokenSource, find, load, resolve, withhold
 from processors.errors import ConfigurationError
 
 TOKEN = "0123456789ABCDEF0123456789ABCDEF"
@@ -137,6 +137,18 @@ def test_an_unknown_key_is_an_error_that_names_it(tmp_path: Path, section: str, 
         ("redcap", "ca_bundle = ''", "redcap.ca_bundle", "expected a path, found nothing"),
         ("routing", "match = 'suffix'", "routing.match", "'prefix' or 'full'"),
         ("autoid", "window_days = 0", "autoid.window_days", "greater than or equal to 1"),
+        ("source", "settle_seconds = 1e300", "source.settle_seconds", "less than or equal to 86400"),
+        ("redcap", "calls_per_minute = 99999999999", "redcap.calls_per_minute", "less than or equal to 60000"),
+        ("redcap", "timeout_seconds = 1e300", "redcap.timeout_seconds", "less than or equal to 3600"),
+        ("redcap", "ban_pause_minutes = 1e300", "redcap.ban_pause_minutes", "less than or equal to 10080"),
+        ("routing", "time_limit_seconds = 1e300", "routing.time_limit_seconds", "less than or equal to 60"),
+        ("autoid", "window_days = 99999999999", "autoid.window_days", "less than or equal to 36500"),
+        ("autoid", "generator_timeout_seconds = 1e300", "autoid.generator_timeout_seconds", "less than or equal to 36"),
+        ("ledger", r'site = "a\u0000"', "ledger.site", "found a control character"),
+        ("ledger", r'url = "postgresql://a\u0000"', "ledger.url", "found a control character"),
+        ("ledger", r'key_file = "/a\u0000"', "ledger.key_file", "found a NUL character"),
+        ("source", r'raw = "/a\u0000"', "source.raw", "found a NUL character"),
+        ("redcap", r'ca_bundle = "/a\u0000"', "redcap.ca_bundle", "found a NUL character"),
     ],
 )
 def test_a_value_that_does_not_fit_is_an_error_that_says_what_was_expected(
@@ -152,9 +164,47 @@ def test_a_section_of_another_type_is_an_error(tmp_path: Path) -> None:
     assert "\n  ledger: " in refusal(tmp_path, f"ledger = 'embedded'\n{MINIMAL}")
 
 
-@pytest.mark.parametrize("url", ["redcap.example", "ftp://redcap.example/api/", "https://redcap.example", ""])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "redcap.example",
+        "ftp://redcap.example/api/",
+        "https://redcap.example",
+        "https:///api/",
+        "https://:443/api/",
+        "https://redcap.example:port/api/",
+        "https://redcap.example:99999/api/",
+        "https://redcap.example:0/api/",
+        "https://redcap..example/api/",
+        f"https://{'a' * 64}.example/api/",
+        f"https://{'a.' * 150}example/api/",
+        "https://[::1/api/",
+        "https://[redcap]/api/",
+        "https://red cap.example/api/",
+        "https://*.example/api/",
+        r"https://redcap.example\\@elsewhere/api/",
+        r"https://redcap.example/api\u0000/",
+        r"https://redcap.example/api/\n",
+    ],
+)
 def test_an_address_of_redcap_that_is_none_is_an_error(tmp_path: Path, url: str) -> None:
-    assert "redcap.url: " in refusal(tmp_path, MINIMAL.replace("https://redcap.example/api/", url))
+    expected = "redcap.url: expected an address such as https://redcap.example/api/"
+    assert expected in refusal(tmp_path, MINIMAL.replace("https://redcap.example/api/", url))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:8080/api/",
+        "https://[::1]:8443/redcap/api/",
+        "https://redcap/",
+        "https://rød-cap.example/redcap_v14/api/?x=1",
+        "https://red_cap.example.:443/api/",
+    ],
+)
+def test_an_address_of_redcap_may_name_any_host_and_port(tmp_path: Path, url: str) -> None:
+    assert load(written(tmp_path, MINIMAL.replace("https://redcap.example/api/", url))).redcap.url == url
 
 
 @pytest.mark.parametrize(
@@ -329,3 +379,18 @@ def test_a_configuration_that_is_printed_shows_no_token(tmp_path: Path) -> None:
     found = load(written(tmp_path, MINIMAL))
     assert TOKEN not in repr(found)
     assert TOKEN not in found.model_dump_json()
+
+
+def test_tokens_of_the_environment_are_gone_from_there_and_can_still_be_had(tmp_path: Path) -> None:
+    content = MINIMAL.replace(f'"{TOKEN}"', '{ env = "REDCAP_TOKEN_ROUTING" }')
+    environment = {"REDCAP_TOKEN_ROUTING": TOKEN, "LANG": "C"}
+    tokens = withhold(load(written(tmp_path, content)), environment).redcap.tokens
+    assert environment == {"LANG": "C"}
+    assert [resolve(source, "x", environment) for source in (tokens.incoming, tokens.routing)] == [TOKEN, TOKEN]
+    assert TOKEN not in repr(tokens)
+
+
+def test_a_token_that_is_not_in_the_environment_is_missed_where_it_is_needed(tmp_path: Path) -> None:
+    tokens = withhold(load(written(tmp_path, MINIMAL)), {}).redcap.tokens
+    with pytest.raises(ConfigurationError, match=r"environment variable REDCAP_TOKEN_ROUTING\): expected a REDCap API"):
+        resolve(tokens.routing, "routing", {})

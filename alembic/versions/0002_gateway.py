@@ -189,6 +189,7 @@ create table gateway.call_budget (
 comment on table gateway.call_budget is 'When the next call to a REDCap server is due, shared by all processes.';
 create table gateway.dictionary (
     project   text        primary key,
+    address   text        not null,
     fields    text[]      not null,
     looked_at timestamptz not null
 );

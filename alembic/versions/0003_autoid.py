@@ -118,7 +118,7 @@ create view audit.attention as
       from gateway.autoid_project where problems <> '{}' and not removed
     union all
     select 'held study', position, study, project, null, reason,
-           'It gets its ID as soon as the reason is gone; or couple it by hand.'
+           'It gets its ID as soon as the reason is gone. While it is on disk, it can be coupled by hand instead.'
       from gateway.held_study
     union all
     select 'contradiction in AutoID', position, null, project, record_id, details,

@@ -13,13 +13,29 @@ from sqlalchemy import text
 
 from ledger.events import NewEvent
 from processors.autoid import registry
-from processors.autoid.candidates import Waiting, candidates, settled_otherwise, wanting_projects
+from processors.autoid.candidates import (
+    Candidate,
+    Project,
+    Waiting,
+    candidates,
+    settled_otherwise,
+    wanting_projects,
+)
 from processors.autoid.drawing import draw_ids
 from processors.autoid.generators import Generator
-from processors.autoid.holding import LASTING, NO_PATIENT_ID, PROJECT_UNUSABLE, held_studies, hold, released_event
+from processors.autoid.holding import (
+    GONE,
+    LASTING,
+    NO_PATIENT_ID,
+    PROJECT_UNUSABLE,
+    held_studies,
+    hold,
+    released_event,
+)
 from processors.autoid.observe import observe_projects
 from processors.autoid.requesting import request_transfers
 from processors.autoid.storing import store_ids, undelivered_ids
+from processors.errors import ConfigurationError
 from processors.events import EventType, study_stream
 from processors.gateway import Gateway
 from processors.redcap import Redcap
@@ -43,25 +59,28 @@ def assign_ids(
     generator: Generator,
     *,
     window: timedelta,
-    own_generator: bool,
     all_of: str | None = None,
 ) -> Assigned:
     """Gives IDs to the studies that wait for one and requests their transfers.
 
     `window` is how long ago a study may have arrived; for the project `all_of` it does not count.
     Raises `ServiceError` where REDCap fails; what was drawn by then is kept and used by the next run.
+    Raises `ConfigurationError` where `all_of` names no project that takes part.
     """
     assigned = Assigned()
-    observe_projects(gateway, redcap, own_generator=own_generator)
+    observe_projects(gateway, redcap, own_generator=not generator.reads_patterns_itself)
+    if all_of is not None:
+        _require_taking_part(gateway, all_of)
     _release_settled(gateway)
     retry = _retry_is_due(gateway)
     waiting = _waiting(gateway, window, all_of, retry=retry)
     _drop_requested_by_others(gateway, redcap, waiting, retry=retry)
-    if waiting or undelivered_ids(gateway) or (retry and _is_contradicted(gateway)):
+    # What REDCap refused stays undelivered: tried every minute, it would cost calls for ever.
+    if waiting or (retry and (undelivered_ids(gateway) or _is_contradicted(gateway))):
         with _alone(gateway):
             entries = registry.adopt(gateway, redcap, waiting)
             assigned.drawn = draw_ids(gateway, redcap, generator, waiting)
-            store_ids(gateway, redcap, entries)
+            store_ids(gateway, redcap, entries, waiting)
         assigned.requested = request_transfers(gateway, waiting)
     return assigned
 
@@ -89,6 +108,14 @@ def _is_contradicted(gateway: Gateway) -> bool:
         return found
 
 
+def _require_taking_part(gateway: Gateway, name: str) -> None:
+    with gateway.begin() as connection:
+        names = sorted({project.project for project in wanting_projects(connection)} - {""})
+    if name not in names:
+        known = ", ".join(names) or "none"
+        raise ConfigurationError(f"Expected a project that takes part in auto-ID ({known}), found {name!r}.")
+
+
 def _release_settled(gateway: Gateway) -> None:
     with gateway.begin() as connection:
         settled = settled_otherwise(connection, gateway.site)
@@ -103,13 +130,22 @@ def _waiting(gateway: Gateway, window: timedelta, all_of: str | None, *, retry: 
         for project in wanting_projects(connection):
             since = _EVER if project.project == all_of else now - window
             studies = candidates(gateway, connection, project, since=since, lasting=LASTING, retry=retry)
-            reason = PROJECT_UNUSABLE if project.problems else NO_PATIENT_ID
-            held = [study for study in studies if project.problems or study.key is None]
-            hold(gateway, connection, project.project, held, reason)
-            usable = [study for study in studies if not project.problems and study.key is not None]
+            for reason in (PROJECT_UNUSABLE, GONE, NO_PATIENT_ID):
+                held = [study for study in studies if _obstacle(project, study) == reason]
+                hold(gateway, connection, project.project, held, reason)
+            usable = [study for study in studies if _obstacle(project, study) is None]
             if usable:
                 found.append(Waiting(project=project, studies=usable))
     return found
+
+
+def _obstacle(project: Project, study: Candidate) -> str | None:
+    """Why the study must be held, whatever IDs there are."""
+    if project.problems:
+        return PROJECT_UNUSABLE
+    if not study.on_disk:
+        return GONE
+    return NO_PATIENT_ID if study.key is None else None
 
 
 _RETRIED = text("""

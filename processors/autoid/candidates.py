@@ -27,12 +27,13 @@ class Project:
 class Candidate:
     """A study addressed to a project. `key` is its patient's, None without a PatientID.
 
-    `changed`: it is not held, or it or its project has changed since it was.
+    `changed`: it is not held, or since it was, it or its project has changed or it has come back to the disk.
     """
 
     study: str
     key: str | None
     subject: UUID
+    on_disk: bool
     changed: bool
 
 
@@ -52,18 +53,21 @@ _PROJECTS = text("""
     select record_id, project, pattern, aetitle, position, problems from gateway.autoid_project
      where wanted and not removed order by record_id
 """)
+# Studies that have left the disk are among them: nobody could tell otherwise that they lack an ID.
 # A study once held is looked at again when it or its project has changed, and now and then where
 # the reason may pass by itself: a generator that failed, AutoID contradicting itself. Otherwise a
 # held study would cost calls every minute. One that was held in time goes on waiting when its
 # window has passed: otherwise it would be shown as waiting and never get anything. A request that
 # was retracted asks for nothing any more; had it been sent, REDCap would still hold it.
 _CANDIDATES = text("""
-    select study, row_position, changed
-      from (select study.study, study.row_position, study.arrived_at, held.study as held, held.reason,
-                   held.study is null or held.position < :project_position or held.position < study.row_position
+    select study, row_position, on_disk, changed
+      from (select study.study, study.row_position, study.on_disk, study.arrived_at,
+                   held.study as held, held.reason,
+                   held.study is null
+                   or held.position < greatest(:project_position, study.row_position, study.returned_position)
                        as changed
               from gateway.study left join gateway.held_study as held using (study)
-             where study.site = :site and study.on_disk and study.called = :aetitle) as addressed
+             where study.site = :site and study.called = :aetitle) as addressed
      where (arrived_at >= :since or held is not null)
        and (changed or (:retry and reason <> all(:lasting)))
        and not exists (select from gateway.transfer
@@ -112,7 +116,7 @@ def candidates(
     lasting: Collection[str],
     retry: bool,
 ) -> list[Candidate]:
-    """The studies on disk addressed to the project that have arrived `since` and no request knows of.
+    """The studies addressed to the project that have arrived `since` and no request knows of.
 
     `lasting` are the reasons for holding a study that do not pass by themselves; studies held for
     others are among them only with `retry`.
@@ -135,7 +139,10 @@ def candidates(
         # Forgotten identities are no blank PatientIDs: nobody asked for these studies any more.
         if identity and event.subject is not None:
             key = patient_key(identity["PatientID"])
-            waiting.append(Candidate(study=row.study, key=key, subject=event.subject, changed=row.changed))
+            candidate = Candidate(
+                study=row.study, key=key, subject=event.subject, on_disk=row.on_disk, changed=row.changed
+            )
+            waiting.append(candidate)
     return waiting
 
 

@@ -1,15 +1,14 @@
 """New IDs for a project: drawn from its naming pattern, or by the site's own tool."""
 
 import os
-import subprocess
 import tempfile
 from collections.abc import Callable, Collection
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
-import regex
-
+from processors import patterns
+from processors.autoid.site_tool import ToolError, answer_of, tidied_on_sigterm
 from processors.naming import Exhausted, Pattern, PatternError, Urn, parse
 
 EXHAUSTED = "all IDs of the naming pattern are in use"
@@ -29,6 +28,10 @@ def _parsed(pattern: str) -> Pattern:
 class Generator(Protocol):
     """Makes IDs that match a project's naming pattern."""
 
+    @property
+    def reads_patterns_itself(self) -> bool:
+        """Whether only the generator knows which patterns can be used; else those that `naming` can read can."""
+
     def matches(self, pattern: str, value: str) -> bool:
         """Whether a value could come from the pattern."""
 
@@ -38,6 +41,8 @@ class Generator(Protocol):
 
 class OwnGenerator:
     """Draws from the pattern's language: every unused ID with equal likelihood."""
+
+    reads_patterns_itself = False
 
     def __init__(self, randbelow: Callable[[int], int]) -> None:
         self._randbelow = randbelow
@@ -65,6 +70,8 @@ class OwnGenerator:
 class SiteGenerator:
     """Asks the site's own tool, which is called as `gen-id` is; what it returns is checked."""
 
+    reads_patterns_itself = True
+
     def __init__(self, path: Path, *, time_limit: float) -> None:
         self._path = path
         self._time_limit = time_limit
@@ -72,13 +79,14 @@ class SiteGenerator:
     def matches(self, pattern: str, value: str) -> bool:
         """Whether the value matches the whole pattern, read as a Python regular expression."""
         try:
-            return regex.fullmatch(pattern, value, timeout=_CHECK_SECONDS) is not None
-        except (regex.error, TimeoutError):
+            found = patterns.match(pattern, value, time_limit=_CHECK_SECONDS)
+        except (patterns.BadPattern, patterns.PatternTimeout):
             return False
+        return found is not None and found.whole
 
     def draw(self, pattern: str, used: Collection[str], count: int) -> list[str]:
         """All `count`, or `NoID`: what a tool has got wrong once is not trusted in part."""
-        with tempfile.TemporaryDirectory(prefix="fiona-ledger-") as folder:
+        with tidied_on_sigterm(), tempfile.TemporaryDirectory(prefix="fiona-ledger-") as folder:
             excluded = Path(folder) / "used-ids"
             descriptor = os.open(excluded, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -90,17 +98,9 @@ class SiteGenerator:
     def _call(self, pattern: str, excluded: Path, count: int) -> list[str]:
         command = [str(self._path), "-r", pattern, "-e", str(excluded), "-n", str(count), "-m", "random-id"]
         try:
-            done = subprocess.run(  # noqa: S603 - no shell; the path is the administrator's own setting
-                command, capture_output=True, timeout=self._time_limit, check=False, stdin=subprocess.DEVNULL
-            )
-        except subprocess.TimeoutExpired as exc:
-            raise NoID("the site's ID generator did not answer within its time limit") from exc
-        except OSError as exc:
-            raise NoID(f"the site's ID generator cannot be started ({exc.strerror})") from exc
-        if done.returncode != 0:
-            raise NoID(f"the site's ID generator ended with {done.returncode}")
-        try:
-            return done.stdout.decode("utf-8").splitlines()
+            return answer_of(command, time_limit=self._time_limit).decode("utf-8").splitlines()
+        except ToolError as exc:
+            raise NoID(f"the site's ID generator {exc}") from exc
         except UnicodeDecodeError as exc:
             raise NoID("the site's ID generator did not answer in UTF-8") from exc
 

@@ -12,8 +12,10 @@ from processors.gateway import Gateway
 NO_PATIENT_ID = "no PatientID"
 PROJECT_UNUSABLE = "its auto-ID project cannot be used"
 CONTRADICTED = "AutoID contradicts itself about its patient"
-LASTING = (NO_PATIENT_ID, PROJECT_UNUSABLE)
-"""Reasons that pass only when the study or the project changes."""
+REFUSED = "REDCap refuses its ID in AutoID"
+GONE = "gone from disk"
+LASTING = (NO_PATIENT_ID, PROJECT_UNUSABLE, GONE)
+"""Reasons that pass only when the study or the project changes, or the study comes back to the disk."""
 
 _HELD = text("select study, project, reason from gateway.held_study where study = any(:studies)")
 _ALL_HELD = text("""

@@ -3,6 +3,7 @@
 import hashlib
 
 from ledger.vault import SubjectName
+from processors.blanks import is_blank
 from processors.records import hashed
 
 
@@ -10,9 +11,9 @@ def patient_key(patient_id: str) -> str | None:
     """The key of a patient (128 hex digits), None where the PatientID is blank.
 
     It is the SHA-512 of the hex SHA-256 of the PatientID, so that AutoID tables in use stay valid.
-    Blank IDs give no key: they would make one patient of everybody without an ID. Scanners pad with NULs too.
+    Blank IDs give no key: they would make one patient of everybody without an ID.
     """
-    if not patient_id.replace("\x00", "").strip():
+    if is_blank(patient_id):
         return None
     return hashlib.sha512(hashed(patient_id).encode()).hexdigest()
 

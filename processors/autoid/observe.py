@@ -15,7 +15,7 @@ from processors.redcap import Redcap
 def observe_projects(gateway: Gateway, redcap: Redcap, *, own_generator: bool) -> None:
     """Records what administrators changed in the list of projects."""
     needed = ("record_id", "project_name", "project_use_autoid", "project_autoid_aetitle", "project_patient_naming")
-    projects = projects_from_rows(list_records(redcap, "projects", needed))
+    projects = projects_from_rows(list_records(gateway, redcap, "projects", needed))
     by_record = {project.record_id: project for project in projects}
     prints = {
         record: _fingerprint(gateway, project, own_generator=own_generator) for record, project in by_record.items()

@@ -142,7 +142,7 @@ def blocked(connection: Connection) -> set[tuple[str, UUID]]:
 
 def adopt(gateway: Gateway, redcap: Redcap, waiting: Sequence[Waiting] = ()) -> list[Entry]:
     """The entries of AutoID, those that the ledger lacks recorded as adopted, contradictory ones as such."""
-    rows = list_records(redcap, "autoid", ("record_id", "autoid_project_name", "autoid_hash", "autoid_value"))
+    rows = list_records(gateway, redcap, "autoid", ("record_id", "autoid_project_name", "autoid_hash", "autoid_value"))
     entries = entries_from_rows(rows)
     with gateway.begin() as connection:
         # Whoever draws an ID meanwhile would not be seen: they wait.

@@ -1,12 +1,14 @@
 """Writing drawn IDs to REDCap's AutoID, where other programs look them up."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from processors.autoid import registry
+from processors.autoid.candidates import Waiting
+from processors.autoid.holding import REFUSED, hold
 from processors.gateway import Gateway
-from processors.redcap import Redcap
+from processors.redcap import Redcap, Row, RowsRefused
 
 BATCH = 500
 
@@ -27,8 +29,13 @@ def undelivered_ids(gateway: Gateway) -> list[tuple[str, str, int]]:
         return [(row.project, row.value, row.position) for row in connection.execute(_UNDELIVERED)]
 
 
-def store_ids(gateway: Gateway, redcap: Redcap, entries: Iterable[registry.Entry]) -> None:
-    """Writes new IDs to AutoID, under record ids counted on from the one that REDCap says is next."""
+def store_ids(
+    gateway: Gateway, redcap: Redcap, entries: Iterable[registry.Entry], waiting: Sequence[Waiting] = ()
+) -> None:
+    """Writes new IDs to AutoID, under record ids counted on from the one that REDCap says is next.
+
+    The waiting studies of patients whose IDs REDCap refuses are held. Their IDs stay theirs.
+    """
     numbers = [int(e.record_id) for e in entries if e.record_id.isascii() and e.record_id.isdigit()]
     highest = max(numbers, default=0)
     undelivered = undelivered_ids(gateway)
@@ -50,13 +57,45 @@ def store_ids(gateway: Gateway, redcap: Redcap, entries: Iterable[registry.Entry
             }
             for offset, (project, value, position) in enumerate(portion)
         ]
-        redcap.import_records("autoid", rows, overwrite=False)
+        taken = {row["record_id"] for row in _import(redcap, rows)}
         highest = first + len(portion) - 1
         with gateway.begin() as connection:
             gateway.record(
                 connection,
                 [
-                    registry.delivered_event(project, value, row["record_id"])
-                    for row, (project, value, _) in zip(rows, portion, strict=True)
+                    registry.delivered_event(row["autoid_project_name"], row["autoid_value"], row["record_id"])
+                    for row in rows
+                    if row["record_id"] in taken
                 ],
             )
+            _hold_refused(gateway, connection, [row for row in rows if row["record_id"] not in taken], waiting)
+
+
+def _import(redcap: Redcap, rows: Sequence[Row]) -> list[Row]:
+    """Imports the rows without those that REDCap refuses; gives the rows that it took."""
+    portions = [list(rows)]
+    taken: list[Row] = []
+    while portions:
+        portion = portions.pop()
+        try:
+            redcap.import_records("autoid", portion, overwrite=False)
+        except RowsRefused as refusal:
+            portions.extend(_untold(portion, {problem.record for problem in refusal.problems}))
+        else:
+            taken.extend(portion)
+    return taken
+
+
+def _untold(rows: list[Row], refused: Collection[str]) -> list[list[Row]]:
+    """What to try again: the rows that REDCap did not name; halves where it named none."""
+    rest = [row for row in rows if row["record_id"] not in refused]
+    middle = len(rows) // 2
+    portions = [rest] if len(rest) < len(rows) else [rows[middle:], rows[:middle]]
+    return [portion for portion in portions if 0 < len(portion) < len(rows)]
+
+
+def _hold_refused(gateway: Gateway, connection: Connection, refused: Iterable[Row], waiting: Sequence[Waiting]) -> None:
+    patients = {(row["autoid_project_name"], row["autoid_hash"]) for row in refused}
+    for group in waiting:
+        project = group.project.project
+        hold(gateway, connection, project, [s for s in group.studies if (project, s.key) in patients], REFUSED)

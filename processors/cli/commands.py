@@ -2,20 +2,27 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from unicodedata import category
 
 from sqlalchemy import text
 
 from ledger.events import NewEvent
 from processors.cli import screen
+from processors.cli.exits import ending
 from processors.cli.opening import opened_database, opened_gateway, opened_redcap, operator
+from processors.configuration import Configuration
 from processors.errors import ConfigurationError
 from processors.events import EventType, study_stream
 from processors.gateway import Gateway, set_up
 from processors.locks import only_run
 from processors.rebuild import emptied_tables
+from processors.redcap import Redcap
 from processors.run import Report, attention, recorded_run, run_autoid, run_incoming
 from processors.status import Status
 from processors.status import status as status_of
+
+# Control characters, line and paragraph separators, bytes that are no text.
+_UNPRINTABLE = frozenset({"Cc", "Zl", "Zp", "Cs"})
 
 _NOTICE = text("""
     select study, kind from gateway.notice where position = :position
@@ -52,23 +59,46 @@ def run(config: Path | None, *, command: str, json: bool, only: str | None = Non
             _say_busy(gateway, json=json)
             return False
         report = Report()
-        with opened_redcap(configuration, gateway) as redcap, recorded_run(gateway, command, report):
-            with screen.step("Catching up") as progress:
-                gateway.catch_up(progress)
-                _require_whole_tables(gateway)
-            try:
-                if only != "autoid":
-                    run_incoming(gateway, redcap, configuration, report, screen.step)
-                if only != "incoming":
-                    run_autoid(gateway, redcap, configuration, report, screen.step, all_of=all_of)
-            finally:
-                report.calls = redcap.calls
-            report.attention = attention(gateway)
+        try:
+            # What is wrong with the tokens is a way for a run to end, and recorded as one.
+            with recorded_run(gateway, command, report, ending=ending), opened_redcap(configuration, gateway) as redcap:
+                _do(gateway, redcap, configuration, report, only=only, all_of=all_of)
+        except (Exception, KeyboardInterrupt) as error:
+            report.error = ending(error).message
+            raise
+        finally:
+            # An error is told after what was done before it.
+            _print_report(report, json=json)
+    return report.needs_attention
+
+
+def _do(
+    gateway: Gateway,
+    redcap: Redcap,
+    configuration: Configuration,
+    report: Report,
+    *,
+    only: str | None,
+    all_of: str | None,
+) -> None:
+    with screen.step("Catching up") as progress:
+        gateway.catch_up(progress)
+        _require_whole_tables(gateway)
+    try:
+        if only != "autoid":
+            run_incoming(gateway, redcap, configuration, report, screen.step)
+        if only != "incoming":
+            run_autoid(gateway, redcap, configuration, report, screen.step, all_of=all_of)
+    finally:
+        report.calls = redcap.calls
+    report.attention = attention(gateway)
+
+
+def _print_report(report: Report, *, json: bool) -> None:
     if json:
         screen.print_json(report.as_data())
     else:
         screen.print_report(report)
-    return report.needs_attention
 
 
 def _require_whole_tables(gateway: Gateway) -> None:
@@ -99,6 +129,9 @@ def acknowledge(config: Path | None, position: int, reason: str, *, json: bool) 
     """Takes a notice off the list of what needs attention."""
     if not reason.strip():
         raise ConfigurationError("--reason: expected a few words about what was found, found none.")
+    if any(category(character) in _UNPRINTABLE for character in reason):
+        # On an auditor's terminal they could hide or rewrite lines.
+        raise ConfigurationError("--reason: expected one line of text, found a line break or control character.")
     with opened_gateway(config, with_keys=False) as (_, gateway), gateway.begin() as connection:
         row = connection.execute(_NOTICE, {"position": position}).one_or_none()
         if row is None:
@@ -144,4 +177,18 @@ def _print_status(found: Status) -> None:
         out.print(f"IDs of {outlook.project}: {outlook.in_use} in use{left}{until}.", markup=False)
     for waiting in found.pending:
         out.print(f"To be written: {waiting.rows} {waiting.kind} rows, oldest of {waiting.oldest:%Y-%m-%d %H:%M}.")
+    if found.stalled_since is not None:
+        out.print(
+            f"Needs attention: since {found.stalled_since:%Y-%m-%d %H:%M}, runs are started and none gets through. "
+            "Start `fiona-ledger run` by hand to see why.",
+            markup=False,
+            style="bold",
+        )
+    if found.overdue_since is not None:
+        out.print(
+            f"Needs attention: rows have waited to be written since {found.overdue_since:%Y-%m-%d %H:%M}. "
+            "They are written when a run reaches REDCap and REDCap takes them.",
+            markup=False,
+            style="bold",
+        )
     screen.print_attention(found.attention)

@@ -6,6 +6,9 @@ shows an idle run.
 
 import hashlib
 import os
+import shlex
+import shutil
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -78,15 +81,21 @@ def demo(folder: Path) -> None:
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     out = screen.console()
-    simulator = Simulator(standard_projects(), state=folder / "redcap.json")
-    with simulator:
-        config = _set_up(folder, simulator, out)
-        out.rule("fiona-ledger run")
-        commands.run(config, command="demo", json=False)
-        with opened_gateway(config) as (_, gateway):
-            _show_requests(gateway, out)
-            _show_held(gateway, out)
-        _show_redcap(simulator, out)
+    state = folder / "redcap.json"
+    simulator = Simulator(standard_projects(), state=state)
+    try:
+        with simulator:
+            config = _set_up(folder, simulator, out)
+            out.rule("fiona-ledger run")
+            commands.run(config, command="demo", json=False)
+            with opened_gateway(config) as (_, gateway):
+                _show_requests(gateway, out)
+                _show_held(gateway, out)
+            _show_redcap(simulator, out)
+    finally:
+        # It is written where the simulator ends, and holds tokens.
+        if state.exists():
+            state.chmod(0o600)
     _show_next(folder, config, out)
 
 
@@ -192,12 +201,14 @@ def _show_redcap(simulator: Simulator, out: Console) -> None:
 
 
 def _show_next(folder: Path, config: Path, out: Console) -> None:
+    program = _program(sys.argv[0])
+    again = f"{program} demo --folder {_near(folder)}"
     out.rule("Try next")
     for command, effect in (
-        ("make demo", "again: nothing has changed, so it is an idle run of 4 calls"),
-        (f".venv/bin/fiona-ledger --config {_near(config)} status", "each thing that needs a person, and what to do"),
+        (again, "again: nothing has changed, so it is an idle run of 4 calls"),
+        (f"{program} --config {_near(config)} status", "each thing that needs a person, and what to do"),
         (
-            f"rm -r {_near(folder / 'raw' / '1.2.3.4')} && make demo",
+            f"rm -r {_near(folder / 'raw' / '1.2.3.4')} && {again}",
             "the half-written file is gone, and with it its notice",
         ),
     ):
@@ -205,9 +216,18 @@ def _show_next(folder: Path, config: Path, out: Console) -> None:
         out.print(f"      {effect}", markup=False)
 
 
-def _near(path: Path) -> Path:
+def _program(started: str) -> str:
+    """What a person types to start this program as it was started now."""
+    script = Path(started).absolute()
+    if script.name != "fiona-ledger":
+        return f"{_near(Path(sys.executable))} -m processors.cli.main"
+    found = shutil.which(script.name)
+    return script.name if found is not None and Path(found).absolute() == script else _near(script)
+
+
+def _near(path: Path) -> str:
     """The path as a person would type it from here."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
 
 
 def _short(uid: str) -> str:

@@ -8,19 +8,26 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import typer
 
 from ledger.errors import Conflict, Corrupt, LedgerError, Misconfigured
 from processors.errors import ConfigurationError, GatewayError
 
-DONE = 0
 ATTENTION = 1
 USAGE = 2
 SERVICE = 3
 CORRUPT = 4
 UNFORESEEN = 70
 INTERRUPTED = 130
+
+
+class Ending(NamedTuple):
+    """What a command ends with: its exit code, and a message for a person."""
+
+    code: int
+    message: str
 
 
 @contextmanager
@@ -30,24 +37,35 @@ def exit_codes() -> Iterator[None]:
         yield
     except (typer.Exit, typer.Abort):
         raise
-    except KeyboardInterrupt:
-        end("Interrupted. Nothing is lost: the next run goes on from here.", INTERRUPTED)
-    except (ConfigurationError, Misconfigured) as exc:
-        end(str(exc), USAGE)
-    except Corrupt as exc:
-        end(str(exc), CORRUPT)
-    except Conflict:
-        end("Another run appended to the ledger at the same moment. The next run goes on.", SERVICE)
-    except (GatewayError, LedgerError) as exc:
-        end(str(exc), SERVICE)
-    except Exception as exc:
-        ours = [frame for frame in traceback.extract_tb(exc.__traceback__) if "site-packages" not in frame.filename]
-        places = " < ".join(f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}" for frame in ours[:-5:-1])
-        end(
-            f"An error that nobody foresaw: {type(exc).__name__} at {places}. Please report this line. What was "
-            "recorded so far is safe, and the next run tries again.",
-            UNFORESEEN,
-        )
+    except (Exception, KeyboardInterrupt) as exc:
+        code, message = ending(exc)
+        end(message, code)
+
+
+def ending(error: BaseException) -> Ending:
+    """What an error stands for. Runs are recorded with it too, so that the ledger tells what cron was told."""
+    match error:
+        case ConfigurationError() | Misconfigured():
+            return Ending(USAGE, str(error))
+        case Corrupt():
+            return Ending(CORRUPT, str(error))
+        case Conflict():
+            return Ending(SERVICE, "Another run appended to the ledger at the same moment. The next run goes on.")
+        case GatewayError() | LedgerError():
+            return Ending(SERVICE, str(error))
+        case Exception():
+            return Ending(UNFORESEEN, _place(error))
+        case _:
+            return Ending(INTERRUPTED, "Interrupted. Nothing is lost: the next run goes on from here.")
+
+
+def _place(error: Exception) -> str:
+    ours = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
+    places = " < ".join(f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}" for frame in ours[:-5:-1])
+    return (
+        f"An error that nobody foresaw: {type(error).__name__} at {places}. Please report this line. What was "
+        "recorded so far is safe, and the next run tries again."
+    )
 
 
 def end(message: str, code: int) -> None:

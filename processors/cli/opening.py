@@ -1,15 +1,15 @@
 """Opening what a command works with: configuration, ledger, REDCap."""
 
-import getpass
 import os
-from collections.abc import Iterator
+import pwd
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 from ledger.database import Database
 from ledger.events import new_event_id
-from processors.configuration import Configuration, load, resolve
+from processors.configuration import Configuration, load, resolve, withhold
 from processors.gateway import Gateway, open_gateway, open_gateway_database
 from processors.redcap import CallBudget, Redcap
 
@@ -19,19 +19,23 @@ def now() -> datetime:
     return datetime.now().astimezone()
 
 
-def operator() -> str:
-    """The account name of whoever gives the command."""
+def operator(environment: Mapping[str, str] = os.environ) -> str:
+    """The account of whoever gives the command, as the system knows it, and who lent it by sudo."""
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):
+        # Not getpass.getuser(): it believes the environment.
+        account = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
         # A service may run under a number that no account has.
-        return f"uid {os.getuid()}"
+        account = f"uid {os.getuid()}"
+    lent_by = environment.get("SUDO_USER", "")
+    return f"{account} (by sudo from {lent_by})" if lent_by and lent_by.isprintable() else account
 
 
 @contextmanager
 def opened_database(config: Path | None) -> Iterator[tuple[Configuration, Database]]:
     """The configuration and the database it names."""
-    configuration = load(config)
+    # Before anything is started: the embedded PostgreSQL and a site's generator inherit the environment.
+    configuration = withhold(load(config), os.environ)
     database = open_gateway_database(configuration.ledger)
     try:
         yield configuration, database

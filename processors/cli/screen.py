@@ -82,15 +82,23 @@ def _lines(report: Report) -> Iterator[str]:
     if report.decided is not None:
         yield (
             f"Decisions: {report.observed_changes} changes of rules and couplings, {report.decided.studies} studies "
-            f"looked at, {report.decided.requested} transfers requested, {report.decided.conflicts} conflicts."
+            f"looked at, {report.decided.requested} transfers requested, {report.decided.retracted} withdrawn, "
+            f"{report.decided.conflicts} conflicts."
         )
     if report.assigned is not None:
         yield f"IDs: {report.assigned.drawn} drawn, {report.assigned.requested} transfers requested."
     if report.delivered is not None:
         yield (
             f"REDCap: {report.delivered.studies} studies, {report.delivered.series} series and "
-            f"{report.delivered.transfers} transfers written, {report.delivered.refused} rows refused; "
-            f"{report.calls} calls."
+            f"{report.delivered.transfers} transfers written, {report.withdrawn} withdrawn, "
+            f"{report.delivered.refused} rows refused; {report.calls} calls."
+        )
+        if report.delivered.left_out:
+            yield f"  Left out, as REDCap's dictionary lacks them: {', '.join(report.delivered.left_out)}."
+    if report.error is not None:
+        yield (
+            f"Then came an error. Until then, {report.events} events were recorded, and REDCap was called "
+            f"{report.calls} times."
         )
 
 

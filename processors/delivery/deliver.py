@@ -5,7 +5,7 @@ has acknowledged it, and the next delivery plans again from what REDCap has then
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 from ledger.events import NewEvent
@@ -14,6 +14,7 @@ from processors import records
 from processors.delivery import pending
 from processors.delivery.pending import Item
 from processors.delivery.plan import Fact, PlannedRow, RowKind, WantedStudy, plan_study
+from processors.errors import Refused
 from processors.events import EventType, study_stream
 from processors.gateway import Gateway
 from processors.redcap import Redcap, RowProblem, RowsRefused, UnknownFields, forget_fields, known_fields
@@ -23,7 +24,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(kw_only=True, slots=True)
 class Delivered:
-    """What a delivery came to, in rows."""
+    """What a delivery came to, in rows; `left_out` are the optional fields that they could not have."""
 
     studies: int = 0
     series: int = 0
@@ -31,42 +32,60 @@ class Delivered:
     refused: int = 0
     missing: int = 0
     contested: int = 0
+    left_out: list[str] = field(default_factory=list)
 
     def __add__(self, other: "Delivered") -> "Delivered":
         """Both together."""
-        return Delivered(**{name: getattr(self, name) + getattr(other, name) for name in asdict(self)})
+        counts = asdict(self).keys() - {"left_out"}
+        return Delivered(
+            **{name: getattr(self, name) + getattr(other, name) for name in counts},
+            left_out=sorted({*self.left_out, *other.left_out}),
+        )
 
 
 def deliver(gateway: Gateway, redcap: Redcap, *, batch_rows: int, progress: Progress | None = None) -> Delivered:
     """Brings REDCap to what the ledger wants it to hold. Raises `ServiceError` where that fails.
 
+    A project that lacks a field of the rows to be written is `Refused` before any row is written.
     Transfers go to a project of their own where one is configured, after the studies.
     """
     delivered = Delivered()
     passes: list[tuple[str, tuple[RowKind, ...]]] = [("incoming", ("study", "series", "transfer"))]
     if redcap.has("transfers"):
         passes = [("incoming", ("study", "series")), ("transfers", ("transfer",))]
-    for project, kinds in passes:
-        _Delivery(gateway, redcap, project, delivered).run(kinds, batch_rows, progress)
+    deliveries = [_Delivery(gateway, redcap, project, kinds, delivered) for project, kinds in passes]
+    for later in deliveries[1:]:
+        later.check_fields()
+    for delivery in deliveries:
+        delivery.run(batch_rows, progress)
     return delivered
 
 
 class _Delivery:
     """One pass over the pending rows of one REDCap project."""
 
-    def __init__(self, gateway: Gateway, redcap: Redcap, project: str, delivered: Delivered) -> None:
+    def __init__(
+        self, gateway: Gateway, redcap: Redcap, project: str, kinds: Sequence[RowKind], delivered: Delivered
+    ) -> None:
         self._gateway = gateway
         self._redcap = redcap
         self._project = project
+        self._kinds = kinds
         self._delivered = delivered
         self._refused_before: set[tuple[str, str, str]] = set()
         self._gone: set[str] = set()
 
-    def run(self, kinds: Sequence[RowKind], batch_rows: int, progress: Progress | None) -> None:
+    def check_fields(self) -> None:
+        """Raises `Refused` where there are rows to be written that the project has no fields for."""
+        with pending.pending_items(self._gateway, self._kinds, 1) as (count, _):
+            if count:
+                self._fields()
+
+    def run(self, batch_rows: int, progress: Progress | None) -> None:
         done = 0
-        with pending.pending_items(self._gateway, kinds, batch_rows) as (count, portions):
+        with pending.pending_items(self._gateway, self._kinds, batch_rows) as (count, portions):
             for items in portions:
-                self._deliver(items, with_transfers="transfer" in kinds)
+                self._deliver(items, with_transfers="transfer" in self._kinds)
                 done += len(items)
                 if progress is not None:
                     progress(done, count)
@@ -153,19 +172,33 @@ class _Delivery:
     def _send(self, rows: Sequence[PlannedRow], fields: frozenset[str]) -> int:
         # `overwrite` because our rows say all there is to say: a blank erases what was there before.
         # Fields that a row does not hold stay as they are.
-        return self._redcap.import_records(
-            self._project, [_of_dictionary(row.fields, fields) for row in rows], overwrite=True
-        )
+        kept = [_of_dictionary(row.fields, fields) for row in rows]
+        stored = self._redcap.import_records(self._project, kept, overwrite=True)
+        left_out = {name for row, there in zip(rows, kept, strict=True) for name in row.fields.keys() - there.keys()}
+        self._delivered.left_out = sorted({*self._delivered.left_out, *left_out})
+        return stored
 
     def _with_fields(self, call: Callable[[frozenset[str]], Answer]) -> Answer:
         """Calls with the fields that the project's dictionary has, looked up anew if REDCap knows better."""
-        fields = known_fields(self._redcap, self._gateway.database, self._project, self._gateway.clock())
         try:
-            return call(fields)
+            return call(self._fields())
         except UnknownFields:
             forget_fields(self._gateway.database, self._project)
-            fields = known_fields(self._redcap, self._gateway.database, self._project, self._gateway.clock())
-            return call(fields)
+            return call(self._fields())
+
+    def _fields(self) -> frozenset[str]:
+        """The fields of the project's dictionary. Raises `Refused` where it lacks one that is needed."""
+        known = known_fields(self._redcap, self._gateway.database, self._project, self._gateway.clock())
+        missing = records.lacking(self._kinds, known)
+        if missing:
+            # The next run must see that the dictionary has been mended.
+            forget_fields(self._gateway.database, self._project)
+            raise Refused(
+                f"{self._project}: expected the fields {', '.join(missing)} in the project's data dictionary, which "
+                f"lacks them; no row is written without them. Add them to the dictionary, and check that the token in "
+                f"redcap.tokens.{self._project} is the one of this project."
+            )
+        return known
 
     def _record(self, events: Sequence[NewEvent]) -> None:
         with self._gateway.begin() as connection:
@@ -178,8 +211,9 @@ def _is_gone(type_: EventType, data: Mapping[str, Any]) -> bool:
     return type_ is EventType.ROW_MISSING and data["kind"] == "study"
 
 
-def _of_dictionary(fields: records.Row, known: frozenset[str]) -> records.Row:
-    return {name: value for name, value in fields.items() if name in known or name.startswith("redcap_repeat_")}
+def _of_dictionary(row: records.Row, known: frozenset[str]) -> records.Row:
+    """The row without the optional fields that the project lacks: about any other one, REDCap is to complain."""
+    return {name: value for name, value in row.items() if name in known or name not in records.OPTIONAL_FIELDS}
 
 
 def _concerns(problem: RowProblem, row: PlannedRow) -> bool:

@@ -15,6 +15,7 @@ from ledger.events import NewEvent, new_event_id
 from ledger.projector import Progress, batches
 from ledger.vault import SubjectName
 from processors import decisions
+from processors.blanks import without_padding
 from processors.coupling import CouplingList, Entry
 from processors.decisions import Candidate, Cause, Corrected, Key, Outcome
 from processors.events import EventType, decision_stream, study_stream
@@ -128,7 +129,8 @@ def _rule_candidates(identity: Identity, directives: Directives) -> tuple[list[C
     candidates = [
         Candidate(
             key=Key(hit.rule.project, hit.rule.event_name),
-            pseudonym=hit.pseudonym,
+            # REDCap strips it, and so do comparisons with what is there: two spellings would conflict for nothing.
+            pseudonym=without_padding(hit.pseudonym),
             cause=Cause("rule", hit.rule.record_id, directives.rule_positions[hit.rule.record_id]),
             whole_match=hit.whole,
         )

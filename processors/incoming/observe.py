@@ -13,13 +13,13 @@ from sqlalchemy import Connection
 
 from ledger.events import NewEvent
 from ledger.vault import SubjectName
-from processors.coupling import Entry, entry_from_row
+from processors.coupling import Entry, entries_from_rows
 from processors.errors import Refused
 from processors.events import EventType, coupling_stream, rule_stream
 from processors.gateway import Gateway
 from processors.observation import changed, known_records, list_records, removals
-from processors.redcap import Redcap, choices
-from processors.routing import Rule, rule_from_row
+from processors.redcap import Redcap, Row, choices
+from processors.routing import Rule, rules_from_rows
 
 _RULE_FIELDS = (
     "record_id",
@@ -29,8 +29,9 @@ _RULE_FIELDS = (
     "routing_sending_aetitle",
     "routing_allowed_patientid",
     "routing_allowed_patientname",
+    "routing_event_name",
 )
-_ENTRY_FIELDS = ("record_id", "cl_accessionnumber", "cl_projectname", "cl_subjectid")
+_ENTRY_FIELDS = ("record_id", "cl_accessionnumber", "cl_projectname", "cl_subjectid", "cl_eventname")
 
 
 class Observed(NamedTuple):
@@ -46,18 +47,19 @@ def observe(gateway: Gateway, redcap: Redcap) -> Observed:
 
     Raises `ServiceError` where either cannot be fetched; nothing is recorded then.
     """
-    labels = _project_labels(redcap)
-    rules = [rule_from_row(row, labels) for row in list_records(redcap, "routing", _RULE_FIELDS)]
-    entries = [entry_from_row(row) for row in list_records(redcap, "coupling", _ENTRY_FIELDS)]
+    dictionary = redcap.metadata("routing")
+    labels = _project_labels(dictionary)
+    rules = rules_from_rows(list_records(gateway, redcap, "routing", _RULE_FIELDS, dictionary=dictionary), labels)
+    entries = entries_from_rows(list_records(gateway, redcap, "coupling", _ENTRY_FIELDS))
     with gateway.begin() as connection:
         events = [*_rule_events(gateway, connection, rules), *_entry_events(gateway, connection, entries)]
         gateway.record(connection, events)
     return Observed(rules, entries, len(events))
 
 
-def _project_labels(redcap: Redcap) -> dict[str, str]:
+def _project_labels(dictionary: Sequence[Row]) -> dict[str, str]:
     """The dropdown's codes and labels: a project's name is the label, which may hold blanks and commas."""
-    for field in redcap.metadata("routing"):
+    for field in dictionary:
         if field["field_name"] == "routing_dest_project":
             return choices(field["select_choices_or_calculations"])
     raise Refused(
@@ -95,6 +97,7 @@ def _entry_changed(gateway: Gateway, connection: Connection, entry: Entry, finge
     """The entry's event. Beside its accession number the subject ID would be a key to the pseudonym: it is sealed."""
     data: dict[str, Any] = asdict(entry)
     subject_id = data.pop("subject_id")
+    del data["repeated"]  # which its problems tell
     return gateway.sealed(
         connection,
         SubjectName("coupling", "", entry.study or entry.accession or entry.record_id),

@@ -40,13 +40,16 @@ _UPSERT_RULE = text("""
 _REMOVE_RULE = text("""
     update gateway.rule set removed = true, position = :position where record_id = :record_id
 """)
+# An entry that comes back as it was has only been out of sight: an export that failed to show it must
+# not make strangers of its requests. With another content, REDCap has given its record id away.
 _UPSERT_ENTRY = text("""
     insert into gateway.coupling_entry (record_id, position, life_position, fingerprint, problems)
     values (:record_id, :position, :position, :fingerprint, :problems)
     on conflict (record_id) do update
        set position = excluded.position, fingerprint = excluded.fingerprint, problems = excluded.problems,
            removed = false,
-           life_position = case when coupling_entry.removed then excluded.position
+           life_position = case when coupling_entry.removed and coupling_entry.fingerprint <> excluded.fingerprint
+                                then excluded.position
                                 else coupling_entry.life_position end
 """)
 _REMOVE_ENTRY = text("""

@@ -96,7 +96,8 @@ class CallBudget:
         """Books the next free slot, without waiting for it. Raises `Refused` while a ban is in force."""
         with self._database.begin() as connection:
             next_call_at, paused_until, now = self._look(connection)
-            if paused_until is not None and now < paused_until:
+            # A pause that ends later than one that began now was booked by a clock that has been set back.
+            if paused_until is not None and now < paused_until <= now + self._pause:
                 raise Refused(
                     f"No call to REDCap was made: it keeps this address out, as an earlier call has shown. "
                     f"{bans.advice(paused_until)}"

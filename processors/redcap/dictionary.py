@@ -19,17 +19,21 @@ from .rows import Row
 _GOOD_FOR: Final = timedelta(hours=24)
 _NOT_IN_A_NAME = re.compile(r"[^a-z0-9_]")
 
-_LOOK = text("select fields, looked_at from gateway.dictionary where project = :project")
+_LOOK = text("select fields, looked_at from gateway.dictionary where project = :project and address = :address")
 _STORE = text("""
-    insert into gateway.dictionary (project, fields, looked_at)
-    values (:project, :fields, :looked_at)
-        on conflict (project) do update set fields = excluded.fields, looked_at = excluded.looked_at
+    insert into gateway.dictionary (project, address, fields, looked_at)
+    values (:project, :address, :fields, :looked_at)
+        on conflict (project) do update
+       set address = excluded.address, fields = excluded.fields, looked_at = excluded.looked_at
 """)
 _FORGET = text("delete from gateway.dictionary where project = :project")
 
 
 class DescribesProjects(Protocol):
     """What is needed of the client."""
+
+    def address(self, project: str) -> str:
+        """Where the project is: another server or token is asked anew."""
 
     def metadata(self, project: str) -> Sequence[Row]:
         """The project's data dictionary, one row a field."""
@@ -41,12 +45,13 @@ def known_fields(client: DescribesProjects, database: Database, project: str, no
     A checkbox stands under its own name, by which exports are asked for, and under those of its columns.
     The repeat columns are not among them: REDCap adds them, and refuses to be asked for them.
     """
+    address = client.address(project)
     with database.begin() as connection:
-        row = connection.execute(_LOOK, {"project": project}).one_or_none()
+        row = connection.execute(_LOOK, {"project": project, "address": address}).one_or_none()
     if row is not None and timedelta(0) <= now - row.looked_at < _GOOD_FOR:
         return frozenset(row.fields)
     fields = field_names(client.metadata(project))
-    values = {"project": project, "fields": sorted(fields), "looked_at": now.astimezone(UTC)}
+    values = {"project": project, "address": address, "fields": sorted(fields), "looked_at": now.astimezone(UTC)}
     with database.begin() as connection:
         connection.execute(_STORE, values)
     return fields

@@ -17,8 +17,11 @@ MINUTE: Final = timedelta(minutes=1)
 _STEP: Final = timedelta.resolution
 # A burst of a fifth serves an idle run without waiting and still leaves four fifths of the steady rate.
 _BURST_SHARE: Final = 5
-# Processes that wait for each other do not book so far ahead: a clock must have been set back.
-_FARTHEST: Final = timedelta(hours=2)
+# What processes that wait for each other may book ahead. Beyond it, a clock must have been set back: to
+# wait until it has caught up would stop all runs for as long. Each process has one call booked, so at
+# the default rate two minutes are room for hundreds; at a few calls a minute, some must still fit.
+_FARTHEST: Final = timedelta(minutes=2)
+_WAITING: Final = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +52,11 @@ def reserve(next_call_at: datetime | None, now: datetime, rate: Rate) -> Slot:
     """The slot of a call that is asked for now; `next_call_at` None: the first call ever.
 
     A time too far ahead stems from a clock that was set back. The call then waits a whole minute, after
-    which no earlier call can count any more.
+    which no earlier call can count any more. Up to ten callers at once are never taken for that.
     """
     if next_call_at is None:
         next_call_at = now - rate.allowance
-    elif next_call_at - now > _FARTHEST:
+    elif next_call_at - now > max(_FARTHEST, _WAITING * rate.interval):
         next_call_at = now + MINUTE
     start = max(next_call_at, now - rate.allowance)
     return Slot(due=max(now, start), next_call_at=start + rate.interval)

@@ -19,7 +19,7 @@ def waiting(gateway: Gateway, patients: Iterable[str], *, pattern: str, project:
         subjects = gateway.vault.subjects(connection, names)
     wanting = Project(record_id="1", project=project, pattern=pattern, aetitle=AETITLE, position=1, problems=())
     studies = [
-        Candidate(study=f"study of {patient}", key=key_of(patient), subject=subjects[name], changed=True)
+        Candidate(study=f"study of {patient}", key=key_of(patient), subject=subjects[name], on_disk=True, changed=True)
         for patient, name in zip(patients, names, strict=True)
     ]
     return Waiting(project=wanting, studies=studies)

@@ -18,6 +18,11 @@ NO_PATIENT_ID = "no PatientID"
 PROJECT_UNUSABLE = "its auto-ID project cannot be used"
 EXHAUSTED = "all IDs of the naming pattern are in use"
 CONTRADICTED = "AutoID contradicts itself about its patient"
+REFUSED = "REDCap refuses its ID in AutoID"
+GONE = "gone from disk"
+
+IDLE = 3
+"""The calls of a run that finds nothing to do: for rules, couplings and projects."""
 
 
 class Given(NamedTuple):
@@ -68,6 +73,10 @@ class AutoidSite(Site):
         """A run when it is time to try again what was held for a passing reason."""
         self.clock.advance(11 * 60)
         return self.run()
+
+    def asked(self) -> int:
+        """How many calls the last run made, but for those for dictionaries: there is one for each empty list."""
+        return len([call for call in self.simulator.calls if call.content != "metadata"])
 
     # -- what people do --------------------------------------------------------------------------------
 

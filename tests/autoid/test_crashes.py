@@ -176,6 +176,6 @@ def test_what_a_failed_run_drew_is_delivered_though_nobody_waits_for_it_any_more
     with pytest.raises(ServiceError):
         site.run()
     site.vanish("1.2.1")
-    site.run()
+    site.run_after_a_while()
     assert [row.value for row in site.autoid_rows().values()] == list(site.used())
     assert site.transfers("1.2.1") == {}

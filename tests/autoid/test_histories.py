@@ -20,7 +20,7 @@ class Happens(NamedTuple):
 
 
 WHAT = ["arrive", "arrive", "arrive", "anonymous", "pattern", "switch", "title", "give", "take", "request", "couple",
-        "fail", "grow", "wait"]  # fmt: skip
+        "fail", "grow", "wait", "leave"]  # fmt: skip
 HAPPENS = st.builds(Happens, st.sampled_from(WHAT), st.integers(0, 1), st.integers(0, 5))
 SIZES = ["[1-2]", "[1-4]", "[0-9]*", "[0-9]{3}", "(1|)", "[0-9]"]
 FAULTS = [
@@ -117,6 +117,13 @@ class Story:
     def grow(self, project: int, number: int) -> None:  # noqa: ARG002 - all take both
         if self.studies:
             self.site.grow(self.studies[number % len(self.studies)][0])
+
+    def leave(self, project: int, number: int) -> None:  # noqa: ARG002 - all take both
+        """One of the studies leaves the disk, or comes back to it."""
+        if self.studies:
+            study = self.studies[number % len(self.studies)][0]
+            there = (self.site.receiver.raw / study).exists()
+            (self.site.vanish if there else self.site.come_back)(study)
 
     def wait(self, project: int, number: int) -> None:  # noqa: ARG002 - all take both
         self.site.clock.advance(60 * 7 * number)

@@ -170,7 +170,7 @@ def test_after_drawing_again_the_requests_are_sealed_as_ever(
     site.simulator.clear_faults()
     with site.machine.redcap() as redcap:
         barging = Barging(happens)
-        assigned = assign_ids(gateway, redcap, barging, window=WINDOW, own_generator=True)
+        assigned = assign_ids(gateway, redcap, barging, window=WINDOW)
     assert (barging.draws, assigned.drawn, assigned.requested) == (2, 1, 1)
     assert_all_sealed_parts_open(gateway, key_file)
 

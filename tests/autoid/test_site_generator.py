@@ -1,6 +1,7 @@
 """The site's own tool: called as it is, trusted in nothing."""
 
 import json
+import os
 import signal
 import stat
 import sys
@@ -8,10 +9,12 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from processors.autoid import SiteGenerator
 from processors.autoid.generators import NoID
+from processors.autoid.site_tool import LONGEST_ANSWER, clean_environment
 from tests.autoid.sites import AutoidSite
 
 PROMPT = 20.0
@@ -128,6 +131,87 @@ def test_a_tool_that_does_not_answer_is_given_up(tmp_path: Path) -> None:
     assert time.monotonic() - begun < PROMPT
 
 
+# Bounded, in case that nobody bounds it.
+ENDLESS = "for _ in range(200):\n    {stream}.write('H-0042\\n' * 150_000)\nprint('H-0042')"
+
+
+def test_a_tool_that_prints_without_end_is_given_up(tmp_path: Path) -> None:
+    """It used to fill the memory for as long as its time limit let it."""
+    before = psutil.Process().memory_info().rss
+    with pytest.raises(NoID, match=f"printed more than {LONGEST_ANSWER} bytes"):
+        generator(tmp_path, ENDLESS.format(stream="sys.stdout")).draw("H-[0-9]{4}", [], 1)
+    assert psutil.Process().memory_info().rss - before < 8 * LONGEST_ANSWER
+
+
+def test_what_a_tool_complains_about_without_end_is_not_kept(tmp_path: Path) -> None:
+    made = generator(tmp_path, ENDLESS.format(stream="sys.stderr")).draw("H-[0-9]{4}", [], 1)
+    assert made == ["H-0042"]
+
+
+def test_a_long_answer_is_read_whole(tmp_path: Path) -> None:
+    count = 200_000
+    made = generator(tmp_path, f"print(*(f'H-{{n:06}}' for n in range({count})), sep='\\n')")
+    lines = made._call("H-[0-9]{6}", tmp_path / "used", count)
+    assert (len(lines), lines[-1]) == (count, "H-199999")
+
+
+CHILD = """
+import subprocess
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)"], stdout={stdout})
+with open({place!r} + ".new", "w") as note:
+    note.write(str(child.pid))
+os.rename({place!r} + ".new", {place!r})
+{rest}
+"""
+
+
+@pytest.mark.parametrize("rest", ["time.sleep(120)", "sys.exit(0)"], ids=["waits", "leaves it alone"])
+def test_what_a_tool_has_started_does_not_outlive_its_time_limit(tmp_path: Path, rest: str) -> None:
+    place = tmp_path / "child"
+    body = CHILD.format(place=str(place), stdout="None", rest=rest)
+    with pytest.raises(NoID, match="time limit"):
+        generator(tmp_path, body, time_limit=3).draw("H-[0-9]", [], 1)
+    assert ends(int(place.read_text()))
+
+
+def ends(process: int) -> bool:
+    """Whether the process ends within a while; one that nobody has waited for yet has ended."""
+    deadline = time.monotonic() + PROMPT
+    while time.monotonic() < deadline:
+        try:
+            if psutil.Process(process).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_a_tool_has_a_session_of_its_own(tmp_path: Path) -> None:
+    made = generator(tmp_path, "print(os.getsid(0) == os.getpid())").draw("True", [], 1)
+    assert made == ["True"]
+
+
+def test_the_environment_does_not_reach_the_tool(tmp_path: Path) -> None:
+    """Tokens in it used to."""
+    assert "PYTEST_CURRENT_TEST" in os.environ
+    seen = generator(tmp_path, "print(*os.environ, sep='\\n')")._call("x", tmp_path / "used", 1)
+    assert "PATH" in seen
+    assert "PYTEST_CURRENT_TEST" not in seen
+
+
+def test_signals_are_handled_as_before_when_the_tool_has_ended(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    generator(tmp_path, "print('H-3')").draw("H-[0-9]", [], 1)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_of_the_environment_only_what_any_program_needs_is_passed_on() -> None:
+    needed = {"PATH": "/bin", "HOME": "/root", "TMPDIR": "/tmp", "LANG": "C.UTF-8", "LC_ALL": "C", "LC_TIME": "C"}  # noqa: S108 - a sample
+    others = {"REDCAP_TOKEN": "A", "FIONA_LEDGER_KEY": "B", "PGPASSWORD": "C", "PYTHONPATH": "D", "LCX": "E"}
+    assert clean_environment(needed | others) == needed
+
+
 def test_a_tool_that_cannot_be_started_is_told(tmp_path: Path) -> None:
     path = tool(tmp_path, "print('H-3')")
     path.chmod(0o644)
@@ -142,6 +226,23 @@ def test_a_pattern_that_takes_for_ever_to_check_matches_nothing(tmp_path: Path) 
     begun = time.monotonic()
     assert not SiteGenerator(tmp_path, time_limit=1).matches("(a|aa|a?)+(a|aa|a?)+(a+)+b", "a" * 300)
     assert time.monotonic() - begun < PROMPT
+
+
+@pytest.mark.parametrize(
+    ("pattern", "value", "expected"),
+    [
+        ("H-[0-9]", "H-3", True),
+        ("H-[0-9]", "H-33", False),
+        ("H|H-3", "H-3", True),
+        ("(?:ab){e}", "(ab", False),
+        ("[[:alpha:]]", "x", False),
+        ("H-(", "H-(", False),
+        ("H-[0-9]*", "", False),
+    ],
+)
+def test_patterns_mean_what_they_mean_to_re(tmp_path: Path, *, pattern: str, value: str, expected: bool) -> None:
+    """The library that can be given a time limit used to read some of them in its own way."""
+    assert SiteGenerator(tmp_path, time_limit=1).matches(pattern, value) is expected
 
 
 # -- in whole runs ----------------------------------------------------------------------------------------
@@ -235,3 +336,25 @@ def test_the_tool_is_not_run_under_the_heads_lock(site: AutoidSite, tmp_path: Pa
     go.touch()
     run.join(60)
     assert (run.exitcode, site.requested("1.2.1")) == (0, "H-0042")
+
+
+def test_a_run_that_is_told_to_end_removes_the_file_and_ends_the_tool(
+    site: AutoidSite, tmp_path: Path, note: Path
+) -> None:
+    """The IDs in use used to stay in the folder for temporary files."""
+    begun = tmp_path / "begun"
+    site.generator = tool(tmp_path, noting(note, f"open({str(begun)!r}, 'w').write(str(os.getpid())); time.sleep(120)"))
+    site.study("1.2.1")
+    site.clock.advance(60)
+    run = site.machine.start()
+    deadline = time.monotonic() + 60
+    while not (begun.exists() and begun.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    run.terminate()
+    run.join(60)
+    assert run.exitcode == 128 + signal.SIGTERM
+    assert ends(int(begun.read_text()))
+    file = Path(json.loads(note.read_text())["file"])
+    assert not file.exists()
+    assert not file.parent.exists()

@@ -47,9 +47,9 @@ class Site:
         self.config.write_text(content.replace(old, new))
 
 
-def start(*arguments: str, main: str = "main", **environment: str) -> Done:
-    """Runs an entry point of `processors.cli.main` to its end."""
-    code = f"from processors.cli.main import {main}; {main}()"
+def start(*arguments: str, main: str = "main", program: str = "fiona-ledger", **environment: str) -> Done:
+    """Runs an entry point of `processors.cli.main` to its end, as if it were started as `program`."""
+    code = f"import sys; sys.argv[0] = {program!r}; from processors.cli.main import {main}; {main}()"
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         cwd=ROOT,

@@ -1,4 +1,5 @@
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,22 @@ def test_the_demo_leaves_no_process_behind(folder: Path) -> None:
     assert not [pid for pid in pids if str(folder) in command_line(pid)]
 
 
+def test_what_the_demo_recommends_is_how_it_was_started(folder: Path) -> None:
+    by_name = start("demo", "--folder", str(folder), program="/opt/elsewhere/bin/fiona-ledger").out
+    assert f"  /opt/elsewhere/bin/fiona-ledger demo --folder {folder}\n" in by_name
+    assert "make demo" not in by_name
+    as_a_module = start("demo", "--folder", str(folder), program=str(ROOT / "processors/cli/main.py")).out
+    assert f"  {sys.executable} -m processors.cli.main demo --folder {folder}\n" in as_a_module
+
+
+def test_what_holds_tokens_is_for_its_owner_alone(folder: Path) -> None:
+    start("demo", "--folder", str(folder))
+    assert {name: (folder / name).stat().st_mode & 0o777 for name in ("redcap.json", "fiona-ledger.toml")} == {
+        "redcap.json": 0o600,
+        "fiona-ledger.toml": 0o600,
+    }
+
+
 def command_line(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
@@ -44,7 +61,8 @@ def command_line(pid: int) -> str:
 
 
 def test_the_readme_shows_what_the_demo_prints(folder: Path) -> None:
-    printed = start("demo", "--folder", str(folder)).out.replace(str(folder), ".demo")
+    as_by_make = {"program": str(ROOT / ".venv/bin/fiona-ledger"), "PATH": "/usr/bin:/bin"}
+    printed = start("demo", "--folder", str(folder), **as_by_make).out.replace(str(folder), ".demo")
     readme = (ROOT / "README.md").read_text("utf-8")
     shown = readme.split("<!-- demo -->\n```\n")[1].split("```\n<!-- /demo -->")[0]
     assert shown == "".join(f"{line.rstrip()}\n" for line in printed.splitlines())

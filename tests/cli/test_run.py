@@ -4,9 +4,15 @@ import time
 from pathlib import Path
 
 import psycopg
+import pytest
 from sqlalchemy import text
 
 from ledger.database import Database
+from ledger.errors import Conflict, Corrupt, KeyProblem, Unreachable
+from processors.cli.exits import ending
+from processors.errors import ConfigurationError, Refused
+from processors.gateway import Gateway
+from processors.run import Report, recorded_run
 from processors.simulator import Fault
 from tests.cli.conftest import Done, Site, start
 
@@ -60,6 +66,9 @@ def test_what_was_mended_is_no_longer_listed(site: Site) -> None:
 
 
 def test_an_idle_run_says_so_in_numbers_and_makes_few_calls(site: Site) -> None:
+    # A list that is empty costs one call more: whether it is the list is then seen from its dictionary.
+    coupling_entry(site, "no study's")
+    site.simulator.projects["projects"].put([{"record_id": "1", "project_name": "TEACHING", "project_use_autoid": "0"}])
     site.command("run")
     before = len(site.simulator.calls)
     report = site.command("run", "--json").data
@@ -105,6 +114,90 @@ def test_redcap_being_down_ends_with_3_and_a_sentence(site: Site) -> None:
     assert in_one_sentence(done)
     site.change("http://127.0.0.1:9/api/", site.simulator.url)
     assert site.command("run").code == 0
+
+
+def endings(database: Database) -> list[tuple[int, str | None]]:
+    """What the ledger keeps of the runs: with what each ended, and the error that ended it."""
+    with database.begin() as connection:
+        rows = connection.execute(text("select exit_code, summary ->> 'error' from gateway.run order by started_at"))
+        return [tuple(row) for row in rows]
+
+
+def test_a_run_that_ends_with_an_error_tells_what_it_did_before(site: Site, database: Database) -> None:
+    site.change(site.simulator.url, "http://127.0.0.1:9/api/")
+    done = site.command("run")
+    assert "61 discovered" in done.out
+    assert "Then came an error. Until then, 61 events were recorded" in done.out
+    ((code, error),) = endings(database)
+    assert (code, f"fiona-ledger: {error}\n") == (done.code, done.err)
+
+
+def test_a_run_that_ends_with_an_error_tells_a_program_too(site: Site) -> None:
+    assert site.command("run", "--only", "incoming", "--json").data["error"] is None
+    site.change(site.simulator.url, "http://127.0.0.1:9/api/")
+    done = site.command("run", "--json")
+    assert done.code == 3
+    assert done.data["discovery"]["folders"] == 54
+    assert done.err == f"fiona-ledger: {done.data['error']}\n"
+
+
+def test_the_ledger_keeps_the_code_that_the_command_ended_with(site: Site, database: Database) -> None:
+    # All errors used to be kept as 3.
+    token = site.simulator.projects["coupling"].token
+    site.change(f'"{token}"', '{ file = "/nowhere/token" }')
+    assert site.command("run").code == 2
+    site.change('{ file = "/nowhere/token" }', f'"{token}"')
+    half_written(site)
+    assert site.command("run").code == 1
+    site.change(str(site.raw), str(site.raw / "elsewhere"))
+    assert site.command("run").code == 2
+    assert [code for code, _ in endings(database)] == [2, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigurationError("x"), 2),
+        (KeyProblem("x"), 2),
+        (Refused("x"), 3),
+        (Unreachable("x"), 3),
+        (Conflict("x"), 3),
+        (Corrupt("x"), 4),
+        (ValueError("secret"), 70),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_every_error_has_its_code_and_an_unforeseen_one_keeps_its_words_to_itself(
+    error: BaseException, code: int
+) -> None:
+    found = ending(error)
+    assert found.code == code
+    assert "secret" not in found.message
+
+
+def test_an_unforeseen_error_is_recorded_as_one(gateway: Gateway, database: Database) -> None:
+    report = Report()
+    with pytest.raises(ZeroDivisionError), recorded_run(gateway, "run", report, ending=ending):
+        raise ZeroDivisionError
+    ((code, error),) = endings(database)
+    assert code == 70
+    assert error is not None
+    assert error.startswith("An error that nobody foresaw: ZeroDivisionError at ")
+
+
+def coupling_entry(site: Site, accession: str) -> None:
+    """The one entry of the coupling list."""
+    entry = {"cl_accessionnumber": accession, "cl_projectname": "CAROTID", "cl_subjectid": "CAR_017"}
+    site.simulator.projects["coupling"].put([{"record_id": "1", **entry}])
+
+
+def test_withdrawn_requests_are_told(site: Site) -> None:
+    coupling_entry(site, "428")
+    assert "1 transfers requested, 0 withdrawn" in site.command("run").out
+    coupling_entry(site, "no study's")
+    done = site.command("run")
+    assert "0 transfers requested, 1 withdrawn" in done.out
+    assert "0 transfers written, 1 withdrawn" in done.out
 
 
 def test_a_wrong_token_ends_with_3_and_is_not_shown(site: Site) -> None:
@@ -177,6 +270,23 @@ def test_tables_emptied_by_hand_stop_the_run_and_a_rebuild_mends_them(site: Site
     assert site.command("run", "--only", "incoming").code == 0
 
 
+def test_what_redcap_lacks_is_left_out_and_told(site: Site) -> None:
+    site.simulator.projects["incoming"].remove_field("study_arrival_date")
+    done = site.command("run", "--only", "incoming")
+    assert done.code == 0
+    assert "study_arrival_date" in done.out
+    assert "study_arrival_date" not in site.command("run", "--only", "incoming").out
+
+
+def test_auto_id_with_half_of_its_tokens_is_a_configuration_error(site: Site) -> None:
+    token = site.simulator.projects["autoid"].token
+    site.change(f'autoid = "{token}"\n', "")
+    assert site.command("run", "--only", "incoming").code == 0
+    done = site.command("run")
+    assert done.code == 2
+    assert in_one_sentence(done)
+
+
 def test_what_needs_no_key_works_without_it(site: Site, key_file: Path) -> None:
     assert site.command("run", "--only", "incoming").code == 0
     key_file.unlink()
@@ -231,6 +341,13 @@ def test_acknowledging_what_is_no_notice_says_so(site: Site) -> None:
     done = site.command("acknowledge", "1", "--reason", "x")
     assert done.code == 2
     assert in_one_sentence(done)
+
+
+@pytest.mark.parametrize("reason", ["two\nlines", "\x1b[2Jnothing to see", "\u2028", " "])
+def test_a_reason_that_a_terminal_would_act_upon_is_refused(site: Site, reason: str) -> None:
+    done = site.command("acknowledge", "1", "--reason", reason)
+    assert done.code == 2
+    assert "--reason: expected" in done.err
 
 
 def late_series(site: Site, study: str, series: str) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -99,6 +99,13 @@ class _KilledBeforeImport(Steps):
         if len(done) == self._exports:
             raise Killed
         super().take()
+
+
+class TwoEvents(Project):
+    """A project whose exports hold each record twice, as one with two events does."""
+
+    def ordered_records(self, names: Iterable[str] | None = None) -> list[str]:
+        return [name for name in super().ordered_records(names) for _ in range(2)]
 
 
 class SteppingDatabase(Database):
@@ -290,6 +297,10 @@ class Site:
             "cl_date": "2026-03-01 08:00",
         }
         self.simulator.projects["coupling"].put([row])
+
+    def repeat_records(self, project: str, *, twice: bool = True) -> None:
+        """The project gets a second event, or loses it again."""
+        self.simulator.projects[project].__class__ = TwoEvents if twice else Project
 
     def remove_entry(self, record: str = "1") -> None:
         self.simulator.projects["coupling"].delete(record)

@@ -112,6 +112,7 @@ class Model:
         self.known: dict[str, Known] = {}
         self._rules_seen: dict[str, Rule] = {}
         self._entries_seen: dict[str, Entry] = {}
+        self._entries_of_old: dict[str, Entry] = {}
         self._lives: dict[str, int] = {}
 
     def run(self) -> None:
@@ -120,7 +121,9 @@ class Model:
         changed = {r for r, entry in self.entries.items() if self._entries_seen.get(r) != entry}
         directed = self.rules != self._rules_seen or self.entries != self._entries_seen
         for record in self.entries.keys() - self._entries_seen.keys():
-            self._lives[record] = self._lives.get(record, 0) + 1
+            if self._entries_of_old.get(record) != self.entries[record]:
+                self._lives[record] = self._lives.get(record, 0) + 1
+        self._entries_of_old |= self.entries
         self._rules_seen, self._entries_seen = dict(self.rules), dict(self.entries)
         for uid, known in self.known.items():
             study = self.studies[uid]

@@ -187,3 +187,25 @@ def test_a_request_that_a_person_deleted_is_not_placed_again(site: Site) -> None
     site.series("1.2.3", "1.2.3.2", AccessionNumber="ACC-1")
     site.run()
     assert site.transfers("1.2.3") == {}
+
+
+def test_entries_that_stand_there_twice_are_reported_and_change_nothing(site: Site) -> None:
+    """The last of their rows used to win."""
+    site.entry("1", accession="ACC-1", subject="H-001")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    site.entry("2", accession="ACC-1", project=BRAIN, subject="B-001")
+    site.rule("1", patient_id="PID-1", project=BRAIN)
+    site.series("1.2.3", "1.2.3.2", AccessionNumber="ACC-1")
+    for project in ("coupling", "routing"):
+        site.repeat_records(project)
+    report = site.run()
+    assert report.attention == {"unusable coupling entry": 2, "unusable rule": 1}
+    assert site.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
+    problems = site.query("select problems from gateway.rule union all select problems from gateway.coupling_entry")
+    assert problems == [(["The record id appears more than once in the export."],)] * 3
+    for project in ("coupling", "routing"):
+        site.repeat_records(project, twice=False)
+    site.remove_rule()
+    assert not site.run().needs_attention
+    assert sorted(site.transfers("1.2.3").values()) == [Asked(BRAIN, "B-001"), Asked(HEART, "H-001")]

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from processors.errors import ServiceError
+from processors.delivery import Delivered
+from processors.errors import Refused, ServiceError
 from processors.simulator import Fault
 from tests.flow.conftest import MakeSite
 from tests.flow.harness import HEART, Asked, Site
@@ -144,12 +145,81 @@ def test_a_server_of_another_version_is_understood(busy: Site, kind: str) -> Non
     assert_complete(busy)
 
 
-@pytest.mark.parametrize("field", ["study_arrival_date", "transfer_active_proc_time", "series_sequence_name"])
-def test_a_field_that_the_server_lacks_is_left_out(busy: Site, field: str) -> None:
+@pytest.mark.parametrize(
+    ("field", "told"), [("study_arrival_date", ["study_arrival_date"]), ("transfer_active_proc_time", [])]
+)
+def test_an_optional_field_that_the_server_lacks_is_left_out_and_told_once(
+    busy: Site, field: str, told: list[str]
+) -> None:
     busy.incoming.remove_field(field)
-    busy.run()
+    report = busy.run()
+    assert report.delivered is not None
+    assert report.delivered.left_out == told
     assert_complete(busy)
     assert field not in busy.study_row("1.2.3")
+
+
+def test_a_server_that_knows_all_fields_has_none_left_out(busy: Site) -> None:
+    delivered = busy.run().delivered
+    assert delivered is not None
+    assert delivered.left_out == []
+
+
+def test_what_two_deliveries_left_out_is_told_once() -> None:
+    both = Delivered(studies=1, left_out=["b"]) + Delivered(studies=2, series=3, left_out=["b", "a"])
+    assert both == Delivered(studies=3, series=3, left_out=["a", "b"])
+
+
+NEEDED = [
+    "study_patient_id",
+    "series_sequence_name",
+    "series_instance_uid",
+    "transfer_name",
+    "transfer_date",
+    "transfer_event_name",
+    "transfer_requested_date",
+]
+
+
+@pytest.mark.parametrize("field", NEEDED)
+def test_nothing_is_written_where_a_needed_field_is_missing(busy: Site, field: str) -> None:
+    """Without `transfer_name`, transfers without a pseudonym used to be written, with success."""
+    whole = busy.incoming.dictionary
+    busy.incoming.remove_field(field)
+    with pytest.raises(Refused, match=f"incoming: expected the fields {field} in the project's data dictionary"):
+        busy.run()
+    assert busy.incoming.records == {}
+    busy.incoming.dictionary = whole
+    busy.run()
+    assert_complete(busy)
+
+
+@pytest.mark.parametrize("batch_rows", [1, 500])
+def test_a_needed_field_that_disappears_later_ends_the_run(make_site: MakeSite, batch_rows: int) -> None:
+    site = make_site(batch_rows=batch_rows)
+    site.series("1.2.3")
+    site.run()
+    site.incoming.remove_field("transfer_name")
+    before = site.incoming.rows()
+    site.entry(study="1.2.3")
+    site.series("1.2.4")
+    with pytest.raises(Refused, match="transfer_name"):
+        site.run()
+    assert site.incoming.rows() == before
+
+
+def test_no_study_is_written_where_the_transfers_project_lacks_a_needed_field(make_site: MakeSite) -> None:
+    site = make_site(separate_transfers=True)
+    site.transfer_project.remove_field("transfer_name")
+    site.series("1.2.3")
+    site.run()
+    assert list(site.incoming.records) == ["1.2.3"]
+    site.entry(study="1.2.3")
+    site.series("1.2.4")
+    with pytest.raises(Refused, match="transfers: expected the fields transfer_name"):
+        site.run()
+    assert site.transfer_project.records == {}
+    assert list(site.incoming.records) == ["1.2.3"]
 
 
 def test_a_server_without_study_uids_in_the_coupling_list_is_understood(busy: Site) -> None:
@@ -160,11 +230,40 @@ def test_a_server_without_study_uids_in_the_coupling_list_is_understood(busy: Si
 
 def test_a_field_that_disappears_later_is_left_out_from_then_on(busy: Site) -> None:
     busy.run()
-    busy.incoming.remove_field("series_sequence_name")
-    busy.series("1.2.3", "1.2.3.2", SeriesDescription="late")
-    busy.run()
-    assert "late" in {row.get("series_description") for row in busy.series_rows("1.2.3").values()}
+    busy.incoming.remove_field("study_arrival_date")
+    busy.series("1.2.5", PatientID="X")
+    report = busy.run()
+    assert report.delivered is not None
+    assert report.delivered.left_out == ["study_arrival_date"]
+    assert busy.study_row("1.2.5")["incoming_studies_complete"] == "2"
     assert_complete(busy)
+
+
+@pytest.mark.parametrize("project", ["routing", "coupling"])
+@pytest.mark.parametrize("other", ["incoming", "empty"])
+def test_an_empty_list_of_another_project_is_not_taken_for_ours(busy: Site, project: str, other: str) -> None:
+    """It used to remove every rule or entry."""
+    busy.run()
+    head = busy.head()
+    listed = busy.simulator.projects[project]
+    kept, dictionary = listed.records, listed.dictionary
+    listed.records = {}
+    if other == "incoming":
+        listed.dictionary = busy.incoming.dictionary
+    else:
+        listed.remove_field("routing_active" if project == "routing" else "cl_subjectid")
+    with pytest.raises(Refused, match=f"redcap.tokens.{project} is the one of th"):
+        busy.run()
+    assert busy.head() == head
+    listed.records, listed.dictionary = kept, dictionary
+    busy.run()
+    assert_complete(busy)
+
+
+def test_an_idle_run_without_rules_and_entries_makes_at_most_five_calls(site: Site) -> None:
+    site.series("1.2.3")
+    site.run()
+    assert site.run().calls <= 5
 
 
 def test_an_idle_run_makes_at_most_five_calls_and_asks_for_no_study(busy: Site) -> None:

@@ -252,3 +252,26 @@ def test_why_a_study_goes_somewhere_stands_in_the_ledger(site: Site) -> None:
                       p=request["cause"]["position"])  # fmt: skip
     assert request["cause"]["record_id"] == "7"
     assert rows == [("RoutingRuleChanged", "7")]
+
+
+def test_padding_does_not_make_two_pseudonyms_of_one(site: Site) -> None:
+    """They used to conflict, although REDCap would have held the same for both."""
+    site.rule(patient_id="PID-")
+    site.series("1.2.3", "1.2.3.1", PatientID="PID-1")
+    site.series("1.2.3", "1.2.3.2", PatientID="PID-1 ")
+    site.series("1.2.3", "1.2.3.3", PatientID=" PID-1 \x00\x00"[1:])
+    site.run()
+    site.series("1.2.3", "1.2.3.4", PatientID="PID-1  ")
+    site.run()
+    assert site.transfers("1.2.3") == {1: Asked(HEART, "PID-1")}
+    assert len(site.events("TransferRequested")) == 1
+    assert site.events("ConflictFound") == []
+
+
+@pytest.mark.parametrize("blank", ["\x00\x00", "\u200b", " \ufeff\x00"])
+def test_a_patient_id_with_nothing_to_see_names_nobody(site: Site, blank: str) -> None:
+    site.rule(patient_id=".+")
+    site.series("1.2.3", PatientID=blank)
+    site.run()
+    assert site.transfers("1.2.3") == {}
+    assert site.query("select kind from ledger.subject") == [("study",)]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.coupling import CouplingList, Entry, entry_from_row
+from processors.coupling import CouplingList, Entry, entries_from_rows, entry_from_row
 
 
 def entry(record_id: str = "1", **fields: str) -> Entry:
@@ -127,3 +127,16 @@ def test_exactly_the_usable_entries_that_name_a_study_are_found_whatever_their_o
     )
     shuffled.shuffle(entries)
     assert records(CouplingList(entries).naming("1.2", accessions)) == expected
+
+
+def test_an_entry_that_stands_there_several_times_says_nothing() -> None:
+    """The last of its rows used to win."""
+    row = {"record_id": "1", "cl_accessionnumber": "A1", "cl_projectname": "HEART", "cl_subjectid": "H1"}
+    rows = [row, row | {"record_id": "2"}, row | {"cl_subjectid": "H2"}, row | {"record_id": "3"}, row]
+    found = entries_from_rows(rows)
+    assert sorted(records(found)) == ["1", "2", "3"]
+    assert {one.record_id: one.problems for one in found if one.problems} == {
+        "1": ("The record id appears more than once in the export.",)
+    }
+    assert records(CouplingList(found).naming("1.2", {"A1"})) == ["2", "3"]
+    assert entries_from_rows(list(reversed(rows)))[-1] == found[-1]

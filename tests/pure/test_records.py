@@ -294,3 +294,24 @@ def test_rows_come_back_as_they_were_written_in_any_order(
         PresentTransfer(instance, *transfers[instance], sent=False, requested=ASKED_AT)
         for instance in sorted(transfers)
     )
+
+
+def test_the_fields_of_each_kind_are_those_that_are_written_and_read() -> None:
+    data = data_of()
+    identity = {"PatientName": "Doe^Jane", "PatientID": "PID-1"}
+    study = records.study_row(data, identity, datetime(2026, 3, 1, tzinfo=UTC))
+    series = records.series_row(data, 1)
+    asked = transfer(1, event_name="baseline")
+    emptied = records.emptied_transfer_row("1.2", 1)
+    read = {"transfer": set(records.READ_FIELDS) - {"series_instance_uid"}, "series": {"series_instance_uid"}}
+    for kind, rows in (("study", [study]), ("series", [series]), ("transfer", [asked, emptied])):
+        written = {name for row in rows for name in row if not name.startswith("redcap_repeat_")}
+        assert set(records.FIELDS[kind]) == written | read.get(kind, set())
+    assert set(records.READ_FIELDS) <= {name for names in records.FIELDS.values() for name in names}
+
+
+def test_of_the_fields_that_a_server_lacks_only_the_needed_ones_count() -> None:
+    known = set(records.FIELDS["study"]) | set(records.FIELDS["series"])
+    assert records.lacking(["study", "series"], known - {"study_arrival_date"}) == []
+    assert records.lacking(["study", "series"], known - {"study_date", "series_date"}) == ["series_date", "study_date"]
+    assert "transfer_name" in records.lacking(["study", "transfer"], known)

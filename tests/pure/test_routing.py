@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.routing import Identity, MatchMode, Router, Rule, rule_from_row
+from processors.routing import Identity, MatchMode, Router, Rule, rule_from_row, rules_from_rows
 
 PROJECTS = {"1": "Heart, and lung study", "2": "BRAIN"}
 
@@ -254,3 +254,22 @@ def test_a_rule_hits_exactly_where_the_contract_says_so(
     assert timed_out == []
     expected = {str(number): found for number, fields in enumerate(made) if (found := pseudonym(fields)) is not None}
     assert {hit.rule.record_id: hit.pseudonym for hit in hits} == expected
+
+
+def test_a_rule_that_stands_there_several_times_matches_nobody() -> None:
+    """Both of its rows used to be applied."""
+    row = {
+        "record_id": "1",
+        "routing_active": "1",
+        "routing_dest_project": "2",
+        "routing_incoming_aetitle": "CALLED",
+        "routing_allowed_patientid": "ID",
+    }
+    rows = [row, row | {"record_id": "2"}, row | {"routing_active": "0"}]
+    found = rules_from_rows(rows, PROJECTS)
+    assert {one.record_id: one.problems for one in found} == {
+        "2": (),
+        "1": ("The record id appears more than once in the export.",),
+    }
+    assert [hit.rule.record_id for hit in router(*found).hits(identity())[0]] == ["2"]
+    assert rules_from_rows(rows[:0], PROJECTS) == []

@@ -4,7 +4,7 @@ import pytest
 
 from ledger.database import Database
 from processors.errors import Unanswered
-from processors.redcap import Redcap, forget_fields, known_fields
+from processors.redcap import NoBudget, Redcap, forget_fields, known_fields
 from processors.redcap.dictionary import field_names
 from processors.simulator import Fault, Simulator
 from tests.conftest import SettableClock
@@ -45,6 +45,15 @@ def test_projects_are_remembered_apart(client: Redcap, database: Database, clock
 
     assert "autoid_value" in known_fields(client, database, "autoid", clock())
     assert client.calls == 2
+
+
+def test_another_token_is_another_project(
+    client: Redcap, database: Database, simulator: Simulator, clock: SettableClock
+) -> None:
+    known_fields(client, database, "incoming", clock())
+    tokens = {"incoming": simulator.projects["autoid"].token}
+    with Redcap(url=simulator.url, tokens=tokens, budget=NoBudget()) as other:
+        assert "autoid_value" in known_fields(other, database, "incoming", clock())
 
 
 def test_a_look_from_the_future_is_not_believed(client: Redcap, database: Database, clock: SettableClock) -> None:

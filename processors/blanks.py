@@ -1,0 +1,28 @@
+"""Which texts name nobody: what counts as blank, the same for rules, identities and IDs. Pure.
+
+Scanners pad with blanks and NULs, and zero-width characters come in with copied text. A PatientID of
+nothing else would make one patient of everybody who has it.
+"""
+
+from unicodedata import category
+
+_NOTHING_TO_SEE = ("Cc", "Cf", "Zs", "Zl", "Zp")
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text holds nothing but whitespace, control and zero-width characters, or nothing at all."""
+    return all(category(character) in _NOTHING_TO_SEE for character in text)
+
+
+def without_padding(text: str) -> str:
+    """The text without the blanks, line ends and NULs around it, in whatever order they stand there."""
+    start, end = 0, len(text)
+    while start < end and _is_padding(text[start]):
+        start += 1
+    while end > start and _is_padding(text[end - 1]):
+        end -= 1
+    return text[start:end]
+
+
+def _is_padding(character: str) -> bool:
+    return character == "\x00" or character.isspace()
