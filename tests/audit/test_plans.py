@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ledger.database import Database, open_database
-from tests.audit.million import Timing, fill, measure
+from tests.benchmarks.bench_audit import Timing, fill, measure
 from tests.conftest import Server
 
 EVENTS, DAYS = 12_000, 120
