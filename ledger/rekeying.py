@@ -56,11 +56,6 @@ def hold_key_change_lock(connection: Connection) -> None:
     connection.execute(text("select pg_advisory_lock(:lock)"), {"lock": KEY_CHANGE_LOCK})
 
 
-def release_key_change_lock(connection: Connection) -> None:
-    """Ends what `hold_key_change_lock` began."""
-    connection.execute(text("select pg_advisory_unlock(:lock)"), {"lock": KEY_CHANGE_LOCK})
-
-
 def rewrap(
     connection: Connection,
     key_file: Path,

@@ -13,6 +13,7 @@ from ledger.database import Database
 from processors.gateway import Gateway
 
 TRY_LOCK = text("select pg_try_advisory_lock(hashtextextended(:name, 0))")
+WAIT_FOR_LOCK = text("select pg_advisory_lock(hashtextextended(:name, 0))")
 _UNLOCK = text("select pg_advisory_unlock(hashtextextended(:name, 0))")
 _SITES = text("""
     select site from gateway.run union select site from gateway.decision union select site from gateway.study
@@ -34,6 +35,18 @@ def only_run(gateway: Gateway) -> Iterator[bool]:
     """True while this is the site's only run; False where another one is under way."""
     with gateway.database.without_transaction() as connection, _tried(connection, gateway.site) as locked:
         yield locked
+
+
+@contextmanager
+def in_turn(gateway: Gateway, name: str) -> Iterator[None]:
+    """Waits until nobody else does the work of this name."""
+    parameters = {"name": f"fiona-ledger {name}"}
+    with gateway.database.without_transaction() as connection:
+        connection.execute(WAIT_FOR_LOCK, parameters)
+        try:
+            yield
+        finally:
+            connection.execute(_UNLOCK, parameters)
 
 
 @contextmanager

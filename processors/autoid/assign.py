@@ -4,8 +4,7 @@ The ID is an event before anybody else sees it, then a row of AutoID, then a tra
 between any two of these, the next run finds the first ones done and goes on with the same ID.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -38,6 +37,7 @@ from processors.autoid.storing import store_ids, undelivered_ids
 from processors.errors import ConfigurationError
 from processors.events import EventType, study_stream
 from processors.gateway import Gateway
+from processors.locks import in_turn
 from processors.redcap import Redcap
 
 RETRY_AFTER = timedelta(minutes=10)
@@ -77,7 +77,9 @@ def assign_ids(
     _drop_requested_by_others(gateway, redcap, waiting, retry=retry)
     # What REDCap refused stays undelivered: tried every minute, it would cost calls for ever.
     if waiting or (retry and (undelivered_ids(gateway) or _is_contradicted(gateway))):
-        with _alone(gateway):
+        # Between reading AutoID and recording what was written to it there are calls that no transaction
+        # covers: two sites on this ledger in there at once would both write the same IDs.
+        with in_turn(gateway, "autoid"):
             entries = registry.adopt(gateway, redcap, waiting)
             assigned.drawn = draw_ids(gateway, redcap, generator, waiting)
             store_ids(gateway, redcap, entries, waiting)
@@ -85,20 +87,6 @@ def assign_ids(
     return assigned
 
 
-@contextmanager
-def _alone(gateway: Gateway) -> Iterator[None]:
-    """Waits until no other site on this ledger reads and writes AutoID.
-
-    Between reading AutoID and recording what was written to it there are calls that no transaction
-    covers: two sites in there at once would both write the same IDs. PostgreSQL holds the lock for as
-    long as the connection lives, so it never outlives its process.
-    """
-    with gateway.begin() as connection:
-        connection.execute(_ALONE)
-        yield
-
-
-_ALONE = text("select pg_advisory_xact_lock(hashtextextended('fiona-ledger autoid', 0))")
 _IS_CONTRADICTED = text("select exists (select from gateway.contradiction)")
 
 

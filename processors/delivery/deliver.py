@@ -77,9 +77,8 @@ class _Delivery:
 
     def check_fields(self) -> None:
         """Raises `Refused` where there are rows to be written that the project has no fields for."""
-        with pending.pending_items(self._gateway, self._kinds, 1) as (count, _):
-            if count:
-                self._fields()
+        if pending.is_anything_pending(self._gateway, self._kinds):
+            self._fields()
 
     def run(self, batch_rows: int, progress: Progress | None) -> None:
         done = 0

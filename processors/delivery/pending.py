@@ -90,6 +90,19 @@ def pending_items(
             rows.close()
 
 
+def is_anything_pending(gateway: Gateway, kinds: Collection[RowKind]) -> bool:
+    """Whether rows of these kinds are to be written, but for contested requests, which may be due again."""
+    parameters = {
+        "site": gateway.site,
+        "kinds": list(kinds),
+        "retry_before": gateway.clock() - RETRY_AFTER,
+        "contested": False,
+    }
+    with gateway.begin() as connection:
+        count: int = connection.execute(_COUNTED, parameters).scalar_one()
+    return count > 0
+
+
 _CONTESTS_DUE = text("""
     insert into gateway.contest_retry (site, at)
     select :site, :now where exists (select from gateway.transfer where state = 'contested')

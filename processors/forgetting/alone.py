@@ -8,14 +8,12 @@ from sqlalchemy import exc as sa_exc
 
 from processors.errors import ServiceError
 from processors.gateway import Gateway
-from processors.locks import TRY_LOCK, known_sites, run_lock
+from processors.locks import TRY_LOCK, WAIT_FOR_LOCK, known_sites, run_lock
 
 PATIENCE_SECONDS = 600
 
 Waiting = Callable[[str], None]
 """Told the site whose run has to end first."""
-
-_WAIT = text("select pg_advisory_lock(hashtextextended(:name, 0))")
 
 
 @contextmanager
@@ -46,7 +44,7 @@ def _take(connection: Connection, name: str, holder: str, waiting: Waiting) -> N
         return
     waiting(holder)
     try:
-        connection.execute(_WAIT, {"name": name})
+        connection.execute(WAIT_FOR_LOCK, {"name": name})
     except sa_exc.OperationalError as exc:
         if getattr(exc.orig, "sqlstate", None) != "55P03":
             raise

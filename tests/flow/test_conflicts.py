@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.flow.conftest import MakeSite
 from tests.flow.harness import BRAIN, HEART, Asked, Site
 
 
@@ -295,7 +296,12 @@ def test_an_entry_amends_what_a_rule_asked_for_earlier(site: Site) -> None:
     assert site.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
 
 
-def test_a_contested_request_is_placed_within_the_hour_once_the_person_s_is_gone(site: Site) -> None:
+@pytest.mark.parametrize("separate_transfers", [False, True])
+def test_a_contested_request_is_placed_within_the_hour_once_the_person_s_is_gone(
+    make_site: MakeSite, *, separate_transfers: bool
+) -> None:
+    """With transfers in a project of their own, a look at what is pending used to take the turn to try again."""
+    site = make_site(separate_transfers=separate_transfers)
     site.series("1.2.3", AccessionNumber="ACC-1")
     site.run()
     site.person_requests("1.2.3", HEART, "HUMAN")
