@@ -19,6 +19,7 @@ from .answer import Answer
 from .asked import Asked
 from .budget import Budget, Sleep
 from .errors import Banned, Misdirected
+from .log import LogLine, log_lines
 from .rows import Row
 
 _log = logging.getLogger(__name__)
@@ -35,6 +36,9 @@ class Redcap:
     errors of the calls: `Refused`, `RowsRefused`, `UnknownFields`, and `ConfigurationError` for a project
     without a token.
     """
+
+    writes = True
+    """Whether what is imported can be seen afterwards: not so in a dry run."""
 
     def __init__(
         self,
@@ -132,6 +136,15 @@ class Redcap:
         """One more than the highest number among the record ids. It is not reserved for the caller."""
         asked = self._asked(project, "question for the next record name", "a number")
         return self._read(asked, questions.next_record_name(), answers.read_record_name)
+
+    def export_log(self, project: str, *, since: datetime, record: str | None = None) -> list[LogLine]:
+        """What was done to the project's records since then, or to one of them, oldest first.
+
+        It needs the right Logging. `since` has the zone in which REDCap's dates are written. Not asked
+        again: on a busy project the log takes long, and nothing that must be done depends on it.
+        """
+        asked = self._asked(project, "export of the log", "a JSON list of log entries")
+        return log_lines(self._ask(asked, questions.log(since, record), answers.read_rows))
 
     def _asked(
         self,

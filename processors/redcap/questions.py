@@ -67,6 +67,12 @@ def metadata() -> Form:
     return _as_json({"content": "metadata"})
 
 
+def log(since: datetime, record: str | None) -> Form:
+    """What was done to records, or to one. The time is taken as REDCap's own local one, to the minute."""
+    form = {"content": "log", "logtype": "record", "beginTime": since.strftime("%Y-%m-%d %H:%M")}
+    return _as_json(form if record is None else {**form, "record": record})
+
+
 def next_record_name() -> Form:
     """The next free record name."""
     return _as_json({"content": "generateNextRecordName"})

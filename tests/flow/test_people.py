@@ -1,32 +1,11 @@
 """People and the sender write at the same time as a run: what they wrote survives, or the clash is reported."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-
 import pytest
 
 from processors.simulator.calls import Call
 from tests.flow.conftest import MakeSite
 from tests.flow.harness import BRAIN, HEART, Asked, Site
-
-
-@dataclass
-class Between:
-    """Does something once, between this system's export from Incoming and its import."""
-
-    act: Callable[[], object]
-    done: list[str] = field(default_factory=list)
-
-    def __call__(self, call: Call) -> None:
-        if call.action == "import" and not self.done:
-            self.done.append(call.project)
-            self.act()
-
-
-def meanwhile(site: Site, act: Callable[[], object]) -> Between:
-    between = Between(act)
-    site.simulator.before_call = between
-    return between
+from tests.flow.meanwhile import meanwhile
 
 
 @pytest.fixture
@@ -144,12 +123,11 @@ def test_in_a_project_of_their_own_transfers_made_meanwhile_survive(make_site: M
 
 
 # REDCap has no conditional writes: both of us take the next free instance, and the later one overwrites.
-# What can be done about it within the budget of calls is the maintainers' to decide; see the report.
-@pytest.mark.xfail(strict=True, reason="a person's row in the instance that we take is overwritten")
-def test_a_request_in_the_very_instance_that_we_take_survives_or_is_reported(coupled: Site) -> None:
+def test_a_request_in_the_very_instance_that_we_take_is_overwritten_and_reported(coupled: Site) -> None:
     meanwhile(coupled, lambda: coupled.person_requests("1.2.3", BRAIN, "B-900"))
     report = coupled.run()
-    assert Asked(BRAIN, "B-900") in coupled.transfers("1.2.3").values() or report.needs_attention
+    assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
+    assert report.attention == {"written over by this system": 1}
 
 
 def test_our_request_survives_a_person_who_takes_its_instance_or_that_is_reported(coupled: Site) -> None:

@@ -1,0 +1,52 @@
+"""REDCap's log of a project: what was done to its records, by whomever, in the order in which it was done."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from .rows import Row
+
+_INSTANCE: Final = re.compile(r"\[instance = (?P<number>[0-9]{1,9})\]")
+# A value may hold quotes and commas of its own: it ends where the next field or nothing follows.
+_VALUE: Final = re.compile(
+    r"(?:^|,\s*)(?P<field>[a-z][a-z0-9_]*) = '(?P<value>.*?)'(?=,\s*[a-z][a-z0-9_]*(?:\([^)]*\))? = |\s*$)", re.DOTALL
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogLine:
+    """One change of one record. `values` are those of text fields that became different, blanks included.
+
+    `instance` is that of the repeating instrument changed, whichever it is: the fields tell. It is 1 where
+    nothing is said, as servers leave the first one out, and None where more than one instance was deleted.
+    """
+
+    record: str
+    instance: int | None
+    deleted: bool
+    values: Mapping[str, str] = field(repr=False)
+
+
+def log_lines(rows: list[Row]) -> list[LogLine]:
+    """The changes that an export of the log tells of, oldest first: REDCap gives the newest first."""
+    return [_line(row) for row in reversed(rows)]
+
+
+def _line(row: Row) -> LogLine:
+    action, details = row.get("action", ""), row.get("details", "").strip()
+    named = _INSTANCE.match(details)
+    rest = details[named.end() :] if named else details
+    deleted = action.startswith("Delete") or rest.lstrip(", \n").startswith("Delete")
+    told = named or (_INSTANCE.search(rest) if deleted else None)
+    return LogLine(
+        record=row.get("record") or action.rpartition(" ")[2],
+        instance=int(told["number"]) if told else None if deleted else 1,
+        deleted=deleted,
+        values={} if deleted else dict(_values(rest)),
+    )
+
+
+def _values(details: str) -> Iterator[tuple[str, str]]:
+    for found in _VALUE.finditer(details):
+        yield found["field"], found["value"]
