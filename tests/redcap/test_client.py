@@ -1,6 +1,5 @@
-"""Every call over HTTP against the simulator, as it should go."""
+"""What our client adds to the calls of tests/contract: its checks, its errors, its connections."""
 
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -25,31 +24,6 @@ def exported(client: Redcap) -> list[Row]:
     return client.export_records("incoming", records=["1.2"], fields=COLUMNS)
 
 
-def test_what_was_imported_is_exported_as_text(client: Redcap) -> None:
-    assert client.import_records("incoming", [STUDY, SERIES], overwrite=False) == 1
-
-    base = {"redcap_repeat_instrument": "", "redcap_repeat_instance": "", "series_instance_uid": ""}
-    assert exported(client) == [
-        {**base, "series_num_files": "", **STUDY},
-        {**{name: str(value) for name, value in SERIES.items()}, "study_description": ""},
-    ]
-
-
-def test_the_count_is_of_records_and_not_of_rows(client: Redcap) -> None:
-    rows = [{**SERIES, "study_instance_uid": record} for record in ("1.2", "1.3", "1.2")]
-
-    assert client.import_records("incoming", rows, overwrite=False) == 2
-
-
-@pytest.mark.parametrize(("overwrite", "left"), [(False, "there"), (True, "")])
-def test_blanks_erase_only_when_overwriting(client: Redcap, incoming: Project, *, overwrite: bool, left: str) -> None:
-    incoming.put([{"study_instance_uid": "1.2", "study_description": "there"}])
-
-    client.import_records("incoming", [{**STUDY, "study_description": ""}], overwrite=overwrite)
-
-    assert exported(client)[0]["study_description"] == left
-
-
 @pytest.mark.parametrize("kind", ["text_instances", "omit_repeat_columns"])
 def test_repeat_columns_are_the_same_on_odd_servers(
     client: Redcap, simulator: Simulator, incoming: Project, kind: str
@@ -70,42 +44,12 @@ def test_a_status_that_is_null_is_blank(client: Redcap, simulator: Simulator, in
     assert client.export_records("incoming")[0]["incoming_studies_complete"] == ""
 
 
-def test_records_that_do_not_exist_are_absent(client: Redcap) -> None:
-    assert exported(client) == []
-
-
 def test_no_records_asked_for_are_no_rows_and_no_call(client: Redcap, incoming: Project) -> None:
     incoming.put([STUDY])
 
     assert client.export_records("incoming", records=[]) == []
     assert client.import_records("incoming", [], overwrite=False) == 0
     assert client.calls == 0
-
-
-def test_only_records_changed_since_a_time_come(client: Redcap, simulator: Simulator, incoming: Project) -> None:
-    noon = datetime(2026, 3, 2, 12, tzinfo=UTC)
-    simulator.settings.clock = lambda: noon.astimezone()
-    incoming.put([STUDY])
-    simulator.settings.clock = lambda: (noon + timedelta(hours=1)).astimezone()
-    incoming.put([{"study_instance_uid": "1.9"}])
-
-    rows = client.export_records("incoming", changed_since=noon + timedelta(minutes=30))
-
-    assert {row["study_instance_uid"] for row in rows} == {"1.9"}
-
-
-def test_the_dictionary_is_exported(client: Redcap) -> None:
-    assert [row["field_name"] for row in client.metadata("autoid")][:2] == [
-        "record_id",
-        "autoid_project_name",
-    ]
-
-
-def test_the_next_record_name_is_one_more_than_the_highest(client: Redcap, simulator: Simulator) -> None:
-    assert client.next_record_name("autoid") == "1"
-    simulator.projects["autoid"].put([{"record_id": "41"}, {"record_id": "not a number"}])
-
-    assert client.next_record_name("autoid") == "42"
 
 
 def test_calls_are_counted_and_share_one_connection(client: Redcap, simulator: Simulator) -> None:

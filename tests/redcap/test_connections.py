@@ -183,6 +183,19 @@ def test_a_named_bundle_is_trusted_whatever_the_environment_says(
         assert client.export_records("incoming")[0]["record_id"] == "1"
 
 
+def test_a_redirect_from_http_to_https_is_followed_and_the_certificate_checked(tmp_path: Path) -> None:
+    bundle, context = self_signed(tmp_path)
+    with web(ROWS, tls=context) as secure:
+        moved = Page(body=b"", status=301, headers={"Location": secure.url})
+        with web(moved) as plain, client_at(plain.url, bundle) as client:
+            for _ in range(2):
+                assert client.export_records("incoming")[0]["record_id"] == "1"
+        with web(moved) as plain, client_at(plain.url) as client, pytest.raises(Misdirected, match="certificate"):
+            client.export_records("incoming")
+
+    assert [seen.method for seen in secure.seen] == ["POST", "POST"]
+
+
 def test_the_environments_bundle_is_used_where_none_is_configured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
