@@ -25,9 +25,12 @@ from ledger import embedded
 from ledger.database import Database, open_database
 from ledger.migrations import migrate
 from ledger.vault import Vault, initialise
+from tests.flow.table import pytest_sessionfinish, pytest_terminal_summary, pytest_testnodedown
 
 if TYPE_CHECKING:
     from processors.gateway import Gateway
+
+__all__ = ["pytest_sessionfinish", "pytest_terminal_summary", "pytest_testnodedown"]  # hooks
 
 TEST_URL = "FIONA_LEDGER_TEST_URL"
 

@@ -3,16 +3,15 @@
 import multiprocessing
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.synchronize import Event
-from pathlib import Path
 
-from tests.conftest import SettableClock
-from tests.flow.harness import Site, Steps, run_once
+from tests.autoid.machine import Machine
+from tests.flow.harness import Steps
 
 
 def context() -> ForkServerContext:
     """Processes forked from one that has imported all that a run needs and has no threads."""
     made = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload(["__main__", "tests.flow.harness", "tests.flow.child"])
+    made.set_forkserver_preload(["__main__", "tests.autoid.machine", "tests.flow.child"])
     return made
 
 
@@ -26,45 +25,14 @@ class Hold:
         self.event.set()
 
 
-def start(site: Site, *, fatal: int | None = None, hold: Hold | None = None) -> ForkServerProcess:
-    """A run of the site in a child, which kills itself at the step with the number `fatal`."""
-    site.clock.advance(60)
-    event = hold.event if hold is not None else None
-    process = context().Process(
-        target=_run,
-        args=(
-            site.database_url,
-            site.key_file,
-            site.receiver.raw,
-            site.simulator.url,
-            site.tokens,
-            site.clock,
-            fatal,
-            event,
-        ),
-    )
+def start(machine: Machine, *, fatal: int | None = None, hold: Hold | None = None) -> ForkServerProcess:
+    """A run in a child, which kills itself at the step with the number `fatal`."""
+    process = context().Process(target=_run, args=(machine, fatal, hold.event if hold is not None else None))
     process.start()
     return process
 
 
-def _run(
-    database_url: str,
-    key_file: Path,
-    raw: Path,
-    redcap_url: str,
-    tokens: dict[str, str],
-    clock: SettableClock,
-    fatal: int | None,
-    event: Event | None,
-) -> None:
+def _run(machine: Machine, fatal: int | None, event: Event | None) -> None:
     if event is not None:
         event.wait()
-    run_once(
-        database_url=database_url,
-        key_file=key_file,
-        raw=raw,
-        redcap_url=redcap_url,
-        tokens=tokens,
-        clock=clock,
-        steps=Steps(fatal=fatal, kill=Steps.sigkill),
-    )
+    machine.run(Steps(fatal=fatal, kill=Steps.sigkill))

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from tests.conftest import SettableClock
-from tests.flow import table
 from tests.flow.harness import Site, standard_simulator
 
 MakeSite = Callable[..., Site]
@@ -38,9 +37,3 @@ def make_site(database_url: str, key_file: Path, clock: SettableClock, tmp_path:
 @pytest.fixture
 def site(make_site: MakeSite) -> Site:
     return make_site()
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Shows the cases in which a run was killed."""
-    for line in table.lines():
-        terminalreporter.write_line(line)
