@@ -17,7 +17,9 @@ from ledger.store import Clock, Store
 from ledger.vault import SubjectName, Vault, initialise
 from processors.blanks import is_blank
 from processors.configuration import LedgerSection
+from processors.errors import ServiceError
 from processors.events import EventType
+from processors.locks import no_other_runs
 from processors.projections import PROJECTIONS
 
 
@@ -75,9 +77,26 @@ class Gateway:
         """The newest version of a stream, 0 where it has no events."""
         return store.stream_version(connection, stream)
 
-    def catch_up(self, progress: Progress | None = None) -> int:
-        """Brings projections to the ledger's head, rebuilding those whose code has changed."""
-        return self._projector.catch_up(self.begin, progress)
+    def catch_up(self, progress: Progress | None = None, *, alone: bool = False) -> int:
+        """Brings projections to the ledger's head, rebuilding those whose code has changed.
+
+        Sites share the tables, and a run under way would decide by emptied ones. So a rebuild keeps the
+        other sites' runs away, unless the caller is `alone` and does so already; where one is under way,
+        it raises `ServiceError`.
+        """
+        if alone or not self._is_rebuild_due():
+            return self._projector.catch_up(self.begin, progress)
+        with no_other_runs(self) as busy:
+            if busy is not None:
+                raise ServiceError(
+                    f"The program has changed, and tables that sites share have to be made anew; expected no other "
+                    f"site's run, found that of site {busy!r} under way. Nothing was changed; the next run goes on."
+                )
+            return self._projector.catch_up(self.begin, progress)
+
+    def _is_rebuild_due(self) -> bool:
+        with self.begin() as connection:
+            return bool(self._projector.changed(connection))
 
     def sealed(
         self,

@@ -47,7 +47,7 @@ def forget(
     `transfers` is the REDCap project that holds transfer requests.
     """
     with alone(gateway, waiting=waiting):
-        gateway.catch_up()
+        gateway.catch_up(alone=True)
         with gateway.begin() as connection:
             # Nothing is sealed for these subjects between the look and the destruction.
             store.lock_head(connection)
