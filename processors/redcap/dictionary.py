@@ -57,6 +57,13 @@ def known_fields(client: DescribesProjects, database: Database, project: str, no
     return fields
 
 
+def remembered_fields(client: DescribesProjects, database: Database, project: str) -> frozenset[str] | None:
+    """The same, however long ago it was looked up; None where it never was. Never asks REDCap."""
+    with database.begin() as connection:
+        row = connection.execute(_LOOK, {"project": project, "address": client.address(project)}).one_or_none()
+    return None if row is None else frozenset(row.fields)
+
+
 def forget_fields(database: Database, project: str) -> None:
     """Has the next `known_fields` look again."""
     with database.begin() as connection:

@@ -75,6 +75,11 @@ def test_the_outage_of_another_site_is_its_own(status_after: StatusAfter) -> Non
 
 
 def test_an_outage_of_redcap_shows_after_an_hour_and_not_before(site: Site, database: Database, vault: Vault) -> None:
+    to_come = site.raw.rename(site.raw.with_name("to come"))
+    site.raw.mkdir()
+    site.command("run")
+    site.raw.rmdir()
+    to_come.rename(site.raw)
     site.change(site.simulator.url, "http://127.0.0.1:9/api/")
     assert site.command("run").code == 3
     assert site.command("status").code == 0

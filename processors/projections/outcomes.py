@@ -1,0 +1,147 @@
+"""Projection of what became of requests in REDCap: gateway.outcome.
+
+A request of ours stands under the position of its TransferRequested, somebody else's under that of its
+TransferObserved. What is withdrawn, replaced or gone before the sender reported anything is awaited no more.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, text
+
+from ledger.events import Event
+from processors.events import EventType
+from processors.projections.rows import Each, Parameters, Rules, Together, apply_rules
+
+
+class Outcomes:
+    """One row a request that stands in REDCap, or of which the sender has reported something."""
+
+    name = "outcomes"
+    code_version = 1
+    tables: Sequence[str] = ("gateway.outcome",)
+
+    def __init__(self) -> None:
+        self._rules: Rules = {
+            EventType.TRANSFER_PLACED: [Together((_PLACE,), _placed)],
+            EventType.TRANSFER_AMENDED: [Each(_SETTLE, _amended), Together((_PLACE,), _placed)],
+            EventType.TRANSFER_REQUESTED: [Each(_SETTLE, _replaced)],
+            EventType.TRANSFER_RETRACTED: [Each(_SETTLE, lambda event: [{"request": event.data["request"]}])],
+            EventType.ROW_MISSING: [Each(_SETTLE, _missing)],
+            EventType.TRANSFER_OBSERVED: [Each(_OBSERVE, _observed)],
+            EventType.TRANSFER_SENT: [Each(_REPORT_OURS, _of_ours), Each(_REPORT_THEIRS, _of_theirs)],
+            EventType.TRANSFER_FAILED: [Each(_REPORT_OURS, _of_ours), Each(_REPORT_THEIRS, _of_theirs)],
+            EventType.TRANSFER_REOPENED: [Each(_REPORT_OURS, _of_ours), Each(_REPORT_THEIRS, _of_theirs)],
+            EventType.ACKNOWLEDGED: [Each(_ACKNOWLEDGE, lambda event: [{"acknowledged": event.data["position"]}])],
+        }
+        self.types = frozenset(self._rules)
+
+    def apply(self, connection: Connection, events: Sequence[Event]) -> None:
+        """Applies the events in order."""
+        apply_rules(connection, events, self._rules)
+
+
+_PLACE = text("""
+    insert into gateway.outcome (request, ours, study, instance, state, position, at)
+    select request, true, study, instance, 'awaited', position, at
+      from json_to_recordset(cast(:rows as json)) as r (
+           request bigint, study text, instance integer, position bigint, at timestamptz)
+    on conflict (request, ours) do update
+       set study = excluded.study, instance = excluded.instance, state = 'awaited', sent_at = null, errors = '{}',
+           failure = null, position = excluded.position, at = excluded.at, acknowledged = false
+""")
+# What was sent stays known, whatever becomes of the request afterwards.
+_SETTLE = text("delete from gateway.outcome where ours and request = :request and state <> 'sent'")
+_OBSERVE = text("""
+    insert into gateway.outcome (request, ours, study, instance, project, event_name, fingerprint, state, position, at)
+    values (:position, false, :study, :instance, :project, :event_name, :fingerprint, 'awaited', :position, :at)
+    on conflict (study, instance) where not ours do update
+       set request = excluded.request, project = excluded.project, event_name = excluded.event_name,
+           fingerprint = excluded.fingerprint, state = 'awaited', sent_at = null, errors = '{}', failure = null,
+           position = excluded.position, at = excluded.at, acknowledged = false
+""")
+# A run may have been killed before it could record where it placed the request.
+_REPORT_OURS = text("""
+    insert into gateway.outcome (request, ours, study, instance, state, sent_at, errors, failure, position, at)
+    values (:request, true, :study, :instance, :state, :sent_at, :errors, :failure, :position, :at)
+    on conflict (request, ours) do update
+       set study = excluded.study, instance = excluded.instance, state = excluded.state, sent_at = excluded.sent_at,
+           errors = excluded.errors, failure = excluded.failure, position = excluded.position, at = excluded.at,
+           acknowledged = false
+""")
+# What stood there before this system is not observed, but adopted: then the sender is first to tell.
+_REPORT_THEIRS = text("""
+    insert into gateway.outcome (request, ours, study, instance, project, event_name, state, sent_at, errors, failure,
+                                 position, at)
+    values (:position, false, :study, :instance, :project, :event_name, :state, :sent_at, :errors, :failure,
+            :position, :at)
+    on conflict (study, instance) where not ours do update
+       set state = excluded.state, sent_at = excluded.sent_at, errors = excluded.errors, failure = excluded.failure,
+           position = excluded.position, at = excluded.at, acknowledged = false
+""")
+_ACKNOWLEDGE = text("""
+    update gateway.outcome set acknowledged = true where position = :acknowledged and state = 'failed'
+""")
+
+_STATES = {
+    EventType.TRANSFER_SENT: "sent",
+    EventType.TRANSFER_FAILED: "failed",
+    EventType.TRANSFER_REOPENED: "awaited",
+}
+
+
+def _placed(events: Sequence[Event]) -> list[Parameters]:
+    """One row a request: where it was placed last."""
+    rows = {
+        event.data["request"]: {
+            "request": event.data["request"],
+            "study": event.data["study"],
+            "instance": event.data["instance"],
+            "position": event.position,
+            "at": event.recorded_at,
+        }
+        for event in events
+    }
+    return list(rows.values())
+
+
+def _amended(event: Event) -> list[Parameters]:
+    return [{"request": event.data["replaced"]}]
+
+
+def _replaced(event: Event) -> list[Parameters]:
+    return [{"request": request} for request in event.data["replaces"]]
+
+
+def _missing(event: Event) -> list[Parameters]:
+    return [{"request": int(event.data["key"])}] if event.data["kind"] == "transfer" else []
+
+
+def _observed(event: Event) -> list[Parameters]:
+    """Nothing where only the study is told, as by runs of old and where IDs are given: no row was read then."""
+    if "instance" not in event.data:
+        return []
+    keys = ("study", "instance", "project", "event_name", "fingerprint")
+    return [{key: event.data[key] for key in keys} | {"position": event.position, "at": event.recorded_at}]
+
+
+def _of_ours(event: Event) -> list[Parameters]:
+    return [] if event.data["request"] is None else [_reported(event) | {"request": event.data["request"]}]
+
+
+def _of_theirs(event: Event) -> list[Parameters]:
+    if event.data["request"] is not None:
+        return []
+    return [_reported(event) | {key: event.data[key] for key in ("project", "event_name")}]
+
+
+def _reported(event: Event) -> Parameters:
+    return {
+        "study": event.data["study"],
+        "instance": event.data["instance"],
+        "state": _STATES[EventType(event.type)],
+        "sent_at": event.data.get("sent_at"),
+        "errors": event.data.get("errors", []),
+        "failure": event.data.get("failure"),
+        "position": event.position,
+        "at": event.recorded_at,
+    }
