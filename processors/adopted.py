@@ -1,0 +1,28 @@
+"""What the ledger knows of rows that stood in REDCap before this system wrote there."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+
+from sqlalchemy import Connection, text
+
+from processors.gateway import Gateway
+
+Pseudonyms = Mapping[tuple[str, str], Mapping[str | None, int]]
+"""The pseudonyms under which a study was requested, by project and event, each with the position of the event
+that says so; None for a forgotten one."""
+
+_REQUESTS = text("""
+    select study, project, event_name, position from gateway.adopted_transfer where study = any(:studies)
+     order by position
+""")
+
+
+def adopted_requests(gateway: Gateway, connection: Connection, studies: Collection[str]) -> dict[str, Pseudonyms]:
+    """The requests of others that were adopted for these studies; studies without any are absent."""
+    rows = connection.execute(_REQUESTS, {"studies": list(studies)}).all()
+    found = gateway.identities(connection, {row.position for row in rows})
+    requests: dict[str, dict[tuple[str, str], dict[str | None, int]]] = defaultdict(lambda: defaultdict(dict))
+    for row in rows:
+        _, payload = found[row.position]
+        requests[row.study][row.project, row.event_name][payload.get("pseudonym")] = row.position
+    return dict(requests)

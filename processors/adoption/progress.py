@@ -1,0 +1,46 @@
+"""How far an adoption has come, so that one that was interrupted goes on there."""
+
+from datetime import timedelta
+from typing import NamedTuple
+
+from sqlalchemy import Connection, text
+
+from ledger import store
+from processors.gateway import Gateway
+
+GOOD_FOR = timedelta(days=1)
+"""An adoption that was left for longer begins anew: what it had read may have changed meanwhile."""
+
+
+class Place(NamedTuple):
+    """The last study that was read, blank for none, and the ledger's last event when the adoption began."""
+
+    study: str
+    began: int
+
+
+_LEFT = text("select study, began from gateway.adoption_progress where site = :site and at > :since")
+_KEEP = text("""
+    insert into gateway.adoption_progress (site, study, began, at) values (:site, :study, :began, :now)
+    on conflict (site) do update set study = excluded.study, began = excluded.began, at = excluded.at
+""")
+_END = text("delete from gateway.adoption_progress where site = :site")
+
+
+def place(gateway: Gateway) -> Place:
+    """Where an interrupted adoption goes on, or a new one begins."""
+    with gateway.begin() as connection:
+        left = connection.execute(_LEFT, {"site": gateway.site, "since": gateway.clock() - GOOD_FOR}).one_or_none()
+        found = Place("", store.head(connection).position) if left is None else Place(left.study, left.began)
+        keep(gateway, connection, found)
+    return found
+
+
+def keep(gateway: Gateway, connection: Connection, reached: Place) -> None:
+    """Notes how far it has come, in the transaction that records what was read."""
+    connection.execute(_KEEP, {"site": gateway.site, **reached._asdict(), "now": gateway.clock()})
+
+
+def end(gateway: Gateway, connection: Connection) -> None:
+    """Notes that it has ended."""
+    connection.execute(_END, {"site": gateway.site})
