@@ -10,12 +10,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
-CauseKind = Literal["rule", "coupling", "autoid"]
+CauseKind = Literal["rule", "coupling", "autoid", "operator"]
 ConflictKind = Literal["equals", "person", "coupling stands"]
 
 
 class Cause(NamedTuple):
-    """The rule, entry or generated ID behind a request, and the position of the event with its content."""
+    """The rule, entry, generated ID or operator behind a request, and the position of the event with its content."""
 
     kind: CauseKind
     record_id: str
@@ -113,19 +113,19 @@ def decide(
     *,
     corrected: Mapping[int, Corrected] | None = None,
     open_conflicts: Mapping[Key, Conflict] | None = None,
+    by_hand: Mapping[Key, int] | None = None,
 ) -> Outcome:
     """What to request, to retract and to report for one study.
 
     `corrected` maps the position of a standing request to its (usable) entry as it reads now.
     `open_conflicts` are those found earlier: they are not reported twice, and resolved when they are
     not found again. Where there are any, the candidates must hold all that concerns their keys.
+    `by_hand` are the positions of what an operator decided, by key.
     """
     corrected = corrected or {}
     open_conflicts = open_conflicts or {}
     outcome = Outcome()
-    by_key: dict[Key, list[Candidate]] = {}
-    for candidate in candidates:
-        by_key.setdefault(candidate.key, []).append(candidate)
+    by_key = _by_key(candidates, by_hand or {})
     wanted = {key: winner.pseudonym for key, rivals in by_key.items() if (winner := _agreed(rivals)) is not None}
     # What a candidate still asks for, under whatever pseudonym, is settled under its own key.
     given_up = [request for request in standing if request.key not in wanted]
@@ -143,6 +143,35 @@ def decide(
     settled = {position for request in outcome.requests for position in request.replaces}
     outcome.retractions.extend(_retractions(standing, corrected, wanted, settled))
     return outcome
+
+
+def confirmed(
+    candidates: Iterable[Candidate], standing: Iterable[Standing], *, by_hand: Mapping[Key, int]
+) -> list[int]:
+    """The positions of the standing requests that somebody still asks for.
+
+    A generated ID is for ever, and so is what an operator decided; the others need a candidate.
+    """
+    by_key = _by_key(candidates, by_hand)
+    wanted = {(key, winner.pseudonym) for key, rivals in by_key.items() if (winner := _agreed(rivals)) is not None}
+    return [
+        request.position
+        for request in standing
+        if request.cause.kind in ("autoid", "operator") or (request.key, request.pseudonym) in wanted
+    ]
+
+
+def _by_key(candidates: Iterable[Candidate], by_hand: Mapping[Key, int]) -> dict[Key, list[Candidate]]:
+    """The candidates by what they compete for, without those that an operator has overruled.
+
+    An entry that was made or changed since is a person's newer word; a rule knows nothing of the study.
+    """
+    by_key: dict[Key, list[Candidate]] = {}
+    for candidate in candidates:
+        decided = by_hand.get(candidate.key)
+        if decided is None or (candidate.cause.kind == "coupling" and candidate.cause.position > decided):
+            by_key.setdefault(candidate.key, []).append(candidate)
+    return by_key
 
 
 def rivals_winner(rivals: Collection[Candidate]) -> Candidate:

@@ -58,7 +58,8 @@ _PROJECTS = text("""
 # the reason may pass by itself: a generator that failed, AutoID contradicting itself. Otherwise a
 # held study would cost calls every minute. One that was held in time goes on waiting when its
 # window has passed: otherwise it would be shown as waiting and never get anything. A request that
-# was retracted asks for nothing any more; had it been sent, REDCap would still hold it.
+# was retracted asks for nothing any more; had it been sent, REDCap would still hold it. What an
+# operator withdrew is not asked for again.
 _CANDIDATES = text("""
     select study, row_position, on_disk, changed
       from (select study.study, study.row_position, study.on_disk, study.arrived_at,
@@ -73,6 +74,9 @@ _CANDIDATES = text("""
        and not exists (select from gateway.transfer
                         where transfer.study = addressed.study and transfer.state <> 'retracted')
        and not exists (select from gateway.observed_transfer as observed where observed.study = addressed.study)
+       and not exists (select from gateway.adopted_transfer as adopted where adopted.study = addressed.study)
+       and not exists (select from gateway.decision_by_hand as decided
+                        where decided.study = addressed.study and decided.project = :project)
      order by arrived_at, study
 """)
 # A study that was requested otherwise waits no longer; nor does one that no project claims any more,
@@ -83,6 +87,7 @@ _SETTLED = text("""
        and (exists (select from gateway.transfer
                      where transfer.study = held.study and transfer.state <> 'retracted')
             or exists (select from gateway.observed_transfer as observed where observed.study = held.study)
+            or exists (select from gateway.adopted_transfer as adopted where adopted.study = held.study)
             or not exists (select from gateway.autoid_project as claiming
                             where claiming.project = held.project and claiming.aetitle = study.called
                               and claiming.wanted and not claiming.removed)
@@ -126,6 +131,7 @@ def candidates(
         {
             "site": gateway.site,
             "aetitle": project.aetitle,
+            "project": project.project,
             "since": since,
             "project_position": project.position,
             "lasting": list(lasting),

@@ -6,12 +6,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 from ledger.database import Database
 from ledger.events import new_event_id
+from ledger.rehearsal import Rehearsal
 from processors.configuration import Configuration, load, resolve, withhold
+from processors.errors import ConfigurationError
 from processors.gateway import Gateway, open_gateway, open_gateway_database
-from processors.redcap import CallBudget, Redcap
+from processors.locks import no_runs
+from processors.redcap import CallBudget, Redcap, RehearsedRedcap
+
+_Client = TypeVar("_Client", bound=Redcap)
 
 
 def now() -> datetime:
@@ -52,21 +58,45 @@ def opened_gateway(config: Path | None, *, with_keys: bool = True) -> Iterator[t
 
 
 @contextmanager
+def rehearsed(config: Path | None) -> Iterator[tuple[Configuration, Gateway, RehearsedRedcap]]:
+    """The ledger and REDCap for a dry run: what is recorded is taken back, what is written is not.
+
+    No run of any site can begin meanwhile. Raises `ConfigurationError` where one is under way.
+    """
+    with opened_database(config) as (configuration, database):
+        section = configuration.ledger
+        real = open_gateway(database, section, clock=now, run=new_event_id())
+        with no_runs(database, section.site) as busy, Rehearsal(database) as rehearsal:
+            if busy is not None:
+                raise ConfigurationError(
+                    f"A run of site {busy!r} is under way, and a dry run wants to be alone. Give the command again in "
+                    "a moment."
+                )
+            gateway = Gateway(database=rehearsal, vault=real.vault, site=section.site, clock=now, run=real.run)
+            with _client(RehearsedRedcap, configuration, database) as redcap:
+                yield configuration, gateway, redcap
+
+
+@contextmanager
 def opened_redcap(configuration: Configuration, gateway: Gateway) -> Iterator[Redcap]:
     """The client for the configured REDCap, within the budget of calls that all runs share."""
+    with _client(Redcap, configuration, gateway.database) as redcap:
+        yield redcap
+
+
+def _client(kind: type[_Client], configuration: Configuration, database: Database) -> _Client:
     section = configuration.redcap
     sources = {name: getattr(section.tokens, name) for name in type(section.tokens).model_fields}
     budget = CallBudget(
-        gateway.database,
+        database,
         url=section.url,
         calls_per_minute=section.calls_per_minute,
         ban_pause_minutes=section.ban_pause_minutes,
     )
-    with Redcap(
+    return kind(
         url=section.url,
         tokens={name: resolve(source, name) for name, source in sources.items() if source is not None},
         budget=budget,
         timeout_seconds=section.timeout_seconds,
         ca_bundle=section.ca_bundle,
-    ) as redcap:
-        yield redcap
+    )

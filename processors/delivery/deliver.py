@@ -4,7 +4,7 @@ HTTP cannot be part of a transaction. So whatever an import's fate, nothing is r
 has acknowledged it, and the next delivery plans again from what REDCap has then.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from ledger.events import NewEvent
 from ledger.projector import Progress
 from processors import records
 from processors.delivery import pending
-from processors.delivery.pending import Item
+from processors.delivery.pending import Again, Item
 from processors.delivery.plan import Fact, PlannedRow, RowKind, WantedStudy, plan_study
 from processors.errors import Refused
 from processors.events import EventType, study_stream
@@ -31,6 +31,7 @@ class Delivered:
     transfers: int = 0
     refused: int = 0
     missing: int = 0
+    restored: int = 0
     contested: int = 0
     left_out: list[str] = field(default_factory=list)
 
@@ -49,11 +50,36 @@ def deliver(gateway: Gateway, redcap: Redcap, *, batch_rows: int, progress: Prog
     A project that lacks a field of the rows to be written is `Refused` before any row is written.
     Transfers go to a project of their own where one is configured, after the studies.
     """
+    return _in_passes(gateway, redcap, None, batch_rows, progress)
+
+
+def deliver_again(
+    gateway: Gateway,
+    redcap: Redcap,
+    *,
+    studies: Collection[str],
+    transfers: Collection[int] = (),
+    batch_rows: int,
+    progress: Progress | None = None,
+) -> Delivered:
+    """Writes all study and series rows of these studies again, and what else is pending for them.
+
+    Rows that somebody deleted come back, but for those whose absence was acknowledged. Of our placed
+    requests, only the `transfers` (positions) do: in a next free instance where their rows are gone
+    or say something else, unless a person has asked for something else meanwhile. What has been sent
+    under them would be sent again: that is for the caller to know.
+    """
+    return _in_passes(gateway, redcap, Again(studies=studies, requests=transfers), batch_rows, progress)
+
+
+def _in_passes(
+    gateway: Gateway, redcap: Redcap, again: Again | None, batch_rows: int, progress: Progress | None
+) -> Delivered:
     delivered = Delivered()
     passes: list[tuple[str, tuple[RowKind, ...]]] = [("incoming", ("study", "series", "transfer"))]
     if redcap.has("transfers"):
         passes = [("incoming", ("study", "series")), ("transfers", ("transfer",))]
-    deliveries = [_Delivery(gateway, redcap, project, kinds, delivered) for project, kinds in passes]
+    deliveries = [_Delivery(gateway, redcap, project, kinds, again, delivered) for project, kinds in passes]
     for later in deliveries[1:]:
         later.check_fields()
     for delivery in deliveries:
@@ -62,27 +88,34 @@ def deliver(gateway: Gateway, redcap: Redcap, *, batch_rows: int, progress: Prog
 
 
 class _Delivery:
-    """One pass over the pending rows of one REDCap project."""
+    """One pass over the rows to be written to one REDCap project."""
 
     def __init__(
-        self, gateway: Gateway, redcap: Redcap, project: str, kinds: Sequence[RowKind], delivered: Delivered
+        self,
+        gateway: Gateway,
+        redcap: Redcap,
+        project: str,
+        kinds: Sequence[RowKind],
+        again: Again | None,
+        delivered: Delivered,
     ) -> None:
         self._gateway = gateway
         self._redcap = redcap
         self._project = project
         self._kinds = kinds
+        self._again = again
         self._delivered = delivered
         self._refused_before: set[tuple[str, str, str]] = set()
         self._gone: set[str] = set()
 
     def check_fields(self) -> None:
         """Raises `Refused` where there are rows to be written that the project has no fields for."""
-        if pending.is_anything_pending(self._gateway, self._kinds):
+        if self._again is not None or pending.is_anything_pending(self._gateway, self._kinds):
             self._fields()
 
     def run(self, batch_rows: int, progress: Progress | None) -> None:
         done = 0
-        with pending.pending_items(self._gateway, self._kinds, batch_rows) as (count, portions):
+        with pending.pending_items(self._gateway, self._kinds, batch_rows, self._again) as (count, portions):
             for items in portions:
                 self._deliver(items, with_transfers="transfer" in self._kinds)
                 done += len(items)
@@ -91,7 +124,7 @@ class _Delivery:
 
     def _deliver(self, items: Sequence[Item], *, with_transfers: bool) -> None:
         self._refused_before = {(item.study, item.kind, item.key) for item in items if item.refused_before}
-        wanted = pending.load(self._gateway, items, with_transfers=with_transfers)
+        wanted = pending.load(self._gateway, items, with_transfers=with_transfers, again=self._again is not None)
         # A record that is found gone in one portion is not told again in the next.
         rows, facts = self._planned(study for study in wanted if study.study not in self._gone)
         self._gone |= {study for study, (type_, data) in facts if _is_gone(type_, data)}
@@ -248,5 +281,7 @@ def _count(delivered: Delivered, event: NewEvent) -> None:
         delivered.transfers += 1
     elif event.type == EventType.ROW_MISSING:
         delivered.missing += 1
+    elif event.type == EventType.ROW_RESTORED:
+        delivered.restored += 1
     elif event.type == EventType.CONFLICT_FOUND:
         delivered.contested += 1

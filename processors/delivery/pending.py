@@ -2,10 +2,11 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
 from ledger.events import Event
 from ledger.projector import batches
@@ -29,11 +30,24 @@ class Item(NamedTuple):
     refused_before: bool
 
 
-# Rows of records that somebody deleted are left alone, and refused rows until they are due again.
-_PENDING = """
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Again:
+    """What is to be written although REDCap has held it: all study and series rows of these studies, and the
+    rows of these placed requests (positions) where they are gone.
+    """
+
+    studies: Collection[str]
+    requests: Collection[int]
+
+
+_ITEM = """
     select item.study, item.kind, item.key, item.position,
            exists (select from gateway.refused_row as refused
                     where (refused.study, refused.kind, refused.key) = (item.study, item.kind, item.key))
+"""
+# Rows of records that somebody deleted are left alone, and refused rows until they are due again.
+_PENDING = f"""
+    {_ITEM}
       from (select study, 'study' as kind, '' as key, row_position as position from gateway.study
              where row_position > delivered_position
             union all
@@ -52,42 +66,66 @@ _PENDING = """
                           and (missing.kind = 'study'
                                or (missing.kind, missing.key) = (item.kind, item.key)))
 """
+# What somebody deleted comes back, unless somebody has said that it was meant to go.
+_AGAIN = f"""
+    {_ITEM}
+      from (select study, 'study' as kind, '' as key, row_position as position from gateway.study
+            union all
+            select study, 'series', series, position from gateway.series
+            union all
+            select study, 'transfer', position::text, position from gateway.transfer
+             where state in ('requested', 'retracting') or (state = 'placed' and position = any(:requests))) as item
+      join gateway.study using (study)
+     where study.site = :site and item.kind = any(:kinds) and item.study = any(:studies)
+       and not exists (select from gateway.missing_row as missing
+                        where missing.study = item.study and acknowledged
+                          and (missing.kind = 'study'
+                               or (missing.kind, missing.key) = (item.kind, item.key)))
+"""
 # The kinds' order within a study is that of the alphabet backwards: study before series would be
 # nicer, but REDCap does not mind, and a study's own row may come with a later portion anyway.
-_IN_ORDER = text(f"{_PENDING} order by item.study, item.kind desc, item.position")
+_ORDER = "order by item.study, item.kind desc, item.position"
+_IN_ORDER = text(f"{_PENDING} {_ORDER}")
 _COUNTED = text(f"select count(*) from ({_PENDING}) as pending")
+_AGAIN_IN_ORDER = text(f"{_AGAIN} {_ORDER}")
+_AGAIN_COUNTED = text(f"select count(*) from ({_AGAIN}) as again")
 
 
 @contextmanager
 def pending_items(
-    gateway: Gateway, kinds: Collection[RowKind], portion: int
+    gateway: Gateway, kinds: Collection[RowKind], portion: int, again: Again | None = None
 ) -> Iterator[tuple[int, Iterator[list[Item]]]]:
-    """How many rows are to be written, and the rows in portions, a study's together.
+    """How many rows are to be written, and the rows in portions, a study's together; `again` those it names.
 
     The list is as it was on entering: what the deliveries record meanwhile does not change it. A
     cursor on the server holds it, so that memory does not grow with it.
     """
     with gateway.begin() as connection:
-        parameters = {
-            "site": gateway.site,
-            "kinds": list(kinds),
-            "retry_before": gateway.clock() - RETRY_AFTER,
-            "contested": "transfer" in kinds and _contests_are_due(gateway),
-        }
+        in_order, counted, parameters = _asked_for(gateway, kinds) if again is None else _named(again)
+        parameters |= {"site": gateway.site, "kinds": list(kinds)}
         # This transaction waits for REDCap between portions; a server's patience with idle ones is no help.
         connection.execute(text("set local idle_in_transaction_session_timeout = 0"))
         # All rows will be fetched. Planned for the first few, as cursors are, the query looked through all
         # studies for every row: 110 s more for 100,000 series.
         connection.execute(text("set local cursor_tuple_fraction = 1"))
-        count: int = connection.execute(_COUNTED, parameters).scalar_one()
+        count: int = connection.execute(counted, parameters).scalar_one()
         if count == 0:
             yield 0, iter(())
             return
-        rows = connection.execution_options(yield_per=portion).execute(_IN_ORDER, parameters)
+        rows = connection.execute(in_order, parameters, execution_options={"yield_per": portion})
         try:
             yield count, batches((Item(*row) for row in rows), portion)
         finally:
             rows.close()
+
+
+def _asked_for(gateway: Gateway, kinds: Collection[RowKind]) -> tuple[TextClause, TextClause, dict[str, Any]]:
+    contested = "transfer" in kinds and _contests_are_due(gateway)
+    return _IN_ORDER, _COUNTED, {"retry_before": gateway.clock() - RETRY_AFTER, "contested": contested}
+
+
+def _named(again: Again) -> tuple[TextClause, TextClause, dict[str, Any]]:
+    return _AGAIN_IN_ORDER, _AGAIN_COUNTED, {"studies": list(again.studies), "requests": list(again.requests)}
 
 
 def is_anything_pending(gateway: Gateway, kinds: Collection[RowKind]) -> bool:
@@ -119,12 +157,13 @@ def _contests_are_due(gateway: Gateway) -> bool:
         return connection.execute(_CONTESTS_DUE, parameters).one_or_none() is not None
 
 
-def load(gateway: Gateway, items: Sequence[Item], *, with_transfers: bool) -> list[WantedStudy]:
+def load(gateway: Gateway, items: Sequence[Item], *, with_transfers: bool, again: bool = False) -> list[WantedStudy]:
     """The contents of these rows, by study, with what the ledger knows of the studies' other rows.
 
     `with_transfers`: requests that a person's request contests are tried again on this occasion.
+    `again`: rows that have been deleted are to come back.
     """
-    studies = {item.study: WantedStudy(study=item.study) for item in items}
+    studies = {item.study: WantedStudy(study=item.study, again=again) for item in items}
     with gateway.begin() as connection:
         found = gateway.identities(connection, {item.position for item in items})
         arrivals = _add_history(connection, studies)
@@ -156,6 +195,8 @@ def _add(gateway: Gateway, study: WantedStudy, item: Item, event: Event, payload
         study.retracting.append(study.ours[item.position])
     elif study.ours[item.position].state == "requested":
         _add_transfer(gateway, study, event, payload, contested=False)
+    elif study.ours[item.position].state == "placed" and payload:
+        study.restored.append(_wanted(gateway, event, payload, replaces=()))
 
 
 def _add_transfer(
@@ -166,24 +207,33 @@ def _add_transfer(
         study.retracting.append(study.ours[event.position])
     else:
         study.transfers.append(
-            WantedTransfer(
-                position=event.position,
-                project=event.data["project"],
-                event_name=event.data["event_name"],
-                name=payload["pseudonym"],
-                requested_at=gateway.local(event.recorded_at),
-                replaces=tuple(event.data["replaces"]),
-                contested=contested,
-                cause=event.data["cause"],
-            )
+            _wanted(gateway, event, payload, replaces=tuple(event.data["replaces"]), contested=contested)
         )
+
+
+def _wanted(
+    gateway: Gateway, event: Event, payload: dict[str, Any], *, replaces: tuple[int, ...], contested: bool = False
+) -> WantedTransfer:
+    return WantedTransfer(
+        position=event.position,
+        project=event.data["project"],
+        event_name=event.data["event_name"],
+        name=payload["pseudonym"],
+        requested_at=gateway.local(event.recorded_at),
+        replaces=replaces,
+        contested=contested,
+        cause=event.data["cause"],
+    )
 
 
 _SERIES_INSTANCES = text("""
     select study, series, instance from gateway.series where study = any(:studies) and instance is not null
 """)
+_ADOPTED_INSTANCES = text("select study, series, instance from gateway.adopted_series where study = any(:studies)")
 _DELIVERED = text("""
-    select study, arrived_at, delivered_position > 0 as delivered from gateway.study where study = any(:studies)
+    select study, arrived_at, delivered_position > 0 or adopted.position is not null as delivered
+      from gateway.study left join gateway.adopted_study as adopted using (study)
+     where study = any(:studies)
 """)
 _OURS = text("""
     select position, study, project, event_name, instance, state, found from gateway.transfer
@@ -192,20 +242,21 @@ _OURS = text("""
 
 
 def _add_history(connection: Connection, studies: dict[str, WantedStudy]) -> dict[str, datetime]:
-    """Adds what was delivered of the studies before; gives when each arrived."""
+    """Adds what was delivered of the studies before, or adopted; gives when each arrived."""
     chosen = {"studies": list(studies)}
-    for row in connection.execute(_SERIES_INSTANCES, chosen):
-        studies[row.study].series_instances[row.series] = row.instance
+    for instances in (_ADOPTED_INSTANCES, _SERIES_INSTANCES):
+        for row in connection.execute(instances, chosen):
+            studies[row.study].series_instances[row.series] = row.instance
     arrivals = {}
     for row in connection.execute(_DELIVERED, chosen):
         studies[row.study].delivered = row.delivered
         arrivals[row.study] = row.arrived_at
+    for row in connection.execute(_MISSING, chosen):
+        studies[row.study].missing.add((row.kind, row.key))
     return arrivals
 
 
-_MISSING_TRANSFERS = text("""
-    select study, key from gateway.missing_row where study = any(:studies) and kind = 'transfer'
-""")
+_MISSING = text("select study, kind, key from gateway.missing_row where study = any(:studies)")
 _CONTESTS = text("""
     select study, project, event_name from gateway.conflict where study = any(:studies) and kind = 'person'
 """)
@@ -216,8 +267,6 @@ def _add_our_transfers(gateway: Gateway, connection: Connection, studies: dict[s
     chosen = {"studies": list(studies)}
     for row in connection.execute(_CONTESTS, chosen):
         studies[row.study].contests.add((row.project, row.event_name))
-    for row in connection.execute(_MISSING_TRANSFERS, chosen):
-        studies[row.study].missing.add(int(row.key))
     rows = connection.execute(_OURS, chosen).all()
     found = gateway.identities(connection, [row.position for row in rows])
     for row in rows:

@@ -66,7 +66,8 @@ class WantedStudy:
 
     `row` is its own row, None where that need not be written; `delivered`: REDCap has held it before.
     `contests` are the projects and events for which a person's request is known to stand in our way;
-    `missing` the placed requests whose rows are known to have been deleted or changed.
+    `missing` the rows (kind and key) that are known to have been deleted or changed. `again`: what was
+    deleted is to come back, of the placed requests the `restored` ones.
     """
 
     study: str
@@ -79,7 +80,9 @@ class WantedStudy:
     retracting: list[OurTransfer] = field(default_factory=list)
     ours: dict[int, OurTransfer] = field(default_factory=dict)
     contests: set[tuple[str, str]] = field(default_factory=set)
-    missing: set[int] = field(default_factory=set)
+    missing: set[tuple[str, str]] = field(default_factory=set)
+    again: bool = False
+    restored: list[WantedTransfer] = field(default_factory=list)
 
 
 class PlannedRow(NamedTuple):
@@ -104,13 +107,14 @@ class Plan:
 def plan_study(wanted: WantedStudy, present: PresentRecord) -> Plan:
     """The rows that bring REDCap from `present` to `wanted`."""
     plan = Plan()
-    if wanted.delivered and not present.exists:
+    if wanted.delivered and not present.exists and not wanted.again:
         # Somebody deleted the record. It is not for us to bring it back: that is reported.
         plan.facts.append((EventType.ROW_MISSING, {"kind": "study", "key": ""}))
         return plan
     if wanted.row is not None:
         fact = (EventType.STUDY_DELIVERED, {"row": wanted.row_position, "series": {}})
-        plan.rows.append(PlannedRow(wanted.study, "study", "", wanted.row_position, wanted.row, (fact,)))
+        facts = (fact, *_restored(wanted, "study", "", gone=wanted.delivered and not present.exists))
+        plan.rows.append(PlannedRow(wanted.study, "study", "", wanted.row_position, wanted.row, facts))
     _plan_series(wanted, present, plan)
     _Transfers(wanted, present, plan).settle()
     return plan
@@ -120,7 +124,8 @@ def _plan_series(wanted: WantedStudy, present: PresentRecord, plan: Plan) -> Non
     highest = max(present.highest_series_instance, *wanted.series_instances.values(), 0)
     for series in wanted.series:
         instance = present.series.get(series.series)
-        if instance is None and series.instance is not None:
+        gone = instance is None and series.instance is not None
+        if gone and not wanted.again:
             plan.facts.append((EventType.ROW_MISSING, {"kind": "series", "key": series.series}))
             continue
         if instance is None:
@@ -128,6 +133,7 @@ def _plan_series(wanted: WantedStudy, present: PresentRecord, plan: Plan) -> Non
             instance = highest
         placed = {"instance": instance, "position": series.position}
         fact = (EventType.STUDY_DELIVERED, {"row": None, "series": {series.series: placed}})
+        facts = (fact, *_restored(wanted, "series", series.series, gone=gone))
         plan.rows.append(
             PlannedRow(
                 wanted.study,
@@ -135,9 +141,16 @@ def _plan_series(wanted: WantedStudy, present: PresentRecord, plan: Plan) -> Non
                 series.series,
                 series.position,
                 records.series_row(series.data, instance),
-                (fact,),
+                facts,
             )
         )
+
+
+def _restored(wanted: WantedStudy, kind: RowKind, key: str, *, gone: bool) -> list[Fact]:
+    """That the row is there again, where it was deleted or known to be missing."""
+    if not gone and (kind, key) not in wanted.missing:
+        return []
+    return [(EventType.ROW_RESTORED, {"kind": kind, "key": key})]
 
 
 class _Transfers:
@@ -157,6 +170,8 @@ class _Transfers:
             self._withdraw(request)
         for transfer in self._wanted.transfers:
             self._place(transfer)
+        for transfer in self._wanted.restored:
+            self._restore(transfer)
         for project, event_name in sorted(self._contests):
             self._plan.facts.append(_resolved(project, event_name))
 
@@ -164,17 +179,26 @@ class _Transfers:
         """Tells of placed requests whose rows say something else now, or are gone: a person did that, or
         took the very instance at the very moment. It is not for us to write them again.
         """
+        restored = {transfer.position for transfer in self._wanted.restored}
         for request in self._wanted.ours.values():
-            if (
-                request.state == "placed"
-                and request.instance is not None
-                and request.position not in self._wanted.missing
-            ):
-                row = self._rows.get(request.instance)
-                if row is None or not _says(row, request):
-                    self._plan.facts.append((EventType.ROW_MISSING, {"kind": "transfer", "key": str(request.position)}))
+            key = str(request.position)
+            known = request.position in restored or ("transfer", key) in self._wanted.missing
+            if request.state == "placed" and not known and not self._stands(request):
+                self._plan.facts.append((EventType.ROW_MISSING, {"kind": "transfer", "key": key}))
 
-    def _place(self, wanted: WantedTransfer) -> None:
+    def _stands(self, request: OurTransfer) -> bool:
+        """Whether the row of a placed request says what we wrote; where none is known, nothing can be told."""
+        row = self._rows.get(request.instance or 0)
+        return request.instance is None or (row is not None and _says(row, request))
+
+    def _restore(self, wanted: WantedTransfer) -> None:
+        """Places a request again whose row was deleted or changed; what stands there now is not touched."""
+        if self._stands(self._wanted.ours[wanted.position]):
+            return
+        self._place(wanted, *_restored(self._wanted, "transfer", str(wanted.position), gone=True))
+
+    def _place(self, wanted: WantedTransfer, *more: Fact) -> None:
+        """Finds the request's row or writes one, `more` facts being true then; or tells who contests it."""
         replaced = [self._wanted.ours[position] for position in wanted.replaces]
         old = self._rows_of(replaced)
         own_rows = {row.instance for row in old.values()}
@@ -187,7 +211,7 @@ class _Transfers:
             facts = [] if wanted.contested else [_contested(wanted)]
             self._leave(wanted, replaced, old, facts)
             return
-        over = [_resolved(*contest)] if contest in self._contests else []
+        over = [*more, _resolved(*contest)] if contest in self._contests else [*more]
         self._contests.discard(contest)
         if alike:
             instance = alike[0].instance

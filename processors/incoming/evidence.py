@@ -9,6 +9,7 @@ import orjson
 from sqlalchemy import Connection, text
 
 from ledger import store
+from processors.adopted import Pseudonyms, adopted_requests
 from processors.decisions import Cause, Conflict, Key, Standing
 from processors.gateway import Gateway
 from processors.routing import Identity
@@ -39,7 +40,8 @@ class Agenda:
 class Evidence:
     """What is known about one study. `gained` and `earlier` are its series' identities, by when they came.
 
-    `subject` is that of its leading series; `shared`: other series are of another patient.
+    `subject` is that of its leading series; `shared`: other series are of another patient. `by_hand`
+    are the positions of what an operator decided about it, `adopted` what REDCap held before this system.
     """
 
     study: str
@@ -52,6 +54,8 @@ class Evidence:
     standing: list[Standing] = field(default_factory=list)
     conflicts: dict[Key, Conflict] = field(default_factory=dict)
     failed_rules: set[str] = field(default_factory=set)
+    by_hand: dict[Key, int] = field(default_factory=dict)
+    adopted: Pseudonyms = field(default_factory=dict)
 
     @property
     def is_undecided(self) -> bool:
@@ -132,6 +136,10 @@ def gather(
         evidence[row.study].conflicts[key] = Conflict(key=key, kind=row.kind, causes=causes)
     for row in connection.execute(_FAILURES, chosen):
         evidence[row.study].failed_rules.add(row.record_id)
+    for row in connection.execute(_BY_HAND, chosen):
+        evidence[row.study].by_hand[Key(row.project, row.event_name)] = row.position
+    for study, requests in adopted_requests(gateway, connection, studies).items():
+        evidence[study].adopted = requests
     _add_series(gateway, connection, evidence, window, with_identities=with_identities)
     return [evidence[study] for study in studies]
 
@@ -156,6 +164,7 @@ _STANDING = text("""
 _CONFLICTS = text("""
     select study, project, event_name, kind, details::text from gateway.conflict where study = any(:studies)
 """)
+_BY_HAND = text("select study, project, event_name, position from gateway.decision_by_hand where study = any(:studies)")
 _FAILURES = text("select study, record_id from gateway.rule_failure where study = any(:studies)")
 
 

@@ -1,4 +1,4 @@
-"""Projection of decisions and what became of them: gateway.transfer, conflict, rule_failure, notice, decision."""
+"""Projection of decisions and what became of them: gateway.transfer, decision_by_hand, conflict and others."""
 
 from collections.abc import Sequence
 
@@ -14,13 +14,14 @@ class Transfers:
     """One row a transfer request, in the state that its latest event left it in."""
 
     name = "transfers"
-    code_version = 1
+    code_version = 2
     tables: Sequence[str] = (
         "gateway.transfer",
         "gateway.conflict",
         "gateway.rule_failure",
         "gateway.notice",
         "gateway.decision",
+        "gateway.decision_by_hand",
     )
 
     def __init__(self) -> None:
@@ -46,6 +47,8 @@ class Transfers:
             EventType.RULE_TIMED_OUT: [Each(_UPSERT_FAILURE, _failure)],
             EventType.RULE_TIMEOUT_RESOLVED: [Each(_DELETE_FAILURE, _failure)],
             EventType.DECISIONS_MADE: [Each(_UPSERT_DECISION, _decision)],
+            EventType.DECIDED_BY_HAND: [Each(_UPSERT_BY_HAND, _by_hand)],
+            EventType.CLASH_FOUND: [Each(_NOTICE, _clash)],
             EventType.ACKNOWLEDGED: [Each(_DELETE_NOTICE, lambda event: [{"position": event.data["position"]}])],
         }
         self.types = frozenset(self._rules)
@@ -92,6 +95,11 @@ _UPSERT_DECISION = text("""
     insert into gateway.decision (site, position) values (:site, :position)
     on conflict (site) do update set position = excluded.position
 """)
+_UPSERT_BY_HAND = text("""
+    insert into gateway.decision_by_hand (study, project, event_name, position)
+    values (:study, :project, :event_name, :position)
+    on conflict (study, project, event_name) do update set position = excluded.position
+""")
 
 
 def _request(event: Event) -> list[Parameters]:
@@ -126,6 +134,11 @@ def _if_sent(event: Event, kind: str) -> list[Parameters]:
     if not event.data["sent"]:
         return []
     return [_notice(event, kind, {"request": event.data["request"]})]
+
+
+def _clash(event: Event) -> list[Parameters]:
+    where: Parameters = {key: event.data[key] for key in ("request", "series", "instance") if key in event.data}
+    return [_notice(event, "written over by this system", where)]
 
 
 def _notice(event: Event, kind: str, details: Parameters) -> Parameters:
@@ -171,6 +184,11 @@ def _conflict(event: Event) -> list[Parameters]:
             "details": codec.encode({"causes": event.data["causes"]}).decode(),
         }
     ]
+
+
+def _by_hand(event: Event) -> list[Parameters]:
+    (key,) = _conflict_key(event)
+    return [key | {"position": event.position}]
 
 
 def _failure(event: Event) -> list[Parameters]:

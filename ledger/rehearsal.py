@@ -1,0 +1,45 @@
+"""A database on which all can be done and nothing stays: what a dry run works on.
+
+Everything happens in one transaction that is rolled back in the end, each `begin` a savepoint in
+it; so the code of a real run reads what it has just recorded, positions and all. The ledger's head
+stays locked for as long: nobody else can append, and whoever rehearses keeps the others from trying.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self
+
+from sqlalchemy import Connection
+
+from ledger.database import Database, translated
+
+
+class Rehearsal(Database):
+    """The rehearsal of changes to a database; that one is still closed by whoever opened it.
+
+    `without_transaction` is no part of it: locks that are taken there are real.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.engine = database.engine
+        with translated():
+            self._connection = self.engine.connect()
+            self._transaction = self._connection.begin()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A connection inside a savepoint: kept until the rehearsal is over, rolled back on an exception."""
+        with translated(), self._connection.begin_nested():
+            yield self._connection
+
+    def close(self) -> None:
+        """Takes everything back."""
+        with translated():
+            self._transaction.rollback()
+            self._connection.close()

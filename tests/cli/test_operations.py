@@ -1,0 +1,196 @@
+"""`run --dry-run`, `replay`, `retract` and `reassign`, as an operator gives them."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+from sqlalchemy import text
+
+from ledger.database import Database
+from tests.cli.conftest import ROOT, Site
+
+SENT = {"transfer_date": "2026-03-02 08:55", "transfer_mapped_uid": "9.8.7.6"}
+
+
+@pytest.fixture
+def requested(site: Site) -> tuple[Site, str]:
+    """A site at which one study of the samples is requested for Alpha, and its UID."""
+    study = min(path.name for path in site.raw.iterdir())
+    row = {
+        "record_id": "1",
+        "cl_studyinstanceuid": study,
+        "cl_accessionnumber": "",
+        "cl_projectname": "Alpha",
+        "cl_subjectid": "A-1",
+        "cl_date": "2026-03-01 08:00",
+    }
+    site.simulator.projects["coupling"].put([row])
+    assert site.command("run").code == 0
+    return site, study
+
+
+def transfers(site: Site, study: str) -> dict[int, dict[str, str]]:
+    return dict(site.simulator.projects["incoming"].records[study].instances.get("transfers", {}))
+
+
+def events(database: Database) -> int:
+    with database.begin() as connection:
+        return int(connection.execute(text("select position from ledger.head")).scalar_one())
+
+
+def test_a_dry_run_tells_what_a_run_would_do_and_does_nothing(site: Site, database: Database) -> None:
+    done = site.command("run", "--dry-run")
+    assert (done.code, done.err) == (0, "")
+    assert "nothing was recorded" in done.out
+    assert "61 discovered" in done.out
+    assert events(database) == 0
+    assert site.simulator.projects["incoming"].rows() == []
+    report = site.command("run", "--dry-run", "--json").data
+    assert (report["dry_run"], report["delivered"]["series"], report["changes"]) == (True, 61, [])
+
+
+def test_a_dry_run_is_alone(site: Site, database: Database) -> None:
+    with database.without_transaction() as connection:
+        connection.execute(text("select pg_advisory_lock(hashtextextended('fiona-ledger run main', 0))"))
+        done = site.command("run", "--dry-run")
+    assert done.code == 2
+    assert "under way" in done.err
+
+
+def test_a_replay_writes_everything_again(requested: tuple[Site, str]) -> None:
+    site, study = requested
+    site.simulator.projects["incoming"].delete(study)
+    rehearsed = site.command("replay", "--dry-run", "--json").data
+    # The row of its request does not come back by itself: somebody may have meant to stop it.
+    assert {(change["study"], change["change"]) for change in rehearsed["changes"]} == {
+        (study, "write a missing row"),
+        (study, "report a missing row"),
+    }
+    assert study not in site.simulator.projects["incoming"].records
+    done = site.command("replay", "--json")
+    assert done.data["replayed"] == {"studies": 54, "written_before": 0}
+    assert done.data["delivered"]["series"] == 61
+    assert study in site.simulator.projects["incoming"].records
+    assert transfers(site, study) == {}
+    assert site.command("replay", "--project", "Alpha").code in (0, 1)
+    assert [row["transfer_name"] for row in transfers(site, study).values()] == ["A-1"]
+
+
+def test_populate_incoming_does_the_same_under_its_old_name(requested: tuple[Site, str]) -> None:
+    site, _ = requested
+    done = site.command("--importAll", "Alpha", main="populate_incoming")
+    assert (done.code, done.err) == (0, "")
+    assert "Replayed: 54 studies" in done.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--project", "Alhpa"), "Alpha"),
+        (("--since", "yesterday"), "2026-03-31"),
+        (("--until", "31.3.2026"), "2026-03-31"),
+        (("--since", "0001-01-01"), "2026-03-31"),
+    ],
+)
+def test_a_replay_of_something_unknown_is_refused(
+    requested: tuple[Site, str], arguments: tuple[str, ...], told: str
+) -> None:
+    done = requested[0].command("replay", *arguments)
+    assert done.code == 2
+    assert told in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_replay_that_is_interrupted_goes_on_when_it_is_given_again(
+    requested: tuple[Site, str], database: Database
+) -> None:
+    site, _ = requested
+    site.change("[redcap]", "[redcap]\nbatch_rows = 5")
+    code = "from processors.cli.main import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "--config", str(site.config), "replay"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+    def interrupt(call: object) -> None:
+        if getattr(call, "action", "") == "import":
+            site.simulator.before_call = None
+            process.send_signal(signal.SIGINT)
+
+    site.simulator.before_call = interrupt
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert site.command("replay").code == 0
+    with database.begin() as connection:
+        assert connection.execute(text("select count(*) from gateway.replay")).scalar_one() == 0
+
+
+def test_a_retracted_request_is_emptied(requested: tuple[Site, str]) -> None:
+    site, study = requested
+    done = site.command("retract", study, "--project", "Alpha", "--reason", "ticket 4711")
+    assert (done.code, done.err) == (0, "")
+    assert "Withdrawn" in done.out
+    assert transfers(site, study) == {}
+
+
+def test_of_a_request_that_was_sent_it_tells_what_to_remove_downstream(requested: tuple[Site, str]) -> None:
+    site, study = requested
+    place = {
+        "study_instance_uid": study,
+        "redcap_repeat_instrument": "transfers",
+        "redcap_repeat_instance": "1",
+    }
+    site.simulator.projects["incoming"].put([{**place, **SENT}])
+    done = site.command("retract", study, "--project", "Alpha", "--reason", "wrong patient", "--json")
+    assert done.code == 1
+    assert done.data["sent"] == {"instance": 1, "sent_at": "2026-03-02 08:55", "mapped_uid": "9.8.7.6"}
+
+
+def test_a_reassigned_request_is_amended(requested: tuple[Site, str]) -> None:
+    site, study = requested
+    done = site.command("reassign", study, "--project", "Alpha", "--to-subject", "A-2", "--reason", "typing error")
+    assert (done.code, done.err) == (0, "")
+    assert [row["transfer_name"] for row in transfers(site, study).values()] == ["A-2"]
+    assert "A-1" not in done.out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("retract", "9.9.9", "--project", "Alpha", "--reason", "x"),
+        ("retract", "STUDY", "--project", "Gamma", "--reason", "x"),
+        ("retract", "STUDY", "--project", "Alpha", "--event", "e", "--reason", "x"),
+        ("retract", "STUDY", "--project", "Alpha", "--reason", "  "),
+        ("retract", "STUDY", "--project", "Alpha", "--reason", "two\nlines"),
+        ("reassign", "STUDY", "--project", "Alpha", "--to-subject", " ", "--reason", "x"),
+        ("reassign", "STUDY", "--project", "Alpha", "--to-subject", "A-1", "--reason", "x"),
+    ],
+)
+def test_what_cannot_be_amended_is_said_and_changes_nothing(
+    requested: tuple[Site, str], database: Database, arguments: tuple[str, ...]
+) -> None:
+    site, study = requested
+    before = events(database)
+    done = site.command(*(study if argument == "STUDY" else argument for argument in arguments))
+    assert done.code == 2
+    assert done.err.startswith("fiona-ledger: ")
+    assert "Traceback" not in done.err
+    assert events(database) == before
+
+
+def test_what_redcap_cannot_be_told_now_is_told_by_the_next_run(requested: tuple[Site, str]) -> None:
+    site, study = requested
+    address = f'url = "{site.simulator.url}"'
+    site.change(address, 'url = "http://127.0.0.1:9/"')
+    done = site.command("retract", study, "--project", "Alpha", "--reason", "x")
+    assert done.code == 3
+    assert "recorded" in done.err
+    assert transfers(site, study) != {}
+    site.change('url = "http://127.0.0.1:9/"', address)
+    site.command("run")
+    assert transfers(site, study) == {}

@@ -1,0 +1,129 @@
+"""What an operator does at a site of the flow's tests: replays, amends, rehearses."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+from uuid import uuid4
+
+from ledger import store
+from ledger.database import Database
+from ledger.events import NewEvent
+from ledger.rehearsal import Rehearsal
+from ledger.vault import Vault
+from processors.amending import Amendment, Request, amend
+from processors.configuration import Configuration, RedcapSection, RoutingSection, SourceSection
+from processors.delivery import deliver
+from processors.events import EventType, study_stream
+from processors.forgetting.forget import forget
+from processors.forgetting.whose import of_patients
+from processors.gateway import Gateway
+from processors.redcap import NoBudget, Redcap, RehearsedRedcap
+from processors.rehearsal import Change, changes
+from processors.replay import Replayed, Scope, replay
+from processors.run import Report, decide_incoming, write_pending
+from tests.flow.harness import HEART, ZONE, Site, SteppingDatabase, Steps
+
+
+class Replay(NamedTuple):
+    replayed: Replayed
+    report: Report
+
+
+def configuration(site: Site) -> Configuration:
+    return Configuration(
+        source=SourceSection(raw=site.receiver.raw),
+        redcap=RedcapSection(url=site.simulator.url, batch_rows=site.batch_rows, tokens=site.tokens),  # type: ignore[arg-type]
+        routing=RoutingSection(match=site.match, time_limit_seconds=site.time_limit),  # type: ignore[arg-type]
+    )
+
+
+@contextmanager
+def gateway_of(site: Site, database: Database) -> Iterator[Gateway]:
+    with database.begin() as connection:
+        vault = Vault.open(connection, site.key_file)
+    gateway = Gateway(database=database, vault=vault, site="main", clock=site.clock, run=uuid4(), zone=ZONE)
+    gateway.catch_up()
+    yield gateway
+
+
+def replay_all(site: Site, scope: Scope | None = None, *, steps: Steps | None = None) -> Replay:
+    """A replay a minute later; killed at a step where `steps` says so."""
+    site.clock.advance(60)
+    site.simulator.calls.clear()
+    steps = steps or Steps()
+    database = SteppingDatabase(site.database_url, steps)
+    report = Report()
+    try:
+        with (
+            gateway_of(site, database) as gateway,
+            Redcap(url=site.simulator.url, tokens=site.tokens, budget=steps, sleep=lambda _: None) as redcap,
+        ):
+            replayed = replay(
+                gateway, redcap, configuration(site), scope or Scope(project=HEART), report, steps.announce, by="kari"
+            )
+    finally:
+        database.close()
+    return Replay(replayed, report)
+
+
+def amend_by_hand(
+    site: Site, study: str, *, project: str = HEART, to: str | None = None, event: str | None = None
+) -> Request:
+    """An operator retracts a request, or gives it the pseudonym `to`; then what is pending is delivered."""
+    site.clock.advance(60)
+    database = Database(site.database_url)
+    try:
+        with (
+            gateway_of(site, database) as gateway,
+            Redcap(url=site.simulator.url, tokens=site.tokens, budget=NoBudget()) as redcap,
+        ):
+            amendment = Amendment(
+                study=study, project=project, event_name=event, pseudonym=to, by="kari", reason="ticket 4711"
+            )
+            request = amend(gateway, amendment)
+            deliver(gateway, redcap, batch_rows=500)
+    finally:
+        database.close()
+    return request
+
+
+def acknowledge(site: Site) -> None:
+    """Somebody meant to delete all that is reported as missing."""
+    database = Database(site.database_url)
+    with gateway_of(site, database) as gateway, gateway.begin() as connection:
+        for position, study in site.query("select position, study from gateway.missing_row"):
+            data = {"position": position, "by": "kari", "reason": "meant"}
+            gateway.record(connection, [NewEvent(stream=study_stream(study), type=EventType.ACKNOWLEDGED, data=data)])
+    database.close()
+
+
+def forget_patient(site: Site, patient_id: str) -> None:
+    """The patient's keys are destroyed."""
+    database = Database(site.database_url)
+    with gateway_of(site, database) as gateway:
+        forget(gateway, lambda connection: of_patients(gateway, connection, [patient_id]), reason="asked", by="kari")
+    database.close()
+
+
+def rehearse(site: Site, scope: Scope | None = None) -> list[Change]:
+    """What a run would change now, or with a `scope` a replay."""
+    site.clock.advance(60)
+    database = Database(site.database_url)
+    try:
+        with (
+            Rehearsal(database) as rehearsal,
+            gateway_of(site, rehearsal) as gateway,
+            RehearsedRedcap(url=site.simulator.url, tokens=site.tokens, budget=NoBudget()) as redcap,
+        ):
+            with gateway.begin() as connection:
+                before = store.head(connection).position
+            report, steps = Report(), Steps()
+            if scope is None:
+                decide_incoming(gateway, redcap, configuration(site), report, steps.announce)
+                write_pending(gateway, redcap, configuration(site), report, steps.announce)
+            else:
+                replay(gateway, redcap, configuration(site), scope, report, steps.announce, by="kari")
+            with gateway.begin() as connection:
+                return changes(connection, before)
+    finally:
+        database.close()

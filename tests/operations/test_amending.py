@@ -1,0 +1,181 @@
+"""Requests that an operator withdraws or changes by hand; what was decided so stands."""
+
+import pytest
+
+from processors.errors import ConfigurationError
+from tests.flow.harness import BRAIN, HEART, Asked, Site
+from tests.operations.operator import amend_by_hand, forget_patient, replay_all
+
+STUDY = "1.2.1"
+
+
+@pytest.fixture
+def requested(site: Site) -> Site:
+    """A study that a rule has requested for the heart study."""
+    site.rule(patient_id="PID-1")
+    site.series(STUDY, AccessionNumber="ACC-1")
+    site.run()
+    return site
+
+
+def test_a_request_that_was_not_sent_is_emptied(requested: Site) -> None:
+    amend_by_hand(requested, STUDY)
+    assert requested.transfers(STUDY) == {}
+    assert requested.states(STUDY) == ["retracted"]
+    assert requested.attention() == {}
+    requested.assert_sound()
+
+
+def test_why_and_by_whom_is_in_the_ledger(requested: Site) -> None:
+    amend_by_hand(requested, STUDY)
+    (decided,) = requested.events("DecidedByHand")
+    assert (decided["by"], decided["reason"], decided["action"]) == ("kari", "ticket 4711", "retract")
+    (retracted,) = requested.events("TransferRetracted")
+    (position,) = requested.query("select position from ledger.event where type = 'DecidedByHand'")[0]
+    assert retracted["cause"] == {"kind": "operator", "record_id": "kari", "position": position}
+
+
+def test_no_rule_asks_for_it_again(requested: Site) -> None:
+    amend_by_hand(requested, STUDY)
+    requested.series(STUDY, "1.2.1.2", AccessionNumber="ACC-1")
+    requested.rule("2", patient_name="Doe")
+    requested.run()
+    replay_all(requested)
+    assert requested.states(STUDY) == ["retracted"]
+    assert requested.transfers(STUDY) == {}
+
+
+def test_no_entry_of_before_asks_for_it_again(site: Site) -> None:
+    site.entry(accession="ACC-1", subject="H-001")
+    site.series(STUDY, AccessionNumber="ACC-1")
+    site.run()
+    amend_by_hand(site, STUDY)
+    site.series(STUDY, "1.2.1.2", AccessionNumber="ACC-1")
+    site.run()
+    assert site.transfers(STUDY) == {}
+
+
+def test_an_entry_made_later_is_heeded(requested: Site) -> None:
+    amend_by_hand(requested, STUDY)
+    requested.entry(accession="ACC-1", subject="H-001")
+    requested.run()
+    assert Asked(HEART, "H-001") in requested.transfers(STUDY).values()
+
+
+def test_other_projects_are_not_concerned(requested: Site) -> None:
+    amend_by_hand(requested, STUDY)
+    requested.rule("2", project=BRAIN, patient_id="PID-1")
+    requested.series(STUDY, "1.2.1.2", AccessionNumber="ACC-1")
+    requested.run()
+    assert Asked(BRAIN, "PID-1") in requested.transfers(STUDY).values()
+
+
+def test_what_was_sent_is_recorded_as_such_and_stays(requested: Site) -> None:
+    requested.sender_sends(STUDY, 1)
+    amend_by_hand(requested, STUDY)
+    assert requested.transfers(STUDY) == {1: Asked(HEART, "PID-1", sent=True)}
+    assert requested.notices() == [("retracted after it was sent", STUDY)]
+
+
+def test_a_request_that_was_not_sent_is_amended(requested: Site) -> None:
+    amend_by_hand(requested, STUDY, to="H-017")
+    assert requested.transfers(STUDY) == {1: Asked(HEART, "H-017")}
+    assert requested.states(STUDY) == ["replaced", "placed"]
+    requested.assert_sound()
+
+
+def test_what_was_sent_gets_a_new_request_and_a_notice(requested: Site) -> None:
+    requested.sender_sends(STUDY, 1)
+    amend_by_hand(requested, STUDY, to="H-017")
+    assert requested.transfers(STUDY) == {1: Asked(HEART, "PID-1", sent=True), 2: Asked(HEART, "H-017")}
+    assert requested.notices() == [("replaced after it was sent", STUDY)]
+
+
+def test_the_new_pseudonym_stands_over_rules(requested: Site) -> None:
+    amend_by_hand(requested, STUDY, to="H-017")
+    requested.series(STUDY, "1.2.1.2", AccessionNumber="ACC-1")
+    requested.run()
+    replay_all(requested)
+    assert requested.transfers(STUDY) == {1: Asked(HEART, "H-017")}
+    assert requested.attention() == {}
+
+
+def test_the_new_pseudonym_is_amended_by_an_entry_made_later(requested: Site) -> None:
+    amend_by_hand(requested, STUDY, to="H-017")
+    requested.entry(accession="ACC-1", subject="H-001")
+    requested.run()
+    assert requested.transfers(STUDY) == {1: Asked(HEART, "H-001")}
+
+
+def test_a_replay_places_it_again_when_it_was_deleted(requested: Site) -> None:
+    amend_by_hand(requested, STUDY, to="H-017")
+    requested.person_deletes_transfer(STUDY, 1)
+    replay_all(requested)
+    assert requested.transfers(STUDY) == {2: Asked(HEART, "H-017")}
+
+
+def test_a_contest_with_a_person_is_over_when_ours_is_withdrawn(site: Site) -> None:
+    site.rule(patient_id="PID-1")
+    site.series(STUDY)
+    site.person_requests(STUDY, HEART, "H-900")
+    site.run()
+    assert site.attention() == {"contested by a person": 1}
+    amend_by_hand(site, STUDY)
+    assert site.transfers(STUDY) == {1: Asked(HEART, "H-900")}
+    assert site.attention() == {}
+
+
+def test_a_persons_own_row_is_not_touched(site: Site) -> None:
+    site.rule(patient_id="PID-1")
+    site.series(STUDY)
+    site.person_requests(STUDY, HEART, "PID-1")
+    site.run()
+    amend_by_hand(site, STUDY)
+    assert site.transfers(STUDY) == {1: Asked(HEART, "PID-1")}
+
+
+def test_where_there_are_several_events_one_must_be_named(site: Site) -> None:
+    site.entry("1", accession="ACC-1", subject="H-001", event="first")
+    site.entry("2", accession="ACC-1", subject="H-001", event="second")
+    site.series(STUDY, AccessionNumber="ACC-1")
+    site.run()
+    with pytest.raises(ConfigurationError, match="'first', 'second'"):
+        amend_by_hand(site, STUDY)
+    amend_by_hand(site, STUDY, event="second")
+    assert site.states(STUDY) == ["placed", "retracted"]
+
+
+def test_what_was_never_requested_cannot_be_withdrawn(requested: Site) -> None:
+    head = requested.head()
+    for wrong in ({"project": BRAIN}, {"event": "baseline"}):
+        with pytest.raises(ConfigurationError, match="a request of this system"):
+            amend_by_hand(requested, STUDY, **wrong)
+    with pytest.raises(ConfigurationError, match="a request of this system"):
+        amend_by_hand(requested, "9.9.9")
+    assert requested.head() == head
+
+
+def test_the_same_pseudonym_is_no_change(requested: Site) -> None:
+    head = requested.head()
+    with pytest.raises(ConfigurationError, match="another pseudonym"):
+        amend_by_hand(requested, STUDY, to="PID-1")
+    assert requested.head() == head
+
+
+def test_the_pseudonym_is_nowhere_in_plain_text(requested: Site) -> None:
+    amend_by_hand(requested, STUDY, to="H-SECRET-017")
+    assert "H-SECRET-017" not in requested.everything_stored()
+
+
+def test_the_request_of_a_forgotten_patient_can_be_withdrawn(requested: Site) -> None:
+    forget_patient(requested, "PID-1")
+    amend_by_hand(requested, STUDY)
+    assert requested.transfers(STUDY) == {}
+
+
+def test_the_new_pseudonym_is_forgotten_with_the_patient(requested: Site) -> None:
+    amend_by_hand(requested, STUDY, to="H-017")
+    forget_patient(requested, "PID-1")
+    requested.person_deletes_transfer(STUDY, 1)
+    replay_all(requested)
+    assert requested.transfers(STUDY) == {}
