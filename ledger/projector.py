@@ -92,13 +92,20 @@ class Projector:
                 progress(position - start, last - start)
         return last - start
 
-    def rebuild(self, begin: Begin, name: str, progress: Progress | None = None) -> int:
-        """Empties the projection of this name and applies all events again."""
-        projection = self._named(name)
+    def changed(self, connection: Connection) -> list[Projection]:
+        """The projections whose code has changed since their tables were made: catching up empties those first."""
+        rows = connection.execute(text("select name, code_version from ledger.projection"))
+        stored = {row.name: row.code_version for row in rows}
+        return [p for p in self._projections if stored.get(p.name, p.code_version) != p.code_version]
+
+    def rebuild(self, begin: Begin, *names: str, progress: Progress | None = None) -> int:
+        """Empties the projections of these names and applies all events again, read once for all of them."""
+        projections = [self._named(name) for name in names]
         with begin() as connection:
             store.lock_head(connection)
             self._lock_checkpoints(connection)
-            self._reset(connection, projection)
+            for projection in projections:
+                self._reset(connection, projection)
         return self.catch_up(begin, progress)
 
     def _named(self, name: str) -> Projection:
@@ -174,11 +181,8 @@ class Projector:
         )
 
     def _reset_changed(self, connection: Connection) -> None:
-        rows = connection.execute(text("select name, code_version from ledger.projection"))
-        stored = {row.name: row.code_version for row in rows}
-        for projection in self._projections:
-            if stored.get(projection.name, projection.code_version) != projection.code_version:
-                self._reset(connection, projection)
+        for projection in self.changed(connection):
+            self._reset(connection, projection)
 
     @staticmethod
     def _reset(connection: Connection, projection: Projection) -> None:

@@ -18,6 +18,8 @@ _NEVER_EMPTY_AGAIN = (
     ("pseudonyms", "gateway.autoid_project", EventType.AUTOID_PROJECT_CHANGED),
     ("pseudonyms", "gateway.used_id", EventType.ID_GENERATED),
     ("pseudonyms", "gateway.observed_transfer", EventType.TRANSFER_OBSERVED),
+    ("adopted", "gateway.adopted_study", EventType.STUDY_ADOPTED),
+    ("adopted", "gateway.moved_in", EventType.ADOPTION_COMPLETED),
 )
 
 
@@ -48,5 +50,4 @@ def rebuild(database: Database, names: list[str], progress: Progress | None = No
 
     To be called within `locks.no_runs`: a run that has begun reads its tables as they were then.
     """
-    projector = Projector(PROJECTIONS)
-    return max(projector.rebuild(database.begin, name, progress) for name in names)
+    return Projector(PROJECTIONS).rebuild(database.begin, *names, progress=progress)

@@ -4,12 +4,15 @@ They hold no patient ID, patient name or pseudonym: where those are needed, the 
 leads to its sealed part. So forgetting a subject blanks nothing here, and a rebuild needs no key.
 """
 
+from processors.projections.adopted import Adopted
+from processors.projections.differences import Differences
 from processors.projections.directives import Directives
+from processors.projections.outcomes import Outcomes
 from processors.projections.problems import Problems
 from processors.projections.pseudonyms import Pseudonyms
 from processors.projections.studies import Studies
 from processors.projections.transfers import Transfers
 
-PROJECTIONS = (Studies(), Directives(), Transfers(), Problems(), Pseudonyms())
+PROJECTIONS = (Studies(), Directives(), Transfers(), Problems(), Pseudonyms(), Adopted(), Outcomes(), Differences())
 
 __all__ = ["PROJECTIONS"]

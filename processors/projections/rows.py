@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from sqlalchemy import Connection, TextClause
@@ -11,6 +11,13 @@ from sqlalchemy import Connection, TextClause
 from ledger.events import Event
 
 Parameters = dict[str, Any]
+
+
+class Rule(Protocol):
+    """What is done about neighbouring events of one type."""
+
+    def execute(self, connection: Connection, events: Sequence[Event]) -> None:
+        """Changes the rows as these events demand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,7 @@ class Together:
                 connection.execute(statement, parameters)
 
 
-Rules = Mapping[str, Sequence[Each | Together]]
+Rules = Mapping[str, Sequence[Rule]]
 """What to execute for each type of event, in this order."""
 
 

@@ -1,11 +1,11 @@
 """Projection of what has arrived and how much of it REDCap holds: gateway.study, gateway.series."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from operator import itemgetter
 
 import orjson
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
 from ledger.events import Event
 from processors.events import EventType
@@ -26,58 +26,101 @@ class Studies:
     tables: Sequence[str] = ("gateway.study", "gateway.series")
 
     def __init__(self) -> None:
-        content = [Together((_INSERT_STUDIES, _LEAD, _REROUTE, _UPSERT_SERIES), _contents)]
-        self._rules: Rules = {
-            EventType.SERIES_DISCOVERED: content,
-            EventType.SERIES_REVISED: content,
-            EventType.STUDY_VANISHED: [Each(_VANISH, _presence)],
-            EventType.STUDY_RETURNED: [Each(_RETURN, _presence)],
+        content = [_Contents()]
+        arrived: Rules = {EventType.SERIES_DISCOVERED: content, EventType.SERIES_REVISED: content}
+        delivered: Rules = {
             EventType.STUDY_DELIVERED: [
                 Together((_DELIVER_STUDIES,), _delivered_rows),
                 Together((_DELIVER_SERIES,), _delivered_series),
-            ],
+            ]
         }
-        self.types = frozenset(self._rules)
+        present: Rules = {
+            EventType.STUDY_VANISHED: [Each(_VANISH, _presence)],
+            EventType.STUDY_RETURNED: [Each(_RETURN, _presence)],
+        }
+        self._kinds = (arrived, delivered, present)
+        self.types = frozenset(type_ for rules in self._kinds for type_ in rules)
 
     def apply(self, connection: Connection, events: Sequence[Event]) -> None:
-        """Applies the events in order."""
-        apply_rules(connection, events, self._rules)
+        """Applies the events kind by kind, in order within each.
+
+        Each kind writes columns of its own, in rows that the first one makes and nothing removes: so it comes to
+        the same as one after the other, which takes a statement for each study where runs were short.
+        """
+        for rules in self._kinds:
+            apply_rules(connection, [event for event in events if event.type in rules], rules)
 
 
-_CONTENTS = """
+class _Contents:
+    """Carries over what series say.
+
+    Every row that is sent is one that may have to be written: sending all of them to each statement, for the
+    database to choose, took 28 µs a series instead of 12.
+    """
+
+    def execute(self, connection: Connection, events: Sequence[Event]) -> None:
+        """Inserts new studies and series, and brings known ones to what they say now."""
+        series = _contents(events)
+        leading = _leading_series(connection, {row["study"] for row in series})
+        led = [row for row in series if leading.get(row["study"]) == row["series"]]
+        newly_led = {row["study"]: row for row in reversed(series) if row["study"] not in leading}
+        _execute(connection, _INSERT_STUDIES, list(newly_led.values()), _STUDY_FIELDS)
+        _execute(connection, _LEAD, led, _STUDY_FIELDS)
+        _execute(connection, _UPSERT_SERIES, series, _SERIES_FIELDS)
+        _execute(connection, _REROUTE, [row for row in series if row["rerouted"]], _REROUTED_FIELDS)
+
+
+def _leading_series(connection: Connection, studies: Collection[str]) -> dict[str, str]:
+    """The leading series of those of the studies that are known."""
+    rows = connection.execute(_LEADING, {"studies": list(studies)})
+    return {row.study: row.leading_series for row in rows}
+
+
+def _execute(connection: Connection, statement: TextClause, rows: Sequence[Parameters], fields: Sequence[str]) -> None:
+    if rows:
+        sent = [{field: row[field] for field in fields} for row in rows]
+        connection.execute(statement, {"rows": orjson.dumps(sent).decode()})
+
+
+_LEADING = text("select study, leading_series from gateway.study where study = any(:studies)")
+_STUDY_FIELDS = ("study", "site", "arrived_at", "series", "called", "row_key", "row_position", "row_moved")
+_STUDY_ROWS = """
     json_to_recordset(cast(:rows as json)) as r (
-        study text, site text, arrived_at timestamptz, series text, called text, accession text, fingerprint text,
-        first_position bigint, position bigint, row_key text, row_position bigint, row_moved boolean,
-        routing_key text, routed_position bigint, rerouted boolean)
+        study text, site text, arrived_at timestamptz, series text, called text, row_key text, row_position bigint,
+        row_moved boolean)
 """
 _INSERT_STUDIES = text(f"""
     insert into gateway.study (study, site, arrived_at, leading_series, called, row_position, row_key)
-    select distinct on (study) study, site, arrived_at, series, called, row_position, row_key
-      from {_CONTENTS}
-     order by study, first_position
-    on conflict (study) do nothing
+    select study, site, arrived_at, series, called, row_position, row_key
+      from {_STUDY_ROWS}
 """)
 # The leading series is the first one recorded and never changes, so the study's row does not change
 # hands when a late series arrives; and it is written again only where what it says has changed, or
 # every new image would undo what people corrected in it.
 _LEAD = text(f"""
     update gateway.study set row_position = r.row_position, row_key = r.row_key, called = r.called
-      from {_CONTENTS}
-     where study.study = r.study and study.leading_series = r.series and (r.row_moved or study.row_key <> r.row_key)
+      from {_STUDY_ROWS}
+     where study.study = r.study and (r.row_moved or study.row_key <> r.row_key)
 """)
-_UPSERT_SERIES = text(f"""
+_SERIES_FIELDS = ("study", "series", "position", "routed_position", "routing_key", "fingerprint", "accession")
+_UPSERT_SERIES = text("""
     insert into gateway.series (study, series, position, routed_position, routing_key, fingerprint, accession)
     select study, series, position, routed_position, routing_key, fingerprint, accession
-      from {_CONTENTS}
+      from json_to_recordset(cast(:rows as json)) as r (
+               study text, series text, position bigint, routed_position bigint, routing_key text, fingerprint text,
+               accession text)
     on conflict (study, series) do update
        set position = excluded.position, fingerprint = excluded.fingerprint, accession = excluded.accession,
-           routing_key = excluded.routing_key
+           routing_key = excluded.routing_key,
+           routed_position = case when series.routing_key <> excluded.routing_key
+                                  then excluded.routed_position else series.routed_position end
 """)
-_REROUTE = text(f"""
+# Changed and changed back within these events: the content alone does not show it.
+_REROUTED_FIELDS = ("study", "series", "routed_position")
+_REROUTE = text("""
     update gateway.series set routed_position = r.routed_position
-      from {_CONTENTS}
+      from json_to_recordset(cast(:rows as json)) as r (study text, series text, routed_position bigint)
      where series.study = r.study and series.series = r.series
-       and (r.rerouted or series.routing_key <> r.routing_key)
 """)
 _VANISH = text("update gateway.study set on_disk = false where study = :study")
 _RETURN = text("update gateway.study set on_disk = true, returned_position = :position where study = :study")
@@ -94,7 +137,7 @@ _DELIVER_SERIES = text("""
 
 
 def _contents(events: Sequence[Event]) -> list[Parameters]:
-    """One row a series: its newest content, its first position, and where what matters last changed.
+    """One row a series, by when it was first told of: its newest content, and where what matters last changed.
 
     `row_moved` and `rerouted` say that it changed within these events, whatever it was before.
     """
@@ -102,33 +145,49 @@ def _contents(events: Sequence[Event]) -> list[Parameters]:
     for event in events:
         data = event.data
         key = (data["StudyInstanceUID"], data["SeriesInstanceUID"])
-        earlier = rows.get(key)
-        row_key, routing_key = _key(data, ROW_KEYS), _key(data, ROUTING_KEYS)
-        row_moved = earlier is not None and earlier["row_key"] != row_key
-        rerouted = earlier is not None and earlier["routing_key"] != routing_key
-        rows[key] = {
+        row = {
             "study": key[0],
             "site": event.site,
-            "arrived_at": event.recorded_at if earlier is None else earlier["arrived_at"],
+            "arrived_at": event.recorded_at,
             "series": key[1],
             "called": data["AETitleCalled"],
             "accession": data["AccessionNumber"].strip(),
             "fingerprint": data["fingerprint"],
-            "first_position": event.position if earlier is None else earlier["first_position"],
             "position": event.position,
-            "row_key": row_key,
-            "row_position": event.position if earlier is None or row_moved else earlier["row_position"],
-            "row_moved": row_moved or (earlier is not None and earlier["row_moved"]),
-            "routing_key": routing_key,
-            "routed_position": event.position if earlier is None or rerouted else earlier["routed_position"],
-            "rerouted": rerouted or (earlier is not None and earlier["rerouted"]),
+            "row_key": _key(_ROW_VALUES(data)),
+            "row_position": event.position,
+            "row_moved": False,
+            "routing_key": _key(_ROUTING_VALUES(data)),
+            "routed_position": event.position,
+            "rerouted": False,
         }
+        earlier = rows.get(key)
+        rows[key] = row if earlier is None else _since(earlier, row)
     return list(rows.values())
 
 
-def _key(data: Mapping[str, Any], names: Sequence[str]) -> str:
+def _since(earlier: Parameters, row: Parameters) -> Parameters:
+    """The row with what it was before in these events taken into account."""
+    row["arrived_at"] = earlier["arrived_at"]
+    for key, position, moved in (
+        ("row_key", "row_position", "row_moved"),
+        ("routing_key", "routed_position", "rerouted"),
+    ):
+        if earlier[key] == row[key]:
+            row[position] = earlier[position]
+            row[moved] = earlier[moved]
+        else:
+            row[moved] = True
+    return row
+
+
+_ROW_VALUES = itemgetter(*ROW_KEYS)
+_ROUTING_VALUES = itemgetter(*ROUTING_KEYS)
+
+
+def _key(values: Sequence[str]) -> str:
     """Equal exactly where all of these are."""
-    return hashlib.blake2b(orjson.dumps([data[name] for name in names]), digest_size=16).hexdigest()
+    return hashlib.blake2b(orjson.dumps(values), digest_size=16).hexdigest()
 
 
 def _presence(event: Event) -> list[Parameters]:

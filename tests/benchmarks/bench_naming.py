@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from statistics import median
 from time import perf_counter
 
 from processors.naming import Urn, draw, parse
-from tests.benchmarks.rows import Row
+from tests.benchmarks.rows import Row, at_least, in_turn, row
 
 PATTERN = "P_[0-9]{8}"
 IN_USE = 100_000
 DRAWN = 100_000
 PROCESSES = 10
-REPETITIONS = 3
 
 
 def names_per_second() -> float:
@@ -40,15 +38,6 @@ def processes_per_second() -> float:
 
 def run() -> list[Row]:
     """What was measured."""
-    ours = median(names_per_second() for _ in range(REPETITIONS))
-    peer = median(processes_per_second() for _ in range(REPETITIONS))
-    what = f"draw {DRAWN:,} names of {PATTERN} with {IN_USE:,} in use, against a process per name"
-    return [
-        Row(
-            what=what,
-            ours=f"{ours:,.0f} names/s",
-            peer=f"{peer:,.1f} names/s",
-            ratio=f"{ours / peer:,.0f}",
-            goal="50,000 names/s and ratio 100",
-        )
-    ]
+    ours, peer = in_turn(names_per_second, processes_per_second)
+    what = f"draw {DRAWN:,} names of {PATTERN}, {IN_USE:,} in use"
+    return [row(what, ours, "names/s", "a process per name", peer, at_least(100))]

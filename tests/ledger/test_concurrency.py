@@ -74,9 +74,8 @@ def append_in_a_transaction_of_its_own(database: Database) -> int:
 
 def append_without_lock(connection: Connection, event: NewEvent, head: Head) -> None:
     """`Store.append` but for the `for update`: the head was read before, as a writer without a lock would."""
-    stored, rows = Store(site="main", run=RUN, clock=the_store().clock)._chained([event], head, {event.stream: 0})
-    store._copy(connection, rows)
-    connection.execute(store._MOVE_HEAD, {"position": stored[-1].position, "hash": stored[-1].hash})
+    _, rows = Store(site="main", run=RUN, clock=the_store().clock)._chained([event], head, {event.stream: 0})
+    store._write(connection, rows)
 
 
 def test_without_the_heads_lock_two_writers_would_take_the_same_position(database: Database) -> None:

@@ -274,7 +274,7 @@ def test_an_append_in_the_middle_of_a_rebuild_is_applied_once(database: Database
         if not appended:
             appended.extend(event.position for event in live(database, fact("late")))
 
-    Projector([Tally()]).rebuild(database.begin, "tally", interrupt)
+    Projector([Tally()]).rebuild(database.begin, "tally", progress=interrupt)
     assert appended == [11]
     assert [row[2] for row in rows(database)] == [1] * 11
     assert checkpoint(database) == 11

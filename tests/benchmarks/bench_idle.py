@@ -1,0 +1,87 @@
+"""A run in which nothing has changed, from its start to its exit, against `find` over the same tree."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ledger.events import NewEvent
+from ledger.projector import BATCH, batches
+from processors.discovery import discover
+from processors.events import EventType, study_stream
+from tests.benchmarks import tree
+from tests.benchmarks.processes import taken
+from tests.benchmarks.rows import Row, at_most, in_turn, row, sized
+from tests.benchmarks.site import Site, redcap, running_server, site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from processors.gateway import Gateway
+    from tests.conftest import Server
+
+SERIES = 100_000
+MANY = sized(1_000_000, least=2 * SERIES)
+CALLS = 5
+MEMORY_MIB = 250
+
+
+def run() -> list[Row]:
+    """What was measured."""
+    with running_server() as (server, folder):
+        with _settled(server, folder, SERIES) as usual:
+            find, ours = in_turn(lambda: _find(usual.raw), lambda: usual.run().seconds)
+            told = usual.run().data
+        with _settled(server, folder, MANY) as large:
+            many = [large.run() for _ in ours]
+    what = f"idle run, {SERIES:,} series, whole process"
+    more = f"idle run, {MANY:,} series"
+    times = MANY / SERIES
+    return [
+        row(what, ours, "s", "find -printf", find, at_most(3)),
+        row(f"{what}: calls to REDCap", [told["calls"]], "calls", "limit", CALLS, at_most(1)),
+        row(f"{what}: summaries opened", [told["discovery"]["read"]], "files", "limit", 1, at_most(0)),
+        row(f"{more}, whole process", [t.seconds for t in many], "s", f"of {SERIES:,}", ours, at_most(times)),
+        row(f"{more}: peak memory", [t.peak_mib for t in many], "MiB", "limit", MEMORY_MIB, at_most(1)),
+    ]
+
+
+def _find(raw: Path) -> float:
+    return taken("find", str(raw), "-name", "*.json", "-printf", "%T@ %s\n").seconds
+
+
+@contextmanager
+def _settled(server: Server, folder: Path, series: int) -> Iterator[Site]:
+    """A site for which everything on disk has been recorded, decided upon and delivered."""
+    raw = folder / f"raw-{series}"
+    tree.lay_out(raw, series)
+    with redcap() as simulator, site(server, folder, raw=raw, redcap=simulator) as made:
+        gateway = made.gateway()
+        gateway.catch_up()
+        discover(gateway, raw=raw, settle_seconds=60)
+        _deliver(gateway)
+        made.run()  # decides about them, and notes the rule
+        yield made
+
+
+def _deliver(gateway: Gateway) -> None:
+    """Records that REDCap holds all of it, without the HTTP that takes longest: an idle run does not ask."""
+    with gateway.begin() as connection:
+        rows = connection.exec_driver_sql("select study, series, position from gateway.series order by position").all()
+    placed: dict[str, dict[str, dict[str, int]]] = {}
+    for study, series, position in rows:
+        of_study = placed.setdefault(study, {})
+        of_study[series] = {"instance": len(of_study) + 1, "position": position}
+    for studies in batches(placed.items(), BATCH):
+        with gateway.begin() as connection:
+            gateway.record(connection, [_delivered(study, series) for study, series in studies])
+
+
+def _delivered(study: str, series: dict[str, dict[str, int]]) -> NewEvent:
+    row_position = min(told["position"] for told in series.values())
+    return NewEvent(
+        stream=study_stream(study),
+        type=EventType.STUDY_DELIVERED,
+        data={"study": study, "row": row_position, "series": series},
+    )

@@ -1,0 +1,78 @@
+"""A large ledger: its chain verified, its projections rebuilt, its audit views asked.
+
+A made-up history of three years, appended by the store and projected as a run would.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.benchmarks import bench_audit
+from tests.benchmarks.processes import PROGRAM, Took, taken
+from tests.benchmarks.rows import REPETITIONS, Row, at_least, at_most, row, sized
+from tests.benchmarks.site import running_server, site
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ledger.database import Database
+    from tests.benchmarks.site import Site
+    from tests.conftest import Server
+
+EVENTS = sized(1_000_000, least=50_000)
+FEW = EVENTS // 10
+REBUILD_MIB = 300
+VERIFIED_A_SECOND = 60_000
+REBUILT_A_SECOND = 40_000
+
+
+def run() -> list[Row]:
+    """What was measured."""
+    with running_server() as (server, folder):
+        few = _rebuilt_few(server, folder)
+        with site(server, folder, raw=folder) as large:
+            bench_audit.fill(large.database, EVENTS)
+            _bury_subjects(large.database)
+            verified = [_command(large, "verify") for _ in range(REPETITIONS)]
+            rebuilt = [_command(large, "rebuild") for _ in range(REPETITIONS)]
+            with large.database.without_transaction() as connection:
+                connection.exec_driver_sql("vacuum analyze")  # as autovacuum does in time
+            with large.database.begin() as connection:
+                timings = list(bench_audit.measure(connection))
+    return [
+        row(f"verify, {EVENTS:,} events", _rates(verified), "events/s", "goal", VERIFIED_A_SECOND, at_least(1)),
+        row(
+            f"rebuild of all projections, {EVENTS:,} events",
+            _rates(rebuilt),
+            "events/s",
+            "goal",
+            REBUILT_A_SECOND,
+            at_least(1),
+        ),
+        row("its peak memory", [t.peak_mib for t in rebuilt], "MiB", "limit", REBUILD_MIB, at_most(1)),
+        row("its peak memory", [t.peak_mib for t in rebuilt], "MiB", f"of {FEW:,}", [few.peak_mib], at_most(1.2)),
+        *bench_audit.rows(timings, EVENTS),
+    ]
+
+
+def _rebuilt_few(server: Server, folder: Path) -> Took:
+    with site(server, folder, raw=folder) as small:
+        bench_audit.fill(small.database, FEW)
+        return _command(small, "rebuild")
+
+
+def _bury_subjects(database: Database) -> None:
+    """The made-up events belong to subjects that nobody made: as if they had been forgotten, which verifies."""
+    with database.begin() as connection:
+        connection.exec_driver_sql(
+            "insert into ledger.subject (subject, kind, scope)"
+            " select distinct subject, 'patient', '' from ledger.event where subject is not null"
+        )
+
+
+def _command(on: Site, name: str) -> Took:
+    return taken(PROGRAM, "--config", str(on.config), name, "--json")
+
+
+def _rates(took: list[Took]) -> list[float]:
+    return [EVENTS / process.seconds for process in took]

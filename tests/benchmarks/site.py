@@ -1,0 +1,126 @@
+"""Gateways to measure: a PostgreSQL that is running already, its disk written durably, and a ledger in it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import orjson
+from psycopg.conninfo import conninfo_to_dict
+
+from ledger import embedded
+from ledger.database import Database, open_database
+from ledger.migrations import migrate
+from ledger.vault import Vault, initialise
+from processors.gateway import Gateway
+from tests.benchmarks.processes import PROGRAM, Took, taken
+from tests.conftest import Server, server_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+@contextmanager
+def running_server() -> Iterator[tuple[Server, Path]]:
+    """An embedded PostgreSQL with its settings as they are, fsync on; and a folder for whatever else is needed."""
+    with server_folder() as folder:
+        started = embedded.start(folder / "postgres")
+        try:
+            host = conninfo_to_dict(started.conninfo)["host"]
+            yield Server(f"postgresql://postgres@/postgres?host={host}"), folder
+        finally:
+            started.close()
+
+
+@contextmanager
+def fresh_database(server: Server) -> Iterator[Database]:
+    """A migrated, empty ledger."""
+    with server.fresh() as name:
+        database = open_database(server.url_of(name), Path("/nowhere"))
+        migrate(database)
+        try:
+            yield database
+        finally:
+            database.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Redcap:
+    """A simulator in a process of its own."""
+
+    url: str
+    tokens: Mapping[str, str]
+
+
+NOWHERE = Redcap(url="http://localhost/api/", tokens={"incoming": "0" * 32, "coupling": "0" * 32, "routing": "0" * 32})
+"""For what never calls REDCap, yet reads a configuration that must name one."""
+
+
+@contextmanager
+def redcap(*, thinks: float = 0) -> Iterator[Redcap]:
+    """A REDCap with one routing rule, which sends two studies of five to a project; it `thinks` some seconds a call."""
+    command = [sys.executable, "-m", "tests.benchmarks.redcap", str(thinks)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            if process.stdout is None or process.stdin is None:
+                raise RuntimeError("expected pipes to the simulator, found none")
+            yield Redcap(**orjson.loads(process.stdout.readline()))
+        finally:
+            process.terminate()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """A configured gateway with a ledger, a tree and a REDCap."""
+
+    database: Database
+    key_file: Path
+    raw: Path
+    config: Path
+
+    def run(self) -> Took:
+        """`fiona-ledger run`, from its start to its exit."""
+        return taken(PROGRAM, "--config", str(self.config), "run", "--json")
+
+    def gateway(self) -> Gateway:
+        """The gateway for a part of a run within this process."""
+        with self.database.begin() as connection:
+            vault = Vault.open(connection, self.key_file)
+        return Gateway(database=self.database, vault=vault, site="main", clock=_now, run=uuid4())
+
+
+@contextmanager
+def site(server: Server, folder: Path, *, raw: Path, redcap: Redcap = NOWHERE) -> Iterator[Site]:
+    """A gateway whose ledger is empty."""
+    with server.fresh() as name:
+        url = server.url_of(name)
+        database = open_database(url, Path("/nowhere"))
+        migrate(database)
+        key_file = folder / f"{name}.key"
+        with database.begin() as connection:
+            initialise(connection, key_file)
+        config = folder / f"{name}.toml"
+        config.write_text(_configuration(url, key_file, raw, redcap))
+        config.chmod(0o600)
+        try:
+            yield Site(database=database, key_file=key_file, raw=raw, config=config)
+        finally:
+            database.close()
+
+
+def _configuration(url: str, key_file: Path, raw: Path, redcap: Redcap) -> str:
+    lines = ["[ledger]", f'url = "{url}"', f'key_file = "{key_file}"', "[source]", f'raw = "{raw}"']
+    # Our own limiter keeps below a real server's limit by waiting: that is not what is measured.
+    lines += ["[redcap]", f'url = "{redcap.url}"', "calls_per_minute = 60000", "[redcap.tokens]"]
+    lines += [f'{name} = "{token}"' for name, token in redcap.tokens.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()
