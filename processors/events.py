@@ -26,7 +26,10 @@ integers. What identifies a person stands only in the sealed part, named last.
 | RowRefused | study, kind, key, row_position, field, message | |
 | RowAccepted | study, kind, key | |
 | RowMissing, RowRestored | study, kind, key | |
+| ClashFound | study, project, kind, request or series, instance: ours was written over somebody else's row there | |
 | Acknowledged | position, by, reason | |
+| DecidedByHand | study, project, event_name, action ("retract", "reassign"), by, reason | |
+| ReplayStarted, ReplayCompleted | site, project, since, until, include_vanished, by | |
 | AutoidProjectChanged | record_id, project, pattern, aetitle, wanted, problems, fingerprint | |
 | AutoidProjectRemoved | record_id | |
 | IdGenerated | project, value, pattern, project_position | key |
@@ -36,12 +39,21 @@ integers. What identifies a person stands only in the sealed part, named last.
 | ContradictionFound | project, record_id, value, details | key |
 | ContradictionResolved | project, record_id | |
 | StudyHeld, StudyReleased | study, project, reason | |
-| TransferObserved | study: somebody else has requested a transfer of it | |
+| TransferObserved | study; if its row was read: project, event_name, instance, fingerprint; not ours | pseudonym |
+| TransferSent | study, project, event_name, request (null: somebody else's), instance, sent_at as REDCap has it | |
+| TransferFailed | study, project, event_name, request, instance, errors: the codes ticked, failure: its class | |
+| TransferReopened | study, project, event_name, request, instance: the sender's report was taken away | |
+| DifferenceAccepted | study, kind, key, fields, row_position, fingerprint of what REDCap says, by, reason | |
+| StudyAdopted | study, series: {UID: instance}: its record stood in REDCap before this system | |
+| TransferAdopted | study, project, event_name, instance, sent, requested: its minute; not ours | pseudonym |
+| AdoptedTransferGone | study, instance: that request no longer stands there | |
+| AdoptionCompleted | site, studies, series, transfers, ids, by: how many there were | |
+| StartedFresh | site, by, records: how many stood in REDCap, treated as strangers' | |
 | SubjectForgotten | what, name (blank for a patient), by, reason, subjects: {kind: [subject]}, studies: how many | |
 | MasterKeyChanged | by, subjects: how many data keys it wraps | |
 
-A cause is {kind: "rule" | "coupling" | "autoid", record_id, position}: the rule, entry or generated
-ID that led to a request, and the event that holds its content as it was then.
+A cause is {kind: "rule" | "coupling" | "autoid" | "operator", record_id, position}: the rule, entry,
+generated ID or operator that led to a request, and the event that holds its content as it was then.
 """
 
 from enum import StrEnum
@@ -76,7 +88,11 @@ class EventType(StrEnum):
     ROW_ACCEPTED = "RowAccepted"
     ROW_MISSING = "RowMissing"
     ROW_RESTORED = "RowRestored"
+    CLASH_FOUND = "ClashFound"
     ACKNOWLEDGED = "Acknowledged"
+    DECIDED_BY_HAND = "DecidedByHand"
+    REPLAY_STARTED = "ReplayStarted"
+    REPLAY_COMPLETED = "ReplayCompleted"
     AUTOID_PROJECT_CHANGED = "AutoidProjectChanged"
     AUTOID_PROJECT_REMOVED = "AutoidProjectRemoved"
     ID_GENERATED = "IdGenerated"
@@ -88,6 +104,15 @@ class EventType(StrEnum):
     STUDY_HELD = "StudyHeld"
     STUDY_RELEASED = "StudyReleased"
     TRANSFER_OBSERVED = "TransferObserved"
+    TRANSFER_SENT = "TransferSent"
+    TRANSFER_FAILED = "TransferFailed"
+    TRANSFER_REOPENED = "TransferReopened"
+    DIFFERENCE_ACCEPTED = "DifferenceAccepted"
+    STUDY_ADOPTED = "StudyAdopted"
+    TRANSFER_ADOPTED = "TransferAdopted"
+    ADOPTED_TRANSFER_GONE = "AdoptedTransferGone"
+    ADOPTION_COMPLETED = "AdoptionCompleted"
+    STARTED_FRESH = "StartedFresh"
     SUBJECT_FORGOTTEN = "SubjectForgotten"
     MASTER_KEY_CHANGED = "MasterKeyChanged"
 
@@ -123,8 +148,13 @@ def autoid_stream(project: str) -> str:
 
 
 def decision_stream(site: str) -> str:
-    """The stream of a site's progress in deciding."""
+    """The stream of a site's progress in deciding, replays included."""
     return f"decisions/{site}"
+
+
+def site_stream(site: str) -> str:
+    """The stream of how a site began to write to REDCap."""
+    return f"site/{site}"
 
 
 def vault_stream(about: str) -> str:

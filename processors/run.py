@@ -16,10 +16,12 @@ from ledger.projector import Progress
 from processors.autoid import Assigned, OwnGenerator, SiteGenerator, assign_ids
 from processors.configuration import Configuration
 from processors.delivery import Delivered, deliver
+from processors.delivery.clashes import Checked, find_clashes
 from processors.discovery import Discovery, discover
 from processors.errors import ConfigurationError
 from processors.gateway import Gateway
 from processors.incoming import Decided, decide_transfers, observe
+from processors.outcomes import Looked, look
 from processors.redcap import Redcap
 
 Step = Callable[[str], AbstractContextManager[Progress | None]]
@@ -37,8 +39,10 @@ class Report:
 
     discovery: Discovery | None = None
     observed_changes: int | None = None
+    looked: Looked | None = None
     decided: Decided | None = None
     delivered: Delivered | None = None
+    checked: Checked = field(default_factory=Checked)
     assigned: Assigned | None = None
     withdrawn: int = 0
     attention: dict[str, int] = field(default_factory=dict)
@@ -58,6 +62,12 @@ class Report:
 
 def run_incoming(gateway: Gateway, redcap: Redcap, configuration: Configuration, report: Report, step: Step) -> None:
     """The main job, its findings noted in `report` as they come, so that an error does not lose them."""
+    decide_incoming(gateway, redcap, configuration, report, step)
+    write_pending(gateway, redcap, configuration, report, step)
+
+
+def decide_incoming(gateway: Gateway, redcap: Redcap, configuration: Configuration, report: Report, step: Step) -> None:
+    """The main job up to where REDCap would be written to."""
     with step("Reading summaries") as progress:
         report.discovery = discover(
             gateway,
@@ -68,6 +78,8 @@ def run_incoming(gateway: Gateway, redcap: Redcap, configuration: Configuration,
     with step("Asking REDCap for rules and couplings"):
         observed = observe(gateway, redcap)
         report.observed_changes = observed.changes
+    with step("Looking at transfers") as progress:
+        report.looked = look(gateway, redcap, progress)
     with step("Deciding") as progress:
         report.decided = decide_transfers(
             gateway,
@@ -76,8 +88,15 @@ def run_incoming(gateway: Gateway, redcap: Redcap, configuration: Configuration,
             time_limit=configuration.routing.time_limit_seconds,
             progress=progress,
         )
+
+
+def write_pending(gateway: Gateway, redcap: Redcap, configuration: Configuration, report: Report, step: Step) -> None:
+    """Writes what the ledger wants REDCap to hold and REDCap does not."""
     with step("Writing to REDCap") as progress:
-        report.delivered = deliver(gateway, redcap, batch_rows=configuration.redcap.batch_rows, progress=progress)
+        written = deliver(gateway, redcap, batch_rows=configuration.redcap.batch_rows, progress=progress)
+    report.delivered = written if report.delivered is None else report.delivered + written
+    if redcap.writes:
+        report.checked += find_clashes(gateway, redcap)
 
 
 def run_autoid(
@@ -90,11 +109,31 @@ def run_autoid(
     all_of: str | None = None,
 ) -> None:
     """Gives IDs to the studies of projects that want them, and requests and writes their transfers."""
+    if wants_autoid(redcap, all_of):
+        decide_autoid(gateway, redcap, configuration, report, step, all_of=all_of)
+        write_pending(gateway, redcap, configuration, report, step)
+
+
+def wants_autoid(redcap: Redcap, all_of: str | None = None) -> bool:
+    """Whether auto-ID is configured. Raises `ConfigurationError` where it is by half."""
     configured = [name for name in ("projects", "autoid") if redcap.has(name)]
     if not configured and all_of is None:
-        return
+        return False
     if len(configured) < 2:
         raise ConfigurationError("redcap.tokens: expected tokens for both projects and autoid, as auto-ID needs both.")
+    return True
+
+
+def decide_autoid(
+    gateway: Gateway,
+    redcap: Redcap,
+    configuration: Configuration,
+    report: Report,
+    step: Step,
+    *,
+    all_of: str | None = None,
+) -> None:
+    """Gives IDs, stores them and requests the transfers, which are still to be written then."""
     section = configuration.autoid
     with step("Giving IDs"):
         report.assigned = assign_ids(
@@ -106,9 +145,6 @@ def run_autoid(
             window=timedelta(days=section.window_days),
             all_of=all_of,
         )
-    with step("Writing to REDCap") as progress:
-        written = deliver(gateway, redcap, batch_rows=configuration.redcap.batch_rows, progress=progress)
-    report.delivered = written if report.delivered is None else report.delivered + written
 
 
 @contextmanager

@@ -17,10 +17,14 @@ DOCS = README + "".join(path.read_text("utf-8") for path in sorted((ROOT / "docs
 
 def commands() -> dict[str, str]:
     """The names of all commands, and what `--help` says about each."""
+    groups = [("", app), *((f"{group.name} ", group.typer_instance) for group in app.registered_groups)]
     found = {}
-    for command in app.registered_commands:
-        assert command.callback is not None
-        found[command.name or command.callback.__name__] = command.help or command.callback.__doc__ or ""
+    for prefix, group in groups:
+        assert group is not None
+        for command in group.registered_commands:
+            assert command.callback is not None
+            name = command.name or command.callback.__name__
+            found[f"{prefix}{name}"] = command.help or command.callback.__doc__ or ""
     return found
 
 

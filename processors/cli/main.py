@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from processors.cli import audit, ledger, privacy
+from processors.cli import adoption, audit, collector, explaining, ledger, operations, privacy, reconciling
 from processors.cli.exits import ATTENTION, exit_codes
 
 
@@ -39,16 +39,19 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point of `fiona-ledger`."""
+    collector.relax()
     app()
 
 
 def populate_incoming() -> None:
     """Entry point of `populateIncoming`."""
+    collector.relax()
     typer.run(_populate_incoming)
 
 
 def populate_autoid() -> None:
     """Entry point of `populateAutoID`."""
+    collector.relax()
     typer.run(_populate_autoid)
 
 
@@ -85,6 +88,10 @@ def migrate(context: typer.Context, json: JsonOption = False) -> None:
 def run(
     context: typer.Context,
     only: Annotated[Processor | None, typer.Option("--only", help="Do this half of the job alone.")] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="The first run: what REDCap's Incoming holds already is strangers'.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Do the periodic job once: read new summaries, decide about transfers, write to REDCap.
@@ -92,9 +99,15 @@ def run(
     Example, in a cron table: * * * * * fiona-ledger run
     """
     with exit_codes():
-        from processors.cli.commands import run as work
+        if dry_run:
+            from processors.cli.operations_work import rehearse_run
 
-        if work(context.obj, command="run", only=only, json=json):
+            needs_attention = rehearse_run(context.obj, only=only, fresh=fresh, json=json)
+        else:
+            from processors.cli.commands import run as work
+
+            needs_attention = work(context.obj, command="run", only=only, json=json, fresh=fresh)
+        if needs_attention:
             raise typer.Exit(ATTENTION)
 
 
@@ -142,12 +155,30 @@ def demo(
         work(folder)
 
 
-def _populate_incoming(config: ConfigOption = None, json: JsonOption = False) -> None:
-    """Fill studies and series into REDCap's Incoming and request their transfers (as `fiona-ledger run` does)."""
-    with exit_codes():
-        from processors.cli.commands import run as work
+def _populate_incoming(
+    config: ConfigOption = None,
+    import_all: Annotated[
+        str | None,
+        typer.Option("--importAll", metavar="PROJECT", help="Write all that is recorded again, and request for it."),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Fill studies and series into REDCap's Incoming and request their transfers (as `fiona-ledger run` does).
 
-        if work(config, command="populateIncoming", only=Processor.INCOMING, json=json):
+    With --importAll, it is `fiona-ledger replay --project PROJECT`.
+
+    Example: populateIncoming --importAll "Heart Study"
+    """
+    with exit_codes():
+        if import_all is not None:
+            from processors.cli.operations_work import import_all as work_on_all
+
+            needs_attention = work_on_all(config, import_all, json=json)
+        else:
+            from processors.cli.commands import run as work
+
+            needs_attention = work(config, command="populateIncoming", only=Processor.INCOMING, json=json)
+        if needs_attention:
             raise typer.Exit(ATTENTION)
 
 
@@ -170,9 +201,13 @@ def _populate_autoid(
             raise typer.Exit(ATTENTION)
 
 
+adoption.register(app)
 audit.register(app)
+explaining.register(app)
 ledger.register(app)
+operations.register(app)
 privacy.register(app)
+reconciling.register(app)
 
 if __name__ == "__main__":
     main()

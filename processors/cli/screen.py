@@ -18,7 +18,9 @@ from processors.run import Report
 
 # Elsewhere than on a terminal, lines are as long as they need to be.
 _WIDE = 110
-_LISTED = 12
+# Of what needs attention, all kinds together: it is to fit on one screen.
+_LISTED = 24
+_LEAST_LISTED = 2
 
 
 def console() -> Console:
@@ -79,6 +81,11 @@ def _lines(report: Report) -> Iterator[str]:
         )
         if found.warning is not None:
             yield f"  WARNING: {found.warning}"
+    if report.looked is not None and report.looked.is_anything:
+        yield (
+            f"Transfers: {report.looked.sent} reported sent, {report.looked.failed} failed, "
+            f"{report.looked.reopened} opened again; {report.looked.requested} requested by others."
+        )
     if report.decided is not None:
         yield (
             f"Decisions: {report.observed_changes} changes of rules and couplings, {report.decided.studies} studies "
@@ -95,6 +102,8 @@ def _lines(report: Report) -> Iterator[str]:
         )
         if report.delivered.left_out:
             yield f"  Left out, as REDCap's dictionary lacks them: {', '.join(report.delivered.left_out)}."
+    for warning in report.checked.warnings:
+        yield f"  {warning}"
     if report.error is not None:
         yield (
             f"Then came an error. Until then, {report.events} events were recorded, and REDCap was called "
@@ -107,11 +116,15 @@ def print_attention(rows: Sequence[Mapping[str, Any]]) -> None:
     out = console()
     if not rows:
         out.print("Nothing needs attention.")
-    for (kind, advice), group in groupby(rows, key=lambda row: (row["kind"], row["advice"])):
-        members = list(group)
+    kinds = [(what, list(group)) for what, group in groupby(rows, key=lambda row: (row["kind"], row["advice"]))]
+    if len(kinds) > 1:
+        counts = ", ".join(f"{len(members)} x {kind}" for (kind, _), members in kinds)
+        out.print(f"Needs attention: {counts}.", markup=False, style="bold")
+    listed = max(_LEAST_LISTED, _LISTED // max(len(kinds), 1))
+    for (kind, advice), members in kinds:
         out.print(f"Needs attention: {len(members)} x {kind}. {advice}", markup=False, style="bold")
-        for row in members[:_LISTED]:
+        for row in members[:listed]:
             parts = (f"[{row['position']}]", row["study"], row["project"], row["subject"], row["details"])
             out.print("    " + "  ".join(str(part) for part in parts if part), markup=False)
-        if len(members) > _LISTED:
-            out.print(f"    ... and {len(members) - _LISTED} more (`--json` lists them all)", markup=False)
+        if len(members) > listed:
+            out.print(f"    ... and {len(members) - listed} more (`--json` lists them all)", markup=False)

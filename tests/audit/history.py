@@ -21,6 +21,7 @@ from processors.events import (
     decision_stream,
     file_stream,
     rule_stream,
+    site_stream,
     study_stream,
     vault_stream,
 )
@@ -216,8 +217,10 @@ def tell(database: Database, vault: Vault, clock: SettableClock) -> Told:
     with told.run("2026-03-02T23:59:00+01:00", ABROAD_RUN, calls=2, site="abroad", command="populateIncoming"):
         told.series(ABROAD, "1.2.5.1", patient=_OLA, accession="B-9")
     with told.run("2026-03-03T10:00:00+01:00", SECOND_RUN, calls=9):
+        _reports(told)
         _corrections(told)
         _ends(told)
+        _by_hand(told)
     return told
 
 
@@ -333,6 +336,28 @@ def _first_ids(told: Told) -> None:
     )
 
 
+def _reports(told: Told) -> None:
+    """The sender gives up on two requests; ours is opened again and sent, somebody else's stands failed."""
+    ours = {"project": HEART, "event_name": "", "request": told.positions["by rule"], "instance": 1}
+    theirs = {"project": BRAIN, "event_name": "", "instance": 4}
+    told.of(EventType.TRANSFER_FAILED, KNEE, "failed", **ours, errors=["2"], failure="timeout")
+    told.of(EventType.TRANSFER_REOPENED, KNEE, **ours)
+    told.of(EventType.TRANSFER_SENT, KNEE, "sent", **ours, sent_at="2026-03-03 09:58")
+    told.of(EventType.TRANSFER_OBSERVED, HIP, **theirs, fingerprint="theirs")
+    told.of(EventType.TRANSFER_FAILED, HIP, "theirs failed", request=None, **theirs, errors=[], failure="no space")
+    told.of(
+        EventType.DIFFERENCE_ACCEPTED,
+        HIP,
+        kind="study",
+        key="",
+        fields=["study_description"],
+        row_position=told.positions["SeriesDiscovered 1.2.2.1"],
+        fingerprint="described otherwise",
+        by="admin",
+        reason="corrected by the radiographer",
+    )
+
+
 def _corrections(told: Told) -> None:
     """The entry is corrected twice and then names another study; the second time its row had been sent."""
     told.entry("7", "entry 7, corrected", study=KNEE, project=BRAIN, subject=_CORRECTED, event="baseline")
@@ -398,6 +423,28 @@ def _ends(told: Told) -> None:
     for type_ in (EventType.STUDY_VANISHED, EventType.STUDY_RETURNED, EventType.STUDY_VANISHED):
         told(type_, study_stream(HEAD), StudyInstanceUID=HEAD)
     told.of(EventType.TRANSFER_OBSERVED, HIP)
+    told.of(EventType.STUDY_ADOPTED, HIP, series={"1.2.2.1": 1})
+    told.of(
+        EventType.TRANSFER_ADOPTED,
+        HIP,
+        project=HEART,
+        event_name="",
+        instance=1,
+        sent=True,
+        requested="2026-02-01 08:00",
+    )
+    told.of(EventType.ADOPTED_TRANSFER_GONE, HIP, instance=1)
+    told(
+        EventType.ADOPTION_COMPLETED,
+        site_stream("main"),
+        site="main",
+        studies=1,
+        series=1,
+        transfers=1,
+        ids=0,
+        by="admin",
+    )
+    told(EventType.STARTED_FRESH, site_stream("abroad"), site="abroad", by="admin", records=0)
     told(EventType.CONTRADICTION_RESOLVED, autoid_stream(TEACHING), project=TEACHING, record_id="6")
     told(EventType.AUTOID_PROJECT_REMOVED, autoid_project_stream("5"), record_id="5")
     told(
@@ -418,3 +465,34 @@ def _ends(told: Told) -> None:
         studies=0,
     )
     told(EventType.MASTER_KEY_CHANGED, vault_stream("master-key"), by="admin", subjects=9)
+
+
+def _by_hand(told: Told) -> None:
+    """What an operator did: a replay, a request withdrawn for good, a clash that was looked at."""
+    scope: dict[str, Any] = {
+        "site": "main",
+        "project": HEART,
+        "since": None,
+        "until": None,
+        "include_vanished": False,
+        "by": "admin",
+    }
+    told(EventType.REPLAY_STARTED, decision_stream("main"), **scope)
+    told(EventType.REPLAY_COMPLETED, decision_stream("main"), **scope)
+    told.of(
+        EventType.DECIDED_BY_HAND,
+        KNEE,
+        project=BRAIN,
+        event_name="baseline",
+        action="retract",
+        by="admin",
+        reason="wrong study",
+    )
+    told.of(EventType.CLASH_FOUND, HIP, "clash", project=HEART, kind="transfer", request=1, instance=4)
+    told(
+        EventType.ACKNOWLEDGED,
+        study_stream(HIP),
+        position=told.positions["clash"],
+        by="admin",
+        reason="asked the person, who had nothing to say",
+    )

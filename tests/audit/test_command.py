@@ -175,7 +175,7 @@ def test_csv_quotes_as_rfc_4180_says(audit: Audit) -> None:
     assert rest == ""
     assert header.startswith("study,arrived_at,site,series,accession,")
     assert row.endswith(
-        ',main,2,"[""A-1"",""A-2""]",FIONA,CT1,true,true,"[""Brain, Ageing and Memory"",""Heart Study""]",4,1,0,1,'
+        ',main,2,"[""A-1"",""A-2""]",FIONA,CT1,true,true,"[""Brain, Ageing and Memory"",""Heart Study""]",4,1,0,2,'
     )
 
 

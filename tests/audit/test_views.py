@@ -151,7 +151,7 @@ def test_a_study_shows_what_arrived_and_what_became_of_its_requests(story: Story
         "requested": 4,
         "placed": 1,
         "pending": 0,
-        "known_sent": 1,
+        "known_sent": 2,
         "held_reason": None,
     }
 
@@ -215,7 +215,12 @@ def test_a_request_by_a_rule_tells_why_and_that_its_row_stood_there_already(stor
         "replaced_at": None,
         "retracted_at": None,
         "retraction_reason": None,
-        "sent": None,
+        "sent": True,
+        "sent_at": "2026-03-03 09:58",
+        "failed": False,
+        "failure": None,
+        "errors": None,
+        "reported_at": story.told.times["sent"],
     }
 
 
@@ -427,7 +432,18 @@ def test_attention_has_a_row_for_all_that_is_still_wrong_and_for_nothing_else(st
         ("pattern matched the start only", KNEE),
         ("refused row", HEAD),
         ("rejected file", None),
+        ("transfer failed", HIP),
     ]
+
+
+def test_a_failed_transfer_tells_where_and_why_and_not_in_whose_words(story: Story) -> None:
+    (row,) = story.ask("select position, project, subject, details from audit.attention where kind = 'transfer failed'")
+    assert row == {
+        "position": story.at("theirs failed"),
+        "project": BRAIN,
+        "subject": "instance 4",
+        "details": "no space",
+    }
 
 
 # -- runs and days -------------------------------------------------------------------------------------

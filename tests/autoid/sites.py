@@ -21,8 +21,8 @@ CONTRADICTED = "AutoID contradicts itself about its patient"
 REFUSED = "REDCap refuses its ID in AutoID"
 GONE = "gone from disk"
 
-IDLE = 3
-"""The calls of a run that finds nothing to do: for rules, couplings and projects."""
+IDLE = 4
+"""The calls of a run that finds nothing to do: for rules, couplings, its look at transfers, and projects."""
 
 
 class Given(NamedTuple):

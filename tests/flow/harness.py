@@ -65,6 +65,9 @@ class Steps:
         if self.fatal == len(self.names):
             self._kill()
 
+    def before_commit(self, _connection: Connection) -> None:
+        self.step("before a commit")
+
     def take(self) -> None:
         """As the client's budget, it is asked before each call."""
         self.step("before a call")
@@ -95,10 +98,19 @@ class _KilledBeforeImport(Steps):
         self._exports = exports
 
     def take(self) -> None:
-        done = [c for c in self._simulator.calls if c.content == "record" and c.project in ("incoming", "transfers")]
+        done = [
+            call
+            for call in self._simulator.calls
+            if call.content == "record" and call.project in ("incoming", "transfers") and not is_look(call)
+        ]
         if len(done) == self._exports:
             raise Killed
         super().take()
+
+
+def is_look(call: Call) -> bool:
+    """Whether it is the one export by which a run looks at what has changed in transfers."""
+    return "transfer_error_message" in call.fields
 
 
 class TwoEvents(Project):
@@ -119,7 +131,7 @@ class SteppingDatabase(Database):
     def begin(self) -> Iterator[Connection]:
         with super().begin() as connection:
             yield connection
-            self._steps.step("before a commit")
+            self._steps.before_commit(connection)
         self._steps.step("after a commit")
 
 
@@ -382,6 +394,11 @@ class Site:
     def calls(self) -> list[Call]:
         """The calls of the last run."""
         return self.simulator.calls
+
+    @property
+    def calls_about_studies(self) -> list[Call]:
+        """The calls of the last run to Incoming, but for its look at what has changed in transfers."""
+        return [call for call in self.simulator.calls if call.project == "incoming" and not is_look(call)]
 
     # -- what came of it ----------------------------------------------------------------------------
 

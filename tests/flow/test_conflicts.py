@@ -323,4 +323,4 @@ def test_a_contest_costs_no_calls_every_minute(site: Site) -> None:
     site.run()
     report = site.run()
     assert report.calls <= 5
-    assert not [call for call in site.calls if call.project == "incoming"]
+    assert site.calls_about_studies == []

@@ -50,10 +50,10 @@ def test_a_refused_row_is_set_apart_and_the_others_go_through(refused: Site) -> 
 def test_a_refused_row_is_not_tried_again_within_the_hour(refused: Site) -> None:
     refused.run()
     refused.run()
-    assert [call for call in refused.calls if call.project == "incoming"] == []
+    assert refused.calls_about_studies == []
     refused.clock.advance(HOUR)
     refused.run()
-    assert [call.action for call in refused.calls if call.project == "incoming"] == ["export", "import"]
+    assert [call.action for call in refused.calls_about_studies] == ["export", "import"]
     assert refused.attention() == {"refused row": 1}
 
 
@@ -132,7 +132,7 @@ def test_a_contested_correction_that_meets_a_locked_record_is_withdrawn_when_it_
     site.entry(accession="ACC-1", subject="H-002")
     site.run()
     site.run()
-    assert [call for call in site.calls if call.project == "incoming"] == []
+    assert site.calls_about_studies == []
     site.incoming.unlock("1.2.3")
     site.clock.advance(HOUR)
     site.run()

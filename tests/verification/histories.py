@@ -107,6 +107,28 @@ def _delivered(draw: Draw, _so: So) -> dict[str, Any]:
     }
 
 
+def _observed(draw: Draw, _so: So) -> dict[str, Any]:
+    """With the row, or as of old without it."""
+    row = {
+        "project": draw(PROJECTS),
+        "event_name": draw(WORDS),
+        "instance": draw(st.integers(1, 3)),
+        "fingerprint": "x",
+    }
+    return {"study": draw(STUDIES)} | (row if draw(st.booleans()) else {})
+
+
+def _reported(draw: Draw, so: So) -> dict[str, Any]:
+    """What a sender may report of a request of ours, or of somebody else's."""
+    return _about_request(draw, so) | {
+        "request": _request(draw, so) if draw(st.booleans()) else None,
+        "event_name": draw(WORDS),
+        "sent_at": draw(WORDS),
+        "errors": draw(st.lists(RECORDS, max_size=2)),
+        "failure": draw(WORDS),
+    }
+
+
 def _of(**parts: st.SearchStrategy[Any]) -> Callable[[Draw, So], dict[str, Any]]:
     return lambda draw, _so: {name: draw(part) for name, part in parts.items()}
 
@@ -156,7 +178,13 @@ DATA: dict[EventType, Callable[[Draw, So], dict[str, Any]]] = {
     EventType.ROW_ACCEPTED: _ROW,
     EventType.ROW_MISSING: _ROW,
     EventType.ROW_RESTORED: _ROW,
+    EventType.CLASH_FOUND: _of(
+        study=STUDIES, project=PROJECTS, kind=st.just("transfer"), request=st.integers(1, 3), instance=st.integers(1, 3)
+    ),
     EventType.ACKNOWLEDGED: _of(position=POSITIONS, by=WORDS, reason=WORDS),
+    EventType.DECIDED_BY_HAND: _of(study=STUDIES, project=PROJECTS, event_name=WORDS, by=WORDS, reason=WORDS),
+    EventType.REPLAY_STARTED: _of(site=st.sampled_from(["north", "south"]), project=PROJECTS, by=WORDS),
+    EventType.REPLAY_COMPLETED: _of(site=st.sampled_from(["north", "south"]), project=PROJECTS, by=WORDS),
     EventType.AUTOID_PROJECT_CHANGED: _of(
         record_id=RECORDS,
         project=PROJECTS,
@@ -175,7 +203,27 @@ DATA: dict[EventType, Callable[[Draw, So], dict[str, Any]]] = {
     EventType.CONTRADICTION_RESOLVED: _of(project=PROJECTS, record_id=RECORDS),
     EventType.STUDY_HELD: _of(study=STUDIES, project=PROJECTS, reason=WORDS),
     EventType.STUDY_RELEASED: _of(study=STUDIES, project=PROJECTS, reason=WORDS),
-    EventType.TRANSFER_OBSERVED: _of(study=STUDIES),
+    EventType.TRANSFER_OBSERVED: _observed,
+    EventType.TRANSFER_SENT: _reported,
+    EventType.TRANSFER_FAILED: _reported,
+    EventType.TRANSFER_REOPENED: _reported,
+    EventType.DIFFERENCE_ACCEPTED: _of(
+        study=STUDIES, kind=KINDS, key=RECORDS, row_position=POSITIONS, fingerprint=WORDS
+    ),
+    EventType.STUDY_ADOPTED: _of(
+        study=STUDIES, series=st.dictionaries(st.sampled_from(["1.2.1.1", "1.2.1.2"]), st.integers(1, 3), max_size=2)
+    ),
+    EventType.TRANSFER_ADOPTED: _of(
+        study=STUDIES,
+        project=PROJECTS,
+        event_name=WORDS,
+        instance=st.integers(1, 3),
+        sent=st.booleans(),
+        requested=st.none() | WORDS,
+    ),
+    EventType.ADOPTED_TRANSFER_GONE: _of(study=STUDIES, instance=st.integers(1, 3)),
+    EventType.ADOPTION_COMPLETED: _of(site=st.sampled_from(["north", "south"]), by=WORDS),
+    EventType.STARTED_FRESH: _of(site=st.sampled_from(["north", "south"]), by=WORDS),
     EventType.SUBJECT_FORGOTTEN: _of(
         what=st.just("patient"), name=st.just(""), by=WORDS, reason=WORDS, subjects=st.just({}), studies=POSITIONS
     ),
