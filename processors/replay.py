@@ -141,17 +141,19 @@ def _studies(gateway: Gateway, scope: Scope) -> list[str]:
         return list(connection.execute(_STUDIES, parameters).scalars())
 
 
+# What was placed before looks at transfers began may have been sent without anybody noticing.
 _UNSENT = text("""
-    select position from gateway.transfer
-     where position = any(:positions)
-       and not exists (select from ledger.event
-                        where stream = 'study/' || transfer.study and type = 'TransferSent'
-                          and data ->> 'request' = transfer.position::text)
+    select transfer.position
+      from gateway.transfer join gateway.study using (study)
+      left join gateway.outcome on ours and outcome.request = transfer.position
+      left join gateway.look on look.site = study.site
+     where transfer.position = any(:positions)
+       and (outcome.state = 'failed' or (outcome.state is distinct from 'sent' and placed_at >= look.since))
 """)
 
 
 def _unsent(gateway: Gateway, requests: Collection[int]) -> set[int]:
-    """Those that are not known to have been sent: placed again, they would be sent a second time."""
+    """Those that cannot have been sent: placed again, the others might be sent a second time."""
     with gateway.begin() as connection:
         return set(connection.execute(_UNSENT, {"positions": list(requests)}).scalars())
 

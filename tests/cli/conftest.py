@@ -41,6 +41,16 @@ class Site:
     def command(self, *arguments: str, main: str = "main", **environment: str) -> Done:
         return start("--config", str(self.config), *arguments, main=main, **environment)
 
+    def shut_out(self) -> None:
+        """REDCap refuses every call from now on. At once: where it is not reached, calls are tried again for 13 s."""
+        for project in self.simulator.projects.values():
+            project.token = f"no longer {project.token}"
+
+    def let_in(self) -> None:
+        """REDCap takes calls again."""
+        for project in self.simulator.projects.values():
+            project.token = project.token.removeprefix("no longer ")
+
     def change(self, old: str, new: str) -> None:
         content = self.config.read_text()
         assert old in content

@@ -185,12 +185,11 @@ def test_what_cannot_be_amended_is_said_and_changes_nothing(
 
 def test_what_redcap_cannot_be_told_now_is_told_by_the_next_run(requested: tuple[Site, str]) -> None:
     site, study = requested
-    address = f'url = "{site.simulator.url}"'
-    site.change(address, 'url = "http://127.0.0.1:9/"')
+    site.shut_out()
     done = site.command("retract", study, "--project", "Alpha", "--reason", "x")
     assert done.code == 3
     assert "recorded" in done.err
     assert transfers(site, study) != {}
-    site.change('url = "http://127.0.0.1:9/"', address)
+    site.let_in()
     site.command("run")
     assert transfers(site, study) == {}

@@ -126,7 +126,7 @@ def endings(database: Database) -> list[tuple[int, str | None]]:
 def test_a_run_that_ends_with_an_error_tells_what_it_did_before(site: Site, database: Database) -> None:
     # A first run would end before anything: whether REDCap holds records already, it could not ask.
     site.command("run", "--only", "autoid")
-    site.change(site.simulator.url, "http://127.0.0.1:9/api/")
+    site.shut_out()
     done = site.command("run")
     assert "61 discovered" in done.out
     assert "Then came an error. Until then, 61 events were recorded" in done.out
@@ -136,7 +136,7 @@ def test_a_run_that_ends_with_an_error_tells_what_it_did_before(site: Site, data
 
 def test_a_run_that_ends_with_an_error_tells_a_program_too(site: Site) -> None:
     assert site.command("run", "--only", "incoming", "--json").data["error"] is None
-    site.change(site.simulator.url, "http://127.0.0.1:9/api/")
+    site.shut_out()
     done = site.command("run", "--json")
     assert done.code == 3
     assert done.data["discovery"]["folders"] == 54

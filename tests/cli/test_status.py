@@ -80,7 +80,7 @@ def test_an_outage_of_redcap_shows_after_an_hour_and_not_before(site: Site, data
     site.command("run")
     site.raw.rmdir()
     to_come.rename(site.raw)
-    site.change(site.simulator.url, "http://127.0.0.1:9/api/")
+    site.shut_out()
     assert site.command("run").code == 3
     assert site.command("status").code == 0
     clock = SettableClock()
@@ -93,7 +93,7 @@ def test_an_outage_of_redcap_shows_after_an_hour_and_not_before(site: Site, data
 
 
 def test_an_outage_is_on_the_screen_with_what_to_do(site: Site, database: Database) -> None:
-    site.change(site.simulator.url, "http://127.0.0.1:9/api/")
+    site.shut_out()
     site.command("run")
     with database.begin() as connection:
         connection.execute(text("update gateway.run set started_at = started_at - interval '2 hours'"))

@@ -5,12 +5,12 @@ import io
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
 from ledger.database import Database
-from processors.simulator import Fault, Project
+from processors.simulator import Project
+from processors.simulator.calls import Call
 from tests.cli.conftest import ROOT, Site, simulator, site
 
 __all__ = ["simulator", "site"]
@@ -88,8 +88,8 @@ def test_what_cannot_be_meant_is_refused_with_a_sentence(site: Site) -> None:
         assert (done.code, words in done.err, "Traceback" in done.err) == (2, True, False), arguments
 
 
-def test_an_unreachable_redcap_ends_with_3(site: Site) -> None:
-    site.change(site.simulator.url, "http://127.0.0.1:9/api/")
+def test_a_redcap_that_refuses_us_ends_with_3(site: Site) -> None:
+    site.shut_out()
     assert site.command("reconcile").code == 3
 
 
@@ -108,14 +108,17 @@ def test_interrupted_while_redcap_takes_its_time_it_ends_with_130_and_goes_on_th
     site: Site, incoming: Project, requested: str
 ) -> None:
     incoming.delete(requested)
-    site.simulator.calls.clear()
-    site.simulator.inject(Fault(kind="delay", seconds=60, action="import", project="incoming"))
     command = [sys.executable, "-m", "processors.cli.main", "--config", str(site.config), "reconcile", "--restore"]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
-        while not any(call.action == "import" for call in site.simulator.calls):
-            assert process.poll() is None
-            time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
+
+        def interrupt(call: Call) -> None:
+            if call.action == "import":
+                site.simulator.before_call = None
+                process.send_signal(signal.SIGINT)
+                # It waits for the answer, and never sees it.
+                process.wait(30)
+
+        site.simulator.before_call = interrupt
         _, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Interrupted. Nothing is lost" in err
