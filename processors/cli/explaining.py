@@ -61,7 +61,7 @@ def what_if(
     Example: fiona-ledger what-if new-rules.csv --since 2026-01-01
     """
     with exit_codes():
-        from processors.cli.explaining_work import what_if as work
+        from processors.cli.rules_work import what_if as work
 
         work(context.obj, file, since=since, whole_table=whole_table, json=json)
 
@@ -82,7 +82,7 @@ def check(
     Example: fiona-ledger rules check
     """
     with exit_codes():
-        from processors.cli.explaining_work import check as work
+        from processors.cli.rules_work import check as work
 
         if work(context.obj, file, json=json):
             raise typer.Exit(ATTENTION)
