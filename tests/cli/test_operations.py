@@ -50,6 +50,28 @@ def test_a_dry_run_tells_what_a_run_would_do_and_does_nothing(site: Site, databa
     assert (report["dry_run"], report["delivered"]["series"], report["changes"]) == (True, 61, [])
 
 
+def test_a_dry_run_tells_whose_id_would_be_drawn_and_stores_none(site: Site, database: Database) -> None:
+    row = {
+        "record_id": "1",
+        "project_name": "TEACHING",
+        "project_patient_naming": "T[0-9]{3}",
+        "project_use_autoid": "1",
+        "project_autoid_aetitle": "FIONA",
+    }
+    site.simulator.projects["projects"].put([row])
+    done = site.command("run", "--dry-run", "--json")
+    told = {(change["project"], change["change"]) for change in done.data["changes"]}
+    assert told == {("TEACHING", "request"), ("TEACHING", "hold")}
+    requested = [change["study"] for change in done.data["changes"] if change["change"] == "request"]
+    assert len(requested) == done.data["assigned"]["requested"]
+    assert done.code == 1, "studies without a PatientID would be held"
+    assert events(database) == 0
+    assert site.simulator.projects["autoid"].rows() == []
+    site.command("run")
+    incoming = site.simulator.projects["incoming"].records
+    assert {study for study, record in incoming.items() if record.instances.get("transfers")} == set(requested)
+
+
 def test_a_dry_run_is_alone(site: Site, database: Database) -> None:
     with database.without_transaction() as connection:
         connection.execute(text("select pg_advisory_lock(hashtextextended('fiona-ledger run main', 0))"))
