@@ -5,7 +5,8 @@ in the transaction of its rows, so an event is applied exactly once whatever is 
 appends, catching up and rebuilding all go through the same `Projection.apply`.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Protocol, TypeVar
@@ -66,12 +67,10 @@ class Projector:
         first, last = events[0].position, events[-1].position
         checkpoints = self._lock_checkpoints(connection)
         for projection in self._projections:
-            done = checkpoints[projection.name]
-            for batch in batches(self._read(connection, done, first - 1, projection.types), BATCH):
+            missed = self._read(connection, checkpoints[projection.name], first - 1, projection.types)
+            for batch in batches(missed, BATCH):
                 projection.apply(connection, batch)
-            wanted = [e for e in events if e.position > done and e.type in projection.types]
-            if wanted:
-                projection.apply(connection, wanted)
+        _apply(connection, events, self._projections, checkpoints)
         self._move_checkpoints(connection, last)
 
     def catch_up(self, begin: Begin, progress: Progress | None = None) -> int:
@@ -129,11 +128,7 @@ class Projector:
         lacking = [p for p in self._projections if checkpoints[p.name] < until]
         types: frozenset[str] = frozenset().union(*(p.types for p in lacking))
         events = list(self._read(connection, after, until, types))
-        for projection in lacking:
-            done = checkpoints[projection.name]
-            wanted = [e for e in events if e.position > done and e.type in projection.types]
-            if wanted:
-                projection.apply(connection, wanted)
+        _apply(connection, events, lacking, checkpoints)
         self._move_checkpoints(connection, until)
         return max(after, until)
 
@@ -195,6 +190,25 @@ class Projector:
             """),
             {"name": projection.name, "code_version": projection.code_version},
         )
+
+
+def _apply(
+    connection: Connection, events: Sequence[Event], projections: Sequence[Projection], checkpoints: Mapping[str, int]
+) -> None:
+    """Gives each projection those of the events that it wants and has not had yet."""
+    wanted: dict[str, list[Event]] = {projection.name: [] for projection in projections}
+    takers: dict[str, list[tuple[int, list[Event]]]] = defaultdict(list)
+    for projection in projections:
+        for type_ in projection.types:
+            takers[type_].append((checkpoints[projection.name], wanted[projection.name]))
+    # Looked at once for all projections: each event is wanted by one or two of them.
+    for event in events:
+        for done, taken in takers[event.type]:
+            if event.position > done:
+                taken.append(event)
+    for projection in projections:
+        if wanted[projection.name]:
+            projection.apply(connection, wanted[projection.name])
 
 
 def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, text
 
 from ledger.events import Event
 from processors.events import EventType
-from processors.projections.rows import Each, Parameters, Rules, apply_rules
+from processors.projections.rows import Change, Each, Parameters, Rules, apply_rules
 
 
 class Differences:
@@ -28,15 +28,29 @@ class Differences:
         apply_rules(connection, events, self._rules)
 
 
-_ACCEPT = text("""
-    insert into gateway.accepted_difference (study, kind, key, row_position, fingerprint, position)
-    values (:study, :kind, :key, :row_position, :fingerprint, :position)
-    on conflict (study, kind, key) do update
-       set row_position = excluded.row_position, fingerprint = excluded.fingerprint, position = excluded.position
-""")
-_WITHDRAW = text("""
-    delete from gateway.accepted_difference where study = :study and kind = :kind and key = :key
-""")
+_ROW = ("study", "kind", "key")
+
+_ACCEPT = Change(
+    "accepted_difference",
+    _ROW,
+    text("""
+        insert into gateway.accepted_difference (study, kind, key, row_position, fingerprint, position)
+        select study, kind, key, row_position, fingerprint, position
+          from json_to_recordset(cast(:rows as json)) as r (
+               study text, kind text, key text, row_position bigint, fingerprint text, position bigint)
+        on conflict (study, kind, key) do update
+           set row_position = excluded.row_position, fingerprint = excluded.fingerprint, position = excluded.position
+    """),
+)
+_WITHDRAW = Change(
+    "accepted_difference",
+    _ROW,
+    text("""
+        delete from gateway.accepted_difference as d
+         using json_to_recordset(cast(:rows as json)) as r (study text, kind text, key text)
+         where d.study = r.study and d.kind = r.kind and d.key = r.key
+    """),
+)
 
 
 def _accepted(event: Event) -> list[Parameters]:
@@ -45,4 +59,4 @@ def _accepted(event: Event) -> list[Parameters]:
 
 
 def _row(event: Event) -> list[Parameters]:
-    return [{key: event.data[key] for key in ("study", "kind", "key")}]
+    return [{key: event.data[key] for key in _ROW}]

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, text
 
 from ledger.events import Event
 from processors.events import EventType
-from processors.projections.rows import Each, Parameters, Rules, apply_rules
+from processors.projections.rows import Again, Change, Each, Parameters, Rules, apply_rules
 
 
 class Directives:
@@ -30,31 +30,59 @@ class Directives:
         apply_rules(connection, events, self._rules)
 
 
-_UPSERT_RULE = text("""
-    insert into gateway.rule (record_id, position, fingerprint, problems)
-    values (:record_id, :position, :fingerprint, :problems)
-    on conflict (record_id) do update
-       set position = excluded.position, fingerprint = excluded.fingerprint, problems = excluded.problems,
-           removed = false
-""")
-_REMOVE_RULE = text("""
-    update gateway.rule set removed = true, position = :position where record_id = :record_id
-""")
+_DIRECTIVES = """
+    json_to_recordset(cast(:rows as json)) as r (record_id text, position bigint, fingerprint text, problems text[])
+"""
+_REMOVED = "json_to_recordset(cast(:rows as json)) as r (record_id text, position bigint)"
+
+_UPSERT_RULE = Change(
+    "rule",
+    ("record_id",),
+    text(f"""
+        insert into gateway.rule (record_id, position, fingerprint, problems)
+        select record_id, position, fingerprint, problems
+          from {_DIRECTIVES}
+        on conflict (record_id) do update
+           set position = excluded.position, fingerprint = excluded.fingerprint, problems = excluded.problems,
+               removed = false
+    """),
+)
+_REMOVE_RULE = Change(
+    "rule",
+    ("record_id",),
+    text(f"""
+        update gateway.rule set removed = true, position = r.position
+          from {_REMOVED}
+         where rule.record_id = r.record_id
+    """),
+)
 # An entry that comes back as it was has only been out of sight: an export that failed to show it must
 # not make strangers of its requests. With another content, REDCap has given its record id away.
-_UPSERT_ENTRY = text("""
-    insert into gateway.coupling_entry (record_id, position, life_position, fingerprint, problems)
-    values (:record_id, :position, :position, :fingerprint, :problems)
-    on conflict (record_id) do update
-       set position = excluded.position, fingerprint = excluded.fingerprint, problems = excluded.problems,
-           removed = false,
-           life_position = case when coupling_entry.removed and coupling_entry.fingerprint <> excluded.fingerprint
-                                then excluded.position
-                                else coupling_entry.life_position end
-""")
-_REMOVE_ENTRY = text("""
-    update gateway.coupling_entry set removed = true, position = :position where record_id = :record_id
-""")
+_UPSERT_ENTRY = Change(
+    "coupling_entry",
+    ("record_id",),
+    text(f"""
+        insert into gateway.coupling_entry (record_id, position, life_position, fingerprint, problems)
+        select record_id, position, position, fingerprint, problems
+          from {_DIRECTIVES}
+        on conflict (record_id) do update
+           set position = excluded.position, fingerprint = excluded.fingerprint, problems = excluded.problems,
+               removed = false,
+               life_position = case when coupling_entry.removed and coupling_entry.fingerprint <> excluded.fingerprint
+                                    then excluded.position
+                                    else coupling_entry.life_position end
+    """),
+    Again.BOTH_COUNT,
+)
+_REMOVE_ENTRY = Change(
+    "coupling_entry",
+    ("record_id",),
+    text(f"""
+        update gateway.coupling_entry set removed = true, position = r.position
+          from {_REMOVED}
+         where coupling_entry.record_id = r.record_id
+    """),
+)
 
 
 def _directive(event: Event) -> list[Parameters]:

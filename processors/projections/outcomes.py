@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from ledger.events import Event
 from processors.events import EventType
-from processors.projections.rows import Each, Parameters, Rules, Together, apply_rules
+from processors.projections.rows import Again, Change, Each, Parameters, Rules, apply_rules
 
 
 class Outcomes:
@@ -22,8 +22,8 @@ class Outcomes:
 
     def __init__(self) -> None:
         self._rules: Rules = {
-            EventType.TRANSFER_PLACED: [Together((_PLACE,), _placed)],
-            EventType.TRANSFER_AMENDED: [Each(_SETTLE, _amended), Together((_PLACE,), _placed)],
+            EventType.TRANSFER_PLACED: [Each(_PLACE, _placed)],
+            EventType.TRANSFER_AMENDED: [Each(_SETTLE, _amended), Each(_PLACE, _placed)],
             EventType.TRANSFER_REQUESTED: [Each(_SETTLE, _replaced)],
             EventType.TRANSFER_RETRACTED: [Each(_SETTLE, lambda event: [{"request": event.data["request"]}])],
             EventType.ROW_MISSING: [Each(_SETTLE, _missing)],
@@ -40,47 +40,92 @@ class Outcomes:
         apply_rules(connection, events, self._rules)
 
 
-_PLACE = text("""
-    insert into gateway.outcome (request, ours, study, instance, state, position, at)
-    select request, true, study, instance, 'awaited', position, at
-      from json_to_recordset(cast(:rows as json)) as r (
-           request bigint, study text, instance integer, position bigint, at timestamptz)
-    on conflict (request, ours) do update
-       set study = excluded.study, instance = excluded.instance, state = 'awaited', sent_at = null, errors = '{}',
-           failure = null, position = excluded.position, at = excluded.at, acknowledged = false
-""")
+_OURS = ("request",)
+_THEIRS = ("study", "instance")
+
+_PLACE = Change(
+    "outcome",
+    _OURS,
+    text("""
+        insert into gateway.outcome (request, ours, study, instance, state, position, at)
+        select request, true, study, instance, 'awaited', position, at
+          from json_to_recordset(cast(:rows as json)) as r (
+               request bigint, study text, instance integer, position bigint, at timestamptz)
+        on conflict (request, ours) do update
+           set study = excluded.study, instance = excluded.instance, state = 'awaited', sent_at = null, errors = '{}',
+               failure = null, position = excluded.position, at = excluded.at, acknowledged = false
+    """),
+)
 # What was sent stays known, whatever becomes of the request afterwards.
-_SETTLE = text("delete from gateway.outcome where ours and request = :request and state <> 'sent'")
-_OBSERVE = text("""
-    insert into gateway.outcome (request, ours, study, instance, project, event_name, fingerprint, state, position, at)
-    values (:position, false, :study, :instance, :project, :event_name, :fingerprint, 'awaited', :position, :at)
-    on conflict (study, instance) where not ours do update
-       set request = excluded.request, project = excluded.project, event_name = excluded.event_name,
-           fingerprint = excluded.fingerprint, state = 'awaited', sent_at = null, errors = '{}', failure = null,
-           position = excluded.position, at = excluded.at, acknowledged = false
-""")
+_SETTLE = Change(
+    "outcome",
+    _OURS,
+    text("""
+        delete from gateway.outcome as o
+         using json_to_recordset(cast(:rows as json)) as r (request bigint)
+         where o.ours and o.request = r.request and o.state <> 'sent'
+    """),
+)
+_OBSERVE = Change(
+    "outcome",
+    _THEIRS,
+    text("""
+        insert into gateway.outcome (request, ours, study, instance, project, event_name, fingerprint, state, position,
+                                     at)
+        select position, false, study, instance, project, event_name, fingerprint, 'awaited', position, at
+          from json_to_recordset(cast(:rows as json)) as r (
+               study text, instance integer, project text, event_name text, fingerprint text, position bigint,
+               at timestamptz)
+        on conflict (study, instance) where not ours do update
+           set request = excluded.request, project = excluded.project, event_name = excluded.event_name,
+               fingerprint = excluded.fingerprint, state = 'awaited', sent_at = null, errors = '{}', failure = null,
+               position = excluded.position, at = excluded.at, acknowledged = false
+    """),
+)
+_REPORTS = """
+    json_to_recordset(cast(:rows as json)) as r (
+        request bigint, study text, instance integer, project text, event_name text, state text, sent_at text,
+        errors text[], failure text, position bigint, at timestamptz)
+"""
 # A run may have been killed before it could record where it placed the request.
-_REPORT_OURS = text("""
-    insert into gateway.outcome (request, ours, study, instance, state, sent_at, errors, failure, position, at)
-    values (:request, true, :study, :instance, :state, :sent_at, :errors, :failure, :position, :at)
-    on conflict (request, ours) do update
-       set study = excluded.study, instance = excluded.instance, state = excluded.state, sent_at = excluded.sent_at,
-           errors = excluded.errors, failure = excluded.failure, position = excluded.position, at = excluded.at,
-           acknowledged = false
-""")
-# What stood there before this system is not observed, but adopted: then the sender is first to tell.
-_REPORT_THEIRS = text("""
-    insert into gateway.outcome (request, ours, study, instance, project, event_name, state, sent_at, errors, failure,
-                                 position, at)
-    values (:position, false, :study, :instance, :project, :event_name, :state, :sent_at, :errors, :failure,
-            :position, :at)
-    on conflict (study, instance) where not ours do update
-       set state = excluded.state, sent_at = excluded.sent_at, errors = excluded.errors, failure = excluded.failure,
-           position = excluded.position, at = excluded.at, acknowledged = false
-""")
-_ACKNOWLEDGE = text("""
-    update gateway.outcome set acknowledged = true where position = :acknowledged and state = 'failed'
-""")
+_REPORT_OURS = Change(
+    "outcome",
+    _OURS,
+    text(f"""
+        insert into gateway.outcome (request, ours, study, instance, state, sent_at, errors, failure, position, at)
+        select request, true, study, instance, state, sent_at, errors, failure, position, at
+          from {_REPORTS}
+        on conflict (request, ours) do update
+           set study = excluded.study, instance = excluded.instance, state = excluded.state,
+               sent_at = excluded.sent_at, errors = excluded.errors, failure = excluded.failure,
+               position = excluded.position, at = excluded.at, acknowledged = false
+    """),
+)
+# What stood there before this system is not observed, but adopted: then the sender is first to tell, and
+# that row keeps the position of its first event.
+_REPORT_THEIRS = Change(
+    "outcome",
+    _THEIRS,
+    text(f"""
+        insert into gateway.outcome (request, ours, study, instance, project, event_name, state, sent_at, errors,
+                                     failure, position, at)
+        select position, false, study, instance, project, event_name, state, sent_at, errors, failure, position, at
+          from {_REPORTS}
+        on conflict (study, instance) where not ours do update
+           set state = excluded.state, sent_at = excluded.sent_at, errors = excluded.errors,
+               failure = excluded.failure, position = excluded.position, at = excluded.at, acknowledged = false
+    """),
+    Again.BOTH_COUNT,
+)
+_ACKNOWLEDGE = Change(
+    "outcome",
+    (),
+    text("""
+        update gateway.outcome set acknowledged = true
+          from json_to_recordset(cast(:rows as json)) as r (acknowledged bigint)
+         where outcome.position = r.acknowledged and outcome.state = 'failed'
+    """),
+)
 
 _STATES = {
     EventType.TRANSFER_SENT: "sent",
@@ -89,19 +134,9 @@ _STATES = {
 }
 
 
-def _placed(events: Sequence[Event]) -> list[Parameters]:
-    """One row a request: where it was placed last."""
-    rows = {
-        event.data["request"]: {
-            "request": event.data["request"],
-            "study": event.data["study"],
-            "instance": event.data["instance"],
-            "position": event.position,
-            "at": event.recorded_at,
-        }
-        for event in events
-    }
-    return list(rows.values())
+def _placed(event: Event) -> list[Parameters]:
+    keys = ("request", "study", "instance")
+    return [{key: event.data[key] for key in keys} | {"position": event.position, "at": event.recorded_at}]
 
 
 def _amended(event: Event) -> list[Parameters]:

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, text
 
 from ledger.events import Event
 from processors.events import EventType
-from processors.projections.rows import Each, Parameters, Rules, apply_rules
+from processors.projections.rows import Change, Each, Parameters, Rules, apply_rules
 
 
 class Problems:
@@ -37,28 +37,81 @@ class Problems:
         apply_rules(connection, events, self._rules)
 
 
-_UPSERT_FILE = text("""
-    insert into gateway.rejected_file (path, reason, digest, position)
-    values (:path, :reason, :digest, :position)
-    on conflict (path) do update
-       set reason = excluded.reason, digest = excluded.digest, position = excluded.position
-""")
-_DELETE_FILE = text("delete from gateway.rejected_file where path = :path")
-_UPSERT_REFUSED = text("""
-    insert into gateway.refused_row (study, kind, key, row_position, field, message, position, refused_at)
-    values (:study, :kind, :key, :row_position, :field, :message, :position, :refused_at)
-    on conflict (study, kind, key) do update
-       set row_position = excluded.row_position, field = excluded.field, message = excluded.message,
-           position = excluded.position, refused_at = excluded.refused_at
-""")
-_DELETE_REFUSED = text("delete from gateway.refused_row where study = :study and kind = :kind and key = :key")
-_UPSERT_MISSING = text("""
-    insert into gateway.missing_row (study, kind, key, position) values (:study, :kind, :key, :position)
-    on conflict (study, kind, key) do update set position = excluded.position
-""")
+_ROW = ("study", "kind", "key")
+_ROWS = "json_to_recordset(cast(:rows as json)) as r (study text, kind text, key text)"
+
+_UPSERT_FILE = Change(
+    "rejected_file",
+    ("path",),
+    text("""
+        insert into gateway.rejected_file (path, reason, digest, position)
+        select path, reason, digest, position
+          from json_to_recordset(cast(:rows as json)) as r (path text, reason text, digest text, position bigint)
+        on conflict (path) do update
+           set reason = excluded.reason, digest = excluded.digest, position = excluded.position
+    """),
+)
+_DELETE_FILE = Change(
+    "rejected_file",
+    ("path",),
+    text("""
+        delete from gateway.rejected_file as f
+         using json_to_recordset(cast(:rows as json)) as r (path text)
+         where f.path = r.path
+    """),
+)
+_UPSERT_REFUSED = Change(
+    "refused_row",
+    _ROW,
+    text("""
+        insert into gateway.refused_row (study, kind, key, row_position, field, message, position, refused_at)
+        select study, kind, key, row_position, field, message, position, refused_at
+          from json_to_recordset(cast(:rows as json)) as r (
+               study text, kind text, key text, row_position bigint, field text, message text, position bigint,
+               refused_at timestamptz)
+        on conflict (study, kind, key) do update
+           set row_position = excluded.row_position, field = excluded.field, message = excluded.message,
+               position = excluded.position, refused_at = excluded.refused_at
+    """),
+)
+_DELETE_REFUSED = Change(
+    "refused_row",
+    _ROW,
+    text(f"""
+        delete from gateway.refused_row as f
+         using {_ROWS}
+         where f.study = r.study and f.kind = r.kind and f.key = r.key
+    """),
+)
+_UPSERT_MISSING = Change(
+    "missing_row",
+    _ROW,
+    text("""
+        insert into gateway.missing_row (study, kind, key, position)
+        select study, kind, key, position
+          from json_to_recordset(cast(:rows as json)) as r (study text, kind text, key text, position bigint)
+        on conflict (study, kind, key) do update set position = excluded.position
+    """),
+)
 # It stays on record: that is why it is not written again.
-_ACKNOWLEDGE = text("update gateway.missing_row set acknowledged = true where position = :acknowledged")
-_DELETE_MISSING = text("delete from gateway.missing_row where study = :study and kind = :kind and key = :key")
+_ACKNOWLEDGE = Change(
+    "missing_row",
+    (),
+    text("""
+        update gateway.missing_row set acknowledged = true
+          from json_to_recordset(cast(:rows as json)) as r (acknowledged bigint)
+         where missing_row.position = r.acknowledged
+    """),
+)
+_DELETE_MISSING = Change(
+    "missing_row",
+    _ROW,
+    text(f"""
+        delete from gateway.missing_row as m
+         using {_ROWS}
+         where m.study = r.study and m.kind = r.kind and m.key = r.key
+    """),
+)
 
 
 def _data(event: Event, *keys: str) -> Parameters:
@@ -71,7 +124,7 @@ def _refused(event: Event) -> list[Parameters]:
 
 
 def _row(event: Event) -> list[Parameters]:
-    return [_data(event, "study", "kind", "key")]
+    return [_data(event, *_ROW)]
 
 
 def _request(event: Event) -> list[Parameters]:

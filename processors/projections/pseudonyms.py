@@ -6,7 +6,7 @@ from sqlalchemy import Connection, text
 
 from ledger.events import Event
 from processors.events import EventType
-from processors.projections.rows import Each, Parameters, Rules, apply_rules
+from processors.projections.rows import Again, Change, Each, Parameters, Rules, apply_rules
 
 
 class Pseudonyms:
@@ -27,7 +27,10 @@ class Pseudonyms:
             EventType.AUTOID_PROJECT_CHANGED: [Each(_UPSERT_PROJECT, _project)],
             EventType.AUTOID_PROJECT_REMOVED: [Each(_REMOVE_PROJECT, lambda event: [_data(event, "record_id")])],
             EventType.ID_GENERATED: [Each(_INSERT_ID, lambda event: [_used(event, "generated")])],
-            EventType.ID_ADOPTED: [Each(_ADOPT_ID, _adopted)],
+            EventType.ID_ADOPTED: [
+                Each(_LET_GO_OF_ID, _forgotten),
+                Each(_ADOPT_ID, lambda event: [_used(event, "adopted")]),
+            ],
             EventType.ID_RESERVED: [Each(_RESERVE_ID, lambda event: [_used(event, "reserved")])],
             EventType.ID_DELIVERED: [Each(_DELIVER_ID, lambda event: [_data(event, "project", "value", "record_id")])],
             EventType.CONTRADICTION_FOUND: [
@@ -48,58 +51,151 @@ class Pseudonyms:
         apply_rules(connection, events, self._rules)
 
 
-_UPSERT_PROJECT = text("""
-    insert into gateway.autoid_project (record_id, position, fingerprint, project, pattern, aetitle, wanted, problems)
-    values (:record_id, :position, :fingerprint, :project, :pattern, :aetitle, :wanted, :problems)
-    on conflict (record_id) do update
-       set position = excluded.position, fingerprint = excluded.fingerprint, project = excluded.project,
-           pattern = excluded.pattern, aetitle = excluded.aetitle, wanted = excluded.wanted,
-           problems = excluded.problems, removed = false
-""")
-_REMOVE_PROJECT = text("""
-    update gateway.autoid_project set removed = true, position = :position where record_id = :record_id
-""")
-_INSERT_ID = text("""
-    insert into gateway.used_id (project, value, kind, subject, position, pattern, recorded_at, record_id)
-    values (:project, :value, :kind, :subject, :position, :pattern, :recorded_at, :record_id)
-""")
-# An ID of AutoID is usually carried by a transfer request too, and may have been reserved for that; or
-# it was a patient's who has been forgotten and has come back. From anybody else it is not taken: the
-# table refuses an adopted ID without a subject.
-_ADOPT_ID = text("""
-    insert into gateway.used_id (project, value, kind, subject, position, pattern, recorded_at, record_id)
-    values (:project, :value, :kind, :subject, :position, :pattern, :recorded_at, :record_id)
-    on conflict (project, value) do update
-       set kind = excluded.kind, position = excluded.position, pattern = excluded.pattern,
-           recorded_at = excluded.recorded_at, record_id = excluded.record_id,
-           subject = case when used_id.kind = 'reserved' or used_id.subject = cast(:forgotten as uuid)
-                          then excluded.subject end
-""")
+_UPSERT_PROJECT = Change(
+    "autoid_project",
+    ("record_id",),
+    text("""
+        insert into gateway.autoid_project (record_id, position, fingerprint, project, pattern, aetitle, wanted,
+                                            problems)
+        select record_id, position, fingerprint, project, pattern, aetitle, wanted, problems
+          from json_to_recordset(cast(:rows as json)) as r (
+               record_id text, position bigint, fingerprint text, project text, pattern text, aetitle text,
+               wanted boolean, problems text[])
+        on conflict (record_id) do update
+           set position = excluded.position, fingerprint = excluded.fingerprint, project = excluded.project,
+               pattern = excluded.pattern, aetitle = excluded.aetitle, wanted = excluded.wanted,
+               problems = excluded.problems, removed = false
+    """),
+)
+_REMOVE_PROJECT = Change(
+    "autoid_project",
+    ("record_id",),
+    text("""
+        update gateway.autoid_project set removed = true, position = r.position
+          from json_to_recordset(cast(:rows as json)) as r (record_id text, position bigint)
+         where autoid_project.record_id = r.record_id
+    """),
+)
+_ID = ("project", "value")
+_IDS = """
+    json_to_recordset(cast(:rows as json)) as r (
+        project text, value text, kind text, subject uuid, position bigint, pattern text, recorded_at timestamptz,
+        record_id text, forgotten uuid)
+"""
+_INSERT_ID = Change(
+    "used_id",
+    _ID,
+    text(f"""
+        insert into gateway.used_id (project, value, kind, subject, position, pattern, recorded_at, record_id)
+        select project, value, kind, subject, position, pattern, recorded_at, record_id
+          from {_IDS}
+    """),
+    Again.BOTH_COUNT,
+)
+# A patient who was forgotten has come back: the ID is nobody's until it is adopted for the one they are now.
+_LET_GO_OF_ID = Change(
+    "used_id",
+    _ID,
+    text(f"""
+        update gateway.used_id set kind = 'reserved', subject = null
+          from {_IDS}
+         where used_id.project = r.project and used_id.value = r.value and used_id.subject = r.forgotten
+    """),
+    Again.BOTH_COUNT,
+)
+# An ID of AutoID is usually carried by a transfer request too, and may have been reserved for that. From a
+# patient it is not taken: the table refuses an adopted ID without a subject.
+_ADOPT_ID = Change(
+    "used_id",
+    _ID,
+    text(f"""
+        insert into gateway.used_id (project, value, kind, subject, position, pattern, recorded_at, record_id)
+        select project, value, kind, subject, position, pattern, recorded_at, record_id
+          from {_IDS}
+        on conflict (project, value) do update
+           set kind = excluded.kind, position = excluded.position, pattern = excluded.pattern,
+               recorded_at = excluded.recorded_at, record_id = excluded.record_id,
+               subject = case when used_id.kind = 'reserved' then excluded.subject end
+    """),
+    Again.BOTH_COUNT,
+)
 # Somebody may have given by hand what was drawn here as well: then it is in use already. So it is with
 # an ID about which AutoID contradicts itself: whosever it turns out to be, nobody else may draw it.
-_RESERVE_ID = text("""
-    insert into gateway.used_id (project, value, kind, position, recorded_at)
-    values (:project, :value, :kind, :position, :recorded_at)
-    on conflict (project, value) do nothing
-""")
-_DELIVER_ID = text("update gateway.used_id set record_id = :record_id where project = :project and value = :value")
-_UPSERT_CONTRADICTION = text("""
-    insert into gateway.contradiction (project, record_id, subject, value, position, details)
-    values (:project, :record_id, :subject, :value, :position, :details)
-    on conflict (project, record_id) do update
-       set subject = excluded.subject, value = excluded.value, position = excluded.position,
-           details = excluded.details
-""")
-_DELETE_CONTRADICTION = text("delete from gateway.contradiction where project = :project and record_id = :record_id")
-_HOLD = text("""
-    insert into gateway.held_study (study, project, reason, position) values (:study, :project, :reason, :position)
-    on conflict (study) do update
-       set project = excluded.project, reason = excluded.reason, position = excluded.position
-""")
-_RELEASE = text("delete from gateway.held_study where study = :study")
-_OBSERVE = text("""
-    insert into gateway.observed_transfer (study, position) values (:study, :position) on conflict (study) do nothing
-""")
+_RESERVE_ID = Change(
+    "used_id",
+    _ID,
+    text("""
+        insert into gateway.used_id (project, value, kind, position, recorded_at)
+        select project, value, kind, position, recorded_at
+          from json_to_recordset(cast(:rows as json)) as r (
+               project text, value text, kind text, position bigint, recorded_at timestamptz)
+        on conflict (project, value) do nothing
+    """),
+    Again.FIRST_COUNTS,
+)
+_DELIVER_ID = Change(
+    "used_id",
+    _ID,
+    text("""
+        update gateway.used_id set record_id = r.record_id
+          from json_to_recordset(cast(:rows as json)) as r (project text, value text, record_id text)
+         where used_id.project = r.project and used_id.value = r.value
+    """),
+)
+_CONTRADICTION = ("project", "record_id")
+_UPSERT_CONTRADICTION = Change(
+    "contradiction",
+    _CONTRADICTION,
+    text("""
+        insert into gateway.contradiction (project, record_id, subject, value, position, details)
+        select project, record_id, subject, value, position, details
+          from json_to_recordset(cast(:rows as json)) as r (
+               project text, record_id text, subject uuid, value text, position bigint, details text)
+        on conflict (project, record_id) do update
+           set subject = excluded.subject, value = excluded.value, position = excluded.position,
+               details = excluded.details
+    """),
+)
+_DELETE_CONTRADICTION = Change(
+    "contradiction",
+    _CONTRADICTION,
+    text("""
+        delete from gateway.contradiction as c
+         using json_to_recordset(cast(:rows as json)) as r (project text, record_id text)
+         where c.project = r.project and c.record_id = r.record_id
+    """),
+)
+_HOLD = Change(
+    "held_study",
+    ("study",),
+    text("""
+        insert into gateway.held_study (study, project, reason, position)
+        select study, project, reason, position
+          from json_to_recordset(cast(:rows as json)) as r (study text, project text, reason text, position bigint)
+        on conflict (study) do update
+           set project = excluded.project, reason = excluded.reason, position = excluded.position
+    """),
+)
+_RELEASE = Change(
+    "held_study",
+    ("study",),
+    text("""
+        delete from gateway.held_study as h
+         using json_to_recordset(cast(:rows as json)) as r (study text)
+         where h.study = r.study
+    """),
+)
+_OBSERVE = Change(
+    "observed_transfer",
+    ("study",),
+    text("""
+        insert into gateway.observed_transfer (study, position)
+        select study, position
+          from json_to_recordset(cast(:rows as json)) as r (study text, position bigint)
+        on conflict (study) do nothing
+    """),
+    Again.FIRST_COUNTS,
+)
 
 
 def _data(event: Event, *keys: str) -> Parameters:
@@ -110,8 +206,9 @@ def _project(event: Event) -> list[Parameters]:
     return [_data(event, "record_id", "fingerprint", "project", "pattern", "aetitle", "wanted", "problems")]
 
 
-def _adopted(event: Event) -> list[Parameters]:
-    return [_used(event, "adopted") | {"forgotten": event.data.get("forgotten")}]
+def _forgotten(event: Event) -> list[Parameters]:
+    forgotten = event.data.get("forgotten")
+    return [] if forgotten is None else [_data(event, *_ID) | {"forgotten": forgotten}]
 
 
 def _used(event: Event, kind: str) -> Parameters:

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
+import orjson
 from sqlalchemy import Connection, text
 
 from ledger import codec
 from ledger.events import Event
 from processors.events import EventType
-from processors.projections.rows import Each, Parameters, Rules, apply_rules
+from processors.projections.rows import Again, Change, Each, Parameters, Rules, apply_rules
 
 
 class Transfers:
@@ -28,7 +29,7 @@ class Transfers:
         self._rules: Rules = {
             EventType.TRANSFER_REQUESTED: [
                 Each(_INSERT, _request),
-                Each(_REPLACE, _replaced),
+                Each(_SET_STATE, _replaced),
                 Each(_NOTICE, _partial_match),
             ],
             EventType.TRANSFER_RETRACTED: [Each(_SET_STATE, lambda event: _state(event, "retracting"))],
@@ -58,48 +59,124 @@ class Transfers:
         apply_rules(connection, events, self._rules)
 
 
-_INSERT = text("""
-    insert into gateway.transfer (position, study, project, event_name, cause_kind, cause_record,
-                                  cause_position, whole_match, replaces)
-    values (:position, :study, :project, :event_name, :cause_kind, :cause_record,
-            :cause_position, :whole_match, :replaces)
-""")
-# A replaced request is no longer delivered by itself: what REDCap holds of it is settled by the
-# delivery of the one that replaces it.
-_REPLACE = text("update gateway.transfer set state = 'replaced' where position = any(:replaces)")
-_SET_STATE = text("update gateway.transfer set state = :state where position = :request")
-_PLACE = text("""
-    update gateway.transfer set state = 'placed', instance = :instance, found = :found, placed_at = :placed_at
-     where position = :request
-""")
-_UPSERT_CONFLICT = text("""
-    insert into gateway.conflict (study, project, event_name, kind, position, details)
-    values (:study, :project, :event_name, :kind, :position, :details)
-    on conflict (study, project, event_name) do update
-       set kind = excluded.kind, position = excluded.position, details = excluded.details
-""")
-_DELETE_CONFLICT = text("""
-    delete from gateway.conflict where study = :study and project = :project and event_name = :event_name
-""")
-_UPSERT_FAILURE = text("""
-    insert into gateway.rule_failure (record_id, study, position) values (:record_id, :study, :position)
-    on conflict (record_id, study) do update set position = excluded.position
-""")
-_DELETE_FAILURE = text("delete from gateway.rule_failure where record_id = :record_id and study = :study")
-_NOTICE = text("""
-    insert into gateway.notice (position, kind, study, project, details)
-    values (:position, :kind, :study, :project, :details)
-""")
-_DELETE_NOTICE = text("delete from gateway.notice where position = :position")
-_UPSERT_DECISION = text("""
-    insert into gateway.decision (site, position) values (:site, :position)
-    on conflict (site) do update set position = excluded.position
-""")
-_UPSERT_BY_HAND = text("""
-    insert into gateway.decision_by_hand (study, project, event_name, position)
-    values (:study, :project, :event_name, :position)
-    on conflict (study, project, event_name) do update set position = excluded.position
-""")
+_INSERT = Change(
+    "transfer",
+    ("position",),
+    text("""
+        insert into gateway.transfer (position, study, project, event_name, cause_kind, cause_record,
+                                      cause_position, whole_match, replaces, state, instance, found, placed_at)
+        select position, study, project, event_name, cause_kind, cause_record, cause_position, whole_match, replaces,
+               coalesce(state, 'requested'), instance, coalesce(found, false), placed_at
+          from json_to_recordset(cast(:rows as json)) as r (
+               position bigint, study text, project text, event_name text, cause_kind text, cause_record text,
+               cause_position bigint, whole_match boolean, replaces bigint[], state text, instance integer,
+               found boolean, placed_at timestamptz)
+    """),
+    Again.BOTH_COUNT,
+)
+_SET_STATE = Change(
+    "transfer",
+    ("request",),
+    text("""
+        update gateway.transfer set state = r.state
+          from json_to_recordset(cast(:rows as json)) as r (request bigint, state text)
+         where transfer.position = r.request
+    """),
+    taken_up_by=_INSERT,
+)
+_PLACE = Change(
+    "transfer",
+    ("request",),
+    text("""
+        update gateway.transfer set state = r.state, instance = r.instance, found = r.found, placed_at = r.placed_at
+          from json_to_recordset(cast(:rows as json)) as r (
+               request bigint, state text, instance integer, found boolean, placed_at timestamptz)
+         where transfer.position = r.request
+    """),
+    taken_up_by=_INSERT,
+)
+_SUBJECT = ("study", "project", "event_name")
+_UPSERT_CONFLICT = Change(
+    "conflict",
+    _SUBJECT,
+    text("""
+        insert into gateway.conflict (study, project, event_name, kind, position, details)
+        select study, project, event_name, kind, position, details
+          from json_to_recordset(cast(:rows as json)) as r (
+               study text, project text, event_name text, kind text, position bigint, details json)
+        on conflict (study, project, event_name) do update
+           set kind = excluded.kind, position = excluded.position, details = excluded.details
+    """),
+)
+_DELETE_CONFLICT = Change(
+    "conflict",
+    _SUBJECT,
+    text("""
+        delete from gateway.conflict as c
+         using json_to_recordset(cast(:rows as json)) as r (study text, project text, event_name text)
+         where c.study = r.study and c.project = r.project and c.event_name = r.event_name
+    """),
+)
+_FAILURE = ("record_id", "study")
+_UPSERT_FAILURE = Change(
+    "rule_failure",
+    _FAILURE,
+    text("""
+        insert into gateway.rule_failure (record_id, study, position)
+        select record_id, study, position
+          from json_to_recordset(cast(:rows as json)) as r (record_id text, study text, position bigint)
+        on conflict (record_id, study) do update set position = excluded.position
+    """),
+)
+_DELETE_FAILURE = Change(
+    "rule_failure",
+    _FAILURE,
+    text("""
+        delete from gateway.rule_failure as f
+         using json_to_recordset(cast(:rows as json)) as r (record_id text, study text)
+         where f.record_id = r.record_id and f.study = r.study
+    """),
+)
+_NOTICE = Change(
+    "notice",
+    ("position",),
+    text("""
+        insert into gateway.notice (position, kind, study, project, details)
+        select position, kind, study, project, details
+          from json_to_recordset(cast(:rows as json)) as r (
+               position bigint, kind text, study text, project text, details json)
+    """),
+    Again.BOTH_COUNT,
+)
+_DELETE_NOTICE = Change(
+    "notice",
+    ("position",),
+    text("""
+        delete from gateway.notice as n
+         using json_to_recordset(cast(:rows as json)) as r (position bigint)
+         where n.position = r.position
+    """),
+)
+_UPSERT_DECISION = Change(
+    "decision",
+    ("site",),
+    text("""
+        insert into gateway.decision (site, position)
+        select site, position
+          from json_to_recordset(cast(:rows as json)) as r (site text, position bigint)
+        on conflict (site) do update set position = excluded.position
+    """),
+)
+_UPSERT_BY_HAND = Change(
+    "decision_by_hand",
+    _SUBJECT,
+    text("""
+        insert into gateway.decision_by_hand (study, project, event_name, position)
+        select study, project, event_name, position
+          from json_to_recordset(cast(:rows as json)) as r (study text, project text, event_name text, position bigint)
+        on conflict (study, project, event_name) do update set position = excluded.position
+    """),
+)
 
 
 def _request(event: Event) -> list[Parameters]:
@@ -120,7 +197,8 @@ def _request(event: Event) -> list[Parameters]:
 
 
 def _replaced(event: Event) -> list[Parameters]:
-    return [{"replaces": event.data["replaces"]}] if event.data["replaces"] else []
+    """Those are no longer delivered by themselves: the delivery of this one settles what REDCap holds of them."""
+    return [{"request": request, "state": "replaced"} for request in event.data["replaces"]]
 
 
 def _partial_match(event: Event) -> list[Parameters]:
@@ -147,7 +225,7 @@ def _notice(event: Event, kind: str, details: Parameters) -> Parameters:
         "kind": kind,
         "study": event.data["study"],
         "project": event.data["project"],
-        "details": codec.encode(details).decode(),
+        "details": orjson.Fragment(codec.encode(details)),
     }
 
 
@@ -163,6 +241,7 @@ def _placed(event: Event) -> list[Parameters]:
     return [
         {
             "request": event.data["request"],
+            "state": "placed",
             "instance": event.data["instance"],
             "found": event.data.get("found", False),
             "placed_at": event.recorded_at,
@@ -171,7 +250,7 @@ def _placed(event: Event) -> list[Parameters]:
 
 
 def _conflict_key(event: Event) -> list[Parameters]:
-    return [{key: event.data[key] for key in ("study", "project", "event_name")}]
+    return [{key: event.data[key] for key in _SUBJECT}]
 
 
 def _conflict(event: Event) -> list[Parameters]:
@@ -181,7 +260,7 @@ def _conflict(event: Event) -> list[Parameters]:
         | {
             "kind": event.data["kind"],
             "position": event.position,
-            "details": codec.encode({"causes": event.data["causes"]}).decode(),
+            "details": orjson.Fragment(codec.encode({"causes": event.data["causes"]})),
         }
     ]
 

@@ -4,7 +4,7 @@ Studies, projects and records come from small pools, so that events meet. What r
 event refers to one that is there, if there is one of the kind.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ledger.events import NewEvent, new_event_id
 from processors.events import EventType
-from processors.projections.studies import ROW_KEYS
+from processors.projections.studies import ROUTING_KEYS, ROW_KEYS
 
 STUDIES = st.sampled_from(["1.2.1", "1.2.2", "1.2.3"])
 PROJECTS = st.sampled_from(["Heart", "Brain"])
@@ -30,6 +30,8 @@ class So(NamedTuple):
 
     position: int
     requests: list[int]
+    ids: dict[tuple[str, str], int | None]
+    """Whose each ID is: the position with which its subject came; None: reserved."""
 
 
 def _subset(draw: Draw, known: list[int]) -> list[int]:
@@ -42,12 +44,14 @@ def _request(draw: Draw, so: So) -> int:
 
 
 def _series(draw: Draw, _so: So) -> dict[str, Any]:
+    """Of few contents, so that what has changed may change back."""
     study = draw(STUDIES)
     return {
         "StudyInstanceUID": study,
         "SeriesInstanceUID": f"{study}.{draw(RECORDS)}",
-        **{key: draw(WORDS) for key in ROW_KEYS},
-        "AccessionNumber": draw(st.sampled_from(["", " A1 ", "A2"])),
+        **dict.fromkeys(ROW_KEYS, draw(WORDS)),
+        **dict.fromkeys(ROUTING_KEYS, draw(WORDS)),
+        "AccessionNumber": draw(st.sampled_from(["", " A1 "])),
         "fingerprint": draw(WORDS),
     }
 
@@ -134,17 +138,41 @@ def _of(**parts: st.SearchStrategy[Any]) -> Callable[[Draw, So], dict[str, Any]]
 
 
 def _new_id(draw: Draw, so: So) -> dict[str, Any]:
-    """An ID of its own: the program never draws or adopts one twice."""
+    """An ID of its own: the program never draws one twice."""
+    project, value = draw(PROJECTS), f"ID-{so.position}"
+    so.ids[project, value] = so.position
     return {
-        "project": draw(PROJECTS),
-        "value": f"ID-{so.position}",
+        "project": project,
+        "value": value,
         "pattern": "ID-[0-9]+",
         "project_position": draw(POSITIONS),
         "record_id": draw(RECORDS),
     }
 
 
+def _adopted_id(draw: Draw, so: So) -> dict[str, Any]:
+    """One of its own, or one there is: reserved, or of a patient who was forgotten and has come back."""
+    if not so.ids or draw(st.booleans()):
+        return _new_id(draw, so)
+    project, value = draw(st.sampled_from(sorted(so.ids)))
+    owner = so.ids[project, value]
+    so.ids[project, value] = so.position
+    data = {"project": project, "value": value, "record_id": draw(RECORDS)}
+    return data if owner is None else data | {"forgotten": str(UUID(int=owner))}
+
+
+def _reserved_id(draw: Draw, so: So) -> dict[str, Any]:
+    project, value = draw(PROJECTS), draw(_SOME_RESERVED)
+    so.ids.setdefault((project, value), None)
+    return {"project": project, "value": value}
+
+
+def _contradicted_id(draw: Draw, so: So) -> dict[str, Any]:
+    return _reserved_id(draw, so) | {"record_id": draw(RECORDS), "details": draw(WORDS)}
+
+
 _SOME_ID = st.builds("ID-{}".format, POSITIONS)
+_SOME_RESERVED = st.builds("RESERVED-{}".format, st.integers(1, 4))
 _PRESENCE = _of(StudyInstanceUID=STUDIES)
 _ROW = _of(study=STUDIES, kind=KINDS, key=RECORDS)
 _REMOVED = _of(record_id=RECORDS)
@@ -196,10 +224,10 @@ DATA: dict[EventType, Callable[[Draw, So], dict[str, Any]]] = {
     ),
     EventType.AUTOID_PROJECT_REMOVED: _REMOVED,
     EventType.ID_GENERATED: _new_id,
-    EventType.ID_ADOPTED: _new_id,
-    EventType.ID_RESERVED: _of(project=PROJECTS, value=st.builds("RESERVED-{}".format, POSITIONS)),
-    EventType.ID_DELIVERED: _of(project=PROJECTS, value=_SOME_ID, record_id=RECORDS),
-    EventType.CONTRADICTION_FOUND: _of(project=PROJECTS, record_id=RECORDS, value=_SOME_ID, details=WORDS),
+    EventType.ID_ADOPTED: _adopted_id,
+    EventType.ID_RESERVED: _reserved_id,
+    EventType.ID_DELIVERED: _of(project=PROJECTS, value=_SOME_ID | _SOME_RESERVED, record_id=RECORDS),
+    EventType.CONTRADICTION_FOUND: _contradicted_id,
     EventType.CONTRADICTION_RESOLVED: _of(project=PROJECTS, record_id=RECORDS),
     EventType.STUDY_HELD: _of(study=STUDIES, project=PROJECTS, reason=WORDS),
     EventType.STUDY_RELEASED: _of(study=STUDIES, project=PROJECTS, reason=WORDS),
@@ -234,18 +262,16 @@ _OF_A_PATIENT = {EventType.ID_GENERATED, EventType.ID_ADOPTED, EventType.CONTRAD
 
 
 @st.composite
-def histories(draw: Draw, max_size: int = 30) -> list[list[NewEvent]]:
-    """Events in the portions in which they are appended."""
+def histories(draw: Draw, max_size: int = 30, types: Collection[str] = tuple(DATA)) -> list[list[NewEvent]]:
+    """Events of these types in the portions in which they are appended."""
     found: list[list[NewEvent]] = [[]]
     requests: list[int] = []
+    ids: dict[tuple[str, str], int | None] = {}
     for position in range(1, draw(st.integers(0, max_size)) + 1):
-        type_ = draw(st.sampled_from(sorted(DATA)))
+        type_ = EventType(draw(st.sampled_from(sorted(types))))
+        data = DATA[type_](draw, So(position, requests, ids))
         if type_ == EventType.TRANSFER_REQUESTED:
-            # Appended in the same transaction, it may not be replaced by itself.
-            data = DATA[type_](draw, So(position, list(requests)))
             requests.append(position)
-        else:
-            data = DATA[type_](draw, So(position, requests))
         found[-1].append(
             NewEvent(
                 stream=f"s/{draw(RECORDS)}",

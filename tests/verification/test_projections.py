@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, text
+from sqlalchemy import event as sa_event
 
-from ledger import codec, projector, verification
+from ledger import codec, projector, store, verification
 from ledger.database import Database
-from ledger.events import NewEvent
-from ledger.projector import Projector
+from ledger.events import Event, NewEvent
+from ledger.projector import Projection, Projector
 from ledger.vault import SubjectName, Vault
 from processors.events import EventType
 from processors.gateway import Gateway
@@ -75,6 +76,143 @@ def test_rebuilt_is_live_row_for_row_and_compares_as_equal(
             live.rebuild(begin, projection.name)
         assert everything_projected(connection) == before
         connection.rollback()
+
+
+@pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda projection: projection.name)
+@settings(max_examples=30)
+@given(data=st.data())
+def test_a_batch_comes_to_the_same_as_its_events_one_by_one(
+    database: Database, projection: Projection, data: st.DataObject
+) -> None:
+    """With few types of the projection's own, so that events about the same row lie close together."""
+    types = data.draw(st.sets(st.sampled_from(sorted(projection.types)), min_size=1, max_size=5), label="types")
+    history = data.draw(histories(max_size=25, types=types), label="history")
+    known = data.draw(st.integers(0, 10), label="applied before the batch")
+    with database.begin() as connection:
+        for events in history:
+            the_store().append(connection, events)
+        before, batch = split(from_two_sites(store.read(connection)), known)
+        found = []
+        for portions in ([before, batch], [before, *([event] for event in batch)]):
+            with connection.begin_nested() as savepoint:
+                for portion in filter(None, portions):
+                    projection.apply(connection, portion)
+                found.append(rows_of(connection, projection))
+                savepoint.rollback()
+        together, one_by_one = found
+        assert together == one_by_one
+        connection.rollback()
+
+
+def from_two_sites(events: Iterable[Event]) -> list[Event]:
+    return [event._replace(site="north" if event.position % 2 else "south") for event in events]
+
+
+def test_a_series_that_was_changed_and_changed_back_in_one_batch_is_delivered_and_routed_again(
+    database: Database,
+) -> None:
+    said = FULL[EventType.SERIES_DISCOVERED]
+    apply_together(database, [(EventType.SERIES_DISCOVERED, said)])
+    changed = said | {"identity_fingerprint": "somebody else"}
+    apply_together(database, [(EventType.SERIES_REVISED, changed), (EventType.SERIES_REVISED, said)])
+    assert scalar(database, "select row_position from gateway.study") == 3
+    assert scalar(database, "select routed_position from gateway.series") == 3
+
+
+def test_an_acknowledgement_concerns_what_was_there_when_it_was_given(database: Database) -> None:
+    """Not what goes missing later, though the statement for that is executed before as well."""
+    known, acknowledged = ({"study": study, "kind": "study", "key": ""} for study in ("1.2", "1.3"))
+    missing, restored = EventType.ROW_MISSING, EventType.ROW_RESTORED
+    told: list[tuple[EventType, dict[str, Any]]] = [(missing, known), (restored, known), (missing, known)]
+    told += [(missing, acknowledged), (EventType.ACKNOWLEDGED, {"position": 4}), (missing, acknowledged)]
+    apply_together(database, told)
+    query = "select json_object_agg(study, array[position::text, acknowledged::text]) from gateway.missing_row"
+    assert scalar(database, query) == {"1.2": ["3", "false"], "1.3": ["6", "true"]}
+
+
+def test_a_request_of_before_is_placed_though_its_state_changes_in_the_same_batch(database: Database) -> None:
+    """Only what is inserted by the same batch takes up what becomes of it."""
+    apply_together(database, [(EventType.TRANSFER_REQUESTED, FULL[EventType.TRANSFER_REQUESTED])])
+    about = {"study": "1.2", "project": "P", "request": 1}
+    conflict = about | {"event_name": "", "kind": "person", "causes": []}
+    apply_together(
+        database, [(EventType.CONFLICT_FOUND, conflict), (EventType.TRANSFER_PLACED, about | {"instance": 3})]
+    )
+    assert scalar(database, "select array[state, instance::text] from gateway.transfer") == ["placed", "3"]
+
+
+def test_a_request_placed_in_the_batch_that_inserts_it_is_placed_where_somebody_had_placed_it(
+    database: Database,
+) -> None:
+    placed = {"study": "1.2", "request": 1, "instance": 3, "found": True}
+    requested = FULL[EventType.TRANSFER_REQUESTED]
+    apply_together(database, [(EventType.TRANSFER_REQUESTED, requested), (EventType.TRANSFER_PLACED, placed)])
+    query = "select array[state, instance::text, found::text, (placed_at is null)::text] from gateway.transfer"
+    assert scalar(database, query) == ["placed", "3", "true", "false"]
+
+
+def test_what_is_reserved_or_observed_again_in_one_batch_keeps_its_first_event(database: Database) -> None:
+    reserved, observed = {"project": "P", "value": "P-1"}, {"study": "1.2"}
+    told = [(EventType.ID_RESERVED, reserved), (EventType.TRANSFER_OBSERVED, observed)]
+    apply_together(database, told * 2)
+    assert scalar(database, "select array_agg(position) from gateway.used_id") == [1]
+    assert scalar(database, "select array_agg(position) from gateway.observed_transfer") == [2]
+
+
+def apply_together(database: Database, told: list[tuple[EventType, dict[str, Any]]]) -> None:
+    with database.begin() as connection:
+        new = [NewEvent(stream="s", type=type_, data=data) for type_, data in told]
+        Projector(PROJECTIONS).advance(connection, the_store().append(connection, new))
+
+
+def split(events: list[Event], at: int) -> tuple[list[Event], list[Event]]:
+    return events[:at], events[at:]
+
+
+def rows_of(connection: Connection, projection: Projection) -> dict[str, list[str]]:
+    return {
+        table: list(connection.execute(text(f"select t::text from {table} as t order by 1")).scalars())
+        for table in projection.tables
+    }
+
+
+def test_a_thousand_studies_take_no_more_statements_than_one(database: Database) -> None:
+    """A statement for every event used to be what a rebuild spent its time on."""
+    taken = [statements_taken(database, studies) for studies in (1, 1_000)]
+    assert taken[0] == taken[1] > 0
+
+
+def statements_taken(database: Database, studies: int) -> int:
+    executed: list[str] = []
+    with database.begin() as connection:
+        stored = the_store().append(connection, [event for n in range(studies) for event in life(n)])
+        sa_event.listen(connection, "before_cursor_execute", lambda *given: executed.append(given[2]))
+        Projector(PROJECTIONS).advance(connection, stored)
+        connection.rollback()
+    return len(executed)
+
+
+def life(n: int) -> list[NewEvent]:
+    """A study arrives, is requested, placed and delivered; there is a conflict, and a row that is refused."""
+    study, request = f"1.2.{n}", 10 * n + 2
+    about = {"study": study, "project": "P", "event_name": ""}
+    row = {"study": study, "kind": "study", "key": ""}
+    types: list[tuple[EventType, dict[str, Any]]] = [
+        (
+            EventType.SERIES_DISCOVERED,
+            FULL[EventType.SERIES_DISCOVERED] | {"StudyInstanceUID": study, "SeriesInstanceUID": f"{study}.1"},
+        ),
+        (EventType.TRANSFER_REQUESTED, FULL[EventType.TRANSFER_REQUESTED] | {"study": study}),
+        (EventType.TRANSFER_PLACED, {"study": study, "request": request, "instance": 1}),
+        (EventType.CONFLICT_FOUND, about | {"kind": "person", "causes": [], "request": request}),
+        (EventType.CONFLICT_RESOLVED, about),
+        (EventType.TRANSFER_REPLACED, about | {"request": request, "by": request, "sent": True}),
+        (EventType.ROW_REFUSED, row | {"row_position": 1, "field": "f", "message": "m"}),
+        (EventType.ROW_ACCEPTED, row),
+        (EventType.STUDY_DELIVERED, {"study": study, "row": 1, "series": {}}),
+        (EventType.STUDY_VANISHED, {"StudyInstanceUID": study}),
+    ]
+    return [NewEvent(stream=f"study/{study}", type=type_, data=data) for type_, data in types]
 
 
 FULL: dict[EventType, dict[str, Any]] = {
