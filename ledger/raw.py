@@ -1,13 +1,17 @@
 """Events as they lie in the table, column by column, for whoever checks or copies all of them.
 
-They come by binary COPY: nothing is decoded that a hash is not computed over, the server sends as
+They come in their binary form: nothing is decoded that a hash is not computed over, the server sends as
 fast as the reader takes, and memory stays flat. `store.read` is for whoever wants to know what they say.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
+import psycopg
+from psycopg import capabilities
+from psycopg.types.numeric import Int8BinaryLoader
+from psycopg.types.string import ByteaBinaryLoader
 from sqlalchemy import Connection, text
 
 from ledger.chain import Stored
@@ -23,25 +27,31 @@ def stored_events(
     connection: Connection, *, first: int | None = None, last: int | None = None
 ) -> Iterator[Iterator[Stored]]:
     """The events from position `first` to `last`, in order; without bounds, whatever lies in the table."""
-    driver: Any = connection.connection.driver_connection
-    with (
-        driver.cursor() as cursor,
-        cursor.copy(_COPY, {"first": first, "last": last}) as copy,
-    ):
-        copy.set_types(_TYPES)
-        yield map(Stored._make, copy.rows())
+    driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
+    with driver.cursor(binary=True) as cursor:
+        for type_, loader in _LOADERS.items():
+            cursor.adapters.register_loader(type_, loader)
+        rows: Any = cursor.stream(_ALL, {"first": first, "last": last}, binary=True, size=_ROWS_AT_ONCE)
+        # Who stops half-way leaves the connection taken until the rows are closed: a rollback would wait for ever.
+        with closing(rows):
+            yield map(Stored._make, rows)
 
 
-# In the order of `chain.Stored`. The time is extracted as a number with all its digits.
-_COPY = """
-    copy (select position, version::bigint, schema_version,
-                 (extract(epoch from recorded_at) * 1000000)::bigint as recorded_at,
-                 event_id, run, subject, site, stream, type, data, sealed, hash
-            from ledger.event
-           where (%(first)s::bigint is null or position >= %(first)s::bigint)
-             and (%(last)s::bigint is null or position <= %(last)s::bigint)
-           order by position)
-      to stdout (format binary)
+# In the order of `chain.Stored`. PostgreSQL's binary times count microseconds from the year 2000: put off by thirty
+# years, they count from 1970.
+_ALL = """
+    select position, version, schema_version, recorded_at + interval '946684800 seconds',
+           event_id, run, subject, site, stream, type, data, sealed, hash
+      from ledger.event
+     where (%(first)s::bigint is null or position >= %(first)s::bigint)
+       and (%(last)s::bigint is null or position <= %(last)s::bigint)
+     order by position
 """
 # Read as bytes what the hash covers as bytes: no text is decoded, no UUID made.
-_TYPES = ("int8", "int8", "int2", "int8", *["bytea"] * 9)
+_LOADERS: dict[str, Any] = {
+    "timestamptz": Int8BinaryLoader,
+    **dict.fromkeys(("uuid", "text", "json"), ByteaBinaryLoader),
+}
+# The driver's work is per portion, where libpq can send portions (from 17 on): 0.8 µs a row instead of 1.6. By COPY,
+# a row at a time, it was 2.5.
+_ROWS_AT_ONCE = 200 if capabilities.has_stream_chunked() else 1

@@ -72,10 +72,31 @@ def append_in_a_transaction_of_its_own(database: Database) -> int:
         return the_store().append(connection, [fact("second")])[0].position
 
 
+def test_who_had_to_wait_counts_on_from_the_versions_that_the_first_left(database: Database) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with database.begin() as first:
+            the_store().append(first, [fact("second"), fact("second")])
+            second = pool.submit(append_in_a_transaction_of_its_own, database)
+            wait_until_somebody_waits_for_a_lock(database)
+        assert second.result(timeout=30) == 3
+    assert [event.version for event in everything(database)] == [1, 2, 3]
+
+
+def test_who_waited_for_one_that_gave_up_begins_where_the_ledger_ends(database: Database) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with database.begin() as first:
+            the_store().append(first, [fact("second"), fact("second")])
+            second = pool.submit(append_in_a_transaction_of_its_own, database)
+            wait_until_somebody_waits_for_a_lock(database)
+            first.rollback()
+        assert second.result(timeout=30) == 1
+    assert [event.version for event in everything(database)] == [1]
+
+
 def append_without_lock(connection: Connection, event: NewEvent, head: Head) -> None:
     """`Store.append` but for the `for update`: the head was read before, as a writer without a lock would."""
-    _, rows = Store(site="main", run=RUN, clock=the_store().clock)._chained([event], head, {event.stream: 0})
-    store._write(connection, rows)
+    chained = Store(site="main", run=RUN, clock=the_store().clock)._chained([event], head, {event.stream: 0})
+    store._write(connection, 1, chained)
 
 
 def test_without_the_heads_lock_two_writers_would_take_the_same_position(database: Database) -> None:
@@ -110,5 +131,4 @@ def append_with_sequence(connection: Connection) -> None:
 
 
 def append_without_head(connection: Connection, event: NewEvent, position: int) -> None:
-    _, rows = the_store()._chained([event], Head(position - 1, bytes(32)), {event.stream: 0})
-    store._copy(connection, rows)
+    store._copy(connection, the_store()._chained([event], Head(position - 1, bytes(32)), {event.stream: 0}))
