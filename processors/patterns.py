@@ -45,9 +45,9 @@ def match(pattern: str, text: str, *, time_limit: float) -> Match | None:
     A blank pattern or text matches nothing: a rule that says nothing must not mean everything, and
     nobody can be named by a blank. Raises `PatternTimeout` after `time_limit` seconds.
     """
-    if is_blank(pattern) or is_blank(text):
-        return None
     compiled = _compiled(pattern)
+    if compiled is None or is_blank(text):
+        return None
     try:
         if compiled.match(text, timeout=time_limit) is None:
             return None
@@ -59,6 +59,9 @@ def match(pattern: str, text: str, *, time_limit: float) -> Match | None:
 
 @lru_cache(maxsize=1_000)
 def _compiled(pattern: str) -> Any:
+    """The pattern as `regex` has it; None where it is blank."""
+    if is_blank(pattern):
+        return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -107,6 +107,7 @@ class _Delivery:
         self._delivered = delivered
         self._refused_before: set[tuple[str, str, str]] = set()
         self._gone: set[str] = set()
+        self._known_fields: frozenset[str] | None = None
 
     def check_fields(self) -> None:
         """Raises `Refused` where there are rows to be written that the project has no fields for."""
@@ -212,11 +213,14 @@ class _Delivery:
 
     def _with_fields(self, call: Callable[[frozenset[str]], Answer]) -> Answer:
         """Calls with the fields that the project's dictionary has, looked up anew if REDCap knows better."""
+        if self._known_fields is None:
+            self._known_fields = self._fields()
         try:
-            return call(self._fields())
+            return call(self._known_fields)
         except UnknownFields:
             forget_fields(self._gateway.database, self._project)
-            return call(self._fields())
+            self._known_fields = self._fields()
+            return call(self._known_fields)
 
     def _fields(self) -> frozenset[str]:
         """The fields of the project's dictionary. Raises `Refused` where it lacks one that is needed."""

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import Connection, Row, TextClause, text
 
+from ledger import store
 from ledger.events import Event
 from ledger.projector import batches
 from processors import records
@@ -165,18 +166,30 @@ def load(gateway: Gateway, items: Sequence[Item], *, with_transfers: bool, again
     """
     studies = {item.study: WantedStudy(study=item.study, again=again) for item in items}
     with gateway.begin() as connection:
-        found = gateway.identities(connection, {item.position for item in items})
         arrivals = _add_history(connection, studies)
-        if with_transfers:
-            _add_our_transfers(gateway, connection, studies)
-        for item in items:
-            event, payload = found[item.position]
-            _add(gateway, studies[item.study], item, event, payload)
+        requests = _requests(connection, studies) if with_transfers else []
+        found = _contents(gateway, connection, items, requests)
+    for request in requests:
+        _add_ours(gateway, studies[request.study], request, *found[request.position])
+    for item in items:
+        _add(gateway, studies[item.study], item, *found[item.position])
     for study in studies.values():
         if study.row_position:
             event, payload = found[study.row_position]
             study.row = records.study_row(event.data, payload, gateway.local(arrivals[study.study]))
     return list(studies.values())
+
+
+def _contents(
+    gateway: Gateway, connection: Connection, items: Sequence[Item], requests: Sequence[Row[Any]]
+) -> dict[int, tuple[Event, dict[str, Any]]]:
+    """The events of rows and requests, with what is sealed in them. Series stay sealed: their rows tell of nobody."""
+    series = {item.position for item in items if item.kind == "series"}
+    sealed = {item.position for item in items if item.kind != "series"} | {request.position for request in requests}
+    found = gateway.identities(connection, sealed)
+    for position, event in store.read_positions(connection, series - sealed).items():
+        found[position] = event, {}
+    return found
 
 
 def _add(gateway: Gateway, study: WantedStudy, item: Item, event: Event, payload: dict[str, Any]) -> None:
@@ -262,28 +275,28 @@ _CONTESTS = text("""
 """)
 
 
-def _add_our_transfers(gateway: Gateway, connection: Connection, studies: dict[str, WantedStudy]) -> None:
-    """Every request of ours for these studies; contested ones are tried again on this occasion."""
+def _requests(connection: Connection, studies: dict[str, WantedStudy]) -> Sequence[Row[Any]]:
+    """Every request of ours for these studies; adds who is known to contest them."""
     chosen = {"studies": list(studies)}
     for row in connection.execute(_CONTESTS, chosen):
         studies[row.study].contests.add((row.project, row.event_name))
-    rows = connection.execute(_OURS, chosen).all()
-    found = gateway.identities(connection, [row.position for row in rows])
-    for row in rows:
-        event, payload = found[row.position]
-        study = studies[row.study]
-        study.ours[row.position] = OurTransfer(
-            position=row.position,
-            project=row.project,
-            event_name=row.event_name,
-            name=payload.get("pseudonym"),
-            requested=records.minute(gateway.local(event.recorded_at)),
-            instance=row.instance,
-            state=row.state,
-            found=row.found,
-        )
-        if row.state == "contested":
-            _add_transfer(gateway, study, event, payload, contested=True)
+    return connection.execute(_OURS, chosen).all()
+
+
+def _add_ours(gateway: Gateway, study: WantedStudy, row: Row[Any], event: Event, payload: dict[str, Any]) -> None:
+    """Adds a request of ours; a contested one is tried again on this occasion."""
+    study.ours[row.position] = OurTransfer(
+        position=row.position,
+        project=row.project,
+        event_name=row.event_name,
+        name=payload.get("pseudonym"),
+        requested=records.minute(gateway.local(event.recorded_at)),
+        instance=row.instance,
+        state=row.state,
+        found=row.found,
+    )
+    if row.state == "contested":
+        _add_transfer(gateway, study, event, payload, contested=True)
 
 
 class PendingAge(NamedTuple):

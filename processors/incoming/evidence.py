@@ -9,6 +9,7 @@ import orjson
 from sqlalchemy import Connection, text
 
 from ledger import store
+from ledger.events import Event
 from processors.adopted import Pseudonyms, adopted_requests
 from processors.decisions import Cause, Conflict, Key, Standing
 from processors.gateway import Gateway
@@ -91,9 +92,12 @@ _DIRECTIVES_CHANGED = text("""
     select exists (select from gateway.rule where position > :after)
         or exists (select from gateway.coupling_entry where position > :after)
 """)
+# Materialized: right after a first discovery the server has no statistics, and looked through all that is new
+# for each study, 140 ms for 8,000 series and four times as long for twice as many.
 _GAINED = text("""
-    select distinct study from gateway.series join gateway.study using (study)
-     where routed_position > :after and routed_position <= :until and site = :site
+    with gained as materialized (
+         select distinct study from gateway.series where routed_position > :after and routed_position <= :until)
+    select study from gained join gateway.study using (study) where site = :site
 """)
 # A returned study meets the entries that waited for it. A study whose request came from an entry
 # that has changed since is looked at again, even where the entry no longer names it.
@@ -153,7 +157,8 @@ _SUBJECTS = text("""
      where study = any(:studies)
 """)
 _SERIES = text("""
-    select study, accession, position, routed_position from gateway.series where study = any(:studies)
+    select study, accession, position, routed_position, routing_key from gateway.series where study = any(:studies)
+     order by position
 """)
 _STANDING = text("""
     select position, study, project, event_name, cause_kind, cause_record, cause_position, state, replaces
@@ -181,20 +186,23 @@ def _add_series(
         evidence[row.study].accessions.add(row.accession)
     if not with_identities:
         return
-    wanted = {
-        row.position: row for row in rows if row.routed_position > window.after or evidence[row.study].is_undecided
-    }
-    for position, (event, identity) in gateway.identities(connection, wanted.keys()).items():
-        row = wanted[position]
-        told = _identity(event.data, identity)
-        new = window.after < row.routed_position <= window.until
-        (evidence[row.study].gained if new else evidence[row.study].earlier).add(told)
+    wanted = {}
+    for row in rows:
+        if row.routed_position > window.after or evidence[row.study].is_undecided:
+            new = window.after < row.routed_position <= window.until
+            # Series with one key say the same, and most of a study's do: one is enough to be unsealed. The newest,
+            # as a patient who was forgotten and came back is sealed under two keys.
+            wanted[row.study, row.routing_key, new] = row.position
+    found = gateway.identities(connection, wanted.values())
+    for (study, _, new), position in wanted.items():
+        told = _identity(*found[position])
+        (evidence[study].gained if new else evidence[study].earlier).add(told)
 
 
-def _identity(data: dict[str, Any], identity: dict[str, Any]) -> Identity:
+def _identity(event: Event, identity: dict[str, Any]) -> Identity:
     return Identity(
-        called=data["AETitleCalled"],
-        calling=data["AETitleCaller"],
+        called=event.data["AETitleCalled"],
+        calling=event.data["AETitleCaller"],
         patient_id=identity.get("PatientID", ""),
         patient_name=identity.get("PatientName", ""),
     )

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
-from urllib.parse import quote_plus
 
 import orjson
 
@@ -12,7 +11,7 @@ MOST_MEMBERS: Final = 500
 # Requests above 16 MB were cut off on their way and answered with an empty error; PHP's own limit is 8 MB.
 LARGEST_BODY: Final = 7_000_000
 
-Form = dict[str, str]
+Form = dict[str, str | bytes]
 Rows = Sequence[Mapping[str, str | int]]
 
 
@@ -21,7 +20,7 @@ def export_records(records: Sequence[str] | None, fields: Sequence[str] | None, 
 
     REDCap reads the time as its own local one. No call tells which that is: it is taken to be ours.
     """
-    form = {"content": "record", "type": "flat", "rawOrLabel": "raw", "exportDataAccessGroups": "false"}
+    form: Form = {"content": "record", "type": "flat", "rawOrLabel": "raw", "exportDataAccessGroups": "false"}
     form |= _array("records", records)
     form |= _array("fields", fields)
     if changed_since is not None:
@@ -31,14 +30,14 @@ def export_records(records: Sequence[str] | None, fields: Sequence[str] | None, 
 
 def import_records(rows: Rows, *, overwrite: bool) -> Form:
     """The rows stored under their own record ids and instances. Blanks erase only with `overwrite`."""
-    form = {
+    form: Form = {
         "content": "record",
         "type": "flat",
         "overwriteBehavior": "overwrite" if overwrite else "normal",
         "forceAutoNumber": "false",
         "dateFormat": "YMD",
         "returnContent": "count",
-        "data": orjson.dumps(rows).decode(),
+        "data": orjson.dumps(rows),
     }
     return _as_json(form)
 
@@ -54,7 +53,7 @@ def record_field(rows: Rows) -> str:
 def import_parts(rows: Rows, *, overwrite: bool, largest_body: int = LARGEST_BODY) -> Iterator[tuple[Rows, Form]]:
     """The rows in few bodies as the largest one allows, each as parameters; a single row is sent as it is."""
     form = import_records(rows, overwrite=overwrite)
-    if len(rows) > 1 and len(quote_plus(form["data"])) > largest_body:
+    if len(rows) > 1 and len(form["data"]) > largest_body:
         middle = len(rows) // 2
         yield from import_parts(rows[:middle], overwrite=overwrite, largest_body=largest_body)
         yield from import_parts(rows[middle:], overwrite=overwrite, largest_body=largest_body)
@@ -69,7 +68,7 @@ def metadata() -> Form:
 
 def log(since: datetime, record: str | None) -> Form:
     """What was done to records, or to one. The time is taken as REDCap's own local one, to the minute."""
-    form = {"content": "log", "logtype": "record", "beginTime": since.strftime("%Y-%m-%d %H:%M")}
+    form: Form = {"content": "log", "logtype": "record", "beginTime": since.strftime("%Y-%m-%d %H:%M")}
     return _as_json(form if record is None else {**form, "record": record})
 
 

@@ -17,19 +17,19 @@ def text_row(found: object) -> Row:
     """
     if not isinstance(found, Mapping):
         raise ValueError(f"{_kind(found)} in place of a row")  # noqa: TRY004 - the answer is wrong, not the code
-    row = {INSTRUMENT: "", INSTANCE: ""}
-    for field, value in found.items():
-        row[field] = _text(field, value)
+    row = {INSTRUMENT: "", INSTANCE: "", **found}
+    for field, value in row.items():
+        if not isinstance(value, str):
+            row[field] = _text(value)
+    row[INSTANCE] = row[INSTANCE].strip()
     if row[INSTANCE] and not (row[INSTANCE].isascii() and row[INSTANCE].isdigit()):
         raise ValueError(f"something that is not a number in {INSTANCE}")
     return row
 
 
-def _text(field: str, value: object) -> str:
+def _text(value: object) -> str:
     if value is None:
         return ""
-    if isinstance(value, str):
-        return value.strip() if field == INSTANCE else value
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     raise ValueError(f"{_kind(value)} in place of a value")

@@ -4,9 +4,12 @@ import pytest
 from sqlalchemy import text
 
 from ledger import store
-from processors.errors import ConfigurationError
+from processors.errors import ConfigurationError, ServiceError
+from processors.explaining.history import FROM_THE_BEGINNING
 from processors.forgetting import Unknown, compact
 from processors.forgetting.elsewhere import Place
+from processors.incoming.evidence import gather
+from processors.simulator import Fault
 from processors.status import status
 from tests.autoid.sites import key_of
 from tests.flow.harness import BRAIN, HEART, Asked
@@ -102,13 +105,13 @@ def test_a_request_that_was_not_placed_yet_is_retracted(site: PrivateSite) -> No
     site.assert_sound()
 
 
-def test_a_request_imported_by_a_killed_run_is_not_placed_again(site: PrivateSite) -> None:
+def test_a_request_whose_import_was_not_confirmed_is_not_placed_again(site: PrivateSite) -> None:
     """Its row is in REDCap, and the ledger does not know: the administrator is told of the study."""
     site.rule(patient_id=ADA, project=BRAIN)
     site.series("1.1", PatientID=ADA)
-    for step in range(1, 60):
-        if not site.run_killed_at(step) or site.transfers("1.1"):
-            break
+    site.simulator.inject(Fault(kind="reset", project="incoming", action="import", after_commit=True))
+    with pytest.raises(ServiceError):
+        site.run()
     assert site.states("1.1") == ["requested"]
     site.forget_patients(ADA)
     site.run()
@@ -129,6 +132,16 @@ def test_who_comes_back_after_being_forgotten_is_somebody_new(site: PrivateSite)
     assert site.id_of(ADA) == site.requested("1.9") != old
     assert site.forget_patients(ADA).destroyed == 2
     assert site.finds(traces(ADA, ADAS_NAME)) == set()
+
+
+def test_a_study_to_which_a_forgotten_patient_comes_back_is_judged_by_what_can_be_read(site: PrivateSite) -> None:
+    two_patients(site)
+    site.forget_patients(ADA)
+    site.series("1.2", "1.2.77", PatientID=ADA, PatientName=ADAS_NAME)
+    site.run()
+    with site.gateway() as gateway, gateway.begin() as connection:
+        (evidence,) = gather(gateway, connection, ["1.2"], FROM_THE_BEGINNING, with_identities=True)
+    assert [(each.patient_id, each.patient_name) for each in evidence.gained if each.patient_id] == [(ADA, ADAS_NAME)]
 
 
 def test_an_id_of_a_forgotten_patient_is_never_anybody_elses(site: PrivateSite) -> None:

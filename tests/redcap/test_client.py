@@ -44,6 +44,28 @@ def test_a_status_that_is_null_is_blank(client: Redcap, simulator: Simulator, in
     assert client.export_records("incoming")[0]["incoming_studies_complete"] == ""
 
 
+@pytest.mark.parametrize("text", [
+    "a=1&b=2+3%20;d",
+    "line\r\n--line\r\nContent-Disposition: form-data; name=\"token\"\r\n\r\nx",
+    'Müller^"Jo"=山田^太郎=やまだ^たろう 🫀',
+])  # fmt: skip
+def test_rows_arrive_as_they_are_whatever_they_say(client: Redcap, incoming: Project, text: str) -> None:
+    client.import_records("incoming", [{"study_instance_uid": "1.2", "study_description": text}], overwrite=True)
+
+    assert incoming.rows()[0]["study_description"] == text
+
+
+def test_rows_too_large_for_one_body_are_sent_in_several(
+    client: Redcap, simulator: Simulator, incoming: Project
+) -> None:
+    rows = [{"study_instance_uid": f"1.{place}", "study_description": "ü" * 1_000_000} for place in range(5)]
+
+    assert client.import_records("incoming", rows, overwrite=True) == 5
+
+    assert len(incoming.rows()) == 5
+    assert len(simulator.calls) == 2
+
+
 def test_no_records_asked_for_are_no_rows_and_no_call(client: Redcap, incoming: Project) -> None:
     incoming.put([STUDY])
 
