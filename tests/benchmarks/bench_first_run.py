@@ -1,20 +1,30 @@
-"""The first run over a full tree, end to end, against scripts that read and send row by row; then all of it again.
+"""The first run over a full tree, end to end, against scripts that read and send row by row; and all of it again.
 
-Each has a REDCap of its own in another process. Whole processes are timed, from start to exit.
+Each has a REDCap of its own in another process. First runs are timed as whole processes, from start to exit. A
+replay is timed within this process, as is the delivery that it is held against, which has no command of its own.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import nullcontext
+from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
+from processors.cli.opening import opened_gateway, opened_redcap
+from processors.delivery import deliver
+from processors.replay import Scope, replay
+from processors.run import Report, decide_incoming
 from tests.benchmarks import tree
-from tests.benchmarks.processes import PROGRAM, Took, taken
+from tests.benchmarks.processes import Took, taken
 from tests.benchmarks.redcap import PROJECT
 from tests.benchmarks.rows import REPETITIONS, Row, at_least, at_most, row, sized
 from tests.benchmarks.site import redcap, running_server, site
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from tests.conftest import Server
@@ -28,11 +38,17 @@ storing the rows takes it longer than all else takes us."""
 
 
 class Round(NamedTuple):
-    """One first run, the replay after it, and what scripts took for the same tree."""
+    """One first run, and what scripts took for the same tree."""
 
     ours: Took
-    replay: Took
     scripts: Took
+
+
+class Effort(NamedTuple):
+    """Seconds that something took, and of this process' CPU."""
+
+    seconds: float
+    cpu_seconds: float
 
 
 def run() -> list[Row]:
@@ -40,22 +56,21 @@ def run() -> list[Row]:
     with running_server() as (server, folder):
         rounds = _rounds(server, folder, SERIES, thinks=0)
         real = _rounds(server, folder, FEW, thinks=THINKS)
+        delivered, replayed = zip(*_replays(server, folder / f"raw-{SERIES}"), strict=True)
     what = f"first run, {SERIES:,} series, whole process"
     scripts = "row by row as scripts do"
     return [
         row(what, *_rates(SERIES, rounds, scripts), at_least(5)),
         row(f"first run, {FEW:,} series, REDCap takes {THINKS} s a call", *_rates(FEW, real, scripts), at_least(5)),
         row(f"{what}: calls", [r.ours.data["calls"] for r in rounds], "calls", "limit", CALLS, at_most(1)),
-        # To replay is to deliver all rows again: against the first run, which has to find and record them too.
-        row(
-            f"replay of one project, {SERIES:,} series, CPU",
-            [r.replay.cpu_seconds for r in rounds],
-            "s",
-            "first run",
-            [r.ours.cpu_seconds for r in rounds],
-            at_most(1.5),
-        ),
+        *(_replay_row(unit, place, replayed, delivered) for place, unit in enumerate(("wall clock", "CPU"))),
     ]
+
+
+def _replay_row(clock: str, place: int, replayed: Sequence[Effort], delivered: Sequence[Effort]) -> Row:
+    what = f"replay of one project, {SERIES:,} series, {clock}"
+    limit = [each[place] for each in delivered]
+    return row(what, [each[place] for each in replayed], "s", "delivering its rows", limit, at_most(1.5))
 
 
 def _rates(series: int, rounds: list[Round], name: str) -> tuple[list[float], str, str, list[float]]:
@@ -66,13 +81,12 @@ def _rates(series: int, rounds: list[Round], name: str) -> tuple[list[float], st
 def _rounds(server: Server, folder: Path, series: int, *, thinks: float) -> list[Round]:
     raw = folder / f"raw-{series}"
     tree.lay_out(raw, series)
-    return [Round(*_ours(server, folder, raw, thinks=thinks), _scripts(raw, thinks=thinks)) for _ in range(REPETITIONS)]
+    return [Round(_ours(server, folder, raw, thinks=thinks), _scripts(raw, thinks=thinks)) for _ in range(REPETITIONS)]
 
 
-def _ours(server: Server, folder: Path, raw: Path, *, thinks: float) -> tuple[Took, Took]:
+def _ours(server: Server, folder: Path, raw: Path, *, thinks: float) -> Took:
     with redcap(thinks=thinks) as simulator, site(server, folder, raw=raw, redcap=simulator) as fresh:
-        first = fresh.run()
-        return first, taken(PROGRAM, "--config", str(fresh.config), "replay", "--project", PROJECT, "--json")
+        return fresh.run()
 
 
 def _scripts(raw: Path, *, thinks: float) -> Took:
@@ -80,3 +94,32 @@ def _scripts(raw: Path, *, thinks: float) -> Took:
         tokens = simulator.tokens
         module = (sys.executable, "-m", "tests.benchmarks.scripts")
         return taken(*module, str(raw), simulator.url, tokens["incoming"], tokens["routing"])
+
+
+def _replays(server: Server, raw: Path) -> Iterator[tuple[Effort, Effort]]:
+    """What delivering all rows took, and replaying the project then, which writes the same ones again."""
+    for _ in range(REPETITIONS):
+        with redcap() as simulator, site(server, raw.parent, raw=raw, redcap=simulator) as fresh:
+            yield _delivered_and_replayed(fresh.config)
+
+
+def _delivered_and_replayed(config: Path) -> tuple[Effort, Effort]:
+    with opened_gateway(config) as (configuration, gateway), opened_redcap(configuration, gateway) as client:
+        decide_incoming(gateway, client, configuration, Report(), _unwatched)
+        rows = configuration.redcap.batch_rows
+        delivered = _effort(lambda: deliver(gateway, client, batch_rows=rows))
+        scope = Scope(project=PROJECT)
+        return delivered, _effort(
+            lambda: replay(gateway, client, configuration, scope, Report(), _unwatched, by="benchmark")
+        )
+
+
+def _unwatched(_: str) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def _effort(work: Callable[[], object]) -> Effort:
+    begun, cpu = perf_counter(), os.times()
+    work()
+    ended = os.times()
+    return Effort(perf_counter() - begun, ended.user + ended.system - cpu.user - cpu.system)

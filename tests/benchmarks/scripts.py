@@ -1,8 +1,9 @@
 """A peer that works the way gateways' scripts do today, as they were observed from outside: plain, and one by one.
 
-The whole tree is parsed each time; each study is one call, and each transfer two: what does the record hold,
-then the new row. Nothing is remembered but what REDCap holds. It is written to be quick where it can be:
-one connection, kept alive, and the rules fetched once.
+The whole tree is parsed each time; each study is one call with all its rows, and each transfer two: what does
+the record hold, then the new row. So 12,500 studies, two of five with a transfer, take 22,500 calls. Nothing is
+remembered but what REDCap holds. Each call opens a connection, as the code does that REDCap offers for copying.
+It is written to be quick where it can be: the rules are fetched once.
 
     python -m tests.benchmarks.scripts RAW URL TOKEN_INCOMING TOKEN_ROUTING
 """
@@ -26,11 +27,10 @@ class Api:
     def __init__(self, url: str, token: str) -> None:
         self._url = url
         self._token = token
-        self._session = requests.Session()
 
     def call(self, **parameters: str) -> Any:
         """The answer to a call."""
-        answer = self._session.post(self._url, data={"token": self._token, "format": "json", **parameters}, timeout=60)
+        answer = requests.post(self._url, data={"token": self._token, "format": "json", **parameters}, timeout=60)
         answer.raise_for_status()
         return answer.json()
 

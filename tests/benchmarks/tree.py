@@ -1,7 +1,8 @@
 """Trees of series summaries as a receiver leaves them, of any size, the same every time.
 
 Each study is made after a real one of `processors.samples`: the same keys, texts and lengths, under UIDs
-of its own, and with the series of several real ones where it has many. A patient has about two studies.
+of its own, and with the series of several real ones where it has many, all of one patient and from one
+scanner. A patient has about two studies.
 """
 
 from __future__ import annotations
@@ -23,6 +24,14 @@ SERIES_A_STUDY = 8
 """As in the issue: 100,000 series of 12,500 studies."""
 
 _AGE_SECONDS = 3_600
+_SAME_IN_A_STUDY = (
+    "PatientName",
+    "InstitutionName",
+    "IncomingConnection",
+    "StudyDescription",
+    "StudyDate",
+    "StudyTime",
+)
 
 
 class Made(NamedTuple):
@@ -41,8 +50,9 @@ def summaries(series: int) -> Iterator[Made]:
         study = f"1.2.826.0.1.3680043.8.498.{chance.randrange(10**30)}.{number}"
         patient = f"PID{chance.randrange(series // (2 * SERIES_A_STUDY) + 1):07d}"
         accession = f"ACC{number:08d}"
+        whose = {key: value for key, value in chance.choice(documents).items() if key in _SAME_IN_A_STUDY}
         for place in range(min(SERIES_A_STUDY, series - number * SERIES_A_STUDY)):
-            document = dict(chance.choice(documents))
+            document = chance.choice(documents) | whose
             document |= {"StudyInstanceUID": study, "SeriesInstanceUID": f"{study}.{place}"}
             document |= {"PatientID": patient, "AccessionNumber": accession}
             yield Made(study, f"{study}.{place}", orjson.dumps(document, option=orjson.OPT_INDENT_2))
