@@ -18,7 +18,7 @@ from ledger.codec import Upcasters
 from ledger.errors import Misconfigured
 from ledger.events import Event
 
-BATCH = 5_000
+BATCH = 10_000
 
 Item = TypeVar("Item")
 Begin = Callable[[], AbstractContextManager[Connection]]

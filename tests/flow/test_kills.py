@@ -47,14 +47,17 @@ class Scene(NamedTuple):
     def steps(self) -> list[int]:
         """The numbers (from 1) of the steps at which a kill can make a difference.
 
-        Where transfers stand apart, all but the deliveries is left out: it differs in nothing.
+        Where transfers stand apart, all but the deliveries is left out, which differs in nothing, and of
+        those every other step.
         """
-        phase = "Writing" if self.prepared.separate_transfers else ""
-        return [
+        apart = self.prepared.separate_transfers
+        found = [
             number
             for number, name in enumerate(self.undisturbed.steps, start=1)
-            if name.startswith(phase) and (name.endswith("a call") or number in self.undisturbed.writing)
+            if name.startswith("Writing" if apart else "")
+            and (name.endswith("a call") or number in self.undisturbed.writing)
         ]
+        return found[:: 2 if apart else 1]
 
 
 @pytest.fixture(scope="module", params=SCENARIOS)

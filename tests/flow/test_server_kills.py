@@ -18,7 +18,7 @@ from tests.flow import table
 from tests.flow.crashes import SAME, Prepared, Undisturbed, completed, left_alone, named, prepared_site, restored
 from tests.flow.harness import Steps
 
-EVERY = 5
+EVERY = 7
 """Of the steps before and after commits that have something to write, every so many-th: recovery takes time."""
 STRETCHES = 2
 
