@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from ledger.chain import microseconds
-from ledger.projector import BATCH, Progress, batches
+from ledger.projector import Progress, batches
 from processors.discovery import decide, memory, reading
 from processors.discovery.decide import Plan, Times
-from processors.discovery.portions import portions, stretches
+from processors.discovery.portions import BATCH, portions, stretches
 from processors.discovery.reading import NotNow
 from processors.discovery.record import Recorder
 from processors.discovery.walk import Folder, Listing, Tree

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 
-from ledger.projector import BATCH
 from processors.discovery.decide import LOOK_AGAIN, Plan
 from processors.discovery.walk import Entry, Folder, Listing, Tree
 
+BATCH = 5_000
 MAX_BYTES = 64 * 1024**2
 
 

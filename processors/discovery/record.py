@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from sqlalchemy import Connection
 
 from ledger.events import NewEvent, new_event_id
-from ledger.projector import BATCH
 from processors.discovery import memory
 from processors.discovery.decide import Change, Draft
+from processors.discovery.portions import BATCH
 from processors.gateway import Gateway, patient_subject
 
 

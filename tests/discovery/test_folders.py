@@ -10,8 +10,8 @@ import orjson
 import pytest
 from sqlalchemy import Connection, text
 
-from ledger.projector import BATCH
 from processors.discovery import Discovery, discover
+from processors.discovery.portions import BATCH
 from processors.discovery.walk import Folder, Listing, Tree
 from processors.gateway import Gateway
 from tests.conftest import SettableClock

@@ -12,10 +12,9 @@ import pytest
 from sqlalchemy import Connection
 
 from ledger.database import open_database
-from ledger.projector import BATCH
 from ledger.vault import Vault
 from processors.discovery import decide, discover
-from processors.discovery.portions import MAX_BYTES, portions
+from processors.discovery.portions import BATCH, MAX_BYTES, portions
 from processors.discovery.record import _batches
 from processors.discovery.walk import Entry, Folder
 from processors.events import EventType
