@@ -68,6 +68,7 @@ def explain(gateway: Gateway, connection: Connection, study: str, matching: Matc
         conflicts=list(evidence.conflicts.values()),
         held=None if row.held_for is None else (row.held_for, row.held_reason),
         others=any(moment.type in ("TransferObserved", "TransferAdopted") for moment in moments),
+        by_hand=evidence.by_hand.keys(),
         outcome=_as_far_as_known(judgement.outcome, directed),
         wanted={candidate.key for candidate in judgement.candidates},
         late=sorted(evidence.failed_rules | judgement.timed_out),

@@ -29,8 +29,8 @@ class Situation:
 
     `outcome` is what deciding all of the study's series anew would come to, `wanted` what is asked for then,
     whether it stands or not; `undecided`: the next run will do so. `others`: somebody else has requested a
-    transfer. `id_projects` draw IDs for the AE title that the study was addressed to. `rules` holds the
-    accounts of each of its origins.
+    transfer; `by_hand`: what an operator decided about. `id_projects` draw IDs for the AE title that the study
+    was addressed to. `rules` holds the accounts of each of its origins.
     """
 
     on_disk: bool
@@ -40,6 +40,7 @@ class Situation:
     conflicts: Sequence[Conflict]
     held: tuple[str, str] | None
     others: bool
+    by_hand: Collection[Key]
     outcome: Outcome
     wanted: Collection[Key]
     late: Sequence[str]
@@ -52,6 +53,7 @@ def verdict(situation: Situation) -> list[str]:
     """What is requested, what keeps more from being requested, and what deciding anew would change."""
     lines = [_asked(asked, situation) for asked in situation.asked]
     lines += [_conflict(conflict) for conflict in situation.conflicts]
+    lines += [_withdrawn(key) for key in sorted(set(situation.by_hand) - {asked.key for asked in situation.asked})]
     if situation.held is not None:
         project, reason = situation.held
         lines.append(f"It waits for an ID of {project}: {reason}.")
@@ -97,6 +99,13 @@ def _conflict(conflict: Conflict) -> str:
     if conflict.kind == "coupling stands":
         return f"Conflict for {key}: {causes} give different names; the coupling entry's stands."
     return f"Nothing is requested for {key}: {causes} give different names. Correct them in REDCap."
+
+
+def _withdrawn(key: Key) -> str:
+    return (
+        f"Withdrawn by hand for {where(key)}: rules do not ask for it again, nor do coupling entries of before, only "
+        "one that is made or changed since."
+    )
 
 
 def _anew(situation: Situation) -> Iterator[str]:
