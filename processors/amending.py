@@ -16,6 +16,7 @@ from ledger.vault import SubjectName
 from processors.errors import ConfigurationError
 from processors.events import EventType, study_stream
 from processors.gateway import Gateway
+from processors.holdings import transfers_project
 from processors.redcap import Redcap
 
 Action = Literal["retract", "reassign"]
@@ -189,9 +190,7 @@ def sent_row(redcap: Redcap, request: Request) -> SentRow | None:
     To be asked before the row is amended.
     """
     fields = ("study_instance_uid", "transfer_project_name", "transfer_date", "transfer_mapped_uid")
-    rows = redcap.export_records(
-        "transfers" if redcap.has("transfers") else "incoming", records=[request.study], fields=fields
-    )
+    rows = redcap.export_records(transfers_project(redcap), records=[request.study], fields=fields)
     for row in rows:
         if row.get("redcap_repeat_instance") == str(request.instance) and row.get("transfer_date", "").strip():
             return SentRow(int(row["redcap_repeat_instance"]), row["transfer_date"], row.get("transfer_mapped_uid", ""))

@@ -20,7 +20,7 @@ from processors.delivery.clashes import Checked, find_clashes
 from processors.discovery import Discovery, discover
 from processors.errors import ConfigurationError
 from processors.gateway import Gateway
-from processors.incoming import Decided, decide_transfers, observe
+from processors.incoming import Decided, Observed, decide_transfers, observe
 from processors.outcomes import Looked, look
 from processors.redcap import Redcap
 
@@ -68,6 +68,16 @@ def run_incoming(gateway: Gateway, redcap: Redcap, configuration: Configuration,
 
 def decide_incoming(gateway: Gateway, redcap: Redcap, configuration: Configuration, report: Report, step: Step) -> None:
     """The main job up to where REDCap would be written to."""
+    observed = discover_and_observe(gateway, redcap, configuration, report, step)
+    with step("Looking at transfers") as progress:
+        report.looked = look(gateway, redcap, progress)
+    decide_observed(gateway, observed, configuration, report, step)
+
+
+def discover_and_observe(
+    gateway: Gateway, redcap: Redcap, configuration: Configuration, report: Report, step: Step
+) -> Observed:
+    """Records what has arrived and what REDCap directs now; gives the latter."""
     with step("Reading summaries") as progress:
         report.discovery = discover(
             gateway,
@@ -77,9 +87,14 @@ def decide_incoming(gateway: Gateway, redcap: Redcap, configuration: Configurati
         )
     with step("Asking REDCap for rules and couplings"):
         observed = observe(gateway, redcap)
-        report.observed_changes = observed.changes
-    with step("Looking at transfers") as progress:
-        report.looked = look(gateway, redcap, progress)
+    report.observed_changes = observed.changes
+    return observed
+
+
+def decide_observed(
+    gateway: Gateway, observed: Observed, configuration: Configuration, report: Report, step: Step
+) -> None:
+    """Decides about all that has happened since the last decision."""
     with step("Deciding") as progress:
         report.decided = decide_transfers(
             gateway,

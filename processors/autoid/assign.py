@@ -37,6 +37,7 @@ from processors.autoid.storing import store_ids, undelivered_ids
 from processors.errors import ConfigurationError
 from processors.events import EventType, study_stream
 from processors.gateway import Gateway
+from processors.holdings import transfers_project
 from processors.locks import in_turn
 from processors.redcap import Redcap
 
@@ -179,7 +180,7 @@ def _drop_requested_by_others(gateway: Gateway, redcap: Redcap, waiting: list[Wa
 
 
 def _requested_in_redcap(redcap: Redcap, studies: Sequence[str]) -> set[str]:
-    project = "transfers" if redcap.has("transfers") else "incoming"
+    project = transfers_project(redcap)
     requested: set[str] = set()
     for start in range(0, len(studies), BATCH):
         rows = redcap.export_records(

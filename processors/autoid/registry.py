@@ -14,6 +14,7 @@ from processors.autoid.candidates import Waiting
 from processors.autoid.keys import link_subject
 from processors.events import EventType, autoid_stream
 from processors.gateway import Gateway
+from processors.holdings import transfers_project
 from processors.observation import list_records
 from processors.redcap import Redcap, Row
 
@@ -297,7 +298,7 @@ def reserve(gateway: Gateway, redcap: Redcap, project: str, pattern: str, matche
         last = connection.execute(_LOOKED, {"project": project}).one_or_none()
     since = last.looked_at - OVERLAP if last is not None and last.pattern == pattern else None
     rows = redcap.export_records(
-        "transfers" if redcap.has("transfers") else "incoming",
+        transfers_project(redcap),
         fields=_REQUEST_FIELDS,
         changed_since=None if since is None else gateway.local(since),
     )

@@ -33,7 +33,7 @@ def amend(
         raise ConfigurationError("--to-subject: expected a pseudonym, found nothing but blanks.")
     with opened_gateway(config) as (configuration, gateway), only_run(gateway) as alone:
         if not alone:
-            raise ConfigurationError("A run is under way. Nothing was changed; give the command again in a moment.")
+            raise ServiceError("A run is under way. Nothing was changed; give the command again in a moment.")
         prepare(gateway)
         amendment = Amendment(
             study=study,

@@ -12,7 +12,7 @@ from ledger.database import Database
 from ledger.events import new_event_id
 from ledger.rehearsal import Rehearsal
 from processors.configuration import Configuration, load, resolve, withhold
-from processors.errors import ConfigurationError
+from processors.errors import ServiceError
 from processors.gateway import Gateway, open_gateway, open_gateway_database
 from processors.locks import no_runs
 from processors.redcap import CallBudget, Redcap, RehearsedRedcap
@@ -61,14 +61,14 @@ def opened_gateway(config: Path | None, *, with_keys: bool = True) -> Iterator[t
 def rehearsed(config: Path | None) -> Iterator[tuple[Configuration, Gateway, RehearsedRedcap]]:
     """The ledger and REDCap for a dry run: what is recorded is taken back, what is written is not.
 
-    No run of any site can begin meanwhile. Raises `ConfigurationError` where one is under way.
+    No run of any site can begin meanwhile. Raises `ServiceError` where one is under way.
     """
     with opened_database(config) as (configuration, database):
         section = configuration.ledger
         real = open_gateway(database, section, clock=now, run=new_event_id())
         with no_runs(database, section.site) as busy, Rehearsal(database) as rehearsal:
             if busy is not None:
-                raise ConfigurationError(
+                raise ServiceError(
                     f"A run of site {busy!r} is under way, and a dry run wants to be alone. Give the command again in "
                     "a moment."
                 )

@@ -15,13 +15,11 @@ from processors.autoid.holding import LASTING
 from processors.autoid.observe import observe_projects
 from processors.configuration import AutoidSection, Configuration
 from processors.decisions import Cause, Key
-from processors.discovery import discover
 from processors.errors import ConfigurationError
 from processors.gateway import Gateway
-from processors.incoming import decide_transfers, observe
 from processors.records import ABSENT
 from processors.redcap import Redcap
-from processors.run import Report, Step, wants_autoid
+from processors.run import Report, Step, decide_observed, discover_and_observe, wants_autoid
 from processors.shadow import differences as memory
 from processors.shadow.comparison import Ours, Study, agreed, differences
 from processors.shadow.differences import Lasting
@@ -52,7 +50,9 @@ def require_own_ledger(gateway: Gateway) -> None:
 
 def shadow(gateway: Gateway, redcap: Redcap, configuration: Configuration, report: Report, step: Step) -> Shadowed:
     """Decides as a run does, and compares. Nothing is written to REDCap and no ID drawn."""
-    _decide(gateway, redcap, configuration, report, step)
+    # But for looking at the transfers of others: what the scripts request must not count here.
+    observed = discover_and_observe(gateway, redcap, configuration, report, step)
+    decide_observed(gateway, observed, configuration, report, step)
     wanting = _wanting(gateway, redcap, configuration.autoid)
     agenda = memory.agenda(gateway)
     shadowed = Shadowed()
@@ -63,24 +63,6 @@ def shadow(gateway: Gateway, redcap: Redcap, configuration: Configuration, repor
                 progress(shadowed.studies, len(agenda.studies))
     memory.looked(gateway, agenda.until)
     return shadowed
-
-
-def _decide(gateway: Gateway, redcap: Redcap, configuration: Configuration, report: Report, step: Step) -> None:
-    """As a run does, but for looking at the transfers of others: what the scripts request must not count here."""
-    with step("Reading summaries") as progress:
-        source = configuration.source
-        report.discovery = discover(gateway, raw=source.raw, settle_seconds=source.settle_seconds, progress=progress)
-    with step("Asking REDCap for rules and couplings"):
-        observed = observe(gateway, redcap)
-        report.observed_changes = observed.changes
-    with step("Deciding") as progress:
-        report.decided = decide_transfers(
-            gateway,
-            observed,
-            mode=configuration.routing.match,
-            time_limit=configuration.routing.time_limit_seconds,
-            progress=progress,
-        )
 
 
 def _wanting(gateway: Gateway, redcap: Redcap, section: AutoidSection) -> dict[str, set[str]]:

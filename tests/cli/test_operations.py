@@ -76,8 +76,19 @@ def test_a_dry_run_is_alone(site: Site, database: Database) -> None:
     with database.without_transaction() as connection:
         connection.execute(text("select pg_advisory_lock(hashtextextended('fiona-ledger run main', 0))"))
         done = site.command("run", "--dry-run")
-    assert done.code == 2
+    assert done.code == 3, "as every command that a moment later would do its work"
     assert "under way" in done.err
+
+
+def test_nothing_is_amended_while_a_run_is_under_way(requested: tuple[Site, str], database: Database) -> None:
+    site, study = requested
+    before = events(database)
+    with database.without_transaction() as connection:
+        connection.execute(text("select pg_advisory_lock(hashtextextended('fiona-ledger run main', 0))"))
+        done = site.command("retract", study, "--project", "Alpha", "--reason", "x")
+    assert done.code == 3
+    assert "under way" in done.err
+    assert events(database) == before
 
 
 def test_a_replay_writes_everything_again(requested: tuple[Site, str]) -> None:
