@@ -15,12 +15,12 @@ from ledger.events import Event, NewEvent, new_event_id
 from ledger.projector import Progress, Projector
 from ledger.store import Clock, Store
 from ledger.vault import SubjectName, Vault, initialise
-from processors.blanks import is_blank
 from processors.configuration import LedgerSection
 from processors.errors import ServiceError
 from processors.events import EventType
 from processors.locks import no_other_runs
 from processors.projections import PROJECTIONS
+from processors.text import is_blank
 
 
 class Gateway:

@@ -13,16 +13,18 @@ from sqlalchemy import text
 from ledger import store
 from ledger.errors import LedgerError
 from ledger.projector import Progress
-from processors.autoid import Assigned, OwnGenerator, SiteGenerator, assign_ids
+from processors.autoid.assign import Assigned, assign_ids
+from processors.autoid.generators import OwnGenerator, SiteGenerator
 from processors.configuration import Configuration
-from processors.delivery import Delivered, deliver
-from processors.delivery.clashes import Checked, find_clashes
-from processors.discovery import Discovery, discover
+from processors.delivery.deliver import Delivered, deliver
+from processors.delivery.lost_updates import Checked, find_clashes
+from processors.delivery.sender.poll import Looked, look
 from processors.errors import ConfigurationError
 from processors.gateway import Gateway
-from processors.incoming import Decided, Observed, decide_transfers, observe
-from processors.outcomes import Looked, look
 from processors.redcap import Redcap
+from processors.routing.decide import Decided, decide_transfers
+from processors.routing.sync import Observed, observe
+from processors.source.discover import Discovery, discover
 
 Step = Callable[[str], AbstractContextManager[Progress | None]]
 """Announces a piece of work and gives the callable that is told how far it has come, if anybody watches."""

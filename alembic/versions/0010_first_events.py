@@ -11,7 +11,8 @@ from alembic import op
 revision = "0010"
 down_revision = "0009"
 
-# The types of `processors.rebuild`, but for SeriesDiscovered: of those there are many, and one of the first is one.
+# The types of `processors.operations.rebuild`, but for SeriesDiscovered: of those there are many, and one
+# of the first is one.
 INDEX = """
 create index event_leaves_row on ledger.event (type, position)
  where type in ('RoutingRuleChanged', 'CouplingEntryChanged', 'TransferRequested', 'DecisionsMade',

@@ -8,8 +8,3 @@ keys         who a patient is (pure)              site_tool    running that tool
 registry     which IDs are in use                 requesting   the transfers of studies with an ID
 outlook      how long they last
 """
-
-from processors.autoid.assign import Assigned, assign_ids
-from processors.autoid.generators import OwnGenerator, SiteGenerator
-
-__all__ = ["Assigned", "OwnGenerator", "SiteGenerator", "assign_ids"]

@@ -20,24 +20,16 @@ from processors.autoid.candidates import (
     settled_otherwise,
     wanting_projects,
 )
-from processors.autoid.drawing import draw_ids
+from processors.autoid.draw import draw_ids
 from processors.autoid.generators import Generator
-from processors.autoid.holding import (
-    GONE,
-    LASTING,
-    NO_PATIENT_ID,
-    PROJECT_UNUSABLE,
-    held_studies,
-    hold,
-    released_event,
-)
-from processors.autoid.observe import observe_projects
-from processors.autoid.requesting import request_transfers
-from processors.autoid.storing import store_ids, undelivered_ids
+from processors.autoid.holds import GONE, LASTING, NO_PATIENT_ID, PROJECT_UNUSABLE, held_studies, hold, released_event
+from processors.autoid.request import request_transfers
+from processors.autoid.store import store_ids, undelivered_ids
+from processors.autoid.sync import observe_projects
+from processors.delivery.actual import transfers_project
 from processors.errors import ConfigurationError
 from processors.events import EventType, study_stream
 from processors.gateway import Gateway
-from processors.holdings import transfers_project
 from processors.locks import in_turn
 from processors.redcap import Redcap
 

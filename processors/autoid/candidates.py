@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from processors.autoid.keys import patient_key
+from processors.autoid.patient_keys import patient_key
 from processors.gateway import Gateway
 
 

@@ -7,9 +7,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
-from processors import patterns
 from processors.autoid.site_tool import ToolError, answer_of, tidied_on_sigterm
 from processors.naming import Exhausted, Pattern, PatternError, Urn, parse
+from processors.routing import patterns
 
 EXHAUSTED = "all IDs of the naming pattern are in use"
 _CHECK_SECONDS = 1.0

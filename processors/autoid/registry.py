@@ -11,11 +11,11 @@ from sqlalchemy import Connection, text
 from ledger import store
 from ledger.events import NewEvent, new_event_id
 from processors.autoid.candidates import Waiting
-from processors.autoid.keys import link_subject
+from processors.autoid.patient_keys import link_subject
+from processors.delivery.actual import transfers_project
 from processors.events import EventType, autoid_stream
 from processors.gateway import Gateway
-from processors.holdings import transfers_project
-from processors.observation import list_records
+from processors.observed_list import list_records
 from processors.redcap import Redcap, Row
 
 OVERLAP = timedelta(hours=26)

@@ -6,7 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from processors.adoption import adopt as adopt_records
 from processors.cli import screen
 from processors.cli.commands import prepare
 from processors.cli.exits import ending
@@ -15,11 +14,12 @@ from processors.configuration import Configuration
 from processors.errors import ServiceError
 from processors.gateway import Gateway
 from processors.locks import only_run
+from processors.operations.adopt.adopt import adopt as adopt_records
+from processors.operations.shadow.lasting import Lasting
+from processors.operations.shadow.shadow import Shadowed, require_own_ledger
+from processors.operations.shadow.shadow import shadow as shadow_scripts
 from processors.redcap import Redcap
 from processors.run import Report, recorded_run
-from processors.shadow import Shadowed, require_own_ledger
-from processors.shadow import shadow as shadow_scripts
-from processors.shadow.differences import Lasting
 
 _LISTED = 40
 _SIDES = {

@@ -5,16 +5,16 @@ from typing import Any
 
 from sqlalchemy import text
 
-from processors.amending import Amendment, Request, SentRow, sent_row
-from processors.amending import amend as decide_by_hand
 from processors.cli import screen
 from processors.cli.commands import prepare, require_reason
 from processors.cli.opening import opened_gateway, opened_redcap, operator
 from processors.configuration import Configuration
-from processors.delivery import deliver
+from processors.delivery.deliver import deliver
 from processors.errors import ConfigurationError, GatewayError, ServiceError
 from processors.gateway import Gateway
 from processors.locks import only_run
+from processors.routing.overrides import Amendment, Request, SentRow, sent_row
+from processors.routing.overrides import amend as decide_by_hand
 
 
 def amend(

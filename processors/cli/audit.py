@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from sqlalchemy import Connection
 
-    from processors.audit import Row, Selection, View
+    from processors.operations.audit import Row, Selection, View
 
 SHOWN = 100
 """Rows that a person is shown without having asked for a number."""
@@ -57,7 +57,7 @@ def _audit(
     Example: fiona-ledger audit transfer --study 1.2.840.113619.2.55 --csv
     """
     with exit_codes():
-        from processors.audit import Selection
+        from processors.operations.audit import Selection
 
         selection = Selection(
             since=since.date() if since is not None else None,
@@ -71,8 +71,8 @@ def _audit(
 
 def show(config: Path | None, name: str | None, selection: "Selection", *, json: bool, csv: bool) -> None:
     """Prints the list of the views, or the rows of one. Raises `ConfigurationError`."""
-    from processors import audit
     from processors.cli.opening import opened_database
+    from processors.operations import audit
 
     _check(name, selection, json=json, csv=csv)
     with _readers_may_leave(), opened_database(config) as (_, database), database.begin() as connection:
@@ -152,8 +152,8 @@ def _print_csv(names: Sequence[str], rows: Iterable["Row"]) -> None:
 
 
 def _print_for_people(connection: "Connection", view: "View", selection: "Selection") -> None:
-    from processors import audit
     from processors.cli import screen
+    from processors.operations import audit
 
     shown = selection.limit or SHOWN
     # One more tells whether there are more.

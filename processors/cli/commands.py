@@ -9,7 +9,6 @@ from unicodedata import category
 from sqlalchemy import text
 
 from ledger.events import NewEvent
-from processors.adoption import require_moved_in
 from processors.cli import screen
 from processors.cli.exits import ending
 from processors.cli.opening import opened_database, opened_gateway, opened_redcap, operator
@@ -18,11 +17,12 @@ from processors.errors import ConfigurationError
 from processors.events import EventType, study_stream
 from processors.gateway import Gateway, set_up
 from processors.locks import only_run
-from processors.rebuild import emptied_tables
+from processors.operations.adopt.guard import require_moved_in
+from processors.operations.rebuild import emptied_tables
+from processors.operations.status import Sending, Status
+from processors.operations.status import status as status_of
 from processors.redcap import Redcap
 from processors.run import Report, attention, recorded_run, run_autoid, run_incoming
-from processors.status import Sending, Status
-from processors.status import status as status_of
 
 # Control characters, line and paragraph separators, bytes that are no text.
 _UNPRINTABLE = frozenset({"Cc", "Zl", "Zp", "Cs"})

@@ -8,13 +8,12 @@ from typing import Any
 
 from rich.console import Console
 
-from processors import explaining
 from processors.cli import screen
 from processors.cli.wording import heading, matching_of, minute, opened_ledger, print_table, say
-from processors.explaining import Explanation
-from processors.explaining.conditions import EntryAccount, RuleAccount
-from processors.explaining.explanation import OriginAccount
-from processors.explaining.timeline import stretches
+from processors.explain import explanation, search
+from processors.explain.conditions import EntryAccount, RuleAccount
+from processors.explain.explanation import Explanation, OriginAccount
+from processors.explain.timeline import stretches
 from processors.gateway import Gateway
 
 _RULES_SHOWN = 20
@@ -23,8 +22,8 @@ _RULES_SHOWN = 20
 def explain(config: Path | None, study: str, *, json: bool) -> None:
     """Prints all there is to tell about a study."""
     with opened_ledger(config) as (configuration, gateway), gateway.begin() as connection:
-        uid = explaining.find_study(connection, study)
-        found = explaining.explain(gateway, connection, uid, matching_of(configuration))
+        uid = search.find_study(connection, study)
+        found = explanation.explain(gateway, connection, uid, matching_of(configuration))
     if json:
         screen.print_json(_explanation_data(found))
     else:

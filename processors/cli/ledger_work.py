@@ -23,9 +23,9 @@ from processors.cli.opening import now, opened_database
 from processors.configuration import Configuration
 from processors.errors import ConfigurationError
 from processors.locks import no_runs
+from processors.operations.rebuild import emptied_tables
+from processors.operations.rebuild import rebuild as rebuild_projections
 from processors.projections import PROJECTIONS
-from processors.rebuild import emptied_tables
-from processors.rebuild import rebuild as rebuild_projections
 
 
 def verify(

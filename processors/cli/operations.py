@@ -47,7 +47,7 @@ def replay(
     with exit_codes():
         from processors.cli import dates
         from processors.cli.operations_work import replay as work
-        from processors.replay import Scope
+        from processors.operations.replay import Scope
 
         scope = Scope(
             project=project,

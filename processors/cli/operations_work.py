@@ -7,7 +7,6 @@ from itertools import groupby
 from pathlib import Path
 
 from ledger import store
-from processors.adoption import require_moved_in
 from processors.cli import screen
 from processors.cli.commands import prepare, say_busy
 from processors.cli.exits import ending
@@ -16,10 +15,11 @@ from processors.configuration import Configuration
 from processors.errors import ConfigurationError
 from processors.gateway import Gateway
 from processors.locks import only_run
+from processors.operations.adopt.guard import require_moved_in
+from processors.operations.dry_run import Change, changes
+from processors.operations.replay import Replayed, Scope
+from processors.operations.replay import replay as replay_scope
 from processors.redcap import Redcap
-from processors.rehearsal import Change, changes
-from processors.replay import Replayed, Scope
-from processors.replay import replay as replay_scope
 from processors.run import (
     Report,
     attention,

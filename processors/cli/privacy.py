@@ -11,7 +11,8 @@ from processors.cli.exits import ATTENTION, exit_codes
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from processors.forgetting import Belongings, Forgotten
+    from processors.operations.forget.data_subjects import Belongings
+    from processors.operations.forget.forget import Forgotten
 
 _LISTED = 40
 
@@ -100,9 +101,9 @@ def _forget(
 
     from processors.cli.opening import opened_gateway, operator
     from processors.errors import ConfigurationError
-    from processors.forgetting import compact, of_patients, of_project, of_study
-    from processors.forgetting import forget as work
-    from processors.forgetting.forget import check_reason
+    from processors.operations.forget.data_subjects import of_patients, of_project, of_study
+    from processors.operations.forget.forget import check_reason, compact
+    from processors.operations.forget.forget import forget as work
 
     if patient_id_stdin + (study is not None) + (project is not None) != 1:
         raise ConfigurationError("Expected one of --patient-id-stdin, --study and --autoid-project.")
@@ -142,8 +143,8 @@ def _rekey(config: Path | None, *, json: bool) -> bool:
 
     from processors.cli import screen
     from processors.cli.opening import opened_gateway, operator
-    from processors.forgetting import compact
-    from processors.forgetting import rekey as work
+    from processors.operations.forget.forget import compact
+    from processors.operations.forget.rekey import rekey as work
 
     with opened_gateway(config) as (configuration, gateway):
         key_file = configuration.ledger.key_file

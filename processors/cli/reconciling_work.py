@@ -13,22 +13,15 @@ from processors.cli import dates, screen
 from processors.cli.commands import prepare, require_reason, say_busy
 from processors.cli.opening import opened_gateway, opened_redcap, operator
 from processors.configuration import Configuration
-from processors.delivery import Delivered
+from processors.delivery.deliver import Delivered
+from processors.delivery.reconcile.compare import Reconciled, compare
+from processors.delivery.reconcile.compare import reconcile as reconciled
+from processors.delivery.reconcile.diff import Difference
+from processors.delivery.reconcile.scope import Scope
+from processors.delivery.reconcile.settle import accept, restorable, restore
 from processors.errors import ConfigurationError
 from processors.gateway import Gateway
 from processors.locks import only_run
-from processors.reconciling import (
-    Difference,
-    Reconciled,
-    Scope,
-    accept,
-    compare,
-    restorable,
-    restore,
-)
-from processors.reconciling import (
-    reconcile as reconciled,
-)
 from processors.redcap import Redcap
 
 _COLUMNS = ("study", "kind", "key", "instance", "what", "fields", "note")

@@ -5,13 +5,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from processors import explaining
 from processors.cli import dates, screen
 from processors.cli.wording import heading, matching_of, opened_ledger, print_table, say
 from processors.errors import ConfigurationError
-from processors.explaining import Change, Comparison, Finding
-from processors.explaining.comparison import CHANGE_KINDS, Settled
-from processors.explaining.verdict import where, why
+from processors.explain import policy, rules_check, rules_file
+from processors.explain.rules_check import Finding
+from processors.explain.verdict import where, why
+from processors.explain.what_if import CHANGE_KINDS, Change, Comparison, Settled, changed_table, compare
 
 _STUDIES_SHOWN = 12
 
@@ -24,13 +24,13 @@ def what_if(config: Path | None, file: Path, *, since: str | None, whole_table: 
     """Prints what other rules would change."""
     first = dates.since("--since", since)
     with opened_ledger(config) as (configuration, gateway), gateway.begin() as connection:
-        directed = explaining.in_force(gateway, connection)
-        known = {*explaining.projects_named(connection), *(rule.project for rule in directed.rules.values())}
-        rules = explaining.read_rules(file, known)
+        directed = policy.in_force(gateway, connection)
+        known = {*rules_check.projects_named(connection), *(rule.project for rule in directed.rules.values())}
+        rules = rules_file.read_rules(file, known)
         _require_usable(file, [(rule.record_id, problem) for rule in rules for problem in rule.problems])
-        changed = explaining.changed_table(directed.rules.values(), rules, whole=whole_table)
+        changed = changed_table(directed.rules.values(), rules, whole=whole_table)
         with screen.step("Trying the rules") as progress:
-            found = explaining.compare(
+            found = compare(
                 gateway,
                 connection,
                 directed,
@@ -50,14 +50,14 @@ def check(config: Path | None, file: Path | None, *, json: bool) -> bool:
     """Prints what is wrong with the rules; True where something is."""
     with opened_ledger(config) as (configuration, gateway), gateway.begin() as connection:
         matching = matching_of(configuration)
-        rules = list(explaining.in_force(gateway, connection).rules.values())
-        others = set(explaining.projects_named(connection))
+        rules = list(policy.in_force(gateway, connection).rules.values())
+        others = set(rules_check.projects_named(connection))
         if file is not None:
             others |= {rule.project for rule in rules}
-            rules = explaining.read_rules(file, others)
+            rules = rules_file.read_rules(file, others)
         with screen.step("Trying the rules") as progress:
-            tried = explaining.try_rules(gateway, connection, rules, matching, progress)
-    findings = explaining.check(rules, tried, others, matching, typed=file is not None)
+            tried = rules_check.try_rules(gateway, connection, rules, matching, progress)
+    findings = rules_check.check(rules, tried, others, matching, typed=file is not None)
     counted = {"rules": len(rules), "studies": tried.studies, "forgotten": tried.forgotten}
     if json:
         screen.print_json({**counted, "findings": [asdict(finding) for finding in findings], "caveat": _CAVEAT})

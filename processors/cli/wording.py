@@ -12,7 +12,7 @@ from processors.cli import screen
 from processors.cli.commands import require_whole_tables
 from processors.cli.opening import opened_gateway
 from processors.configuration import Configuration
-from processors.explaining import Matching
+from processors.explain.near_miss import Matching
 from processors.gateway import Gateway
 
 

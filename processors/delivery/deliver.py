@@ -10,14 +10,13 @@ from typing import Any, TypeVar
 
 from ledger.events import NewEvent
 from ledger.projector import Progress
-from processors import records
 from processors.delivery import pending
 from processors.delivery.pending import Again, Item
 from processors.delivery.plan import Fact, PlannedRow, RowKind, WantedStudy, plan_study
 from processors.errors import Refused
 from processors.events import EventType, study_stream
 from processors.gateway import Gateway
-from processors.redcap import Redcap, RowProblem, RowsRefused, UnknownFields, forget_fields, known_fields
+from processors.redcap import Redcap, RowProblem, RowsRefused, UnknownFields, forget_fields, incoming, known_fields
 
 Answer = TypeVar("Answer")
 
@@ -136,13 +135,13 @@ class _Delivery:
 
     def _planned(self, wanted: Iterable[WantedStudy]) -> tuple[list[PlannedRow], list[tuple[str, Fact]]]:
         by_study = {study.study: study for study in wanted}
-        present = records.present_records(self._export(list(by_study)))
+        present = incoming.present_records(self._export(list(by_study)))
         rows: list[PlannedRow] = []
         facts: list[tuple[str, Fact]] = []
         for study in by_study.values():
             if self._project == "transfers":
                 study.delivered = False
-            plan = plan_study(study, present.get(study.study, records.ABSENT))
+            plan = plan_study(study, present.get(study.study, incoming.ABSENT))
             rows.extend(plan.rows)
             facts.extend((study.study, fact) for fact in plan.facts)
         return rows, facts
@@ -152,7 +151,7 @@ class _Delivery:
             lambda fields: self._redcap.export_records(
                 self._project,
                 records=studies,
-                fields=[name for name in records.READ_FIELDS if name in fields],
+                fields=[name for name in incoming.READ_FIELDS if name in fields],
             )
         )
 
@@ -225,7 +224,7 @@ class _Delivery:
     def _fields(self) -> frozenset[str]:
         """The fields of the project's dictionary. Raises `Refused` where it lacks one that is needed."""
         known = known_fields(self._redcap, self._gateway.database, self._project, self._gateway.clock())
-        missing = records.lacking(self._kinds, known)
+        missing = incoming.lacking(self._kinds, known)
         if missing:
             # The next run must see that the dictionary has been mended.
             forget_fields(self._gateway.database, self._project)
@@ -247,9 +246,9 @@ def _is_gone(type_: EventType, data: Mapping[str, Any]) -> bool:
     return type_ is EventType.ROW_MISSING and data["kind"] == "study"
 
 
-def _of_dictionary(row: records.Row, known: frozenset[str]) -> records.Row:
+def _of_dictionary(row: incoming.Row, known: frozenset[str]) -> incoming.Row:
     """The row without the optional fields that the project lacks: about any other one, REDCap is to complain."""
-    return {name: value for name, value in row.items() if name in known or name not in records.OPTIONAL_FIELDS}
+    return {name: value for name, value in row.items() if name in known or name not in incoming.OPTIONAL_FIELDS}
 
 
 def _concerns(problem: RowProblem, row: PlannedRow) -> bool:

@@ -11,9 +11,9 @@ from sqlalchemy import Connection, Row, TextClause, text
 from ledger import store
 from ledger.events import Event
 from ledger.projector import batches
-from processors import records
 from processors.delivery.plan import OurTransfer, RowKind, WantedSeries, WantedStudy, WantedTransfer
 from processors.gateway import Gateway
+from processors.redcap import incoming
 
 RETRY_AFTER = timedelta(hours=1)
 """A refused row is tried again when it changes, and once in this time: its record may have been
@@ -176,7 +176,7 @@ def load(gateway: Gateway, items: Sequence[Item], *, with_transfers: bool, again
     for study in studies.values():
         if study.row_position:
             event, payload = found[study.row_position]
-            study.row = records.study_row(event.data, payload, gateway.local(arrivals[study.study]))
+            study.row = incoming.study_row(event.data, payload, gateway.local(arrivals[study.study]))
     return list(studies.values())
 
 
@@ -290,7 +290,7 @@ def _add_ours(gateway: Gateway, study: WantedStudy, row: Row[Any], event: Event,
         project=row.project,
         event_name=row.event_name,
         name=payload.get("pseudonym"),
-        requested=records.minute(gateway.local(event.recorded_at)),
+        requested=incoming.minute(gateway.local(event.recorded_at)),
         instance=row.instance,
         state=row.state,
         found=row.found,

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from processors import records
 from processors.events import EventType
-from processors.records import PresentRecord, PresentTransfer, Row
+from processors.redcap import incoming
+from processors.redcap.incoming import PresentRecord, PresentTransfer, Row
 
 RowKind = Literal["study", "series", "transfer"]
 Fact = tuple[EventType, dict[str, Any]]
@@ -140,7 +140,7 @@ def _plan_series(wanted: WantedStudy, present: PresentRecord, plan: Plan) -> Non
                 "series",
                 series.series,
                 series.position,
-                records.series_row(series.data, instance),
+                incoming.series_row(series.data, instance),
                 facts,
             )
         )
@@ -257,7 +257,7 @@ class _Transfers:
             self._highest += 1
             instance = self._highest
             type_, told = EventType.TRANSFER_PLACED, {"found": False}
-        row = records.transfer_row(
+        row = incoming.transfer_row(
             study=self._wanted.study,
             instance=instance,
             project=wanted.project,
@@ -274,7 +274,7 @@ class _Transfers:
             wanted.name.strip(),
             wanted.event_name,
             sent=False,
-            requested=records.minute(wanted.requested_at),
+            requested=incoming.minute(wanted.requested_at),
         )
         others = [request for request in replaced if request.position != amended]
         about_others = self._settle_replaced(wanted, others, old)
@@ -364,7 +364,7 @@ class _Transfers:
 
     def _empty(self, position: int, row: PresentTransfer, fact: Fact) -> None:
         self._rows[row.instance] = PresentTransfer(row.instance, "", "", "", sent=False, requested="")
-        self._row(position, records.emptied_transfer_row(self._wanted.study, row.instance), fact)
+        self._row(position, incoming.emptied_transfer_row(self._wanted.study, row.instance), fact)
 
     def _row(self, position: int, fields: Row, *facts: Fact) -> None:
         self._plan.rows.append(PlannedRow(self._wanted.study, "transfer", str(position), position, fields, facts))

@@ -20,8 +20,8 @@ from ledger import embedded
 from ledger.database import open_database
 from ledger.migrations import migrate
 from ledger.vault import initialise
-from processors import audit
-from processors.audit import View
+from processors.operations import audit
+from processors.operations.audit import View
 from tests.audit.conftest import Story, told_story
 from tests.audit.test_command import commands, configuration
 from tests.conftest import Server, server_folder

@@ -1,6 +1,6 @@
 """What an operator decided about a study that auto-ID had requested, or a replay finds."""
 
-from processors.replay import Scope
+from processors.operations.replay import Scope
 from tests.autoid.sites import AutoidSite
 from tests.flow.harness import HEART, Asked
 from tests.operations.operator import amend_by_hand, replay_all

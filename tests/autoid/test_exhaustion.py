@@ -5,8 +5,8 @@ from itertools import product
 
 from sqlalchemy import text
 
-from processors.autoid import OwnGenerator
-from processors.autoid.drawing import draw_ids
+from processors.autoid.draw import draw_ids
+from processors.autoid.generators import OwnGenerator
 from processors.gateway import Gateway
 from tests.autoid.drawn import waiting
 from tests.autoid.sites import EXHAUSTED, AutoidSite

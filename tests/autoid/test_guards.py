@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Connection, exc, text
 
 from ledger.events import NewEvent
-from processors.autoid.keys import link_subject
+from processors.autoid.patient_keys import link_subject
 from processors.autoid.registry import reserved_event, sealed_for_link
 from processors.events import EventType
 from processors.gateway import Gateway

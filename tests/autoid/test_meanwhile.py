@@ -17,13 +17,14 @@ from ledger import store
 from ledger.database import Database
 from ledger.events import Event, NewEvent
 from ledger.vault import Vault
-from processors.autoid import OwnGenerator, assign_ids, registry
+from processors.autoid import registry
+from processors.autoid.assign import assign_ids
 from processors.autoid.candidates import Waiting
-from processors.autoid.drawing import draw_ids
-from processors.autoid.generators import NoID
-from processors.autoid.keys import link_subject
-from processors.autoid.requesting import request_transfers
-from processors.autoid.storing import store_ids
+from processors.autoid.draw import draw_ids
+from processors.autoid.generators import NoID, OwnGenerator
+from processors.autoid.patient_keys import link_subject
+from processors.autoid.request import request_transfers
+from processors.autoid.store import store_ids
 from processors.errors import ServiceError
 from processors.events import EventType
 from processors.gateway import Gateway, patient_subject
@@ -32,8 +33,8 @@ from processors.simulator import Fault
 from processors.simulator.calls import Call
 from tests.autoid.drawn import WINDOW, waiting
 from tests.autoid.sites import AETITLE, EXHAUSTED, PATTERN, AutoidSite, elsewhere, key_of
-from tests.discovery.receiver import Receiver
 from tests.flow.harness import HEART
+from tests.source.receiver import Receiver
 
 
 class Barging(OwnGenerator):

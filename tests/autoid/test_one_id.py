@@ -8,8 +8,8 @@ import pytest
 from processors.locks import only_run
 from tests.autoid.conftest import MakeSite
 from tests.autoid.sites import AETITLE, AutoidSite, elsewhere, key_of
-from tests.discovery.receiver import Receiver
 from tests.flow.harness import BRAIN, HEART
+from tests.source.receiver import Receiver
 
 TWENTY = [f"1.2.{number}" for number in range(20)]
 

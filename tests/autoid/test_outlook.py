@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from processors.autoid.outlook import Outlook, outlooks, runs_out
+from processors.autoid.forecast import Outlook, outlooks, runs_out
 from tests.autoid.sites import AutoidSite
 from tests.flow.harness import HEART
 

@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 
 import pytest
 
-from processors.autoid import OwnGenerator
-from processors.autoid.drawing import draw_ids
-from processors.autoid.storing import store_ids
+from processors.autoid.draw import draw_ids
+from processors.autoid.generators import OwnGenerator
+from processors.autoid.store import store_ids
 from processors.gateway import Gateway
 from processors.redcap import NoBudget, Redcap, RowProblem, RowsRefused
 from processors.simulator import Fault

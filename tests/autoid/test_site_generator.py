@@ -12,8 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from processors.autoid import SiteGenerator
-from processors.autoid.generators import NoID
+from processors.autoid.generators import NoID, SiteGenerator
 from processors.autoid.site_tool import LONGEST_ANSWER, clean_environment
 from tests.autoid.sites import AutoidSite
 

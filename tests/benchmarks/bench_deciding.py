@@ -5,10 +5,10 @@ from __future__ import annotations
 from time import perf_counter
 from uuid import UUID
 
-from processors.coupling import CouplingList, Entry
-from processors.incoming.evidence import Evidence
-from processors.incoming.judgement import Directives, judge
-from processors.routing import Identity, Router, Rule
+from processors.routing.coupling import CouplingList, Entry
+from processors.routing.evaluate import Directives, judge
+from processors.routing.rules import Identity, Router, Rule
+from processors.routing.study_state import Evidence
 from tests.benchmarks.rows import Row, at_most, in_turn, row
 
 STUDIES, RULES, ENTRIES = 12_500, 100, 5_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from processors.discovery import discover
+from processors.source.discover import discover
 from tests.benchmarks import tree
 from tests.benchmarks.events import COPY_IN, batches_of_rows, make_raw_table
 from tests.benchmarks.rows import Row, at_least, in_turn, row, sized

@@ -13,8 +13,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from processors.cli.opening import opened_gateway, opened_redcap
-from processors.delivery import deliver
-from processors.replay import Scope, replay
+from processors.delivery.deliver import deliver
+from processors.operations.replay import Scope, replay
 from processors.run import Report, decide_incoming
 from tests.benchmarks import tree
 from tests.benchmarks.processes import Took, taken

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from ledger.events import NewEvent
 from ledger.projector import BATCH, batches
-from processors.discovery import discover
 from processors.events import EventType, study_stream
+from processors.source.discover import discover
 from tests.benchmarks import tree
 from tests.benchmarks.processes import taken
 from tests.benchmarks.rows import Row, at_most, in_turn, row, sized

@@ -9,8 +9,8 @@ from uuid import UUID
 from sqlalchemy import text
 
 from ledger.events import NewEvent
-from processors import summary
 from processors.events import EventType, study_stream
+from processors.source import summary
 from tests.benchmarks import tree
 
 if TYPE_CHECKING:

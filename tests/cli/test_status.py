@@ -10,9 +10,9 @@ from sqlalchemy import text
 from ledger.database import Database
 from ledger.vault import Vault
 from processors.gateway import Gateway
+from processors.operations.status import Status
+from processors.operations.status import status as status_of
 from processors.run import Report, recorded_run
-from processors.status import Status
-from processors.status import status as status_of
 from tests.cli.conftest import Site
 from tests.conftest import SettableClock
 

@@ -27,7 +27,7 @@ from processors.run import Report, attention, run_incoming
 from processors.simulator import Project, Simulator, standard_projects
 from processors.simulator.calls import Call
 from tests.conftest import SettableClock
-from tests.discovery.receiver import SETTLED, Receiver
+from tests.source.receiver import SETTLED, Receiver
 
 ZONE = ZoneInfo("Europe/Oslo")
 HEART = "Heart Study"

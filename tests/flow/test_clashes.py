@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from processors.cli.screen import print_report
-from processors.delivery.clashes import Checked, Placement, fate, find_clashes
+from processors.delivery.lost_updates import Checked, Placement, fate, find_clashes
 from processors.gateway import Gateway
 from processors.redcap import Banned, LogLine, NoBudget, Redcap
 from processors.run import Report

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from processors.delivery import Delivered
+from processors.delivery.deliver import Delivered
 from processors.errors import Refused, ServiceError
 from processors.simulator import Fault
 from tests.flow.conftest import MakeSite

@@ -10,16 +10,16 @@ from ledger.database import Database
 from ledger.events import NewEvent
 from ledger.rehearsal import Rehearsal
 from ledger.vault import Vault
-from processors.amending import Amendment, Request, amend
 from processors.configuration import Configuration, RedcapSection, RoutingSection, SourceSection
-from processors.delivery import deliver
+from processors.delivery.deliver import deliver
 from processors.events import EventType, study_stream
-from processors.forgetting.forget import forget
-from processors.forgetting.whose import of_patients
 from processors.gateway import Gateway
+from processors.operations.dry_run import Change, changes
+from processors.operations.forget.data_subjects import of_patients
+from processors.operations.forget.forget import forget
+from processors.operations.replay import Replayed, Scope, replay
 from processors.redcap import NoBudget, Redcap, RehearsedRedcap
-from processors.rehearsal import Change, changes
-from processors.replay import Replayed, Scope, replay
+from processors.routing.overrides import Amendment, Request, amend
 from processors.run import Report, decide_incoming, write_pending
 from tests.flow.harness import HEART, ZONE, Site, SteppingDatabase, Steps
 

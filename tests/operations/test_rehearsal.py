@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.replay import Scope
+from processors.operations.replay import Scope
 from tests.conftest import Server, SettableClock
 from tests.flow.harness import BRAIN, HEART, Asked, Site, standard_simulator
 from tests.operations.operator import rehearse

@@ -4,7 +4,7 @@ from sqlalchemy import text
 
 from ledger.database import Database
 from processors.events import EventType
-from processors.rebuild import _NEVER_EMPTY_AGAIN
+from processors.operations.rebuild import _NEVER_EMPTY_AGAIN
 
 # Of the discovered series one is found at once where there is any: they come before everything else.
 FOUND_AT_ONCE = EventType.SERIES_DISCOVERED

@@ -17,9 +17,9 @@ from ledger.vault import SubjectName, Vault
 from processors.events import EventType
 from processors.gateway import Gateway
 from processors.locks import no_runs, only_run
+from processors.operations.rebuild import emptied_tables
 from processors.projections import PROJECTIONS
 from processors.projections.studies import ROW_KEYS
-from processors.rebuild import emptied_tables
 from tests.ledger.samples import append, fact, scalar, the_store
 from tests.verification.histories import DATA, histories
 from tests.verification.program import Program

@@ -20,9 +20,9 @@ from ledger.projector import Projector
 from ledger.store import Store
 from processors.projections import PROJECTIONS
 from tests.conftest import SettableClock
-from tests.discovery.receiver import Receiver
 from tests.flow.harness import HEART, Asked, Site, Steps, standard_simulator
 from tests.ledger.samples import append, fact, opened, scalar
+from tests.source.receiver import Receiver
 from tests.verification.program import Program, configured
 
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,268 @@
+"""Rows of others that ours were written over, found in REDCap's log.
+
+REDCap has no transactions: a person's row that is saved between our export and our import can get the
+very instance that we take, and is overwritten. That cannot be prevented, but it leaves a trace: the log
+shows what stood there before ours. So after a delivery that placed rows in new instances the log is
+asked, once for each project of REDCap's that they went to, and what it shows is an event.
+
+What is asked for is bounded, because the log of a busy project is long: a quarter of an hour before
+the first of these rows, and nothing at all for more rows than `LARGEST`, as a first run brings them:
+our own lines would fill the log, and nobody works on records that did not exist a minute ago. Details
+of the log hold pseudonyms: they are compared here, and neither kept nor shown.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from sqlalchemy import Connection, text
+
+from ledger import store
+from ledger.events import NewEvent
+from processors.errors import Refused, ServiceError
+from processors.events import EventType, study_stream
+from processors.gateway import Gateway
+from processors.redcap import Banned, LogLine, Redcap, incoming
+
+LARGEST: Final = 5_000
+WINDOW: Final = timedelta(minutes=15)
+"""How long before our record of a row REDCap's log is read: its clock may be behind, and a run may have
+been killed between import and record."""
+OLDEST: Final = timedelta(days=1)
+"""What was placed before is not looked up any more."""
+ASK_AGAIN: Final = timedelta(hours=1)
+TELL_AGAIN: Final = timedelta(days=1)
+
+_UNSEEN: Final = "rows of others that were written over at the same moment cannot be seen"
+_PROJECT, _NAME, _EVENT = "transfer_project_name", "transfer_name", "transfer_event_name"
+_SERIES: Final = "series_instance_uid"
+
+Fate = Literal["not in the log", "alone", "clash"]
+
+
+@dataclass(kw_only=True, slots=True)
+class Checked:
+    """What looking into REDCap's log came to. `warnings` say where it does not tell, once a day."""
+
+    clashes: int = 0
+    warnings: list[str] = field(default_factory=list)
+
+    def __add__(self, other: "Checked") -> "Checked":
+        """Both together."""
+        return Checked(clashes=self.clashes + other.clashes, warnings=[*self.warnings, *other.warnings])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Placement:
+    """A row that was placed in a new instance: what the ledger says of it, and what was written there.
+
+    `key` is the series, or the position of the request. `found`: when it was recorded, it stood there
+    already; it is ours only if a run was killed after its import. `requested` is the minute that tells.
+    """
+
+    study: str
+    kind: str
+    key: str
+    instance: int
+    found: bool
+    placed_at: datetime
+    project: str = ""
+    requested: str = ""
+    wrote: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def find_clashes(gateway: Gateway, redcap: Redcap, *, largest: int = LARGEST) -> Checked:
+    """What REDCap's log shows of the rows placed since it was last looked at. Raises nothing but `Banned`.
+
+    Where it may not be read, or does not answer, the run goes on. More than `largest` rows are not
+    looked up.
+    """
+    projects: dict[str, tuple[str, ...]] = {"incoming": ("series", "transfer")}
+    if redcap.has("transfers"):
+        projects = {"incoming": ("series",), "transfers": ("transfer",)}
+    checks = [_Check(gateway, redcap, project, kinds, largest) for project, kinds in projects.items()]
+    return sum((check.result() for check in checks), Checked())
+
+
+class _Check:
+    """The check of what was placed in one REDCap project."""
+
+    def __init__(self, gateway: Gateway, redcap: Redcap, project: str, kinds: Sequence[str], largest: int) -> None:
+        self._gateway = gateway
+        self._redcap = redcap
+        self._project = project
+        self._kinds = list(kinds)
+        self._largest = largest
+        self._row = {"site": gateway.site, "project": project}
+        self._head = 0
+
+    def result(self) -> Checked:
+        placements = self._unchecked()
+        if not placements:
+            return Checked()
+        if len(placements) > self._largest:
+            return self._done([], f"more than {self._largest} rows are new, too many to be looked up in REDCap's log")
+        try:
+            fates = self._fates(placements)
+        except Banned:
+            raise
+        except Refused:
+            return self._done(
+                [], f"REDCap's log may not be read (give the user of redcap.tokens.{self._project} the right Logging)"
+            )
+        except ServiceError:
+            return self._put_off()
+        clashes = [placement for placement, fate in fates if fate == "clash"]
+        ours = [fate for placement, fate in fates if not placement.found]
+        hidden = bool(ours) and all(fate == "not in the log" for fate in ours)
+        return self._done(clashes, "REDCap's log does not show what was just written (is its clock right?)" * hidden)
+
+    def _unchecked(self) -> list[Placement]:
+        """The rows placed since the last check; too many are not read to their end."""
+        now = self._gateway.clock()
+        with self._gateway.begin() as connection:
+            self._head = store.head(connection).position
+            known = connection.execute(_MEMORY, self._row).one_or_none()
+            done, ask_after = (known.position, known.ask_after) if known is not None else (0, None)
+            if done == self._head or (ask_after is not None and now < ask_after):
+                return []
+            parameters = {"after": done, "until": self._head, "site": self._gateway.site, "oldest": now - OLDEST}
+            rows = connection.execute(_PLACED, {**parameters, "kinds": self._kinds, "most": self._largest + 1})
+            placements = [Placement(**row) for row in rows.mappings()]
+            if not placements:
+                connection.execute(_REMEMBER, {**self._row, "position": self._head})
+            return placements if len(placements) > self._largest else self._with_contents(connection, placements)
+
+    def _with_contents(self, connection: Connection, placements: Sequence[Placement]) -> list[Placement]:
+        """The rows with what was written; without those of pseudonyms that were forgotten meanwhile."""
+        positions = {int(placement.key) for placement in placements if placement.kind == "transfer"}
+        requests = self._gateway.identities(connection, positions) if positions else {}
+        found = []
+        for placement in placements:
+            if placement.kind == "series":
+                found.append(replace(placement, wrote={_SERIES: placement.key}))
+                continue
+            event, payload = requests[int(placement.key)]
+            if payload:
+                told = {_PROJECT: event.data["project"], _NAME: payload["pseudonym"], _EVENT: event.data["event_name"]}
+                requested = incoming.minute(self._gateway.local(event.recorded_at))
+                found.append(replace(placement, project=told[_PROJECT], requested=requested, wrote=told))
+        return found
+
+    def _fates(self, placements: Sequence[Placement]) -> list[tuple[Placement, Fate]]:
+        studies = {placement.study for placement in placements}
+        first = min(placement.placed_at for placement in placements)
+        lines = self._redcap.export_log(
+            self._project,
+            since=self._gateway.local(first - WINDOW),
+            record=next(iter(studies)) if len(studies) == 1 else None,
+        )
+        by_study: dict[str, list[LogLine]] = {study: [] for study in studies}
+        for line in lines:
+            if line.record in by_study:
+                by_study[line.record].append(line)
+        return [(placement, fate(placement, by_study[placement.study])) for placement in placements]
+
+    def _done(self, clashes: Sequence[Placement], blind: str) -> Checked:
+        """Records the clashes and that all up to here is checked, both or neither."""
+        with self._gateway.begin() as connection:
+            self._gateway.record(connection, [_event(placement) for placement in clashes])
+            connection.execute(_REMEMBER, {**self._row, "position": self._head})
+        return Checked(clashes=len(clashes), warnings=self._warnings(blind))
+
+    def _put_off(self) -> Checked:
+        """Has the next runs wait before they ask a log again that is slow to answer, or does not."""
+        with self._gateway.begin() as connection:
+            connection.execute(_PUT_OFF, {**self._row, "ask_after": self._gateway.clock() + ASK_AGAIN})
+        return Checked(warnings=self._warnings("REDCap's log was not to be had, and is asked again in an hour"))
+
+    def _warnings(self, blind: str) -> list[str]:
+        """What is to be said, unless it was said in the last day."""
+        if not blind:
+            return []
+        now = self._gateway.clock()
+        with self._gateway.begin() as connection:
+            told = connection.execute(_TELL, {**self._row, "now": now, "before": now - TELL_AGAIN}).one_or_none()
+        return [] if told is None else [f"{self._project}: {blind}: {_UNSEEN}."]
+
+
+def fate(placement: Placement, lines: Iterable[LogLine]) -> Fate:
+    """What happened to a row in its instance, by the lines of its record, oldest first. Pure.
+
+    Which line is ours is told by what it leaves there, not by the user: people may work under the same
+    one. Only what stood there right before counts: later changes are corrections of our row.
+    """
+    before: dict[str, str] = {}
+    for line in lines:
+        if line.instance not in (placement.instance, None):
+            continue
+        changed = {name: line.values[name].strip() for name in placement.wrote if name in line.values}
+        after = {} if line.deleted else before | changed
+        if changed and _is_ours(placement, line, after):
+            return "clash" if _is_clash(placement, before, after) else "alone"
+        before = after
+    return "not in the log"
+
+
+def _is_ours(placement: Placement, line: LogLine, after: Mapping[str, str]) -> bool:
+    if placement.found and line.values.get("transfer_requested_date") != placement.requested:
+        return False
+    return all(after.get(name, "") == value.strip() for name, value in placement.wrote.items() if name != _EVENT)
+
+
+def _is_clash(placement: Placement, before: Mapping[str, str], after: Mapping[str, str]) -> bool:
+    """Whether something else was said there, or is still: a blank event name is not written."""
+    if after.get(_EVENT, "") != placement.wrote.get(_EVENT, "").strip():
+        return True
+    return any(value and value != placement.wrote[name].strip() for name, value in before.items())
+
+
+def _event(placement: Placement) -> NewEvent:
+    """The clash, without a word of what either said."""
+    about = {"request": int(placement.key)} if placement.kind == "transfer" else {"series": placement.key}
+    told = {"study": placement.study, "project": placement.project, "kind": placement.kind, **about}
+    data = {**told, "instance": placement.instance}
+    return NewEvent(stream=study_stream(placement.study), type=EventType.CLASH_FOUND, data=data)
+
+
+_MEMORY = text("select position, ask_after from gateway.clash_check where site = :site and project = :project")
+# What stood in an instance of ours before is ours: a request that took over another one's row, in a run
+# killed before it could record that, is found there by the next. And a series that was delivered or
+# adopted before is not placed anew: its row is brought up to date.
+_PLACED = text("""
+    select placed.data ->> 'study' as study, 'transfer' as kind, placed.data ->> 'request' as key,
+           (placed.data ->> 'instance')::integer as instance, (placed.data ->> 'found')::boolean as found,
+           placed.recorded_at as placed_at
+      from ledger.event as placed
+     where placed.type = 'TransferPlaced' and 'transfer' = any(:kinds) and placed.site = :site
+       and placed.position > :after and placed.position <= :until and placed.recorded_at > :oldest
+       and not exists (select from ledger.event as earlier
+                        where earlier.stream = placed.stream and earlier.version < placed.version
+                          and earlier.type in ('TransferPlaced', 'TransferAmended')
+                          and earlier.data ->> 'instance' = placed.data ->> 'instance')
+    union all
+    select placed.data ->> 'study', 'series', series.key, (series.value ->> 'instance')::integer, false,
+           placed.recorded_at
+      from ledger.event as placed cross join lateral json_each(placed.data -> 'series') as series
+     where placed.type = 'StudyDelivered' and 'series' = any(:kinds) and placed.site = :site
+       and placed.position > :after and placed.position <= :until and placed.recorded_at > :oldest
+       and not exists (select from ledger.event as earlier
+                        where earlier.stream = placed.stream and earlier.version < placed.version
+                          and earlier.type in ('StudyDelivered', 'StudyAdopted')
+                          and earlier.data -> 'series' -> series.key is not null)
+     limit :most
+""")
+_REMEMBER = text("""
+    insert into gateway.clash_check (site, project, position) values (:site, :project, :position)
+    on conflict (site, project) do update set position = excluded.position, ask_after = null
+""")
+_PUT_OFF = text("""
+    insert into gateway.clash_check (site, project, ask_after) values (:site, :project, :ask_after)
+    on conflict (site, project) do update set ask_after = excluded.ask_after
+""")
+_TELL = text("""
+    update gateway.clash_check set told_at = :now
+     where site = :site and project = :project and (told_at is null or told_at <= :before)
+    returning told_at
+""")

@@ -1,0 +1,102 @@
+"""Comparing what the ledger wants REDCap to hold with what it holds, batch by batch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import text
+
+from ledger.projector import Progress, batches
+from processors.delivery.actual import BATCH, record_ids
+from processors.delivery.reconcile.accepted import accepted_differences, mark
+from processors.delivery.reconcile.actual import Present, present
+from processors.delivery.reconcile.desired import Expected, expected
+from processors.delivery.reconcile.diff import Difference, differences
+from processors.delivery.reconcile.scope import Scope, studies_of
+from processors.delivery.sender.known import fingerprint
+from processors.gateway import Gateway
+from processors.redcap import Redcap
+
+
+@dataclass(kw_only=True, slots=True)
+class Reconciled:
+    """What a comparison came to: how many studies, what differs, and what is no difference.
+
+    `waiting` rows are still to be written, `contested` requests stand back for a person's.
+    """
+
+    studies: int = 0
+    waiting: int = 0
+    contested: int = 0
+    differences: list[Difference] = field(default_factory=list)
+
+
+def reconcile(gateway: Gateway, redcap: Redcap, scope: Scope, progress: Progress | None = None) -> Reconciled:
+    """How REDCap and the ledger differ about the studies meant; where all are, about records nobody knows, too.
+
+    One call for `BATCH` studies, two where the transfers have a REDCap project of their own. Raises
+    `ConfigurationError` where a study or project is meant that the ledger does not know.
+    """
+    with gateway.begin() as connection:
+        studies = studies_of(connection, gateway.site, scope)
+    found = compare(gateway, redcap, studies, progress)
+    if scope.is_everything:
+        found.differences += _strangers(gateway, redcap)
+    return found
+
+
+def compare(gateway: Gateway, redcap: Redcap, studies: Sequence[str], progress: Progress | None = None) -> Reconciled:
+    """How REDCap and the ledger differ about these studies of the site."""
+    found = Reconciled()
+    for portion in batches(studies, BATCH):
+        wanted = expected(gateway, portion)
+        there = present(gateway, redcap, portion)
+        found.differences += _unsettled(gateway, _found(gateway, wanted, there), portion)
+        found.studies += len(portion)
+        found.waiting += wanted.waiting
+        found.contested += wanted.contested
+        if progress is not None:
+            progress(found.studies, len(studies))
+    return found
+
+
+def _found(gateway: Gateway, wanted: Expected, there: Present) -> list[Difference]:
+    """What differs, but for requests of others that the ledger has seen as they are."""
+    return [
+        different
+        for study, held in wanted.held.items()
+        for different in differences(held, there.rows.get(study, ()), there.transfers.get(study, ()))
+        if not _is_observed(gateway, wanted, different)
+    ]
+
+
+def _is_observed(gateway: Gateway, wanted: Expected, different: Difference) -> bool:
+    row = different.transfer
+    if row is None or different.what != "extra":
+        return False
+    theirs = wanted.requests[row.study].theirs.get(row.instance)
+    return theirs is not None and theirs.fingerprint == fingerprint(gateway, row)
+
+
+def _unsettled(gateway: Gateway, found: Sequence[Difference], studies: Sequence[str]) -> list[Difference]:
+    """What an operator has not accepted as it is."""
+    with gateway.begin() as connection:
+        accepted = accepted_differences(connection, studies)
+    return [different for different in found if mark(gateway, different) not in accepted]
+
+
+_KNOWN = text("select study from gateway.study union select study from gateway.adopted_study")
+
+
+def _strangers(gateway: Gateway, redcap: Redcap) -> list[Difference]:
+    """Records of Incoming that no site of the ledger knows."""
+    with gateway.begin() as connection:
+        known = set(connection.execute(_KNOWN).scalars())
+    unknown = [record for record in record_ids(redcap, "incoming") if record not in known]
+    return _unsettled(
+        gateway,
+        [
+            Difference(study=record, kind="record", what="extra", note="`adopt` takes over what was there.")
+            for record in unknown
+        ],
+        unknown,
+    )

@@ -1,0 +1,100 @@
+"""What REDCap should hold of studies by the ledger: gathering, by the same functions that deliveries write by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, text
+
+from processors.delivery.pending import Item, load
+from processors.delivery.reconcile.diff import Held, Placed
+from processors.delivery.sender.changes import KnownStudy
+from processors.delivery.sender.known import known_studies
+from processors.delivery.sender.reports import AWAITED, Report
+from processors.gateway import Gateway
+
+SENT = "It was sent: it is not placed again."
+PERHAPS_SENT = "It may have been sent before anybody looked: it is not placed again."
+
+
+@dataclass(kw_only=True, slots=True)
+class Expected:
+    """What the ledger says of a portion of studies: rows that should stand, and how many wait or are contested.
+
+    `requests` holds the requests of others and what was reported, as looks at transfers know them.
+    """
+
+    held: dict[str, Held] = field(default_factory=dict)
+    requests: dict[str, KnownStudy] = field(default_factory=dict)
+    waiting: int = 0
+    contested: int = 0
+
+
+_WRITTEN = text("""
+    select study, 'study' as kind, '' as key, row_position as position from gateway.study
+     where study = any(:studies) and row_position = delivered_position
+    union all
+    select study, 'series', series, position from gateway.series
+     where study = any(:studies) and position = delivered_position
+""")
+_WAITING = text("""
+    select (select count(*) from gateway.study where study = any(:studies) and row_position > delivered_position)
+         + (select count(*) from gateway.series where study = any(:studies) and position > delivered_position)
+         + (select count(*) from gateway.transfer
+             where study = any(:studies) and state in ('requested', 'retracting')) as waiting,
+           (select count(*) from gateway.transfer where study = any(:studies) and state = 'contested') as contested
+""")
+_SERIES_KNOWN = text("""
+    select study, series from gateway.series where study = any(:studies)
+    union
+    select study, series from gateway.adopted_series where study = any(:studies)
+""")
+_ABSENT = text("""
+    select study, kind, key from gateway.missing_row where study = any(:studies) and acknowledged
+""")
+_PLACED = text("""
+    select transfer.study, transfer.position, transfer.placed_at < coalesce(look.since, 'infinity') as before_looks
+      from gateway.transfer
+      join gateway.study using (study)
+      left join gateway.look on look.site = study.site
+     where transfer.study = any(:studies) and state = 'placed' and instance is not null
+     order by position
+""")
+
+
+def expected(gateway: Gateway, studies: Sequence[str]) -> Expected:
+    """What REDCap should hold of these studies of the site."""
+    found = Expected(held={study: Held(study=study) for study in studies})
+    chosen = {"studies": list(studies)}
+    with gateway.begin() as connection:
+        items = [
+            Item(row.study, row.kind, row.key, row.position, refused_before=False)
+            for row in connection.execute(_WRITTEN, chosen)
+        ]
+        found.waiting, found.contested = connection.execute(_WAITING, chosen).one()
+        for row in connection.execute(_SERIES_KNOWN, chosen):
+            found.held[row.study].series_known.add(row.series)
+        for row in connection.execute(_ABSENT, chosen):
+            found.held[row.study].absent.add((row.kind, row.key))
+        found.requests = known_studies(gateway, connection, studies)
+        _add_placed(connection, found)
+    for wanted in load(gateway, items, with_transfers=False):
+        held = found.held[wanted.study]
+        held.row, held.row_position, held.series = wanted.row, wanted.row_position, wanted.series
+    return found
+
+
+def _add_placed(connection: Connection, found: Expected) -> None:
+    for study, known in found.requests.items():
+        found.held[study].ours = known.ours
+    ours = {request.position: request for known in found.requests.values() for request in known.ours}
+    for row in connection.execute(_PLACED, {"studies": list(found.held)}):
+        reported = found.requests[row.study].reported.get(row.position, AWAITED)
+        note = _note(reported, before_looks=row.before_looks)
+        found.held[row.study].placed.append(Placed(request=ours[row.position], note=note))
+
+
+def _note(reported: Report, *, before_looks: bool) -> str:
+    """Why a request is not to be placed again: it would be sent twice."""
+    if reported.state == "sent":
+        return SENT
+    return PERHAPS_SENT if before_looks and reported.state == "awaited" else ""

@@ -1,0 +1,149 @@
+"""Settling differences: ours is written again, or theirs is recorded.
+
+Portion by portion, each recorded before the next begins: interrupted, what was done is done, and the
+same command goes on with the rest.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from ledger.events import NewEvent
+from ledger.projector import Progress, batches
+from processors.delivery.actual import BATCH
+from processors.delivery.deliver import Delivered, deliver_again
+from processors.delivery.reconcile.accepted import mark
+from processors.delivery.reconcile.diff import Difference
+from processors.delivery.sender.changes import changes
+from processors.delivery.sender.known import fingerprint, known_studies
+from processors.delivery.sender.record import change_event
+from processors.events import EventType, study_stream
+from processors.gateway import Gateway
+from processors.redcap import Redcap
+
+_GONE = ("deleted", "missing")
+
+
+def restorable(different: Difference) -> bool:
+    """Whether it can be settled by writing ours again: rows of others, and what was sent, stay as they are."""
+    return different.what in (*_GONE, "changed") and not different.note
+
+
+def restore(
+    gateway: Gateway,
+    redcap: Redcap,
+    found: Sequence[Difference],
+    *,
+    batch_rows: int,
+    progress: Progress | None = None,
+) -> Delivered:
+    """Writes the rows again that can be restored. All rows of their studies are written, changed ones too."""
+    ours = [different for different in found if restorable(different)]
+    transfers = [int(different.key) for different in ours if different.kind == "transfer"]
+    studies = sorted({different.study for different in ours})
+    delivered = Delivered()
+    done = 0
+    for portion in batches(studies, BATCH):
+        delivered += deliver_again(gateway, redcap, studies=portion, transfers=transfers, batch_rows=batch_rows)
+        done += len(portion)
+        if progress is not None:
+            progress(done, len(studies))
+    return delivered
+
+
+def accept(
+    gateway: Gateway,
+    found: Sequence[Difference],
+    *,
+    by: str,
+    reason: str,
+    progress: Progress | None = None,
+) -> None:
+    """Records that REDCap may say what it says; it differs no more until one of the two changes again."""
+    by_study = [list(members) for _, members in groupby(sorted(found, key=_study), key=_study)]
+    done = 0
+    for portion in batches(by_study, BATCH):
+        with gateway.begin() as connection:
+            settled = [different for members in portion for different in members]
+            _acknowledge(gateway, connection, settled, by=by, reason=reason)
+            gateway.record(connection, list(_theirs(gateway, connection, settled)))
+            gateway.record(connection, list(_differences(gateway, settled, by=by, reason=reason)))
+        done += len(portion)
+        if progress is not None:
+            progress(done, len(by_study))
+
+
+def _study(different: Difference) -> str:
+    return different.study
+
+
+_MISSING = text("""
+    select study, kind, key, position from gateway.missing_row where study = any(:studies) and not acknowledged
+""")
+
+
+def _acknowledge(
+    gateway: Gateway, connection: Connection, found: Sequence[Difference], *, by: str, reason: str
+) -> None:
+    """Records as intended that rows of ours are gone, or ask for something else: first, that they are."""
+    gone = [different for different in found if different.what in _GONE or _is_rewritten(different)]
+    studies = {"studies": [different.study for different in gone]}
+    known = {(row.study, row.kind, row.key): row.position for row in connection.execute(_MISSING, studies)}
+    news = [different for different in gone if _row(different) not in known]
+    told = [
+        _event(different.study, EventType.ROW_MISSING, kind=different.kind, key=different.key) for different in news
+    ]
+    for different, event in zip(news, gateway.record(connection, told), strict=True):
+        known[_row(different)] = event.position
+    gateway.record(
+        connection,
+        [
+            # About the ledger's event of that position, without the study, as those of `acknowledge` are.
+            NewEvent(
+                stream=study_stream(different.study),
+                type=EventType.ACKNOWLEDGED,
+                data={"position": known[_row(different)], "by": by, "reason": reason},
+            )
+            for different in gone
+        ],
+    )
+
+
+def _row(different: Difference) -> tuple[str, str, str]:
+    return different.study, different.kind, different.key
+
+
+def _is_rewritten(different: Difference) -> bool:
+    """Whether a person made another request of ours: theirs is observed, ours is gone."""
+    return different.kind == "transfer" and different.what == "changed"
+
+
+def _theirs(gateway: Gateway, connection: Connection, found: Sequence[Difference]) -> Iterator[NewEvent]:
+    """The requests of others, and what the sender reported of them."""
+    rows = [different.transfer for different in found if different.transfer is not None]
+    known = known_studies(gateway, connection, sorted({row.study for row in rows}))
+    for change in changes([(row, fingerprint(gateway, row)) for row in rows], known):
+        yield change_event(gateway, connection, change)
+
+
+def _differences(gateway: Gateway, found: Sequence[Difference], *, by: str, reason: str) -> Iterator[NewEvent]:
+    for different in found:
+        if different.kind != "transfer" and different.what not in _GONE:
+            marked = mark(gateway, different)
+            yield _event(
+                different.study,
+                EventType.DIFFERENCE_ACCEPTED,
+                kind=marked.kind,
+                key=marked.key,
+                fields=list(different.fields),
+                row_position=marked.row_position,
+                fingerprint=marked.fingerprint,
+                by=by,
+                reason=reason,
+            )
+
+
+def _event(study: str, type_: EventType, **data: Any) -> NewEvent:
+    return NewEvent(stream=study_stream(study), type=type_, data={"study": study, **data})

@@ -1,0 +1,154 @@
+"""The look at `transfers` that each run takes: one export of what has changed there since the last one.
+
+REDCap selects by its log, whose clock and zone need not be ours. So each look reaches back before the
+last one, and once an hour by more than any two zones differ; what it meets twice is recorded once.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+
+import orjson
+from sqlalchemy import Connection, text
+
+from ledger import store
+from ledger.projector import Progress
+from processors.delivery.actual import transfers_project
+from processors.delivery.sender.changes import changes
+from processors.delivery.sender.known import fingerprint, known_studies
+from processors.delivery.sender.record import change_event
+from processors.delivery.sender.reports import FIELDS, transfer_rows
+from processors.events import EventType
+from processors.gateway import Gateway
+from processors.redcap import Redcap, Row, UnknownFields, forget_fields, known_fields, remembered_fields
+
+OVERLAP = timedelta(minutes=10)
+LONG_OVERLAP = timedelta(hours=26)
+LONG_LOOK_AFTER = timedelta(hours=1)
+FIRST_REACH = timedelta(days=1)
+"""What happened before is not told by looks: `reconcile` compares everything."""
+
+PORTION = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Looked:
+    """What a look found new, counted: requests by others, and what the sender reported."""
+
+    requested: int = 0
+    sent: int = 0
+    failed: int = 0
+    reopened: int = 0
+
+    @property
+    def is_anything(self) -> bool:
+        """Whether there was anything new."""
+        return (self.requested, self.sent, self.failed, self.reopened) != (0, 0, 0, 0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Memory:
+    """A site's looks: `since` when nothing has been missed, the last one, and the last one that reached far back.
+
+    `seen` is the keyed hash of all that the last one saw, and `head` the ledger's last event by then.
+    """
+
+    since: datetime
+    looked_at: datetime
+    long_look_at: datetime
+    seen: str = ""
+    head: int = 0
+
+
+def look(gateway: Gateway, redcap: Redcap, progress: Progress | None = None) -> Looked:
+    """Records what has changed in `transfers` since the last look. Raises `ServiceError` where REDCap fails.
+
+    Makes one call; where REDCap's dictionary has turned out to be another than was known, two more. A
+    site to which nothing has come needs no look.
+    """
+    with gateway.begin() as connection:
+        if not connection.execute(_ANYTHING_KNOWN, {"site": gateway.site}).scalar_one():
+            return Looked()
+        memory = _memory(connection, gateway.site)
+        head = store.head(connection).position
+    begin, after = window(memory, gateway.clock())
+    exported = _export(gateway, redcap, begin)
+    seen = gateway.vault.fingerprint(orjson.dumps(exported))
+    counts: Counter[str] = Counter()
+    # After 12,500 studies were written, all of them are seen again for ten minutes: unsealing their
+    # pseudonyms to find nothing new took a second a run.
+    if memory is None or (memory.seen, memory.head) != (seen, head):
+        counts = _record(gateway, exported, place=transfers_project(redcap), progress=progress)
+    # Moved last: killed before, the next run looks again from the same time on.
+    with gateway.begin() as connection:
+        remembered = asdict(after) | {"seen": seen, "head": head + counts.total()}
+        connection.execute(_REMEMBER, {"site": gateway.site, **remembered})
+    return Looked(
+        requested=counts[EventType.TRANSFER_OBSERVED],
+        sent=counts[EventType.TRANSFER_SENT],
+        failed=counts[EventType.TRANSFER_FAILED],
+        reopened=counts[EventType.TRANSFER_REOPENED],
+    )
+
+
+def window(memory: Memory | None, now: datetime) -> tuple[datetime, Memory]:
+    """From when on to ask for changes, and what to remember afterwards. Pure."""
+    if memory is None:
+        return now - LONG_OVERLAP, Memory(since=now - FIRST_REACH, looked_at=now, long_look_at=now)
+    last = min(memory.looked_at, now)  # a clock that was ahead may have been set right
+    is_long = not timedelta(0) <= now - memory.long_look_at < LONG_LOOK_AFTER
+    begin = last - (LONG_OVERLAP if is_long else OVERLAP)
+    return begin, Memory(since=memory.since, looked_at=now, long_look_at=now if is_long else memory.long_look_at)
+
+
+_ANYTHING_KNOWN = text("""
+    select exists (select from gateway.study where site = :site)
+        or exists (select from gateway.adopted_study where site = :site)
+""")
+_MEMORY = text("select since, looked_at, long_look_at, seen, head from gateway.look where site = :site")
+_REMEMBER = text("""
+    insert into gateway.look (site, since, looked_at, long_look_at, seen, head)
+    values (:site, :since, :looked_at, :long_look_at, :seen, :head)
+    on conflict (site) do update
+       set looked_at = excluded.looked_at, long_look_at = excluded.long_look_at, seen = excluded.seen,
+           head = excluded.head
+""")
+
+
+def _memory(connection: Connection, site: str) -> Memory | None:
+    row = connection.execute(_MEMORY, {"site": site}).mappings().one_or_none()
+    return None if row is None else Memory(**row)
+
+
+def _export(gateway: Gateway, redcap: Redcap, begin: datetime) -> list[Row]:
+    place = transfers_project(redcap)
+
+    def ask(fields: frozenset[str]) -> list[Row]:
+        return redcap.export_records(place, fields=[name for name in FIELDS if name in fields], changed_since=begin)
+
+    try:
+        # Not looked up if it is old or unknown: that would cost an idle run a call more. REDCap tells if it lacks any.
+        return ask(remembered_fields(redcap, gateway.database, place) or frozenset(FIELDS))
+    except UnknownFields:
+        forget_fields(gateway.database, place)
+        return ask(known_fields(redcap, gateway.database, place, gateway.clock()))
+
+
+def _record(gateway: Gateway, exported: Sequence[Row], *, place: str, progress: Progress | None) -> Counter[str]:
+    rows = sorted(transfer_rows(exported, place), key=lambda row: (row.study, row.instance))
+    by_study = {study: list(members) for study, members in groupby(rows, key=lambda row: row.study)}
+    studies = list(by_study)
+    counts: Counter[str] = Counter()
+    for start in range(0, len(studies), PORTION):
+        portion = studies[start : start + PORTION]
+        with gateway.begin() as connection:
+            known = known_studies(gateway, connection, portion)
+            printed = [(row, fingerprint(gateway, row)) for study in portion for row in by_study[study]]
+            found = list(changes(printed, known))
+            gateway.record(connection, [change_event(gateway, connection, change) for change in found])
+        counts.update(change.type for change in found)
+        if progress is not None:
+            progress(start + len(portion), len(studies))
+    return counts

@@ -1,0 +1,128 @@
+"""Why a study went where it went: gathers what the ledger holds of it, and has it judged as a run would."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from processors.explain.conditions import EntryAccount, RuleAccount, entry_accounts, rule_accounts
+from processors.explain.near_miss import FORGOTTEN, Matching
+from processors.explain.policy import InForce, in_force
+from processors.explain.recorded import FROM_THE_BEGINNING
+from processors.explain.requests import requests_in_force
+from processors.explain.series_origins import Origin, origins
+from processors.explain.timeline import Moment, timeline
+from processors.explain.verdict import Situation, verdict
+from processors.gateway import Gateway
+from processors.routing.decisions import Cause, Outcome
+from processors.routing.evaluate import Directives, judge
+from processors.routing.study_state import gather
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OriginAccount:
+    """How all rules fared with the series of one origin."""
+
+    origin: Origin
+    rules: Sequence[RuleAccount]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explanation:
+    """All that there is to tell about a study. `directives_read`: when REDCap's rules and entries were last read.
+
+    `entries` are those that name the study or nearly do; of the others in force, there are `other_entries`.
+    """
+
+    study: str
+    site: str
+    arrived_at: datetime
+    on_disk: bool
+    accessions: Sequence[str]
+    directives_read: datetime | None
+    timeline: Sequence[Moment]
+    origins: Sequence[OriginAccount]
+    entries: Sequence[EntryAccount]
+    other_entries: int
+    verdict: Sequence[str]
+
+
+def explain(gateway: Gateway, connection: Connection, study: str, matching: Matching) -> Explanation:
+    """The explanation of a study that the ledger knows."""
+    row = connection.execute(_STUDY, {"study": study}).one()
+    directed = in_force(gateway, connection)
+    directives = directed.directives(directed.rules.values(), matching)
+    (evidence,) = gather(gateway, connection, [study], FROM_THE_BEGINNING, with_identities=True)
+    accounts = [
+        _origin_account(origin, directed, directives, matching) for origin in origins(gateway, connection, study)
+    ]
+    entries = entry_accounts(directed.entries.values(), study, evidence.accessions, on_disk=evidence.on_disk)
+    moments = timeline(connection, study)
+    judgement = judge(evidence, directives)
+    situation = Situation(
+        on_disk=evidence.on_disk,
+        undecided=row.undecided,
+        forgotten=all(account.origin.forgotten for account in accounts),
+        asked=requests_in_force(connection, [study]),
+        conflicts=list(evidence.conflicts.values()),
+        held=None if row.held_for is None else (row.held_for, row.held_reason),
+        others=any(moment.type in ("TransferObserved", "TransferAdopted") for moment in moments),
+        by_hand=evidence.by_hand.keys(),
+        outcome=_as_far_as_known(judgement.outcome, directed),
+        wanted={candidate.key for candidate in judgement.candidates},
+        late=sorted(evidence.failed_rules | judgement.timed_out),
+        id_projects=list(connection.execute(_ID_PROJECTS, {"called": row.called}).scalars()),
+        rules=[account.rules for account in accounts],
+        entries=entries,
+    )
+    return Explanation(
+        study=study,
+        site=row.site,
+        arrived_at=row.arrived_at,
+        on_disk=evidence.on_disk,
+        accessions=sorted(accession for accession in evidence.accessions if accession),
+        directives_read=connection.execute(_LAST_READ, {"site": row.site}).scalar_one(),
+        timeline=moments,
+        origins=accounts,
+        entries=entries,
+        other_entries=len(directed.entries) - len(entries),
+        verdict=verdict(situation),
+    )
+
+
+def _origin_account(origin: Origin, directed: InForce, directives: Directives, matching: Matching) -> OriginAccount:
+    rules = rule_accounts(
+        directed.rules.values(), origin.identity, directives.router, matching, forgotten=origin.forgotten
+    )
+    return OriginAccount(origin=origin, rules=rules)
+
+
+def _as_far_as_known(outcome: Outcome, directed: InForce) -> Outcome:
+    """Without what rests on a comparison with a pseudonym that was forgotten: REDCap still has it, we have not."""
+    forgotten = {record for record, entry in directed.entries.items() if entry.subject_id == FORGOTTEN}
+
+    def is_known(causes: Iterable[Cause]) -> bool:
+        return not any(cause.kind == "coupling" and cause.record_id in forgotten for cause in causes)
+
+    return replace(
+        outcome,
+        requests=[each for each in outcome.requests if not each.replaces or is_known([each.candidate.cause])],
+        conflicts=[each for each in outcome.conflicts if is_known(each.causes)],
+    )
+
+
+_STUDY = text("""
+    select study.site, arrived_at, called, held.project as held_for, held.reason as held_reason,
+           coalesce(decision.position, 0) < (select max(routed_position) from gateway.series
+                                              where series.study = study.study) as undecided
+      from gateway.study
+      left join gateway.held_study as held using (study)
+      left join gateway.decision on decision.site = study.site
+     where study.study = :study
+""")
+_ID_PROJECTS = text("""
+    select project from gateway.autoid_project
+     where wanted and not removed and problems = '{}' and aetitle = :called and aetitle <> '' order by project
+""")
+_LAST_READ = text("select max(started_at) from gateway.run where site = :site and exit_code in (0, 1)")

@@ -1,0 +1,78 @@
+"""What nearly matches: texts that a person takes for the same, patterns that would match but for a detail. Pure."""
+
+import contextlib
+from collections.abc import Callable, Collection
+from typing import NamedTuple
+
+from processors.routing import patterns
+from processors.routing.patterns import BadPattern, PatternTimeout
+from processors.routing.rules import MatchMode
+from processors.text import without_padding
+
+FORGOTTEN = "\x00forgotten"
+"""Stands for a subject ID that was forgotten: no pseudonym is like it, and it is never shown."""
+
+
+class Matching(NamedTuple):
+    """How patterns are read: whether they must match all of a text, and for how long each may be tried."""
+
+    mode: MatchMode
+    time_limit: float
+
+
+_STEPS: dict[str, Callable[[str], str]] = {
+    "blanks": lambda text: "".join(text.split()),
+    "case": str.casefold,
+    "leading zeros": lambda text: text.lstrip("0"),
+}
+_OF_TITLES = ("blanks", "case")
+
+
+def title_difference(one: str, other: str) -> str:
+    """What keeps two AE titles or UIDs from being equal: blanks, case or both; "" where it is more, or nothing."""
+    return _difference(one, other, _OF_TITLES)
+
+
+def accession_difference(one: str, other: str) -> str:
+    """The same for accession numbers, where leading zeros may be what differs, too."""
+    return _difference(one, other, _STEPS)
+
+
+def accession_likeness(text: str) -> str:
+    """What accession numbers have in common that differ by no more than these; "" where nothing is left."""
+    return _without(_STEPS, text)
+
+
+def pattern_nearness(pattern: str, text: str, matching: Matching) -> str:
+    """What keeps a pattern from matching a text that it nearly matches; "" where there is no such thing."""
+    with contextlib.suppress(BadPattern, PatternTimeout):
+        if matching.mode == "full" and _matches(pattern, text, Matching("prefix", matching.time_limit)):
+            return 'matches the start only, which counts where routing.match is "prefix"'
+        if _matches(f"(?i){pattern}", text, matching):
+            return "would match if case were ignored"
+        if _matches(pattern, without_padding(text), matching):
+            return "would match without the blanks around the text"
+    return ""
+
+
+def _matches(pattern: str, text: str, matching: Matching) -> bool:
+    found = patterns.match(pattern, text, time_limit=matching.time_limit)
+    return found is not None and (found.whole or matching.mode == "prefix")
+
+
+def _difference(one: str, other: str, names: Collection[str]) -> str:
+    alike = _without(names, one)
+    if one == other or not alike or alike != _without(names, other):
+        return ""
+    needed = [name for name in names if _without_others(name, names, one) != _without_others(name, names, other)]
+    return " and ".join([*([", ".join(needed[:-1])] if needed[1:] else []), *needed[-1:]])
+
+
+def _without_others(name: str, names: Collection[str], text: str) -> str:
+    return _without([other for other in names if other != name], text)
+
+
+def _without(names: Collection[str], text: str) -> str:
+    for name in names:
+        text = _STEPS[name](text)
+    return text

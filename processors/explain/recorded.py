@@ -1,0 +1,79 @@
+"""All that was recorded of the studies, to try rules on."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from ledger.projector import Progress, batches
+from processors.gateway import Gateway
+from processors.routing.study_state import Agenda, Evidence, gather
+
+FROM_THE_BEGINNING = Agenda(after=0, until=sys.maxsize, gained=frozenset(), reopened=frozenset(), coupled=frozenset())
+"""A window in which every series counts as gained: all of a study is looked at."""
+
+_PORTION = 500
+_OFTEN = 3
+
+
+def recorded_studies(
+    gateway: Gateway, connection: Connection, *, since: datetime | None = None, progress: Progress | None = None
+) -> Iterator[Evidence]:
+    """Every study that arrived `since`, as if this system had decided nothing about it and it had just arrived.
+
+    What an operator decided by hand stays decided. A study that has vanished counts as being on disk: the
+    question is what would be asked for a study like it.
+    """
+    studies = list(connection.execute(_STUDIES, {"since": since}).scalars())
+    done = 0
+    for portion in batches(studies, _PORTION):
+        for evidence in gather(gateway, connection, portion, FROM_THE_BEGINNING, with_identities=True):
+            yield replace(evidence, on_disk=True, standing=[], conflicts={}, failed_rules=set())
+        done += len(portion)
+        if progress is not None:
+            progress(done, len(studies))
+
+
+def forgotten_studies(connection: Connection, since: datetime | None = None) -> int:
+    """How many of them hold series whose PatientID and PatientName cannot be read any more."""
+    return int(connection.execute(_FORGOTTEN, {"since": since}).scalar_one())
+
+
+_STUDIES = text("""
+    select study from gateway.study
+     where arrived_at >= coalesce(cast(:since as timestamptz), '-infinity') order by study
+""")
+_FORGOTTEN = text("""
+    select count(distinct study) from gateway.study
+      join gateway.series using (study)
+      join ledger.event on event.position = series.position
+      join ledger.subject on subject.subject = event.subject
+     where wrapped_key is null and arrived_at >= coalesce(cast(:since as timestamptz), '-infinity')
+""")
+
+
+class Patience:
+    """With rules that run out of time: one that does so again and again is not tried any more.
+
+    A run tries it on every series all the same; here it would cost half a second for each of thousands.
+    """
+
+    def __init__(self) -> None:
+        self._times: Counter[str] = Counter()
+
+    def note(self, late: Iterable[str]) -> None:
+        """These rules (by record id) have run out of time once more."""
+        self._times.update(late)
+
+    @property
+    def late(self) -> frozenset[str]:
+        """The rules that ran out of time."""
+        return frozenset(self._times)
+
+    @property
+    def lost(self) -> frozenset[str]:
+        """The rules that are not to be tried any more."""
+        return frozenset(record for record, times in self._times.items() if times >= _OFTEN)

@@ -1,0 +1,271 @@
+"""What is wrong with a table of routing rules, by the rules themselves and by what has been recorded."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import astuple, dataclass, field, replace
+from difflib import get_close_matches
+from itertools import combinations
+
+from sqlalchemy import Connection, text
+
+from ledger.projector import Progress
+from processors.explain.near_miss import Matching, title_difference
+from processors.explain.recorded import Patience, forgotten_studies, recorded_studies
+from processors.explain.redos import worst_time
+from processors.explain.verdict import where
+from processors.gateway import Gateway
+from processors.routing.decisions import Key
+from processors.routing.rules import Hit, Identity, Router, Rule
+from processors.routing.study_state import Evidence
+from processors.text import is_blank, without_padding
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """Something about rules that a person should look at; a `remark` may well be meant to be so."""
+
+    kind: str
+    rules: tuple[str, ...]
+    words: str
+    remark: bool = False
+
+
+@dataclass(kw_only=True, slots=True)
+class Tried:
+    """What trying all rules on the recorded studies came to. All counts are of studies.
+
+    `partial` and `late` count by record id; `overlaps` by two record ids and what they compete for.
+    """
+
+    studies: int = 0
+    forgotten: int = 0
+    called: set[str] = field(default_factory=set)
+    calling: set[str] = field(default_factory=set)
+    partial: Counter[str] = field(default_factory=Counter)
+    late: Counter[str] = field(default_factory=Counter)
+    overlaps: Counter[tuple[str, str, Key]] = field(default_factory=Counter)
+
+
+def check(
+    rules: Sequence[Rule], tried: Tried, others: Collection[str], matching: Matching, *, typed: bool = False
+) -> list[Finding]:
+    """All findings; `others` are the projects that something else than these rules names.
+
+    `typed`: the projects' names were not chosen from REDCap's list, so that they may be anything.
+    """
+    rules = sorted(rules, key=lambda rule: (len(rule.record_id), rule.record_id))
+    findings = [finding for rule in rules for finding in _of_rule(rule, tried, matching)]
+    findings += [*_remarks(rules), *_duplicates(rules)]
+    findings += [
+        Finding(
+            kind="overlap",
+            rules=(one, other),
+            words=f"They give different names to {_studies(count)} for {where(key)}: nothing is requested for such a "
+            "study, unless a coupling entry names it.",
+        )
+        for (one, other, key), count in sorted(tried.overlaps.items())
+    ]
+    findings += _unknown_projects(rules, others, typed=typed)
+    return sorted(findings, key=lambda finding: (finding.remark, finding.kind, finding.rules))
+
+
+def try_rules(
+    gateway: Gateway,
+    connection: Connection,
+    rules: Sequence[Rule],
+    matching: Matching,
+    progress: Progress | None = None,
+) -> Tried:
+    """What the rules come to on every recorded study."""
+    tried = Tried(forgotten=forgotten_studies(connection))
+    trial = _Trial(rules, matching, tried)
+    for evidence in recorded_studies(gateway, connection, progress=progress):
+        trial.meet(evidence)
+    return tried
+
+
+def projects_named(connection: Connection) -> dict[str, int]:
+    """The projects that coupling entries, auto-ID and our earlier requests name, and how often."""
+    return {row.project: row.times for row in connection.execute(_PROJECTS)}
+
+
+_PROJECTS = text("""
+    select project, count(*) as times from (
+        select project from gateway.autoid_project where not removed
+        union all
+        select data ->> 'project' from gateway.coupling_entry join ledger.event using (position) where not removed
+        union all
+        select project from gateway.transfer where cause_kind <> 'rule') as named
+     where project <> '' group by project
+""")
+
+
+class _Trial:
+    """Tries rules on one study after the other."""
+
+    def __init__(self, rules: Sequence[Rule], matching: Matching, tried: Tried) -> None:
+        self._rules = rules
+        self._matching = matching
+        self._tried = tried
+        self._patience = Patience()
+        self._lay_out()
+
+    def meet(self, evidence: Evidence) -> None:
+        """Counts what the rules make of this study."""
+        if self._patience.lost != self._without:
+            self._lay_out()
+        self._tried.studies += 1
+        hits: list[Hit] = []
+        partial: set[str] = set()
+        late: set[str] = set()
+        for identity in evidence.gained:
+            self._tried.called.add(identity.called)
+            self._tried.calling.add(identity.calling)
+            found, timed_out = self._router.hits(identity)
+            hits.extend(found)
+            late.update(rule.record_id for rule in timed_out)
+            partial.update(hit.rule.record_id for hit in self._by_prefix(identity, found) if not hit.whole)
+        self._patience.note(late)
+        self._tried.late.update(late)
+        self._tried.partial.update(partial)
+        self._tried.overlaps.update(_overlaps(hits))
+
+    def _by_prefix(self, identity: Identity, found: Sequence[Hit]) -> Sequence[Hit]:
+        """What matches from the start of the text: that is what was found, unless whole texts are asked for."""
+        return found if self._matching.mode == "prefix" else self._prefix_router.hits(identity)[0]
+
+    def _lay_out(self) -> None:
+        self._without = self._patience.lost
+        kept = [rule for rule in self._rules if rule.record_id not in self._without]
+        limit = self._matching.time_limit
+        self._router = Router(kept, mode=self._matching.mode, time_limit=limit)
+        self._prefix_router = Router(kept, mode="prefix", time_limit=limit)
+
+
+def _overlaps(hits: Sequence[Hit]) -> set[tuple[str, str, Key]]:
+    """The pairs of rules that give one study different names for the same project and event."""
+    asked = {
+        (hit.rule.record_id, Key(hit.rule.project, hit.rule.event_name), without_padding(hit.pseudonym)) for hit in hits
+    }
+    return {
+        (one[0], other[0], one[1])
+        for one, other in combinations(sorted(asked), 2)
+        if one[0] != other[0] and one[1] == other[1] and one[2] != other[2]
+    }
+
+
+def _of_rule(rule: Rule, tried: Tried, matching: Matching) -> Iterator[Finding]:
+    record = (rule.record_id,)
+    if not rule.active:
+        return
+    for problem in rule.problems:
+        yield Finding(kind="unusable", rules=record, words=f"It cannot be used and matches nothing: {problem}")
+    yield from _never_matching(rule, tried)
+    yield from _slow(rule, tried, matching)
+    if tried.partial[rule.record_id]:
+        words = (
+            f"Its pattern matches the start of the text only in {_studies(tried.partial[rule.record_id])}: with "
+            'routing.match = "full" they would not match, and the rest of the text may be somebody\'s name.'
+        )
+        yield Finding(kind="start only", rules=record, words=words)
+
+
+def _never_matching(rule: Rule, tried: Tried) -> Iterator[Finding]:
+    record = (rule.record_id,)
+    if is_blank(rule.patient_id_pattern) and is_blank(rule.patient_name_pattern):
+        words = "It can never match: both patterns are blank, and a blank pattern matches nothing."
+        yield Finding(kind="never matches", rules=record, words=words)
+    if not rule.called and not rule.calling:
+        words = "It can never match: both AE titles are blank, and a blank AE title matches nothing."
+        yield Finding(kind="never matches", rules=record, words=words)
+        return
+    yield from _never_seen(rule, tried)
+
+
+def _never_seen(rule: Rule, tried: Tried) -> Iterator[Finding]:
+    """Whether series have ever come by the rule's AE titles."""
+    sides = [("addressed to", rule.called, tried.called), ("sent by", rule.calling, tried.calling)]
+    given = [(verb, title, seen) for verb, title, seen in sides if title]
+    if not tried.studies or any(title in seen for _, title, seen in given):
+        return
+    titles = " or ".join(f"{verb} {title}" for verb, title, _ in given)
+    near = [f"{known} differs by {words} only" for _, title, seen in given for known in sorted(seen)
+            if (words := title_difference(title, known))]  # fmt: skip
+    hint = f"; {'; '.join(near)}" if near else ""
+    words = f"None of the recorded series was {titles}{hint}."
+    yield Finding(kind="AE title never seen", rules=(rule.record_id,), words=words)
+
+
+def _slow(rule: Rule, tried: Tried, matching: Matching) -> Iterator[Finding]:
+    record = (rule.record_id,)
+    if tried.late[rule.record_id]:
+        words = (
+            f"A pattern of it ran out of time ({matching.time_limit} s) in {_studies(tried.late[rule.record_id])} or "
+            "more: it matches nothing then. Simplify it."
+        )
+        yield Finding(kind="slow", rules=record, words=words)
+        return
+    for name, pattern in (
+        ("routing_allowed_patientid", rule.patient_id_pattern),
+        ("routing_allowed_patientname", rule.patient_name_pattern),
+    ):
+        worst = worst_time(pattern, matching.time_limit)
+        if worst:
+            words = f"{name} {worst} ({matching.time_limit} s) on texts made to be hard for it. Simplify it."
+            yield Finding(kind="slow", rules=record, words=words)
+
+
+def _remarks(rules: Sequence[Rule]) -> Iterator[Finding]:
+    """What may well be meant to be so, told of all rules at once."""
+    active = [rule for rule in rules if rule.active]
+    words = "It says nothing: no series matches by it, rather than every one."
+    for kind, chosen, told in (
+        ("inactive", [rule for rule in rules if not rule.active], "Switched off: they match nothing."),
+        ("routing_incoming_aetitle is blank", [rule for rule in active if rule.calling and not rule.called], words),
+        ("routing_sending_aetitle is blank", [rule for rule in active if rule.called and not rule.calling], words),
+    ):
+        if chosen:
+            records = tuple(rule.record_id for rule in chosen)
+            yield Finding(kind=kind, rules=records, words=told, remark=True)
+
+
+def _duplicates(rules: Sequence[Rule]) -> Iterator[Finding]:
+    alike: dict[tuple[object, ...], list[str]] = {}
+    for rule in rules:
+        if rule.active and not rule.problems:
+            alike.setdefault(astuple(replace(rule, record_id="")), []).append(rule.record_id)
+    for records in alike.values():
+        if len(records) > 1:
+            words = "They say the same in every field: one of them will do."
+            yield Finding(kind="duplicate", rules=tuple(records), words=words)
+
+
+def _unknown_projects(rules: Sequence[Rule], others: Collection[str], *, typed: bool) -> Iterator[Finding]:
+    """Projects that one rule alone names: which there are is known to REDCap only, and by nothing here for sure."""
+    by_project: dict[str, list[str]] = {}
+    for rule in rules:
+        if rule.project:
+            by_project.setdefault(rule.project, []).append(rule.record_id)
+    once = {name: records for name, records in by_project.items() if name not in others and len(records) == 1}
+    alone = {}
+    for project, records in once.items():
+        like = _like(project, [name for name in sorted({*others, *by_project}) if name != project])
+        if like or typed:
+            hint = f"Is {like} meant?" if like else "It is new, or misspelt."
+            words = f"Nothing else that the ledger knows names the project {project}. {hint}"
+            yield Finding(kind="unknown project", rules=tuple(records), words=words)
+        else:
+            alone[project] = records[0]
+    if alone:
+        words = f"Nothing else that the ledger knows names their projects: {'; '.join(alone)}."
+        yield Finding(kind="project of one rule", rules=tuple(alone.values()), words=words, remark=True)
+
+
+def _like(project: str, known: Sequence[str]) -> str:
+    folded = {name.casefold(): name for name in known}
+    found = get_close_matches(project.casefold(), list(folded), n=1, cutoff=0.85)
+    return folded[found[0]] if found else ""
+
+
+def _studies(count: int) -> str:
+    return "1 recorded study" if count == 1 else f"{count} recorded studies"

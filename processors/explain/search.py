@@ -1,0 +1,82 @@
+"""Which study is meant: by its UID, or by an accession number that no other study has."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from processors.errors import ConfigurationError
+from processors.explain.near_miss import accession_difference
+
+_LISTED = 12
+
+
+def find_study(connection: Connection, wanted: str) -> str:
+    """The UID of the study. Raises `ConfigurationError` where there is none, or more than one."""
+    name = wanted.strip()
+    if not name or not name.isprintable():
+        raise ConfigurationError(
+            "Expected a StudyInstanceUID or an accession number, found "
+            + ("nothing." if not name else "something that is not printable text.")
+        )
+    asked = {"name": name}
+    if connection.execute(_STUDY, asked).scalar_one_or_none() is not None:
+        return name
+    studies = connection.execute(_BY_ACCESSION, asked).all()
+    if len(studies) == 1:
+        return str(studies[0].study)
+    if studies:
+        raise ConfigurationError(_several(name, studies))
+    raise ConfigurationError("\n".join(_unknown(connection, name)))
+
+
+_STUDY = text("select study from gateway.study where study = :name")
+_BY_ACCESSION = text("""
+    select study, min(arrived_at) as arrived_at, count(*) as series
+      from gateway.series join gateway.study using (study)
+     where accession = :name group by study order by min(arrived_at), study
+""")
+_REJECTED = text("""
+    select path, reason from gateway.rejected_file where split_part(path, '/', 1) = :name order by path limit :limit
+""")
+_LISTED_FOLDER = text("select exists (select from gateway.folder where study = :name)")
+_WAITING_ENTRIES = text("""
+    select entry.record_id from gateway.coupling_entry as entry join ledger.event using (position)
+     where not removed and :name in (data ->> 'study', data ->> 'accession') order by entry.record_id limit :limit
+""")
+_SIMILAR = text("""
+    select distinct accession from gateway.series
+     where accession <> '' and ltrim(lower(regexp_replace(accession, '\\s', '', 'g')), '0')
+                             = ltrim(lower(regexp_replace(:name, '\\s', '', 'g')), '0')
+     order by 1 limit :limit
+""")
+
+
+def _several(name: str, studies: Any) -> str:
+    lines = [f"{len(studies)} studies have the accession number {name}. Name one of them by its UID:"]
+    lines += [f"  {row.study}  ({row.series} series, arrived {row.arrived_at:%Y-%m-%d})" for row in studies[:_LISTED]]
+    if len(studies) > _LISTED:
+        lines.append(
+            f"  ... and {len(studies) - _LISTED} more; `fiona-ledger audit study` lists all studies with their "
+            "accession numbers"
+        )
+    return "\n".join(lines)
+
+
+def _unknown(connection: Connection, name: str) -> Iterator[str]:
+    """What is known of a name that no study has."""
+    asked = {"name": name, "limit": _LISTED}
+    yield f"No study in the ledger has the UID or accession number {name}."
+    rejected = connection.execute(_REJECTED, asked).all()
+    yield from (f"  A file of that folder was rejected: {row.path}: {row.reason}." for row in rejected)
+    if not rejected and connection.execute(_LISTED_FOLDER, asked).scalar_one():
+        yield "  A folder of that name is on disk, but no summary in it has been read: it is still arriving."
+    entries = list(connection.execute(_WAITING_ENTRIES, asked).scalars())
+    if entries:
+        yield f"  Coupling entry {', '.join(entries)} names it and waits until it arrives."
+    similar = [known for known in connection.execute(_SIMILAR, asked).scalars() if accession_difference(known, name)]
+    yield from (f"  {known} is known: it differs by {accession_difference(known, name)}." for known in similar)
+    yield (
+        "Check the number. A study that is not here has not been received by this gateway, or is still arriving: "
+        "`fiona-ledger status` tells when the last run was, and which files it could not read."
+    )

@@ -1,0 +1,187 @@
+"""What is requested for a study and why; where nothing is, the plain reason. Pure."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from processors.explain.conditions import EntryAccount, RuleAccount
+from processors.explain.sentences import cause_name, destination
+from processors.routing.decisions import Cause, Conflict, Key, Outcome
+
+_NAMED_AT_MOST = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """A request of ours that is in force. `state` is that of gateway.transfer; `sent`, as far as the ledger knows."""
+
+    position: int
+    study: str
+    key: Key
+    cause: Cause
+    state: str
+    instance: int | None
+    sent: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Situation:
+    """All that the verdict goes by.
+
+    `outcome` is what deciding all of the study's series anew would come to, `wanted` what is asked for then,
+    whether it stands or not; `undecided`: the next run will do so. `others`: somebody else has requested a
+    transfer; `by_hand`: what an operator decided about. `id_projects` draw IDs for the AE title that the study
+    was addressed to. `rules` holds the accounts of each of its origins.
+    """
+
+    on_disk: bool
+    undecided: bool
+    forgotten: bool
+    asked: Sequence[Asked]
+    conflicts: Sequence[Conflict]
+    held: tuple[str, str] | None
+    others: bool
+    by_hand: Collection[Key]
+    outcome: Outcome
+    wanted: Collection[Key]
+    late: Sequence[str]
+    id_projects: Sequence[str]
+    rules: Sequence[Sequence[RuleAccount]]
+    entries: Sequence[EntryAccount]
+
+
+def verdict(situation: Situation) -> list[str]:
+    """What is requested, what keeps more from being requested, and what deciding anew would change."""
+    lines = [_asked(asked, situation) for asked in situation.asked]
+    lines += [_conflict(conflict) for conflict in situation.conflicts]
+    lines += [_withdrawn(key) for key in sorted(set(situation.by_hand) - {asked.key for asked in situation.asked})]
+    if situation.held is not None:
+        project, reason = situation.held
+        lines.append(f"It waits for an ID of {project}: {reason}.")
+    if situation.others:
+        lines.append("Somebody else has requested transfers of it in REDCap: see the timeline.")
+    lines += _anew(situation)
+    if not lines:
+        lines.append(_nothing(situation))
+    lines += [f"Routing rule {record} ran out of time on it: it matches nothing." for record in situation.late]
+    lines += _near_misses(situation)
+    return lines
+
+
+def where(key: Key) -> str:
+    """The project, with the event where there is one."""
+    return destination(key._asdict())
+
+
+def why(cause: Cause) -> str:
+    """The cause in words."""
+    return cause_name(cause.kind, cause.record_id)
+
+
+def _asked(asked: Asked, situation: Situation) -> str:
+    state = {
+        "requested": "it waits to be written to REDCap",
+        "placed": f"it stands in REDCap as instance {asked.instance}",
+        "contested": "a person asked for another name in REDCap, which stands, and ours waits",
+        "retracting": "it is being withdrawn",
+    }.get(asked.state, asked.state)
+    sent = ", and has been sent" if asked.sent else ""
+    line = f"Requested for {where(asked.key)}, because of {why(asked.cause)} [{asked.position}]: {state}{sent}."
+    if asked.cause.kind == "rule" and asked.key not in situation.wanted and not situation.forgotten:
+        line += " Today's rules would not ask for it any more; it stands all the same."
+    return line
+
+
+def _conflict(conflict: Conflict) -> str:
+    causes = " and ".join(why(cause) for cause in conflict.causes)
+    key = where(conflict.key)
+    if conflict.kind == "person":
+        return f"Contested for {key}: a person asked for another name in REDCap, which stands; {causes} waits."
+    if conflict.kind == "coupling stands":
+        return f"Conflict for {key}: {causes} give different names; the coupling entry's stands."
+    return f"Nothing is requested for {key}: {causes} give different names. Correct them in REDCap."
+
+
+def _withdrawn(key: Key) -> str:
+    return (
+        f"Withdrawn by hand for {where(key)}: rules do not ask for it again, nor do coupling entries of before, only "
+        "one that is made or changed since."
+    )
+
+
+def _anew(situation: Situation) -> Iterator[str]:
+    """What deciding all of the study again would change."""
+    for request in situation.outcome.requests:
+        cause, key = request.candidate.cause, request.candidate.key
+        instead = f", in place of {_positions(request.replaces)}" if request.replaces else ""
+        if situation.undecided or cause.kind == "coupling":
+            yield f"The next run requests it for {where(key)}, because of {why(cause)}{instead}."
+        else:
+            yield (
+                f"{_capital(why(cause))} would now have it requested for {where(key)}{instead}, but a rule is "
+                "applied only when a study gains a series, and then it was not so. "
+                "`fiona-ledger replay --project NAME` applies today's rules to studies of before."
+            )
+    for conflict in situation.outcome.conflicts:
+        causes = " and ".join(why(cause) for cause in conflict.causes)
+        yield f"Decided anew, it would be a conflict for {where(conflict.key)}: {causes} give different names."
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
+def _positions(positions: Iterable[int]) -> str:
+    return ", ".join(f"[{position}]" for position in positions)
+
+
+def _nothing(situation: Situation) -> str:
+    waiting = [account.entry.record_id for account in situation.entries if account.named]
+    if waiting and not situation.on_disk:
+        return (
+            f"Nothing is requested: coupling entry {', '.join(waiting)} names it, but its files have vanished; the "
+            "entry waits until they arrive again."
+        )
+    start = "Nothing will be requested by the next run: " if situation.undecided else "Nothing is requested: "
+    return f"{start}{_no_rule(situation)}, and no usable coupling entry names it.{_drawing(situation)}"
+
+
+def _drawing(situation: Situation) -> str:
+    if not situation.id_projects:
+        return ""
+    return (
+        f" {', '.join(situation.id_projects)} draws IDs for studies addressed to its AE title, and has drawn none for "
+        "this one yet: only those are considered that arrived within autoid.window_days."
+    )
+
+
+def _no_rule(situation: Situation) -> str:
+    """Why no rule matches, in a few words."""
+    accounts = [account for of_origin in situation.rules for account in of_origin]
+    same_title = {account.rule.record_id for account in accounts if account.from_there and account.rule.active}
+    if any(account.standing == "matches" for account in accounts):
+        return "what matches has been decided otherwise (see the timeline)"
+    if not accounts:
+        return "there is no routing rule"
+    if not any(account.rule.active for account in accounts):
+        return "no routing rule is active"
+    if not same_title:
+        return "no active routing rule has its called or calling AE title"
+    if situation.forgotten:
+        return "whose it is has been forgotten, so that no pattern can be tried on it"
+    if situation.late:
+        return "a routing rule with its AE title ran out of time"
+    number = f"routing rule {same_title.pop()} has" if len(same_title) == 1 else f"{len(same_title)} routing rules have"
+    return f"{number} its AE title, but neither PatientID nor PatientName is accepted"
+
+
+def _near_misses(situation: Situation) -> Iterator[str]:
+    near: dict[str, None] = {}
+    for account in (account for of_origin in situation.rules for account in of_origin):
+        if account.standing == "near miss":
+            near[f"routing rule {account.rule.record_id} ({'; '.join(account.notes)})"] = None
+    for entry in situation.entries:
+        if entry.standing == "near miss":
+            near[f"coupling entry {entry.entry.record_id} ({'; '.join(entry.notes)})"] = None
+    if near:
+        more = f", and {len(near) - _NAMED_AT_MOST} more" if len(near) > _NAMED_AT_MOST else ""
+        yield f"Near misses: {', '.join(list(near)[:_NAMED_AT_MOST])}{more}."

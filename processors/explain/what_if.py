@@ -1,0 +1,215 @@
+"""What would be requested under other rules: two tables tried on all that was recorded, nothing written.
+
+Both are evaluated by the code that decides in a run, on studies as if they had just arrived, together with the
+coupling entries in force; what differs is told per study, project and event.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import Connection
+
+from ledger.projector import Progress, batches
+from processors.explain.near_miss import Matching
+from processors.explain.policy import InForce
+from processors.explain.recorded import Patience, forgotten_studies, recorded_studies
+from processors.explain.requests import requests_in_force
+from processors.gateway import Gateway
+from processors.routing.decisions import Candidate, Cause, Key
+from processors.routing.evaluate import Directives, judge
+from processors.routing.rules import Rule
+from processors.routing.study_state import Evidence
+
+ChangeKind = Literal["gains", "loses", "changes", "conflict arises", "conflict goes"]
+CHANGE_KINDS: Sequence[ChangeKind] = ("gains", "loses", "changes", "conflict arises", "conflict goes")
+
+_PORTION = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settled:
+    """What deciding one study came to for one project and event. `pseudonym` is for comparing; None: a conflict.
+
+    `whole_match` is false where a rule's pattern matches the start of the text only.
+    """
+
+    pseudonym: str | None = field(repr=False)
+    causes: tuple[Cause, ...]
+    whole_match: bool = True
+
+    @property
+    def is_conflict(self) -> bool:
+        """Whether nothing is requested because those who ask contradict each other."""
+        return self.pseudonym is None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """What would differ for one study, project and event; None: nothing is asked for.
+
+    `stands` is the state of a request that is in force for them: "placed" or "sent", for example; "adopted"
+    where REDCap held one before this system.
+    """
+
+    study: str
+    key: Key
+    before: Settled | None
+    after: Settled | None
+    stands: str = ""
+
+    @property
+    def kinds(self) -> tuple[ChangeKind, ...]:
+        """What happens to the request, and to a conflict."""
+        before, after = _pseudonym(self.before), _pseudonym(self.after)
+        happens: Mapping[ChangeKind, bool] = {
+            "gains": before is None and after is not None,
+            "loses": before is not None and after is None,
+            "changes": before is not None and after is not None,
+            "conflict arises": _is_conflict(self.after) and not _is_conflict(self.before),
+            "conflict goes": _is_conflict(self.before) and not _is_conflict(self.after),
+        }
+        return tuple(kind for kind in CHANGE_KINDS if happens[kind])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """What other rules would change. `studies`: how many were looked at, `forgotten` of them without identity.
+
+    `changed_rules` are those in which the tables differ, `late` those that ran out of time, `left_out` those of
+    them that were then left out of both tables.
+    """
+
+    studies: int
+    forgotten: int
+    changed_rules: Sequence[str]
+    changes: Sequence[Change]
+    late: Sequence[str]
+    left_out: Sequence[str]
+
+    def by_project(self) -> dict[str, Counter[ChangeKind]]:
+        """How many studies gain, lose and so on, for each project."""
+        found: dict[str, set[tuple[ChangeKind, str]]] = {}
+        for change in self.changes:
+            found.setdefault(change.key.project, set()).update((kind, change.study) for kind in change.kinds)
+        return {project: Counter(kind for kind, _ in pairs) for project, pairs in sorted(found.items())}
+
+
+def changed_table(current: Iterable[Rule], given: Iterable[Rule], *, whole: bool) -> dict[str, Rule]:
+    """The table after the change: `given` rules replace those of the same record id, or with `whole` all others."""
+    kept = [] if whole else current
+    return {rule.record_id: rule for rule in (*kept, *given)}
+
+
+def compare(
+    gateway: Gateway,
+    connection: Connection,
+    directed: InForce,
+    changed: Mapping[str, Rule],
+    matching: Matching,
+    *,
+    since: datetime | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """What the changed rules would change for the studies that arrived `since`."""
+    differing = {r for r in directed.rules.keys() | changed.keys() if directed.rules.get(r) != changed.get(r)}
+    concerned = {_key(table[record]) for table in (directed.rules, changed) for record in differing if record in table}
+    patience = Patience()
+    before = _Table(directed, directed.rules, concerned, matching, patience)
+    after = _Table(directed, changed, concerned, matching, patience)
+    changes: list[Change] = []
+    studies = 0
+    for evidence in recorded_studies(gateway, connection, since=since, progress=progress):
+        studies += 1
+        changes.extend(_changes(evidence, before.settle(evidence), after.settle(evidence)))
+    return Comparison(
+        studies=studies,
+        forgotten=forgotten_studies(connection, since),
+        changed_rules=sorted(differing),
+        changes=_with_standing(connection, changes),
+        late=sorted(patience.late),
+        left_out=sorted(patience.lost),
+    )
+
+
+class _Table:
+    """Rules to decide by, but for those that patience has been lost with.
+
+    Only those that ask for something that is `concerned`: the others say the same in both tables, and what is
+    asked for one project and event does not depend on what is asked for another.
+    """
+
+    def __init__(
+        self,
+        directed: InForce,
+        rules: Mapping[str, Rule],
+        concerned: Collection[Key],
+        matching: Matching,
+        patience: Patience,
+    ) -> None:
+        self._directed = directed
+        self._rules = [rule for rule in rules.values() if _key(rule) in concerned]
+        self._matching = matching
+        self._patience = patience
+        self._lay_out()
+
+    def settle(self, evidence: Evidence) -> dict[Key, Settled]:
+        """What is requested for the study, and what conflicts."""
+        if self._patience.lost != self._without:
+            self._lay_out()
+        judgement = judge(replace(evidence, adopted={}), self._directives)
+        self._patience.note(judgement.timed_out)
+        settled = {request.candidate.key: _settled(request.candidate) for request in judgement.outcome.requests}
+        conflicts = judgement.outcome.conflicts
+        return settled | {conflict.key: Settled(pseudonym=None, causes=conflict.causes) for conflict in conflicts}
+
+    def _lay_out(self) -> None:
+        self._without = self._patience.lost
+        kept = [rule for rule in self._rules if rule.record_id not in self._without]
+        self._directives: Directives = self._directed.directives(kept, self._matching)
+
+
+def _settled(candidate: Candidate) -> Settled:
+    return Settled(pseudonym=candidate.pseudonym, causes=(candidate.cause,), whole_match=candidate.whole_match)
+
+
+def _key(rule: Rule) -> Key:
+    return Key(rule.project, rule.event_name)
+
+
+def _changes(evidence: Evidence, before: Mapping[Key, Settled], after: Mapping[Key, Settled]) -> list[Change]:
+    return [
+        Change(
+            study=evidence.study,
+            key=key,
+            before=before.get(key),
+            after=after.get(key),
+            stands="adopted" if key in evidence.adopted else "",
+        )
+        for key in sorted(before.keys() | after.keys())
+        if _says(before.get(key)) != _says(after.get(key))
+    ]
+
+
+def _says(settled: Settled | None) -> tuple[bool, str | None]:
+    """What matters of it: another cause for the same request changes nothing."""
+    return _is_conflict(settled), _pseudonym(settled)
+
+
+def _pseudonym(settled: Settled | None) -> str | None:
+    return None if settled is None else settled.pseudonym
+
+
+def _is_conflict(settled: Settled | None) -> bool:
+    return settled is not None and settled.is_conflict
+
+
+def _with_standing(connection: Connection, changes: Sequence[Change]) -> list[Change]:
+    """The changes, each with what stands of a request of ours for the same project and event."""
+    stands: dict[tuple[str, Key], str] = {}
+    for portion in batches(sorted({change.study for change in changes}), _PORTION):
+        for asked in requests_in_force(connection, portion):
+            stands[asked.study, asked.key] = "sent" if asked.sent else asked.state
+    return [replace(change, stands=stands.get((change.study, change.key), change.stands)) for change in changes]

@@ -1,0 +1,47 @@
+"""What the ledger knows already of studies that are to be adopted: gathering, no deciding."""
+
+from collections.abc import Collection
+
+from sqlalchemy import Connection, text
+
+from processors.gateway import Gateway
+from processors.operations.adopt.diff import AdoptedTransfer, Asked, Knowledge
+
+_KNOWN_RECORDS = """
+    select study from gateway.adopted_study
+    union
+    select study from gateway.study where delivered_position > 0
+"""
+_RECORDS = text(f"select study from ({_KNOWN_RECORDS}) as known where study = any(:studies)")
+_ALL_RECORDS = text(_KNOWN_RECORDS)
+_OURS = text("select position, study, project, event_name from gateway.transfer where study = any(:studies)")
+_ADOPTED = text("""
+    select position, study, project, event_name, instance, sent from gateway.adopted_transfer
+     where study = any(:studies)
+""")
+
+
+def known_records(connection: Connection) -> set[str]:
+    """The studies whose records the ledger has adopted or written."""
+    return set(connection.execute(_ALL_RECORDS).scalars())
+
+
+def knowledge(gateway: Gateway, connection: Connection, studies: Collection[str]) -> dict[str, Knowledge]:
+    """What the ledger knows of each of these studies."""
+    chosen = {"studies": list(studies)}
+    known = {study: Knowledge() for study in studies}
+    for study in connection.execute(_RECORDS, chosen).scalars():
+        known[study].record = True
+    ours = connection.execute(_OURS, chosen).all()
+    adopted = connection.execute(_ADOPTED, chosen).all()
+    found = gateway.identities(connection, {row.position for row in (*ours, *adopted)})
+
+    def pseudonym(position: int) -> str | None:
+        return found[position][1].get("pseudonym")
+
+    for row in ours:
+        known[row.study].ours.append(Asked(row.project, row.event_name, pseudonym(row.position)))
+    for row in adopted:
+        asked = Asked(row.project, row.event_name, pseudonym(row.position))
+        known[row.study].adopted[row.instance] = AdoptedTransfer(asked, row.sent)
+    return known

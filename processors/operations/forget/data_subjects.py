@@ -1,0 +1,266 @@
+"""What is sealed for a patient, a study, or a project's IDs: gathering, no deciding.
+
+To a patient belong, each with a key of its own:
+
+* the patient, under whose key PatientID, PatientName and pseudonyms of requests are sealed;
+* the patient's studies, where something was sealed for a study alone: series without a PatientID, requests
+  made after the patient was forgotten;
+* entries of the coupling list that named one of these studies, by UID or accession number: each
+  led from there to a pseudonym;
+* the links of the patient to auto-ID projects, found by the key that REDCap's AutoID knows patients by.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from ledger import store
+from ledger.vault import SubjectName
+from processors.autoid.patient_keys import link_subject, patient_key
+from processors.errors import ConfigurationError
+from processors.events import EventType, study_stream
+from processors.gateway import Gateway
+
+What = Literal["patient", "study", "autoid-project"]
+
+_STUDY_PREFIX = study_stream("")
+_SERIES_TYPES = [EventType.SERIES_DISCOVERED, EventType.SERIES_REVISED]
+
+
+class Unknown(ConfigurationError):
+    """The ledger knows nothing of what is to be forgotten; nothing was changed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Belongings:
+    """What is sealed for one patient, one study, or one project's IDs: the subjects that still have a key.
+
+    `name` is the study's or project's; that of a patient is not kept. `secrets` must not stand in anything
+    that is recorded. `alike`: the ledger knows this PatientID with other blanks around it, too.
+    """
+
+    what: What
+    name: str = ""
+    subjects: Mapping[str, Sequence[UUID]] = field(default_factory=dict)
+    studies: Sequence[str] = ()
+    secrets: frozenset[str] = frozenset()
+    alike: bool = False
+
+    @property
+    def all_subjects(self) -> list[UUID]:
+        """The subjects of all kinds."""
+        return [subject for subjects in self.subjects.values() for subject in subjects]
+
+
+def of_patients(gateway: Gateway, connection: Connection, patient_ids: Sequence[str]) -> list[Belongings]:
+    """What belongs to each of these patients. Raises `Unknown` where the ledger knows one of them not (any more).
+
+    A forgotten patient is as unknown as one who never was here: that is what forgetting means.
+    """
+    blank = [number for number, patient_id in enumerate(patient_ids, start=1) if not patient_id.strip()]
+    if blank:
+        raise ConfigurationError(
+            f"{_lines(blank)} of the input: a blank PatientID names nobody. Studies that came without one are "
+            "forgotten with --study. Nothing was changed."
+        )
+    links = _link_scopes(connection)
+    names = {patient_id: _names(patient_id, links) for patient_id in patient_ids}
+    found = gateway.vault.found(connection, [name for known in names.values() for name in known])
+    known = {
+        patient_id: [found[name] for name in names[patient_id] if name in found]
+        for patient_id in dict.fromkeys(patient_ids)
+    }
+    alike = _alike(gateway, connection, patient_ids)
+    unknown = [number for number, patient_id in enumerate(patient_ids, start=1) if not known[patient_id]]
+    if unknown:
+        near = [number for number in unknown if patient_ids[number - 1] in alike]
+        hint = f" It does know {_lines(near).lower()} with other blanks around it." if near else ""
+        raise Unknown(
+            f"{_lines(unknown)} of the input: the ledger knows nobody of this PatientID, be it that it never did or "
+            f"that the patient was forgotten before: it cannot tell. A PatientID counts to the letter.{hint} Take "
+            "out what is unknown and give the command again. Nothing was changed."
+        )
+    studies = _studies_of(connection, [subject for subjects in known.values() for subject in subjects])
+    return _gathered(
+        gateway,
+        connection,
+        [
+            _Owner(
+                what="patient",
+                subjects=tuple(subjects),
+                studies=tuple(sorted({study for subject in subjects for study in studies[subject]})),
+                secrets=frozenset({patient_id}),
+                alike=patient_id in alike,
+            )
+            for patient_id, subjects in known.items()
+        ],
+    )
+
+
+def of_study(gateway: Gateway, connection: Connection, study: str) -> Belongings:
+    """What belongs to this study: with its patient, of whom it must be the only one.
+
+    Raises `Unknown`, or `ConfigurationError` where the patient has other studies: what is sealed for one
+    of them is sealed under the patient's key, and cannot be forgotten without the rest.
+    """
+    events = store.read_stream(connection, study_stream(study))
+    if not events:
+        raise Unknown(f"The ledger knows no study {study!r}. Nothing was changed.")
+    patients = _living(connection, {event.subject for event in events}, "patient")
+    others = {other for found in _studies_of(connection, patients).values() for other in found} - {study}
+    if others:
+        raise ConfigurationError(
+            f"Study {study} cannot be forgotten alone: what identifies its patient is sealed under one key for all "
+            f"studies of the patient, and the ledger has {len(others)} more of them. Forget the patient with all "
+            "studies: give the PatientID to `fiona-ledger forget --patient-id-stdin`. Nothing was changed."
+        )
+    identities = [
+        payload for payload in gateway.vault.unseal(connection, events).values() if payload.get("PatientID", "").strip()
+    ]
+    links = _link_scopes(connection)
+    names = [name for identity in identities for name in _names(identity["PatientID"], links)]
+    secrets = {
+        identity[key] for identity in identities for key in ("PatientID", "PatientName") if identity[key].strip()
+    }
+    owner = _Owner(
+        what="study",
+        name=study,
+        subjects=tuple(dict.fromkeys([*patients, *gateway.vault.found(connection, names).values()])),
+        studies=(study,),
+        secrets=frozenset(secrets),
+    )
+    return _gathered(gateway, connection, [owner])[0]
+
+
+def of_project(connection: Connection, project: str) -> Belongings:
+    """The links of all patients to this auto-ID project. Raises `Unknown`."""
+    links = connection.execute(_LINKS, {"project": project}).all()
+    if not links and not connection.execute(_IS_PROJECT, {"project": project}).scalar_one():
+        raise Unknown(f"The ledger knows no auto-ID project {project!r}. Nothing was changed.")
+    living = [row.subject for row in links if row.living]
+    return Belongings(what="autoid-project", name=project, subjects={"link": living} if living else {})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Owner:
+    """To whom belongings are gathered: the subjects and studies known at the start."""
+
+    what: What
+    name: str = ""
+    subjects: tuple[UUID, ...]
+    studies: tuple[str, ...]
+    secrets: frozenset[str]
+    alike: bool = False
+
+
+_STUDIES = text("""
+    select distinct subject, stream from ledger.event
+     where subject = any(:subjects) and starts_with(stream, :prefix)
+""")
+_LINK_SCOPES = text("select distinct scope from ledger.subject where kind = 'link'")
+_LINKS = text("""
+    select subject, wrapped_key is not null as living from ledger.subject where kind = 'link' and scope = :project
+""")
+_IS_PROJECT = text("select exists (select from gateway.autoid_project where project = :project)")
+_KINDS = text("select subject, kind from ledger.subject where subject = any(:subjects) and wrapped_key is not null")
+_ACCESSIONS = text("""
+    select distinct stream, data ->> 'AccessionNumber' as accession from ledger.event
+     where stream = any(:streams) and type = any(:types)
+""")
+_ENTRIES = text("""
+    select distinct subject, data ->> 'study' as study, data ->> 'accession' as accession
+      from ledger.event join ledger.subject using (subject)
+     where type = :type and wrapped_key is not null
+       and (data ->> 'study' = any(:studies) or data ->> 'accession' = any(:accessions))
+""")
+
+
+def _names(patient_id: str, projects: Iterable[str]) -> list[SubjectName]:
+    key = patient_key(patient_id)
+    links = [link_subject(project, key) for project in projects] if key is not None else []
+    return [SubjectName("patient", "", patient_id), *links]
+
+
+def _link_scopes(connection: Connection) -> list[str]:
+    return list(connection.execute(_LINK_SCOPES).scalars())
+
+
+def _alike(gateway: Gateway, connection: Connection, patient_ids: Collection[str]) -> set[str]:
+    """The PatientIDs that the ledger also knows with other blanks around them: DICOM pads, and receivers keep that."""
+    variants: dict[SubjectName, str] = {}
+    for patient_id in patient_ids:
+        bare = patient_id.strip()
+        for variant in (bare, f"{bare} ", f" {bare}", f"{bare}\x00"):
+            if variant not in patient_ids:
+                variants[SubjectName("patient", "", variant)] = patient_id
+    return {variants[name] for name in gateway.vault.found(connection, variants)}
+
+
+def _studies_of(connection: Connection, subjects: Collection[UUID]) -> dict[UUID, set[str]]:
+    studies: dict[UUID, set[str]] = defaultdict(set)
+    for row in connection.execute(_STUDIES, {"subjects": list(subjects), "prefix": _STUDY_PREFIX}):
+        studies[row.subject].add(row.stream.removeprefix(_STUDY_PREFIX))
+    return studies
+
+
+def _living(connection: Connection, subjects: Iterable[UUID | None], kind: str) -> list[UUID]:
+    rows = connection.execute(_KINDS, {"subjects": [subject for subject in subjects if subject is not None]})
+    return [row.subject for row in rows if row.kind == kind]
+
+
+def _gathered(gateway: Gateway, connection: Connection, owners: Sequence[_Owner]) -> list[Belongings]:
+    """The owners' belongings; what belongs to two of them is told of the first."""
+    studies = {study for owner in owners for study in owner.studies}
+    of_studies = gateway.vault.found(connection, [SubjectName("study", "", study) for study in studies])
+    of_entries = _entry_subjects(connection, studies)
+    told: set[UUID] = set()
+    gathered = []
+    for owner in owners:
+        candidates = [
+            *owner.subjects,
+            *(of_studies[name] for study in owner.studies if (name := SubjectName("study", "", study)) in of_studies),
+            *(subject for study in owner.studies for subject in sorted(of_entries[study])),
+        ]
+        mine = [subject for subject in dict.fromkeys(candidates) if subject not in told]
+        told.update(mine)
+        gathered.append(
+            Belongings(
+                what=owner.what,
+                name=owner.name,
+                subjects=_by_kind(connection, mine),
+                studies=owner.studies,
+                secrets=owner.secrets,
+                alike=owner.alike,
+            )
+        )
+    return gathered
+
+
+def _entry_subjects(connection: Connection, studies: Collection[str]) -> dict[str, set[UUID]]:
+    """For each study, the subjects of the coupling entries that have ever named it."""
+    accessions: dict[str, set[str]] = defaultdict(set)
+    streams = {"streams": [study_stream(study) for study in studies], "types": _SERIES_TYPES}
+    for row in connection.execute(_ACCESSIONS, streams):
+        if row.accession.strip():
+            accessions[row.accession.strip()].add(row.stream.removeprefix(_STUDY_PREFIX))
+    named: dict[str, set[UUID]] = defaultdict(set)
+    wanted = {"type": EventType.COUPLING_ENTRY_CHANGED, "studies": list(studies), "accessions": list(accessions)}
+    for row in connection.execute(_ENTRIES, wanted):
+        for study in ({row.study} & set(studies)) | accessions.get(row.accession, set()):
+            named[study].add(row.subject)
+    return named
+
+
+def _by_kind(connection: Connection, subjects: Collection[UUID]) -> dict[str, list[UUID]]:
+    kinds: dict[str, list[UUID]] = defaultdict(list)
+    for row in connection.execute(_KINDS, {"subjects": list(subjects)}):
+        kinds[row.kind].append(row.subject)
+    return {kind: sorted(kinds[kind]) for kind in sorted(kinds)}
+
+
+def _lines(numbers: Sequence[int]) -> str:
+    return f"Line{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"

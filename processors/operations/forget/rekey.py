@@ -1,0 +1,42 @@
+"""A new master key for the ledger; how it is made safe at every step is told in `ledger.rekeying`."""
+
+from pathlib import Path
+
+from ledger.events import NewEvent
+from ledger.rekeying import At, Progress, finish, hold_key_change_lock, rewrap, unwatched
+from ledger.vault import Vault
+from processors.events import EventType, vault_stream
+from processors.gateway import Gateway
+from processors.operations.forget.exclusive_lock import Waiting, alone
+
+
+def rekey(
+    gateway: Gateway,
+    key_file: Path,
+    *,
+    by: str,
+    at: At = unwatched,
+    progress: Progress | None = None,
+    waiting: Waiting = lambda _holder: None,
+) -> int:
+    """Wraps all data keys with a new master key, and puts it into the key file; gives how many there were.
+
+    `at` is told each step as it is reached.
+    """
+    with alone(gateway, waiting=waiting) as guard:
+        hold_key_change_lock(guard)
+        with gateway.begin() as connection:
+            new_key, count = rewrap(connection, key_file, at=at, progress=progress)
+            event = NewEvent(
+                stream=vault_stream("master-key"),
+                type=EventType.MASTER_KEY_CHANGED,
+                data={"by": by, "subjects": count},
+            )
+            gateway.record(connection, [event])
+            at("before the commit")
+        at("after the commit")
+        finish(key_file, new_key)
+        at("after the renaming")
+    with gateway.begin() as connection:
+        gateway.vault = Vault.open(connection, key_file)
+    return count

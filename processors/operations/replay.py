@@ -1,0 +1,232 @@
+"""Replay: decide again with today's rules over recorded studies, and write everything of them again.
+
+It needs no file on disk. What it decides is recorded as a run's decisions are; what it has written
+is remembered study by study, so that an interrupted replay goes on where it was when the same is asked for again.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from ledger.events import NewEvent
+from ledger.projector import Progress, batches
+from processors.configuration import Configuration
+from processors.delivery.deliver import Delivered, deliver_again
+from processors.errors import ConfigurationError
+from processors.events import EventType, decision_stream
+from processors.gateway import Gateway
+from processors.redcap import Redcap
+from processors.routing.redecide import decide_again
+from processors.routing.sync import Observed, observe
+from processors.run import Report, Step, write_pending
+
+PORTION = 500
+"""So many studies are written before it is noted that they were."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scope:
+    """What to replay: the studies that arrived from `since` on and before `until`; None has no bound.
+
+    For a project, what its rules and coupling entries ask for today is requested where it is lacking, of
+    vanished studies only with `include_vanished`. Without one, nothing is requested.
+    """
+
+    project: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    include_vanished: bool = False
+
+    def as_data(self) -> dict[str, Any]:
+        """As it stands in an event."""
+        return {
+            "project": self.project,
+            "since": None if self.since is None else self.since.isoformat(),
+            "until": None if self.until is None else self.until.isoformat(),
+            "include_vanished": self.include_vanished,
+        }
+
+
+@dataclass(kw_only=True, slots=True)
+class Replayed:
+    """What a replay is about: how many studies, and how many an interrupted one had written already."""
+
+    studies: int
+    written_before: int = 0
+
+
+def replay(
+    gateway: Gateway,
+    redcap: Redcap,
+    configuration: Configuration,
+    scope: Scope,
+    report: Report,
+    step: Step,
+    *,
+    by: str,
+) -> Replayed:
+    """Replays; what it comes to is noted in `report` as it comes.
+
+    Raises `ConfigurationError` where nothing is known of the project.
+    """
+    observed = _observed(gateway, redcap, scope, report, step)
+    studies = _studies(gateway, scope)
+    written_up_to = _begin(gateway, scope, by)
+    replayed = Replayed(studies=len(studies), written_before=sum(study <= written_up_to for study in studies))
+    restored: Collection[int] = ()
+    if observed is not None:
+        with step("Deciding") as progress:
+            report.decided, confirmed = decide_again(
+                gateway,
+                observed,
+                project=scope.project,
+                studies=studies,
+                include_vanished=scope.include_vanished,
+                mode=configuration.routing.match,
+                time_limit=configuration.routing.time_limit_seconds,
+                progress=progress,
+            )
+        restored = _unsent(gateway, confirmed)
+    left = studies[replayed.written_before :]
+    with step("Writing to REDCap") as progress:
+        _write(gateway, redcap, configuration.redcap.batch_rows, left, restored, report, progress)
+    if replayed.written_before:
+        # What has been requested meanwhile for studies that were written before.
+        write_pending(gateway, redcap, configuration, report, step)
+    _end(gateway, scope, by)
+    return replayed
+
+
+def _observed(gateway: Gateway, redcap: Redcap, scope: Scope, report: Report, step: Step) -> Observed | None:
+    if not scope.project:
+        return None
+    with step("Asking REDCap for rules and couplings"):
+        observed = observe(gateway, redcap)
+    report.observed_changes = observed.changes
+    _require_known(gateway, observed, scope.project)
+    return observed
+
+
+_PROJECTS = text("select distinct project from gateway.transfer")
+
+
+def _require_known(gateway: Gateway, observed: Observed, project: str) -> None:
+    with gateway.begin() as connection:
+        requested = set(connection.execute(_PROJECTS).scalars())
+    directed = {rule.project for rule in observed.rules} | {entry.project for entry in observed.entries}
+    names = sorted((requested | directed) - {""})
+    if project not in names:
+        known = ", ".join(names) or "none"
+        raise ConfigurationError(
+            f"Expected a project that a routing rule, a coupling entry or an earlier request names ({known}), "
+            f"found {project!r}."
+        )
+
+
+# The order in which Python compares them: whatever collation the database has, what is written first is known.
+_STUDIES = text("""
+    select study from gateway.study
+     where site = :site
+       and (cast(:since as timestamptz) is null or arrived_at >= :since)
+       and (cast(:until as timestamptz) is null or arrived_at < :until)
+     order by study collate "C"
+""")
+
+
+def _studies(gateway: Gateway, scope: Scope) -> list[str]:
+    parameters = {"site": gateway.site, "since": scope.since, "until": scope.until}
+    with gateway.begin() as connection:
+        return list(connection.execute(_STUDIES, parameters).scalars())
+
+
+# What was placed before looks at transfers began may have been sent without anybody noticing.
+_UNSENT = text("""
+    select transfer.position
+      from gateway.transfer join gateway.study using (study)
+      left join gateway.outcome on ours and outcome.request = transfer.position
+      left join gateway.look on look.site = study.site
+     where transfer.position = any(:positions)
+       and (outcome.state = 'failed' or (outcome.state is distinct from 'sent' and placed_at >= look.since))
+""")
+
+
+def _unsent(gateway: Gateway, requests: Collection[int]) -> set[int]:
+    """Those that cannot have been sent: placed again, the others might be sent a second time."""
+    with gateway.begin() as connection:
+        return set(connection.execute(_UNSENT, {"positions": list(requests)}).scalars())
+
+
+def _write(
+    gateway: Gateway,
+    redcap: Redcap,
+    batch_rows: int,
+    studies: Sequence[str],
+    restored: Collection[int],
+    report: Report,
+    progress: Progress | None,
+) -> None:
+    report.delivered = Delivered()
+    done = 0
+    for portion in batches(studies, PORTION):
+        report.delivered += deliver_again(gateway, redcap, studies=portion, transfers=restored, batch_rows=batch_rows)
+        _note(gateway, portion[-1])
+        done += len(portion)
+        if progress is not None:
+            progress(done, len(studies))
+
+
+_UNDER_WAY = text(
+    "select project, since, until, include_vanished, delivered_up_to from gateway.replay where site = :site"
+)
+_REMEMBER = text("""
+    insert into gateway.replay (site, project, since, until, include_vanished, delivered_up_to)
+    values (:site, :project, :since, :until, :include_vanished, '')
+    on conflict (site) do update
+       set project = excluded.project, since = excluded.since, until = excluded.until,
+           include_vanished = excluded.include_vanished, delivered_up_to = ''
+""")
+_NOTE = text("update gateway.replay set delivered_up_to = :study where site = :site")
+_FORGET = text("delete from gateway.replay where site = :site")
+
+
+def _begin(gateway: Gateway, scope: Scope, by: str) -> str:
+    """Notes that the replay is under way; gives the last study that it had written when it was interrupted."""
+    with gateway.begin() as connection:
+        row = connection.execute(_UNDER_WAY, {"site": gateway.site}).one_or_none()
+        if (
+            row is not None
+            and Scope(project=row.project, since=row.since, until=row.until, include_vanished=row.include_vanished)
+            == scope
+        ):
+            return str(row.delivered_up_to)
+        _record(gateway, connection, EventType.REPLAY_STARTED, scope, by)
+        connection.execute(
+            _REMEMBER,
+            {
+                "site": gateway.site,
+                "project": scope.project,
+                "since": scope.since,
+                "until": scope.until,
+                "include_vanished": scope.include_vanished,
+            },
+        )
+        return ""
+
+
+def _note(gateway: Gateway, study: str) -> None:
+    with gateway.begin() as connection:
+        connection.execute(_NOTE, {"site": gateway.site, "study": study})
+
+
+def _end(gateway: Gateway, scope: Scope, by: str) -> None:
+    with gateway.begin() as connection:
+        _record(gateway, connection, EventType.REPLAY_COMPLETED, scope, by)
+        connection.execute(_FORGET, {"site": gateway.site})
+
+
+def _record(gateway: Gateway, connection: Connection, type_: EventType, scope: Scope, by: str) -> None:
+    data = {"site": gateway.site, **scope.as_data(), "by": by}
+    gateway.record(connection, [NewEvent(stream=decision_stream(gateway.site), type=type_, data=data)])

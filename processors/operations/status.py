@@ -1,0 +1,146 @@
+"""How the gateway is doing: last run, what waits to be written, what needs a person."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from ledger import store
+from processors.autoid.forecast import Outlook, outlooks
+from processors.delivery.pending import PendingAge, pending_age
+from processors.gateway import Gateway
+
+LONGEST_SILENCE = timedelta(hours=1)
+"""For so long REDCap may be down, or a row refused, before somebody should know. It is the time after
+which a refused row is tried again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sending:
+    """What the sender has made of the requests that we placed; of what preceded the first look, nothing is known.
+
+    `oldest` tells since when the oldest one waits that has not been sent.
+    """
+
+    sent: int
+    unsent: int
+    failed: int
+    oldest: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Status:
+    """One screen of facts. `last_run` is None where none has been yet.
+
+    `silent_seconds`: how long ago the last run ended that got through. Whether summaries wait on disk since
+    then is not known: `newest_event` tells when anything was last recorded.
+    `stalled_since`: since when runs are started and do not get through, if for too long;
+    `overdue_since`: since when the oldest row waits to be written, if for too long.
+    """
+
+    head: int
+    newest_event: datetime | None
+    studies: int
+    series: int
+    studies_on_disk: int
+    last_run: dict[str, Any] | None
+    last_success: datetime | None
+    silent_seconds: int | None
+    stalled_since: datetime | None
+    pending: list[PendingAge]
+    overdue_since: datetime | None
+    transfers: dict[str, int]
+    sending: Sending
+    autoid: list[Outlook]
+    attention: list[dict[str, Any]]
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether a person must look at something."""
+        return bool(self.attention) or self.stalled_since is not None or self.overdue_since is not None
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """How much needs attention, by kind."""
+        return dict(Counter(row["kind"] for row in self.attention))
+
+
+def status(gateway: Gateway) -> Status:
+    """The state of the gateway as the ledger has it; REDCap is not asked."""
+    of_site = {"site": gateway.site}
+    now = gateway.clock()
+    before = now - LONGEST_SILENCE
+    with gateway.begin() as connection:
+        counts = connection.execute(_COUNTS, of_site).one()
+        pending = pending_age(connection, gateway.site)
+        last_success = connection.execute(_LAST_SUCCESS, of_site).scalar_one_or_none()
+        return Status(
+            head=store.head(connection).position,
+            newest_event=connection.execute(_NEWEST_EVENT).scalar_one_or_none(),
+            studies=counts.studies,
+            series=counts.series,
+            studies_on_disk=counts.on_disk,
+            last_run=_last_run(connection, gateway.site),
+            last_success=last_success,
+            silent_seconds=None if last_success is None else int((now - last_success).total_seconds()),
+            stalled_since=connection.execute(_STALLED, of_site | {"before": before}).scalar_one_or_none(),
+            pending=pending,
+            overdue_since=min((waiting.oldest for waiting in pending if waiting.oldest < before), default=None),
+            transfers={row.state: row.requests for row in connection.execute(_TRANSFERS, of_site)},
+            sending=Sending(**connection.execute(_SENDING, of_site).mappings().one()),
+            autoid=outlooks(connection, now),
+            attention=[dict(row) for row in connection.execute(_ATTENTION).mappings()],
+        )
+
+
+_COUNTS = text("""
+    select count(*) as studies, count(*) filter (where on_disk) as on_disk,
+           (select count(*) from gateway.series join gateway.study using (study) where site = :site) as series
+      from gateway.study where site = :site
+""")
+_NEWEST_EVENT = text("select recorded_at from ledger.event order by position desc limit 1")
+_LAST_RUN = text("""
+    select run, command, started_at, finished_at, exit_code, outcome from audit.run
+     where site = :site order by started_at desc limit 1
+""")
+_LAST_SUCCESS = text("""
+    select finished_at from gateway.run where site = :site and exit_code in (0, 1)
+     order by started_at desc limit 1
+""")
+# Counted from the first run that failed: a gateway that was switched off for days has nothing to tell
+# when its first run begins.
+_STALLED = text("""
+    select min(started_at) as since from gateway.run
+     where site = :site
+       and started_at > coalesce((select max(finished_at) from gateway.run
+                                   where site = :site and exit_code in (0, 1)), '-infinity')
+    having min(started_at) < :before
+""")
+_TRANSFERS = text("""
+    select state, count(*) as requests from gateway.transfer join gateway.study using (study)
+     where site = :site group by state order by state
+""")
+_SENDING = text("""
+    select count(*) filter (where told.state = 'sent') as sent,
+           count(*) filter (where told.state = 'failed' and transfer.state = 'placed') as failed,
+           count(*) filter (where is_unsent) as unsent, min(told.at) filter (where is_unsent) as oldest
+      from gateway.outcome as told
+      join gateway.transfer on transfer.position = told.request
+      join gateway.study on study.study = told.study
+      left join gateway.look on look.site = study.site
+     cross join lateral (
+           select told.state = 'awaited' and transfer.state = 'placed' and not transfer.found
+                  and told.at >= look.since) as what (is_unsent)
+     where told.ours and study.site = :site
+""")
+_ATTENTION = text("""
+    select kind, position, study, project, subject, details, advice from audit.attention
+     order by kind, position
+""")
+
+
+def _last_run(connection: Connection, site: str) -> dict[str, Any] | None:
+    row = connection.execute(_LAST_RUN, {"site": site}).mappings().one_or_none()
+    return None if row is None else dict(row)

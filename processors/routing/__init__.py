@@ -1,0 +1,1 @@
+"""Which studies go to which project, under which pseudonym: by rules, by the coupling list, by hand."""

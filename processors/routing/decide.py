@@ -1,0 +1,103 @@
+"""Deciding about transfers: gathers evidence, lets `decisions.decide` judge, records what it came to.
+
+Decisions are recorded in portions of studies; only when all are recorded does `DecisionsMade` move
+the mark up to which this site has decided. Killed in between, the next run decides the rest, and
+the first ones again, which then find their own requests standing and ask for nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+from ledger.events import NewEvent
+from ledger.projector import Progress, batches
+from processors.events import EventType, decision_stream
+from processors.gateway import Gateway
+from processors.routing.evaluate import Directives, Judgement, directives_of, judge
+from processors.routing.record import decision_events
+from processors.routing.rules import MatchMode
+from processors.routing.study_state import Agenda, agenda, gather, named_by
+from processors.routing.sync import Observed
+
+PORTION = 500
+
+
+@dataclass(kw_only=True, slots=True)
+class Decided:
+    """What deciding came to, counted."""
+
+    studies: int = 0
+    requested: int = 0
+    conflicts: int = 0
+    retracted: int = 0
+    timed_out: int = 0
+
+    def count(self, judgements: Sequence[Judgement]) -> None:
+        """Adds what these studies came to."""
+        self.studies += len(judgements)
+        self.requested += sum(len(judgement.outcome.requests) for judgement in judgements)
+        self.conflicts += sum(len(judgement.outcome.conflicts) for judgement in judgements)
+        self.retracted += sum(len(judgement.outcome.retractions) for judgement in judgements)
+        self.timed_out += sum(len(judgement.timed_out) for judgement in judgements)
+
+
+def decide_transfers(
+    gateway: Gateway,
+    observed: Observed,
+    *,
+    mode: MatchMode,
+    time_limit: float,
+    progress: Progress | None = None,
+) -> Decided:
+    """Records requests, retractions and conflicts for all that has happened since the last decision."""
+    with gateway.begin() as connection:
+        directives = directives_of(connection, observed, mode=mode, time_limit=time_limit)
+        window = _with_coupled(connection, gateway.site, agenda(connection, gateway.site), directives)
+    decided = Decided()
+    studies = window.studies
+    for portion in batches(studies, PORTION):
+        with gateway.begin() as connection:
+            evidence = gather(gateway, connection, portion, window, with_identities=bool(directives.router))
+            judgements = [judge(known, directives) for known in evidence]
+            gateway.record(connection, decision_events(gateway, connection, judgements))
+        decided.count(judgements)
+        if progress is not None:
+            progress(decided.studies, len(studies))
+    if studies:
+        _mark(gateway, window)
+    return decided
+
+
+_CHANGED_ENTRIES = text("select record_id from gateway.coupling_entry where position > :after and not removed")
+
+
+def _with_coupled(connection: Connection, site: str, window: Agenda, directives: Directives) -> Agenda:
+    """The agenda with the studies that new or changed entries name."""
+    changed = connection.execute(_CHANGED_ENTRIES, {"after": window.after}).scalars()
+    entries = [entry for record in changed if (entry := directives.entries.get(record)) is not None]
+    usable = [entry for entry in entries if not entry.problems]
+    named = named_by(
+        connection,
+        site,
+        {entry.accession for entry in usable if entry.accession},
+        {entry.study for entry in usable if entry.study},
+    )
+    return Agenda(
+        after=window.after,
+        until=window.until,
+        gained=window.gained,
+        reopened=window.reopened,
+        coupled=window.coupled | named,
+    )
+
+
+def _mark(gateway: Gateway, window: Agenda) -> None:
+    stream = decision_stream(gateway.site)
+    event = NewEvent(
+        stream=stream,
+        type=EventType.DECISIONS_MADE,
+        data={"site": gateway.site, "position": window.until, "studies": len(window.studies)},
+    )
+    with gateway.begin() as connection:
+        gateway.record(connection, [event])

@@ -1,0 +1,158 @@
+"""Judging one study: what rules and entries ask for, against what was requested before."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection, text
+
+from processors.routing import decisions
+from processors.routing.coupling import CouplingList, Entry
+from processors.routing.decisions import Candidate, Cause, Corrected, Key, Outcome, Request
+from processors.routing.rules import Identity, MatchMode, Router
+from processors.routing.study_state import Evidence
+from processors.routing.sync import Observed
+from processors.text import without_padding
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Directives:
+    """Rules and entries in force, with the positions of the events that hold them."""
+
+    router: Router
+    entries: CouplingList
+    rule_positions: Mapping[str, int]
+    entry_positions: Mapping[str, int]
+    entry_lives: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judgement:
+    """What rules and entries ask for about one study, and what is to be recorded about it."""
+
+    evidence: Evidence
+    candidates: Sequence[Candidate]
+    outcome: Outcome
+    timed_out: frozenset[str]
+    recovered: frozenset[str]
+
+
+_RULE_POSITIONS = text("select record_id, position from gateway.rule where not removed")
+_ENTRY_POSITIONS = text("select record_id, position, life_position from gateway.coupling_entry where not removed")
+
+
+def directives_of(connection: Connection, observed: Observed, *, mode: MatchMode, time_limit: float) -> Directives:
+    """What REDCap directs at present, with the positions of the events that say so."""
+    entries = connection.execute(_ENTRY_POSITIONS).all()
+    return Directives(
+        router=Router(observed.rules, mode=mode, time_limit=time_limit),
+        entries=CouplingList(observed.entries),
+        rule_positions={row.record_id: row.position for row in connection.execute(_RULE_POSITIONS)},
+        entry_positions={row.record_id: row.position for row in entries},
+        entry_lives={row.record_id: row.life_position for row in entries},
+    )
+
+
+def judge(evidence: Evidence, directives: Directives) -> Judgement:
+    """What one study's evidence comes to under the directives in force."""
+    candidates = [*_coupling_candidates(evidence, directives)]
+    failed: set[str] = set()
+    for identity in sorted(evidence.gained):
+        found, timed_out = _rule_candidates(identity, directives)
+        candidates.extend(found)
+        failed |= timed_out
+    for identity in sorted(evidence.earlier):
+        found, timed_out = _rule_candidates(identity, directives)
+        candidates.extend(c for c in found if _reopened(c, evidence))
+        failed |= timed_out & evidence.failed_rules
+    outcome = decisions.decide(
+        candidates,
+        evidence.standing,
+        corrected=_corrected(evidence, directives),
+        open_conflicts=evidence.conflicts,
+        by_hand=evidence.by_hand,
+    )
+    outcome = replace(outcome, requests=[each for each in outcome.requests if not _stood_before(each, evidence)])
+    if not evidence.on_disk:
+        # Its entries wait with it, and so do the conflicts between them.
+        outcome = replace(outcome, resolved=[])
+    return Judgement(
+        evidence=evidence,
+        candidates=candidates,
+        outcome=outcome,
+        timed_out=frozenset(failed - evidence.failed_rules),
+        recovered=frozenset(evidence.failed_rules - failed),
+    )
+
+
+def _stood_before(request: Request, evidence: Evidence) -> bool:
+    """Whether REDCap held this request before this system: then it is somebody's already, and not made again.
+
+    Not so where it replaces one of ours, whose row has to be dealt with; nor where an entry asks for it that
+    is newer: a person may have removed the row since, and delivery finds it if it is there. A forgotten
+    pseudonym equals any.
+    """
+    names = evidence.adopted.get(request.candidate.key, {})
+    stood = names.get(request.candidate.pseudonym.strip(), names.get(None))
+    if stood is None or request.replaces:
+        return False
+    cause = request.candidate.cause
+    return not (cause.kind == "coupling" and cause.position > stood)
+
+
+def _reopened(candidate: Candidate, evidence: Evidence) -> bool:
+    """Whether an old series is to be routed again.
+
+    Routing happens when a study gains a series; what was left undecided then is decided once the
+    rules allow it.
+    """
+    return candidate.key in evidence.conflicts or candidate.cause.record_id in evidence.failed_rules
+
+
+def _rule_candidates(identity: Identity, directives: Directives) -> tuple[list[Candidate], set[str]]:
+    hits, timed_out = directives.router.hits(identity)
+    candidates = [
+        Candidate(
+            key=Key(hit.rule.project, hit.rule.event_name),
+            # REDCap strips it, and so do comparisons with what is there: two spellings would conflict for nothing.
+            pseudonym=without_padding(hit.pseudonym),
+            cause=Cause("rule", hit.rule.record_id, directives.rule_positions[hit.rule.record_id]),
+            whole_match=hit.whole,
+        )
+        for hit in hits
+    ]
+    return candidates, {rule.record_id for rule in timed_out}
+
+
+def _coupling_candidates(evidence: Evidence, directives: Directives) -> Iterable[Candidate]:
+    # An entry waits for a study that has vanished until it arrives again.
+    if not evidence.on_disk:
+        return
+    for entry in directives.entries.naming(evidence.study, evidence.accessions):
+        yield Candidate(
+            key=Key(entry.project, entry.event_name),
+            pseudonym=entry.subject_id,
+            cause=_entry_cause(entry, directives),
+        )
+
+
+def _entry_cause(entry: Entry, directives: Directives) -> Cause:
+    return Cause("coupling", entry.record_id, directives.entry_positions[entry.record_id])
+
+
+def _corrected(evidence: Evidence, directives: Directives) -> dict[int, Corrected]:
+    """For each request that an entry led to: the entry as it reads now, if it is still the same entry."""
+    naming = {entry.record_id for entry in directives.entries.naming(evidence.study, evidence.accessions)}
+    corrected = {}
+    for request in evidence.standing:
+        entry = directives.entries.get(request.cause.record_id) if request.cause.kind == "coupling" else None
+        if entry is None or entry.problems:
+            continue
+        if request.cause.position < directives.entry_lives[entry.record_id]:
+            continue
+        corrected[request.position] = Corrected(
+            cause=_entry_cause(entry, directives),
+            key=Key(entry.project, entry.event_name),
+            pseudonym=entry.subject_id,
+            names_study=entry.record_id in naming,
+        )
+    return corrected

@@ -1,0 +1,80 @@
+"""Deciding again about recorded studies, for one project: what its rules and entries ask for today.
+
+Everything is judged as in a run, since rules and entries of other projects may have a say about
+what is given up for this one; only what concerns the project is recorded.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from ledger import store
+from ledger.projector import Progress, batches
+from processors.gateway import Gateway
+from processors.routing import decisions
+from processors.routing.decide import PORTION, Decided
+from processors.routing.decisions import Outcome
+from processors.routing.evaluate import Judgement, directives_of, judge
+from processors.routing.record import decision_events
+from processors.routing.rules import MatchMode
+from processors.routing.study_state import Agenda, Evidence, gather
+from processors.routing.sync import Observed
+
+
+def decide_again(
+    gateway: Gateway,
+    observed: Observed,
+    *,
+    project: str,
+    studies: Sequence[str],
+    include_vanished: bool,
+    mode: MatchMode,
+    time_limit: float,
+    progress: Progress | None = None,
+) -> tuple[Decided, list[int]]:
+    """Records what these studies lack for the project; gives the positions of requests still asked for, too.
+
+    Studies that are not on disk are left out, unless `include_vanished`: the sender would find nothing to send.
+    """
+    with gateway.begin() as connection:
+        directives = directives_of(connection, observed, mode=mode, time_limit=time_limit)
+        everything = _everything(store.head(connection).position, studies)
+    decided = Decided()
+    standing: list[int] = []
+    for portion in batches(studies, PORTION):
+        with gateway.begin() as connection:
+            evidence = gather(gateway, connection, portion, everything, with_identities=bool(directives.router))
+            wanted = [replace(known, on_disk=True) for known in evidence if known.on_disk or include_vanished]
+            rules = {rule.record_id: rule.project for rule in observed.rules}
+            judgements = [_only(judge(known, directives), project, rules) for known in wanted]
+            gateway.record(connection, decision_events(gateway, connection, judgements))
+        decided.count(judgements)
+        standing.extend(position for judgement in judgements for position in _confirmed(judgement, project))
+        if progress is not None:
+            progress(decided.studies, len(studies))
+    return decided, standing
+
+
+def _everything(head: int, studies: Sequence[str]) -> Agenda:
+    """As if all series of these studies had just arrived."""
+    return Agenda(after=0, until=head, gained=frozenset(studies), reopened=frozenset(), coupled=frozenset())
+
+
+def _only(judgement: Judgement, project: str, rules: Mapping[str, str]) -> Judgement:
+    """What the judgement says about the project. Nothing is retracted: that is for the run that sees a correction."""
+    outcome = judgement.outcome
+    return replace(
+        judgement,
+        outcome=Outcome(
+            requests=[request for request in outcome.requests if request.candidate.key.project == project],
+            conflicts=[conflict for conflict in outcome.conflicts if conflict.key.project == project],
+            resolved=[key for key in outcome.resolved if key.project == project],
+        ),
+        timed_out=frozenset(record for record in judgement.timed_out if rules.get(record) == project),
+        recovered=frozenset(record for record in judgement.recovered if rules.get(record) == project),
+    )
+
+
+def _confirmed(judgement: Judgement, project: str) -> list[int]:
+    evidence: Evidence = judgement.evidence
+    standing = [request for request in evidence.standing if request.key.project == project]
+    return decisions.confirmed(judgement.candidates, standing, by_hand=evidence.by_hand)

@@ -1,0 +1,167 @@
+"""Routing: which rules send a series to which project, under which pseudonym. Pure.
+
+A rule matches if (the called AE title is the rule's incoming one *or* the calling AE title is its
+sending one) *and* (the PatientID matches its ID pattern *or* the PatientName matches its name
+pattern). The pseudonym is the PatientID where that matched, else the PatientName.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+from processors.routing import patterns
+from processors.routing.patterns import BadPattern, PatternTimeout
+
+MatchMode = Literal["prefix", "full"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rule:
+    """A routing rule as REDCap holds it. `problems` says, for a person, why it cannot be used."""
+
+    record_id: str
+    active: bool
+    project: str
+    called: str
+    calling: str
+    patient_id_pattern: str
+    patient_name_pattern: str
+    event_name: str
+    problems: tuple[str, ...] = ()
+
+
+class Identity(NamedTuple):
+    """What a series tells about where it came from and whose it is."""
+
+    called: str
+    calling: str
+    patient_id: str
+    patient_name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hit:
+    """A rule that matches; `whole`: its pattern matches all of the text that becomes the pseudonym."""
+
+    rule: Rule
+    pseudonym: str
+    whole: bool
+
+
+def rule_from_row(row: Mapping[str, str], projects: Mapping[str, str]) -> Rule:
+    """The rule in a REDCap row; `projects` maps the dropdown's codes to its labels, the projects' names."""
+    code = row.get("routing_dest_project", "")
+    rule = Rule(
+        record_id=row["record_id"],
+        active=row.get("routing_active", "") == "1",
+        project=projects.get(code, "").strip(),
+        called=row.get("routing_incoming_aetitle", "").strip(),
+        calling=row.get("routing_sending_aetitle", "").strip(),
+        patient_id_pattern=row.get("routing_allowed_patientid", ""),
+        patient_name_pattern=row.get("routing_allowed_patientname", ""),
+        event_name=row.get("routing_event_name", "").strip(),
+    )
+    return _with_problems(rule, code)
+
+
+def rules_from_rows(rows: Sequence[Mapping[str, str]], projects: Mapping[str, str]) -> list[Rule]:
+    """The rules in REDCap's rows, each record id once.
+
+    Where a project has several events or arms, rows of one record may contradict each other: such a
+    rule says nothing but that it cannot be used.
+    """
+    times = Counter(row["record_id"] for row in rows)
+    rules = [rule_from_row(row, projects) for row in rows if times[row["record_id"]] == 1]
+    return rules + [_repeated(record) for record, number in times.items() if number > 1]
+
+
+class Router:
+    """Rules laid out by AE title, so that a series meets only those that may concern it."""
+
+    def __init__(self, rules: Iterable[Rule], *, mode: MatchMode, time_limit: float) -> None:
+        self._mode = mode
+        self._time_limit = time_limit
+        self._called: dict[str, list[Rule]] = {}
+        self._calling: dict[str, list[Rule]] = {}
+        for rule in rules:
+            if rule.active and not rule.problems:
+                # A blank AE title never matches: it would mean "from anywhere".
+                if rule.called:
+                    self._called.setdefault(rule.called, []).append(rule)
+                if rule.calling:
+                    self._calling.setdefault(rule.calling, []).append(rule)
+
+    def __bool__(self) -> bool:
+        """Whether any rule can match at all."""
+        return bool(self._called or self._calling)
+
+    def hits(self, identity: Identity) -> tuple[list[Hit], list[Rule]]:
+        """The rules that match, and those that ran out of time, each in the order of their record ids."""
+        by_title = (*self._called.get(identity.called, ()), *self._calling.get(identity.calling, ()))
+        concerned = {rule.record_id: rule for rule in by_title}
+        hits, timed_out = [], []
+        for rule in sorted(concerned.values(), key=lambda rule: rule.record_id):
+            try:
+                hit = self._hit(rule, identity)
+            except PatternTimeout:
+                # The whole rule matches nothing: its other pattern might give a pseudonym that the
+                # one without an answer would have overruled.
+                timed_out.append(rule)
+                continue
+            if hit is not None:
+                hits.append(hit)
+        return hits, timed_out
+
+    def _hit(self, rule: Rule, identity: Identity) -> Hit | None:
+        sides = (
+            (rule.patient_id_pattern, identity.patient_id),
+            (rule.patient_name_pattern, identity.patient_name),
+        )
+        for pattern, text in sides:
+            found = patterns.match(pattern, text, time_limit=self._time_limit)
+            if found is not None and (found.whole or self._mode == "prefix"):
+                return Hit(rule=rule, pseudonym=text, whole=found.whole)
+        return None
+
+
+def _repeated(record_id: str) -> Rule:
+    return Rule(
+        record_id=record_id,
+        active=True,
+        project="",
+        called="",
+        calling="",
+        patient_id_pattern="",
+        patient_name_pattern="",
+        event_name="",
+        problems=("The record id appears more than once in the export.",),
+    )
+
+
+def _with_problems(rule: Rule, code: str) -> Rule:
+    if not rule.active:
+        return rule
+    problems: Sequence[str] = (*_project_problems(rule, code), *_pattern_problems(rule))
+    return replace(rule, problems=tuple(problems))
+
+
+def _project_problems(rule: Rule, code: str) -> list[str]:
+    if rule.project:
+        return []
+    if not code:
+        return ["routing_dest_project is blank."]
+    return [f"routing_dest_project is {code!r}, which the dropdown's choices do not list."]
+
+
+def _pattern_problems(rule: Rule) -> list[str]:
+    problems = []
+    for field, pattern in (
+        ("routing_allowed_patientid", rule.patient_id_pattern),
+        ("routing_allowed_patientname", rule.patient_name_pattern),
+    ):
+        try:
+            patterns.check(pattern)
+        except BadPattern as exc:
+            problems.append(f"{field} does not compile: {exc}.")
+    return problems

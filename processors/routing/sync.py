@@ -1,0 +1,112 @@
+"""Noticing what people changed in REDCap's rules and coupling list since the last run.
+
+Both are fetched once a run, whole, before anything is decided: a failed fetch ends the run and is
+never taken for "no rules". What differs from what the ledger holds becomes an event.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+import orjson
+from sqlalchemy import Connection
+
+from ledger.events import NewEvent
+from ledger.vault import SubjectName
+from processors.errors import Refused
+from processors.events import EventType, coupling_stream, rule_stream
+from processors.gateway import Gateway
+from processors.observed_list import changed, known_records, list_records, removals
+from processors.redcap import Redcap, Row, choices
+from processors.routing.coupling import Entry, entries_from_rows
+from processors.routing.rules import Rule, rules_from_rows
+
+_RULE_FIELDS = (
+    "record_id",
+    "routing_active",
+    "routing_dest_project",
+    "routing_incoming_aetitle",
+    "routing_sending_aetitle",
+    "routing_allowed_patientid",
+    "routing_allowed_patientname",
+    "routing_event_name",
+)
+_ENTRY_FIELDS = ("record_id", "cl_accessionnumber", "cl_projectname", "cl_subjectid", "cl_eventname")
+
+
+class Observed(NamedTuple):
+    """What REDCap directs at present, and how many changes were recorded."""
+
+    rules: list[Rule]
+    entries: list[Entry]
+    changes: int
+
+
+def observe(gateway: Gateway, redcap: Redcap) -> Observed:
+    """The rules and coupling entries as REDCap has them now, their changes recorded.
+
+    Raises `ServiceError` where either cannot be fetched; nothing is recorded then.
+    """
+    dictionary = redcap.metadata("routing")
+    labels = _project_labels(dictionary)
+    rules = rules_from_rows(list_records(gateway, redcap, "routing", _RULE_FIELDS, dictionary=dictionary), labels)
+    entries = entries_from_rows(list_records(gateway, redcap, "coupling", _ENTRY_FIELDS))
+    with gateway.begin() as connection:
+        events = [*_rule_events(gateway, connection, rules), *_entry_events(gateway, connection, entries)]
+        gateway.record(connection, events)
+    return Observed(rules, entries, len(events))
+
+
+def _project_labels(dictionary: Sequence[Row]) -> dict[str, str]:
+    """The dropdown's codes and labels: a project's name is the label, which may hold blanks and commas."""
+    for field in dictionary:
+        if field["field_name"] == "routing_dest_project":
+            return choices(field["select_choices_or_calculations"])
+    raise Refused(
+        "routing: expected the field routing_dest_project in the project's data dictionary, found none. Check that "
+        "the token in redcap.tokens.routing is the one of the routing project."
+    )
+
+
+def _rule_events(gateway: Gateway, connection: Connection, rules: Sequence[Rule]) -> list[NewEvent]:
+    by_record = {rule.record_id: rule for rule in rules}
+    known = known_records(connection, "gateway.rule")
+    prints = {record: _fingerprint(gateway, rule) for record, rule in by_record.items()}
+    events = [
+        NewEvent(
+            stream=rule_stream(record),
+            type=EventType.ROUTING_RULE_CHANGED,
+            data=asdict(by_record[record]) | {"fingerprint": prints[record]},
+        )
+        for record in changed(prints, known)
+    ]
+    return events + removals(by_record, known, EventType.ROUTING_RULE_REMOVED, rule_stream)
+
+
+def _entry_events(gateway: Gateway, connection: Connection, entries: Sequence[Entry]) -> list[NewEvent]:
+    by_record = {entry.record_id: entry for entry in entries}
+    known = known_records(connection, "gateway.coupling_entry")
+    prints = {record: _fingerprint(gateway, entry) for record, entry in by_record.items()}
+    events = [
+        _entry_changed(gateway, connection, by_record[record], prints[record]) for record in changed(prints, known)
+    ]
+    return events + removals(by_record, known, EventType.COUPLING_ENTRY_REMOVED, coupling_stream)
+
+
+def _entry_changed(gateway: Gateway, connection: Connection, entry: Entry, fingerprint: str) -> NewEvent:
+    """The entry's event. Beside its accession number the subject ID would be a key to the pseudonym: it is sealed."""
+    data: dict[str, Any] = asdict(entry)
+    subject_id = data.pop("subject_id")
+    del data["repeated"]  # which its problems tell
+    return gateway.sealed(
+        connection,
+        SubjectName("coupling", "", entry.study or entry.accession or entry.record_id),
+        {"subject_id": subject_id},
+        stream=coupling_stream(entry.record_id),
+        type_=EventType.COUPLING_ENTRY_CHANGED,
+        data=data | {"problems": list(entry.problems), "fingerprint": fingerprint},
+    )
+
+
+def _fingerprint(gateway: Gateway, directive: Rule | Entry) -> str:
+    return gateway.vault.fingerprint(orjson.dumps(asdict(directive), option=orjson.OPT_SORT_KEYS))

@@ -1,0 +1,200 @@
+"""What to read, and what to record about it: decisions over plain values.
+
+A folder is planned after it was listed (`plan`), and judged once its files have been read
+(`judge`); in between, nothing but the files themselves is looked at.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from processors.events import EventType, file_stream, study_stream
+from processors.source import summary
+from processors.source.file_names import path_of
+from processors.source.read import Bad, Kept, NotNow, Outcome
+from processors.source.tree import UNKNOWN, Entry, Folder, Listing
+
+LOOK_AGAIN = 0
+"""Remembered as the mtime of a folder that has to be listed again: it differs from every real one."""
+
+_SECOND = 1_000_000_000
+_DAY = 86_400 * _SECOND
+# Some file systems count time in steps of two seconds: a change within the step leaves the mtime.
+_GRANULARITY = 2 * _SECOND
+
+Files = Mapping[str, tuple[int, int]]
+"""Files as last read: mtime and size by key."""
+
+
+class Times(NamedTuple):
+    """When the scan began, and how old a file must be by then."""
+
+    now_ns: int
+    settle_ns: int
+
+
+class Plan(NamedTuple):
+    """What is to be done about one folder.
+
+    `changed` is to be read; `gone` are keys of remembered files that are no more. `vanished`: it
+    holds no summary. `mtime_ns` is to be remembered when all of `changed` could be dealt with, and
+    None is for a folder that is gone. Where a folder is dealt with in parts, only the `last`
+    concludes it.
+    """
+
+    folder: Folder
+    changed: Sequence[Entry]
+    gone: Sequence[str]
+    mtime_ns: int | None
+    vanished: bool = False
+    unsettled: int = 0
+    last: bool = True
+
+
+class Known(NamedTuple):
+    """What the ledger says about the studies and files in question.
+
+    Whether a study is on disk; the digest by path of a rejected file; the fingerprint by study and
+    series.
+    """
+
+    on_disk: Mapping[str, bool]
+    rejected: Mapping[str, str]
+    fingerprints: Mapping[tuple[str, str], str]
+
+
+class Draft(NamedTuple):
+    """An event to be; what identifies its patient is taken from `identified` and sealed."""
+
+    type: EventType
+    stream: str
+    data: Mapping[str, Any]
+    identified: summary.Summary | None = None
+
+
+class Change(NamedTuple):
+    """Events, with the memory they justify; the two are stored together."""
+
+    drafts: Sequence[Draft] = ()
+    remember_file: tuple[str, str, int, int] | None = None  # folder, file, mtime, size
+    forget_file: tuple[str, str] | None = None
+    remember_folder: tuple[str, int] | None = None
+    forget_folder: str | None = None
+
+
+def plan(listing: Listing, remembered: Files, times: Times) -> Plan | None:
+    """What is to be done about a folder that was looked into; None is to leave it to the next run."""
+    folder, entries, closed, swapped = listing
+    if swapped:
+        return None
+    if closed is not None:
+        # What is known of its files stands: they are out of sight, not gone.
+        return Plan(folder, [_itself(closed)], [], LOOK_AGAIN)
+    if folder.problem is not None:
+        return Plan(folder, [_itself(folder.problem)], sorted(remembered.keys() - {""}), LOOK_AGAIN, vanished=True)
+    settled = [entry for entry in entries if is_settled(entry.mtime_ns, times)]
+    changed = [entry for entry in settled if remembered.get(entry.key) != (entry.mtime_ns, entry.size)]
+    fit = (
+        len(settled) == len(entries)
+        and folder.mtime_ns <= times.now_ns - _GRANULARITY
+        and all(entry.mtime_ns != UNKNOWN for entry in entries)
+    )
+    return Plan(
+        folder,
+        changed,
+        sorted(remembered.keys() - {entry.key for entry in entries}),
+        max(folder.mtime_ns, LOOK_AGAIN) if fit else LOOK_AGAIN,
+        vanished=not entries,
+        unsettled=len(entries) - len(settled),
+    )
+
+
+def plan_absent(key: str, remembered: Collection[str]) -> Plan:
+    """What is to be done about a folder that is gone."""
+    return Plan(Folder(key, key, UNKNOWN), [], sorted(remembered), None, vanished=True)
+
+
+def is_quiet(plan: Plan, remembered_mtime: int | None) -> bool:
+    """Whether nothing has to be recorded or remembered."""
+    return (
+        not plan.changed
+        and not plan.gone
+        and plan.mtime_ns == remembered_mtime
+        # What was wrong with a folder as a whole may be over without any file having changed.
+        and remembered_mtime != LOOK_AGAIN
+    )
+
+
+def is_settled(mtime_ns: int, times: Times) -> bool:
+    """Whether a file is old enough not to be changing any more.
+
+    More than a day ahead means that the clock of whoever wrote it is wrong: waiting for that time
+    would lose the study without a word.
+    """
+    age = times.now_ns - mtime_ns
+    return age >= times.settle_ns or age < -_DAY
+
+
+def judge(plan: Plan, outcomes: Sequence[Outcome], known: Known) -> Iterator[Change]:
+    """What to record and remember of a folder, given what came of each of its changed files."""
+    key = plan.folder.key
+    returning = known.on_disk.get(key) is False
+    complete = True
+    for entry, outcome in zip(plan.changed, outcomes, strict=True):
+        if isinstance(outcome, NotNow):
+            complete = False
+        elif isinstance(outcome, Bad):
+            complete = complete and not outcome.retry
+            mtime_ns = UNKNOWN if outcome.retry else entry.mtime_ns
+            yield Change(_rejected(key, entry, outcome, known), (key, entry.key, mtime_ns, entry.size))
+        else:
+            drafts = _kept(key, entry, outcome, known, returning=returning)
+            returning = False
+            yield Change(drafts, (key, entry.key, entry.mtime_ns, entry.size))
+    for name in plan.gone:
+        how = "gone" if name or plan.mtime_ns is None else "readable"
+        yield Change(_resolved(path_of(key, name), how, known), forget_file=(key, name))
+    if plan.last:
+        yield _conclusion(plan, known, complete=complete)
+
+
+def _conclusion(plan: Plan, known: Known, *, complete: bool) -> Change:
+    key = plan.folder.key
+    drafts = [_presence(EventType.STUDY_VANISHED, key)] if plan.vanished and known.on_disk.get(key) else []
+    if plan.mtime_ns is None:
+        return Change(drafts, forget_folder=key)
+    return Change(drafts, remember_folder=(key, plan.mtime_ns if complete else LOOK_AGAIN))
+
+
+def _kept(key: str, entry: Entry, kept: Kept, known: Known, *, returning: bool) -> list[Draft]:
+    drafts = _resolved(path_of(key, entry.key), "readable", known) if known.rejected else []
+    found, fingerprint, identity_fingerprint = kept
+    if returning:
+        drafts.append(_presence(EventType.STUDY_RETURNED, found.study))
+    before = known.fingerprints.get((found.study, found.series))
+    if before != fingerprint:
+        type_ = EventType.SERIES_DISCOVERED if before is None else EventType.SERIES_REVISED
+        data = found.data | {"fingerprint": fingerprint, "identity_fingerprint": identity_fingerprint}
+        drafts.append(Draft(type_, study_stream(found.study), data, found))
+    return drafts
+
+
+def _rejected(key: str, entry: Entry, bad: Bad, known: Known) -> list[Draft]:
+    path = path_of(key, entry.key)
+    if known.rejected.get(path) == bad.digest:
+        return []
+    data = {"path": path, "reason": bad.reason, "digest": bad.digest}
+    return [Draft(EventType.FILE_REJECTED, file_stream(path), data)]
+
+
+def _resolved(path: str, how: str, known: Known) -> list[Draft]:
+    if path not in known.rejected:
+        return []
+    return [Draft(EventType.REJECTION_RESOLVED, file_stream(path), {"path": path, "how": how})]
+
+
+def _presence(type_: EventType, study: str) -> Draft:
+    return Draft(type_, study_stream(study), {"StudyInstanceUID": study})
+
+
+def _itself(reason: str) -> Entry:
+    return Entry("", "", UNKNOWN, 0, reason)

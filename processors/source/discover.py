@@ -1,0 +1,190 @@
+"""The work of a discovery: scan, list, read, record, in batches that can be killed anywhere."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from ledger.chain import microseconds
+from ledger.projector import Progress, batches
+from processors.events import EventType
+from processors.gateway import Gateway
+from processors.source import changes, read, scan_cache
+from processors.source.batches import BATCH, portions, stretches
+from processors.source.changes import Plan, Times
+from processors.source.read import NotNow
+from processors.source.record import Recorder
+from processors.source.tree import Folder, Listing, Tree
+
+SUSPICIOUS_LOSS = 10
+"""From so many known studies on, all of them gone at once is taken for a disk that is not mounted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Discovery:
+    """What a run found, for the operator: counts of this run alone.
+
+    `folders` are there, `listed` of them were looked into; `read` counts files opened, `unsettled`
+    those left for a later run. The others count events.
+    """
+
+    folders: int
+    listed: int
+    read: int
+    unsettled: int
+    discovered: int
+    revised: int
+    rejected: int
+    resolved: int
+    vanished: int
+    returned: int
+    full_pass: bool
+    warning: str | None
+
+
+def discover(
+    gateway: Gateway,
+    *,
+    raw: Path,
+    settle_seconds: float,
+    full_pass_after: timedelta = timedelta(hours=1),
+    progress: Progress | None = None,
+    opened: Callable[[Path], Tree] = Tree,
+) -> Discovery:
+    """Appends what has arrived, changed or gone below `raw` since the last time.
+
+    `progress` is told of folders. Raises `ConfigurationError` or `ServiceError` where `raw` cannot
+    be listed; nothing is recorded then.
+    """
+    with opened(raw) as tree:
+        now = gateway.clock()
+        times = Times(microseconds(now) * 1_000, int(settle_seconds * 1_000_000_000))
+        with gateway.begin() as connection:
+            recalled = scan_cache.recall(connection, gateway.site)
+        full_pass = _is_due(recalled.full_pass_at, now, full_pass_after)
+        work = _Work(gateway, tree, times)
+        absent = work.scan(recalled.folders, everything=full_pass)
+        # Asked before anything is recorded: a study that has just arrived is no sign of the others.
+        warning = work.suspicion(absent)
+        work.look_into_folders(progress)
+        if warning is None:
+            work.take_leave(absent)
+            if full_pass:
+                with gateway.begin() as connection:
+                    scan_cache.store_full_pass(connection, gateway.site, now)
+    return work.report(full_pass=full_pass, warning=warning)
+
+
+def _is_due(last: datetime | None, now: datetime, after: timedelta) -> bool:
+    # A time still to come was noted by a clock that was wrong then: it must not put off every pass until then.
+    return last is None or not timedelta(0) <= now - last < after
+
+
+class _Work:
+    """One discovery under way."""
+
+    def __init__(self, gateway: Gateway, tree: Tree, times: Times) -> None:
+        self._gateway = gateway
+        self._tree = tree
+        self._times = times
+        self._recorder = Recorder(gateway)
+        self._to_list: list[Folder] = []
+        self._before: dict[str, int] = {}
+        self._folders = self._read = self._unsettled = 0
+
+    def scan(self, remembered: dict[str, int], *, everything: bool) -> set[str]:
+        """Finds the folders to look into, and returns the keys of those that are gone.
+
+        Takes from `remembered`, the mtimes as last listed, what is still there.
+        """
+        for folder in self._tree.folders():
+            self._folders += 1
+            before = remembered.pop(folder.key, None)
+            if everything or before != folder.mtime_ns or before == changes.LOOK_AGAIN:
+                self._to_list.append(folder)
+                if before is not None:
+                    self._before[folder.key] = before
+        self._to_list.sort()
+        absent = set(remembered)
+        if everything:
+            with self._gateway.begin() as connection:
+                absent |= scan_cache.unremembered_studies(connection, self._gateway.site)
+            absent.difference_update(folder.key for folder in self._to_list)
+        return absent
+
+    def suspicion(self, absent: set[str]) -> str | None:
+        """A warning where so much is gone that it is more likely out of reach."""
+        if not absent:
+            return None
+        with self._gateway.begin() as connection:
+            gone, known = scan_cache.on_disk(connection, self._gateway.site, absent)
+        if gone < known or known < SUSPICIOUS_LOSS:
+            return None
+        return (
+            f"All {known} known studies are gone from the raw folder at once. This looks like an unmounted "
+            "disk, so nothing was recorded as vanished. If they were removed on purpose, the next study to "
+            "arrive settles it."
+        )
+
+    def look_into_folders(self, progress: Progress | None) -> None:
+        """Records what is new or changed in the folders found."""
+        done = 0
+        for listings in stretches(self._tree, self._to_list):
+            for portion in portions(self._plans(listings)):
+                self._record(portion)
+            done += len(listings)
+            if progress is not None:
+                progress(done, len(self._to_list))
+
+    def take_leave(self, absent: set[str]) -> None:
+        """Records the folders that are gone."""
+        for keys in batches(sorted(absent), BATCH):
+            with self._gateway.begin() as connection:
+                remembered = scan_cache.files(connection, self._gateway.site, keys)
+            self._record([changes.plan_absent(key, remembered[key]) for key in keys])
+
+    def report(self, *, full_pass: bool, warning: str | None) -> Discovery:
+        """What was found."""
+        counts = self._recorder.counts
+        return Discovery(
+            folders=self._folders,
+            listed=len(self._to_list),
+            read=self._read,
+            unsettled=self._unsettled,
+            discovered=counts[EventType.SERIES_DISCOVERED],
+            revised=counts[EventType.SERIES_REVISED],
+            rejected=counts[EventType.FILE_REJECTED],
+            resolved=counts[EventType.REJECTION_RESOLVED],
+            vanished=counts[EventType.STUDY_VANISHED],
+            returned=counts[EventType.STUDY_RETURNED],
+            full_pass=full_pass,
+            warning=warning,
+        )
+
+    def _plans(self, listings: Sequence[Listing]) -> Iterator[Plan]:
+        """What is to be done about these folders, those left out about which nothing is."""
+        with self._gateway.begin() as connection:
+            remembered = scan_cache.files(connection, self._gateway.site, [listing.folder.key for listing in listings])
+        for listing in listings:
+            key = listing.folder.key
+            plan = changes.plan(listing, remembered[key], self._times)
+            if plan is not None:
+                self._unsettled += plan.unsettled
+                if not changes.is_quiet(plan, self._before.get(key)):
+                    yield plan
+
+    def _record(self, plans: Sequence[Plan]) -> None:
+        """Reads what these plans want read, and records what came of it."""
+        fingerprint = self._gateway.vault.fingerprint
+        outcomes = [
+            [read.read(self._tree, plan.folder, entry, fingerprint) for entry in plan.changed] for plan in plans
+        ]
+        self._read += sum(read.is_opened(entry) for plan in plans for entry in plan.changed)
+        self._unsettled += sum(outcome.count(NotNow.UNSETTLED) for outcome in outcomes)
+        with self._gateway.begin() as connection:
+            known = scan_cache.known(connection, self._gateway.site, [plan.folder.key for plan in plans])
+        self._recorder.record(
+            change
+            for plan, outcome in zip(plans, outcomes, strict=True)
+            for change in changes.judge(plan, outcome, known)
+        )

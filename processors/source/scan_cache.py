@@ -1,0 +1,154 @@
+"""What earlier runs have seen: gateway.folder, gateway.file, gateway.full_pass; and what they recorded.
+
+The rows say only what is already in the ledger, so losing them costs time, not facts.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import orjson
+from sqlalchemy import Connection, text
+
+from processors.source.changes import Change, Known
+
+Row = tuple[Any, ...]
+
+
+class Recalled(NamedTuple):
+    """The folders as last listed: mtime by key; and when all of them were last looked into."""
+
+    folders: dict[str, int]
+    full_pass_at: datetime | None
+
+
+def recall(connection: Connection, site: str) -> Recalled:
+    """What a run has to know to find what has changed."""
+    # One value instead of a row for each folder takes two thirds of the time (0.09 s for 125,000).
+    row = connection.execute(
+        text("""
+            select (select json_object_agg(study, mtime_ns)::text
+                      from gateway.folder where site = :site) as folders,
+                   (select at from gateway.full_pass where site = :site) as full_pass_at
+        """),
+        {"site": site},
+    ).one()
+    return Recalled(orjson.loads(row.folders or "{}"), row.full_pass_at)
+
+
+def files(connection: Connection, site: str, folders: Collection[str]) -> dict[str, dict[str, tuple[int, int]]]:
+    """The files of these folders as last read: folder -> file -> (mtime, size)."""
+    found: dict[str, dict[str, tuple[int, int]]] = {folder: {} for folder in folders}
+    rows = connection.execute(
+        text("""
+            select study, name, mtime_ns, size from gateway.file
+             where site = :site and study = any(:folders)
+        """),
+        {"site": site, "folders": list(folders)},
+    )
+    for study, name, mtime_ns, size in rows:
+        found[study][name] = (mtime_ns, size)
+    return found
+
+
+def known(connection: Connection, site: str, folders: Collection[str]) -> Known:
+    """What the ledger says about these studies and what lies in their folders."""
+    parameters = {"site": site, "folders": list(folders)}
+    studies = connection.execute(
+        text("select study, on_disk from gateway.study where site = :site and study = any(:folders)"), parameters
+    )
+    # A scan of the table, which holds next to nothing; asking by path would send every file's.
+    rejected = connection.execute(
+        text("select path, digest from gateway.rejected_file where split_part(path, '/', 1) = any(:folders)"),
+        parameters,
+    )
+    series = connection.execute(
+        text("select study, series, fingerprint from gateway.series where study = any(:folders)"), parameters
+    )
+    return Known(
+        on_disk={row.study: row.on_disk for row in studies},
+        rejected={row.path: row.digest for row in rejected},
+        fingerprints={(study, uid): fingerprint for study, uid, fingerprint in series},
+    )
+
+
+def unremembered_studies(connection: Connection, site: str) -> set[str]:
+    """Studies on disk whose folders are not remembered.
+
+    There are some only where the memory was lost, or a run was killed within a very large folder.
+    """
+    rows = connection.execute(
+        text("""
+            select study from gateway.study
+             where site = :site and on_disk
+               and not exists (select from gateway.folder
+                                where folder.site = study.site and folder.study = study.study)
+        """),
+        {"site": site},
+    )
+    return set(rows.scalars())
+
+
+def on_disk(connection: Connection, site: str, studies: Collection[str]) -> tuple[int, int]:
+    """How many of these studies are thought to be on disk, and how many are in all."""
+    row = connection.execute(
+        text("""
+            select count(*) filter (where study = any(:studies)) as among_them, count(*) as in_all
+              from gateway.study where site = :site and on_disk
+        """),
+        {"site": site, "studies": list(studies)},
+    ).one()
+    return row.among_them, row.in_all
+
+
+def store(connection: Connection, site: str, changes: Sequence[Change]) -> None:
+    """Remembers and forgets as the changes say."""
+    files_seen = [change.remember_file for change in changes if change.remember_file]
+    files_gone = [change.forget_file for change in changes if change.forget_file]
+    folders_seen = [change.remember_folder for change in changes if change.remember_folder]
+    folders_gone = [change.forget_folder for change in changes if change.forget_folder]
+    _delete_files(connection, site, [row[:2] for row in files_seen] + files_gone)
+    _copy(connection, "gateway.file (site, study, name, mtime_ns, size)", ((site, *row) for row in files_seen))
+    connection.execute(
+        text("delete from gateway.folder where site = :site and study = any(:folders)"),
+        {"site": site, "folders": [key for key, _ in folders_seen] + folders_gone},
+    )
+    _copy(connection, "gateway.folder (site, study, mtime_ns)", ((site, *row) for row in folders_seen))
+
+
+def store_full_pass(connection: Connection, site: str, at: datetime) -> None:
+    """Remembers that a pass over everything has come to its end."""
+    connection.execute(
+        text("""
+            insert into gateway.full_pass (site, at) values (:site, :at)
+            on conflict (site) do update set at = excluded.at
+        """),
+        {"site": site, "at": at},
+    )
+
+
+def _delete_files(connection: Connection, site: str, names: Sequence[tuple[str, str]]) -> None:
+    # On a first run nearly all are new: their names need not be sent to be deleted.
+    occupied = set(
+        connection.execute(
+            text("select distinct study from gateway.file where site = :site and study = any(:studies)"),
+            {"site": site, "studies": list({study for study, _ in names})},
+        ).scalars()
+    )
+    names = [(study, name) for study, name in names if study in occupied]
+    connection.execute(
+        text("""
+            delete from gateway.file
+             using unnest(cast(:studies as text[]), cast(:names as text[])) as gone (study, name)
+             where file.site = :site and file.study = gone.study and file.name = gone.name
+        """),
+        {"site": site, "studies": [study for study, _ in names], "names": [name for _, name in names]},
+    )
+
+
+def _copy(connection: Connection, table: str, rows: Iterable[Row]) -> None:
+    """Inserts rows by COPY: a fifth of the time of single inserts."""
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor() as cursor, cursor.copy(f"copy {table} from stdin") as copy:
+        for row in rows:
+            copy.write_row(row)

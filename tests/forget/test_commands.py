@@ -1,0 +1,216 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from processors.cli.privacy import patient_ids
+from processors.errors import ConfigurationError
+from tests.autoid.sites import key_of
+from tests.flow.harness import BRAIN, HEART
+from tests.forget.command import app
+from tests.forget.sites import PrivateSite, traces
+
+ADA, ADAS_NAME = "19151210-ÅDA", "Lovelace^Ada"
+WHY = ("--reason", "withdrew consent, case 17")
+
+
+class Command:
+    """The commands against a site that knows one patient, whose study was requested for two projects."""
+
+    def __init__(self, site: PrivateSite, config: Path) -> None:
+        self.site = site
+        self.config = config
+
+    def __call__(self, *arguments: str, given: bytes = b"") -> Result:
+        return CliRunner().invoke(app, ["--config", str(self.config), *arguments], input=given)
+
+    def data(self, *arguments: str, given: bytes = b"") -> Any:
+        done = self(*arguments, "--json", given=given)
+        return json.loads(done.stdout)
+
+
+@pytest.fixture
+def command(site: PrivateSite, tmp_path: Path) -> Command:
+    tokens = "\n".join(f'{name} = "{token}"' for name, token in site.tokens.items())
+    config = tmp_path / "fiona-ledger.toml"
+    config.write_text(f"""
+[ledger]
+url = "{site.database_url}"
+key_file = "{site.key_file}"
+[source]
+raw = "{site.receiver.raw}"
+[redcap]
+url = "{site.simulator.url}"
+[redcap.tokens]
+{tokens}
+""")
+    site.rule(patient_id="1915.*", project=BRAIN)
+    site.series("1.1", PatientID=ADA, PatientName=ADAS_NAME)
+    site.study("1.2", ADA, PatientName=ADAS_NAME)
+    site.series("1.3", PatientID="", PatientName="Nobody^Known")
+    site.run()
+    return Command(site, config)
+
+
+def test_a_patient_from_standard_input_is_forgotten_and_redcaps_rows_are_shown(command: Command) -> None:
+    done = command("forget", "--patient-id-stdin", *WHY, "--yes", given=f"{ADA}\n".encode())
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert command.site.finds(traces(ADA, ADAS_NAME)) == set()
+    assert "Forgotten: 1 patient with 2 studies" in done.stdout
+    assert "incoming" in done.stdout
+    assert "autoid" in done.stdout
+    assert str(command.site.receiver.raw / "1.1") in done.stdout
+    assert ADA not in done.output
+
+
+def test_json_tells_the_same_to_a_program(command: Command) -> None:
+    told = command.data("forget", "--patient-id-stdin", *WHY, "--yes", given=ADA.encode())
+    assert (told["forgotten"], told["kinds"], told["studies"]) == (2, {"patient": 1, "link": 1}, ["1.1", "1.2"])
+    record = {"project": "autoid", "record_id": "1", "instance": None, "holds": "a patient's hash and ID"}
+    assert record in told["redcap"]
+    assert told["folders"] == [str(command.site.receiver.raw / study) for study in ("1.1", "1.2")]
+    assert told["compacted"] is True
+    assert told["positions"] == [command.site.head()]
+
+
+def test_the_event_names_the_account_that_gave_the_command(command: Command) -> None:
+    command("forget", "--study", "1.3", *WHY, "--yes")
+    expected = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True)  # noqa: S607
+    assert command.site.events("SubjectForgotten")[0]["by"] == expected.stdout.strip()
+
+
+def test_where_nobody_can_be_asked_it_needs_yes(command: Command) -> None:
+    head = command.site.head()
+    done = command("forget", "--patient-id-stdin", *WHY, given=ADA.encode())
+    assert (done.exit_code, command.site.head()) == (2, head)
+    assert "--yes" in done.stderr
+
+
+@pytest.mark.parametrize(("answer", "code", "left"), [("y\n", 0, False), ("n\n", 2, True), ("\n", 2, True)])
+def test_on_a_terminal_it_asks_first(command: Command, answer: str, code: int, left: bool) -> None:  # noqa: FBT001
+    """The terminal is that of `pty.spawn` in a process of its own, which answers what comes from here."""
+    arguments = ["--config", str(command.config), "forget", "--study", "1.3", *WHY]
+    program = (
+        "import os, pty, sys; code = pty.spawn([sys.executable, '-m', 'tests.forget.command', *sys.argv[1:]]); "
+        "sys.exit(os.waitstatus_to_exitcode(code))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=Path(__file__).parents[2],
+        input=answer,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert "the patient of study 1.3 with 1 study" in done.stdout
+    assert "can never be undone" in done.stdout
+    assert done.returncode == code
+    assert bool(command.site.finds({"Nobody^Known"})) is left
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "words"),
+    [
+        (["--patient-id-stdin"], b"NOBODY", "Line 1 of the input"),
+        (["--patient-id-stdin"], b"", "found none"),
+        (["--patient-id-stdin"], b"\n\n", "found none"),
+        (["--patient-id-stdin"], b"A\xff", "UTF-8"),
+        (["--patient-id-stdin"], b"A\x00B", "NUL"),
+        (["--study", "9.9"], b"", "no study '9.9'"),
+        (["--study", "1.1"], b"", "cannot be forgotten alone"),
+        (["--autoid-project", "NONE"], b"", "no auto-ID project 'NONE'"),
+        ([], b"", "Expected one of"),
+        (["--study", "1.1", "--autoid-project", HEART], b"", "Expected one of"),
+    ],
+)
+def test_what_cannot_be_done_ends_with_2_and_changes_nothing(
+    command: Command, arguments: list[str], given: bytes, words: str
+) -> None:
+    head = command.site.head()
+    done = command("forget", *arguments, *WHY, "--yes", given=given)
+    assert (done.exit_code, done.stdout, command.site.head()) == (2, "", head)
+    assert words in done.stderr
+
+
+def test_a_blank_reason_is_refused(command: Command) -> None:
+    done = command("forget", "--study", "1.3", "--reason", " ", "--yes")
+    assert done.exit_code == 2
+    assert "--reason" in done.stderr
+
+
+def test_what_was_forgotten_before_is_said_to_be_so(command: Command) -> None:
+    for arguments in (["--study", "1.3"], ["--autoid-project", HEART]):
+        assert command("forget", *arguments, *WHY, "--yes").exit_code == 0
+        head = command.site.head()
+        again = command("forget", *arguments, *WHY)
+        assert (again.exit_code, command.site.head()) == (0, head)
+        assert "Nothing to forget" in again.stdout
+
+
+def test_a_projects_ids_are_forgotten_by_its_name(command: Command) -> None:
+    done = command("forget", "--autoid-project", HEART, *WHY, "--yes")
+    assert done.exit_code == 0
+    assert f"1 IDs in project {HEART}" in done.stdout.replace("\n", " ")
+    assert command.site.finds({key_of(ADA)}) == set()
+
+
+def test_a_patient_id_also_known_with_other_blanks_needs_attention(command: Command) -> None:
+    command.site.series("1.7", PatientID=f"{ADA} ")
+    command.site.run()
+    done = command("forget", "--patient-id-stdin", *WHY, "--yes", given=ADA.encode())
+    assert done.exit_code == 1
+    assert "other blanks around them" in done.stdout
+
+
+def test_rekey_says_how_many_keys_and_what_to_do_with_the_file(command: Command) -> None:
+    before = command.site.key_file.read_bytes()
+    done = command("rekey")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "it wraps 3 data keys" in done.stdout
+    assert command.site.key_file.read_bytes() != before
+    assert command.data("rekey") == {"data_keys": 3, "key_file": str(command.site.key_file), "compacted": True}
+    assert command.site.finds({ADA}) == {ADA}
+    assert command.site.run().attention == {}
+
+
+def test_a_lost_key_file_is_a_message(command: Command) -> None:
+    command.site.key_file.unlink()
+    for arguments in (["rekey"], ["forget", "--study", "1.3", *WHY, "--yes"]):
+        done = command(*arguments)
+        assert done.exit_code == 2
+        assert "Put it back from its backup" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["forget", "rekey"])
+def test_help_needs_no_configuration_and_has_an_example(name: str) -> None:
+    done = CliRunner().invoke(app, [name, "--help"])
+    assert done.exit_code == 0
+    assert "Example:" in done.stdout
+    assert f"fiona-ledger {name}" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"A", ["A"]),
+        (b"A\n", ["A"]),
+        (b"\nA\nB\n\n", ["A", "B"]),
+        (b" A \n\tB\r\n", [" A ", "\tB\r"]),
+        (b"A\n\nB", ["A", "", "B"]),
+        ("山田\n".encode(), ["山田"]),
+    ],
+)
+def test_patient_ids_are_taken_to_the_letter(content: bytes, expected: list[str]) -> None:
+    assert patient_ids(content) == expected
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfeA", b"A\x00"])
+def test_what_is_no_list_of_patient_ids_is_refused_without_showing_it(content: bytes) -> None:
+    with pytest.raises(ConfigurationError, match=r"^Standard input") as caught:
+        patient_ids(content)
+    assert "A\x00" not in str(caught.value)

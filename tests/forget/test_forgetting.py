@@ -1,0 +1,382 @@
+from typing import TYPE_CHECKING, cast
+
+import pytest
+from sqlalchemy import text
+
+from ledger import store
+from processors.errors import ConfigurationError, ServiceError
+from processors.explain.recorded import FROM_THE_BEGINNING
+from processors.operations.forget.data_subjects import Unknown
+from processors.operations.forget.external_copies import Place
+from processors.operations.forget.forget import compact
+from processors.operations.status import status
+from processors.routing.study_state import gather
+from processors.simulator import Fault
+from tests.autoid.sites import key_of
+from tests.flow.harness import BRAIN, HEART, Asked
+from tests.forget.sites import REASON, PrivateSite, traces
+
+if TYPE_CHECKING:
+    from ledger.vault import Vault
+
+ADA, ADAS_NAME = "19151210-ADA", "Lovelace^Ada"
+GRACE, GRACES_NAME = "19061209-GRACE", "Hopper^Grace"
+EVERYBODY = "19[0-9]{6}-[A-Z]+"
+
+
+def two_patients(site: PrivateSite) -> None:
+    """Ada has two studies, one of them coupled; Grace has one. All are addressed to the auto-ID project or ruled."""
+    site.rule(patient_id=EVERYBODY, project=BRAIN)
+    site.series("1.1", PatientID=ADA, PatientName=ADAS_NAME, AccessionNumber="ACC-A")
+    site.entry("7", accession="ACC-A", project=HEART, subject="SECRET-PSEUDONYM")
+    site.study("1.2", ADA, PatientName=ADAS_NAME)
+    site.study("1.3", GRACE, PatientName=GRACES_NAME)
+    site.run()
+
+
+def test_whatever_led_to_a_patient_is_gone_and_nothing_of_others(site: PrivateSite) -> None:
+    two_patients(site)
+    mine, others = traces(ADA, ADAS_NAME, "SECRET-PSEUDONYM"), {GRACE, GRACES_NAME, key_of(GRACE)}
+    assert site.finds(mine) == {ADA, ADAS_NAME, key_of(ADA), "SECRET-PSEUDONYM"}
+    site.forget_patients(ADA)
+    assert site.finds(mine) == set()
+    assert site.finds(others) == others
+    site.assert_sound()
+
+
+def test_what_was_forgotten_is_told_by_an_event_that_names_nobody(site: PrivateSite) -> None:
+    two_patients(site)
+    done = site.forget_patients(ADA)
+    (event,) = site.events("SubjectForgotten")
+    assert {key: event[key] for key in ("what", "name", "by", "reason", "studies")} == {
+        "what": "patient",
+        "name": "",
+        "by": "operator",
+        "reason": REASON,
+        "studies": 2,
+    }
+    assert {kind: len(subjects) for kind, subjects in event["subjects"].items()} == {
+        "patient": 1,
+        "coupling": 1,
+        "link": 1,
+    }
+    told = {subject for subjects in event["subjects"].values() for subject in subjects}
+    forgotten = site.query("select subject::text from ledger.subject where wrapped_key is null and lookup is null")
+    assert told == {row[0] for row in forgotten}
+    assert (done.destroyed, done.positions) == (3, [site.head()])
+
+
+def test_redcaps_rows_are_listed_and_left(site: PrivateSite) -> None:
+    two_patients(site)
+    before = {name: project.rows() for name, project in site.simulator.projects.items()}
+    record = next(name for name, row in site.autoid_rows().items() if row.key == key_of(ADA))
+    places, folders = site.forget_patients(ADA).elsewhere
+    assert sorted((place.project, place.record_id, place.instance or 0) for place in places) == [
+        ("autoid", record, 0),
+        ("coupling", "7", 0),
+        ("incoming", "1.1", 0),
+        ("incoming", "1.1", 1),
+        ("incoming", "1.1", 2),
+        ("incoming", "1.2", 0),
+        ("incoming", "1.2", 1),
+    ]
+    assert folders == ["1.1", "1.2"]
+    assert {name: project.rows() for name, project in site.simulator.projects.items()} == before
+
+
+def test_runs_go_on_and_write_nothing_about_whom_was_forgotten(site: PrivateSite) -> None:
+    two_patients(site)
+    requested = {study: site.transfers(study) for study in ("1.1", "1.2", "1.3")}
+    site.forget_patients(ADA)
+    head = site.head()
+    report = site.run()
+    assert (site.head(), report.attention) == (head, {})
+    assert {study: site.transfers(study) for study in requested} == requested
+
+
+def test_a_request_that_was_not_placed_yet_is_retracted(site: PrivateSite) -> None:
+    site.rule(patient_id=ADA, project=BRAIN)
+    site.series("1.1", PatientID=ADA)
+    site.run_killed_before_import()
+    assert site.states("1.1") == ["requested"]
+    site.forget_patients(ADA)
+    site.run()
+    assert (site.states("1.1"), site.transfers("1.1")) == (["retracted"], {})
+    assert "study_patient_id" not in site.study_row("1.1")
+    site.assert_sound()
+
+
+def test_a_request_whose_import_was_not_confirmed_is_not_placed_again(site: PrivateSite) -> None:
+    """Its row is in REDCap, and the ledger does not know: the administrator is told of the study."""
+    site.rule(patient_id=ADA, project=BRAIN)
+    site.series("1.1", PatientID=ADA)
+    site.simulator.inject(Fault(kind="reset", project="incoming", action="import", after_commit=True))
+    with pytest.raises(ServiceError):
+        site.run()
+    assert site.states("1.1") == ["requested"]
+    site.forget_patients(ADA)
+    site.run()
+    assert list(site.transfers("1.1").values()) == [Asked(BRAIN, ADA)]
+
+
+def test_who_comes_back_after_being_forgotten_is_somebody_new(site: PrivateSite) -> None:
+    two_patients(site)
+    earlier = site.query("select subject from ledger.event where stream = 'study/1.2' and subject is not null")
+    site.forget_patients(ADA)
+    for record in [name for name, row in site.autoid_rows().items() if row.key == key_of(ADA)]:
+        site.autoid.delete(record)
+    old = site.requested("1.3")
+    site.study("1.9", ADA, PatientName=ADAS_NAME)
+    site.run()
+    later = site.query("select subject from ledger.event where stream = 'study/1.9' and subject is not null")
+    assert not set(earlier) & set(later)
+    assert site.id_of(ADA) == site.requested("1.9") != old
+    assert site.forget_patients(ADA).destroyed == 2
+    assert site.finds(traces(ADA, ADAS_NAME)) == set()
+
+
+def test_a_study_to_which_a_forgotten_patient_comes_back_is_judged_by_what_can_be_read(site: PrivateSite) -> None:
+    two_patients(site)
+    site.forget_patients(ADA)
+    site.series("1.2", "1.2.77", PatientID=ADA, PatientName=ADAS_NAME)
+    site.run()
+    with site.gateway() as gateway, gateway.begin() as connection:
+        (evidence,) = gather(gateway, connection, ["1.2"], FROM_THE_BEGINNING, with_identities=True)
+    assert [(each.patient_id, each.patient_name) for each in evidence.gained if each.patient_id] == [(ADA, ADAS_NAME)]
+
+
+def test_an_id_of_a_forgotten_patient_is_never_anybody_elses(site: PrivateSite) -> None:
+    site.project(pattern="H-[0-9]")
+    site.study("1.0", ADA)
+    site.run()
+    taken = site.requested("1.0")
+    site.forget_patients(ADA)
+    for record in list(site.autoid_rows()):
+        site.autoid.delete(record)
+    for number in range(9):
+        site.study(f"2.{number}", f"OTHER-{number}")
+    site.run()
+    assert taken not in {site.requested(f"2.{number}") for number in range(9)}
+    assert taken in site.used()
+
+
+def test_a_forgotten_patients_entry_that_is_left_in_autoid_raises_no_alarm(site: PrivateSite) -> None:
+    """It used to be read as a new patient who claims an ID in use."""
+    two_patients(site)
+    site.forget_patients(ADA)
+    site.study("1.8", "SOMEBODY-ELSE")
+    assert site.run().attention == {}
+    assert site.finds({key_of(ADA)}) == set()
+    assert site.requested("1.8") != site.requested("1.2")
+
+
+def test_nor_does_a_second_entry_of_the_same_patient(site: PrivateSite) -> None:
+    """It used to be taken for another patient's, who contradicts the ledger."""
+    for record in ("3", "4"):
+        site.give(record, ADA, "H-0042")
+    site.study("1.1", ADA)
+    site.run()
+    site.forget_patients(ADA)
+    site.study("1.8", "SOMEBODY-ELSE")
+    assert site.run().attention == {}
+    assert site.finds({key_of(ADA)}) == set()
+
+
+def test_that_somebody_else_is_given_a_forgotten_patients_id_is_still_noticed(site: PrivateSite) -> None:
+    site.study("1.1", ADA)
+    site.run()
+    site.forget_patients(ADA)
+    site.give("77", GRACE, site.requested("1.1"))
+    site.study("1.3", GRACE)
+    assert site.run().attention == {"contradiction in AutoID": 1, "held study": 1}
+    assert site.transfers("1.3") == {}
+
+
+def test_a_study_of_two_patients_forgets_the_pseudonym_with_either(site: PrivateSite) -> None:
+    """It used to be sealed for the first patient only, whatever it said about the second."""
+    site.rule(patient_id="1906.*", project=BRAIN)
+    site.series("1.1", "1.1.1", PatientID=ADA, PatientName=ADAS_NAME)
+    site.series("1.1", "1.1.2", PatientID=GRACE, PatientName=GRACES_NAME)
+    site.run()
+    assert site.transfers("1.1") == {1: Asked(BRAIN, GRACE)}
+    site.forget_patients(GRACE)
+    assert site.finds(traces(GRACE, GRACES_NAME)) == set()
+    assert site.finds({ADA, ADAS_NAME}) == {ADA, ADAS_NAME}
+    site.run()
+    site.assert_sound()
+
+
+def test_a_study_that_is_its_patients_only_one_is_forgotten_with_the_patient(site: PrivateSite) -> None:
+    two_patients(site)
+    done = site.forget_study("1.3")
+    assert done.belongings[0].studies == ("1.3",)
+    assert site.finds(traces(GRACE, GRACES_NAME)) == set()
+    assert site.finds({ADA, ADAS_NAME}) == {ADA, ADAS_NAME}
+    assert site.events("SubjectForgotten")[0]["name"] == "1.3"
+
+
+def test_a_study_of_a_patient_with_others_is_refused_and_nothing_changes(site: PrivateSite) -> None:
+    two_patients(site)
+    head = site.head()
+    with pytest.raises(ConfigurationError, match=r"cannot be forgotten alone.*1 more.*--patient-id-stdin"):
+        site.forget_study("1.2")
+    assert (site.head(), site.finds({ADA})) == (head, {ADA})
+
+
+def test_a_study_without_a_patient_id_is_forgotten_alone(site: PrivateSite) -> None:
+    site.series("1.1", PatientID="", PatientName=ADAS_NAME)
+    site.series("1.2", PatientID="", PatientName=GRACES_NAME)
+    site.run()
+    site.forget_study("1.1")
+    assert site.finds({ADAS_NAME, GRACES_NAME}) == {GRACES_NAME}
+
+
+def test_a_study_that_was_forgotten_before_leaves_nothing_to_do(site: PrivateSite) -> None:
+    two_patients(site)
+    site.forget_study("1.3")
+    head = site.head()
+    again = site.forget_study("1.3")
+    assert (again.destroyed, again.positions, site.head()) == (0, [], head)
+
+
+def test_after_a_projects_links_are_forgotten_its_ids_stay_in_use(site: PrivateSite) -> None:
+    two_patients(site)
+    ids = site.used()
+    assert site.finds({key_of(ADA), key_of(GRACE)}) == {key_of(ADA), key_of(GRACE)}
+    done = site.forget_project(HEART)
+    assert done.destroyed == 2
+    assert site.finds({key_of(ADA), key_of(GRACE)}) == set()
+    assert site.finds({ADA, GRACE}) == {ADA, GRACE}
+    assert site.used() == ids
+    assert {place.project for place in done.elsewhere.places} == {"autoid"}
+    assert site.run().attention == {}
+    site.assert_sound()
+
+
+def test_after_that_a_patient_who_comes_back_gets_a_new_id(site: PrivateSite) -> None:
+    two_patients(site)
+    old = site.requested("1.3")
+    site.forget_project(HEART)
+    for record in list(site.autoid_rows()):
+        site.autoid.delete(record)
+    site.study("1.9", GRACE)
+    site.run()
+    assert site.requested("1.9") == site.id_of(GRACE) != old
+
+
+def test_a_project_that_was_forgotten_before_leaves_nothing_to_do(site: PrivateSite) -> None:
+    two_patients(site)
+    site.forget_project(HEART)
+    head = site.head()
+    assert (site.forget_project(HEART).destroyed, site.head()) == (0, head)
+
+
+def test_links_of_many_patients_are_told_in_portions(site: PrivateSite) -> None:
+    for number in range(1_001):
+        site.give(str(number + 1), f"P-{number}", f"H-{number:04}")
+    site.study("1.1", "P-0")
+    site.run()
+    assert site.forget_project(HEART).destroyed == 1_001
+    assert [len(event["subjects"]["link"]) for event in site.events("SubjectForgotten")] == [1_000, 1]
+
+
+@pytest.mark.parametrize("given", [["NOBODY"], [ADA, "NOBODY"], [ADA, "   "], [ADA, ""]])
+def test_of_a_list_with_somebody_unknown_nobody_is_forgotten(site: PrivateSite, given: list[str]) -> None:
+    two_patients(site)
+    head = site.head()
+    with pytest.raises(ConfigurationError, match=f"^Line {len(given)} of the input.*Nothing was changed") as caught:
+        site.forget_patients(*given)
+    assert ADA not in str(caught.value)
+    assert (site.head(), site.finds({ADA})) == (head, {ADA})
+
+
+def test_unknown_studies_and_projects_are_said_to_be_so(site: PrivateSite) -> None:
+    two_patients(site)
+    with pytest.raises(Unknown, match=r"no study '9\.9'"):
+        site.forget_study("9.9")
+    with pytest.raises(Unknown, match="no auto-ID project 'NONE'"):
+        site.forget_project("NONE")
+
+
+def test_a_patient_whom_only_autoid_knows_is_forgotten_too(site: PrivateSite) -> None:
+    site.give("3", ADA, "H-0042")
+    site.study("1.3", GRACE)
+    site.run()
+    done = site.forget_patients(ADA)
+    assert done.elsewhere.places == [Place("autoid", "3", None, "a patient's hash and ID")]
+    assert site.finds({key_of(ADA)}) == set()
+
+
+def test_a_patient_id_counts_to_the_letter_and_its_likes_are_mentioned(site: PrivateSite) -> None:
+    site.series("1.1", PatientID="P1")
+    site.series("1.2", PatientID="P1 ")
+    site.run()
+    (owner,) = site.forget_patients("P1").belongings
+    assert (owner.alike, owner.studies) == (True, ("1.1",))
+    with pytest.raises(Unknown, match="does know line 1 with other blanks"):
+        site.forget_patients(" P1")
+    (owner,) = site.forget_patients("P1 ").belongings
+    assert (owner.alike, owner.studies) == (False, ("1.2",))
+
+
+@pytest.mark.parametrize("reason", ["", "  ", f"{ADA} asked for it", f"asked by {ADA.lower()}."])
+def test_a_reason_that_says_nothing_or_names_the_patient_is_refused(site: PrivateSite, reason: str) -> None:
+    two_patients(site)
+    with pytest.raises(ConfigurationError, match="--reason"):
+        site.forget_patients(ADA, reason=reason)
+    assert site.finds({ADA}) == {ADA}
+
+
+def test_the_reason_for_forgetting_a_study_may_not_name_its_patient(site: PrivateSite) -> None:
+    two_patients(site)
+    with pytest.raises(ConfigurationError, match="--reason holds"):
+        site.forget_study("1.3", reason=f"{GRACES_NAME} asked for it")
+
+
+def test_a_held_study_of_a_forgotten_patient_is_held_no_longer(site: PrivateSite) -> None:
+    site.project(pattern="H-[0-9]")
+    for number in range(11):
+        site.study(f"1.{number}", f"P-{number}")
+    site.run()
+    ((held, _reason),) = site.held().items()
+    site.forget_patients(f"P-{held.removeprefix('1.')}")
+    site.run()
+    assert site.held() == {}
+
+
+def test_the_tables_file_is_rid_of_the_destroyed_keys(site: PrivateSite) -> None:
+    two_patients(site)
+    rows = site.query("select wrapped_key from ledger.subject where kind = 'patient'")
+    keys = [bytes(row[0]) for row in rows]
+    in_file = text("select pg_read_binary_file(pg_relation_filepath('ledger.subject'))")
+
+    def found() -> int:
+        with site.gateway() as gateway, gateway.database.without_transaction() as connection:
+            connection.execute(text("checkpoint"))
+            content = bytes(connection.execute(in_file).scalar_one())
+        return sum(key in content for key in keys)
+
+    assert found() == 2
+    site.forget_patients(ADA, GRACE)
+    assert found() == 2, "this test shows nothing where PostgreSQL wipes by itself"
+    with site.gateway() as gateway:
+        assert compact(gateway.database)
+    assert found() == 0
+
+
+def test_where_somebody_holds_the_table_it_is_not_written_anew(site: PrivateSite) -> None:
+    two_patients(site)
+    with site.gateway() as reader, reader.begin() as connection:
+        connection.execute(text("select count(*) from ledger.subject"))
+        with site.gateway() as gateway:
+            assert not compact(gateway.database, patience_seconds=0.05)
+
+
+def test_what_needs_no_key_works_without_one(site: PrivateSite) -> None:
+    two_patients(site)
+    with site.gateway() as gateway:
+        gateway.vault = cast("Vault", None)  # whatever asks it fails
+        assert status(gateway).studies == 3
+        gateway.catch_up()
+        with gateway.begin() as connection:
+            assert len(list(store.read(connection))) == site.head()

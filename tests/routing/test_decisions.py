@@ -1,0 +1,490 @@
+"""What is requested for a study: rivals, corrections, conflicts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from processors.routing.decisions import (
+    Candidate,
+    Cause,
+    CauseKind,
+    Conflict,
+    Corrected,
+    Key,
+    Outcome,
+    Request,
+    Standing,
+    decide,
+)
+
+HEART, BRAIN, LUNG = Key("HEART", ""), Key("BRAIN", ""), Key("LUNG", "visit_1")
+
+
+def candidate(
+    pseudonym: str = "P1", key: Key = HEART, *, kind: CauseKind = "coupling", record: str = "1", whole: bool = True
+) -> Candidate:
+    return Candidate(key=key, pseudonym=pseudonym, cause=Cause(kind, record, 1), whole_match=whole)
+
+
+def standing(
+    pseudonym: str | None = "P1",
+    key: Key = HEART,
+    *,
+    position: int = 50,
+    kind: CauseKind = "coupling",
+    record: str = "1",
+    state: str = "placed",
+    replaces: tuple[int, ...] = (),
+) -> Standing:
+    return Standing(
+        position=position,
+        key=key,
+        pseudonym=pseudonym,
+        cause=Cause(kind, record, 1),
+        state=state,  # type: ignore[arg-type]
+        replaces=replaces,
+    )
+
+
+def corrected(key: Key = HEART, pseudonym: str = "P1", *, record: str = "1", names_study: bool = True) -> Corrected:
+    return Corrected(cause=Cause("coupling", record, 2), key=key, pseudonym=pseudonym, names_study=names_study)
+
+
+def asked(outcome: Outcome) -> list[tuple[str, str, tuple[int, ...]]]:
+    return [(r.candidate.key.project, r.candidate.pseudonym, r.replaces) for r in outcome.requests]
+
+
+# Rivals
+
+
+def test_a_candidate_is_requested() -> None:
+    assert asked(decide([candidate()], [])) == [("HEART", "P1", ())]
+
+
+def test_one_study_goes_to_several_projects_and_events() -> None:
+    other = Key("HEART", "visit_2")
+    found = decide([candidate(), candidate("P2", BRAIN), candidate("P3", other)], [])
+    assert {request.candidate.key for request in found.requests} == {HEART, BRAIN, other}
+
+
+def test_rivals_who_agree_are_one_request() -> None:
+    assert asked(decide([candidate(record="1"), candidate(record="2")], [])) == [("HEART", "P1", ())]
+
+
+def test_an_entry_goes_before_a_rule() -> None:
+    found = decide([candidate("RULE", kind="rule"), candidate("ENTRY")], [])
+    assert asked(found) == [("HEART", "ENTRY", ())]
+    assert not found.conflicts
+
+
+def test_an_entry_goes_before_two_rules_that_contradict_each_other() -> None:
+    rules = [candidate("R1", kind="rule"), candidate("R2", kind="rule", record="2")]
+    found = decide([*rules, candidate("ENTRY")], [])
+    assert asked(found) == [("HEART", "ENTRY", ())]
+    assert not found.conflicts
+
+
+@pytest.mark.parametrize("kind", ["rule", "coupling"])
+def test_equals_that_contradict_each_other_conflict_and_neither_is_requested(kind: CauseKind) -> None:
+    found = decide([candidate("P1", kind=kind), candidate("P2", kind=kind, record="2")], [])
+    assert not found.requests
+    (conflict,) = found.conflicts
+    assert (conflict.key, conflict.kind) == (HEART, "equals")
+    assert [cause.record_id for cause in conflict.causes] == ["1", "2"]
+
+
+def test_entries_that_contradict_each_other_do_not_leave_it_to_a_rule() -> None:
+    found = decide([candidate("P1"), candidate("P2", record="2"), candidate("R", kind="rule")], [])
+    assert not found.requests
+    assert {cause.kind for conflict in found.conflicts for cause in conflict.causes} == {"coupling"}
+
+
+def test_one_rule_with_two_pseudonyms_for_two_series_of_a_study_conflicts() -> None:
+    found = decide([candidate("P1", kind="rule"), candidate("P2", kind="rule")], [])
+    assert (found.requests, len(found.conflicts)) == ([], 1)
+
+
+def test_a_conflict_for_one_project_holds_up_no_other() -> None:
+    found = decide([candidate("P1"), candidate("P2", record="2"), candidate("P3", BRAIN)], [])
+    assert asked(found) == [("BRAIN", "P3", ())]
+
+
+def test_rivals_who_agree_are_told_by_the_entry_and_the_whole_match() -> None:
+    rivals = [
+        candidate(kind="rule", record="0"),
+        candidate(record="2", whole=False),
+        candidate(record="3"),
+    ]
+    assert decide(rivals, []).requests[0].candidate.cause == Cause("coupling", "3", 1)
+
+
+# Against what stands
+
+
+def test_what_stands_is_not_requested_again() -> None:
+    assert decide([candidate()], [standing()]) == Outcome()
+
+
+@pytest.mark.parametrize("state", ["requested", "placed", "contested"])
+def test_another_pseudonym_of_the_entry_replaces_what_stands(state: str) -> None:
+    found = decide([candidate("P2")], [standing(state=state)], corrected={50: corrected(pseudonym="P2")})
+    assert asked(found) == [("HEART", "P2", (50,))]
+
+
+def test_an_entry_replaces_what_a_rule_led_to() -> None:
+    assert asked(decide([candidate("P2")], [standing(kind="rule")])) == [("HEART", "P2", (50,))]
+
+
+def test_a_rule_does_not_replace_what_an_entry_led_to() -> None:
+    found = decide([candidate("R", kind="rule", record="7")], [standing()])
+    assert not found.requests
+    assert [(conflict.kind, len(conflict.causes)) for conflict in found.conflicts] == [("coupling stands", 2)]
+
+
+def test_a_rule_replaces_what_an_entry_led_to_that_asks_for_another_project_now() -> None:
+    """It used to be a conflict with an entry that said nothing about the project any more."""
+    found = decide(
+        [candidate("R", kind="rule"), candidate("P1", BRAIN)], [standing()], corrected={50: corrected(BRAIN)}
+    )
+    assert not found.conflicts
+    assert sorted(asked(found)) == [("BRAIN", "P1", ()), ("HEART", "R", (50,))]
+
+
+def test_a_rule_replaces_what_an_entry_led_to_that_names_another_study_now() -> None:
+    found = decide([candidate("R", kind="rule")], [standing()], corrected={50: corrected(names_study=False)})
+    assert asked(found) == [("HEART", "R", (50,))]
+    assert not found.conflicts
+    assert not found.retractions
+
+
+def test_a_request_that_was_not_placed_hands_on_what_it_had_to_replace() -> None:
+    unplaced = standing("P2", position=60, state="requested", replaces=(50, 40))
+    assert asked(decide([candidate("P3")], [unplaced])) == [("HEART", "P3", (60, 50, 40))]
+
+
+def test_a_request_that_was_placed_has_replaced_already() -> None:
+    placed = standing("P2", position=60, replaces=(50,))
+    assert asked(decide([candidate("P3")], [placed])) == [("HEART", "P3", (60,))]
+
+
+@pytest.mark.parametrize("state", ["requested", "placed", "contested"])
+def test_a_forgotten_pseudonym_is_not_requested_anew(state: str) -> None:
+    contest = {HEART: Conflict(key=HEART, kind="equals", causes=())}
+    found = decide([candidate("P2")], [standing(None, state=state)], open_conflicts=contest)
+    assert not found.requests
+    assert not found.retractions
+
+
+def test_a_forgotten_request_that_another_entry_asks_for_is_left_where_it_is() -> None:
+    """Its own entry's move used to take its row, and the next run would have sent the study again."""
+    found = decide(
+        [candidate("P2", BRAIN), candidate("P9", record="2")], [standing(None)], corrected={50: corrected(BRAIN, "P2")}
+    )
+    assert asked(found) == [("BRAIN", "P2", ())]
+
+
+# Corrected entries
+
+
+def test_an_entry_that_asks_for_another_project_now_takes_its_request_along() -> None:
+    found = decide([candidate("P1", BRAIN)], [standing()], corrected={50: corrected(BRAIN)})
+    assert asked(found) == [("BRAIN", "P1", (50,))]
+    assert not found.retractions
+
+
+def test_a_forgotten_request_goes_along_with_its_entry() -> None:
+    """It used to be left in force, so that the study would have been sent to both projects."""
+    found = decide([candidate("P1", BRAIN)], [standing(None)], corrected={50: corrected(BRAIN)})
+    assert asked(found) == [("BRAIN", "P1", (50,))]
+
+
+def test_an_entry_does_not_take_along_what_another_still_asks_for() -> None:
+    found = decide(
+        [candidate("P1", BRAIN), candidate("P1", record="2")], [standing()], corrected={50: corrected(BRAIN)}
+    )
+    assert asked(found) == [("BRAIN", "P1", ())]
+    assert not found.retractions
+
+
+def test_two_entries_that_change_places_replace_each_a_request_of_the_other() -> None:
+    found = decide(
+        [candidate("P1", BRAIN, record="1"), candidate("P2", HEART, record="2")],
+        [standing("P1", HEART, position=50, record="1"), standing("P2", BRAIN, position=60, record="2")],
+        corrected={50: corrected(BRAIN, "P1"), 60: corrected(HEART, "P2", record="2")},
+    )
+    assert asked(found) == [("BRAIN", "P1", (60,)), ("HEART", "P2", (50,))]
+
+
+def test_a_request_whose_entry_names_another_study_now_is_retracted() -> None:
+    found = decide([], [standing()], corrected={50: corrected(names_study=False)})
+    (retraction,) = found.retractions
+    assert (retraction.request.position, retraction.cause) == (50, Cause("coupling", "1", 2))
+    assert "another study" in retraction.reason
+
+
+def test_a_record_id_given_to_a_new_entry_retracts_nothing() -> None:
+    found = decide([], [standing()], corrected={50: corrected(BRAIN, "P7", names_study=False)})
+    assert found == Outcome()
+
+
+def test_a_request_that_another_entry_still_asks_for_is_not_retracted() -> None:
+    found = decide([candidate(record="2")], [standing()], corrected={50: corrected(names_study=False)})
+    assert found == Outcome()
+
+
+@pytest.mark.parametrize("pseudonym", ["P1", None])
+def test_a_request_is_retracted_whose_entry_now_asks_for_what_stands_already(pseudonym: str | None) -> None:
+    found = decide(
+        [candidate("P1", BRAIN)],
+        [standing(pseudonym), standing("P1", BRAIN, position=60, record="2")],
+        corrected={50: corrected(BRAIN)},
+    )
+    assert not found.requests
+    assert [retraction.request.position for retraction in found.retractions] == [50]
+
+
+def test_a_request_stays_while_what_its_entry_asks_for_now_is_in_conflict() -> None:
+    found = decide(
+        [candidate("P1", BRAIN), candidate("P2", BRAIN, record="2")], [standing()], corrected={50: corrected(BRAIN)}
+    )
+    assert (found.requests, found.retractions) == ([], [])
+
+
+def test_a_removed_entry_changes_nothing() -> None:
+    assert decide([], [standing()]) == Outcome()
+
+
+# Conflicts found earlier
+
+
+def conflict_of(rivals: Sequence[Candidate]) -> Conflict:
+    return decide(rivals, []).conflicts[0]
+
+
+RIVALS = [candidate("P1"), candidate("P2", record="2")]
+
+
+def test_a_known_conflict_is_not_reported_again() -> None:
+    assert decide(RIVALS, [], open_conflicts={HEART: conflict_of(RIVALS)}) == Outcome()
+
+
+def test_a_conflict_with_other_causes_is_reported() -> None:
+    rivals = [*RIVALS, candidate("P3", record="3")]
+    assert len(decide(rivals, [], open_conflicts={HEART: conflict_of(RIVALS)}).conflicts) == 1
+
+
+def test_a_conflict_that_is_over_is_resolved_and_requested() -> None:
+    found = decide([candidate()], [], open_conflicts={HEART: conflict_of(RIVALS)})
+    assert found.resolved == [HEART]
+    assert asked(found) == [("HEART", "P1", ())]
+
+
+def test_a_conflict_with_a_person_is_left_to_the_delivery() -> None:
+    person = Conflict(key=HEART, kind="person", causes=(Cause("rule", "1", 1),))
+    assert decide([], [], open_conflicts={HEART: person}).resolved == []
+
+
+def test_a_contested_request_is_requested_anew_when_the_conflict_that_hid_it_is_over() -> None:
+    found = decide([candidate()], [standing(state="contested")], open_conflicts={HEART: conflict_of(RIVALS)})
+    assert asked(found) == [("HEART", "P1", (50,))]
+
+
+# What always holds
+
+
+@dataclass(frozen=True)
+class World:
+    """A study's candidates, what stands for it, and the entries behind that as they read now."""
+
+    candidates: list[Candidate]
+    standing: list[Standing]
+    corrected: dict[int, Corrected]
+    conflicts: dict[Key, Conflict]
+
+    def decide(self) -> Outcome:
+        return decide(self.candidates, self.standing, corrected=self.corrected, open_conflicts=self.conflicts)
+
+    def after(self, outcome: Outcome) -> "World":
+        """The world once the outcome has been recorded."""
+        gone = {position for request in outcome.requests for position in request.replaces}
+        gone |= {retraction.request.position for retraction in outcome.retractions}
+        new = [_requested(request, 1_000 + number) for number, request in enumerate(outcome.requests)]
+        conflicts = {key: found for key, found in self.conflicts.items() if key not in outcome.resolved}
+        conflicts |= {found.key: found for found in outcome.conflicts}
+        by_entry = {
+            candidate.cause.record_id: candidate for candidate in self.candidates if candidate.cause.kind == "coupling"
+        }
+        corrected = {position: entry for position, entry in self.corrected.items() if position not in gone}
+        for request in new:
+            if request.cause.kind == "coupling":
+                entry = by_entry[request.cause.record_id]
+                corrected[request.position] = Corrected(entry.cause, entry.key, entry.pseudonym, names_study=True)
+        return World(self.candidates, [s for s in self.standing if s.position not in gone] + new, corrected, conflicts)
+
+
+def _requested(request: Request, position: int) -> Standing:
+    return Standing(
+        position=position,
+        key=request.candidate.key,
+        pseudonym=request.candidate.pseudonym,
+        cause=request.candidate.cause,
+        state="requested",
+        replaces=request.replaces,
+    )
+
+
+KEYS = st.sampled_from([HEART, BRAIN, LUNG])
+PSEUDONYMS = st.sampled_from(["P1", "P2", "P3"])
+RECORDS = ["1", "2", "9", "10"]
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    """Entries with a past: what they ask for now, and what they, or rules, have led to before."""
+    now = {record: (draw(KEYS), draw(PSEUDONYMS)) for record in draw(st.sets(st.sampled_from(RECORDS)))}
+    elsewhere = {record for record in now if draw(st.booleans()) and draw(st.booleans())}
+    candidates = [
+        Candidate(key=key, pseudonym=pseudonym, cause=Cause("coupling", record, 10))
+        for record, (key, pseudonym) in now.items()
+        if record not in elsewhere
+    ]
+    for _ in range(draw(st.integers(0, 3))):
+        cause = Cause("rule", draw(st.sampled_from(RECORDS)), 11)
+        candidates.append(
+            Candidate(key=draw(KEYS), pseudonym=draw(PSEUDONYMS), cause=cause, whole_match=draw(st.booleans()))
+        )
+    stand, behind = [], {}
+    for position, key in enumerate(sorted(draw(st.sets(KEYS))), 50):
+        kind: CauseKind = draw(st.sampled_from(["rule", "coupling"]))
+        record = draw(st.sampled_from(RECORDS))
+        stand.append(
+            standing(
+                draw(st.one_of(PSEUDONYMS, st.none())),
+                key,
+                position=position,
+                kind=kind,
+                record=record,
+                state=draw(st.sampled_from(["requested", "placed", "contested"])),
+                replaces=(position - 40,),
+            )
+        )
+        if kind == "coupling" and record in now:
+            entry_key, pseudonym = now[record]
+            behind[position] = Corrected(
+                Cause("coupling", record, 10), entry_key, pseudonym, names_study=record not in elsewhere
+            )
+    conflicts = {
+        key: Conflict(key=key, kind=draw(st.sampled_from(["equals", "person", "coupling stands"])), causes=())
+        for key in draw(st.sets(KEYS, max_size=1))
+    }
+    return World(candidates, stand, behind, conflicts)
+
+
+MANY = settings(max_examples=150)
+
+
+@MANY
+@given(worlds())
+def test_at_most_one_request_is_made_for_a_project_and_event(world: World) -> None:
+    keys = [request.candidate.key for request in world.decide().requests]
+    assert len(keys) == len(set(keys))
+
+
+@MANY
+@given(worlds())
+def test_at_most_one_request_is_in_force_for_a_project_and_event(world: World) -> None:
+    keys = [request.key for request in world.after(world.decide()).standing]
+    assert len(keys) == len(set(keys))
+
+
+@MANY
+@given(worlds())
+def test_deciding_again_asks_for_nothing(world: World) -> None:
+    again = world.after(world.decide())
+    assert again.decide() == Outcome()
+
+
+@MANY
+@given(worlds(), st.randoms(use_true_random=False))
+def test_the_order_of_candidates_and_requests_does_not_matter(world: World, shuffled: Random) -> None:
+    candidates, stand = list(world.candidates), list(world.standing)
+    shuffled.shuffle(candidates)
+    shuffled.shuffle(stand)
+    other = replace(world, candidates=candidates, standing=stand).decide()
+    mine = world.decide()
+    assert other.requests == mine.requests
+    assert other.conflicts == mine.conflicts
+    assert other.resolved == mine.resolved
+    assert sorted(r.request.position for r in other.retractions) == sorted(r.request.position for r in mine.retractions)
+
+
+@MANY
+@given(worlds())
+def test_an_entry_always_beats_a_rule(world: World) -> None:
+    coupled = {candidate.key for candidate in world.candidates if candidate.cause.kind == "coupling"}
+    for request in world.decide().requests:
+        assert request.candidate.cause.kind == "coupling" or request.candidate.key not in coupled
+
+
+@MANY
+@given(worlds())
+def test_equals_that_contradict_each_other_never_lead_to_a_request(world: World) -> None:
+    for request in world.decide().requests:
+        equals = [c for c in world.candidates if c.key == request.candidate.key]
+        equals = [c for c in equals if c.cause.kind == "coupling"] or equals
+        assert {c.pseudonym for c in equals} == {request.candidate.pseudonym}
+
+
+@MANY
+@given(worlds())
+def test_every_candidate_is_requested_or_stands_or_is_outranked_or_in_conflict(world: World) -> None:
+    outcome = world.decide()
+    after = world.after(outcome)
+    settled = {request.key for request in after.standing}
+    in_conflict = after.conflicts.keys()
+    for made in world.candidates:
+        assert made.key in settled or made.key in in_conflict
+
+
+@MANY
+@given(worlds())
+def test_a_forgotten_pseudonym_never_leads_to_a_new_request_for_its_project_and_event(world: World) -> None:
+    forgotten = {request.key for request in world.standing if request.pseudonym is None}
+    assert not forgotten & {request.candidate.key for request in world.decide().requests}
+
+
+@MANY
+@given(worlds())
+def test_nothing_is_replaced_twice_or_replaced_and_retracted(world: World) -> None:
+    outcome = world.decide()
+    replaced = [position for request in outcome.requests for position in request.replaces]
+    retracted = [retraction.request.position for retraction in outcome.retractions]
+    assert len(replaced + retracted) == len(set(replaced + retracted))
+
+
+@MANY
+@given(worlds(), st.permutations(RECORDS))
+def test_what_the_records_are_called_does_not_change_what_is_in_force(world: World, names: list[str]) -> None:
+    """Record ids are text: "10" sorts before "9"."""
+    renamed = dict(zip(RECORDS, names, strict=True))
+
+    def cause(old: Cause) -> Cause:
+        return old._replace(record_id=renamed[old.record_id])
+
+    other = World(
+        [replace(c, cause=cause(c.cause)) for c in world.candidates],
+        [replace(s, cause=cause(s.cause)) for s in world.standing],
+        {position: entry._replace(cause=cause(entry.cause)) for position, entry in world.corrected.items()},
+        world.conflicts,
+    )
+    assert in_force(other) == in_force(world)
+
+
+def in_force(world: World) -> tuple[set[tuple[Key, str | None]], set[Key]]:
+    outcome = world.decide()
+    after = world.after(outcome)
+    return {(request.key, request.pseudonym) for request in after.standing}, {c.key for c in outcome.conflicts}

@@ -1,0 +1,125 @@
+"""Decisions over plain values: no disk, no database."""
+
+from typing import Any
+
+import pytest
+
+from processors.source import changes
+from processors.source.changes import Change, Known, Plan, Times
+from processors.source.file_names import key_of
+from processors.source.read import Bad, Kept, NotNow
+from processors.source.summary import Summary
+from processors.source.tree import UNKNOWN, Entry, Folder, Listing
+
+SECOND = 1_000_000_000
+NOW = 1_800_000_000 * SECOND
+TIMES = Times(NOW, 60 * SECOND)
+OLD = NOW - 120 * SECOND
+
+NOTHING_KNOWN = Known({}, {}, {})
+
+
+def folder(mtime_ns: int = OLD) -> Folder:
+    return Folder("1.1", "1.1", mtime_ns)
+
+
+def entry(name: str = "1.json", mtime_ns: int = OLD) -> Entry:
+    return Entry(name, name, mtime_ns, 10)
+
+
+def planned(*entries: Entry, at: Folder | None = None, **remembered: tuple[int, int]) -> Plan:
+    files = {name.replace("_", "."): seen for name, seen in remembered.items()}
+    found = changes.plan(Listing(at or folder(), entries), {key[1:]: seen for key, seen in files.items()}, TIMES)
+    assert found is not None
+    return found
+
+
+def kept(series: str = "1", fingerprint: str = "f") -> Kept:
+    return Kept(Summary("1.1", series, {"AccessionNumber": ""}, {"PatientID": ""}), fingerprint, "whose")
+
+
+def judged(plan: Plan, *outcomes: Any, known: Known = NOTHING_KNOWN) -> tuple[list[str], list[Change]]:
+    made = list(changes.judge(plan, outcomes, known))
+    return [draft.type.value for change in made for draft in change.drafts], made
+
+
+@pytest.mark.parametrize(
+    ("age", "settled"),
+    [(60, True), (59.9, False), (0, False), (-1, False), (-86_400, False), (-86_401, True), (10**9, True)],
+)
+def test_settled(age: float, settled: bool) -> None:  # noqa: FBT001 - a table's column
+    assert changes.is_settled(NOW - int(age * SECOND), TIMES) is settled
+
+
+def test_only_what_differs_from_the_memory_is_read() -> None:
+    same, other, new = entry("1.json"), entry("2.json"), entry("3.json")
+    plan = planned(same, other, new, n1_json=(OLD, 10), n2_json=(OLD, 11))
+    assert plan.changed == [other, new]
+    assert plan.mtime_ns == OLD
+
+
+def test_what_is_remembered_and_not_there_is_gone() -> None:
+    assert planned(entry("1.json"), n1_json=(OLD, 10), n2_json=(OLD, 1)).gone == ["2.json"]
+
+
+@pytest.mark.parametrize("mtime_ns", [NOW, NOW - 2 * SECOND + 1, NOW + SECOND, UNKNOWN])
+def test_a_folder_whose_mtime_proves_nothing_is_looked_at_again(mtime_ns: int) -> None:
+    assert planned(entry(), at=folder(mtime_ns)).mtime_ns == changes.LOOK_AGAIN
+
+
+@pytest.mark.parametrize("mtime_ns", [NOW, UNKNOWN])
+def test_a_folder_with_an_open_question_is_looked_at_again(mtime_ns: int) -> None:
+    assert planned(entry("1.json"), entry("2.json", mtime_ns)).mtime_ns == changes.LOOK_AGAIN
+
+
+@pytest.mark.parametrize("outcome", [NotNow.UNSETTLED, NotNow.ABSENT, Bad("no", "d", retry=True)])
+def test_what_could_not_be_read_keeps_its_folder_open(outcome: Any) -> None:
+    _, made = judged(planned(entry()), outcome)
+    assert made[-1].remember_folder == ("1.1", changes.LOOK_AGAIN)
+    _, made = judged(planned(entry()), Bad("no", "d"))
+    assert made[-1].remember_folder == ("1.1", OLD)
+
+
+@pytest.mark.parametrize(("before", "events"), [(None, ["SeriesDiscovered"]), ("e", ["SeriesRevised"]), ("f", [])])
+def test_an_event_only_where_what_is_kept_differs(before: str | None, events: list[str]) -> None:
+    known = Known({}, {}, {("1.1", "1"): before} if before else {})
+    found, made = judged(planned(entry()), kept(), known=known)
+    assert found == events
+    assert made[0].remember_file == ("1.1", "1.json", OLD, 10)
+
+
+def test_a_returning_study_says_so_once() -> None:
+    plan = planned(entry("1.json"), entry("2.json"))
+    found, _ = judged(plan, kept("1"), kept("2"), known=Known({"1.1": False}, {}, {}))
+    assert found == ["StudyReturned", "SeriesDiscovered", "SeriesDiscovered"]
+
+
+def test_a_closed_folder_forgets_nothing() -> None:
+    plan = changes.plan(Listing(folder(), closed="no"), {"1.json": (1, 1)}, TIMES)
+    assert plan is not None
+    found, made = judged(plan, Bad("no", "d"), known=Known({"1.1": True}, {}, {}))
+    assert found == ["FileRejected"]
+    assert [change.forget_file for change in made if change.forget_file] == []
+
+
+def test_a_folder_that_is_gone_takes_its_rejections_along() -> None:
+    plan = changes.plan_absent("1.1", ["", "1.json"])
+    found, made = judged(plan, known=Known({"1.1": True}, {"1.1": "d", "1.1/1.json": "d"}, {}))
+    assert found == ["RejectionResolved", "RejectionResolved", "StudyVanished"]
+    assert {draft.data.get("how") for change in made for draft in change.drafts} == {"gone", None}
+    assert made[-1].forget_folder == "1.1"
+
+
+def test_nothing_to_do_is_quiet() -> None:
+    plan = planned(entry(), n1_json=(OLD, 10))
+    assert changes.is_quiet(plan, OLD)
+    assert not changes.is_quiet(plan, None)
+    assert not changes.is_quiet(plan, OLD - 1)
+    assert not changes.is_quiet(planned(entry(), at=folder(NOW), n1_json=(OLD, 10)), changes.LOOK_AGAIN)
+
+
+def test_keys_are_the_names_where_those_are_uids() -> None:
+    assert key_of("1.2.840") == "1.2.840"
+    assert key_of("\udcff") == "\\xff"
+    assert len(key_of("x" * 255)) == 127
+    assert key_of("x" * 254) != key_of("x" * 255)

@@ -1,0 +1,63 @@
+"""Which texts count as blank, wherever it is asked."""
+
+from unicodedata import category
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processors.autoid.patient_keys import patient_key
+from processors.gateway import patient_subject
+from processors.routing import patterns
+from processors.text import is_blank, without_padding
+
+NOTHING_TO_SEE = st.text(st.characters(categories=("Zs", "Zl", "Zp", "Cc", "Cf")))
+VISIBLE = st.characters(exclude_categories=("Zs", "Zl", "Zp", "Cc", "Cf"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "\t\r\n", "\x00\x00", "\x1f", "\x85", "\xa0", "\xad", "\u200b", "\u200d", "\u2060", "\u3000", "\ufeff"],
+)
+def test_a_text_with_nothing_to_see_is_blank(text: str) -> None:
+    assert is_blank(text)
+
+
+@pytest.mark.parametrize("text", ["0", "-", "\x00a", "\u200b1\u200b", "\u0301", "\ud800", "山"])
+def test_a_text_with_anything_to_see_is_not_blank(text: str) -> None:
+    assert not is_blank(text)
+
+
+@given(st.text())
+def test_whatever_python_strips_is_blank(text: str) -> None:
+    assert is_blank(text) or text.strip()
+    assert is_blank(text) == all(category(one)[0] == "Z" or category(one) in ("Cc", "Cf") for one in text)
+
+
+@given(NOTHING_TO_SEE)
+def test_a_blank_patient_id_is_nobody_to_routing_sealing_and_auto_ids(blank: str) -> None:
+    assert is_blank(blank)
+    assert patterns.match("(?s).+", blank, time_limit=20) is None
+    assert patient_subject("1.2.3", blank) == ("study", "", "1.2.3")
+    assert patient_key(blank) is None
+
+
+@given(NOTHING_TO_SEE, VISIBLE, NOTHING_TO_SEE)
+def test_anything_to_see_makes_a_patient_id_somebody(before: str, one: str, after: str) -> None:
+    text = before + one + after
+    assert not is_blank(text)
+    assert patterns.match("(?s).+", text, time_limit=20) is not None
+    assert patient_subject("1.2.3", text) == ("patient", "", text)
+    assert patient_key(text) is not None
+
+
+@pytest.mark.parametrize("padded", ["P 1", " P 1", "P 1 ", "P 1\x00", "\x00 P 1 \x00 \n"])
+def test_padding_is_what_stands_around_a_text(padded: str) -> None:
+    assert without_padding(padded) == "P 1"
+
+
+@given(st.text(st.sampled_from(" \t\x00aå")))
+def test_what_is_without_padding_stays_as_it_is(text: str) -> None:
+    bare = without_padding(text)
+    assert bare in text
+    assert bare == without_padding(bare) == bare.strip().strip("\x00")
