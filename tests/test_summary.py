@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors import samples, summary
+from processors import summary
+from processors.demo import samples
 
 STUDY, SERIES = "1.2.3", "1.2.3.4"
 

@@ -4,12 +4,12 @@ import pytest
 from sqlalchemy import text
 
 from ledger import store
+from processors.demo.simulator import Fault
 from processors.errors import ConfigurationError, ServiceError
 from processors.explaining.history import FROM_THE_BEGINNING
 from processors.forgetting import Unknown, compact
 from processors.forgetting.elsewhere import Place
 from processors.incoming.evidence import gather
-from processors.simulator import Fault
 from processors.status import status
 from tests.autoid.sites import key_of
 from tests.flow.harness import BRAIN, HEART, Asked

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors import records, samples, summary
+from processors import records, summary
+from processors.demo import samples
 from processors.records import PresentRecord, PresentTransfer, Row
 
 NOON = datetime(2026, 3, 2, 12, 5, 59, tzinfo=timezone(timedelta(hours=1)))
