@@ -35,8 +35,8 @@ def test_the_wheel_hides_no_library_and_holds_no_tests(wheel: zipfile.ZipFile) -
 
 def test_the_wheel_ships_the_samples_and_the_dictionaries(wheel: zipfile.ZipFile) -> None:
     names = wheel.namelist()
-    assert sum(name.startswith("processors/samples/raw/") and name.endswith(".json") for name in names) == 61
-    assert "processors/simulator/dictionaries/incoming.csv" in names
+    assert sum(name.startswith("processors/demo/samples/raw/") and name.endswith(".json") for name in names) == 61
+    assert "processors/demo/simulator/dictionaries/incoming.csv" in names
 
 
 def test_the_migrations_work_from_an_installed_wheel(wheel: zipfile.ZipFile, tmp_path: Path) -> None:

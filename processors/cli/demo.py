@@ -15,11 +15,11 @@ from pathlib import Path
 from rich.console import Console
 from sqlalchemy import text
 
-from processors import samples
 from processors.cli import commands, screen
 from processors.cli.opening import opened_gateway
+from processors.demo import samples
+from processors.demo.simulator import Simulator, standard_projects
 from processors.gateway import Gateway
-from processors.simulator import Simulator, standard_projects
 
 _LONGEST_SOCKET_FOLDER = 80
 

@@ -4,9 +4,9 @@ import signal
 
 import pytest
 
+from processors.demo.simulator import Fault
+from processors.demo.simulator.project import Rights
 from processors.errors import ConfigurationError, Refused, Unanswered
-from processors.simulator import Fault
-from processors.simulator.project import Rights
 from tests.adopt.sites import AdoptingSite
 from tests.flow.harness import BRAIN, HEART, Asked, Killed, Steps
 

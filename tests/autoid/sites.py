@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from processors.demo.simulator import Project
 from processors.run import Report
-from processors.simulator import Project
 from tests.autoid.machine import Machine
 from tests.flow.harness import HEART, Killed, Site, Steps
 

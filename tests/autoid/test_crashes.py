@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
+from processors.demo.simulator import Fault
 from processors.errors import ServiceError
-from processors.simulator import Fault
 from tests.autoid.sites import AutoidSite
 from tests.flow.harness import Steps
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from processors.simulator import Fault
+from processors.demo.simulator import Fault
 from tests.autoid.conftest import MakeSite
 from tests.autoid.sites import AETITLE, EXHAUSTED, IDLE, NO_PATIENT_ID, PROJECT_UNUSABLE, AutoidSite
 from tests.flow.harness import BRAIN, HEART, Asked

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
+from processors.demo.simulator import Fault
 from processors.errors import ServiceError
-from processors.simulator import Fault
 from tests.autoid.sites import CONTRADICTED, AutoidSite, Given, key_of
 from tests.flow.harness import BRAIN, HEART
 

@@ -25,12 +25,12 @@ from processors.autoid.generators import NoID, OwnGenerator
 from processors.autoid.patient_keys import link_subject
 from processors.autoid.request import request_transfers
 from processors.autoid.store import store_ids
+from processors.demo.simulator import Fault
+from processors.demo.simulator.calls import Call
 from processors.errors import ServiceError
 from processors.events import EventType
 from processors.gateway import Gateway, patient_subject
 from processors.redcap import Redcap
-from processors.simulator import Fault
-from processors.simulator.calls import Call
 from tests.autoid.drawn import WINDOW, waiting
 from tests.autoid.sites import AETITLE, EXHAUSTED, PATTERN, AutoidSite, elsewhere, key_of
 from tests.flow.harness import HEART

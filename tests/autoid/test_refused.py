@@ -7,9 +7,9 @@ import pytest
 from processors.autoid.draw import draw_ids
 from processors.autoid.generators import OwnGenerator
 from processors.autoid.store import store_ids
+from processors.demo.simulator import Fault
 from processors.gateway import Gateway
 from processors.redcap import NoBudget, Redcap, RowProblem, RowsRefused
-from processors.simulator import Fault
 from tests.autoid.drawn import waiting
 from tests.autoid.sites import IDLE, REFUSED, AutoidSite, key_of
 from tests.autoid.test_meanwhile import rows

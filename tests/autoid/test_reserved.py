@@ -2,8 +2,8 @@
 
 import pytest
 
+from processors.demo.simulator import Fault
 from processors.errors import ServiceError
-from processors.simulator import Fault
 from tests.autoid.conftest import MakeSite
 from tests.autoid.sites import EXHAUSTED, AutoidSite
 from tests.flow.harness import BRAIN, HEART

@@ -5,8 +5,8 @@ import hashlib
 import pytest
 from sqlalchemy import text
 
+from processors.demo.simulator import Fault
 from processors.errors import ServiceError
-from processors.simulator import Fault
 from tests.autoid.sites import CONTRADICTED, EXHAUSTED, IDLE, AutoidSite, Given, key_of
 from tests.flow.harness import HEART, Steps
 

@@ -8,8 +8,8 @@ import sys
 
 import orjson
 
-from processors.simulator import Simulator, standard_projects
-from processors.simulator.faults import Fault
+from processors.demo.simulator import Simulator, standard_projects
+from processors.demo.simulator.faults import Fault
 
 PROJECT = "Heart Study"
 PATIENTS = "PID[0-9]{6}[0-3]"

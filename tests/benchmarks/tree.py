@@ -1,6 +1,6 @@
 """Trees of series summaries as a receiver leaves them, of any size, the same every time.
 
-Each study is made after a real one of `processors.samples`: the same keys, texts and lengths, under UIDs
+Each study is made after a real one of `processors.demo.samples`: the same keys, texts and lengths, under UIDs
 of its own, and with the series of several real ones where it has many, all of one patient and from one
 scanner. A patient has about two studies.
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from processors import samples
+from processors.demo import samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from processors import samples
-from processors.simulator import Simulator, standard_projects
+from processors.demo import samples
+from processors.demo.simulator import Simulator, standard_projects
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,10 +10,10 @@ from sqlalchemy import text
 from ledger.database import Database
 from ledger.errors import Conflict, Corrupt, KeyProblem, Unreachable
 from processors.cli.exits import ending
+from processors.demo.simulator import Fault
 from processors.errors import ConfigurationError, Refused
 from processors.gateway import Gateway
 from processors.run import Report, recorded_run
-from processors.simulator import Fault
 from tests.cli.conftest import Done, Site, start
 
 

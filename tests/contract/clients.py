@@ -8,9 +8,9 @@ import redcap.request
 from redcap.project import Project
 from redcap.request import RedcapError
 
+from processors.demo.simulator import Simulator
 from processors.errors import ServiceError
 from processors.redcap import NoBudget, Redcap
-from processors.simulator import Simulator
 
 Row = dict[str, str]
 

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from processors.simulator import Project, Simulator, standard_projects
+from processors.demo.simulator import Project, Simulator, standard_projects
 from tests.contract.clients import Client, Ours, PyCap
 
 CLIENTS: dict[str, Callable[..., Client]] = {"ours": Ours, "PyCap": PyCap}

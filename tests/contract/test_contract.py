@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from processors.simulator import Fault, Project, Simulator
+from processors.demo.simulator import Fault, Project, Simulator
 from tests.contract.clients import Client
 from tests.contract.conftest import MakeClient
 

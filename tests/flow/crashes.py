@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from processors.simulator import Project, standard_projects
-from processors.simulator.state import read_state, write_state
+from processors.demo.simulator import Project, standard_projects
+from processors.demo.simulator.state import read_state, write_state
 from tests.autoid.sites import AETITLE, AutoidSite
 from tests.conftest import Server, SettableClock
 from tests.flow.harness import BRAIN, HEART, Steps, simulator_of, without_minutes

@@ -19,13 +19,13 @@ from ledger.database import Database
 from ledger.projector import Progress
 from ledger.vault import Vault
 from processors.configuration import Configuration, RedcapSection, RoutingSection, SourceSection
+from processors.demo.simulator import Project, Simulator, standard_projects
+from processors.demo.simulator.calls import Call
 from processors.gateway import Gateway
 from processors.projections import PROJECTIONS
 from processors.redcap import Redcap
 from processors.redcap.choices import choices
 from processors.run import Report, attention, run_incoming
-from processors.simulator import Project, Simulator, standard_projects
-from processors.simulator.calls import Call
 from tests.conftest import SettableClock
 from tests.source.receiver import SETTLED, Receiver
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from processors.simulator.calls import Call
+from processors.demo.simulator.calls import Call
 from tests.flow.harness import Site
 
 

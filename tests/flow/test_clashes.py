@@ -9,10 +9,10 @@ from sqlalchemy import text
 
 from processors.cli.screen import print_report
 from processors.delivery.lost_updates import Checked, Placement, fate, find_clashes
+from processors.demo.simulator import Fault
 from processors.gateway import Gateway
 from processors.redcap import Banned, LogLine, NoBudget, Redcap
 from processors.run import Report
-from processors.simulator import Fault
 from tests.flow.conftest import MakeSite
 from tests.flow.harness import BRAIN, HEART, Asked, Killed, Site, Steps
 from tests.flow.meanwhile import meanwhile

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from processors.delivery.deliver import Delivered
+from processors.demo.simulator import Fault
 from processors.errors import Refused, ServiceError
-from processors.simulator import Fault
 from tests.flow.conftest import MakeSite
 from tests.flow.harness import HEART, Asked, Site
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
+from processors.demo.simulator import Fault
 from processors.errors import ServiceError
-from processors.simulator import Fault
 from tests.conftest import Server, SettableClock
 from tests.flow.harness import BRAIN, HEART, Asked, Site, standard_simulator
 from tests.flow.model import Entry, Key, Model, Row, Rule, Study

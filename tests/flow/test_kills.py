@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from processors.simulator.calls import Call
+from processors.demo.simulator.calls import Call
 from tests.autoid.sites import AutoidSite
 from tests.conftest import Server
 from tests.flow import child, table

@@ -2,7 +2,7 @@
 
 import pytest
 
-from processors.simulator.calls import Call
+from processors.demo.simulator.calls import Call
 from tests.flow.conftest import MakeSite
 from tests.flow.harness import BRAIN, HEART, Asked, Site
 from tests.flow.meanwhile import meanwhile

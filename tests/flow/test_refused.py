@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from processors.simulator import Fault
-from processors.simulator.dictionary import Dictionary
+from processors.demo.simulator import Fault
+from processors.demo.simulator.dictionary import Dictionary
 from tests.flow.harness import BRAIN, HEART, Asked, Site
 
 HOUR = 3_600

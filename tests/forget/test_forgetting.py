@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import text
 
 from ledger import store
+from processors.demo.simulator import Fault
 from processors.errors import ConfigurationError, ServiceError
 from processors.explain.recorded import FROM_THE_BEGINNING
 from processors.operations.forget.data_subjects import Unknown
@@ -11,7 +12,6 @@ from processors.operations.forget.external_copies import Place
 from processors.operations.forget.forget import compact
 from processors.operations.status import status
 from processors.routing.study_state import gather
-from processors.simulator import Fault
 from tests.autoid.sites import key_of
 from tests.flow.harness import BRAIN, HEART, Asked
 from tests.forget.sites import REASON, PrivateSite, traces

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from processors.demo.simulator import Project, Simulator, standard_projects
 from processors.redcap import NoBudget, Redcap
-from processors.simulator import Project, Simulator, standard_projects
 
 
 @pytest.fixture

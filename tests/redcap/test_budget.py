@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from ledger.database import Database, open_database
+from processors.demo.simulator import Fault, Simulator
 from processors.errors import Refused
 from processors.redcap import Banned, CallBudget, Redcap
-from processors.simulator import Fault, Simulator
 from tests.conftest import SettableClock
 
 URL = "https://redcap.example/api/"

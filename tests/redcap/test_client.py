@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from processors.demo.simulator import Fault, Project, Simulator
 from processors.errors import ConfigurationError
 from processors.redcap import NoBudget, Redcap, RowsRefused, UnknownFields
 from processors.redcap.rows import Row
-from processors.simulator import Fault, Project, Simulator
 
 SERIES: dict[str, str | int] = {
     "study_instance_uid": "1.2",

@@ -3,10 +3,10 @@
 import pytest
 
 from ledger.database import Database
+from processors.demo.simulator import Fault, Simulator
 from processors.errors import Unanswered
 from processors.redcap import NoBudget, Redcap, forget_fields, known_fields
 from processors.redcap.dictionary import field_names
-from processors.simulator import Fault, Simulator
 from tests.conftest import SettableClock
 
 DAY = 24 * 60 * 60

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
+from processors.demo.simulator import Fault, Project, Simulator
 from processors.errors import Refused, ServiceError, Unanswered
 from processors.redcap import Banned, NoBudget, Redcap, RowsRefused, UnknownFields
-from processors.simulator import Fault, Project, Simulator
 
 ROW: dict[str, str | int] = {"study_instance_uid": "1.2", "study_description": "Head"}
 Call = Callable[[Redcap], object]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors import samples
+from processors.demo import samples
 from processors.redcap import incoming
 from processors.redcap.incoming import PresentRecord, PresentTransfer, Row
 from processors.source import summary

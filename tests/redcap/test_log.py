@@ -4,10 +4,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from processors.demo.simulator import Fault, Project, Simulator
 from processors.errors import Refused, Unanswered
 from processors.redcap import Redcap
 from processors.redcap.log import log_lines
-from processors.simulator import Fault, Project, Simulator
 
 NOON = datetime.fromisoformat("2026-03-02T12:00:00+01:00")
 

@@ -7,7 +7,7 @@ import redcap.request
 import requests
 from redcap.project import Project as Client
 
-from processors.simulator import Project, Simulator, standard_projects
+from processors.demo.simulator import Project, Simulator, standard_projects
 
 Post = Callable[..., requests.Response]
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from processors.simulator.parameters import read_parameters
+from processors.demo.simulator.parameters import read_parameters
 
 if TYPE_CHECKING:
-    from processors.simulator import Call, Project, Simulator
+    from processors.demo.simulator import Call, Project, Simulator
 
     from .conftest import Post
 

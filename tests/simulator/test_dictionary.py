@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from processors.simulator import Dictionary, Field, standard_projects
-from processors.simulator.dictionary import box_name, parse_choices
+from processors.demo.simulator import Dictionary, Field, standard_projects
+from processors.demo.simulator.dictionary import box_name, parse_choices
 
 
 @pytest.mark.parametrize(

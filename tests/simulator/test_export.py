@@ -9,7 +9,7 @@ from redcap.project import Project as Client
 from .conftest import Post, instance
 
 if TYPE_CHECKING:
-    from processors.simulator import Project, Simulator
+    from processors.demo.simulator import Project, Simulator
 
 REPEAT = ("redcap_repeat_instrument", "redcap_repeat_instance")
 

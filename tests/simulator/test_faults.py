@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import requests
 
-from processors.simulator import Fault, Project, Simulator
+from processors.demo.simulator import Fault, Project, Simulator
 
 from .conftest import Post, instance
 

@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 from redcap.project import Project as Client
 
-from processors.simulator import Project, Refusal, Simulator
+from processors.demo.simulator import Project, Refusal, Simulator
 
 from .conftest import Post, instance
 

@@ -7,9 +7,9 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.simulator import Project, standard_projects
-from processors.simulator.importing import Manner, import_rows
-from processors.simulator.parameters import Parameters, read_parameters
+from processors.demo.simulator import Project, standard_projects
+from processors.demo.simulator.importing import Manner, import_rows
+from processors.demo.simulator.parameters import Parameters, read_parameters
 
 IDS = st.sampled_from(["1.1", "1.2", "x 3"])
 TEXTS = st.text(max_size=5)

@@ -13,7 +13,7 @@ from .conftest import instance
 if TYPE_CHECKING:
     from redcap.project import Project as Client
 
-    from processors.simulator import Project
+    from processors.demo.simulator import Project
 
 
 def test_the_project_is_classic(client: Client) -> None:

@@ -11,7 +11,7 @@ import pytest
 import requests
 from redcap.project import Project as Client
 
-from processors.simulator import Project, Simulator, standard_projects
+from processors.demo.simulator import Project, Simulator, standard_projects
 
 from .conftest import instance
 
@@ -93,7 +93,7 @@ def test_two_threads_can_import_into_one_project(simulator: Simulator, incoming:
 
 def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
     state = tmp_path / "redcap.json"
-    command = [sys.executable, "-m", "processors.simulator", "--port", "0", "--state", str(state)]
+    command = [sys.executable, "-m", "processors.demo.simulator", "--port", "0", "--state", str(state)]
     root = Path(__file__).parents[2]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as process:
         assert process.stdout is not None

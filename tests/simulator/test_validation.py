@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from processors.simulator.dictionary import Column, Field
-from processors.simulator.validation import accepted
+from processors.demo.simulator.dictionary import Column, Field
+from processors.demo.simulator.validation import accepted
 
 
 def text_column(validation: str, low: str = "", high: str = "") -> Column:

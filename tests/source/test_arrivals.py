@@ -8,7 +8,7 @@ import orjson
 import pytest
 from sqlalchemy import text
 
-from processors import samples
+from processors.demo import samples
 from processors.gateway import Gateway
 from processors.source.discover import Discovery, discover
 from tests.conftest import SettableClock

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors import samples
+from processors.demo import samples
 from processors.source import summary
 
 STUDY, SERIES = "1.2.3", "1.2.3.4"

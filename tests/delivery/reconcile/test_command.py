@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from ledger.database import Database
-from processors.simulator import Project
-from processors.simulator.calls import Call
+from processors.demo.simulator import Project
+from processors.demo.simulator.calls import Call
 from tests.cli.conftest import ROOT, Site, simulator, site
 
 __all__ = ["simulator", "site"]

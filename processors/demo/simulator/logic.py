@@ -13,7 +13,7 @@ from .replies import Refusal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from .project import Project
+    from .record_store import RecordStore
 
     Condition = Callable[[Mapping[str, str]], bool]
     Term = Callable[[Mapping[str, str]], str]
@@ -34,19 +34,19 @@ _COMPARE: Final[dict[str, Callable[[Any, Any], bool]]] = {
 }
 
 
-def matching(project: Project, names: Iterable[str], logic: str) -> list[str]:
+def matching(store: RecordStore, names: Iterable[str], logic: str) -> list[str]:
     """The records of which at least one row satisfies the logic; Refusal for logic that cannot be read.
 
     Whether REDCap judges instance rows one by one is not known for certain; a record counts as a whole here.
     """
-    condition = _Reader(project, logic).read()
-    identity = project.dictionary.record_id
+    condition = _Reader(store, logic).read()
+    identity = store.dictionary.record_id
     return [
         name
         for name in names
         if any(
             condition({**values, identity: name})
-            for _instrument, _instance, values in places(project.records[name], project.repeating)
+            for _instrument, _instance, values in places(store.records[name], store.repeating)
         )
     ]
 
@@ -54,8 +54,8 @@ def matching(project: Project, names: Iterable[str], logic: str) -> list[str]:
 class _Reader:
     """Turns the text of a condition into a function, by descent: or, and, comparison."""
 
-    def __init__(self, project: Project, logic: str) -> None:
-        self._project = project
+    def __init__(self, store: RecordStore, logic: str) -> None:
+        self._store = store
         self._tokens = self._split(logic)
 
     def read(self) -> Condition:
@@ -118,7 +118,7 @@ class _Reader:
     def _field(self, token: str) -> Term:
         name, _bracket, code = token.partition("(")
         column = box_name(name, code.rstrip(")")) if code else name
-        if column not in self._project.dictionary.columns:
+        if column not in self._store.dictionary.columns:
             raise _invalid()
         blank = "0" if code else ""
         return lambda row: row.get(column, blank)

@@ -1,4 +1,4 @@
-"""`python -m processors.simulator`: a server with the standard projects, until it is interrupted."""
+"""`python -m processors.demo.simulator`: a server with the standard projects, until it is interrupted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .standard import standard_projects
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM, then write the state file; prints the address and the tokens."""
-    parser = argparse.ArgumentParser(prog="python -m processors.simulator", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m processors.demo.simulator", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--state", type=Path, help="JSON file: read at the start, written at the end")

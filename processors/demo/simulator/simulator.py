@@ -13,8 +13,8 @@ from .course import Course
 from .faults import Faults
 from .limiter import Limiter
 from .parameters import read_parameters
-from .project import local_time
 from .question import Outcome, action_of
+from .record_store import local_time
 from .server import Server
 from .state import read_state, write_state
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from .dictionary import Column, Dictionary
-    from .project import Project, Record, Values
+    from .record_store import Record, RecordStore, Values
     from .replies import Row
 
 
@@ -55,28 +55,28 @@ def refuse_unknown(parameter: str, names: Sequence[str]) -> None:
         raise Refusal(f'The following values in the parameter "{parameter}" are not valid: {listed}')
 
 
-def flat_rows(project: Project, selection: Selection, names: Iterable[str]) -> list[Row]:
+def flat_rows(store: RecordStore, selection: Selection, names: Iterable[str]) -> list[Row]:
     """One base row a record and one row a stored instance, ordered by instrument and number.
 
     Values are text, except the instance number. Columns that do not belong to a row's instrument are blank.
     Instances appear if a column of their instrument is asked for.
     """
     tables = {
-        instrument: _defaults(project, selection, instrument)
-        for instrument in ("", *project.dictionary.forms)
-        if not instrument or _is_shown(project, selection, instrument)
+        instrument: _defaults(store, selection, instrument)
+        for instrument in ("", *store.dictionary.forms)
+        if not instrument or _is_shown(store, selection, instrument)
     }
-    return [row for name in names for row in _rows_of(project, selection, tables, name)]
+    return [row for name in names for row in _rows_of(store, selection, tables, name)]
 
 
 def _rows_of(
-    project: Project, selection: Selection, tables: Mapping[str, Mapping[str, str]], name: str
+    store: RecordStore, selection: Selection, tables: Mapping[str, Mapping[str, str]], name: str
 ) -> Iterator[Row]:
-    repeats = bool(project.repeating) and selection.has_record_id
-    for instrument, instance, values in places(project.records[name], tables):
+    repeats = bool(store.repeating) and selection.has_record_id
+    for instrument, instance, values in places(store.records[name], tables):
         row: Row = {}
         if selection.has_record_id:
-            row[project.dictionary.record_id] = name
+            row[store.dictionary.record_id] = name
         if repeats:
             row["redcap_repeat_instrument"] = instrument
             row["redcap_repeat_instance"] = instance or ""
@@ -95,44 +95,44 @@ def places(record: Record, instruments: Iterable[str]) -> Iterator[tuple[str, in
                 yield instrument, number, numbered[number]
 
 
-def _is_shown(project: Project, selection: Selection, instrument: str) -> bool:
-    return instrument in project.repeating and any(column.form == instrument for column in selection.columns)
+def _is_shown(store: RecordStore, selection: Selection, instrument: str) -> bool:
+    return instrument in store.repeating and any(column.form == instrument for column in selection.columns)
 
 
-def _defaults(project: Project, selection: Selection, instrument: str) -> dict[str, str]:
+def _defaults(store: RecordStore, selection: Selection, instrument: str) -> dict[str, str]:
     """What unstored columns show on a row of the instrument: 0 for its own boxes and status, else blank."""
     defaults = {}
     for column in selection.columns:
-        if column.name == project.dictionary.record_id:
+        if column.name == store.dictionary.record_id:
             continue
-        own = column.form == instrument if instrument else column.form not in project.repeating
+        own = column.form == instrument if instrument else column.form not in store.repeating
         status = column.is_status and not selection.blank_gray_status
         defaults[column.name] = "0" if own and (column.code is not None or status) else ""
     return defaults
 
 
-def eav_rows(project: Project, selection: Selection, names: Iterable[str]) -> list[Row]:
+def eav_rows(store: RecordStore, selection: Selection, names: Iterable[str]) -> list[Row]:
     """One row a stored value: the record id is a row of its own, a checkbox gives one row a checked code."""
-    shown = [form for form in project.dictionary.forms if _is_shown(project, selection, form)]
-    return [row for name in names for row in _values_of(project, selection, shown, name)]
+    shown = [form for form in store.dictionary.forms if _is_shown(store, selection, form)]
+    return [row for name in names for row in _values_of(store, selection, shown, name)]
 
 
-def _values_of(project: Project, selection: Selection, shown: Sequence[str], name: str) -> Iterator[Row]:
-    for instrument, instance, values in places(project.records[name], shown):
+def _values_of(store: RecordStore, selection: Selection, shown: Sequence[str], name: str) -> Iterator[Row]:
+    for instrument, instance, values in places(store.records[name], shown):
         start: Row = {"record": name}
-        if project.repeating:
+        if store.repeating:
             start |= {"redcap_repeat_instrument": instrument, "redcap_repeat_instance": instance or ""}
         if selection.has_record_id and not instrument:
-            yield {**start, "field_name": project.dictionary.record_id, "value": name}
+            yield {**start, "field_name": store.dictionary.record_id, "value": name}
         for column in selection.columns:
             if column.name in values:
                 shown_value = values[column.name] if column.code is None else column.code
                 yield {**start, "field_name": column.field.field_name, "value": shown_value}
 
 
-def labelled(project: Project, rows: Sequence[Row], *, checkbox_labels: bool) -> list[Row]:
+def labelled(store: RecordStore, rows: Sequence[Row], *, checkbox_labels: bool) -> list[Row]:
     """The rows with labels in place of codes: choices, `Checked`/`Unchecked`, form statuses, instruments."""
-    columns = project.dictionary.columns
+    columns = store.dictionary.columns
     return [
         {name: _label(columns.get(name), name, value, checkbox_labels=checkbox_labels) for name, value in row.items()}
         for row in rows

@@ -9,7 +9,8 @@ import orjson
 
 from .dictionary import Dictionary
 from .log import LogEntry, as_json
-from .project import Project, Record, Rights
+from .project import Project, Rights
+from .record_store import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

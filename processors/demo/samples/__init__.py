@@ -1,4 +1,7 @@
-"""Real series summaries to try things with: 61 series of 54 studies, from public DICOM test data."""
+"""Real series summaries to try things with: 61 series of 54 studies, from public DICOM test data.
+
+* `raw/`: the summaries, a folder a study and a file a series, named by their UIDs
+"""
 
 import os
 import shutil

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from .dictionary import Column
-    from .project import Project, Record, Values
+    from .record_store import Record, RecordStore, Values
 
 INSTRUMENT: Final = "redcap_repeat_instrument"
 INSTANCE: Final = "redcap_repeat_instance"
@@ -67,49 +67,49 @@ class Imported:
         return list(dict.fromkeys(self.names.values()))
 
 
-def import_rows(project: Project, rows: Sequence[Mapping[str, object]], manner: Manner) -> Imported:
+def import_rows(store: RecordStore, rows: Sequence[Mapping[str, object]], manner: Manner) -> Imported:
     """Store all rows or none; Refusal with one line a problem. The caller holds the project's lock."""
     texts = [text_row(row) for row in rows]
-    _refuse_unknown_fields(project, texts)
+    _refuse_unknown_fields(store, texts)
     problems: list[str] = []
-    changes = [change for row in texts if (change := _checked(project, row, manner, problems)) is not None]
-    problems += _locked_records(project, changes)
+    changes = [change for row in texts if (change := _checked(store, row, manner, problems)) is not None]
+    problems += _locked_records(store, changes)
     if problems:
         raise Refusal(*problems)
-    names = _names(project, changes, manner)
+    names = _names(store, changes, manner)
     for change in changes:
-        _store(project, names[change.record], change, manner)
+        _store(store, names[change.record], change, manner)
     return Imported(names=names, rows=len(changes))
 
 
-def _refuse_unknown_fields(project: Project, rows: Sequence[TextRow]) -> None:
+def _refuse_unknown_fields(store: RecordStore, rows: Sequence[TextRow]) -> None:
     names = dict.fromkeys(name for row in rows for name in row)
-    known = project.dictionary.columns
-    unknown = [name for name in names if name not in known and not _is_passed_over(project, name)]
+    known = store.dictionary.columns
+    unknown = [name for name in names if name not in known and not _is_passed_over(store, name)]
     if unknown:
         listed = ", ".join(unknown)
         raise Refusal(f"The following fields were not found in the project as real data fields: {listed}")
 
 
-def _is_passed_over(project: Project, name: str) -> bool:
+def _is_passed_over(store: RecordStore, name: str) -> bool:
     """REDCap takes the columns that it adds to an export back without looking at them."""
-    if name in _PASSED_OVER or name.removesuffix("_timestamp") in project.dictionary.forms:
+    if name in _PASSED_OVER or name.removesuffix("_timestamp") in store.dictionary.forms:
         return True
     return name in (INSTRUMENT, INSTANCE)
 
 
-def _checked(project: Project, row: TextRow, manner: Manner, problems: list[str]) -> Change | None:
+def _checked(store: RecordStore, row: TextRow, manner: Manner, problems: list[str]) -> Change | None:
     """The row as a change; None, and lines added to the problems, if something about it is wrong."""
-    record = row.get(project.dictionary.record_id, "").strip()
+    record = row.get(store.dictionary.record_id, "").strip()
     if not record or len(record) > _LONGEST_ID:
-        message = f"expected a record id of 1 to {_LONGEST_ID} characters in {project.dictionary.record_id}"
-        problems.append(problem(record, project.dictionary.record_id, record, message))
+        message = f"expected a record id of 1 to {_LONGEST_ID} characters in {store.dictionary.record_id}"
+        problems.append(problem(record, store.dictionary.record_id, record, message))
         return None
     instrument, instance = row.get(INSTRUMENT, "").strip(), row.get(INSTANCE, "").strip().lower()
-    found = [*_misplaced(project, record, instrument, instance)]
+    found = [*_misplaced(store, record, instrument, instance)]
     if not found:
         values: Values = {}
-        found = [*_read_values(project, row, record, instrument, manner, values)]
+        found = [*_read_values(store, row, record, instrument, manner, values)]
     if found:
         problems += found
         return None
@@ -120,26 +120,26 @@ def _number(instance: str) -> int:
     return _NEW if instance == "new" else int(instance or 0)
 
 
-def _misplaced(project: Project, record: str, instrument: str, instance: str) -> Iterator[str]:
+def _misplaced(store: RecordStore, record: str, instrument: str, instance: str) -> Iterator[str]:
     """What is wrong with the repeat columns of a row."""
-    if instrument and instrument not in project.repeating:
+    if instrument and instrument not in store.repeating:
         yield problem(record, INSTRUMENT, instrument, _UNKNOWN_INSTRUMENT)
-    if instance and instrument not in project.repeating:
+    if instance and instrument not in store.repeating:
         yield problem(record, INSTANCE, instance, _NEEDLESS_INSTANCE)
-    if instrument in project.repeating and instance != "new" and not (instance.isdecimal() and int(instance) > 0):
+    if instrument in store.repeating and instance != "new" and not (instance.isdecimal() and int(instance) > 0):
         yield problem(record, INSTANCE, instance, _BAD_INSTANCE)
 
 
 def _read_values(
-    project: Project, row: TextRow, record: str, instrument: str, manner: Manner, values: Values
+    store: RecordStore, row: TextRow, record: str, instrument: str, manner: Manner, values: Values
 ) -> Iterator[str]:
     """Fill in the values of a row as they are stored, and tell those that REDCap refuses."""
-    columns = project.dictionary.columns
+    columns = store.dictionary.columns
     for name, value in row.items():
         column = columns.get(name)
-        if column is None or name == project.dictionary.record_id or column.field.field_type in ("calc", "file"):
+        if column is None or name == store.dictionary.record_id or column.field.field_type in ("calc", "file"):
             continue
-        if not _belongs(project, column, instrument):
+        if not _belongs(store, column, instrument):
             # A whole export may come back: it has blanks in the columns of other instruments.
             if value:
                 yield problem(record, name, value, _elsewhere(column, instrument))
@@ -150,8 +150,8 @@ def _read_values(
             yield problem(record, name, value, str(refused))
 
 
-def _belongs(project: Project, column: Column, instrument: str) -> bool:
-    return column.form == instrument if instrument else column.form not in project.repeating
+def _belongs(store: RecordStore, column: Column, instrument: str) -> bool:
+    return column.form == instrument if instrument else column.form not in store.repeating
 
 
 def _elsewhere(column: Column, instrument: str) -> str:
@@ -169,10 +169,10 @@ def _elsewhere(column: Column, instrument: str) -> str:
     )
 
 
-def _locked_records(project: Project, changes: Iterable[Change]) -> list[str]:
+def _locked_records(store: RecordStore, changes: Iterable[Change]) -> list[str]:
     named = dict.fromkeys(change.record for change in changes)
-    locked = [name for name in named if name in project.records and project.records[name].locked]
-    return [problem(name, project.dictionary.record_id, name, _LOCKED) for name in locked]
+    locked = [name for name in named if name in store.records and store.records[name].locked]
+    return [problem(name, store.dictionary.record_id, name, _LOCKED) for name in locked]
 
 
 def problem(record: str, field: str, value: str, message: str) -> str:
@@ -181,34 +181,34 @@ def problem(record: str, field: str, value: str, message: str) -> str:
     return ",".join(f'"{text}"' for text in quoted)
 
 
-def _names(project: Project, changes: Iterable[Change], manner: Manner) -> dict[str, str]:
+def _names(store: RecordStore, changes: Iterable[Change], manner: Manner) -> dict[str, str]:
     """The ids under which the sent records are stored: their own, or fresh numbers with auto-numbering."""
     sent = list(dict.fromkeys(change.record for change in changes))
-    if not (manner.auto_number and project.autonumbering):
+    if not (manner.auto_number and store.autonumbering):
         return {name: name for name in sent}
-    first = int(project.next_record_name())
+    first = int(store.next_record_name())
     return {name: str(first + place) for place, name in enumerate(sent)}
 
 
-def _store(project: Project, name: str, change: Change, manner: Manner) -> None:
-    is_new = name not in project.records
-    record = project.record(name)
+def _store(store: RecordStore, name: str, change: Change, manner: Manner) -> None:
+    is_new = name not in store.records
+    record = store.record(name)
     instance = record.next_instance(change.instrument) if change.instance == _NEW else change.instance
-    changed = _write(project, record, change, instance, overwrite=manner.overwrite)
+    changed = _write(store, record, change, instance, overwrite=manner.overwrite)
     if not changed and not is_new:
         return
     where = [f"[instance = {instance}]"] if change.instrument else []
-    itself = [f"{project.dictionary.record_id} = '{name}'"] if is_new else []
-    details = ", ".join([*where, *itself, *(_detail(project, column, value) for column, value in changed)])
+    itself = [f"{store.dictionary.record_id} = '{name}'"] if is_new else []
+    details = ", ".join([*where, *itself, *(_detail(store, column, value) for column, value in changed)])
     kind, verb = ("record_add", "Create") if is_new else ("record_edit", "Update")
-    project.note(kind, f"{verb} record (import)", details, name, manner.username)
+    store.note(kind, f"{verb} record (import)", details, name, manner.username)
 
 
 def _write(
-    project: Project, record: Record, change: Change, instance: int, *, overwrite: bool
+    store: RecordStore, record: Record, change: Change, instance: int, *, overwrite: bool
 ) -> list[tuple[str, str]]:
     """Write the values of one row; blanks erase only if `overwrite`. Gives what became different."""
-    columns = project.dictionary.columns
+    columns = store.dictionary.columns
     stored = record.values(change.instrument, instance)
     changed = []
     for name, value in change.values.items():
@@ -228,8 +228,8 @@ def _write(
     return changed
 
 
-def _detail(project: Project, name: str, value: str) -> str:
-    column = project.dictionary.columns[name]
+def _detail(store: RecordStore, name: str, value: str) -> str:
+    column = store.dictionary.columns[name]
     if column.code is None:
         return f"{name} = '{value}'"
     return f"{column.field.field_name}({column.code}) = {'checked' if value == '1' else 'unchecked'}"
