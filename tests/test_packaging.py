@@ -19,10 +19,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     return zipfile.ZipFile(folder / done.stdout.strip().splitlines()[-1])
 
 
-def test_the_wheel_ships_every_migration(wheel: zipfile.ZipFile) -> None:
-    versions = {path.name for path in (ROOT / "alembic" / "versions").glob("*.py")}
-    assert versions
-    assert {f"ledger/_migrations/versions/{name}" for name in versions} <= set(wheel.namelist())
+@pytest.mark.parametrize("files", ["versions/*.py", "views/*.sql"])
+def test_the_wheel_ships_every_migration_and_every_view(wheel: zipfile.ZipFile, files: str) -> None:
+    names = {str(path.relative_to(ROOT / "alembic")) for path in (ROOT / "alembic").glob(files)}
+    assert names
+    assert {f"ledger/_migrations/{name}" for name in names} <= set(wheel.namelist())
 
 
 def test_the_wheel_hides_no_library_and_holds_no_tests(wheel: zipfile.ZipFile) -> None:
@@ -41,7 +42,7 @@ def test_the_wheel_ships_the_samples_and_the_dictionaries(wheel: zipfile.ZipFile
 
 def test_the_migrations_work_from_an_installed_wheel(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
     wheel.extractall(tmp_path)
-    code = "from ledger import migrations; print(migrations.script_location())"
+    code = "from ledger import migrations; print(migrations.FOLDER)"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,

@@ -299,7 +299,7 @@ def test_an_unused_broken_key_is_still_found(database: Database, vault: Vault, k
         verification.verify_keys(connection, key_file)
 
 
-# Guards of revision 0004
+# Guards
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,573 @@
+"""The tables: events and what keeps them as they are, what is derived from them, what runs remember.
+
+Revision 0001, the first. The views over them are not migrated but made anew, from `alembic/views/`.
+"""
+
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+EVENTS = """
+create table ledger.event (
+    position       bigint      primary key,
+    event_id       uuid        not null unique,
+    site           text        not null,
+    stream         text        not null,
+    version        integer     not null check (version > 0),
+    type           text        not null,
+    schema_version smallint    not null check (schema_version > 0),
+    data           json        not null,
+    subject        uuid,
+    sealed         bytea,
+    recorded_at    timestamptz not null,
+    run            uuid        not null,
+    hash           bytea       not null check (octet_length(hash) = 32),
+    unique (stream, version),
+    check (sealed is null or subject is not null)
+);
+comment on table ledger.event is 'Every fact, in commit order. Never changed, never deleted.';
+comment on column ledger.event.data is
+    'json, not jsonb: these very bytes are what the hash covers, and storing them is twice as fast.';
+comment on column ledger.event.sealed is 'What identifies a person, encrypted under the key of its subject.';
+comment on column ledger.event.hash is 'SHA-256 over the previous event''s hash and this event''s columns.';
+
+create table ledger.head (
+    only_row boolean primary key default true check (only_row),
+    position bigint  not null,
+    hash     bytea   not null
+);
+comment on table ledger.head is 'The last event. Locked by whoever appends, so that positions have no gaps.';
+insert into ledger.head (position, hash) values (0, decode(repeat('00', 32), 'hex'));
+
+create table ledger.vault (
+    only_row          boolean     primary key default true check (only_row),
+    wrapped_index_key bytea       not null,
+    made_at           timestamptz not null default now()
+);
+
+create table ledger.subject (
+    subject      uuid        primary key,
+    kind         text        not null,
+    scope        text        not null,
+    lookup       bytea       unique,
+    wrapped_key  bytea,
+    made_at      timestamptz not null default now(),
+    check ((lookup is null) = (wrapped_key is null))
+);
+comment on table ledger.subject is
+    'Whom sealed values belong to, with the wrapped data key. A forgotten subject has neither lookup nor key.';
+
+create table ledger.projection (
+    name         text    primary key,
+    code_version integer not null,
+    checkpoint   bigint  not null
+);
+"""
+
+# A session that calls itself a replica (session_replication_role) runs no ordinary triggers: hence `always`.
+GUARDS = """
+create function ledger.refuse_change() returns trigger language plpgsql as $$
+begin
+    raise exception 'The ledger is append-only: % on %.% is refused.', tg_op, tg_table_schema, tg_table_name
+        using hint = 'Facts are never changed. Append an event that says what is true now.';
+end $$;
+create trigger append_only before update or delete on ledger.event
+    for each row execute function ledger.refuse_change();
+create trigger never_emptied before truncate on ledger.event
+    for each statement execute function ledger.refuse_change();
+
+create trigger never_deleted before delete on ledger.subject
+    for each row execute function ledger.refuse_change();
+create trigger never_emptied before truncate on ledger.subject
+    for each statement execute function ledger.refuse_change();
+create trigger never_deleted before delete on ledger.vault
+    for each row execute function ledger.refuse_change();
+create trigger never_emptied before truncate on ledger.vault
+    for each statement execute function ledger.refuse_change();
+create trigger never_deleted before delete on ledger.head
+    for each row execute function ledger.refuse_change();
+create trigger never_emptied before truncate on ledger.head
+    for each statement execute function ledger.refuse_change();
+create trigger never_back before update on ledger.head
+    for each row when (new.position < old.position) execute function ledger.refuse_change();
+
+create function ledger.refuse_unforgetting() returns trigger language plpgsql as $$
+begin
+    raise exception 'The ledger is append-only: a forgotten subject gets no key again.'
+        using hint = 'Who comes back after having been forgotten is a new subject.';
+end $$;
+create trigger forgotten_for_good before update on ledger.subject
+    for each row when (old.wrapped_key is null and new.wrapped_key is not null)
+    execute function ledger.refuse_unforgetting();
+
+alter table ledger.event enable always trigger append_only, enable always trigger never_emptied;
+alter table ledger.subject enable always trigger never_deleted, enable always trigger never_emptied,
+                           enable always trigger forgotten_for_good;
+alter table ledger.vault enable always trigger never_deleted, enable always trigger never_emptied;
+alter table ledger.head enable always trigger never_deleted, enable always trigger never_emptied,
+                        enable always trigger never_back;
+"""
+
+# Projections of what arrived and was decided.
+ARRIVED_AND_DECIDED = """
+create table gateway.study (
+    study              text        primary key,
+    site               text        not null,
+    arrived_at         timestamptz not null,
+    leading_series     text        not null,
+    called             text        not null,
+    row_position       bigint      not null,
+    row_key            text        not null,
+    delivered_position bigint      not null default 0,
+    on_disk            boolean     not null default true,
+    returned_position  bigint      not null default 0
+);
+comment on table gateway.study is
+    'Each study that has arrived. Its REDCap row is made from its leading series, the first one recorded.';
+comment on column gateway.study.row_position is 'The event that the study''s REDCap row is made from.';
+comment on column gateway.study.delivered_position is 'The event that the row in REDCap was made from; 0: none yet.';
+comment on column gateway.study.returned_position is
+    'The event with which it last came back after having vanished; 0: never.';
+create index study_pending on gateway.study (study) where row_position > delivered_position;
+create index study_arrived on gateway.study (called, arrived_at);
+create unique index study_stream on gateway.study (('study/' || study)) include (study);
+create index study_arrival on gateway.study (arrived_at);
+create index study_returned on gateway.study (returned_position) where returned_position > 0;
+
+create table gateway.series (
+    study              text   not null,
+    series             text   not null,
+    position           bigint not null,
+    routed_position    bigint not null,
+    routing_key        text   not null,
+    fingerprint        text   not null,
+    accession          text   not null,
+    instance           integer,
+    delivered_position bigint not null default 0,
+    primary key (study, series)
+);
+comment on column gateway.series.position is 'The event with the newest content of the series.';
+comment on column gateway.series.instance is 'Its repeat instance in REDCap, once placed.';
+create index series_pending on gateway.series (study) where position > delivered_position;
+comment on column gateway.series.routed_position is
+    'The event that last changed what rules and couplings look at: whose it is, AE titles, accession number.';
+create index series_routed_position on gateway.series (routed_position);
+create index series_accession on gateway.series (accession) where accession <> '';
+
+create table gateway.transfer (
+    position       bigint   primary key,
+    study          text     not null,
+    project        text     not null,
+    event_name     text     not null,
+    found          boolean  not null default false,
+    cause_kind     text     not null check (cause_kind in ('rule', 'coupling', 'autoid', 'operator')),
+    cause_record   text     not null,
+    cause_position bigint   not null,
+    whole_match    boolean  not null,
+    replaces       bigint[] not null default '{}',
+    state          text     not null default 'requested'
+                   check (state in ('requested', 'placed', 'contested', 'replaced', 'retracting', 'retracted')),
+    instance       integer,
+    placed_at      timestamptz
+);
+comment on table gateway.transfer is
+    'Each transfer request of ours, by the position of its TransferRequested event, which holds the pseudonym, sealed.';
+comment on column gateway.transfer.found is 'Whether somebody else had placed it before us.';
+create index transfer_study on gateway.transfer (study);
+create index transfer_pending on gateway.transfer (study) where state in ('requested', 'retracting');
+create index transfer_cause on gateway.transfer (cause_kind, cause_record);
+
+create table gateway.rule (
+    record_id   text     primary key,
+    position    bigint   not null,
+    fingerprint text     not null,
+    problems    text[]   not null default '{}',
+    removed     boolean  not null default false
+);
+create table gateway.coupling_entry (
+    record_id     text   primary key,
+    position      bigint not null,
+    life_position bigint not null,
+    fingerprint   text   not null,
+    problems      text[] not null default '{}',
+    removed       boolean not null default false
+);
+comment on column gateway.coupling_entry.position is
+    'Its latest event, a removal included: decisions look for what has changed since the last time.';
+comment on column gateway.coupling_entry.life_position is
+    'The first event since the entry was made: REDCap gives a removed entry''s record id to a new one.';
+
+create table gateway.decision (
+    site     text   primary key,
+    position bigint not null
+);
+comment on table gateway.decision is 'Up to which event each site has decided about transfers.';
+
+create table gateway.conflict (
+    study      text   not null,
+    project    text   not null,
+    event_name text   not null,
+    kind       text   not null check (kind in ('equals', 'person', 'coupling stands')),
+    position   bigint not null,
+    details    json   not null,
+    primary key (study, project, event_name)
+);
+create table gateway.rule_failure (
+    record_id text   not null,
+    study     text   not null,
+    position  bigint not null,
+    primary key (record_id, study)
+);
+create table gateway.rejected_file (
+    path     text   primary key,
+    reason   text   not null,
+    digest   text   not null,
+    position bigint not null
+);
+create table gateway.refused_row (
+    study         text   not null,
+    kind          text   not null check (kind in ('study', 'series', 'transfer')),
+    key           text   not null,
+    row_position  bigint not null,
+    field         text   not null,
+    message       text   not null,
+    position      bigint not null,
+    refused_at    timestamptz not null,
+    primary key (study, kind, key)
+);
+comment on column gateway.refused_row.row_position is 'The event whose row REDCap refused; a newer one is tried again.';
+create table gateway.missing_row (
+    study        text    not null,
+    kind         text    not null check (kind in ('study', 'series', 'transfer')),
+    key          text    not null,
+    position     bigint  not null,
+    acknowledged boolean not null default false,
+    primary key (study, kind, key)
+);
+comment on table gateway.missing_row is
+    'Rows of ours that somebody deleted in REDCap: noticed, reported, not written again.';
+create table gateway.notice (
+    position bigint primary key,
+    kind     text   not null,
+    study    text   not null,
+    project  text   not null,
+    details  json   not null
+);
+comment on table gateway.notice is 'What a person must look at and acknowledge; nothing else settles it.';
+
+create table gateway.decision_by_hand (
+    study      text   not null,
+    project    text   not null,
+    event_name text   not null,
+    position   bigint not null,
+    primary key (study, project, event_name)
+);
+comment on table gateway.decision_by_hand is
+    'What an operator decided about a study''s request: rules do not overrule it, nor do coupling entries of before.';
+"""
+
+# Pseudonyms: the projects that want them, the IDs in use, the studies held.
+PSEUDONYMS = """
+create table gateway.autoid_project (
+    record_id   text    primary key,
+    position    bigint  not null,
+    fingerprint text    not null,
+    project     text    not null,
+    pattern     text    not null,
+    aetitle     text    not null,
+    wanted      boolean not null,
+    problems    text[]  not null default '{}',
+    removed     boolean not null default false
+);
+comment on column gateway.autoid_project.wanted is 'Whether the project asks for generated IDs.';
+
+create table gateway.used_id (
+    project      text        not null,
+    value        text        not null,
+    kind         text        not null check (kind in ('generated', 'adopted', 'reserved')),
+    subject      uuid,
+    position     bigint      not null,
+    pattern      text,
+    recorded_at  timestamptz not null,
+    record_id    text,
+    primary key (project, value),
+    unique (project, subject),
+    check ((kind = 'reserved') = (subject is null))
+);
+comment on table gateway.used_id is
+    'Every ID that must not be drawn in a project: drawn here, found in AutoID, or carried by a transfer request.';
+comment on column gateway.used_id.subject is 'The link of a patient to the project; nobody for a reserved ID.';
+comment on column gateway.used_id.record_id is 'Its record in REDCap''s AutoID; null until it is stored there.';
+create index used_id_undelivered on gateway.used_id (project) where record_id is null and kind = 'generated';
+
+create table gateway.contradiction (
+    project   text   not null,
+    record_id text   not null,
+    subject   uuid   not null,
+    value     text   not null,
+    position  bigint not null,
+    details   text   not null,
+    primary key (project, record_id)
+);
+comment on table gateway.contradiction is
+    'Entries of AutoID that give one patient two IDs, or two patients one: nothing is drawn for those patients.';
+create index contradiction_subject on gateway.contradiction (project, subject);
+
+create table gateway.held_study (
+    study    text   primary key,
+    project  text   not null,
+    reason   text   not null,
+    position bigint not null
+);
+comment on table gateway.held_study is 'Studies that should get an ID and cannot, each with the reason.';
+
+create table gateway.observed_transfer (
+    study    text   primary key,
+    position bigint not null
+);
+comment on table gateway.observed_transfer is 'Studies for which others have requested transfers in REDCap.';
+"""
+
+# What became of transfer requests, as their sender reports it, and differences that an operator has accepted.
+OUTCOMES = """
+create table gateway.outcome (
+    request      bigint      not null,
+    ours         boolean     not null,
+    study        text        not null,
+    instance     integer     not null,
+    project      text,
+    event_name   text,
+    fingerprint  text,
+    state        text        not null check (state in ('awaited', 'sent', 'failed')),
+    sent_at      text,
+    errors       text[]      not null default '{}',
+    failure      text,
+    position     bigint      not null,
+    at           timestamptz not null,
+    acknowledged boolean     not null default false,
+    primary key (request, ours)
+);
+comment on table gateway.outcome is
+    'What became of each request that stands in REDCap, ours and other people''s, as far as looks at it have told.';
+comment on column gateway.outcome.request is
+    'Of ours, the position of its TransferRequested; of somebody else''s, that of the first event about it.';
+comment on column gateway.outcome.project is 'Of somebody else''s request; gateway.transfer tells those of ours.';
+comment on column gateway.outcome.fingerprint is 'The keyed hash of what somebody else''s row asks for.';
+comment on column gateway.outcome.sent_at is 'The sender''s date, as REDCap has it.';
+comment on column gateway.outcome.failure is 'A class of the sender''s message, which itself is not kept.';
+comment on column gateway.outcome.at is 'When the event at `position`, the latest about it, was recorded.';
+create index outcome_study on gateway.outcome (study);
+create unique index outcome_of_others on gateway.outcome (study, instance) where not ours;
+create index outcome_unsettled on gateway.outcome (state, at) where state <> 'sent';
+
+create table gateway.accepted_difference (
+    study        text   not null,
+    kind         text   not null check (kind in ('record', 'study', 'series', 'transfer')),
+    key          text   not null,
+    row_position bigint not null,
+    fingerprint  text   not null,
+    position     bigint not null,
+    primary key (study, kind, key)
+);
+comment on table gateway.accepted_difference is
+    'Rows of REDCap that differ from what we wrote, and may: until theirs or ours changes again.';
+comment on column gateway.accepted_difference.row_position is 'The event that our row is made from; 0: we have none.';
+comment on column gateway.accepted_difference.fingerprint is 'The keyed hash of what REDCap says.';
+"""
+
+# What REDCap held before this system wrote to it.
+ADOPTED = """
+create table gateway.adopted_study (
+    study    text   primary key,
+    site     text   not null,
+    position bigint not null
+);
+comment on table gateway.adopted_study is 'Each study whose record REDCap held before this system wrote it.';
+create table gateway.adopted_series (
+    study    text    not null,
+    series   text    not null,
+    instance integer not null,
+    primary key (study, series)
+);
+create table gateway.adopted_transfer (
+    study      text    not null,
+    instance   integer not null,
+    project    text    not null,
+    event_name text    not null,
+    sent       boolean not null,
+    requested  text,
+    position   bigint  not null,
+    primary key (study, instance)
+);
+comment on table gateway.adopted_transfer is
+    'Transfer requests of others that stood in REDCap when it was adopted; their events hold the pseudonyms, sealed.';
+comment on column gateway.adopted_transfer.requested is 'The minute in which REDCap says that it was requested.';
+create table gateway.moved_in (
+    site     text   primary key,
+    how      text   not null check (how in ('adopted', 'fresh')),
+    position bigint not null
+);
+comment on table gateway.moved_in is
+    'How each site began to write to REDCap: with what was there adopted, or as if nothing had been there.';
+"""
+
+# What runs remember for the next one; not derived from events.
+MEMORY = """
+create table gateway.folder (
+    site        text   not null,
+    study       text   not null,
+    mtime_ns    bigint not null,
+    primary key (site, study)
+);
+comment on table gateway.folder is
+    'Study folders as last listed. mtime_ns 0: not all of it was settled, to be listed again.';
+create table gateway.file (
+    site     text   not null,
+    study    text   not null,
+    name     text   not null,
+    mtime_ns bigint not null,
+    size     bigint not null,
+    primary key (site, study, name)
+);
+comment on table gateway.file is 'Files as last read, so that only changed ones are read again.';
+create table gateway.full_pass (
+    site   text        primary key,
+    at     timestamptz not null
+);
+create table gateway.contest_retry (
+    site text        primary key,
+    at   timestamptz not null
+);
+comment on table gateway.contest_retry is 'When requests that a person contests were last tried again.';
+create table gateway.call_budget (
+    url          text             primary key,
+    next_call_at timestamptz      not null,
+    paused_until timestamptz
+);
+comment on table gateway.call_budget is 'When the next call to a REDCap server is due, shared by all processes.';
+create table gateway.dictionary (
+    project   text        primary key,
+    address   text        not null,
+    fields    text[]      not null,
+    looked_at timestamptz not null
+);
+comment on table gateway.dictionary is 'Which fields a REDCap project has, as last looked up.';
+create table gateway.run (
+    run         uuid        primary key,
+    site        text        not null,
+    command     text        not null,
+    started_at  timestamptz not null,
+    finished_at timestamptz,
+    exit_code   smallint,
+    changed     boolean     not null default false,
+    summary     json
+);
+comment on column gateway.run.changed is 'Whether it appended any event; idle runs are forgotten after a month.';
+create index run_started on gateway.run (started_at);
+
+create table gateway.held_retry (
+    site text        primary key,
+    at   timestamptz not null
+);
+comment on table gateway.held_retry is 'When studies held for a reason that may pass by itself were last tried again.';
+
+create table gateway.reservation_look (
+    project   text        primary key,
+    pattern   text        not null,
+    looked_at timestamptz not null
+);
+comment on table gateway.reservation_look is
+    'Up to when REDCap''s transfer requests were searched for IDs of a project that others have given.';
+
+create table gateway.look (
+    site         text        primary key,
+    since        timestamptz not null,
+    looked_at    timestamptz not null,
+    long_look_at timestamptz not null,
+    seen         text        not null,
+    head         bigint      not null
+);
+comment on table gateway.look is 'When each site last looked at what has changed in REDCap''s transfers.';
+comment on column gateway.look.since is 'Since when no change has been missed: of what is older, looks tell nothing.';
+comment on column gateway.look.long_look_at is 'When it last reached back by more than clocks and zones can differ.';
+comment on column gateway.look.seen is 'The keyed hash of all that it saw; `head` is the ledger''s last event by then.';
+
+create table gateway.adoption_progress (
+    site       text        primary key,
+    study      text        not null,
+    began      bigint      not null,
+    at         timestamptz not null
+);
+comment on table gateway.adoption_progress is 'How far an adoption that has not ended yet has read: up to this study.';
+comment on column gateway.adoption_progress.began is 'The ledger''s last event before it.';
+
+create table gateway.shadow_look (
+    site     text   primary key,
+    position bigint not null
+);
+comment on table gateway.shadow_look is 'Up to which event a shadow has compared its decisions with REDCap.';
+
+create table gateway.shadow_difference (
+    site       text        not null,
+    study      text        not null,
+    project    text        not null,
+    event_name text        not null,
+    kind       text        not null,
+    since      timestamptz not null,
+    primary key (site, study, project, event_name)
+);
+comment on table gateway.shadow_difference is
+    'Where REDCap and a shadow''s decisions differed when it last looked, to be looked at again.';
+
+create table gateway.replay (
+    site             text        primary key,
+    project          text        not null,
+    since            timestamptz,
+    until            timestamptz,
+    include_vanished boolean     not null,
+    delivered_up_to  text        not null
+);
+comment on table gateway.replay is
+    'The replay that a site has begun and not finished, and the last study of which all rows were written.';
+
+create table gateway.clash_check (
+    site      text        not null,
+    project   text        not null,
+    position  bigint      not null default 0,
+    ask_after timestamptz,
+    told_at   timestamptz,
+    primary key (site, project)
+);
+comment on table gateway.clash_check is
+    'Up to which event new rows in a project of REDCap''s were compared with its log.';
+comment on column gateway.clash_check.ask_after is 'When the log is asked again that gave no answer.';
+comment on column gateway.clash_check.told_at is 'When it was last said that the log does not tell.';
+"""
+
+# What ledger.event pays for the audit's views is kept small, because every append pays it: recorded_at only ever grows,
+# so that new entries all go to the last page of its index, and the next two hold rare types alone. That events need no
+# index of their own by study is due to gateway's study_stream: a study's row is found from the name of its stream, and
+# the other way round.
+#
+# The last one answers without reading the ledger whether there is an event of a type: each run asks, to notice emptied
+# tables. Without it an idle run over a million events took seconds longer: a table of rules that is empty because there
+# never was a rule is told from an emptied one by looking at every event. Its types are those of `processors.operations.rebuild`,
+# but for SeriesDiscovered: of those there are many, and one of the first is one.
+INDEXES = """
+create index event_recorded_at on ledger.event (recorded_at);
+create index event_problem on ledger.event (type, position)
+ where type in ('ConflictFound', 'RowRefused', 'StudyHeld');
+create index event_rejected_file on ledger.event (split_part(data ->> 'path', '/', 1), position)
+ where type = 'FileRejected';
+create index event_leaves_row on ledger.event (type, position)
+ where type in ('RoutingRuleChanged', 'CouplingEntryChanged', 'TransferRequested', 'DecisionsMade',
+                'AutoidProjectChanged', 'IdGenerated', 'TransferObserved', 'StudyAdopted', 'AdoptionCompleted');
+"""
+
+
+def upgrade() -> None:
+    """Makes the schemas ledger and gateway, and the schema audit, still empty."""
+    op.execute("create schema gateway; create schema audit")
+    for statements in (EVENTS, GUARDS, ARRIVED_AND_DECIDED, PSEUDONYMS, OUTCOMES, ADOPTED, MEMORY, INDEXES):
+        op.execute(statements)

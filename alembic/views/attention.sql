@@ -1,0 +1,85 @@
+create view audit.attention as
+    select 'rejected file' as kind, position, null::text as study, null::text as project,
+           path as subject, reason as details,
+           'Have the receiver write the file again, or remove it.' as advice
+      from gateway.rejected_file
+    union all
+    select 'conflict', position, study, project, event_name, details::text,
+           'Correct the rules or the coupling list so that one pseudonym remains; it is decided again then.'
+      from gateway.conflict where kind = 'equals'
+    union all
+    select 'contested by a person', position, study, project, event_name, details::text,
+           'Somebody requested this project and event in REDCap under another pseudonym. Remove the wrong one.'
+      from gateway.conflict where kind = 'person'
+    union all
+    select 'coupling stands', position, study, project, event_name, details::text,
+           'A rule now gives another pseudonym than the coupling list gave before. Check which is right.'
+      from gateway.conflict where kind = 'coupling stands'
+    union all
+    select 'unusable rule', position, null, null, record_id, array_to_string(problems, ' '),
+           'Correct the routing rule in REDCap.'
+      from gateway.rule where problems <> '{}' and not removed
+    union all
+    select 'unusable coupling entry', position, null, null, record_id, array_to_string(problems, ' '),
+           'Complete the entry of the coupling list in REDCap.'
+      from gateway.coupling_entry where problems <> '{}' and not removed
+    union all
+    select 'unusable auto-ID project', position, null, project, record_id, array_to_string(problems, ' '),
+           'Correct the project''s entry in REDCap; its studies are held until then.'
+      from gateway.autoid_project where problems <> '{}' and not removed
+    union all
+    select 'held study', position, study, project, null, reason,
+           'It gets its ID as soon as the reason is gone. While it is on disk, it can be coupled by hand instead.'
+      from gateway.held_study
+    union all
+    select 'contradiction in AutoID', position, null, project, record_id, details,
+           'Correct the entries in REDCap''s AutoID; the patients concerned get no ID until then.'
+      from gateway.contradiction
+    union all
+    select 'rule ran out of time', position, study, null, record_id, 'The pattern exceeded its time limit.',
+           'Simplify the pattern of the routing rule; the study is decided again then.'
+      from gateway.rule_failure
+    union all
+    select 'refused row', position, study, null, kind || ' ' || key, field || ': ' || message,
+           'Correct the value at its source or the field in REDCap''s dictionary.'
+      from gateway.refused_row
+    union all
+    select 'row deleted or changed in REDCap', position, study, null, kind || ' ' || key,
+           'Somebody deleted or changed a row that this system wrote.',
+           'If it was intended: fiona-ledger acknowledge POSITION --reason TEXT. It is not written again by itself.'
+      from gateway.missing_row where not acknowledged
+    union all
+    select kind, position, study, project, null, details::text,
+           'Look at it, then run: fiona-ledger acknowledge POSITION --reason TEXT'
+      from gateway.notice
+    union all
+    select 'transfer failed', position, study, of_project, 'instance ' || instance,
+           failure || case when errors = '{}' then '' else ', errors ' || array_to_string(errors, ', ') end,
+           'The sender''s message in REDCap says more. Have it sent again there, or: fiona-ledger acknowledge POSITION.'
+      from (select told.*, coalesce(told.project, transfer.project) as of_project
+              from gateway.outcome as told
+              left join gateway.transfer on told.ours and transfer.position = told.request
+             where told.state = 'failed' and not told.acknowledged and (not told.ours or transfer.state = 'placed')
+           ) as failed
+    union all
+    select 'not sent for a day', position, study, project, 'instance ' || instance,
+           'It has waited in REDCap since ' || to_char(at, 'YYYY-MM-DD HH24:MI') || '.',
+           'Is the sender running, and are the study''s files on disk? It goes away when the sender reports something.'
+      from (select told.position, told.study, transfer.project, told.instance, told.at
+              from gateway.outcome as told
+              join gateway.transfer on transfer.position = told.request
+              join gateway.study on study.study = told.study
+              join gateway.look on look.site = study.site
+             where told.ours and told.state = 'awaited' and transfer.state = 'placed' and not transfer.found
+               and told.at >= look.since and told.at < look.looked_at - interval '1 day') as waiting;
+
+comment on view audit.attention is 'Everything that a person must look at, with what to do.';
+comment on column audit.attention.kind is 'What is wrong, in a few words.';
+comment on column audit.attention.position is
+    'The position of the event that says so; notices are acknowledged by it.';
+comment on column audit.attention.study is 'The StudyInstanceUID, where one study is concerned.';
+comment on column audit.attention.project is 'The project, where one is concerned.';
+comment on column audit.attention.subject is
+    'What it is about: a file, an event''s name, a record id, a row; empty where study and project say it all.';
+comment on column audit.attention.details is 'What was found.';
+comment on column audit.attention.advice is 'What to do.';
