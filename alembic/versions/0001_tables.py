@@ -552,8 +552,8 @@ comment on column gateway.clash_check.told_at is 'When it was last said that the
 #
 # The last one answers without reading the ledger whether there is an event of a type: each run asks, to notice emptied
 # tables. Without it an idle run over a million events took seconds longer: a table of rules that is empty because there
-# never was a rule is told from an emptied one by looking at every event. Its types are those of `processors.operations.rebuild`,
-# but for SeriesDiscovered: of those there are many, and one of the first is one.
+# never was a rule is told from an emptied one by looking at every event. Its types are those of
+# `processors.operations.rebuild`, but for SeriesDiscovered: of those there are many, and one of the first is one.
 INDEXES = """
 create index event_recorded_at on ledger.event (recorded_at);
 create index event_problem on ledger.event (type, position)
