@@ -1,4 +1,4 @@
-"""REDCap's log of a project: what was done to its records, by whomever, in the order in which it was done."""
+"""REDCap's log of a project, read: what was done to its records, by whomever, in the order in which it was done."""
 
 import re
 from collections.abc import Iterator, Mapping

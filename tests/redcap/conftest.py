@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from processors.redcap import NoBudget, Redcap
+from processors.redcap import NoRateLimit, Redcap
 from processors.simulator import Project, Simulator, standard_projects
 
 
@@ -28,5 +28,5 @@ def waits() -> list[float]:
 @pytest.fixture
 def client(simulator: Simulator, waits: list[float]) -> Iterator[Redcap]:
     tokens = {name: project.token for name, project in simulator.projects.items()}
-    with Redcap(url=simulator.url, tokens=tokens, budget=NoBudget(), sleep=waits.append) as client:
+    with Redcap(url=simulator.url, tokens=tokens, rate_limit=NoRateLimit(), sleep=waits.append) as client:
         yield client
