@@ -27,7 +27,7 @@ _T = TypeVar("_T")
 class Project:
     """A project of the client's by our name for it; its dictionary is remembered in the database.
 
-    `needed` are the fields without which every call is `Refused` before it is made.
+    `needed` are the fields without which nothing is read or written: that is `Refused`.
     """
 
     def __init__(
@@ -51,12 +51,18 @@ class Project:
         """Rows of these records (None: all) with those of the fields that the project has.
 
         Without `look_up`, a dictionary that is old serves as well, and one never seen is taken to hold
-        the fields: that spares an idle run a call, as REDCap tells if it lacks any.
+        the fields: that spares an idle run a call, as REDCap tells if it lacks any. The needed fields are
+        then asked of rows only: where there are none, nothing is misread.
         """
 
         def export_known(known: frozenset[str]) -> list[Row]:
             wanted = [name for name in dict.fromkeys(fields) if name in known]
-            return self._redcap.export_records(self._name, records=records, fields=wanted, changed_since=changed_since)
+            if not wanted:
+                raise self._lacking(list(fields))
+            rows = self._redcap.export_records(self._name, records=records, fields=wanted, changed_since=changed_since)
+            if rows:
+                self._require(known)
+            return rows
 
         return self._with_fields(export_known, None if look_up else self._presumed(fields))
 
@@ -115,11 +121,7 @@ class Project:
     def require_needed(self) -> frozenset[str]:
         """The fields of the project. Raises `Refused` where it lacks one that is needed."""
         known = self.fields()
-        missing = sorted(self._needed - known)
-        if missing:
-            # The next run must see that the dictionary has been mended.
-            self.forget_fields()
-            raise self._lacking(missing)
+        self._require(known)
         return known
 
     def forget_fields(self) -> None:
@@ -129,13 +131,19 @@ class Project:
 
     def _with_fields(self, call: Callable[[frozenset[str]], _T], presumed: frozenset[str] | None = None) -> _T:
         """Calls with the fields that the project has; once more with those looked up anew, if REDCap knows better."""
-        if presumed is None or not presumed >= self._needed:
-            presumed = self.require_needed()
+        look_up = self.require_needed if presumed is None else self.fields
         try:
-            return call(presumed)
+            return call(look_up() if presumed is None else presumed)
         except UnknownFields:
             self.forget_fields()
-            return call(self.require_needed())
+            return call(look_up())
+
+    def _require(self, known: frozenset[str]) -> None:
+        missing = sorted(self._needed - known)
+        if missing:
+            # The next run must see that the dictionary has been mended.
+            self.forget_fields()
+            raise self._lacking(missing)
 
     def _presumed(self, fields: Collection[str]) -> frozenset[str]:
         seen = self._recall()

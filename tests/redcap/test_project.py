@@ -164,17 +164,36 @@ def test_an_export_that_does_not_look_up_makes_one_call(
     assert contents(simulator) == ["record", "metadata", "record"]
 
 
-@pytest.mark.parametrize("look_up", [True, False])
+LACKS_DESCRIPTION = "incoming: expected the fields study_description in the project's data dictionary"
+
+
 def test_nothing_is_exported_without_a_needed_field(
-    opened: Open, incoming: SimulatedProject, simulator: Simulator, *, look_up: bool
+    opened: Open, incoming: SimulatedProject, simulator: Simulator
 ) -> None:
     incoming.remove_field("study_description")
-    opened().fields()
 
-    with pytest.raises(Refused, match="expected the fields study_description in the project's data dictionary"):
-        opened(needed=FIELDS).export(FIELDS, look_up=look_up)
+    with pytest.raises(Refused, match=LACKS_DESCRIPTION):
+        opened(needed=FIELDS).export(FIELDS)
 
     assert contents(simulator) == ["metadata"]
+
+
+def test_rows_without_a_needed_field_are_refused_where_nothing_was_looked_up(
+    opened: Open, incoming: SimulatedProject
+) -> None:
+    incoming.remove_field("study_description")
+
+    assert opened(needed=FIELDS).export(FIELDS, look_up=False) == []
+    incoming.put([{"study_instance_uid": "1.1"}])
+    with pytest.raises(Refused, match=LACKS_DESCRIPTION):
+        opened(needed=FIELDS).export(FIELDS, look_up=False)
+
+
+@pytest.mark.parametrize("look_up", [True, False])
+def test_a_project_that_has_none_of_the_fields_is_not_asked_for_all(opened: Open, *, look_up: bool) -> None:
+    """To REDCap, no fields would mean all of them."""
+    with pytest.raises(Refused, match="incoming: expected the fields cl_subjectid"):
+        opened().export(["cl_subjectid"], look_up=look_up)
 
 
 def test_a_needed_field_that_has_been_added_is_seen_at_once(opened: Open, incoming: SimulatedProject) -> None:
