@@ -15,8 +15,7 @@ from processors.autoid.patient_keys import link_subject
 from processors.delivery.actual import transfers_project
 from processors.events import EventType, autoid_stream
 from processors.gateway import Gateway
-from processors.observed_list import list_records
-from processors.redcap import Redcap, Row
+from processors.redcap import Project, Redcap, Row
 
 OVERLAP = timedelta(hours=26)
 """How far back a look at REDCap's log reaches beyond the last one: its clock and zone may differ by a day."""
@@ -143,8 +142,9 @@ def blocked(connection: Connection) -> set[tuple[str, UUID]]:
 
 def adopt(gateway: Gateway, redcap: Redcap, waiting: Sequence[Waiting] = ()) -> list[Entry]:
     """The entries of AutoID, those that the ledger lacks recorded as adopted, contradictory ones as such."""
-    rows = list_records(gateway, redcap, "autoid", ("record_id", "autoid_project_name", "autoid_hash", "autoid_value"))
-    entries = entries_from_rows(rows)
+    needed = ("record_id", "autoid_project_name", "autoid_hash", "autoid_value")
+    autoid = Project(redcap, "autoid", gateway.database, gateway.clock, needed=needed)
+    entries = entries_from_rows(autoid.export_list())
     with gateway.begin() as connection:
         # Whoever draws an ID meanwhile would not be seen: they wait.
         store.lock_head(connection)

@@ -8,14 +8,15 @@ from ledger.events import NewEvent
 from processors.autoid.projects import AutoidProject, problems_of, projects_from_rows
 from processors.events import EventType, autoid_project_stream
 from processors.gateway import Gateway
-from processors.observed_list import changed, known_records, list_records, removals
-from processors.redcap import Redcap
+from processors.observed_list import changed, known_records, removals
+from processors.redcap import Project, Redcap
 
 
 def observe_projects(gateway: Gateway, redcap: Redcap, *, own_generator: bool) -> None:
     """Records what administrators changed in the list of projects."""
     needed = ("record_id", "project_name", "project_use_autoid", "project_autoid_aetitle", "project_patient_naming")
-    projects = projects_from_rows(list_records(gateway, redcap, "projects", needed))
+    listed = Project(redcap, "projects", gateway.database, gateway.clock, needed=needed)
+    projects = projects_from_rows(listed.export_list())
     by_record = {project.record_id: project for project in projects}
     prints = {
         record: _fingerprint(gateway, project, own_generator=own_generator) for record, project in by_record.items()

@@ -15,7 +15,7 @@ from processors.configuration import Configuration, load, resolve, withhold
 from processors.errors import ServiceError
 from processors.gateway import Gateway, open_gateway, open_gateway_database
 from processors.locks import no_runs
-from processors.redcap import CallBudget, Redcap, RehearsedRedcap
+from processors.redcap import DryRunRedcap, Redcap, SharedRateLimit
 
 _Client = TypeVar("_Client", bound=Redcap)
 
@@ -58,7 +58,7 @@ def opened_gateway(config: Path | None, *, with_keys: bool = True) -> Iterator[t
 
 
 @contextmanager
-def rehearsed(config: Path | None) -> Iterator[tuple[Configuration, Gateway, RehearsedRedcap]]:
+def rehearsed(config: Path | None) -> Iterator[tuple[Configuration, Gateway, DryRunRedcap]]:
     """The ledger and REDCap for a dry run: what is recorded is taken back, what is written is not.
 
     No run of any site can begin meanwhile. Raises `ServiceError` where one is under way.
@@ -73,13 +73,13 @@ def rehearsed(config: Path | None) -> Iterator[tuple[Configuration, Gateway, Reh
                     "a moment."
                 )
             gateway = Gateway(database=rehearsal, vault=real.vault, site=section.site, clock=now, run=real.run)
-            with _client(RehearsedRedcap, configuration, database) as redcap:
+            with _client(DryRunRedcap, configuration, database) as redcap:
                 yield configuration, gateway, redcap
 
 
 @contextmanager
 def opened_redcap(configuration: Configuration, gateway: Gateway) -> Iterator[Redcap]:
-    """The client for the configured REDCap, within the budget of calls that all runs share."""
+    """The client for the configured REDCap, within the rate limit that all runs share."""
     with _client(Redcap, configuration, gateway.database) as redcap:
         yield redcap
 
@@ -87,7 +87,7 @@ def opened_redcap(configuration: Configuration, gateway: Gateway) -> Iterator[Re
 def _client(kind: type[_Client], configuration: Configuration, database: Database) -> _Client:
     section = configuration.redcap
     sources = {name: getattr(section.tokens, name) for name in type(section.tokens).model_fields}
-    budget = CallBudget(
+    rate_limit = SharedRateLimit(
         database,
         url=section.url,
         calls_per_minute=section.calls_per_minute,
@@ -96,7 +96,7 @@ def _client(kind: type[_Client], configuration: Configuration, database: Databas
     return kind(
         url=section.url,
         tokens={name: resolve(source, name) for name, source in sources.items() if source is not None},
-        budget=budget,
+        rate_limit=rate_limit,
         timeout_seconds=section.timeout_seconds,
         ca_bundle=section.ca_bundle,
     )

@@ -55,8 +55,8 @@ _FORGOTTEN = text("""
 """)
 
 
-class Patience:
-    """With rules that run out of time: one that does so again and again is not tried any more.
+class CircuitBreaker:
+    """For rules that run out of time: one that does so again and again is not tried any more.
 
     A run tries it on every series all the same; here it would cost half a second for each of thousands.
     """
@@ -74,6 +74,6 @@ class Patience:
         return frozenset(self._times)
 
     @property
-    def lost(self) -> frozenset[str]:
+    def open(self) -> frozenset[str]:
         """The rules that are not to be tried any more."""
         return frozenset(record for record, times in self._times.items() if times >= _OFTEN)

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from ledger.projector import Progress, batches
 from processors.explain.near_miss import Matching
 from processors.explain.policy import InForce
-from processors.explain.recorded import Patience, forgotten_studies, recorded_studies
+from processors.explain.recorded import CircuitBreaker, forgotten_studies, recorded_studies
 from processors.explain.requests import requests_in_force
 from processors.gateway import Gateway
 from processors.routing.decisions import Candidate, Cause, Key
@@ -116,9 +116,9 @@ def compare(
     """What the changed rules would change for the studies that arrived `since`."""
     differing = {r for r in directed.rules.keys() | changed.keys() if directed.rules.get(r) != changed.get(r)}
     concerned = {_key(table[record]) for table in (directed.rules, changed) for record in differing if record in table}
-    patience = Patience()
-    before = _Table(directed, directed.rules, concerned, matching, patience)
-    after = _Table(directed, changed, concerned, matching, patience)
+    breaker = CircuitBreaker()
+    before = _Table(directed, directed.rules, concerned, matching, breaker)
+    after = _Table(directed, changed, concerned, matching, breaker)
     changes: list[Change] = []
     studies = 0
     for evidence in recorded_studies(gateway, connection, since=since, progress=progress):
@@ -129,13 +129,13 @@ def compare(
         forgotten=forgotten_studies(connection, since),
         changed_rules=sorted(differing),
         changes=_with_standing(connection, changes),
-        late=sorted(patience.late),
-        left_out=sorted(patience.lost),
+        late=sorted(breaker.late),
+        left_out=sorted(breaker.open),
     )
 
 
 class _Table:
-    """Rules to decide by, but for those that patience has been lost with.
+    """Rules to decide by, but for those that the breaker keeps out.
 
     Only those that ask for something that is `concerned`: the others say the same in both tables, and what is
     asked for one project and event does not depend on what is asked for another.
@@ -147,26 +147,26 @@ class _Table:
         rules: Mapping[str, Rule],
         concerned: Collection[Key],
         matching: Matching,
-        patience: Patience,
+        breaker: CircuitBreaker,
     ) -> None:
         self._directed = directed
         self._rules = [rule for rule in rules.values() if _key(rule) in concerned]
         self._matching = matching
-        self._patience = patience
+        self._breaker = breaker
         self._lay_out()
 
     def settle(self, evidence: Evidence) -> dict[Key, Settled]:
         """What is requested for the study, and what conflicts."""
-        if self._patience.lost != self._without:
+        if self._breaker.open != self._without:
             self._lay_out()
         judgement = judge(replace(evidence, adopted={}), self._directives)
-        self._patience.note(judgement.timed_out)
+        self._breaker.note(judgement.timed_out)
         settled = {request.candidate.key: _settled(request.candidate) for request in judgement.outcome.requests}
         conflicts = judgement.outcome.conflicts
         return settled | {conflict.key: Settled(pseudonym=None, causes=conflict.causes) for conflict in conflicts}
 
     def _lay_out(self) -> None:
-        self._without = self._patience.lost
+        self._without = self._breaker.open
         kept = [rule for rule in self._rules if rule.record_id not in self._without]
         self._directives: Directives = self._directed.directives(kept, self._matching)
 

@@ -13,11 +13,10 @@ from sqlalchemy import Connection
 
 from ledger.events import NewEvent
 from ledger.vault import SubjectName
-from processors.errors import Refused
 from processors.events import EventType, coupling_stream, rule_stream
 from processors.gateway import Gateway
-from processors.observed_list import changed, known_records, list_records, removals
-from processors.redcap import Redcap, Row, choices
+from processors.observed_list import changed, known_records, removals
+from processors.redcap import Project, Redcap
 from processors.routing.coupling import Entry, entries_from_rows
 from processors.routing.rules import Rule, rules_from_rows
 
@@ -47,25 +46,16 @@ def observe(gateway: Gateway, redcap: Redcap) -> Observed:
 
     Raises `ServiceError` where either cannot be fetched; nothing is recorded then.
     """
-    dictionary = redcap.metadata("routing")
-    labels = _project_labels(dictionary)
-    rules = rules_from_rows(list_records(gateway, redcap, "routing", _RULE_FIELDS, dictionary=dictionary), labels)
-    entries = entries_from_rows(list_records(gateway, redcap, "coupling", _ENTRY_FIELDS))
+    routing = Project(redcap, "routing", gateway.database, gateway.clock, needed=_RULE_FIELDS)
+    coupling = Project(redcap, "coupling", gateway.database, gateway.clock, needed=_ENTRY_FIELDS)
+    # A project's name is the label of its choice, which may hold blanks and commas.
+    labels = routing.choices("routing_dest_project")
+    rules = rules_from_rows(routing.export_list(), labels)
+    entries = entries_from_rows(coupling.export_list())
     with gateway.begin() as connection:
         events = [*_rule_events(gateway, connection, rules), *_entry_events(gateway, connection, entries)]
         gateway.record(connection, events)
     return Observed(rules, entries, len(events))
-
-
-def _project_labels(dictionary: Sequence[Row]) -> dict[str, str]:
-    """The dropdown's codes and labels: a project's name is the label, which may hold blanks and commas."""
-    for field in dictionary:
-        if field["field_name"] == "routing_dest_project":
-            return choices(field["select_choices_or_calculations"])
-    raise Refused(
-        "routing: expected the field routing_dest_project in the project's data dictionary, found none. Check that "
-        "the token in redcap.tokens.routing is the one of the routing project."
-    )
 
 
 def _rule_events(gateway: Gateway, connection: Connection, rules: Sequence[Rule]) -> list[NewEvent]:

@@ -24,7 +24,7 @@ from processors.demo.simulator.calls import Call
 from processors.gateway import Gateway
 from processors.projections import PROJECTIONS
 from processors.redcap import Redcap
-from processors.redcap.choices import choices
+from processors.redcap.dictionary import choices
 from processors.run import Report, attention, run_incoming
 from tests.conftest import SettableClock
 from tests.source.receiver import SETTLED, Receiver
@@ -69,7 +69,7 @@ class Steps:
         self.step("before a commit")
 
     def take(self) -> None:
-        """As the client's budget, it is asked before each call."""
+        """As the client's rate limit, it is asked before each call."""
         self.step("before a call")
 
     def pause(self) -> None:
@@ -165,7 +165,7 @@ def run_once(
         with Redcap(
             url=redcap_url,
             tokens=tokens,
-            budget=steps,
+            rate_limit=steps,
             sleep=lambda _seconds: None,
             timeout_seconds=timeout_seconds,
         ) as redcap:

@@ -11,7 +11,7 @@ from processors.cli.screen import print_report
 from processors.delivery.lost_updates import Checked, Placement, fate, find_clashes
 from processors.demo.simulator import Fault
 from processors.gateway import Gateway
-from processors.redcap import Banned, LogLine, NoBudget, Redcap
+from processors.redcap import Banned, LogLine, NoRateLimit, Redcap
 from processors.run import Report
 from tests.flow.conftest import MakeSite
 from tests.flow.harness import BRAIN, HEART, Asked, Killed, Site, Steps
@@ -32,7 +32,7 @@ def with_coupled_study(site: Site) -> Site:
 
 
 def client_of(site: Site) -> Redcap:
-    return Redcap(url=site.simulator.url, tokens=site.tokens, budget=NoBudget())
+    return Redcap(url=site.simulator.url, tokens=site.tokens, rate_limit=NoRateLimit())
 
 
 def log_calls(site: Site) -> list[str]:
@@ -222,7 +222,7 @@ def test_the_log_is_asked_once_and_only_by_runs_that_placed_something(coupled: S
 
 @pytest.mark.parametrize("separate", [False, True])
 @pytest.mark.parametrize("batch_rows", [2, 500])
-def test_new_rows_stay_within_the_budget_of_calls(make_site: MakeSite, batch_rows: int, *, separate: bool) -> None:
+def test_new_rows_stay_within_the_calls_allowed(make_site: MakeSite, batch_rows: int, *, separate: bool) -> None:
     site = make_site(batch_rows=batch_rows, separate_transfers=separate)
     with_coupled_study(site).run()  # which also looks at the dictionaries
     idle = site.run().calls

@@ -18,7 +18,7 @@ from processors.operations.dry_run import Change, changes
 from processors.operations.forget.data_subjects import of_patients
 from processors.operations.forget.forget import forget
 from processors.operations.replay import Replayed, Scope, replay
-from processors.redcap import NoBudget, Redcap, RehearsedRedcap
+from processors.redcap import DryRunRedcap, NoRateLimit, Redcap
 from processors.routing.overrides import Amendment, Request, amend
 from processors.run import Report, decide_incoming, write_pending
 from tests.flow.harness import HEART, ZONE, Site, SteppingDatabase, Steps
@@ -56,7 +56,7 @@ def replay_all(site: Site, scope: Scope | None = None, *, steps: Steps | None = 
     try:
         with (
             gateway_of(site, database) as gateway,
-            Redcap(url=site.simulator.url, tokens=site.tokens, budget=steps, sleep=lambda _: None) as redcap,
+            Redcap(url=site.simulator.url, tokens=site.tokens, rate_limit=steps, sleep=lambda _: None) as redcap,
         ):
             replayed = replay(
                 gateway, redcap, configuration(site), scope or Scope(project=HEART), report, steps.announce, by="kari"
@@ -75,7 +75,7 @@ def amend_by_hand(
     try:
         with (
             gateway_of(site, database) as gateway,
-            Redcap(url=site.simulator.url, tokens=site.tokens, budget=NoBudget()) as redcap,
+            Redcap(url=site.simulator.url, tokens=site.tokens, rate_limit=NoRateLimit()) as redcap,
         ):
             amendment = Amendment(
                 study=study, project=project, event_name=event, pseudonym=to, by="kari", reason="ticket 4711"
@@ -113,7 +113,7 @@ def rehearse(site: Site, scope: Scope | None = None) -> list[Change]:
         with (
             Rehearsal(database) as rehearsal,
             gateway_of(site, rehearsal) as gateway,
-            RehearsedRedcap(url=site.simulator.url, tokens=site.tokens, budget=NoBudget()) as redcap,
+            DryRunRedcap(url=site.simulator.url, tokens=site.tokens, rate_limit=NoRateLimit()) as redcap,
         ):
             with gateway.begin() as connection:
                 before = store.head(connection).position

@@ -19,10 +19,10 @@ from processors.delivery.actual import transfers_project
 from processors.delivery.sender.changes import changes
 from processors.delivery.sender.known import fingerprint, known_studies
 from processors.delivery.sender.record import change_event
-from processors.delivery.sender.reports import FIELDS, transfer_rows
+from processors.delivery.sender.reports import FIELDS, NEEDED_FIELDS, transfer_rows
 from processors.events import EventType
 from processors.gateway import Gateway
-from processors.redcap import Redcap, Row, UnknownFields, forget_fields, known_fields, remembered_fields
+from processors.redcap import Project, Redcap, Row
 
 OVERLAP = timedelta(minutes=10)
 LONG_OVERLAP = timedelta(hours=26)
@@ -80,7 +80,7 @@ def look(gateway: Gateway, redcap: Redcap, progress: Progress | None = None) -> 
     # After 12,500 studies were written, all of them are seen again for ten minutes: unsealing their
     # pseudonyms to find nothing new took a second a run.
     if memory is None or (memory.seen, memory.head) != (seen, head):
-        counts = _record(gateway, exported, place=transfers_project(redcap), progress=progress)
+        counts = _record(gateway, exported, progress)
     # Moved last: killed before, the next run looks again from the same time on.
     with gateway.begin() as connection:
         remembered = asdict(after) | {"seen": seen, "head": head + counts.total()}
@@ -123,21 +123,12 @@ def _memory(connection: Connection, site: str) -> Memory | None:
 
 
 def _export(gateway: Gateway, redcap: Redcap, begin: datetime) -> list[Row]:
-    place = transfers_project(redcap)
-
-    def ask(fields: frozenset[str]) -> list[Row]:
-        return redcap.export_records(place, fields=[name for name in FIELDS if name in fields], changed_since=begin)
-
-    try:
-        # Not looked up if it is old or unknown: that would cost an idle run a call more. REDCap tells if it lacks any.
-        return ask(remembered_fields(redcap, gateway.database, place) or frozenset(FIELDS))
-    except UnknownFields:
-        forget_fields(gateway.database, place)
-        return ask(known_fields(redcap, gateway.database, place, gateway.clock()))
+    project = Project(redcap, transfers_project(redcap), gateway.database, gateway.clock, needed=NEEDED_FIELDS)
+    return project.export(FIELDS, changed_since=begin, look_up=False)
 
 
-def _record(gateway: Gateway, exported: Sequence[Row], *, place: str, progress: Progress | None) -> Counter[str]:
-    rows = sorted(transfer_rows(exported, place), key=lambda row: (row.study, row.instance))
+def _record(gateway: Gateway, exported: Sequence[Row], progress: Progress | None) -> Counter[str]:
+    rows = sorted(transfer_rows(exported), key=lambda row: (row.study, row.instance))
     by_study = {study: list(members) for study, members in groupby(rows, key=lambda row: row.study)}
     studies = list(by_study)
     counts: Counter[str] = Counter()

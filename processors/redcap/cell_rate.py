@@ -1,4 +1,4 @@
-"""When calls are due so that no minute ever holds more than so many of them: the generic cell rate algorithm.
+"""When calls are due so that no minute holds more than so many of them: the generic cell rate algorithm (leaky bucket).
 
 One time is all the memory it needs: `next_call_at`, when the next call is due. A call moves it one
 `interval` on, from where it was; but it never lies further back than the `allowance`, which is what a

@@ -18,7 +18,7 @@ _HEX = re.compile(r"[0-9A-Fa-f]{32,}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-def cleaned(words: str, hidden: Collection[str] = (), longest: int = LONGEST) -> str:
+def redacted(words: str, hidden: Collection[str] = (), longest: int = LONGEST) -> str:
     """The words on one line: tags and what stands in double quotes removed, tokens and `hidden` texts masked.
 
     Hidden texts of fewer than four characters are left: they would hit ordinary words.
@@ -39,7 +39,7 @@ def page(body: str, hidden: Collection[str] = ()) -> str:
     """
     title = _TITLE.search(body[:_READ_OF_A_PAGE])
     parts = (title[1] if title else "", whole_page(body))
-    return cleaned(": ".join(part.strip() for part in parts if part.strip()), hidden, _LONGEST_PAGE)
+    return redacted(": ".join(part.strip() for part in parts if part.strip()), hidden, _LONGEST_PAGE)
 
 
 def whole_page(body: str) -> str:

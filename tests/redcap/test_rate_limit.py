@@ -1,4 +1,4 @@
-"""The budget in PostgreSQL: shared by processes, waiting without locks, pausing after a ban."""
+"""The rate limit in PostgreSQL: shared by processes, waiting without locks, pausing after a ban."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ import pytest
 from ledger.database import Database, open_database
 from processors.demo.simulator import Fault, Simulator
 from processors.errors import Refused
-from processors.redcap import Banned, CallBudget, Redcap
+from processors.redcap import Banned, Redcap, SharedRateLimit
 from tests.conftest import SettableClock
 
 URL = "https://redcap.example/api/"
@@ -22,16 +22,16 @@ import sys
 from pathlib import Path
 from ledger.database import open_database
 from processors.errors import Refused
-from processors.redcap import CallBudget
+from processors.redcap import SharedRateLimit
 
 address, url, calls = sys.argv[1:]
 database = open_database(address, Path("/nowhere"))
-budget = CallBudget(database, url=url, calls_per_minute=20, ban_pause_minutes=15)
+limit = SharedRateLimit(database, url=url, calls_per_minute=20, ban_pause_minutes=15)
 print("ready", flush=True)
 sys.stdin.readline()
 try:
     for _ in range(int(calls)):
-        print(budget.reserve().due.isoformat(), flush=True)
+        print(limit.reserve().due.isoformat(), flush=True)
 except Refused as refused:
     print(refused, flush=True)
 database.close()
@@ -48,14 +48,14 @@ def spender(address: str, calls: int) -> Iterator[subprocess.Popen[str]]:
         yield process
 
 
-def budget_of(
+def limit_of(
     database: Database,
     clock: SettableClock | None = None,
     waits: list[float] | None = None,
     calls_per_minute: int = 20,
     url: str = URL,
-) -> CallBudget:
-    return CallBudget(
+) -> SharedRateLimit:
+    return SharedRateLimit(
         database,
         url=url,
         calls_per_minute=calls_per_minute,
@@ -84,7 +84,7 @@ def test_two_processes_at_once_stay_below_the_limit_together(database_url: str) 
 
 
 def test_a_pause_is_seen_by_another_process(database: Database, database_url: str) -> None:
-    until = budget_of(database).pause()
+    until = limit_of(database).pause()
 
     with spender(database_url, 1) as other:
         output, _nothing = other.communicate("go\n")
@@ -93,23 +93,23 @@ def test_a_pause_is_seen_by_another_process(database: Database, database_url: st
     assert f"{until.astimezone():%Y-%m-%d %H:%M}" in output
 
 
-def test_a_run_that_starts_anew_goes_on_with_the_same_budget(database: Database, clock: SettableClock) -> None:
+def test_a_run_that_starts_anew_goes_on_within_the_same_limit(database: Database, clock: SettableClock) -> None:
     waits: list[float] = []
     for _ in range(2):
-        budget = budget_of(database, clock, waits)
+        limit = limit_of(database, clock, waits)
         for _ in range(3):
-            budget.take()
+            limit.take()
 
     # Twenty a minute: four at once, then one in each 17th of a minute.
     assert waits == [pytest.approx(60 / 17, abs=0.001), pytest.approx(120 / 17, abs=0.001)]
 
 
-def test_servers_have_budgets_of_their_own(database: Database, clock: SettableClock) -> None:
+def test_servers_have_limits_of_their_own(database: Database, clock: SettableClock) -> None:
     waits: list[float] = []
     for url in (URL, "https://other.example/api/"):
-        budget = budget_of(database, clock, waits, url=url)
+        limit = limit_of(database, clock, waits, url=url)
         for _ in range(4):
-            budget.take()
+            limit.take()
 
     assert waits == []
 
@@ -121,9 +121,9 @@ def test_nothing_is_locked_while_a_process_waits(database_url: str, tmp_path: Pa
         else f"{database_url}?options=-c%20lock_timeout%3D2s",
         tmp_path,
     )
-    other = budget_of(impatient)
+    other = limit_of(impatient)
     seen: list[timedelta] = []
-    budget = CallBudget(
+    limit = SharedRateLimit(
         impatient,
         url=URL,
         calls_per_minute=1,
@@ -131,8 +131,8 @@ def test_nothing_is_locked_while_a_process_waits(database_url: str, tmp_path: Pa
         sleep=lambda _seconds: seen.append(other.reserve().wait),
     )
 
-    budget.take()
-    budget.take()
+    limit.take()
+    limit.take()
 
     assert len(seen) == 1
     impatient.close()
@@ -141,45 +141,45 @@ def test_nothing_is_locked_while_a_process_waits(database_url: str, tmp_path: Pa
 def test_the_databases_clock_counts(database: Database) -> None:
     with database.begin() as connection:
         before = connection.exec_driver_sql("select clock_timestamp()").scalar_one()
-        due = budget_of(database).reserve().due
+        due = limit_of(database).reserve().due
         after = connection.exec_driver_sql("select clock_timestamp()").scalar_one()
 
     assert before <= due <= after
 
 
 def test_a_pause_ends_by_itself(database: Database, clock: SettableClock) -> None:
-    budget = budget_of(database, clock)
-    budget.take()
-    budget.pause()
+    limit = limit_of(database, clock)
+    limit.take()
+    limit.pause()
 
     clock.advance(14 * 60)
     with pytest.raises(Refused, match="No call to REDCap was made"):
-        budget.take()
+        limit.take()
     clock.advance(60)
-    budget.take()
+    limit.take()
 
 
 def test_a_pause_further_ahead_than_any_is_of_a_clock_that_was_set_back(
     database: Database, clock: SettableClock
 ) -> None:
-    budget = budget_of(database, clock, calls_per_minute=600)
-    budget.pause()
+    limit = limit_of(database, clock, calls_per_minute=600)
+    limit.pause()
     with pytest.raises(Refused):
-        budget.take()
+        limit.take()
 
     clock.advance(-60 * 60)
-    budget.take()
+    limit.take()
 
 
-def test_a_refused_call_uses_no_budget(database: Database, clock: SettableClock) -> None:
-    budget = budget_of(database, clock, calls_per_minute=1)
-    budget.pause()
+def test_a_refused_call_is_not_counted(database: Database, clock: SettableClock) -> None:
+    limit = limit_of(database, clock, calls_per_minute=1)
+    limit.pause()
     for _ in range(5):
         with pytest.raises(Refused):
-            budget.take()
+            limit.take()
     clock.advance(15 * 60)
 
-    assert budget.reserve().wait == timedelta(0)
+    assert limit.reserve().wait == timedelta(0)
 
 
 def test_a_ban_stops_every_client_before_its_next_call(
@@ -187,7 +187,7 @@ def test_a_ban_stops_every_client_before_its_next_call(
 ) -> None:
     simulator.inject(Fault(kind="banned"))
     tokens = {"incoming": simulator.projects["incoming"].token}
-    clients = [Redcap(url=simulator.url, tokens=tokens, budget=budget_of(database, clock)) for _ in range(2)]
+    clients = [Redcap(url=simulator.url, tokens=tokens, rate_limit=limit_of(database, clock)) for _ in range(2)]
 
     with clients[0], clients[1]:
         with pytest.raises(Banned, match="No call is made before 20"):
@@ -201,12 +201,12 @@ def test_a_ban_stops_every_client_before_its_next_call(
     assert len(simulator.calls) == 2
 
 
-def test_every_attempt_takes_from_the_budget(database: Database, simulator: Simulator, clock: SettableClock) -> None:
+def test_every_attempt_counts(database: Database, simulator: Simulator, clock: SettableClock) -> None:
     waits: list[float] = []
     simulator.inject(Fault(kind="empty", times=2))
     tokens = {"incoming": simulator.projects["incoming"].token}
-    budget = budget_of(database, clock, waits, calls_per_minute=2)
-    with Redcap(url=simulator.url, tokens=tokens, budget=budget, sleep=lambda _seconds: None) as client:
+    limit = limit_of(database, clock, waits, calls_per_minute=2)
+    with Redcap(url=simulator.url, tokens=tokens, rate_limit=limit, sleep=lambda _seconds: None) as client:
         client.metadata("incoming")
 
     assert waits == [30, 60]

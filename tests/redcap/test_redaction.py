@@ -1,6 +1,6 @@
 import pytest
 
-from processors.redcap.wording import cleaned, page
+from processors.redcap.redaction import page, redacted
 
 HEX = "0123456789abcdefABCDEF0123456789"
 
@@ -19,19 +19,19 @@ HEX = "0123456789abcdefABCDEF0123456789"
     ],
 )
 def test_words_become_one_line_without_tags_quotes_tokens_and_control_characters(words: str, expected: str) -> None:
-    assert cleaned(words) == expected
+    assert redacted(words) == expected
 
 
 def test_what_is_to_be_hidden_is_masked_longest_first() -> None:
-    assert cleaned("is JANE DOE, JANE", {"JANE", "JANE DOE", "is"}) == "is …, …"
+    assert redacted("is JANE DOE, JANE", {"JANE", "JANE DOE", "is"}) == "is …, …"
 
 
 def test_a_token_of_another_shape_is_masked_too() -> None:
-    assert cleaned("no such token: let-me-in", {"let-me-in"}) == "no such token: …"
+    assert redacted("no such token: let-me-in", {"let-me-in"}) == "no such token: …"
 
 
 def test_long_words_are_cut() -> None:
-    assert len(cleaned("word " * 1000)) <= 200
+    assert len(redacted("word " * 1000)) <= 200
 
 
 def test_a_page_is_told_by_its_title_and_beginning_without_scripts() -> None:

@@ -1,14 +1,14 @@
-"""The client of a dry run: reads as ever, and writes nothing."""
+"""The client of a dry run: reads as ever, and writes nothing to REDCap."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .budget import Budget
 from .client import Redcap
+from .rate_limit import RateLimit
 
 
-class RehearsedRedcap(Redcap):
+class DryRunRedcap(Redcap):
     """Takes every import for stored; `rows` counts what would have been written, by project.
 
     What REDCap would refuse of it, REDCap alone knows.
@@ -21,11 +21,13 @@ class RehearsedRedcap(Redcap):
         *,
         url: str,
         tokens: Mapping[str, str],
-        budget: Budget,
+        rate_limit: RateLimit,
         timeout_seconds: float = 60,
         ca_bundle: Path | None = None,
     ) -> None:
-        super().__init__(url=url, tokens=tokens, budget=budget, timeout_seconds=timeout_seconds, ca_bundle=ca_bundle)
+        super().__init__(
+            url=url, tokens=tokens, rate_limit=rate_limit, timeout_seconds=timeout_seconds, ca_bundle=ca_bundle
+        )
         self.rows: Counter[str] = Counter()
 
     def import_records(

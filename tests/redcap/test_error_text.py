@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.redcap import RowProblem
-from processors.redcap.problems import row_problems, unknown_fields
+from processors.redcap.error_text import row_problems, unknown_fields
 
 WRONG = "The value you provided could not be validated because it does not follow the expected format."
 LOCKED = "This record has been locked at the record level. No value within this record can be modified."

@@ -1,8 +1,9 @@
-"""The budget of calls that all processes on one ledger share, kept in PostgreSQL.
+"""The rate limit of calls that all processes on one ledger share, kept in PostgreSQL, and the pause after a ban.
 
 A call's time is reserved in a short transaction of its own and then waited for without any lock. The
 database's clock counts, so that several machines agree. What is bounded are the reserved times: a
-process that is held up between its slot and its call makes that one call late.
+process that is held up between its slot and its call makes that one call late. A ban works as a
+circuit breaker: no process calls before its pause is over.
 """
 
 import time
@@ -15,7 +16,7 @@ from sqlalchemy import Connection, text
 from ledger.database import Database
 from processors.errors import Refused
 
-from . import bans, schedule
+from . import bans, cell_rate
 
 Sleep = Callable[[float], object]
 Clock = Callable[[], datetime]
@@ -43,8 +44,8 @@ class Reservation(NamedTuple):
     wait: timedelta
 
 
-class Budget(Protocol):
-    """What the client needs of a budget."""
+class RateLimit(Protocol):
+    """What the client needs of a rate limit."""
 
     def take(self) -> None:
         """Waits until one call may be made. Raises `Refused` during a ban."""
@@ -53,7 +54,7 @@ class Budget(Protocol):
         """Records a ban; gives the end of the pause, if there is one."""
 
 
-class NoBudget:
+class NoRateLimit:
     """Never waits: for tests, and for tools that make a handful of calls."""
 
     def take(self) -> None:
@@ -63,7 +64,7 @@ class NoBudget:
         """Remembers nothing."""
 
 
-class CallBudget:
+class SharedRateLimit:
     """At most `calls_per_minute` calls to one REDCap in any minute, whoever makes them.
 
     `clock` None is the database's own, which is right for everything but tests.
@@ -81,7 +82,7 @@ class CallBudget:
     ) -> None:
         self._database = database
         self._url = url
-        self._rate = schedule.rate(calls_per_minute)
+        self._rate = cell_rate.rate(calls_per_minute)
         self._pause = timedelta(minutes=ban_pause_minutes)
         self._clock = clock
         self._sleep = sleep
@@ -102,7 +103,7 @@ class CallBudget:
                     f"No call to REDCap was made: it keeps this address out, as an earlier call has shown. "
                     f"{bans.advice(paused_until)}"
                 )
-            slot = schedule.reserve(next_call_at, now, self._rate)
+            slot = cell_rate.reserve(next_call_at, now, self._rate)
             connection.execute(_RESERVE, {"url": self._url, "next_call_at": slot.next_call_at})
         return Reservation(slot.due, slot.due - now)
 
