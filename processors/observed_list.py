@@ -3,10 +3,11 @@
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from ledger.events import NewEvent
 from processors.events import EventType
+from processors.gateway import Work
 
 
 class Known(NamedTuple):
@@ -16,9 +17,9 @@ class Known(NamedTuple):
     removed: bool
 
 
-def known_records(connection: Connection, table: str) -> dict[str, Known]:
+def known_records(work: Work, table: str) -> dict[str, Known]:
     """What the ledger holds of a list, by record id; `table` is one of the gateway's own."""
-    rows = connection.execute(text(f"select record_id, fingerprint, removed from {table}"))
+    rows = work.execute(text(f"select record_id, fingerprint, removed from {table}"))
     return {row.record_id: Known(row.fingerprint, row.removed) for row in rows}
 
 

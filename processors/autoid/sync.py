@@ -21,14 +21,14 @@ def observe_projects(gateway: Gateway, redcap: Redcap, *, own_generator: bool) -
     prints = {
         record: _fingerprint(gateway, project, own_generator=own_generator) for record, project in by_record.items()
     }
-    with gateway.begin() as connection:
-        known = known_records(connection, "gateway.autoid_project")
+    with gateway.begin() as work:
+        known = known_records(work, "gateway.autoid_project")
         events = [
             _project_changed(by_record[record], prints[record], own_generator=own_generator)
             for record in changed(prints, known)
         ]
         gone = removals(by_record, known, EventType.AUTOID_PROJECT_REMOVED, autoid_project_stream)
-        gateway.record(connection, events + gone)
+        work.record(events + gone)
 
 
 def _fingerprint(gateway: Gateway, project: AutoidProject, *, own_generator: bool) -> str:

@@ -75,8 +75,8 @@ _OUTCOME = text("""
 
 def _outcome(gateway: Gateway, request: Request) -> dict[str, Any]:
     """What became of the request. `untouched`: REDCap still holds a row like it that is somebody else's."""
-    with gateway.begin() as connection:
-        row = connection.execute(_OUTCOME, {"position": request.position}).mappings().one()
+    with gateway.begin() as work:
+        row = work.execute(_OUTCOME, {"position": request.position}).mappings().one()
     untouched = row["state"] == "retracted" and request.instance is not None and row["emptied"] is None
     return dict(row) | {"untouched": untouched}
 

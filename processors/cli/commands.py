@@ -128,8 +128,8 @@ def _print_report(report: Report, *, json: bool) -> None:
 
 def require_whole_tables(gateway: Gateway) -> None:
     """Refuses to decide by tables that somebody has emptied by hand."""
-    with gateway.begin() as connection:
-        emptied = emptied_tables(connection)
+    with gateway.begin() as work:
+        emptied = emptied_tables(work.connection)
     if emptied:
         tables = ", ".join(table for _, table in emptied)
         raise ConfigurationError(
@@ -153,15 +153,15 @@ def status(config: Path | None, *, json: bool) -> bool:
 def acknowledge(config: Path | None, position: int, reason: str, *, json: bool) -> None:
     """Takes a notice off the list of what needs attention."""
     require_reason(reason)
-    with opened_gateway(config, with_keys=False) as (_, gateway), gateway.begin() as connection:
-        row = connection.execute(_NOTICE, {"position": position}).one_or_none()
+    with opened_gateway(config, with_keys=False) as (_, gateway), gateway.begin() as work:
+        row = work.execute(_NOTICE, {"position": position}).one_or_none()
         if row is None:
             raise ConfigurationError(
                 f"Position {position} is no notice that waits to be acknowledged. `fiona-ledger status` lists those "
                 "that do; everything else on the list settles itself when its cause is mended."
             )
         data = {"position": position, "by": operator(), "reason": reason.strip()}
-        gateway.record(connection, [NewEvent(stream=study_stream(row.study), type=EventType.ACKNOWLEDGED, data=data)])
+        work.record([NewEvent(stream=study_stream(row.study), type=EventType.ACKNOWLEDGED, data=data)])
     if json:
         screen.print_json({"acknowledged": position})
     else:

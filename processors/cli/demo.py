@@ -163,8 +163,8 @@ _SHOWN_PER_PROJECT = 3
 
 def _show_requests(gateway: Gateway, out: Console) -> None:
     """Which studies go where, and why. Pseudonyms are not shown: rules take them from patients' IDs."""
-    with gateway.begin() as connection:
-        rows = connection.execute(_REQUESTS).all()
+    with gateway.begin() as work:
+        rows = work.execute(_REQUESTS).all()
     shown: Counter[str] = Counter()
     cells = []
     for row in rows:
@@ -179,12 +179,10 @@ def _show_requests(gateway: Gateway, out: Console) -> None:
 
 
 def _show_held(gateway: Gateway, out: Console) -> None:
-    with gateway.begin() as connection:
-        ids = connection.execute(text("select count(*) from gateway.used_id where kind = 'generated'")).scalar_one()
-        requests = connection.execute(
-            text("select count(*) from gateway.transfer where cause_kind = 'autoid'")
-        ).scalar_one()
-        held = connection.execute(_HELD).all()
+    with gateway.begin() as work:
+        ids = work.execute(text("select count(*) from gateway.used_id where kind = 'generated'")).scalar_one()
+        requests = work.execute(text("select count(*) from gateway.transfer where cause_kind = 'autoid'")).scalar_one()
+        held = work.execute(_HELD).all()
     out.print(f"TEACHING: {requests} studies share {ids} generated IDs: two studies of one patient get one ID.")
     for row in held:
         out.print(f"Held: {row.studies} studies with {row.reason}; they are never merged with anybody's.", markup=False)

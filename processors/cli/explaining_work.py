@@ -21,9 +21,9 @@ _RULES_SHOWN = 20
 
 def explain(config: Path | None, study: str, *, json: bool) -> None:
     """Prints all there is to tell about a study."""
-    with opened_ledger(config) as (configuration, gateway), gateway.begin() as connection:
-        uid = search.find_study(connection, study)
-        found = explanation.explain(gateway, connection, uid, matching_of(configuration))
+    with opened_ledger(config) as (configuration, gateway), gateway.begin() as work:
+        uid = search.find_study(work, study)
+        found = explanation.explain(work, uid, matching_of(configuration))
     if json:
         screen.print_json(_explanation_data(found))
     else:

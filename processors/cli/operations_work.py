@@ -110,14 +110,14 @@ def rehearse_run(config: Path | None, *, only: str | None, fresh: bool, json: bo
 def _told(gateway: Gateway, redcap: Redcap, report: Report, *, json: bool) -> Iterator[None]:
     """Prints what has been rehearsed within."""
     prepare(gateway, alone=True)
-    with gateway.begin() as connection:
-        before = store.head(connection).position
+    with gateway.begin() as work:
+        before = store.head(work.connection).position
     yield
     report.calls = redcap.calls
     report.attention = attention(gateway)
-    with gateway.begin() as connection:
-        report.events = store.head(connection).position - before
-        found = changes(connection, before)
+    with gateway.begin() as work:
+        report.events = store.head(work.connection).position - before
+        found = changes(work.connection, before)
     if json:
         told = [change._asdict() for change in found]
         screen.print_json(report.as_data() | {"dry_run": True, "changes": told})

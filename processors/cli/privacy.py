@@ -11,6 +11,7 @@ from processors.cli.exits import ATTENTION, exit_codes
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from processors.gateway import Work
     from processors.operations.forget.data_subjects import Belongings
     from processors.operations.forget.forget import Forgotten
 
@@ -97,13 +98,10 @@ def _forget(
     """True where something is left to do for a person."""
     from functools import partial
 
-    from sqlalchemy import Connection
-
     from processors.cli.opening import opened_gateway, operator
     from processors.errors import ConfigurationError
     from processors.operations.forget.data_subjects import of_patients, of_project, of_study
-    from processors.operations.forget.forget import check_reason, compact
-    from processors.operations.forget.forget import forget as work
+    from processors.operations.forget.forget import check_reason, compact, forget
 
     if patient_id_stdin + (study is not None) + (project is not None) != 1:
         raise ConfigurationError("Expected one of --patient-id-stdin, --study and --autoid-project.")
@@ -111,20 +109,20 @@ def _forget(
     given = patient_ids(sys.stdin.buffer.read()) if patient_id_stdin else []
     with opened_gateway(config) as (configuration, gateway):
 
-        def find(connection: Connection) -> list["Belongings"]:
+        def find(work: "Work") -> list["Belongings"]:
             if study is not None:
-                return [of_study(gateway, connection, study)]
+                return [of_study(work, study)]
             if project is not None:
-                return [of_project(connection, project)]
-            return of_patients(gateway, connection, given)
+                return [of_project(work, project)]
+            return of_patients(work, given)
 
-        with gateway.begin() as connection:
-            found = find(connection)
+        with gateway.begin() as work:
+            found = find(work)
             check_reason(reason, found)
         if any(owner.all_subjects for owner in found):
             _confirm(found, yes=yes)
         transfers = "transfers" if configuration.redcap.tokens.transfers is not None else "incoming"
-        done = work(
+        done = forget(
             gateway, find, reason=reason, by=operator(), transfers=transfers, waiting=partial(_say_waiting, json)
         )
         compacted = compact(gateway.database) if done.destroyed else True
@@ -144,12 +142,12 @@ def _rekey(config: Path | None, *, json: bool) -> bool:
     from processors.cli import screen
     from processors.cli.opening import opened_gateway, operator
     from processors.operations.forget.forget import compact
-    from processors.operations.forget.rekey import rekey as work
+    from processors.operations.forget.rekey import rekey
 
     with opened_gateway(config) as (configuration, gateway):
         key_file = configuration.ledger.key_file
         with screen.step("Wrapping keys anew") as progress:
-            count = work(gateway, key_file, by=operator(), progress=progress, waiting=partial(_say_waiting, json))
+            count = rekey(gateway, key_file, by=operator(), progress=progress, waiting=partial(_say_waiting, json))
         compacted = compact(gateway.database)
     if json:
         screen.print_json({"data_keys": count, "key_file": str(key_file), "compacted": compacted})

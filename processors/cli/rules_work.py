@@ -23,16 +23,15 @@ _CAVEAT = (
 def what_if(config: Path | None, file: Path, *, since: str | None, whole_table: bool, json: bool) -> None:
     """Prints what other rules would change."""
     first = dates.since("--since", since)
-    with opened_ledger(config) as (configuration, gateway), gateway.begin() as connection:
-        directed = policy.in_force(gateway, connection)
-        known = {*rules_check.projects_named(connection), *(rule.project for rule in directed.rules.values())}
+    with opened_ledger(config) as (configuration, gateway), gateway.begin() as work:
+        directed = policy.in_force(work)
+        known = {*rules_check.projects_named(work), *(rule.project for rule in directed.rules.values())}
         rules = rules_file.read_rules(file, known)
         _require_usable(file, [(rule.record_id, problem) for rule in rules for problem in rule.problems])
         changed = changed_table(directed.rules.values(), rules, whole=whole_table)
         with screen.step("Trying the rules") as progress:
             found = compare(
-                gateway,
-                connection,
+                work,
                 directed,
                 changed,
                 matching_of(configuration),
@@ -48,15 +47,15 @@ def what_if(config: Path | None, file: Path, *, since: str | None, whole_table: 
 
 def check(config: Path | None, file: Path | None, *, json: bool) -> bool:
     """Prints what is wrong with the rules; True where something is."""
-    with opened_ledger(config) as (configuration, gateway), gateway.begin() as connection:
+    with opened_ledger(config) as (configuration, gateway), gateway.begin() as work:
         matching = matching_of(configuration)
-        rules = list(policy.in_force(gateway, connection).rules.values())
-        others = set(rules_check.projects_named(connection))
+        rules = list(policy.in_force(work).rules.values())
+        others = set(rules_check.projects_named(work))
         if file is not None:
             others |= {rule.project for rule in rules}
             rules = rules_file.read_rules(file, others)
         with screen.step("Trying the rules") as progress:
-            tried = rules_check.try_rules(gateway, connection, rules, matching, progress)
+            tried = rules_check.try_rules(work, rules, matching, progress)
     findings = rules_check.check(rules, tried, others, matching, typed=file is not None)
     counted = {"rules": len(rules), "studies": tried.studies, "forgotten": tried.forgotten}
     if json:

@@ -196,8 +196,8 @@ class _Delivery:
         self._delivered.left_out = sorted({*self._delivered.left_out, *left_out})
 
     def _record(self, events: Sequence[NewEvent]) -> None:
-        with self._gateway.begin() as connection:
-            self._gateway.record(connection, events)
+        with self._gateway.begin() as work:
+            work.record(events)
         for event in events:
             _count(self._delivered, event)
 

@@ -6,14 +6,14 @@ from dataclasses import astuple, dataclass, field, replace
 from difflib import get_close_matches
 from itertools import combinations
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from ledger.projector import Progress
 from processors.explain.near_miss import Matching, title_difference
 from processors.explain.recorded import CircuitBreaker, forgotten_studies, recorded_studies
 from processors.explain.redos import worst_time
 from processors.explain.verdict import where
-from processors.gateway import Gateway
+from processors.gateway import Work
 from processors.routing.decisions import Key
 from processors.routing.rules import Hit, Identity, Router, Rule
 from processors.routing.study_state import Evidence
@@ -70,23 +70,22 @@ def check(
 
 
 def try_rules(
-    gateway: Gateway,
-    connection: Connection,
+    work: Work,
     rules: Sequence[Rule],
     matching: Matching,
     progress: Progress | None = None,
 ) -> Tried:
     """What the rules come to on every recorded study."""
-    tried = Tried(forgotten=forgotten_studies(connection))
+    tried = Tried(forgotten=forgotten_studies(work))
     trial = _Trial(rules, matching, tried)
-    for evidence in recorded_studies(gateway, connection, progress=progress):
+    for evidence in recorded_studies(work, progress=progress):
         trial.meet(evidence)
     return tried
 
 
-def projects_named(connection: Connection) -> dict[str, int]:
+def projects_named(work: Work) -> dict[str, int]:
     """The projects that coupling entries, auto-ID and our earlier requests name, and how often."""
-    return {row.project: row.times for row in connection.execute(_PROJECTS)}
+    return {row.project: row.times for row in work.execute(_PROJECTS)}
 
 
 _PROJECTS = text("""

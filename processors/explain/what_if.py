@@ -10,14 +10,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import Connection
-
 from ledger.projector import Progress, batches
 from processors.explain.near_miss import Matching
 from processors.explain.policy import InForce
 from processors.explain.recorded import CircuitBreaker, forgotten_studies, recorded_studies
 from processors.explain.requests import requests_in_force
-from processors.gateway import Gateway
+from processors.gateway import Work
 from processors.routing.decisions import Candidate, Cause, Key
 from processors.routing.evaluate import Directives, judge
 from processors.routing.rules import Rule
@@ -104,8 +102,7 @@ def changed_table(current: Iterable[Rule], given: Iterable[Rule], *, whole: bool
 
 
 def compare(
-    gateway: Gateway,
-    connection: Connection,
+    work: Work,
     directed: InForce,
     changed: Mapping[str, Rule],
     matching: Matching,
@@ -121,14 +118,14 @@ def compare(
     after = _Table(directed, changed, concerned, matching, breaker)
     changes: list[Change] = []
     studies = 0
-    for evidence in recorded_studies(gateway, connection, since=since, progress=progress):
+    for evidence in recorded_studies(work, since=since, progress=progress):
         studies += 1
         changes.extend(_changes(evidence, before.settle(evidence), after.settle(evidence)))
     return Comparison(
         studies=studies,
-        forgotten=forgotten_studies(connection, since),
+        forgotten=forgotten_studies(work, since),
         changed_rules=sorted(differing),
-        changes=_with_standing(connection, changes),
+        changes=_with_standing(work, changes),
         late=sorted(breaker.late),
         left_out=sorted(breaker.open),
     )
@@ -206,10 +203,10 @@ def _is_conflict(settled: Settled | None) -> bool:
     return settled is not None and settled.is_conflict
 
 
-def _with_standing(connection: Connection, changes: Sequence[Change]) -> list[Change]:
+def _with_standing(work: Work, changes: Sequence[Change]) -> list[Change]:
     """The changes, each with what stands of a request of ours for the same project and event."""
     stands: dict[tuple[str, Key], str] = {}
     for portion in batches(sorted({change.study for change in changes}), _PORTION):
-        for asked in requests_in_force(connection, portion):
+        for asked in requests_in_force(work, portion):
             stands[asked.study, asked.key] = "sent" if asked.sent else asked.state
     return [replace(change, stands=stands.get((change.study, change.key), change.stands)) for change in changes]

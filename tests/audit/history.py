@@ -96,13 +96,13 @@ class Told:
         """Records an event, a second after the one before; gives its position, also kept under `name`."""
         self._clock.advance(1)
         self.types.add(type_)
-        with self._gateway.begin() as connection:
+        with self._gateway.begin() as work:
             event = (
                 NewEvent(stream=stream, type=type_, data=data)
                 if secret is None
-                else self._gateway.sealed(connection, *secret, stream=stream, type_=type_, data=data)
+                else work.sealed(*secret, stream=stream, type_=type_, data=data)
             )
-            (stored,) = self._gateway.record(connection, [event])
+            (stored,) = work.record([event])
         if name:
             self.positions[name] = stored.position
             self.times[name] = self._clock.now

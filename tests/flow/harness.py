@@ -489,7 +489,7 @@ class Site:
             vault = Vault.open(connection, self.key_file)
         gateway = Gateway(database=self._database, vault=vault, site="main", clock=self.clock, run=uuid4(), zone=ZONE)
         for projection in PROJECTIONS:
-            gateway._projector.rebuild(gateway.begin, projection.name)
+            gateway._projector.rebuild(self._database.begin, projection.name)
 
     def everything_stored(self) -> str:
         """All columns of all tables of the ledger and the gateway, as text, bytes also as what they spell."""

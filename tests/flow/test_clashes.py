@@ -311,8 +311,8 @@ def test_what_was_placed_more_than_a_day_ago_is_not_looked_up(coupled: Site) -> 
 def test_a_request_whose_pseudonym_was_forgotten_is_passed_over(coupled: Site, gateway: Gateway) -> None:
     coupled.run()
     coupled.query("delete from gateway.clash_check returning site")
-    with gateway.begin() as connection:
-        gateway.vault.forget(connection, list(connection.execute(text("select subject from ledger.subject")).scalars()))
+    with gateway.begin() as work:
+        gateway.vault.forget(work.connection, list(work.execute(text("select subject from ledger.subject")).scalars()))
     with client_of(coupled) as redcap:
         assert find_clashes(gateway, redcap) == Checked()
 

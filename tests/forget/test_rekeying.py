@@ -32,16 +32,15 @@ PATIENTS = {f"PID-{number}": {"PatientID": f"PID-{number}"} for number in range(
 
 
 def seal(gateway: Gateway, patient_id: str) -> None:
-    with gateway.begin() as connection:
-        event = gateway.sealed(
-            connection,
+    with gateway.begin() as work:
+        event = work.sealed(
             SubjectName("patient", "", patient_id),
             PATIENTS.get(patient_id, {"PatientID": patient_id}),
             stream=f"study/{patient_id}",
             type_=EventType.TRANSFER_OBSERVED,
             data={"study": patient_id},
         )
-        gateway.record(connection, [event])
+        work.record([event])
 
 
 @pytest.fixture
@@ -49,10 +48,10 @@ def filled(gateway: Gateway) -> Gateway:
     """A ledger with a few patients, of whom one has been forgotten."""
     for patient_id in (*PATIENTS, "FORGOTTEN"):
         seal(gateway, patient_id)
-    with gateway.begin() as connection:
-        forgotten = gateway.vault.find(connection, SubjectName("patient", "", "FORGOTTEN"))
+    with gateway.begin() as work:
+        forgotten = gateway.vault.find(work.connection, SubjectName("patient", "", "FORGOTTEN"))
         assert forgotten is not None
-        assert gateway.vault.forget(connection, [forgotten]) == 1
+        assert gateway.vault.forget(work.connection, [forgotten]) == 1
     return gateway
 
 

@@ -90,10 +90,10 @@ def amend_by_hand(
 def acknowledge(site: Site) -> None:
     """Somebody meant to delete all that is reported as missing."""
     database = Database(site.database_url)
-    with gateway_of(site, database) as gateway, gateway.begin() as connection:
+    with gateway_of(site, database) as gateway, gateway.begin() as work:
         for position, study in site.query("select position, study from gateway.missing_row"):
             data = {"position": position, "by": "kari", "reason": "meant"}
-            gateway.record(connection, [NewEvent(stream=study_stream(study), type=EventType.ACKNOWLEDGED, data=data)])
+            work.record([NewEvent(stream=study_stream(study), type=EventType.ACKNOWLEDGED, data=data)])
     database.close()
 
 
@@ -101,7 +101,7 @@ def forget_patient(site: Site, patient_id: str) -> None:
     """The patient's keys are destroyed."""
     database = Database(site.database_url)
     with gateway_of(site, database) as gateway:
-        forget(gateway, lambda connection: of_patients(gateway, connection, [patient_id]), reason="asked", by="kari")
+        forget(gateway, lambda work: of_patients(work, [patient_id]), reason="asked", by="kari")
     database.close()
 
 
@@ -115,15 +115,15 @@ def rehearse(site: Site, scope: Scope | None = None) -> list[Change]:
             gateway_of(site, rehearsal) as gateway,
             DryRunRedcap(url=site.simulator.url, tokens=site.tokens, rate_limit=NoRateLimit()) as redcap,
         ):
-            with gateway.begin() as connection:
-                before = store.head(connection).position
+            with gateway.begin() as work:
+                before = store.head(work.connection).position
             report, steps = Report(), Steps()
             if scope is None:
                 decide_incoming(gateway, redcap, configuration(site), report, steps.announce)
                 write_pending(gateway, redcap, configuration(site), report, steps.announce)
             else:
                 replay(gateway, redcap, configuration(site), scope, report, steps.announce, by="kari")
-            with gateway.begin() as connection:
-                return changes(connection, before)
+            with gateway.begin() as work:
+                return changes(work.connection, before)
     finally:
         database.close()

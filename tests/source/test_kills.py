@@ -99,13 +99,13 @@ def test_a_run_killed_between_batches_goes_on(gateways: Callable[[], Mortal], re
     found = find(killed)
     assert (found.discovered, found.read) == (100, 100)
     assert history(killed) == history(undisturbed)
-    with killed.begin() as connection:
-        assert _dump(connection) == _dump_of(undisturbed)
+    with killed.begin() as work:
+        assert _dump(work.connection) == _dump_of(undisturbed)
 
 
 def _dump_of(gateway: Gateway) -> list[Any]:
-    with gateway.begin() as connection:
-        return _dump(connection)
+    with gateway.begin() as work:
+        return _dump(work.connection)
 
 
 def _dump(connection: Connection) -> list[Any]:
