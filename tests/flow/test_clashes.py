@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from processors.cli.screen import print_report
+from processors.cli.console import print_report
 from processors.delivery.clashes import Checked, Placement, fate, find_clashes
 from processors.gateway import Gateway
 from processors.redcap import Banned, LogLine, NoBudget, Redcap
