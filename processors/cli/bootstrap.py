@@ -16,7 +16,6 @@ from processors.cli import console
 from processors.cli.exit_codes import ending
 from processors.configuration import Configuration, load, resolve, withhold
 from processors.errors import ConfigurationError, ServiceError
-from processors.explaining import Matching
 from processors.gateway import Gateway, open_gateway, open_gateway_database
 from processors.locks import no_runs, only_run
 from processors.rebuild import emptied_tables
@@ -141,11 +140,6 @@ def prepare(gateway: Gateway, *, alone: bool = False) -> None:
     with console.step("Catching up") as progress:
         gateway.catch_up(progress, alone=alone)
         _require_whole_tables(gateway)
-
-
-def matching_of(configuration: Configuration) -> Matching:
-    """How rules are matched here."""
-    return Matching(configuration.routing.match, configuration.routing.time_limit_seconds)
 
 
 def _require_whole_tables(gateway: Gateway) -> None:

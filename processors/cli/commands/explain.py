@@ -11,9 +11,9 @@ from rich.console import Console
 
 from processors import explaining
 from processors.cli import console
-from processors.cli.bootstrap import matching_of, opened_tables
+from processors.cli.bootstrap import opened_tables
 from processors.cli.options import JsonOption
-from processors.explaining import Explanation
+from processors.explaining import Explanation, Matching
 from processors.explaining.conditions import EntryAccount, RuleAccount
 from processors.explaining.explanation import OriginAccount
 from processors.explaining.timeline import stretches
@@ -36,7 +36,9 @@ def command(
     """
     with opened_tables(context.obj) as (configuration, gateway), gateway.begin() as connection:
         uid = explaining.find_study(connection, study)
-        found = explaining.explain(gateway, connection, uid, matching_of(configuration))
+        found = explaining.explain(
+            gateway, connection, uid, Matching(configuration.routing.match, configuration.routing.time_limit_seconds)
+        )
     if json:
         console.print_json(_explanation_data(found))
     else:

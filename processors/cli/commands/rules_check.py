@@ -9,9 +9,9 @@ import typer
 
 from processors import explaining
 from processors.cli import console
-from processors.cli.bootstrap import matching_of, opened_tables
+from processors.cli.bootstrap import opened_tables
 from processors.cli.options import JsonOption
-from processors.explaining import Finding
+from processors.explaining import Finding, Matching
 
 _CAVEAT = (
     "A project counts as known where a rule, a coupling entry, a request or auto-ID names it: REDCap was not asked."
@@ -34,7 +34,7 @@ def command(
     Example: fiona-ledger rules check
     """
     with opened_tables(context.obj) as (configuration, gateway), gateway.begin() as connection:
-        matching = matching_of(configuration)
+        matching = Matching(configuration.routing.match, configuration.routing.time_limit_seconds)
         rules = list(explaining.in_force(gateway, connection).rules.values())
         others = set(explaining.projects_named(connection))
         if file is not None:

@@ -8,10 +8,10 @@ import typer
 
 from processors import explaining
 from processors.cli import console, dates
-from processors.cli.bootstrap import matching_of, opened_tables
+from processors.cli.bootstrap import opened_tables
 from processors.cli.options import JsonOption
 from processors.errors import ConfigurationError
-from processors.explaining import Change, Comparison
+from processors.explaining import Change, Comparison, Matching
 from processors.explaining.comparison import CHANGE_KINDS, Settled
 from processors.explaining.verdict import where, why
 
@@ -49,7 +49,7 @@ def command(
                 connection,
                 directed,
                 changed,
-                matching_of(configuration),
+                Matching(configuration.routing.match, configuration.routing.time_limit_seconds),
                 since=first,
                 progress=progress,
             )
