@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from processors.cli.screen import print_report
+from processors.cli.console import print_report
 from processors.delivery.lost_updates import Checked, Placement, fate, find_clashes
 from processors.demo.simulator import Fault
 from processors.gateway import Gateway

@@ -40,7 +40,8 @@ and appends them to it. How many names there are:
 
 \b
 Patterns are regular expressions of a bounded length: text, [a-z0-9], \\d, \\w,
-. (a letter or digit), (a|bc|), (?:...), ?, {n}, {n,m}, and \\1 for a group again.
+. (a letter or digit), (a|bc|), (?:...), ?, {n}, {n,m},
+and \\1 for a group again.
 
 \b
 Exit status: 0 done; 1 the pattern has too few unused names left;

@@ -1,23 +1,29 @@
-"""What `retract` and `reassign` do, once their arguments are understood."""
+"""What an operator decides by hand with `retract` and `reassign`: recorded, carried out in REDCap, and told."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from sqlalchemy import text
 
-from processors.cli import screen
-from processors.cli.commands import prepare, require_reason
-from processors.cli.opening import opened_gateway, opened_redcap, operator
-from processors.configuration import Configuration
+from processors.cli import console
+from processors.cli.bootstrap import opened_alone, opened_redcap, operator
+from processors.cli.exit_codes import exit_codes
+from processors.cli.options import require_reason
 from processors.delivery.deliver import deliver
-from processors.errors import ConfigurationError, GatewayError, ServiceError
+from processors.errors import ConfigurationError
 from processors.gateway import Gateway
-from processors.locks import only_run
-from processors.routing.overrides import Amendment, Request, SentRow, sent_row
-from processors.routing.overrides import amend as decide_by_hand
+from processors.routing.overrides import Amendment, Request, SentRow, amend, sent_row
+
+StudyArgument = Annotated[str, typer.Argument(help="Its StudyInstanceUID.")]
+ProjectOption = Annotated[str, typer.Option("--project", metavar="NAME", help="The project that it was requested for.")]
+EventOption = Annotated[
+    str | None, typer.Option("--event", metavar="NAME", help="Its event, where there are several in the project.")
+]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; the ledger keeps it, with your account's name.")]
 
 
-def amend(
+def override(
     config: Path | None,
     study: str,
     *,
@@ -31,10 +37,7 @@ def amend(
     require_reason(reason)
     if pseudonym is not None and not pseudonym.strip():
         raise ConfigurationError("--to-subject: expected a pseudonym, found nothing but blanks.")
-    with opened_gateway(config) as (configuration, gateway), only_run(gateway) as alone:
-        if not alone:
-            raise ServiceError("A run is under way. Nothing was changed; give the command again in a moment.")
-        prepare(gateway)
+    with exit_codes() as afterwords, opened_alone(config) as (configuration, gateway):
         amendment = Amendment(
             study=study,
             project=project,
@@ -43,23 +46,14 @@ def amend(
             by=operator(),
             reason=reason.strip(),
         )
-        request = decide_by_hand(gateway, amendment)
-        sent = _carried_out(configuration, gateway, request)
-        outcome = _outcome(gateway, request)
-    _print_amendment(amendment, request, outcome, sent, json=json)
-    return sent is not None or outcome["untouched"]
-
-
-def _carried_out(configuration: Configuration, gateway: Gateway, request: Request) -> SentRow | None:
-    """Writes what was decided to REDCap; gives what had been sent before."""
-    try:
+        request = amend(gateway, amendment)
+        afterwords.append("What you decided is recorded; the next run that gets through carries it out.")
         with opened_redcap(configuration, gateway) as redcap:
             sent = sent_row(redcap, request)
             deliver(gateway, redcap, batch_rows=configuration.redcap.batch_rows)
-    except GatewayError as exc:
-        kind = ConfigurationError if isinstance(exc, ConfigurationError) else ServiceError
-        raise kind(f"{exc} What you decided is recorded; the next run that gets through carries it out.") from exc
-    return sent
+        outcome = _outcome(gateway, request)
+    _print(amendment, request, outcome, sent, json=json)
+    return sent is not None or outcome["untouched"]
 
 
 _OUTCOME = text("""
@@ -75,20 +69,20 @@ _OUTCOME = text("""
 
 def _outcome(gateway: Gateway, request: Request) -> dict[str, Any]:
     """What became of the request. `untouched`: REDCap still holds a row like it that is somebody else's."""
-    with gateway.begin() as work:
-        row = work.execute(_OUTCOME, {"position": request.position}).mappings().one()
+    with gateway.begin() as connection:
+        row = connection.execute(_OUTCOME, {"position": request.position}).mappings().one()
     untouched = row["state"] == "retracted" and request.instance is not None and row["emptied"] is None
     return dict(row) | {"untouched": untouched}
 
 
-def _print_amendment(
+def _print(
     amendment: Amendment, request: Request, outcome: dict[str, Any], sent: SentRow | None, *, json: bool
 ) -> None:
     if json:
-        told = {"request": request._asdict(), "action": amendment.action, "outcome": outcome}
-        screen.print_json(told | {"sent": None if sent is None else sent._asdict()})
+        data = {"request": request._asdict(), "action": amendment.action, "outcome": outcome}
+        console.print_json(data | {"sent": None if sent is None else sent._asdict()})
         return
-    out = screen.console()
+    out = console.output()
     about = f"study {request.study}, project {request.project!r}, event {request.event_name!r}"
     done = "Withdrawn" if amendment.action == "retract" else "Given another pseudonym"
     out.print(f"{done}: {about} (request {request.position}).", markup=False)

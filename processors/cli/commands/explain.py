@@ -1,77 +1,96 @@
-"""What `explain` does, once its arguments are understood."""
+"""`fiona-ledger explain`: what happened to a study, and why."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 
-from processors.cli import screen
-from processors.cli.wording import heading, matching_of, minute, opened_ledger, print_table, say
+from processors.cli import console
+from processors.cli.bootstrap import opened_tables
+from processors.cli.options import JsonOption
 from processors.explain import explanation, search
 from processors.explain.conditions import EntryAccount, RuleAccount
 from processors.explain.explanation import Explanation, OriginAccount
+from processors.explain.near_miss import Matching
 from processors.explain.timeline import stretches
 from processors.gateway import Gateway
 
 _RULES_SHOWN = 20
 
 
-def explain(config: Path | None, study: str, *, json: bool) -> None:
-    """Prints all there is to tell about a study."""
-    with opened_ledger(config) as (configuration, gateway), gateway.begin() as work:
+def command(
+    context: typer.Context,
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="A StudyInstanceUID or an accession number.")],
+    *,
+    json: JsonOption = False,
+) -> None:
+    """Tell what happened to a study and why: its timeline, and which condition of which rule and entry held.
+
+    From the ledger alone; REDCap is not asked. Of PatientID and PatientName, only whether a pattern matched.
+
+    Example: fiona-ledger explain 1.2.840.113619.2.55
+    """
+    with opened_tables(context.obj) as (configuration, gateway), gateway.begin() as work:
         uid = search.find_study(work, study)
-        found = explanation.explain(work, uid, matching_of(configuration))
+        found = explanation.explain(
+            work, uid, Matching(configuration.routing.match, configuration.routing.time_limit_seconds)
+        )
     if json:
-        screen.print_json(_explanation_data(found))
+        console.print_json(_explanation_data(found))
     else:
         _print_explanation(gateway, found)
 
 
 def _print_explanation(gateway: Gateway, found: Explanation) -> None:
-    out = screen.console()
+    out = console.output()
     series = sum(len(account.origin.series) for account in found.origins)
     accession = f", accession number {', '.join(found.accessions)}" if found.accessions else ""
     on_disk = "on disk" if found.on_disk else "vanished from disk"
-    say(out, f"Study {found.study}", style="bold")
-    say(
+    console.say(out, f"Study {found.study}", style="bold")
+    console.say(
         out,
-        f"{series} series, first arrived {minute(gateway, found.arrived_at)} at {found.site}{accession}; {on_disk}.",
+        f"{series} series, first arrived {_minute(gateway, found.arrived_at)} at {found.site}{accession}; {on_disk}.",
     )
-    heading(out, "Verdict")
+    console.heading(out, "Verdict")
     for line in found.verdict:
-        say(out, f"* {line}")
-    heading(out, "Timeline")
+        console.say(out, f"* {line}")
+    console.heading(out, "Timeline")
     for stretch in stretches(found.timeline):
         for number, moment in enumerate(stretch.shown):
             if number and stretch.left_out:
-                say(out, f"    ... {stretch.left_out} more of these (`--json` lists them all)")
-            say(out, f"[{moment.position}] {minute(gateway, moment.at)}  {moment.words}")
+                console.say(out, f"    ... {stretch.left_out} more of these (`--json` lists them all)")
+            console.say(out, f"[{moment.position}] {_minute(gateway, moment.at)}  {moment.words}")
     for account in found.origins:
         _print_origin(out, account, several=len(found.origins) > 1)
     _print_entries(out, found)
     if found.directives_read is not None:
-        say(out, f"Rules and entries as REDCap had them {minute(gateway, found.directives_read)}, when last read.")
+        console.say(
+            out, f"Rules and entries as REDCap had them {_minute(gateway, found.directives_read)}, when last read."
+        )
 
 
 def _print_origin(out: Console, account: OriginAccount, *, several: bool) -> None:
     identity = account.origin.identity
-    heading(out, "Routing rules" + (f" and {_series(account.origin.series)}" if several else ""))
-    say(out, f"Called AE title {identity.called or '(blank)'}, calling AE title {identity.calling or '(blank)'}.")
+    console.heading(out, "Routing rules" + (f" and {_series(account.origin.series)}" if several else ""))
+    console.say(
+        out, f"Called AE title {identity.called or '(blank)'}, calling AE title {identity.calling or '(blank)'}."
+    )
     if account.origin.forgotten:
-        say(out, "Identity forgotten; conditions on it cannot be evaluated.")
+        console.say(out, "Identity forgotten; conditions on it cannot be evaluated.")
     told = [rule for rule in account.rules if rule.standing != "no match"][:_RULES_SHOWN]
     if told:
         columns = ("rule", "project", "event", "called AE", "calling AE", "PatientID", "PatientName", "comes to")
-        print_table(out, columns, [_rule_cells(rule) for rule in told])
+        console.print_table(out, columns, [_rule_cells(rule) for rule in told])
         _print_notes(out, [(f"rule {rule.rule.record_id}", rule) for rule in told])
     rest = Counter(_short(rule) for rule in account.rules if rule not in told)
     for words, count in rest.items():
-        say(out, f"{count} {'more ' if told else ''}{'rule' if count == 1 else 'rules'}: {words}.")
+        console.say(out, f"{count} {'more ' if told else ''}{'rule' if count == 1 else 'rules'}: {words}.")
     if not account.rules:
-        say(out, "There are no routing rules.")
+        console.say(out, "There are no routing rules.")
 
 
 def _series(series: Sequence[str]) -> str:
@@ -90,7 +109,7 @@ def _states(account: RuleAccount | EntryAccount) -> list[str]:
 def _print_notes(out: Console, accounts: Sequence[tuple[str, RuleAccount | EntryAccount]]) -> None:
     for name, account in accounts:
         if account.notes:
-            say(out, f"{name}: {'; '.join(account.notes)}")
+            console.say(out, f"{name}: {'; '.join(account.notes)}")
 
 
 def _short(account: RuleAccount) -> str:
@@ -100,15 +119,15 @@ def _short(account: RuleAccount) -> str:
 
 
 def _print_entries(out: Console, found: Explanation) -> None:
-    heading(out, "Coupling entries")
+    console.heading(out, "Coupling entries")
     shown = found.entries[:_RULES_SHOWN]
     if shown:
         columns = ("entry", "project", "event", "accession number", "study UID", "comes to")
-        print_table(out, columns, [_entry_cells(entry) for entry in shown])
+        console.print_table(out, columns, [_entry_cells(entry) for entry in shown])
         _print_notes(out, [(f"entry {entry.entry.record_id}", entry) for entry in shown])
     if len(found.entries) > len(shown):
-        say(out, f"{len(found.entries) - len(shown)} more name it, or nearly (`--json` lists them all).")
-    say(out, f"Entries in force that have nothing in common with it: {found.other_entries}.")
+        console.say(out, f"{len(found.entries) - len(shown)} more name it, or nearly (`--json` lists them all).")
+    console.say(out, f"Entries in force that have nothing in common with it: {found.other_entries}.")
 
 
 def _entry_cells(account: EntryAccount) -> list[str]:
@@ -167,3 +186,8 @@ def _account_data(account: RuleAccount | EntryAccount) -> dict[str, Any]:
         "conditions": [asdict(condition) for condition in account.conditions],
         "notes": account.notes,
     }
+
+
+def _minute(gateway: Gateway, moment: datetime) -> str:
+    """The moment as people read it, in the hospital's zone."""
+    return f"{gateway.local(moment):%Y-%m-%d %H:%M}"

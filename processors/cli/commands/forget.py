@@ -1,30 +1,26 @@
-"""The commands that destroy or change keys: `forget` and `rekey`."""
+"""`fiona-ledger forget`: a data subject's keys destroyed, which erases what they sealed (crypto-shredding)."""
 
 import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
 
-from processors.cli.exits import ATTENTION, exit_codes
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from processors.gateway import Work
-    from processors.operations.forget.data_subjects import Belongings
-    from processors.operations.forget.forget import Forgotten
+from processors.cli import console
+from processors.cli.bootstrap import opened_gateway, operator
+from processors.cli.key_changes import NOT_COMPACTED, say_waiting
+from processors.cli.options import JsonOption
+from processors.errors import ConfigurationError
+from processors.gateway import Work
+from processors.operations.forget.data_subjects import Belongings, of_patients, of_project, of_study
+from processors.operations.forget.forget import Forgotten, check_reason, compact, forget
 
 _LISTED = 40
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the commands to the program's."""
-    app.command()(forget)
-    app.command()(rekey)
-
-
-def forget(
+def command(
     context: typer.Context,
     *,
     reason: Annotated[str, typer.Option("--reason", help="Who asked for it and why, without naming the patient.")],
@@ -40,39 +36,52 @@ def forget(
         typer.Option("--autoid-project", metavar="NAME", help="Who has which generated ID in this project."),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do it without asking: needed where nobody can be asked.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print data for another program.")] = False,
-) -> None:
+    json: JsonOption = False,
+) -> bool:
     """Destroy the keys of what identifies somebody, for good; all else in the ledger stands and verifies.
 
     Rows in REDCap are listed, not deleted. See docs/privacy.md for what forgetting cannot reach.
 
     Example: printf '%s' 19151210-0001 | fiona-ledger forget --patient-id-stdin --reason "withdrew consent, case 17"
     """
-    with exit_codes():
-        if _forget(context.obj, patient_id_stdin, study, autoid_project, reason=reason, yes=yes, json=json):
-            raise typer.Exit(ATTENTION)
+    if patient_id_stdin + (study is not None) + (autoid_project is not None) != 1:
+        raise ConfigurationError("Expected one of --patient-id-stdin, --study and --autoid-project.")
+    check_reason(reason, [])
+    given = patient_ids(sys.stdin.buffer.read()) if patient_id_stdin else []
+    with opened_gateway(context.obj) as (configuration, gateway):
 
+        def find(work: Work) -> list[Belongings]:
+            if study is not None:
+                return [of_study(work, study)]
+            if autoid_project is not None:
+                return [of_project(work, autoid_project)]
+            return of_patients(work, given)
 
-def rekey(
-    context: typer.Context,
-    *,
-    json: Annotated[bool, typer.Option("--json", help="Print data for another program.")] = False,
-) -> None:
-    """Give the ledger a new master key: all data keys are wrapped anew, and the key file is replaced.
-
-    Can be interrupted at any point. Backups of the database made before open with the old key only.
-
-    Example: fiona-ledger rekey
-    """
-    with exit_codes():
-        if _rekey(context.obj, json=json):
-            raise typer.Exit(ATTENTION)
+        with gateway.begin() as work:
+            found = find(work)
+            check_reason(reason, found)
+        if any(owner.all_subjects for owner in found):
+            _confirm(found, yes=yes)
+        transfers = "transfers" if configuration.redcap.tokens.transfers is not None else "incoming"
+        done = forget(
+            gateway,
+            find,
+            reason=reason,
+            by=operator(),
+            transfers=transfers,
+            waiting=partial(say_waiting, json=json),
+        )
+        compacted = compact(gateway.database) if done.destroyed else True
+        raw = configuration.source.raw
+    if json:
+        console.print_json(_as_data(done, raw, compacted=compacted))
+    else:
+        _print(done, raw, compacted=compacted)
+    return not compacted or any(owner.alike for owner in done.belongings)
 
 
 def patient_ids(content: bytes) -> list[str]:
     """The PatientIDs in what came on standard input: one a line, to the letter."""
-    from processors.errors import ConfigurationError
-
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
@@ -85,101 +94,8 @@ def patient_ids(content: bytes) -> list[str]:
     return lines
 
 
-def _forget(
-    config: Path | None,
-    patient_id_stdin: bool,  # noqa: FBT001 - as the command has it
-    study: str | None,
-    project: str | None,
-    *,
-    reason: str,
-    yes: bool,
-    json: bool,
-) -> bool:
-    """True where something is left to do for a person."""
-    from functools import partial
-
-    from processors.cli.opening import opened_gateway, operator
-    from processors.errors import ConfigurationError
-    from processors.operations.forget.data_subjects import of_patients, of_project, of_study
-    from processors.operations.forget.forget import check_reason, compact, forget
-
-    if patient_id_stdin + (study is not None) + (project is not None) != 1:
-        raise ConfigurationError("Expected one of --patient-id-stdin, --study and --autoid-project.")
-    check_reason(reason, [])
-    given = patient_ids(sys.stdin.buffer.read()) if patient_id_stdin else []
-    with opened_gateway(config) as (configuration, gateway):
-
-        def find(work: "Work") -> list["Belongings"]:
-            if study is not None:
-                return [of_study(work, study)]
-            if project is not None:
-                return [of_project(work, project)]
-            return of_patients(work, given)
-
-        with gateway.begin() as work:
-            found = find(work)
-            check_reason(reason, found)
-        if any(owner.all_subjects for owner in found):
-            _confirm(found, yes=yes)
-        transfers = "transfers" if configuration.redcap.tokens.transfers is not None else "incoming"
-        done = forget(
-            gateway, find, reason=reason, by=operator(), transfers=transfers, waiting=partial(_say_waiting, json)
-        )
-        compacted = compact(gateway.database) if done.destroyed else True
-        raw = configuration.source.raw
-    if json:
-        from processors.cli import screen
-
-        screen.print_json(_as_data(done, raw, compacted=compacted))
-    else:
-        _print(done, raw, compacted=compacted)
-    return not compacted or any(owner.alike for owner in done.belongings)
-
-
-def _rekey(config: Path | None, *, json: bool) -> bool:
-    from functools import partial
-
-    from processors.cli import screen
-    from processors.cli.opening import opened_gateway, operator
-    from processors.operations.forget.forget import compact
-    from processors.operations.forget.rekey import rekey
-
-    with opened_gateway(config) as (configuration, gateway):
-        key_file = configuration.ledger.key_file
-        with screen.step("Wrapping keys anew") as progress:
-            count = rekey(gateway, key_file, by=operator(), progress=progress, waiting=partial(_say_waiting, json))
-        compacted = compact(gateway.database)
-    if json:
-        screen.print_json({"data_keys": count, "key_file": str(key_file), "compacted": compacted})
-        return not compacted
-    out = screen.console()
-    out.print(f"The master key in {key_file} is new; it wraps {count} data keys.", markup=False)
-    out.print(
-        "Copy it now to where you keep the master key, apart from the database's backups, and to every other site of "
-        "this ledger. Backups of the database made before open with the old key only: keep that as long as you keep "
-        "them, and destroy it then.",
-        markup=False,
-    )
-    if not compacted:
-        out.print(_NOT_COMPACTED, markup=False)
-    return not compacted
-
-
-_NOT_COMPACTED = (
-    "NOTE: the table's file still holds the old row versions with their keys, because somebody else is using the table "
-    "or this role does not own it. Later, as its owner: VACUUM (FULL) ledger.subject;"
-)
-
-
-def _say_waiting(json: bool, holder: str) -> None:  # noqa: FBT001 - bound before it is passed on
-    if not json:
-        typer.echo(f"Waiting for {holder} to end.", err=True)
-
-
-def _confirm(found: "Sequence[Belongings]", *, yes: bool) -> None:
+def _confirm(found: Sequence[Belongings], *, yes: bool) -> None:
     """Asks the person at the terminal. Raises `ConfigurationError` where there is none, or who says no."""
-    from processors.errors import ConfigurationError
-
     if yes:
         return
     question = f"About to forget {_summary(found)}. This can never be undone. Go on?"
@@ -194,7 +110,7 @@ def _confirm(found: "Sequence[Belongings]", *, yes: bool) -> None:
         raise ConfigurationError("Nothing was changed.")
 
 
-def _terminal() -> "TextIO | None":
+def _terminal() -> TextIO | None:
     """Where somebody watches and can answer; None in a cron table or a pipeline of programs."""
     if not sys.stderr.isatty():
         return None
@@ -204,7 +120,7 @@ def _terminal() -> "TextIO | None":
         return None
 
 
-def _summary(found: "Sequence[Belongings]") -> str:
+def _summary(found: Sequence[Belongings]) -> str:
     first = found[0]
     if first.what == "autoid-project":
         return f"who has which of {len(first.all_subjects)} IDs in project {first.name}"
@@ -227,7 +143,7 @@ def _number(count: int, one: str, more: str | None = None) -> str:
     return f"{count} {one if count == 1 else more or one + 's'}"
 
 
-def _counts(found: "Sequence[Belongings]") -> dict[str, int]:
+def _counts(found: Sequence[Belongings]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for owner in found:
         for kind, subjects in owner.subjects.items():
@@ -235,7 +151,7 @@ def _counts(found: "Sequence[Belongings]") -> dict[str, int]:
     return counts
 
 
-def _as_data(done: "Forgotten", raw: Path, *, compacted: bool) -> dict[str, Any]:
+def _as_data(done: Forgotten, raw: Path, *, compacted: bool) -> dict[str, Any]:
     return {
         "forgotten": done.destroyed,
         "kinds": _counts(done.belongings),
@@ -248,14 +164,12 @@ def _as_data(done: "Forgotten", raw: Path, *, compacted: bool) -> dict[str, Any]
     }
 
 
-def _alike(done: "Forgotten") -> list[int]:
+def _alike(done: Forgotten) -> list[int]:
     return [number for number, owner in enumerate(done.belongings, start=1) if owner.alike]
 
 
-def _print(done: "Forgotten", raw: Path, *, compacted: bool) -> None:
-    from processors.cli import screen
-
-    out = screen.console()
+def _print(done: Forgotten, raw: Path, *, compacted: bool) -> None:
+    out = console.output()
     if done.destroyed:
         out.print(f"Forgotten: {_summary(done.belongings)}; recorded at {done.positions[0]}.", markup=False)
     else:
@@ -264,7 +178,7 @@ def _print(done: "Forgotten", raw: Path, *, compacted: bool) -> None:
     if places:
         title = "Left in REDCap, for its administrator to delete or to keep"
         rows = [(place.project, place.record_id, place.instance, place.holds) for place in places[:_LISTED]]
-        out.print(screen.table(title, ("project", "record", "transfer", "holds"), rows))
+        out.print(console.table(title, ("project", "record", "transfer", "holds"), rows))
     if len(places) > _LISTED:
         out.print(f"... and {len(places) - _LISTED} more (`--json` lists them all)", markup=False)
     if folders:
@@ -276,7 +190,7 @@ def _print(done: "Forgotten", raw: Path, *, compacted: bool) -> None:
         out.print(note, markup=False)
 
 
-def _notes(done: "Forgotten", *, compacted: bool) -> "Iterator[str]":
+def _notes(done: Forgotten, *, compacted: bool) -> Iterator[str]:
     """What a person has to know besides."""
     if _alike(done):
         yield (
@@ -295,4 +209,4 @@ def _notes(done: "Forgotten", *, compacted: bool) -> "Iterator[str]":
         "research PACS. docs/privacy.md tells what to do about them."
     )
     if not compacted:
-        yield _NOT_COMPACTED
+        yield NOT_COMPACTED

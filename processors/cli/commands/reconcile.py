@@ -1,17 +1,18 @@
-"""What `reconcile` does, once its arguments are understood."""
+"""`fiona-ledger reconcile`: REDCap compared with the ledger, and what differs settled."""
 
 import csv
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from enum import StrEnum
+from typing import Annotated, Any
 
+import typer
 from rich.markup import escape
 
-from processors.cli import dates, screen
-from processors.cli.commands import prepare, require_reason, say_busy
-from processors.cli.opening import opened_gateway, opened_redcap, operator
+from processors.cli import console, dates
+from processors.cli.bootstrap import opened_gateway, opened_redcap, operator, prepare
+from processors.cli.options import JsonOption, require_reason
 from processors.configuration import Configuration
 from processors.delivery.deliver import Delivered
 from processors.delivery.reconcile.compare import Reconciled, compare
@@ -28,8 +29,16 @@ _COLUMNS = ("study", "kind", "key", "instance", "what", "fields", "note")
 _LISTED = 40
 
 
+class Format(StrEnum):
+    """How differences are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Settle:
+class _Settle:
     """What to do about differences beside telling them."""
 
     restore: bool
@@ -71,41 +80,66 @@ class _Outcome:
         }
 
 
-def reconcile(
-    config: Path | None, *, project: str | None, study: str | None, since: str | None, settle: Settle, output: str
+def command(
+    context: typer.Context,
+    *,
+    project: Annotated[
+        str | None, typer.Option("--project", metavar="NAME", help="Studies that were requested for it.")
+    ] = None,
+    study: Annotated[str | None, typer.Option("--study", metavar="UID", help="This study alone.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="DATE", help="Studies that arrived since then.")
+    ] = None,
+    restore: Annotated[
+        bool, typer.Option("--restore", help="Write ours again where rows are gone or changed.")
+    ] = False,
+    accept: Annotated[bool, typer.Option("--accept", help="Record that REDCap may say what it says.")] = False,
+    reason: Annotated[
+        str | None, typer.Option("--reason", help="Why it may differ; the ledger keeps it. With --accept.")
+    ] = None,
+    output: Annotated[Format, typer.Option("--format", help="How to print what differs.")] = Format.TABLE,
+    json: JsonOption = False,
 ) -> bool:
-    """Compares, settles what is to be settled, and prints what differs; True where something still does."""
+    """Compare REDCap with the ledger: rows missing, changed or extra, requests by others, deleted records.
+
+    Reports only, unless told otherwise; ends with 1 where something differs. Values are never shown, only the names
+    of fields. Rows that still wait to be written are no differences. Interrupted, what was settled stays settled.
+
+    Example: fiona-ledger reconcile --since 2026-03-01 --format csv
+    """
+    settle = _Settle(restore=restore, accept=accept, reason=reason)
     settle.check()
+    shown = Format.JSON if json else output
     scope = Scope(project=project, study=study, since=dates.since("--since", since))
-    with opened_gateway(config) as (configuration, gateway):
+    with opened_gateway(context.obj) as (configuration, gateway):
         if not (settle.restore or settle.accept):
             outcome = _work(configuration, gateway, scope, settle)
         else:
             with only_run(gateway) as alone:
                 if not alone:
-                    say_busy(gateway, json=output == "json")
+                    console.say_busy(gateway.site, json=shown == Format.JSON)
                     return False
                 outcome = _work(configuration, gateway, scope, settle)
-    _PRINTED[output](outcome)
+    _PRINTED[shown](outcome)
     return outcome.needs_attention
 
 
-def _work(configuration: Configuration, gateway: Gateway, scope: Scope, settle: Settle) -> _Outcome:
+def _work(configuration: Configuration, gateway: Gateway, scope: Scope, settle: _Settle) -> _Outcome:
     prepare(gateway)
     with opened_redcap(configuration, gateway) as redcap:
-        with screen.step("Comparing with REDCap") as progress:
+        with console.step("Comparing with REDCap") as progress:
             found = reconciled(gateway, redcap, scope, progress)
         if settle.restore:
             return _restored(configuration, gateway, redcap, found)
     if settle.accept:
-        with screen.step("Recording") as progress:
+        with console.step("Recording") as progress:
             accept(gateway, found.differences, by=operator(), reason=(settle.reason or "").strip(), progress=progress)
         return _Outcome(found=found, left=[], accepted=len(found.differences))
     return _Outcome(found=found, left=found.differences)
 
 
 def _restored(configuration: Configuration, gateway: Gateway, redcap: Redcap, found: Reconciled) -> _Outcome:
-    with screen.step("Writing to REDCap") as progress:
+    with console.step("Writing to REDCap") as progress:
         delivered = restore(
             gateway, redcap, found.differences, batch_rows=configuration.redcap.batch_rows, progress=progress
         )
@@ -117,7 +151,7 @@ def _restored(configuration: Configuration, gateway: Gateway, redcap: Redcap, fo
 
 
 def _print_json(outcome: _Outcome) -> None:
-    screen.print_json(outcome.as_data())
+    console.print_json(outcome.as_data())
 
 
 def _print_csv(outcome: _Outcome) -> None:
@@ -127,13 +161,13 @@ def _print_csv(outcome: _Outcome) -> None:
 
 
 def _print_table(outcome: _Outcome) -> None:
-    out = screen.console()
+    out = console.output()
     for line in _lines(outcome):
         out.print(line, markup=False)
     if outcome.left:
         # A record id may be anything that somebody typed, brackets included.
         cells = [[escape(cell) for cell in _cells(different)] for different in outcome.left[:_LISTED]]
-        out.print(screen.table("", _COLUMNS, cells))
+        out.print(console.table("", _COLUMNS, cells))
     if len(outcome.left) > _LISTED:
         out.print(f"... and {len(outcome.left) - _LISTED} more (`--format csv` lists them all)", markup=False)
 
@@ -158,8 +192,8 @@ def _lines(outcome: _Outcome) -> list[str]:
 
 
 def _cells(different: Difference) -> list[str]:
-    told = different.as_data() | {"fields": " ".join(different.fields), "instance": different.instance or ""}
-    return [str(told[name]) for name in _COLUMNS]
+    shown = different.as_data() | {"fields": " ".join(different.fields), "instance": different.instance or ""}
+    return [str(shown[name]) for name in _COLUMNS]
 
 
-_PRINTED = {"table": _print_table, "json": _print_json, "csv": _print_csv}
+_PRINTED = {Format.TABLE: _print_table, Format.JSON: _print_json, Format.CSV: _print_csv}

@@ -1,14 +1,15 @@
-"""What people see: tables, and progress bars on a terminal (none in cron, where they would fill mails)."""
+"""What people see: lines, tables, and progress bars on a terminal (none in cron, where they would fill mails)."""
 
+import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import groupby
 from typing import Any
 
 import orjson
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
@@ -18,13 +19,10 @@ from processors.run import Report
 
 # Elsewhere than on a terminal, lines are as long as they need to be.
 _WIDE = 110
-# Of what needs attention, all kinds together: it is to fit on one screen.
-_LISTED = 24
-_LEAST_LISTED = 2
 
 
-def console() -> Console:
-    """Where tables go."""
+def output() -> Console:
+    """Where lines and tables go."""
     return Console(width=None if sys.stdout.isatty() else _WIDE, soft_wrap=not sys.stdout.isatty(), highlight=False)
 
 
@@ -60,9 +58,49 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     return made
 
 
+def print_table(out: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a table of words that come from elsewhere."""
+    out.print(table("", columns, [[escape(printable(cell)) for cell in row] for row in rows]))
+
+
+def heading(out: Console, title: str) -> None:
+    """Prints a title after an empty line."""
+    out.print()
+    say(out, title, style="bold")
+
+
+def say(out: Console, line: str, style: str | None = None) -> None:
+    """Prints a line as it is."""
+    out.print(printable(line), markup=False, style=style)
+
+
+def printable(words: str) -> str:
+    """Without what would steer the terminal: names come from files and from REDCap."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in words)
+
+
+def say_busy(site: str, *, json: bool) -> None:
+    """Says that another run of the site is under way."""
+    if json:
+        print_json({"busy": True, "site": site})
+    else:
+        output().print(f"Another run for site {site!r} is under way; this one has nothing to do.")
+
+
+@contextmanager
+def readers_may_leave() -> Iterator[None]:
+    """Ends without complaint where whoever reads the output has seen enough, as `head` does."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python would try to write the rest at its exit, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def print_report(report: Report) -> None:
     """The outcome of a run in a few lines: cron mails them."""
-    out = console()
+    out = output()
     for line in _lines(report):
         out.print(line, markup=False)
     for kind, count in report.attention.items():
@@ -109,22 +147,3 @@ def _lines(report: Report) -> Iterator[str]:
             f"Then came an error. Until then, {report.events} events were recorded, and REDCap was called "
             f"{report.calls} times."
         )
-
-
-def print_attention(rows: Sequence[Mapping[str, Any]]) -> None:
-    """The list of what a person must look at, kind by kind; long lists are cut, `--json` is whole."""
-    out = console()
-    if not rows:
-        out.print("Nothing needs attention.")
-    kinds = [(what, list(group)) for what, group in groupby(rows, key=lambda row: (row["kind"], row["advice"]))]
-    if len(kinds) > 1:
-        counts = ", ".join(f"{len(members)} x {kind}" for (kind, _), members in kinds)
-        out.print(f"Needs attention: {counts}.", markup=False, style="bold")
-    listed = max(_LEAST_LISTED, _LISTED // max(len(kinds), 1))
-    for (kind, advice), members in kinds:
-        out.print(f"Needs attention: {len(members)} x {kind}. {advice}", markup=False, style="bold")
-        for row in members[:listed]:
-            parts = (f"[{row['position']}]", row["study"], row["project"], row["subject"], row["details"])
-            out.print("    " + "  ".join(str(part) for part in parts if part), markup=False)
-        if len(members) > listed:
-            out.print(f"    ... and {len(members) - listed} more (`--json` lists them all)", markup=False)

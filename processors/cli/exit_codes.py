@@ -10,10 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-import typer
-
 from ledger.errors import Conflict, Corrupt, LedgerError, Misconfigured
-from processors.errors import ConfigurationError, GatewayError
 
 ATTENTION = 1
 USAGE = 2
@@ -31,27 +28,30 @@ class Ending(NamedTuple):
 
 
 @contextmanager
-def exit_codes() -> Iterator[None]:
-    """Ends the command with the code and message that an error stands for."""
+def exit_codes() -> Iterator[list[str]]:
+    """Ends the command with the code and message that an error stands for, whatever it is.
+
+    Gives a list for sentences that such a message is to end with: what is true by then, error or not.
+    """
+    afterwords: list[str] = []
     try:
-        yield
-    except (typer.Exit, typer.Abort):
-        raise
-    except (Exception, KeyboardInterrupt) as exc:
-        code, message = ending(exc)
-        end(message, code)
+        yield afterwords
+    except (Exception, KeyboardInterrupt) as error:
+        code, message = ending(error)
+        print("fiona-ledger:", message, *afterwords, file=sys.stderr)  # noqa: T201 - the one place that prints errors
+        sys.exit(code)
 
 
 def ending(error: BaseException) -> Ending:
     """What an error stands for. Runs are recorded with it too, so that the ledger tells what cron was told."""
     match error:
-        case ConfigurationError() | Misconfigured():
+        case Misconfigured():
             return Ending(USAGE, str(error))
         case Corrupt():
             return Ending(CORRUPT, str(error))
         case Conflict():
             return Ending(SERVICE, "Another run appended to the ledger at the same moment. The next run goes on.")
-        case GatewayError() | LedgerError():
+        case LedgerError():
             return Ending(SERVICE, str(error))
         case Exception():
             return Ending(UNFORESEEN, _place(error))
@@ -66,9 +66,3 @@ def _place(error: Exception) -> str:
         f"An error that nobody foresaw: {type(error).__name__} at {places}. Please report this line. What was "
         "recorded so far is safe, and the next run tries again."
     )
-
-
-def end(message: str, code: int) -> None:
-    """Prints the message on standard error and ends the command."""
-    print(f"fiona-ledger: {message}", file=sys.stderr)  # noqa: T201 - the one place that prints errors
-    raise typer.Exit(code)

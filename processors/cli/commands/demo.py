@@ -1,4 +1,4 @@
-"""The demo: the main job on real summaries, against a simulated REDCap and an embedded PostgreSQL.
+"""`fiona-ledger demo`: the main job on real summaries, against a simulated REDCap and an embedded PostgreSQL.
 
 It keeps what it makes in one folder, so that a second demo goes on where the first one ended and
 shows an idle run.
@@ -11,12 +11,15 @@ import shutil
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from sqlalchemy import text
 
-from processors.cli import commands, screen
-from processors.cli.opening import opened_gateway
+from processors.cli import console
+from processors.cli.bootstrap import opened_gateway
+from processors.cli.runs import periodic_run
 from processors.demo import samples
 from processors.demo.simulator import Simulator, standard_projects
 from processors.gateway import Gateway
@@ -76,18 +79,24 @@ _AUTOID_PROJECT = {
 }
 
 
-def demo(folder: Path) -> None:
-    """Sets up a gateway in `folder`, or finds the one of an earlier demo, runs the job and shows what happened."""
+def command(
+    *,
+    folder: Annotated[Path, typer.Option("--folder", help="Where the demo keeps what it makes.")] = Path(".demo"),
+) -> None:
+    """Run the main job on real summaries against a simulated REDCap, and show what happened.
+
+    Example: fiona-ledger demo --folder /tmp/demo
+    """
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    out = screen.console()
+    out = console.output()
     state = folder / "redcap.json"
     simulator = Simulator(standard_projects(), state=state)
     try:
         with simulator:
             config = _set_up(folder, simulator, out)
             out.rule("fiona-ledger run")
-            commands.run(config, command="demo", json=False)
+            periodic_run(config, command="demo", json=False)
             with opened_gateway(config) as (_, gateway):
                 _show_requests(gateway, out)
                 _show_held(gateway, out)
@@ -163,8 +172,8 @@ _SHOWN_PER_PROJECT = 3
 
 def _show_requests(gateway: Gateway, out: Console) -> None:
     """Which studies go where, and why. Pseudonyms are not shown: rules take them from patients' IDs."""
-    with gateway.begin() as work:
-        rows = work.execute(_REQUESTS).all()
+    with gateway.begin() as connection:
+        rows = connection.execute(_REQUESTS).all()
     shown: Counter[str] = Counter()
     cells = []
     for row in rows:
@@ -172,17 +181,19 @@ def _show_requests(gateway: Gateway, out: Console) -> None:
         if shown[row.project] <= _SHOWN_PER_PROJECT:
             why = f"{_WHY[row.cause_kind]} {row.cause_record}"
             cells.append((_short(row.study), row.project, row.event_name, why, row.state))
-    out.print(screen.table("Which studies go where, and why", ("study", "project", "event", "why", "state"), cells))
+    out.print(console.table("Which studies go where, and why", ("study", "project", "event", "why", "state"), cells))
     more = {project: count - _SHOWN_PER_PROJECT for project, count in shown.items() if count > _SHOWN_PER_PROJECT}
     if more:
         out.print("and " + ", ".join(f"{count} more to {project}" for project, count in more.items()), markup=False)
 
 
 def _show_held(gateway: Gateway, out: Console) -> None:
-    with gateway.begin() as work:
-        ids = work.execute(text("select count(*) from gateway.used_id where kind = 'generated'")).scalar_one()
-        requests = work.execute(text("select count(*) from gateway.transfer where cause_kind = 'autoid'")).scalar_one()
-        held = work.execute(_HELD).all()
+    with gateway.begin() as connection:
+        ids = connection.execute(text("select count(*) from gateway.used_id where kind = 'generated'")).scalar_one()
+        requests = connection.execute(
+            text("select count(*) from gateway.transfer where cause_kind = 'autoid'")
+        ).scalar_one()
+        held = connection.execute(_HELD).all()
     out.print(f"TEACHING: {requests} studies share {ids} generated IDs: two studies of one patient get one ID.")
     for row in held:
         out.print(f"Held: {row.studies} studies with {row.reason}; they are never merged with anybody's.", markup=False)
@@ -229,5 +240,5 @@ def _near(path: Path) -> str:
 
 
 def _short(uid: str) -> str:
-    """A UID cut in its middle, so that a table fits a screen."""
+    """A UID cut in its middle, so that a table fits a console."""
     return uid if len(uid) <= 26 else f"{uid[:10]}…{uid[-15:]}"

@@ -1,24 +1,25 @@
-"""The command `fiona-ledger audit`: the audit's views as a table for people, as JSON or as CSV."""
+"""`fiona-ledger audit`: the audit's views as a table for people, as JSON or as CSV."""
 
 import csv as rfc4180
-import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
+import orjson
 import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.measure import Measurement
+from sqlalchemy import Connection
 
-from processors.cli.exits import exit_codes
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from sqlalchemy import Connection
-
-    from processors.operations.audit import Row, Selection, View
+from processors.cli import console
+from processors.cli.bootstrap import opened_database
+from processors.cli.options import JsonOption
+from processors.errors import ConfigurationError
+from processors.operations import audit
+from processors.operations.audit import Row, Selection, View
 
 SHOWN = 100
 """Rows that a person is shown without having asked for a number."""
@@ -28,12 +29,7 @@ _WIDEST = 250
 """Where no terminal sets a limit: wider tables become one block for each row."""
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command to the program."""
-    app.command(name="audit")(_audit)
-
-
-def _audit(
+def command(
     context: typer.Context,
     *,
     name: Annotated[str | None, typer.Argument(help="The view to show; without it, they are listed.")] = None,
@@ -49,33 +45,26 @@ def _audit(
         int | None,
         typer.Option("--limit", metavar="N", min=1, help=f"At most so many rows, the newest (for people: {SHOWN})."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print data for another program.")] = False,
+    json: JsonOption = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV (RFC 4180) for a spreadsheet.")] = False,
 ) -> None:
     """Show what the ledger tells an auditor. No master key is needed, and a role that may only read the schema audit.
 
     Example: fiona-ledger audit transfer --study 1.2.840.113619.2.55 --csv
     """
-    with exit_codes():
-        from processors.operations.audit import Selection
-
-        selection = Selection(
-            since=since.date() if since is not None else None,
-            until=until.date() if until is not None else None,
-            study=study,
-            project=project,
-            limit=limit,
-        )
-        show(context.obj, name, selection, json=json, csv=csv)
-
-
-def show(config: Path | None, name: str | None, selection: "Selection", *, json: bool, csv: bool) -> None:
-    """Prints the list of the views, or the rows of one. Raises `ConfigurationError`."""
-    from processors.cli.opening import opened_database
-    from processors.operations import audit
-
+    selection = Selection(
+        since=since.date() if since is not None else None,
+        until=until.date() if until is not None else None,
+        study=study,
+        project=project,
+        limit=limit,
+    )
     _check(name, selection, json=json, csv=csv)
-    with _readers_may_leave(), opened_database(config) as (_, database), database.begin() as connection:
+    with (
+        console.readers_may_leave(),
+        opened_database(context.obj) as (_, database),
+        database.begin() as connection,
+    ):
         audit.require_views(connection)
         if name is None:
             _print_list(list(audit.views(connection).values()), json=json, csv=csv)
@@ -89,9 +78,7 @@ def show(config: Path | None, name: str | None, selection: "Selection", *, json:
             _print_for_people(connection, view, selection)
 
 
-def _check(name: str | None, selection: "Selection", *, json: bool, csv: bool) -> None:
-    from processors.errors import ConfigurationError
-
+def _check(name: str | None, selection: Selection, *, json: bool, csv: bool) -> None:
     given = {option: value for option, value in asdict(selection).items() if value is not None}
     if json and csv:
         raise ConfigurationError("Expected --json or --csv, found both.")
@@ -107,58 +94,42 @@ def _check(name: str | None, selection: "Selection", *, json: bool, csv: bool) -
         )
 
 
-@contextmanager
-def _readers_may_leave() -> Iterator[None]:
-    """Ends without complaint where whoever reads the output has seen enough, as `head` does."""
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Python would complain once more while it closes standard output.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _print_list(views: Sequence["View"], *, json: bool, csv: bool) -> None:
-    from processors.cli import screen
-
+def _print_list(views: Sequence[View], *, json: bool, csv: bool) -> None:
     if json:
-        screen.print_json([asdict(view) for view in views])
+        console.print_json([asdict(view) for view in views])
     elif csv:
         _print_csv(["name", "description"], [(view.name, view.description) for view in views])
     else:
-        out = screen.console()
+        out = console.output()
         for view in views:
             out.print(f"audit.{view.name}", style="bold", markup=False)
             out.print(f"    {view.description}", markup=False)
         out.print("`fiona-ledger audit NAME` shows one; in SQL, they are views of the schema audit.", markup=False)
 
 
-def _print_json(view: "View", rows: Iterable["Row"]) -> None:
+def _print_json(view: View, rows: Iterable[Row]) -> None:
     """One array, written as its rows come."""
-    import orjson
-
     names = [column.name for column in view.columns]
     sys.stdout.write("[")
     for number, row in enumerate(rows):
-        told = orjson.dumps(dict(zip(names, row, strict=True)), default=str).decode()
-        sys.stdout.write(f"{',' if number else ''}\n  {told}")
+        line = orjson.dumps(dict(zip(names, row, strict=True)), default=str).decode()
+        sys.stdout.write(f"{',' if number else ''}\n  {line}")
     sys.stdout.write("\n]\n")
 
 
-def _print_csv(names: Sequence[str], rows: Iterable["Row"]) -> None:
+def _print_csv(names: Sequence[str], rows: Iterable[Row]) -> None:
     writer = rfc4180.writer(sys.stdout)
     writer.writerow(names)
     writer.writerows([_exact(value) for value in row] for row in rows)
 
 
-def _print_for_people(connection: "Connection", view: "View", selection: "Selection") -> None:
-    from processors.cli import screen
+def _print_for_people(connection: Connection, view: View, selection: Selection) -> None:
     from processors.operations import audit
 
     shown = selection.limit or SHOWN
     # One more tells whether there are more.
     rows = list(audit.select(connection, view, replace(selection, limit=shown + 1)))
-    out = screen.console()
+    out = console.output()
     out.print(f"audit.{view.name}: {view.description}", style="bold", markup=False)
     if not rows:
         out.print("No rows.")
@@ -171,14 +142,9 @@ def _print_for_people(connection: "Connection", view: "View", selection: "Select
         out.print(f"There are more: these are {shown}. `--limit N` shows more, `--csv` and `--json` all of them.")
 
 
-def _print_rows(out: "Console", names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _print_rows(out: Console, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table where it fits, else a block for each row."""
-    from rich.markup import escape
-    from rich.measure import Measurement
-
-    from processors.cli import screen
-
-    table = screen.table("", names, [[escape(cell) for cell in row] for row in rows])
+    table = console.table("", names, [[escape(cell) for cell in row] for row in rows])
     room = out.width if sys.stdout.isatty() else _WIDEST
     needed = Measurement.get(out, out.options.update_width(room + 1), table).maximum
     if needed <= room:
@@ -195,8 +161,6 @@ def _print_rows(out: "Console", names: Sequence[str], rows: Sequence[Sequence[st
 
 def _exact(value: Any) -> Any:
     """As it stands in CSV."""
-    import orjson
-
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, datetime):
@@ -214,4 +178,4 @@ def _readable(value: Any) -> str:
         text = "; ".join(str(item) for item in value)
     else:
         text = str(_exact(value))
-    return "".join(character if character.isprintable() else "\ufffd" for character in text)
+    return console.printable(text)
