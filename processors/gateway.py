@@ -1,6 +1,6 @@
 """One run's hold on the ledger: where everything that is seen, decided and done is recorded."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, tzinfo
 from pathlib import Path
@@ -17,7 +17,8 @@ from ledger.store import Clock, Store
 from ledger.vault import SubjectName, Vault, initialise
 from processors.configuration import LedgerSection
 from processors.errors import ServiceError
-from processors.events import EventType
+from processors.events.fact import Fact
+from processors.events.types import EventType
 from processors.locks import no_other_runs
 from processors.projections import PROJECTIONS
 from processors.text import is_blank
@@ -139,9 +140,27 @@ class Work:
         """What the statement gives, inside the transaction."""
         return self.connection.execute(statement, parameters, **options)
 
-    def record(self, events: Sequence[NewEvent], *, expected: Mapping[str, int] | None = None) -> list[Event]:
-        """The events as appended; the projections have moved with them."""
+    def record(self, facts: Iterable[Fact | NewEvent], *, expected: Mapping[str, int] | None = None) -> list[Event]:
+        """The events as appended; the projections have moved with them.
+
+        Facts of which something is to be sealed come from `seal`.
+        """
+        events = [_unsealed(fact) if isinstance(fact, Fact) else fact for fact in facts]
         return self.gateway.append(self.connection, events, expected=expected)
+
+    def seal(self, fact: Fact, subject: SubjectName | UUID) -> NewEvent:
+        """The fact as a new event, what identifies a person encrypted for the subject."""
+        if isinstance(subject, SubjectName):
+            subject = self.vault.subjects(self.connection, [subject])[subject]
+        event_id = new_event_id()
+        return NewEvent(
+            stream=fact.stream,
+            type=type(fact).__name__,
+            data=fact.data,
+            event_id=event_id,
+            subject=subject,
+            sealed=self.vault.seal(subject, event_id, fact.payload),
+        )
 
     def version(self, stream: str) -> int:
         """The newest version of a stream, 0 where it has no events."""
@@ -173,6 +192,12 @@ class Work:
         events = store.read_positions(self.connection, positions)
         payloads = self.vault.unseal(self.connection, list(events.values()))
         return {position: (event, payloads.get(position, {})) for position, event in events.items()}
+
+
+def _unsealed(fact: Fact) -> NewEvent:
+    if fact.SEALED:
+        raise ValueError(f"{type(fact).__name__} holds what identifies a person: expected it sealed.")
+    return NewEvent(stream=fact.stream, type=type(fact).__name__, data=fact.data)
 
 
 def patient_subject(study: str, patient_id: str) -> SubjectName:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 
 from ledger.events import NewEvent
-from processors.events import EventType
+from processors.events.types import EventType
 from processors.gateway import Work
 
 

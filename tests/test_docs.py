@@ -9,7 +9,6 @@ from pydantic import BaseModel
 from processors.cli.commands import COMMANDS
 from processors.cli.main import load
 from processors.configuration import Configuration, TokenSource
-from processors.events import EventType
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -50,13 +49,6 @@ def test_every_kind_of_attention_is_in_the_troubleshooting() -> None:
     kinds = set(re.findall(r"select '([a-z A-Z-]+)'(?: as kind)?, position", view))
     assert len(kinds) > 8
     assert [kind for kind in sorted(kinds) if f"`{kind}`" not in README] == []
-
-
-@pytest.mark.parametrize("event", list(EventType))
-def test_every_event_is_described(event: str) -> None:
-    import processors.events
-
-    assert re.search(rf"^\|.*\b{event}\b.*\|", processors.events.__doc__ or "", re.MULTILINE)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
 
-from ledger.events import NewEvent
 from processors.autoid import registry
 from processors.autoid.candidates import (
     Candidate,
@@ -28,7 +27,7 @@ from processors.autoid.store import store_ids, undelivered_ids
 from processors.autoid.sync import observe_projects
 from processors.delivery.actual import transfers_project
 from processors.errors import ConfigurationError
-from processors.events import EventType, study_stream
+from processors.events.series import StudyRequestedByOthers
 from processors.gateway import Gateway
 from processors.locks import in_turn
 from processors.redcap import Redcap
@@ -159,10 +158,7 @@ def _drop_requested_by_others(gateway: Gateway, redcap: Redcap, waiting: list[Wa
         return
     with gateway.begin() as work:
         work.record(
-            [
-                NewEvent(stream=study_stream(study), type=EventType.TRANSFER_OBSERVED, data={"study": study})
-                for study in sorted(requested)
-            ],
+            [StudyRequestedByOthers(study=study) for study in sorted(requested)],
         )
     _release_settled(gateway)
     for group in waiting:

@@ -10,7 +10,7 @@ from processors.autoid.candidates import Project, Waiting
 from processors.autoid.generators import EXHAUSTED, Generator, NoID
 from processors.autoid.holds import hold
 from processors.autoid.patient_keys import link_subject
-from processors.events import EventType, autoid_stream
+from processors.events.types import EventType, autoid_stream
 from processors.gateway import Gateway, Work
 from processors.redcap import Redcap
 

@@ -6,7 +6,7 @@ from sqlalchemy import text
 
 from ledger.events import NewEvent
 from processors.autoid.candidates import Candidate
-from processors.events import EventType, study_stream
+from processors.events.types import EventType, study_stream
 from processors.gateway import Work
 
 NO_PATIENT_ID = "no PatientID"

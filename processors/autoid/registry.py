@@ -13,7 +13,7 @@ from ledger.events import NewEvent, new_event_id
 from processors.autoid.candidates import Waiting
 from processors.autoid.patient_keys import link_subject
 from processors.delivery.actual import transfers_project
-from processors.events import EventType, autoid_stream
+from processors.events.types import EventType, autoid_stream
 from processors.gateway import Gateway, Work
 from processors.redcap import Project, Redcap, Row
 

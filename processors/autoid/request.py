@@ -10,7 +10,7 @@ from processors.autoid import registry
 from processors.autoid.candidates import Candidate, Waiting
 from processors.autoid.holds import CONTRADICTED, held_events, reasons, released_event
 from processors.autoid.patient_keys import link_subject
-from processors.events import EventType, study_stream
+from processors.events.types import EventType, study_stream
 from processors.gateway import Gateway, Work
 
 _STORED = text("""

@@ -6,7 +6,7 @@ import orjson
 
 from ledger.events import NewEvent
 from processors.autoid.projects import AutoidProject, problems_of, projects_from_rows
-from processors.events import EventType, autoid_project_stream
+from processors.events.types import EventType, autoid_project_stream
 from processors.gateway import Gateway
 from processors.observed_list import changed, known_records, removals
 from processors.redcap import Project, Redcap

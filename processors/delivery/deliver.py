@@ -13,7 +13,7 @@ from ledger.projector import Progress
 from processors.delivery import pending
 from processors.delivery.pending import Again, Item
 from processors.delivery.plan import Fact, PlannedRow, RowKind, WantedStudy, plan_study
-from processors.events import EventType, study_stream
+from processors.events.types import EventType, study_stream
 from processors.gateway import Gateway
 from processors.redcap import Project, Redcap, RowProblem, RowsRefused, incoming
 

@@ -21,7 +21,7 @@ from sqlalchemy import text
 from ledger import store
 from ledger.events import NewEvent
 from processors.errors import Refused, ServiceError
-from processors.events import EventType, study_stream
+from processors.events.types import EventType, study_stream
 from processors.gateway import Gateway, Work
 from processors.redcap import Banned, LogLine, Redcap, incoming
 
@@ -223,7 +223,7 @@ def _event(placement: Placement) -> NewEvent:
     about = {"request": int(placement.key)} if placement.kind == "transfer" else {"series": placement.key}
     told = {"study": placement.study, "project": placement.project, "kind": placement.kind, **about}
     data = {**told, "instance": placement.instance}
-    return NewEvent(stream=study_stream(placement.study), type=EventType.CLASH_FOUND, data=data)
+    return NewEvent(stream=study_stream(placement.study), type=EventType.LOST_UPDATE_FOUND, data=data)
 
 
 _MEMORY = text("select position, ask_after from gateway.clash_check where site = :site and project = :project")

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from sqlalchemy import text
 
-from processors.events import study_stream
+from processors.events.types import study_stream
 from processors.explain.verdict import Asked
 from processors.gateway import Work
 from processors.routing.decisions import Cause, Key

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from ledger import store
 from ledger.events import Event
-from processors.events import file_stream, study_stream
+from processors.events.types import file_stream, study_stream
 from processors.explain.sentences import Told, sentence
 from processors.gateway import Work
 

@@ -16,7 +16,7 @@ from ledger.projector import Progress, batches
 from processors.configuration import Configuration
 from processors.delivery.deliver import Delivered, deliver_again
 from processors.errors import ConfigurationError
-from processors.events import EventType, decision_stream
+from processors.events.types import EventType, decision_stream
 from processors.gateway import Gateway, Work
 from processors.redcap import Redcap
 from processors.routing.redecide import decide_again

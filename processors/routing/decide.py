@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from ledger.events import NewEvent
 from ledger.projector import Progress, batches
-from processors.events import EventType, decision_stream
+from processors.events.types import EventType, decision_stream
 from processors.gateway import Gateway, Work
 from processors.routing.evaluate import Directives, Judgement, directives_of, judge
 from processors.routing.record import decision_events

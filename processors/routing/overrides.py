@@ -15,7 +15,7 @@ from ledger.events import NewEvent, new_event_id
 from ledger.vault import SubjectName
 from processors.delivery.actual import transfers_project
 from processors.errors import ConfigurationError
-from processors.events import EventType, study_stream
+from processors.events.types import EventType, study_stream
 from processors.gateway import Gateway, Work
 from processors.redcap import Redcap
 

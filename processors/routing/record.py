@@ -5,7 +5,7 @@ from typing import Any
 
 from ledger.events import NewEvent, new_event_id
 from ledger.vault import SubjectName
-from processors.events import EventType, study_stream
+from processors.events.types import EventType, study_stream
 from processors.gateway import Work
 from processors.routing import decisions
 from processors.routing.evaluate import Judgement

@@ -12,7 +12,7 @@ import orjson
 
 from ledger.events import NewEvent
 from ledger.vault import SubjectName
-from processors.events import EventType, coupling_stream, rule_stream
+from processors.events.types import EventType, coupling_stream, rule_stream
 from processors.gateway import Gateway, Work
 from processors.observed_list import changed, known_records, removals
 from processors.redcap import Project, Redcap

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ledger.chain import microseconds
 from ledger.projector import Progress, batches
-from processors.events import EventType
+from processors.events.types import EventType
 from processors.gateway import Gateway
 from processors.source import changes, read, scan_cache
 from processors.source.batches import BATCH, portions, stretches

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from ledger.events import NewEvent
 from ledger.vault import SubjectName
-from processors.events import (
+from processors.events.types import (
     EventType,
     autoid_project_stream,
     autoid_stream,
@@ -488,7 +488,7 @@ def _by_hand(told: Told) -> None:
         by="admin",
         reason="wrong study",
     )
-    told.of(EventType.CLASH_FOUND, HIP, "clash", project=HEART, kind="transfer", request=1, instance=4)
+    told.of(EventType.LOST_UPDATE_FOUND, HIP, "clash", project=HEART, kind="transfer", request=1, instance=4)
     told(
         EventType.ACKNOWLEDGED,
         study_stream(HIP),

@@ -8,7 +8,7 @@ from sqlalchemy import exc, text
 from ledger.events import NewEvent
 from processors.autoid.patient_keys import link_subject
 from processors.autoid.registry import reserved_event, sealed_for_link
-from processors.events import EventType
+from processors.events.types import EventType
 from processors.gateway import Gateway, Work
 from tests.autoid.sites import PATTERN, key_of
 from tests.flow.harness import HEART

@@ -28,7 +28,7 @@ from processors.autoid.store import store_ids
 from processors.demo.simulator import Fault
 from processors.demo.simulator.calls import Call
 from processors.errors import ServiceError
-from processors.events import EventType
+from processors.events.types import EventType
 from processors.gateway import Gateway, Work, patient_subject
 from processors.redcap import Redcap
 from tests.autoid.drawn import WINDOW, waiting

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ledger.events import NewEvent
 from ledger.projector import BATCH, batches
-from processors.events import EventType, study_stream
+from processors.events.types import EventType, study_stream
 from processors.source.discover import discover
 from tests.benchmarks import tree
 from tests.benchmarks.processes import taken

@@ -14,7 +14,7 @@ import pytest
 
 from ledger.events import NewEvent
 from ledger.vault import Vault
-from processors.events import study_stream
+from processors.events.types import study_stream
 from processors.explain import explanation, policy, rules_check, rules_file, search, what_if
 from processors.explain.explanation import Explanation
 from processors.explain.near_miss import Matching

@@ -12,7 +12,7 @@ from ledger.database import Database
 from ledger.errors import Corrupt, KeyProblem
 from ledger.vault import SubjectName, Vault, next_key_file, read_master_key
 from processors.errors import ServiceError
-from processors.events import EventType
+from processors.events.types import EventType
 from processors.gateway import Gateway
 from processors.locks import only_run
 from processors.operations.forget.exclusive_lock import alone

@@ -12,7 +12,7 @@ from ledger.rehearsal import Rehearsal
 from ledger.vault import Vault
 from processors.configuration import Configuration, RedcapSection, RoutingSection, SourceSection
 from processors.delivery.deliver import deliver
-from processors.events import EventType, study_stream
+from processors.events.types import EventType, study_stream
 from processors.gateway import Gateway
 from processors.operations.dry_run import Change, changes
 from processors.operations.forget.data_subjects import of_patients

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from ledger.database import open_database
 from ledger.vault import Vault
-from processors.events import EventType
+from processors.events.types import EventType
 from processors.gateway import Gateway
 from processors.source import changes
 from processors.source.batches import BATCH, MAX_BYTES, portions

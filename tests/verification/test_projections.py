@@ -14,7 +14,7 @@ from ledger.database import Database
 from ledger.events import Event, NewEvent
 from ledger.projector import Projection, Projector
 from ledger.vault import SubjectName, Vault
-from processors.events import EventType
+from processors.events.types import EventType
 from processors.gateway import Gateway
 from processors.locks import no_runs, only_run
 from processors.operations.rebuild import emptied_tables

@@ -10,7 +10,7 @@ from processors.cli import console
 from processors.cli.bootstrap import opened_gateway, operator
 from processors.cli.options import JsonOption, require_reason
 from processors.errors import ConfigurationError
-from processors.events import EventType, study_stream
+from processors.events.types import EventType, study_stream
 
 _NOTICE = text("""
     select study, kind from gateway.notice where position = :position

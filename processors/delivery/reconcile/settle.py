@@ -19,7 +19,7 @@ from processors.delivery.reconcile.diff import Difference
 from processors.delivery.sender.changes import changes
 from processors.delivery.sender.known import fingerprint, known_studies
 from processors.delivery.sender.record import change_event
-from processors.events import EventType, study_stream
+from processors.events.types import EventType, study_stream
 from processors.gateway import Gateway, Work
 from processors.redcap import Redcap
 

@@ -20,7 +20,7 @@ from processors.delivery.sender.changes import changes
 from processors.delivery.sender.known import fingerprint, known_studies
 from processors.delivery.sender.record import change_event
 from processors.delivery.sender.reports import FIELDS, NEEDED_FIELDS, transfer_rows
-from processors.events import EventType
+from processors.events.types import EventType
 from processors.gateway import Gateway, Work
 from processors.redcap import Project, Redcap, Row
 

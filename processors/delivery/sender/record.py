@@ -7,7 +7,7 @@ from ledger.events import NewEvent
 from ledger.vault import SubjectName
 from processors.delivery.sender.changes import Change
 from processors.delivery.sender.reports import Report
-from processors.events import EventType, study_stream
+from processors.events.types import EventType, study_stream
 from processors.gateway import Work
 
 

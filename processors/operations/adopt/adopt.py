@@ -16,7 +16,7 @@ from ledger.projector import Progress, batches
 from ledger.vault import SubjectName
 from processors.autoid import registry
 from processors.delivery import actual
-from processors.events import EventType, site_stream, study_stream
+from processors.events.types import EventType, site_stream, study_stream
 from processors.gateway import Gateway, Work
 from processors.locks import in_turn
 from processors.operations.adopt import progress as memory

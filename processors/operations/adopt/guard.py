@@ -8,7 +8,7 @@ from sqlalchemy import text
 from ledger.events import NewEvent
 from processors.delivery import actual
 from processors.errors import ConfigurationError
-from processors.events import EventType, site_stream
+from processors.events.types import EventType, site_stream
 from processors.gateway import Gateway
 from processors.redcap import Redcap
 

@@ -22,7 +22,7 @@ from ledger import store
 from ledger.vault import SubjectName
 from processors.autoid.patient_keys import link_subject, patient_key
 from processors.errors import ConfigurationError
-from processors.events import EventType, study_stream
+from processors.events.types import EventType, study_stream
 from processors.gateway import Work
 
 What = Literal["patient", "study", "autoid-project"]

@@ -12,7 +12,7 @@ from ledger.errors import LedgerError
 from ledger.events import NewEvent
 from ledger.projector import batches
 from processors.errors import ConfigurationError
-from processors.events import EventType, vault_stream
+from processors.events.types import EventType, vault_stream
 from processors.gateway import Gateway, Work
 from processors.operations.forget.data_subjects import Belongings
 from processors.operations.forget.exclusive_lock import Waiting, alone

@@ -5,7 +5,7 @@ from pathlib import Path
 from ledger.events import NewEvent
 from ledger.rekeying import At, Progress, finish, hold_key_change_lock, rewrap, unwatched
 from ledger.vault import Vault
-from processors.events import EventType, vault_stream
+from processors.events.types import EventType, vault_stream
 from processors.gateway import Gateway
 from processors.operations.forget.exclusive_lock import Waiting, alone
 
