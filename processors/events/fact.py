@@ -59,7 +59,7 @@ class Fact:
 
 
 @cache
-def _names(fact: type[Fact], *, sealed: bool) -> tuple[str, ...]:
+def _names(fact: type[Any], *, sealed: bool) -> tuple[str, ...]:
     return tuple(field.name for field in fields(fact) if (field.name in fact.SEALED) is sealed)
 
 
@@ -73,7 +73,7 @@ def _plain(value: Any) -> Any:
 
 
 @cache
-def _restored(fact: type[Fact]) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+def _restored(fact: type[Any]) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
     """The fields that JSON does not give back as they were, and how they become so again."""
     return tuple((field.name, _RESTORE[field.type]) for field in fields(fact) if field.type in _RESTORE)
 
