@@ -1,70 +1,111 @@
-"""What became of rows in REDCap: delivered, refused, missing, written over."""
+"""What became of rows in REDCap. All stand in `study/UID`.
+
+A row is named by its `kind` and `key`: the study's own (key blank), that of a series (its UID), or that of a transfer
+request (its position, as text).
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
-from processors.events.fact import OfStudy
+from ledger.events import Event
+from processors.events.fact import LIST, Nested, StudyFact
 
 RowKind = Literal["study", "series", "transfer"]
 
 
+class SeriesRow(NamedTuple):
+    """A row of a series: its repeat instance in REDCap, and the position of the event that it was made from."""
+
+    instance: int
+    position: int
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StudyDelivered(OfStudy):
-    """REDCap holds rows of the study: its own, by the position of its content (None where that was not
-    written), and series, each with its `instance` and the `position` of its content.
+class StudyDelivered(StudyFact):
+    """Rows of a study were written to REDCap.
+
+    `row` is the position of the event that its own row was made from, None where that was not written; `series` are
+    the rows of series that were, by UID.
     """
 
+    nested: ClassVar[dict[str, Nested]] = {
+        "series": Nested(
+            lambda series: {uid: SeriesRow(**row) for uid, row in series.items()},
+            lambda series: {uid: row._asdict() for uid, row in series.items()},
+        )
+    }
+
     row: int | None
-    series: Mapping[str, Mapping[str, int]]
+    series: Mapping[str, SeriesRow]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RowFact(OfStudy):
-    """Something about one row; `key` is a series' UID, a request's position, or blank for the study's own row."""
-
+class _RowFact(StudyFact):
     kind: RowKind
     key: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RowRefused(RowFact):
-    """REDCap has refused a row, made from the event at `row_position`."""
+class RowRefused(_RowFact):
+    """REDCap refused a row.
+
+    `row_position` is that of the event that it was made from; `field` the one complained about, blank where none was
+    named; `message` are REDCap's words, without values.
+    """
 
     row_position: int
     field: str
     message: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RowAccepted(RowFact):
-    """REDCap has taken a row that it had refused."""
+class RowAccepted(_RowFact):
+    """REDCap has accepted a row that it refused before."""
+
+    __slots__ = ()
+
+
+class RowMissing(_RowFact):
+    """Somebody deleted a row of ours in REDCap, or made it say something else."""
+
+    __slots__ = ()
+
+
+class RowRestored(_RowFact):
+    """A row that was missing from REDCap was written again."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RowMissing(RowFact):
-    """A row that was delivered is gone, or says something else: a person did that."""
+class LostUpdateFound(StudyFact):
+    """A row of ours was written over one that somebody saved at the same moment, as REDCap's log shows.
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RowRestored(RowFact):
-    """A row that was missing is there again."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LostUpdateFound(OfStudy):
-    """Ours was written over somebody else's row at the same moment: a request's row, or a series'."""
+    Which of ours: that of a transfer `request`, by its position, or that of a `series`. `project` is the one that was
+    requested, blank for a series.
+    """
 
     project: str
-    kind: RowKind
-    request: int | None
-    series: str | None
+    kind: Literal["series", "transfer"]
     instance: int
+    request: int | None = None
+    series: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The row's key, as other events have it."""
+        return str(self.request) if self.series is None else self.series
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DifferenceAccepted(RowFact):
-    """An operator lets stand what REDCap says; `fingerprint` is of that, `row_position` leads to what ours says."""
+class DifferenceAccepted(_RowFact):
+    """An operator accepted that REDCap says something else in a row of ours.
+
+    `fields` are those that differ; `row_position` is that of the event that ours is made from, `fingerprint` a keyed
+    hash of what REDCap says.
+    """
+
+    nested: ClassVar[dict[str, Nested]] = {"fields": LIST}
 
     fields: tuple[str, ...]
     row_position: int
@@ -74,14 +115,21 @@ class DifferenceAccepted(RowFact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Acknowledged(OfStudy):
-    """A person has seen the notice of the event at `position`."""
+class Acknowledged(StudyFact):
+    """An operator has taken note of what the event at a `position` tells.
+
+    The stream alone says of which study.
+    """
 
     position: int
     by: str
     reason: str
 
-    @property
     def data(self) -> dict[str, Any]:
-        """Without the study, which its stream names: the event is about another event."""
+        """What is stored: all but the study."""
         return {"position": self.position, "by": self.by, "reason": self.reason}
+
+    @classmethod
+    def read(cls, event: Event, payload: Mapping[str, Any] | None = None) -> Self:
+        """The fact that stands in the ledger, its study told by the stream."""
+        return super().read(event, payload)

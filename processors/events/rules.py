@@ -1,29 +1,39 @@
-"""What people direct in REDCap, and what deciding by it comes to."""
+"""What people direct in REDCap, and what was decided by it.
+
+A routing rule stands in `rule/RECORD`, an entry of the coupling list in `coupling/RECORD`, a site's progress in
+`decisions/SITE`; all else in `study/UID`.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from processors.events.fact import Cause, Fact, OfStudy
+from processors.events.cause import CAUSES, Cause
+from processors.events.fact import LIST, Fact, Nested, StudyFact
+from processors.events.streams import coupling_stream, decision_stream, rule_stream
 
 ConflictKind = Literal["equals", "person", "coupling stands"]
 Action = Literal["retract", "reassign"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RoutingRuleFact(Fact):
-    """Something about a routing rule, by its record id in REDCap."""
-
+class _RuleFact(Fact):
     record_id: str
 
     @property
     def stream(self) -> str:
-        """The rule's."""
-        return f"rule/{self.record_id}"
+        """The stream of the rule."""
+        return rule_stream(self.record_id)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RoutingRuleChanged(RoutingRuleFact):
-    """A routing rule is new, or reads otherwise now. `problems` keep it from being used."""
+class RoutingRuleChanged(_RuleFact):
+    """A routing rule is new in REDCap, or says something else now.
+
+    `called` and `calling` are AE titles; `problems` say, for a person, why it cannot be used; `fingerprint` is a
+    keyed hash of all that it says.
+    """
+
+    nested: ClassVar[dict[str, Nested]] = {"problems": LIST}
 
     active: bool
     project: str
@@ -36,32 +46,32 @@ class RoutingRuleChanged(RoutingRuleFact):
     fingerprint: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RoutingRuleRemoved(RoutingRuleFact):
-    """A routing rule is gone from REDCap."""
+class RoutingRuleRemoved(_RuleFact):
+    """A routing rule is no longer in REDCap."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CouplingEntryFact(Fact):
-    """Something about a record of the coupling list."""
-
+class _EntryFact(Fact):
     record_id: str
 
     @property
     def stream(self) -> str:
-        """The record's."""
-        return f"coupling/{self.record_id}"
+        """The stream of the entry."""
+        return coupling_stream(self.record_id)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CouplingEntryChanged(CouplingEntryFact):
-    """A coupling entry is new, or reads otherwise now.
+class CouplingEntryChanged(_EntryFact):
+    """An entry of the coupling list is new in REDCap, or says something else now.
 
-    `asks_fingerprint` is of what it asks for: everything but its date. The subject ID is sealed, because
-    beside the accession number it would be a key to the pseudonym.
+    It names a study by `accession` number, by its UID (`study`), or both. `subject_id` is the pseudonym that it asks
+    for. `problems` say, for a person, why it cannot be used; `fingerprint` is a keyed hash of all that it says.
     """
 
-    SEALED: ClassVar[frozenset[str]] = frozenset({"subject_id"})
+    sealed = frozenset({"subject_id"})
+    nested: ClassVar[dict[str, Nested]] = {"problems": LIST}
 
     accession: str
     study: str
@@ -70,18 +80,21 @@ class CouplingEntryChanged(CouplingEntryFact):
     date: str
     problems: tuple[str, ...]
     fingerprint: str
-    asks_fingerprint: str
     subject_id: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CouplingEntryRemoved(CouplingEntryFact):
-    """A coupling entry is gone from REDCap."""
+class CouplingEntryRemoved(_EntryFact):
+    """An entry of the coupling list is no longer in REDCap."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecisionsMade(Fact):
-    """The site has decided about all that was recorded up to `position`; so many studies were looked at."""
+    """A site has decided about all that was recorded up to a position.
+
+    `studies` is how many were looked at.
+    """
 
     site: str
     position: int
@@ -89,16 +102,20 @@ class DecisionsMade(Fact):
 
     @property
     def stream(self) -> str:
-        """The site's progress in deciding."""
+        """The stream of the site's decisions."""
         return decision_stream(self.site)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ConflictFound(OfStudy):
-    """Rules, entries or people contradict each other; nothing is placed for them.
+class ConflictFound(StudyFact):
+    """A study is asked for under different pseudonyms, for the same project and event.
 
-    `request` is the one of ours that a person's contests, None where none was made.
+    `kind`: two rules or two entries contradict each other ("equals"), a person requested another pseudonym in REDCap
+    ("person"), or a rule contradicts what the coupling list asked for before ("coupling stands"). `request` is the
+    position of the request of ours that is contested, where one is.
     """
+
+    nested: ClassVar[dict[str, Nested]] = {"causes": CAUSES}
 
     project: str
     event_name: str
@@ -108,38 +125,36 @@ class ConflictFound(OfStudy):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ConflictResolved(OfStudy):
-    """A contradiction is over."""
+class ConflictResolved(StudyFact):
+    """The conflict about a study, in that project and event, is over."""
 
     project: str
     event_name: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RuleTimedOut(OfStudy):
-    """A rule's pattern ran longer than its time limit: it matches nothing."""
-
+class _RuleOfStudyFact(StudyFact):
     record_id: str
 
 
+class RuleTimedOut(_RuleOfStudyFact):
+    """A routing rule's pattern ran out of time on a study, and matched nothing."""
+
+    __slots__ = ()
+
+
+class RuleTimeoutResolved(_RuleOfStudyFact):
+    """A routing rule no longer runs out of time on a study."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RuleTimeoutResolved(OfStudy):
-    """A rule that had run out of time gives an answer now."""
-
-    record_id: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DecidedByHand(OfStudy):
-    """An operator has decided about a study and project (an override)."""
+class DecidedByHand(StudyFact):
+    """An operator withdrew a study's request for a project ("retract"), or gave it another pseudonym ("reassign")."""
 
     project: str
     event_name: str
     action: Action
     by: str
     reason: str
-
-
-def decision_stream(site: str) -> str:
-    """The stream of a site's progress in deciding, replays included."""
-    return f"decisions/{site}"
