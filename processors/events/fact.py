@@ -1,104 +1,123 @@
-"""What all kinds of events have in common: how a fact is stored, and read again.
-
-The stored type is the name of the class. A field without a default is a key that the stored data always
-holds, `null` where it is None; one with a default is left out while it has it. What identifies a person
-stands in the sealed part only, and is None where nothing was unsealed, or the person was forgotten.
-"""
+"""What every type of event has: its stream, what stands in plain, and what of it is sealed."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
-from functools import cache
-from typing import Any, ClassVar, NamedTuple, Self
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from ledger.events import Event
-from processors.events.streams import study_stream
+
+CauseKind = Literal["rule", "coupling", "autoid", "operator"]
 
 
-class Nested(NamedTuple):
-    """How a value that JSON has no word for is read from what is stored, and stored."""
+class Cause(NamedTuple):
+    """The rule, entry, generated ID or operator that led to something, and the position of the event with its content.
 
-    read: Callable[[Any], Any]
-    write: Callable[[Any], Any]
+    `record_id` is REDCap's; the account's name for an operator.
+    """
 
-
-LIST = Nested(tuple, list)
+    kind: CauseKind
+    record_id: str
+    position: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fact:
-    """What has happened. `sealed` names the fields that identify a person, `nested` those that JSON does not know."""
+    """Something that happened; its fields are what the event holds.
 
-    type: ClassVar[str]
-    sealed: ClassVar[frozenset[str]] = frozenset()
-    nested: ClassVar[Mapping[str, Nested]] = {}
+    `SEALED` names the fields that identify a person: they are encrypted for a subject, and are None where
+    they were not unsealed, or were forgotten.
+    """
 
-    def __init_subclass__(cls) -> None:
-        cls.type = cls.__name__
+    SEALED: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def stream(self) -> str:
-        """The stream that it stands in."""
+        """The stream that the event belongs to."""
         raise NotImplementedError
 
+    @property
     def data(self) -> dict[str, Any]:
-        """What is stored for everybody to read who may read the ledger: JSON values by key."""
-        data = {name: getattr(self, name) for name in _always_stored(type(self))}
-        for name, default in _stored_if_told(type(self)):
-            if (value := getattr(self, name)) != default:
-                data[name] = value
-        for name, form in self.nested.items():
-            if name in data and data[name] is not None:
-                data[name] = form.write(data[name])
-        return data
+        """What stands in plain: JSON values by field name."""
+        return {name: _plain(getattr(self, name)) for name in _layout(type(self)).plain}
 
+    @property
     def payload(self) -> dict[str, Any]:
-        """What is stored sealed. Raises `ValueError` where any of it is not known (any more)."""
-        payload = {name: getattr(self, name) for name in sorted(self.sealed)}
-        if None in payload.values():
-            raise ValueError(f"{self.type}: expected all of {', '.join(payload)}, to be sealed; found some unknown.")
-        return payload
+        """What is to be sealed, by field name."""
+        return {name: getattr(self, name) for name in _layout(type(self)).sealed}
 
     @classmethod
     def read(cls, event: Event, payload: Mapping[str, Any] | None = None) -> Self:
-        """The fact that stands in the ledger, with what was unsealed of it.
+        """The fact in an event of this type, with what was unsealed of it.
 
-        Raises `TypeError` for an event of another type, and where the data lacks a key or has one too many.
+        Raises `TypeError` where the event's data has other keys than the type has fields.
         """
-        if event.type != cls.type:
-            raise TypeError(f"Expected {cls.type} at position {event.position}, found {event.type}.")
         data = event.data
-        if cls.nested:
-            data = data | {
-                name: form.read(data[name]) for name, form in cls.nested.items() if data.get(name) is not None
-            }
-        try:
-            return cls(**data, **payload) if payload else cls(**data)
-        except TypeError as exc:
-            exc.add_note(f"It was read from position {event.position} of the ledger.")
-            raise
+        for name, restore in _layout(cls).restored:
+            data = data | {name: restore(data[name])}
+        return cls(**data, **(payload or {}))
+
+
+class _Layout(NamedTuple):
+    """A type's fields, in plain and sealed; and those that JSON does not give back as they were, with what does."""
+
+    plain: tuple[str, ...]
+    sealed: tuple[str, ...]
+    restored: tuple[tuple[str, Callable[[Any], Any]], ...]
+
+
+_LAYOUTS: dict[type[Fact], _Layout] = {}
+
+
+def _layout(fact: type[Fact]) -> _Layout:
+    """Asked for each event, and found out once a type."""
+    layout = _LAYOUTS.get(fact)
+    if layout is None:
+        names = [field.name for field in fields(fact)]
+        layout = _LAYOUTS[fact] = _Layout(
+            plain=tuple(name for name in names if name not in fact.SEALED),
+            sealed=tuple(name for name in names if name in fact.SEALED),
+            restored=tuple((field.name, _RESTORE[field.type]) for field in fields(fact) if field.type in _RESTORE),
+        )
+    return layout
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON has it."""
+    if isinstance(value, Cause):
+        return value._asdict()
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _cause(value: Mapping[str, Any]) -> Cause:
+    return Cause(value["kind"], value["record_id"], value["position"])
+
+
+def _causes(values: list[Mapping[str, Any]]) -> tuple[Cause, ...]:
+    return tuple(map(_cause, values))
+
+
+_RESTORE: Mapping[Any, Callable[[Any], Any]] = {
+    Cause: _cause,
+    tuple[Cause, ...]: _causes,
+    tuple[str, ...]: tuple,
+    tuple[int, ...]: tuple,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StudyFact(Fact):
-    """What has happened to a study, in its stream: `study/UID`."""
+class OfStudy(Fact):
+    """A fact about one study, in its stream `study/<StudyInstanceUID>`."""
 
     study: str
 
     @property
     def stream(self) -> str:
-        """The stream of the study."""
+        """The study's."""
         return study_stream(self.study)
 
 
-@cache
-def _always_stored(type_: type[Fact]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(type_) if field.default is MISSING)
-
-
-@cache
-def _stored_if_told(type_: type[Fact]) -> tuple[tuple[str, Any], ...]:
-    return tuple(
-        (field.name, field.default)
-        for field in fields(type_)
-        if field.default is not MISSING and field.name not in type_.sealed
-    )
+def study_stream(study: str) -> str:
+    """The stream of one study: its series, decisions about it, its deliveries."""
+    return f"study/{study}"

@@ -1,39 +1,29 @@
-"""What people direct in REDCap, and what was decided by it.
-
-A routing rule stands in `rule/RECORD`, an entry of the coupling list in `coupling/RECORD`, a site's progress in
-`decisions/SITE`; all else in `study/UID`.
-"""
+"""What people direct in REDCap, and what deciding by it comes to."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from processors.events.cause import CAUSES, Cause
-from processors.events.fact import LIST, Fact, Nested, StudyFact
-from processors.events.streams import coupling_stream, decision_stream, rule_stream
+from processors.events.fact import Cause, Fact, OfStudy
 
 ConflictKind = Literal["equals", "person", "coupling stands"]
 Action = Literal["retract", "reassign"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _RuleFact(Fact):
+class RoutingRuleFact(Fact):
+    """Something about a routing rule, by its record id in REDCap."""
+
     record_id: str
 
     @property
     def stream(self) -> str:
-        """The stream of the rule."""
-        return rule_stream(self.record_id)
+        """The rule's."""
+        return f"rule/{self.record_id}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RoutingRuleChanged(_RuleFact):
-    """A routing rule is new in REDCap, or says something else now.
-
-    `called` and `calling` are AE titles; `problems` say, for a person, why it cannot be used; `fingerprint` is a
-    keyed hash of all that it says.
-    """
-
-    nested: ClassVar[dict[str, Nested]] = {"problems": LIST}
+class RoutingRuleChanged(RoutingRuleFact):
+    """A routing rule is new, or reads otherwise now. `problems` keep it from being used."""
 
     active: bool
     project: str
@@ -46,32 +36,32 @@ class RoutingRuleChanged(_RuleFact):
     fingerprint: str
 
 
-class RoutingRuleRemoved(_RuleFact):
-    """A routing rule is no longer in REDCap."""
-
-    __slots__ = ()
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RoutingRuleRemoved(RoutingRuleFact):
+    """A routing rule is gone from REDCap."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _EntryFact(Fact):
+class CouplingEntryFact(Fact):
+    """Something about a record of the coupling list."""
+
     record_id: str
 
     @property
     def stream(self) -> str:
-        """The stream of the entry."""
-        return coupling_stream(self.record_id)
+        """The record's."""
+        return f"coupling/{self.record_id}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CouplingEntryChanged(_EntryFact):
-    """An entry of the coupling list is new in REDCap, or says something else now.
+class CouplingEntryChanged(CouplingEntryFact):
+    """A coupling entry is new, or reads otherwise now.
 
-    It names a study by `accession` number, by its UID (`study`), or both. `subject_id` is the pseudonym that it asks
-    for. `problems` say, for a person, why it cannot be used; `fingerprint` is a keyed hash of all that it says.
+    `asks_fingerprint` is of what it asks for: everything but its date. The subject ID is sealed, because
+    beside the accession number it would be a key to the pseudonym.
     """
 
-    sealed = frozenset({"subject_id"})
-    nested: ClassVar[dict[str, Nested]] = {"problems": LIST}
+    SEALED: ClassVar[frozenset[str]] = frozenset({"subject_id"})
 
     accession: str
     study: str
@@ -80,21 +70,18 @@ class CouplingEntryChanged(_EntryFact):
     date: str
     problems: tuple[str, ...]
     fingerprint: str
+    asks_fingerprint: str
     subject_id: str | None = None
 
 
-class CouplingEntryRemoved(_EntryFact):
-    """An entry of the coupling list is no longer in REDCap."""
-
-    __slots__ = ()
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CouplingEntryRemoved(CouplingEntryFact):
+    """A coupling entry is gone from REDCap."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecisionsMade(Fact):
-    """A site has decided about all that was recorded up to a position.
-
-    `studies` is how many were looked at.
-    """
+    """The site has decided about all that was recorded up to `position`; so many studies were looked at."""
 
     site: str
     position: int
@@ -102,20 +89,16 @@ class DecisionsMade(Fact):
 
     @property
     def stream(self) -> str:
-        """The stream of the site's decisions."""
+        """The site's progress in deciding."""
         return decision_stream(self.site)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ConflictFound(StudyFact):
-    """A study is asked for under different pseudonyms, for the same project and event.
+class ConflictFound(OfStudy):
+    """Rules, entries or people contradict each other; nothing is placed for them.
 
-    `kind`: two rules or two entries contradict each other ("equals"), a person requested another pseudonym in REDCap
-    ("person"), or a rule contradicts what the coupling list asked for before ("coupling stands"). `request` is the
-    position of the request of ours that is contested, where one is.
+    `request` is the one of ours that a person's contests, None where none was made.
     """
-
-    nested: ClassVar[dict[str, Nested]] = {"causes": CAUSES}
 
     project: str
     event_name: str
@@ -125,36 +108,38 @@ class ConflictFound(StudyFact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ConflictResolved(StudyFact):
-    """The conflict about a study, in that project and event, is over."""
+class ConflictResolved(OfStudy):
+    """A contradiction is over."""
 
     project: str
     event_name: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _RuleOfStudyFact(StudyFact):
+class RuleTimedOut(OfStudy):
+    """A rule's pattern ran longer than its time limit: it matches nothing."""
+
     record_id: str
 
 
-class RuleTimedOut(_RuleOfStudyFact):
-    """A routing rule's pattern ran out of time on a study, and matched nothing."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RuleTimeoutResolved(OfStudy):
+    """A rule that had run out of time gives an answer now."""
 
-    __slots__ = ()
-
-
-class RuleTimeoutResolved(_RuleOfStudyFact):
-    """A routing rule no longer runs out of time on a study."""
-
-    __slots__ = ()
+    record_id: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DecidedByHand(StudyFact):
-    """An operator withdrew a study's request for a project ("retract"), or gave it another pseudonym ("reassign")."""
+class DecidedByHand(OfStudy):
+    """An operator has decided about a study and project (an override)."""
 
     project: str
     event_name: str
     action: Action
     by: str
     reason: str
+
+
+def decision_stream(site: str) -> str:
+    """The stream of a site's progress in deciding, replays included."""
+    return f"decisions/{site}"

@@ -1,30 +1,22 @@
-"""What is seen on disk: series, studies that come and go, files that are no summaries.
-
-Series and studies stand in `study/UID`, files in `file/PATH`. Keys that come from DICOM carry DICOM's keywords.
-"""
+"""What arrives, changes and goes on disk. Fields that come from DICOM carry DICOM's keywords."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from processors.events.fact import LIST, Fact, Nested
-from processors.events.streams import file_stream, study_stream
+from processors.events.fact import Fact, OfStudy, study_stream
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _StudyOnDisk(Fact):
+class SeriesFact(Fact):
+    """What a series' summary says.
+
+    `NumFiles` is None where it says none. `fingerprint` is a keyed hash of all that is kept of the summary,
+    `identity_fingerprint` one of the patient's identity.
+    """
+
+    SEALED: ClassVar[frozenset[str]] = frozenset({"PatientID", "PatientName"})
+
     StudyInstanceUID: str
-
-    @property
-    def stream(self) -> str:
-        """The stream of the study."""
-        return study_stream(self.StudyInstanceUID)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _SeriesContent(_StudyOnDisk):
-    sealed = frozenset({"PatientID", "PatientName"})
-    nested: ClassVar[dict[str, Nested]] = {"ClassifyType": LIST}
-
     SeriesInstanceUID: str
     StudyDescription: str
     StudyDate: str
@@ -45,61 +37,73 @@ class _SeriesContent(_StudyOnDisk):
     PatientID: str | None = None
     PatientName: str | None = None
 
-
-class SeriesDiscovered(_SeriesContent):
-    """A series was seen for the first time.
-
-    `fingerprint` is a keyed hash of all that is kept of it, `identity_fingerprint` of whose it is. `NumFiles` is
-    None where the summary does not tell.
-    """
-
-    __slots__ = ()
-
-
-class SeriesRevised(_SeriesContent):
-    """The summary of a known series says something else now.
-
-    The fields are those of SeriesDiscovered: what it says now, all of it.
-    """
-
-    __slots__ = ()
-
-
-class StudyVanished(_StudyOnDisk):
-    """A study's files are no longer on disk."""
-
-    __slots__ = ()
-
-
-class StudyReturned(_StudyOnDisk):
-    """A vanished study's files are on disk again."""
-
-    __slots__ = ()
+    @property
+    def stream(self) -> str:
+        """Its study's."""
+        return study_stream(self.StudyInstanceUID)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _FileFact(Fact):
-    path: str
+class SeriesDiscovered(SeriesFact):
+    """A series has arrived that was not known before."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeriesRevised(SeriesFact):
+    """The summary of a known series says something else now."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyVanished(Fact):
+    """A study's folder is no longer on disk."""
+
+    StudyInstanceUID: str
 
     @property
     def stream(self) -> str:
-        """The stream of the file."""
-        return file_stream(self.path)
+        """The study's."""
+        return study_stream(self.StudyInstanceUID)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FileRejected(_FileFact):
-    """A file could not be used as a summary.
+class StudyReturned(Fact):
+    """A study that had vanished is on disk again."""
 
-    `path` is below the raw folder; `reason` is for a person, without values; `digest` tells contents apart.
-    """
+    StudyInstanceUID: str
 
+    @property
+    def stream(self) -> str:
+        """The study's."""
+        return study_stream(self.StudyInstanceUID)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileRejected(Fact):
+    """A file below the raw folder is no usable summary. `digest` is of the content that was rejected."""
+
+    path: str
     reason: str
     digest: str
 
+    @property
+    def stream(self) -> str:
+        """The file's, named by its path below the raw folder."""
+        return f"file/{self.path}"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RejectionResolved(_FileFact):
-    """A rejected file has been mended ("readable"), or is there no more ("gone")."""
+class RejectionResolved(Fact):
+    """A rejected file can be read now, or is gone."""
 
+    path: str
     how: Literal["readable", "gone"]
+
+    @property
+    def stream(self) -> str:
+        """The file's."""
+        return f"file/{self.path}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyRequestedByOthers(OfStudy):
+    """While IDs were given, REDCap held a request for the study that the ledger did not know of."""

@@ -1,25 +1,22 @@
-"""The life of a transfer request, ours or somebody else's. All stand in `study/UID`.
+"""The life of a transfer request, ours and others'. `requests` has the states that these lead to.
 
-A `request` is the position of its TransferRequested; an `instance` the repeat instance of its row in REDCap.
+`request` is the position of its TransferRequested.
 """
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from processors.events.cause import CAUSE, Cause
-from processors.events.fact import LIST, Nested, StudyFact
+from processors.events.fact import Cause, OfStudy
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TransferRequested(StudyFact):
-    """It was decided that a study is to go to a project, under a pseudonym.
+class TransferRequested(OfStudy):
+    """It was decided that the study goes to the project. `replaces` are requests in whose place it was made.
 
-    `whole_match`: the rule's pattern matched all of the text that became the pseudonym, or no rule was the cause.
-    `replaces` are the earlier requests in whose place it was made.
+    `whole_match` is False where a rule's pattern matched only the start of what became the pseudonym.
     """
 
-    sealed = frozenset({"pseudonym"})
-    nested: ClassVar[dict[str, Nested]] = {"cause": CAUSE, "replaces": LIST}
+    SEALED: ClassVar[frozenset[str]] = frozenset({"pseudonym"})
 
     project: str
     event_name: str
@@ -30,13 +27,8 @@ class TransferRequested(StudyFact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TransferRetracted(StudyFact):
-    """It was decided that a request is to be withdrawn.
-
-    `cause` is what no longer asks for it.
-    """
-
-    nested: ClassVar[dict[str, Nested]] = {"cause": CAUSE}
+class TransferRetracted(OfStudy):
+    """A request is no longer wanted."""
 
     project: str
     request: int
@@ -45,11 +37,8 @@ class TransferRetracted(StudyFact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TransferPlaced(StudyFact):
-    """A request stands in REDCap as a row of its own.
-
-    `found`: a row that asks for the same stood there already, so that none was written.
-    """
+class TransferPlaced(OfStudy):
+    """A row in REDCap asks for it: written by us, or one that somebody had made already (`found`)."""
 
     request: int
     instance: int
@@ -57,8 +46,8 @@ class TransferPlaced(StudyFact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TransferAmended(StudyFact):
-    """A request stands in REDCap in the row of an earlier one (`replaced`), which had not been sent."""
+class TransferAmended(OfStudy):
+    """It stands in REDCap in the row of the request that it replaced."""
 
     request: int
     instance: int
@@ -66,11 +55,8 @@ class TransferAmended(StudyFact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TransferReplaced(StudyFact):
-    """A request gave way in REDCap to a newer one (`by`).
-
-    `sent`: its row had been sent, so that a person has to look downstream; else it was emptied.
-    """
+class TransferReplaced(OfStudy):
+    """The row of a replaced request was emptied, or had been `sent` and needs a look."""
 
     project: str
     request: int
@@ -79,11 +65,8 @@ class TransferReplaced(StudyFact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RetractionDelivered(StudyFact):
-    """A withdrawn request is done with in REDCap.
-
-    `instance` is None where it had no row. `sent`: the row had been sent, so that a person has to look downstream.
-    """
+class RetractionDelivered(OfStudy):
+    """The row of a retracted request was emptied, or had been `sent` and needs a look."""
 
     project: str
     request: int
@@ -92,50 +75,10 @@ class RetractionDelivered(StudyFact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Reported(StudyFact):
-    project: str
-    event_name: str
-    request: int | None
-    instance: int
+class TransferObserved(OfStudy):
+    """Somebody else's request stands in REDCap. `fingerprint` is of what it asks for."""
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TransferSent(_Reported):
-    """The sender has sent a request; `request` is None where it is somebody else's.
-
-    `sent_at` is when, as REDCap has it.
-    """
-
-    sent_at: str | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TransferFailed(_Reported):
-    """The sender has given up on a request; `request` is None where it is somebody else's.
-
-    `errors` are the codes that it ticked, `failure` is the class that they fall into.
-    """
-
-    nested: ClassVar[dict[str, Nested]] = {"errors": LIST}
-
-    errors: tuple[str, ...]
-    failure: str | None
-
-
-class TransferReopened(_Reported):
-    """The sender's report about a request was taken away; `request` is None where it is somebody else's."""
-
-    __slots__ = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TransferObserved(StudyFact):
-    """Somebody else's request was read in REDCap: it is new, or asks for something else now.
-
-    `fingerprint` is a keyed hash of what it asks for.
-    """
-
-    sealed = frozenset({"pseudonym"})
+    SEALED: ClassVar[frozenset[str]] = frozenset({"pseudonym"})
 
     project: str
     event_name: str
@@ -144,23 +87,41 @@ class TransferObserved(StudyFact):
     pseudonym: str | None = None
 
 
-class StudyRequestedByOthers(StudyFact):
-    """Somebody else has requested a study's transfer in REDCap, so that it gets no generated ID.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SenderReport(OfStudy):
+    """What the sender has written into a row; `request` is None where that is somebody else's."""
 
-    Only that was asked: what the request says was not read.
-    """
-
-    __slots__ = ()
+    project: str
+    event_name: str
+    request: int | None
+    instance: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TransferAdopted(StudyFact):
-    """A request that stood in REDCap before this system was taken into the ledger, or has changed since.
+class TransferSent(SenderReport):
+    """A study was sent. `sent_at` is as REDCap has it."""
 
-    `requested` is the minute that its row tells; None where it tells none.
-    """
+    sent_at: str
 
-    sealed = frozenset({"pseudonym"})
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TransferFailed(SenderReport):
+    """A study could not be sent: the codes ticked, and the class of the message."""
+
+    errors: tuple[str, ...]
+    failure: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TransferReopened(SenderReport):
+    """What the sender had reported was taken away."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TransferAdopted(OfStudy):
+    """A request stood in REDCap before this system; `requested` is its minute, None where it tells none."""
+
+    SEALED: ClassVar[frozenset[str]] = frozenset({"pseudonym"})
 
     project: str
     event_name: str
@@ -171,7 +132,7 @@ class TransferAdopted(StudyFact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AdoptedTransferGone(StudyFact):
-    """A request that was adopted stands in REDCap no longer."""
+class AdoptedTransferGone(OfStudy):
+    """An adopted request no longer stands there."""
 
     instance: int
