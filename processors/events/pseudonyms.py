@@ -61,11 +61,15 @@ class IdGenerated(IdFact):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IdAdopted(IdFact):
-    """AutoID held this ID of a patient already."""
+    """AutoID held this ID of a patient already.
+
+    `forgotten` is the subject that the patient was for the ledger before being forgotten, None where never.
+    """
 
     SEALED: ClassVar[frozenset[str]] = frozenset({"key"})
 
     record_id: str
+    forgotten: str | None = None
     key: str | None = None
 
 
