@@ -63,9 +63,11 @@ class LostUpdateFound(OfStudy):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DifferenceAccepted(RowFact):
+class DifferenceAccepted(OfStudy):
     """An operator lets stand what REDCap says; `fingerprint` is of that, `row_position` leads to what ours says."""
 
+    kind: str
+    key: str
     fields: tuple[str, ...]
     row_position: int
     fingerprint: str

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import text
 
+from processors.events.fact import Cause
 from processors.explain.conditions import EntryAccount, RuleAccount, entry_accounts, rule_accounts
 from processors.explain.near_miss import FORGOTTEN, Matching
 from processors.explain.policy import InForce, in_force
@@ -15,7 +16,8 @@ from processors.explain.series_origins import Origin, origins
 from processors.explain.timeline import Moment, timeline
 from processors.explain.verdict import Situation, verdict
 from processors.gateway import Work
-from processors.routing.decisions import Cause, Outcome
+from processors.requests import Key
+from processors.routing.decisions import Outcome
 from processors.routing.evaluate import Directives, judge
 from processors.routing.study_state import gather
 
@@ -66,7 +68,7 @@ def explain(work: Work, study: str, matching: Matching) -> Explanation:
         conflicts=list(evidence.conflicts.values()),
         held=None if row.held_for is None else (row.held_for, row.held_reason),
         others=any(moment.type in ("TransferObserved", "TransferAdopted") for moment in moments),
-        by_hand=evidence.by_hand.keys(),
+        by_hand=[Key(project, event_name or "") for project, event_name in evidence.by_hand],
         outcome=_as_far_as_known(judgement.outcome, directed),
         wanted={candidate.key for candidate in judgement.candidates},
         late=sorted(evidence.failed_rules | judgement.timed_out),

@@ -4,10 +4,11 @@ from collections.abc import Collection
 
 from sqlalchemy import text
 
+from processors.events.fact import Cause
 from processors.events.types import study_stream
 from processors.explain.verdict import Asked
 from processors.gateway import Work
-from processors.routing.decisions import Cause, Key
+from processors.requests import Key
 
 
 def requests_in_force(work: Work, studies: Collection[str]) -> list[Asked]:
@@ -35,6 +36,6 @@ _REPORTED = text("""
 _IN_FORCE = text("""
     select position, study, project, event_name, cause_kind, cause_record, cause_position, state, instance
       from gateway.transfer
-     where study = any(:studies) and state in ('requested', 'placed', 'contested', 'retracting')
+     where study = any(:studies) and state in ('requested', 'placed', 'contested', 'ending')
      order by position
 """)

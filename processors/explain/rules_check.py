@@ -14,7 +14,7 @@ from processors.explain.recorded import CircuitBreaker, forgotten_studies, recor
 from processors.explain.redos import worst_time
 from processors.explain.verdict import where
 from processors.gateway import Work
-from processors.routing.decisions import Key
+from processors.requests import Key
 from processors.routing.rules import Hit, Identity, Router, Rule
 from processors.routing.study_state import Evidence
 from processors.text import is_blank, without_padding

@@ -3,9 +3,11 @@
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from processors.events.fact import Cause
 from processors.explain.conditions import EntryAccount, RuleAccount
 from processors.explain.sentences import cause_name, destination
-from processors.routing.decisions import Cause, Conflict, Key, Outcome
+from processors.requests import Key
+from processors.routing.decisions import Conflict, Outcome
 
 _NAMED_AT_MOST = 5
 

@@ -11,12 +11,14 @@ from datetime import datetime
 from typing import Literal
 
 from ledger.projector import Progress, batches
+from processors.events.fact import Cause
 from processors.explain.near_miss import Matching
 from processors.explain.policy import InForce
 from processors.explain.recorded import CircuitBreaker, forgotten_studies, recorded_studies
 from processors.explain.requests import requests_in_force
 from processors.gateway import Work
-from processors.routing.decisions import Candidate, Cause, Key
+from processors.requests import Key
+from processors.routing.decisions import Candidate
 from processors.routing.evaluate import Directives, judge
 from processors.routing.rules import Rule
 from processors.routing.study_state import Evidence

@@ -60,7 +60,7 @@ def _superseded(data: Data) -> tuple[str, str] | None:
 _TOLD: Mapping[EventType, Callable[[Data], tuple[str, str] | None]] = {
     EventType.TRANSFER_REQUESTED: _requested,
     EventType.TRANSFER_RETRACTED: lambda data: ("withdraw its request", data["reason"]),
-    EventType.TRANSFER_REPLACED: _superseded,
+    EventType.TRANSFER_WITHDRAWN: _superseded,
     EventType.CONFLICT_FOUND: lambda data: ("report a conflict", data["kind"]),
     EventType.CONFLICT_RESOLVED: lambda _: ("settle a conflict", ""),
     EventType.RULE_TIMED_OUT: lambda data: ("report a rule", f"routing rule {data['record_id']} ran out of time"),

@@ -20,7 +20,7 @@ class Directives:
         self._rules: Rules = {
             EventType.ROUTING_RULE_CHANGED: [Each(_UPSERT_RULE, _directive)],
             EventType.ROUTING_RULE_REMOVED: [Each(_REMOVE_RULE, _record)],
-            EventType.COUPLING_ENTRY_CHANGED: [Each(_UPSERT_ENTRY, _directive)],
+            EventType.COUPLING_ENTRY_CHANGED: [Each(_UPSERT_ENTRY, _entry)],
             EventType.COUPLING_ENTRY_REMOVED: [Each(_REMOVE_ENTRY, _record)],
         }
         self.types = frozenset(self._rules)
@@ -61,14 +61,20 @@ _REMOVE_RULE = Change(
 _UPSERT_ENTRY = Change(
     "coupling_entry",
     ("record_id",),
-    text(f"""
-        insert into gateway.coupling_entry (record_id, position, life_position, fingerprint, problems)
-        select record_id, position, position, fingerprint, problems
-          from {_DIRECTIVES}
+    text("""
+        insert into gateway.coupling_entry (record_id, position, life_position, asks_position, fingerprint,
+                                            asks_fingerprint, problems)
+        select record_id, position, position, position, fingerprint, asks_fingerprint, problems
+          from json_to_recordset(cast(:rows as json)) as r (
+               record_id text, position bigint, fingerprint text, asks_fingerprint text, problems text[])
         on conflict (record_id) do update
            set position = excluded.position, fingerprint = excluded.fingerprint, problems = excluded.problems,
-               removed = false,
-               life_position = case when coupling_entry.removed and coupling_entry.fingerprint <> excluded.fingerprint
+               removed = false, asks_fingerprint = excluded.asks_fingerprint,
+               asks_position = case when coupling_entry.asks_fingerprint <> excluded.asks_fingerprint
+                                    then excluded.position
+                                    else coupling_entry.asks_position end,
+               life_position = case when coupling_entry.removed
+                                         and coupling_entry.asks_fingerprint <> excluded.asks_fingerprint
                                     then excluded.position
                                     else coupling_entry.life_position end
     """),
@@ -94,6 +100,11 @@ def _directive(event: Event) -> list[Parameters]:
             "problems": event.data["problems"],
         }
     ]
+
+
+def _entry(event: Event) -> list[Parameters]:
+    (directive,) = _directive(event)
+    return [directive | {"asks_fingerprint": event.data["asks_fingerprint"]}]
 
 
 def _record(event: Event) -> list[Parameters]:

@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from processors.redcap.incoming import PresentTransfer
-from processors.routing.decisions import Cause, Key
+from processors.events.fact import Cause
+from processors.requests import Key, TransferRow
 
 Kind = Literal["only here", "only in REDCap", "another pseudonym"]
 
@@ -39,7 +39,7 @@ class Study:
 
     study: str
     ours: Mapping[Key, Ours]
-    theirs: Sequence[PresentTransfer]
+    theirs: Sequence[TransferRow]
     conflicts: Mapping[Key, str]
     wanting: Collection[str] = ()
 
