@@ -27,6 +27,7 @@ from uuid import UUID
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Connection, text
 
+from ledger.batching import Progress
 from ledger.errors import KeyProblem
 from ledger.vault import (
     KEY_CHANGE_LOCK,
@@ -43,8 +44,6 @@ BATCH = 5_000
 
 At = Callable[[str], None]
 """Told each step as it is reached: tests kill the program there."""
-
-Progress = Callable[[int, int], None]
 
 
 def unwatched(_step: str) -> None:

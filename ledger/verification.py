@@ -13,11 +13,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection, event, text
 
-from ledger import raw, store
+from ledger import scan, store
+from ledger.batching import Progress, batches
 from ledger.chain import Broken, KeptHead, Walk
 from ledger.codec import Upcasters
 from ledger.errors import Corrupt
-from ledger.projector import BATCH, Progress, Projection, batches
+from ledger.projector import BATCH, Projection
 from ledger.vault import Vault
 
 _PROGRESS_EVERY = 5_000
@@ -46,7 +47,7 @@ def verify(connection: Connection, *, heads: Iterable[KeptHead] = (), progress: 
     `heads` were kept elsewhere: each must still be part of the ledger. The transaction must not have
     begun otherwise: all is read as of one moment, so that nobody has to wait and runs may go on.
     """
-    raw.as_one_moment(connection)
+    scan.as_one_moment(connection)
     counts = connection.execute(_COUNTS).one()
     found = [
         _first(connection, _VERSIONS, _wrong_version),
@@ -109,7 +110,7 @@ def compare(
     projection that the next run will rebuild anyway, its code being newer, is passed over. As with
     `verify`, the transaction must not have begun otherwise.
     """
-    raw.as_one_moment(connection)
+    scan.as_one_moment(connection)
     return _compared(connection, projections, upcasters, progress)
 
 
@@ -194,7 +195,7 @@ def _walk(
     walk = Walk()
     try:
         walk = Walk(heads=heads)
-        with raw.stored_events(connection) as events:
+        with scan.stored_events(connection) as events:
             for stored in events:
                 walk.take(stored)
                 if progress is not None and walk.position % _PROGRESS_EVERY == 0:

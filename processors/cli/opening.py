@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from ledger.database import Database
+from ledger.dry_run import DryRun
 from ledger.events import new_event_id
-from ledger.rehearsal import Rehearsal
 from processors.configuration import Configuration, load, resolve, withhold
 from processors.errors import ServiceError
 from processors.gateway import Gateway, open_gateway, open_gateway_database
@@ -66,13 +66,13 @@ def rehearsed(config: Path | None) -> Iterator[tuple[Configuration, Gateway, Reh
     with opened_database(config) as (configuration, database):
         section = configuration.ledger
         real = open_gateway(database, section, clock=now, run=new_event_id())
-        with no_runs(database, section.site) as busy, Rehearsal(database) as rehearsal:
+        with no_runs(database, section.site) as busy, DryRun(database) as dry_run:
             if busy is not None:
                 raise ServiceError(
                     f"A run of site {busy!r} is under way, and a dry run wants to be alone. Give the command again in "
                     "a moment."
                 )
-            gateway = Gateway(database=rehearsal, vault=real.vault, site=section.site, clock=now, run=real.run)
+            gateway = Gateway(database=dry_run, vault=real.vault, site=section.site, clock=now, run=real.run)
             with _client(RehearsedRedcap, configuration, database) as redcap:
                 yield configuration, gateway, redcap
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
+from ledger.batching import Progress
 from ledger.events import NewEvent
-from ledger.projector import Progress
 from processors.delivery import pending
 from processors.delivery.pending import Again, Item
 from processors.delivery.plan import Fact, PlannedRow, RowKind, WantedStudy, plan_study

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, TextClause, text
 
 from ledger import store
+from ledger.batching import batches
 from ledger.events import Event
-from ledger.projector import batches
 from processors.delivery.plan import OurTransfer, RowKind, WantedSeries, WantedStudy, WantedTransfer
 from processors.gateway import Gateway
 from processors.redcap import incoming

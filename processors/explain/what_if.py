@@ -12,7 +12,7 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
-from ledger.projector import Progress, batches
+from ledger.batching import Progress, batches
 from processors.explain.near_miss import Matching
 from processors.explain.policy import InForce
 from processors.explain.recorded import Patience, forgotten_studies, recorded_studies

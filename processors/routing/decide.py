@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
+from ledger.batching import Progress, batches
 from ledger.events import NewEvent
-from ledger.projector import Progress, batches
 from processors.events import EventType, decision_stream
 from processors.gateway import Gateway
 from processors.routing.evaluate import Directives, Judgement, directives_of, judge

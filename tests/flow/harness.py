@@ -15,8 +15,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, text
 
 from ledger import chain, store
+from ledger.batching import Progress
 from ledger.database import Database
-from ledger.projector import Progress
 from ledger.vault import Vault
 from processors.configuration import Configuration, RedcapSection, RoutingSection, SourceSection
 from processors.demo.simulator import Project, Simulator, standard_projects

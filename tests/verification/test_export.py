@@ -16,7 +16,7 @@ from ledger.chain import Stored
 from ledger.database import Database
 from ledger.events import NewEvent
 from ledger.export import export
-from ledger.raw import stored_events
+from ledger.scan import stored_events
 from tests.ledger.samples import append, everything, fact, new_events, scalar, the_store
 from tests.verification.program import Ended, Program
 from tests.verification.tampering import rewrite

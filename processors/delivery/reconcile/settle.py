@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from ledger.batching import Progress, batches
 from ledger.events import NewEvent
-from ledger.projector import Progress, batches
 from processors.delivery.actual import BATCH
 from processors.delivery.deliver import Delivered, deliver_again
 from processors.delivery.reconcile.accepted import mark
