@@ -29,16 +29,8 @@ from sqlalchemy import Connection, text
 
 from ledger.batching import Progress
 from ledger.errors import KeyProblem
-from ledger.vault import (
-    KEY_CHANGE_LOCK,
-    next_key_file,
-    put_in_place,
-    read_master_key,
-    rewrap_data_key,
-    unwrapped_index_key,
-    wrap_index_key,
-    write_next_key_file,
-)
+from ledger.key_file import next_key_file, put_in_place, read_master_key, write_next_key_file
+from ledger.vault import KEY_CHANGE_LOCK, rewrap_data_key, unwrapped_index_key, wrap_index_key
 
 BATCH = 5_000
 
