@@ -78,46 +78,6 @@ def microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
-def link(
-    previous: bytes,
-    *,
-    position: int,
-    event_id: UUID,
-    site: str,
-    stream: str,
-    version: int,
-    type: str,  # noqa: A002 - the column's name
-    schema_version: int,
-    data: bytes,
-    subject: UUID | None,
-    sealed: bytes | None,
-    recorded_at: datetime,
-    run: UUID,
-) -> bytes:
-    """The hash (32 bytes) of an event that follows the one whose hash is `previous`.
-
-    `data` is the JSON text exactly as stored, in UTF-8.
-    """
-    return follow(
-        previous,
-        (
-            position,
-            version,
-            schema_version,
-            microseconds(recorded_at),
-            event_id.bytes,
-            run.bytes,
-            subject.bytes if subject is not None else None,
-            site.encode(),
-            stream.encode(),
-            type.encode(),
-            data,
-            sealed,
-            b"",
-        ),
-    )
-
-
 def follow(
     previous: bytes,
     event: tuple[int, int, int, int, bytes, bytes, bytes | None, bytes, bytes, bytes, bytes, bytes | None, bytes],
@@ -292,11 +252,6 @@ def event_line(event: Stored) -> str:
         },
         ensure_ascii=False,
     )
-
-
-def parse_event(line: bytes) -> Stored:
-    """The event of a line that `event_line` wrote. Raises `ValueError` for anything else."""
-    return _event(_object(line))
 
 
 def verify_export(lines: Iterable[bytes], heads: Iterable[KeptHead] = ()) -> Walk:

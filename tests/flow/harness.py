@@ -27,6 +27,7 @@ from processors.redcap import Redcap
 from processors.redcap.choices import choices
 from processors.run import Report, attention, run_incoming
 from tests.conftest import SettableClock
+from tests.ledger.layout import expected_hash
 from tests.source.receiver import SETTLED, Receiver
 
 ZONE = ZoneInfo("Europe/Oslo")
@@ -470,8 +471,7 @@ class Site:
             names = ("position", "event_id", "site", "stream", "version", "type", "schema_version", "data",
                      "subject", "sealed", "recorded_at", "run")  # fmt: skip
             values = dict(zip(names, columns, strict=True))
-            values["data"] = values["data"].encode()
-            if chain.link(previous, **values) != hash_:
+            if expected_hash(previous, **values) != hash_:
                 broken.append(values["position"])
             previous = hash_
         return broken
