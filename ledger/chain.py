@@ -165,14 +165,14 @@ class Walk:
         position = event.position
         if position != self.position + 1:
             raise Broken(self.position + 1, self._gap(position))
-        found = follow(self.hash, event)
-        if found != event.hash:
+        computed = follow(self.hash, event)
+        if computed != event.hash:
             raise Broken(
                 position,
                 f"The event at position {position} does not follow from the one before it: one of its columns, or "
                 "the hash stored with it, is not what it was when the event was appended.",
             )
-        self.position, self.hash = position, found
+        self.position, self.hash = position, computed
         if position in self._heads:
             self._compare_heads()
 
@@ -188,10 +188,10 @@ class Walk:
                 f"The head kept of position {position}{taken} is not in this {self._whole}, which {where}{lost}.",
             )
 
-    def _gap(self, found: int) -> str:
-        if found > self.position + 1:
-            return f"The event at position {self.position + 1} is missing: {found} is the next one there is."
-        return f"Position {found} stands where {self.position + 1} was expected."
+    def _gap(self, position: int) -> str:
+        if position > self.position + 1:
+            return f"The event at position {self.position + 1} is missing: {position} is the next one there is."
+        return f"Position {position} stands where {self.position + 1} was expected."
 
     def _compare_heads(self) -> None:
         for head in self._heads.pop(self.position, ()):
@@ -263,17 +263,17 @@ def verify_export(lines: Iterable[bytes], heads: Iterable[KeptHead] = ()) -> Wal
     part: Part | None = None
     versions: dict[str, int] = {}
     for number, line in enumerate(lines, 1):
-        found = _understood(number, line, None if walk is None else walk.position + 1)
-        if isinstance(found, Part):
+        content = _understood(number, line, None if walk is None else walk.position + 1)
+        if isinstance(content, Part):
             if walk is None or part is None:
-                walk = Walk(position=found.first - 1, hash=found.previous_hash, heads=heads, whole="export")
+                walk = Walk(position=content.first - 1, hash=content.previous_hash, heads=heads, whole="export")
             else:
                 _check_complete(part, walk)
-            _check_next(found, walk)
-            part = found
+            _check_next(content, walk)
+            part = content
         elif walk is not None:
-            walk.take(found)
-            _check_version(versions, found, partial=walk.start > 0)
+            walk.take(content)
+            _check_version(versions, content, partial=walk.start > 0)
     if walk is None or part is None:
         raise ValueError("it is empty")
     _check_complete(part, walk)
@@ -325,10 +325,10 @@ def _check_version(versions: dict[str, int], event: Stored, *, partial: bool) ->
 
 
 def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    content = dict(pairs)
+    if len(content) != len(pairs):
         raise ValueError("a key appears twice in it")
-    return found
+    return content
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_no_key_twice)

@@ -59,9 +59,9 @@ def _part(connection: Connection, first: int, last: int | None) -> Part:
 def _hash_at(connection: Connection, position: int) -> bytes:
     if position == 0:
         return chain.GENESIS
-    found = connection.execute(
+    stored_hash = connection.execute(
         text("select hash from ledger.event where position = :position"), {"position": position}
     ).scalar_one_or_none()
-    if found is None:
+    if stored_hash is None:
         raise Corrupt(f"The event at position {position} is missing. Run `fiona-ledger verify`.")
-    return bytes(found)
+    return bytes(stored_hash)
