@@ -9,12 +9,13 @@
     │   └── KeyProblem       the master key is missing, unreadable, open to others, or a wrong one
     └── Corrupt              the ledger contradicts itself: stop and call for help
 
+A program's own errors belong into the same tree, so that `except LedgerError` means all that can be foreseen.
 Messages are whole sentences for a person and never hold sealed values, passwords or keys.
 """
 
 
 class LedgerError(Exception):
-    """Base of all errors of this package."""
+    """Base of all errors that are foreseen, each with a message for a person."""
 
 
 class Unreachable(LedgerError):

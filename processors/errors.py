@@ -1,24 +1,25 @@
-"""What can go wrong in a run, split by what the operator does next.
+"""What can go wrong in a run, split by what the operator does next: branches of the tree of `ledger.errors`.
 
-    GatewayError
-    ├── ConfigurationError   mend the configuration or the command line (exit code 2)
-    └── ServiceError         a service is away or refuses us; the next run tries again (exit code 3)
-        ├── Refused          REDCap answered, and said no: a token, a right, a ban
-        └── Unanswered       no answer that can be trusted: down, cut off, an error page
+    LedgerError
+    ├── Misconfigured
+    │   └── ConfigurationError   mend the configuration or the command line (exit code 2)
+    └── ServiceError             a service is away or refuses us; the next run tries again (exit code 3)
+        ├── Refused              REDCap answered, and said no: a token, a right, a ban
+        └── Unanswered           no answer that can be trusted: down, cut off, an error page
+
+With one tree, nobody who catches what can be foreseen catches REDCap's half of it and lets PostgreSQL's pass.
 
 Messages never hold patient names, patient IDs, tokens or keys.
 """
 
-
-class GatewayError(Exception):
-    """Base of all errors of this package that end a run."""
+from ledger.errors import LedgerError, Misconfigured
 
 
-class ConfigurationError(GatewayError):
+class ConfigurationError(Misconfigured):
     """The configuration or a command's argument cannot be used."""
 
 
-class ServiceError(GatewayError):
+class ServiceError(LedgerError):
     """A service that the run needs does not do its part."""
 
 

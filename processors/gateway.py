@@ -1,13 +1,13 @@
 """One run's hold on the ledger: where everything that is seen, decided and done is recorded."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, CursorResult, Executable
 
 from ledger import migrations, store
 from ledger.batching import Progress
@@ -18,10 +18,14 @@ from ledger.store import Clock, Store
 from ledger.vault import SubjectName, Vault, initialise
 from processors.configuration import LedgerSection
 from processors.errors import ServiceError
-from processors.events import EventType
+from processors.events.fact import Fact
+from processors.events.types import EventType
 from processors.locks import no_other_runs
 from processors.projections import PROJECTIONS
 from processors.text import is_blank
+
+Parameters = Mapping[str, Any]
+"""Values of a statement, by name."""
 
 
 class Gateway:
@@ -62,21 +66,19 @@ class Gateway:
     def vault(self, vault: Vault) -> None:
         self._vault = vault
 
-    def begin(self) -> AbstractContextManager[Connection]:
-        """A connection inside a transaction: committed at the end, rolled back on an exception."""
-        return self.database.begin()
+    @contextmanager
+    def begin(self) -> Iterator["Work"]:
+        """A unit of work: committed at the end, rolled back on an exception."""
+        with self.database.begin() as connection:
+            yield Work(self, connection)
 
-    def record(
+    def append(
         self, connection: Connection, events: Sequence[NewEvent], *, expected: Mapping[str, int] | None = None
     ) -> list[Event]:
         """The events as appended; the projections have moved with them, in the same transaction."""
         stored = self._store.append(connection, events, expected=expected)
         self._projector.advance(connection, stored)
         return stored
-
-    def version(self, connection: Connection, stream: str) -> int:
-        """The newest version of a stream, 0 where it has no events."""
-        return store.stream_version(connection, stream)
 
     def catch_up(self, progress: Progress | None = None, *, alone: bool = False) -> int:
         """Brings projections to the ledger's head, rebuilding those whose code has changed.
@@ -86,22 +88,87 @@ class Gateway:
         it raises `ServiceError`.
         """
         if alone or not self._is_rebuild_due():
-            return self._projector.catch_up(self.begin, progress)
+            return self._projector.catch_up(self.database.begin, progress)
         with no_other_runs(self) as busy:
             if busy is not None:
                 raise ServiceError(
                     f"The program has changed, and tables that sites share have to be made anew; expected no other "
                     f"site's run, found that of site {busy!r} under way. Nothing was changed; the next run goes on."
                 )
-            return self._projector.catch_up(self.begin, progress)
+            return self._projector.catch_up(self.database.begin, progress)
 
     def _is_rebuild_due(self) -> bool:
-        with self.begin() as connection:
+        with self.database.begin() as connection:
             return bool(self._projector.changed(connection))
+
+    def local(self, moment: datetime) -> datetime:
+        """The moment in the hospital's zone."""
+        return moment.astimezone(self.zone)
+
+
+class Work:
+    """A unit of work: one transaction on the ledger, and what is asked and recorded within it.
+
+    Whoever gathers, decides or records takes it as its one argument for the ledger.
+    """
+
+    def __init__(self, gateway: Gateway, connection: Connection) -> None:
+        self.gateway = gateway
+        self.connection = connection
+
+    @property
+    def site(self) -> str:
+        """The site worked for."""
+        return self.gateway.site
+
+    @property
+    def vault(self) -> Vault:
+        """The keys. Raises `KeyProblem` where they cannot be opened."""
+        return self.gateway.vault
+
+    @property
+    def clock(self) -> Clock:
+        """Gives the time with its zone."""
+        return self.gateway.clock
+
+    def local(self, moment: datetime) -> datetime:
+        """The moment in the hospital's zone."""
+        return self.gateway.local(moment)
+
+    def execute(
+        self, statement: Executable, parameters: Parameters | Sequence[Parameters] | None = None, **options: Any
+    ) -> "CursorResult[*tuple[Any, ...]]":
+        """What the statement gives, inside the transaction."""
+        return self.connection.execute(statement, parameters, **options)
+
+    def record(self, facts: Iterable[Fact | NewEvent], *, expected: Mapping[str, int] | None = None) -> list[Event]:
+        """The events as appended; the projections have moved with them.
+
+        Facts of which something is to be sealed come from `seal`.
+        """
+        events = [_unsealed(fact) if isinstance(fact, Fact) else fact for fact in facts]
+        return self.gateway.append(self.connection, events, expected=expected)
+
+    def seal(self, fact: Fact, subject: SubjectName | UUID) -> NewEvent:
+        """The fact as a new event, what identifies a person encrypted for the subject."""
+        if isinstance(subject, SubjectName):
+            subject = self.vault.subjects(self.connection, [subject])[subject]
+        event_id = new_event_id()
+        return NewEvent(
+            stream=fact.stream,
+            type=type(fact).__name__,
+            data=fact.data,
+            event_id=event_id,
+            subject=subject,
+            sealed=self.vault.seal(subject, event_id, fact.payload),
+        )
+
+    def version(self, stream: str) -> int:
+        """The newest version of a stream, 0 where it has no events."""
+        return store.stream_version(self.connection, stream)
 
     def sealed(
         self,
-        connection: Connection,
         name: SubjectName,
         payload: Mapping[str, Any],
         *,
@@ -110,7 +177,7 @@ class Gateway:
         data: Mapping[str, Any],
     ) -> NewEvent:
         """A new event whose `payload` is sealed for the named subject."""
-        subject = self.vault.subjects(connection, [name])[name]
+        subject = self.vault.subjects(self.connection, [name])[name]
         event_id = new_event_id()
         return NewEvent(
             stream=stream,
@@ -121,15 +188,17 @@ class Gateway:
             sealed=self.vault.seal(subject, event_id, payload),
         )
 
-    def identities(self, connection: Connection, positions: Collection[int]) -> dict[int, tuple[Event, dict[str, Any]]]:
+    def identities(self, positions: Collection[int]) -> dict[int, tuple[Event, dict[str, Any]]]:
         """The events at these positions with what was sealed in them: empty where it was forgotten."""
-        events = store.read_positions(connection, positions)
-        payloads = self.vault.unseal(connection, list(events.values()))
+        events = store.read_positions(self.connection, positions)
+        payloads = self.vault.unseal(self.connection, list(events.values()))
         return {position: (event, payloads.get(position, {})) for position, event in events.items()}
 
-    def local(self, moment: datetime) -> datetime:
-        """The moment in the hospital's zone."""
-        return moment.astimezone(self.zone)
+
+def _unsealed(fact: Fact) -> NewEvent:
+    if fact.SEALED:
+        raise ValueError(f"{type(fact).__name__} holds what identifies a person: expected it sealed.")
+    return NewEvent(stream=fact.stream, type=type(fact).__name__, data=fact.data)
 
 
 def patient_subject(study: str, patient_id: str) -> SubjectName:

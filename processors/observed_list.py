@@ -1,15 +1,13 @@
 """Comparing a list that people keep in REDCap with what the ledger holds of it."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from ledger.events import NewEvent
-from processors.errors import Refused
-from processors.events import EventType
-from processors.gateway import Gateway
-from processors.redcap import Redcap, Row, known_fields
+from processors.events.types import EventType
+from processors.gateway import Work
 
 
 class Known(NamedTuple):
@@ -19,39 +17,9 @@ class Known(NamedTuple):
     removed: bool
 
 
-def list_records(
-    gateway: Gateway, redcap: Redcap, project: str, needed: Sequence[str], *, dictionary: Sequence[Row] | None = None
-) -> list[Row]:
-    """The project's records. Raises `Refused` where fields are missing from them.
-
-    REDCap silently leaves out what a user may not export: rules without their `routing_active`
-    would all look switched off. Where there are no rows, the project's dictionary tells whether it is
-    the one that was meant: another project's empty list is not "no rules". It is looked up unless given.
-    """
-    rows = [row for row in redcap.export_records(project) if not row.get("redcap_repeat_instrument")]
-    if not rows:
-        fields = (
-            known_fields(redcap, gateway.database, project, gateway.clock())
-            if dictionary is None
-            else {field["field_name"] for field in dictionary}
-        )
-        _require(project, [name for name in needed if name not in fields], "data dictionary")
-    _require(project, sorted({name for row in rows for name in needed if name not in row}), "export")
-    return rows
-
-
-def _require(project: str, missing: Sequence[str], place: str) -> None:
-    if missing:
-        raise Refused(
-            f"{project}: expected the fields {', '.join(missing)} in the {place}, which lacks them. Check that the "
-            f"token in redcap.tokens.{project} is the one of this project, that its user has the export right "
-            "'Full Data Set', and that the data dictionary has these fields."
-        )
-
-
-def known_records(connection: Connection, table: str) -> dict[str, Known]:
+def known_records(work: Work, table: str) -> dict[str, Known]:
     """What the ledger holds of a list, by record id; `table` is one of the gateway's own."""
-    rows = connection.execute(text(f"select record_id, fingerprint, removed from {table}"))
+    rows = work.execute(text(f"select record_id, fingerprint, removed from {table}"))
     return {row.record_id: Known(row.fingerprint, row.removed) for row in rows}
 
 

@@ -170,16 +170,16 @@ def recorded_run(gateway: Gateway, command: str, report: Report, *, ending: Endi
 
     Where an error ends it, `ending` tells with what code; without it, the row does not say.
     """
-    with gateway.begin() as connection:
-        connection.execute(
+    with gateway.begin() as work:
+        work.execute(
             text("insert into gateway.run (run, site, command, started_at) values (:run, :site, :command, :now)"),
             {"run": gateway.run, "site": gateway.site, "command": command, "now": gateway.clock()},
         )
-        connection.execute(
+        work.execute(
             text("delete from gateway.run where site = :site and not changed and started_at < :before"),
             {"site": gateway.site, "before": gateway.clock() - IDLE_RUNS_KEPT},
         )
-        before = store.head(connection).position
+        before = store.head(work.connection).position
     try:
         yield
     except BaseException as error:
@@ -193,10 +193,8 @@ def recorded_run(gateway: Gateway, command: str, report: Report, *, ending: Endi
 
 def attention(gateway: Gateway) -> dict[str, int]:
     """What a person must look at, counted by kind."""
-    with gateway.begin() as connection:
-        rows = connection.execute(
-            text("select kind, count(*) as notices from audit.attention group by kind order by kind")
-        )
+    with gateway.begin() as work:
+        rows = work.execute(text("select kind, count(*) as notices from audit.attention group by kind order by kind"))
         return {row.kind: row.notices for row in rows}
 
 
@@ -207,10 +205,10 @@ _WITHDRAWN = text("""
 
 
 def _finish(gateway: Gateway, report: Report, before: int, exit_code: int | None) -> None:
-    with gateway.begin() as connection:
-        report.events = store.head(connection).position - before
-        report.withdrawn = connection.execute(_WITHDRAWN, {"before": before, "run": gateway.run}).scalar_one()
-        connection.execute(
+    with gateway.begin() as work:
+        report.events = store.head(work.connection).position - before
+        report.withdrawn = work.execute(_WITHDRAWN, {"before": before, "run": gateway.run}).scalar_one()
+        work.execute(
             text("""
                 update gateway.run
                    set finished_at = :now, exit_code = :exit_code, changed = :changed, summary = :summary

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
 
-from ledger.events import NewEvent
 from processors.autoid import registry
 from processors.autoid.candidates import (
     Candidate,
@@ -28,7 +27,7 @@ from processors.autoid.store import store_ids, undelivered_ids
 from processors.autoid.sync import observe_projects
 from processors.delivery.actual import transfers_project
 from processors.errors import ConfigurationError
-from processors.events import EventType, study_stream
+from processors.events.series import StudyRequestedByOthers
 from processors.gateway import Gateway
 from processors.locks import in_turn
 from processors.redcap import Redcap
@@ -84,36 +83,36 @@ _IS_CONTRADICTED = text("select exists (select from gateway.contradiction)")
 
 
 def _is_contradicted(gateway: Gateway) -> bool:
-    with gateway.begin() as connection:
-        found: bool = connection.execute(_IS_CONTRADICTED).scalar_one()
+    with gateway.begin() as work:
+        found: bool = work.execute(_IS_CONTRADICTED).scalar_one()
         return found
 
 
 def _require_taking_part(gateway: Gateway, name: str) -> None:
-    with gateway.begin() as connection:
-        names = sorted({project.project for project in wanting_projects(connection)} - {""})
+    with gateway.begin() as work:
+        names = sorted({project.project for project in wanting_projects(work)} - {""})
     if name not in names:
         known = ", ".join(names) or "none"
         raise ConfigurationError(f"Expected a project that takes part in auto-ID ({known}), found {name!r}.")
 
 
 def _release_settled(gateway: Gateway) -> None:
-    with gateway.begin() as connection:
-        settled = settled_otherwise(connection, gateway.site)
-        gateway.record(connection, [released_event(study, project, reason) for study, project, reason in settled])
+    with gateway.begin() as work:
+        settled = settled_otherwise(work, gateway.site)
+        work.record([released_event(study, project, reason) for study, project, reason in settled])
 
 
 def _waiting(gateway: Gateway, window: timedelta, all_of: str | None, *, retry: bool) -> list[Waiting]:
     """The studies that may get an ID, by project; those that cannot are held."""
     now = gateway.clock()
     found = []
-    with gateway.begin() as connection:
-        for project in wanting_projects(connection):
+    with gateway.begin() as work:
+        for project in wanting_projects(work):
             since = _EVER if project.project == all_of else now - window
-            studies = candidates(gateway, connection, project, since=since, lasting=LASTING, retry=retry)
+            studies = candidates(work, project, since=since, lasting=LASTING, retry=retry)
             for reason in (PROJECT_UNUSABLE, GONE, NO_PATIENT_ID):
                 held = [study for study in studies if _obstacle(project, study) == reason]
-                hold(gateway, connection, project.project, held, reason)
+                hold(work, project.project, held, reason)
             usable = [study for study in studies if _obstacle(project, study) is None]
             if usable:
                 found.append(Waiting(project=project, studies=usable))
@@ -140,8 +139,8 @@ def _retry_is_due(gateway: Gateway) -> bool:
     """Whether what is held or contradictory is to be looked at again, which is thereby noted."""
     now = gateway.clock()
     parameters = {"site": gateway.site, "now": now, "before": now - RETRY_AFTER}
-    with gateway.begin() as connection:
-        return connection.execute(_RETRIED, parameters).one_or_none() is not None
+    with gateway.begin() as work:
+        return work.execute(_RETRIED, parameters).one_or_none() is not None
 
 
 def _drop_requested_by_others(gateway: Gateway, redcap: Redcap, waiting: list[Waiting], *, retry: bool) -> None:
@@ -152,18 +151,14 @@ def _drop_requested_by_others(gateway: Gateway, redcap: Redcap, waiting: list[Wa
     """
     studies = {study.study for group in waiting for study in group.studies}
     if retry:
-        with gateway.begin() as connection:
-            studies.update(held_studies(connection, gateway.site))
+        with gateway.begin() as work:
+            studies.update(held_studies(work, gateway.site))
     requested = _requested_in_redcap(redcap, sorted(studies))
     if not requested:
         return
-    with gateway.begin() as connection:
-        gateway.record(
-            connection,
-            [
-                NewEvent(stream=study_stream(study), type=EventType.TRANSFER_OBSERVED, data={"study": study})
-                for study in sorted(requested)
-            ],
+    with gateway.begin() as work:
+        work.record(
+            [StudyRequestedByOthers(study=study) for study in sorted(requested)],
         )
     _release_settled(gateway)
     for group in waiting:

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from processors.autoid.patient_keys import patient_key
-from processors.gateway import Gateway
+from processors.gateway import Work
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +97,7 @@ _SETTLED = text("""
 """)
 
 
-def wanting_projects(connection: Connection) -> list[Project]:
+def wanting_projects(work: Work) -> list[Project]:
     """The projects that want generated IDs, with what keeps them from it."""
     return [
         Project(
@@ -108,13 +108,12 @@ def wanting_projects(connection: Connection) -> list[Project]:
             position=row.position,
             problems=tuple(row.problems),
         )
-        for row in connection.execute(_PROJECTS)
+        for row in work.execute(_PROJECTS)
     ]
 
 
 def candidates(
-    gateway: Gateway,
-    connection: Connection,
+    work: Work,
     project: Project,
     *,
     since: datetime,
@@ -126,10 +125,10 @@ def candidates(
     `lasting` are the reasons for holding a study that do not pass by themselves; studies held for
     others are among them only with `retry`.
     """
-    rows = connection.execute(
+    rows = work.execute(
         _CANDIDATES,
         {
-            "site": gateway.site,
+            "site": work.site,
             "aetitle": project.aetitle,
             "project": project.project,
             "since": since,
@@ -138,7 +137,7 @@ def candidates(
             "retry": retry,
         },
     ).all()
-    found = gateway.identities(connection, {row.row_position for row in rows})
+    found = work.identities({row.row_position for row in rows})
     waiting = []
     for row in rows:
         event, identity = found[row.row_position]
@@ -152,6 +151,6 @@ def candidates(
     return waiting
 
 
-def settled_otherwise(connection: Connection, site: str) -> list[tuple[str, str, str]]:
+def settled_otherwise(work: Work, site: str) -> list[tuple[str, str, str]]:
     """Held studies (study, project, reason) that wait for nothing any more: requested some other way, or unclaimed."""
-    return [(row.study, row.project, row.reason) for row in connection.execute(_SETTLED, {"site": site})]
+    return [(row.study, row.project, row.reason) for row in work.execute(_SETTLED, {"site": site})]

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from sqlalchemy import Connection
-
 from ledger import store
 from ledger.errors import Conflict
 from processors.autoid import registry
@@ -12,8 +10,8 @@ from processors.autoid.candidates import Project, Waiting
 from processors.autoid.generators import EXHAUSTED, Generator, NoID
 from processors.autoid.holds import hold
 from processors.autoid.patient_keys import link_subject
-from processors.events import EventType, autoid_stream
-from processors.gateway import Gateway
+from processors.events.types import EventType, autoid_stream
+from processors.gateway import Gateway, Work
 from processors.redcap import Redcap
 
 _ATTEMPTS = 5
@@ -26,27 +24,27 @@ def draw_ids(gateway: Gateway, redcap: Redcap, generator: Generator, waiting: Se
 
 def _draw_for(gateway: Gateway, redcap: Redcap, generator: Generator, group: Waiting) -> int:
     project, pattern = group.project.project, group.project.pattern
-    with gateway.begin() as connection:
-        if not _without_id(gateway, connection, group):
+    with gateway.begin() as work:
+        if not _without_id(work, group):
             return 0
     registry.reserve(gateway, redcap, project, pattern, lambda name: generator.matches(pattern, name))
     for _ in range(_ATTEMPTS):
         try:
-            with gateway.begin() as connection:
-                return _draw_now(gateway, connection, generator, group)
+            with gateway.begin() as work:
+                return _draw_now(work, generator, group)
         except Conflict:
             # Another site drew for the same project meanwhile; its IDs count now.
             continue
     raise Conflict(f"Other runs keep drawing IDs for {project}; the next run tries again.")
 
 
-def _without_id(gateway: Gateway, connection: Connection, group: Waiting) -> dict[str, UUID]:
+def _without_id(work: Work, group: Waiting) -> dict[str, UUID]:
     """The patients of the group who have no ID yet and may have one: the link of each, by key."""
     project = group.project.project
     names = {key: link_subject(project, key) for key in group.patients()}
-    subjects = gateway.vault.subjects(connection, list(names.values()))
-    known = registry.register(connection, [project])
-    barred = registry.blocked(connection)
+    subjects = work.vault.subjects(work.connection, list(names.values()))
+    known = registry.register(work, [project])
+    barred = registry.blocked(work)
     return {
         key: subjects[name]
         for key, name in names.items()
@@ -54,32 +52,31 @@ def _without_id(gateway: Gateway, connection: Connection, group: Waiting) -> dic
     }
 
 
-def _draw_now(gateway: Gateway, connection: Connection, generator: Generator, group: Waiting) -> int:
+def _draw_now(work: Work, generator: Generator, group: Waiting) -> int:
     project = group.project
     stream = autoid_stream(project.project)
     # Whoever draws for the same project at the same time finds this stream moved, and draws again.
-    expected = {stream: gateway.version(connection, stream)}
-    before = store.head(connection).position
-    used = _used(gateway, connection, generator, project)
-    needed = _without_id(gateway, connection, group)
+    expected = {stream: work.version(stream)}
+    before = store.head(work.connection).position
+    used = _used(work, generator, project)
+    needed = _without_id(work, group)
     drawn: list[str] = []
     if needed:
         try:
             drawn = generator.draw(project.pattern, used, len(needed))
         except NoID as exc:
-            _hold_patients(gateway, connection, group, needed, str(exc))
+            _hold_patients(work, group, needed, str(exc))
     if drawn:
-        store.lock_head(connection)
-        if registry.requested_since(connection, project.project, before):
+        store.lock_head(work.connection)
+        if registry.requested_since(work, project.project, before):
             raise Conflict(f"Transfers for {project.project} were requested while IDs were drawn for it.")
     lacking = dict(list(needed.items())[len(drawn) :])
     if drawn and lacking:
-        _hold_patients(gateway, connection, group, lacking, EXHAUSTED)
-    gateway.record(
-        connection,
+        _hold_patients(work, group, lacking, EXHAUSTED)
+    work.record(
         [
             registry.sealed_for_link(
-                gateway,
+                work,
                 EventType.ID_GENERATED,
                 project.project,
                 key,
@@ -93,20 +90,19 @@ def _draw_now(gateway: Gateway, connection: Connection, generator: Generator, gr
     return len(drawn)
 
 
-def _used(gateway: Gateway, connection: Connection, generator: Generator, project: Project) -> list[str]:
+def _used(work: Work, generator: Generator, project: Project) -> list[str]:
     """The IDs that must not be drawn: those in use, and those that rules and couplings have given."""
-    requested = registry.requested_names(gateway, connection, project.project)
-    in_use = registry.register(connection, [project.project]).used(project.project)
+    requested = registry.requested_names(work, project.project)
+    in_use = registry.register(work, [project.project]).used(project.project)
     # A name that the pattern does not give may be a patient's: it is nobody's business.
     return in_use + [name for name in requested if generator.matches(project.pattern, name)]
 
 
 def _hold_patients(
-    gateway: Gateway,
-    connection: Connection,
+    work: Work,
     group: Waiting,
     keys: Mapping[str, UUID],
     reason: str,
 ) -> None:
     studies = [study for study in group.studies if study.key in keys]
-    hold(gateway, connection, group.project.project, studies, reason)
+    hold(work, group.project.project, studies, reason)

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from processors.autoid.candidates import wanting_projects
+from processors.gateway import Work
 from processors.naming import PatternError, parse
 
 PACE_WINDOW = timedelta(days=90)
@@ -31,11 +32,11 @@ _IN_USE = text("""
 """)
 
 
-def outlooks(connection: Connection, now: datetime) -> list[Outlook]:
+def outlooks(work: Work, now: datetime) -> list[Outlook]:
     """The outlook of every project that wants generated IDs."""
     found = []
-    for project in wanting_projects(connection):
-        rows = connection.execute(_IN_USE, {"project": project.project}).all()
+    for project in wanting_projects(work):
+        rows = work.execute(_IN_USE, {"project": project.project}).all()
         left = _left(project.pattern, [row.value for row in rows])
         drawn = [row.recorded_at for row in rows if row.kind == "generated"]
         found.append(

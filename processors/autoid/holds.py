@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from ledger.events import NewEvent
 from processors.autoid.candidates import Candidate
-from processors.events import EventType, study_stream
-from processors.gateway import Gateway
+from processors.events.types import EventType, study_stream
+from processors.gateway import Work
 
 NO_PATIENT_ID = "no PatientID"
 PROJECT_UNUSABLE = "its auto-ID project cannot be used"
@@ -23,34 +23,33 @@ _ALL_HELD = text("""
 """)
 
 
-def reasons(connection: Connection, studies: Sequence[Candidate]) -> dict[str, tuple[str, str]]:
+def reasons(work: Work, studies: Sequence[Candidate]) -> dict[str, tuple[str, str]]:
     """The project and reason that those of the studies are held for which are."""
-    rows = connection.execute(_HELD, {"studies": [study.study for study in studies]})
+    rows = work.execute(_HELD, {"studies": [study.study for study in studies]})
     return {row.study: (row.project, row.reason) for row in rows}
 
 
-def held_studies(connection: Connection, site: str) -> list[str]:
+def held_studies(work: Work, site: str) -> list[str]:
     """All studies of the site that are held."""
-    return list(connection.execute(_ALL_HELD, {"site": site}).scalars())
+    return list(work.execute(_ALL_HELD, {"site": site}).scalars())
 
 
 def hold(
-    gateway: Gateway,
-    connection: Connection,
+    work: Work,
     project: str,
     studies: Sequence[Candidate],
     reason: str,
 ) -> None:
     """Records that the studies wait for the reason to go."""
-    gateway.record(connection, held_events(connection, project, studies, reason))
+    work.record(held_events(work, project, studies, reason))
 
 
-def held_events(connection: Connection, project: str, studies: Sequence[Candidate], reason: str) -> list[NewEvent]:
+def held_events(work: Work, project: str, studies: Sequence[Candidate], reason: str) -> list[NewEvent]:
     """An event for each study that is not held for this reason yet, or was looked at again in vain.
 
     The latter because it or its project has changed: without a newer event it would count as changed for ever.
     """
-    known = reasons(connection, studies)
+    known = reasons(work, studies)
     return [
         NewEvent(
             stream=study_stream(study.study),

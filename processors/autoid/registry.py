@@ -6,17 +6,16 @@ from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from ledger import store
 from ledger.events import NewEvent, new_event_id
 from processors.autoid.candidates import Waiting
 from processors.autoid.patient_keys import link_subject
 from processors.delivery.actual import transfers_project
-from processors.events import EventType, autoid_stream
-from processors.gateway import Gateway
-from processors.observed_list import list_records
-from processors.redcap import Redcap, Row
+from processors.events.types import EventType, autoid_stream
+from processors.gateway import Gateway, Work
+from processors.redcap import Project, Redcap, Row
 
 OVERLAP = timedelta(hours=26)
 """How far back a look at REDCap's log reaches beyond the last one: its clock and zone may differ by a day."""
@@ -130,40 +129,38 @@ _BLOCKED = text("""
 """)
 
 
-def register(connection: Connection, projects: Collection[str]) -> Register:
+def register(work: Work, projects: Collection[str]) -> Register:
     """The IDs in use in these projects."""
-    rows = connection.execute(_REGISTER, {"projects": list(projects)})
+    rows = work.execute(_REGISTER, {"projects": list(projects)})
     return Register((row.project, row.value, row.subject) for row in rows)
 
 
-def blocked(connection: Connection) -> set[tuple[str, UUID]]:
+def blocked(work: Work) -> set[tuple[str, UUID]]:
     """The patients (project, subject) with two IDs in AutoID, or one that is another's too: they get none from us."""
-    return {(row.project, row.subject) for row in connection.execute(_BLOCKED)}
+    return {(row.project, row.subject) for row in work.execute(_BLOCKED)}
 
 
 def adopt(gateway: Gateway, redcap: Redcap, waiting: Sequence[Waiting] = ()) -> list[Entry]:
     """The entries of AutoID, those that the ledger lacks recorded as adopted, contradictory ones as such."""
-    rows = list_records(gateway, redcap, "autoid", ("record_id", "autoid_project_name", "autoid_hash", "autoid_value"))
-    entries = entries_from_rows(rows)
-    with gateway.begin() as connection:
+    needed = ("record_id", "autoid_project_name", "autoid_hash", "autoid_value")
+    autoid = Project(redcap, "autoid", gateway.database, gateway.clock, needed=needed)
+    entries = entries_from_rows(autoid.export_list())
+    with gateway.begin() as work:
         # Whoever draws an ID meanwhile would not be seen: they wait.
-        store.lock_head(connection)
-        gateway.record(connection, _Adoption(gateway, connection, entries, waiting).events())
+        store.lock_head(work.connection)
+        work.record(_Adoption(work, entries, waiting).events())
     return entries
 
 
 class _Adoption:
     """What the entries of AutoID mean for the ledger."""
 
-    def __init__(
-        self, gateway: Gateway, connection: Connection, entries: Sequence[Entry], waiting: Sequence[Waiting]
-    ) -> None:
-        self._gateway = gateway
-        self._connection = connection
+    def __init__(self, work: Work, entries: Sequence[Entry], waiting: Sequence[Waiting]) -> None:
+        self._work = work
         self._entries = entries
-        self._known = register(connection, {entry.project for entry in entries})
-        self._undelivered = {(row.project, row.value) for row in connection.execute(_UNDELIVERED)}
-        self._forgotten = {(row.project, row.value): row for row in connection.execute(_FORGOTTEN)}
+        self._known = register(work, {entry.project for entry in entries})
+        self._undelivered = {(row.project, row.value) for row in work.execute(_UNDELIVERED)}
+        self._forgotten = {(row.project, row.value): row for row in work.execute(_FORGOTTEN)}
         self._waiting = {(group.project.project, key) for group in waiting for key in group.patients()}
         # The ledger cannot tell a forgotten patient's key any more. AutoID can, until the entry is deleted.
         self._gone = {(entry.project, entry.key) for entry in entries if self._was_forgotten(entry)}
@@ -171,7 +168,7 @@ class _Adoption:
     def events(self) -> list[NewEvent]:
         heeded = [entry for entry in self._entries if entry.is_complete and self._is_heeded(entry)]
         names = [link_subject(entry.project, entry.key) for entry in heeded]
-        subjects = self._gateway.vault.subjects(self._connection, names)
+        subjects = self._work.vault.subjects(self._work.connection, names)
         disputed = disputes(heeded)
         contradictions: dict[tuple[str, str], NewEvent] = {}
         events: list[NewEvent] = []
@@ -227,7 +224,7 @@ class _Adoption:
 
     def _news_of(self, standing: Mapping[tuple[str, str], NewEvent]) -> list[NewEvent]:
         """Contradictions not reported yet, and the ends of those that are over."""
-        rows = self._connection.execute(_CONTRADICTED).all()
+        rows = self._work.execute(_CONTRADICTED).all()
         reported = {(row.project, row.record_id): (row.value, row.subject) for row in rows}
         events = [
             event for place, event in standing.items() if reported.get(place) != (event.data["value"], event.subject)
@@ -244,7 +241,7 @@ class _Adoption:
 
     def _entry_event(self, type_: EventType, entry: Entry, subject: UUID, **more: str) -> NewEvent:
         data = {"value": entry.value, "record_id": entry.record_id, **more}
-        return sealed_for_link(self._gateway, type_, entry.project, entry.key, subject, data)
+        return sealed_for_link(self._work, type_, entry.project, entry.key, subject, data)
 
 
 def reserved_event(project: str, value: str) -> NewEvent:
@@ -264,7 +261,7 @@ def delivered_event(project: str, value: str, record_id: str) -> NewEvent:
 
 
 def sealed_for_link(
-    gateway: Gateway, type_: EventType, project: str, key: str, subject: UUID, data: Mapping[str, str | int]
+    work: Work, type_: EventType, project: str, key: str, subject: UUID, data: Mapping[str, str | int]
 ) -> NewEvent:
     """An event about an ID, the patient's key sealed for the link of patient and project."""
     event_id = new_event_id()
@@ -274,7 +271,7 @@ def sealed_for_link(
         data={"project": project, **data},
         event_id=event_id,
         subject=subject,
-        sealed=gateway.vault.seal(subject, event_id, {"key": key}),
+        sealed=work.vault.seal(subject, event_id, {"key": key}),
     )
 
 
@@ -294,33 +291,32 @@ def reserve(gateway: Gateway, redcap: Redcap, project: str, pattern: str, matche
     that rules and couplings gave: a rule takes them from patients' IDs, and `requested_names` knows them.
     """
     now = gateway.clock()
-    with gateway.begin() as connection:
-        last = connection.execute(_LOOKED, {"project": project}).one_or_none()
+    with gateway.begin() as work:
+        last = work.execute(_LOOKED, {"project": project}).one_or_none()
     since = last.looked_at - OVERLAP if last is not None and last.pattern == pattern else None
     rows = redcap.export_records(
         transfers_project(redcap),
         fields=_REQUEST_FIELDS,
         changed_since=None if since is None else gateway.local(since),
     )
-    with gateway.begin() as connection:
-        ours = {(row.study, str(row.instance)) for row in connection.execute(_OUR_ROWS, {"project": project})}
+    with gateway.begin() as work:
+        ours = {(row.study, str(row.instance)) for row in work.execute(_OUR_ROWS, {"project": project})}
         names = {
             name
             for row in rows
             if row.get("transfer_project_name", "").strip() == project
             and (name := row.get("transfer_name", "").strip())
             and (row["study_instance_uid"], row["redcap_repeat_instance"]) not in ours
-        } - requested_names(gateway, connection, project)
-        known = register(connection, [project])
-        gateway.record(
-            connection,
+        } - requested_names(work, project)
+        known = register(work, [project])
+        work.record(
             [
                 reserved_event(project, name)
                 for name in sorted(names)
                 if not known.holds(project, name) and matches(name)
             ],
         )
-        connection.execute(_LOOK, {"project": project, "pattern": pattern, "looked_at": now})
+        work.execute(_LOOK, {"project": project, "pattern": pattern, "looked_at": now})
 
 
 _OUR_ROWS = text("""
@@ -334,17 +330,17 @@ _REQUESTED_SINCE = text("""
 """)
 
 
-def requested_names(gateway: Gateway, connection: Connection, project: str) -> set[str]:
+def requested_names(work: Work, project: str) -> set[str]:
     """The pseudonyms of this project's requests that rules and couplings led to.
 
     They are not recorded as reserved: their events alone hold them, sealed.
     """
-    positions = connection.execute(_OUR_REQUESTS, {"project": project}).scalars().all()
-    payloads = (payload for _, payload in gateway.identities(connection, positions).values())
+    positions = work.execute(_OUR_REQUESTS, {"project": project}).scalars().all()
+    payloads = (payload for _, payload in work.identities(positions).values())
     return {payload["pseudonym"].strip() for payload in payloads if payload}
 
 
-def requested_since(connection: Connection, project: str, position: int) -> bool:
+def requested_since(work: Work, project: str, position: int) -> bool:
     """Whether rules or couplings have led to a request of this project after that event."""
-    found: bool = connection.execute(_REQUESTED_SINCE, {"project": project, "position": position}).scalar_one()
+    found: bool = work.execute(_REQUESTED_SINCE, {"project": project, "position": position}).scalar_one()
     return found

@@ -2,12 +2,12 @@
 
 from collections.abc import Collection, Iterable, Sequence
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from processors.autoid import registry
 from processors.autoid.candidates import Waiting
 from processors.autoid.holds import REFUSED, hold
-from processors.gateway import Gateway
+from processors.gateway import Gateway, Work
 from processors.redcap import Redcap, Row, RowsRefused
 
 BATCH = 500
@@ -25,8 +25,8 @@ _UNDELIVERED = text("""
 
 def undelivered_ids(gateway: Gateway) -> list[tuple[str, str, int]]:
     """The IDs (project, value, position) that AutoID does not hold yet; those of forgotten patients it never will."""
-    with gateway.begin() as connection:
-        return [(row.project, row.value, row.position) for row in connection.execute(_UNDELIVERED)]
+    with gateway.begin() as work:
+        return [(row.project, row.value, row.position) for row in work.execute(_UNDELIVERED)]
 
 
 def store_ids(
@@ -44,8 +44,8 @@ def store_ids(
         following = redcap.next_record_name("autoid")
         # A server whose record ids are no numbers answers "1", whatever stands there.
         first = max(int(following) if following.isascii() and following.isdigit() else 1, highest + 1)
-        with gateway.begin() as connection:
-            keys = gateway.identities(connection, [position for _, _, position in portion])
+        with gateway.begin() as work:
+            keys = work.identities([position for _, _, position in portion])
         portion = [each for each in portion if keys[each[2]][1]]  # those not forgotten meanwhile
         rows = [
             {
@@ -59,16 +59,15 @@ def store_ids(
         ]
         taken = {row["record_id"] for row in _import(redcap, rows)}
         highest = first + len(portion) - 1
-        with gateway.begin() as connection:
-            gateway.record(
-                connection,
+        with gateway.begin() as work:
+            work.record(
                 [
                     registry.delivered_event(row["autoid_project_name"], row["autoid_value"], row["record_id"])
                     for row in rows
                     if row["record_id"] in taken
                 ],
             )
-            _hold_refused(gateway, connection, [row for row in rows if row["record_id"] not in taken], waiting)
+            _hold_refused(work, [row for row in rows if row["record_id"] not in taken], waiting)
 
 
 def _import(redcap: Redcap, rows: Sequence[Row]) -> list[Row]:
@@ -94,8 +93,8 @@ def _untold(rows: list[Row], refused: Collection[str]) -> list[list[Row]]:
     return [portion for portion in portions if 0 < len(portion) < len(rows)]
 
 
-def _hold_refused(gateway: Gateway, connection: Connection, refused: Iterable[Row], waiting: Sequence[Waiting]) -> None:
+def _hold_refused(work: Work, refused: Iterable[Row], waiting: Sequence[Waiting]) -> None:
     patients = {(row["autoid_project_name"], row["autoid_hash"]) for row in refused}
     for group in waiting:
         project = group.project.project
-        hold(gateway, connection, project, [s for s in group.studies if (project, s.key) in patients], REFUSED)
+        hold(work, project, [s for s in group.studies if (project, s.key) in patients], REFUSED)

@@ -6,28 +6,29 @@ import orjson
 
 from ledger.events import NewEvent
 from processors.autoid.projects import AutoidProject, problems_of, projects_from_rows
-from processors.events import EventType, autoid_project_stream
+from processors.events.types import EventType, autoid_project_stream
 from processors.gateway import Gateway
-from processors.observed_list import changed, known_records, list_records, removals
-from processors.redcap import Redcap
+from processors.observed_list import changed, known_records, removals
+from processors.redcap import Project, Redcap
 
 
 def observe_projects(gateway: Gateway, redcap: Redcap, *, own_generator: bool) -> None:
     """Records what administrators changed in the list of projects."""
     needed = ("record_id", "project_name", "project_use_autoid", "project_autoid_aetitle", "project_patient_naming")
-    projects = projects_from_rows(list_records(gateway, redcap, "projects", needed))
+    listed = Project(redcap, "projects", gateway.database, gateway.clock, needed=needed)
+    projects = projects_from_rows(listed.export_list())
     by_record = {project.record_id: project for project in projects}
     prints = {
         record: _fingerprint(gateway, project, own_generator=own_generator) for record, project in by_record.items()
     }
-    with gateway.begin() as connection:
-        known = known_records(connection, "gateway.autoid_project")
+    with gateway.begin() as work:
+        known = known_records(work, "gateway.autoid_project")
         events = [
             _project_changed(by_record[record], prints[record], own_generator=own_generator)
             for record in changed(prints, known)
         ]
         gone = removals(by_record, known, EventType.AUTOID_PROJECT_REMOVED, autoid_project_stream)
-        gateway.record(connection, events + gone)
+        work.record(events + gone)
 
 
 def _fingerprint(gateway: Gateway, project: AutoidProject, *, own_generator: bool) -> str:

@@ -1,36 +1,90 @@
-"""The command `fiona-ledger`, and `populateIncoming`, the name under which cron tables know its run."""
+"""The programs `fiona-ledger`, and `populateIncoming` and `populateAutoID`, by which cron tables know its two halves.
 
-from enum import StrEnum
+A command's file is imported when the command is called, so that `--help` and `--version` answer at once.
+"""
+
+import sys
+from collections.abc import Iterator
+from importlib import import_module
 from importlib.metadata import version
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from processors.cli import adoption, audit, collector, explaining, ledger, operations, privacy, reconciling
-from processors.cli.exits import ATTENTION, exit_codes
+from processors.cli import collector
+from processors.cli.commands import COMMANDS
+from processors.cli.exit_codes import ATTENTION, exit_codes
+from processors.cli.options import ConfigOption
+
+# Inherited by the commands of a group.
+_HELP = {"help_option_names": ["-h", "--help"]}
 
 
-class Processor(StrEnum):
-    """The two halves of the periodic job."""
+class Command(TyperCommand):
+    """A command that ends with the code of its error, and with 1 where it gives True: something needs a person."""
 
-    INCOMING = "incoming"
-    AUTOID = "autoid"
+    def invoke(self, ctx: Any) -> None:
+        """Does the work."""
+        with exit_codes():
+            needs_attention = super().invoke(ctx)
+        if needs_attention:
+            sys.exit(ATTENTION)
 
 
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        help="The configuration file (else $FIONA_LEDGER_CONFIG, ./fiona-ledger.toml, /etc/fiona-ledger.toml).",
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print data for another program.")]
+class Commands(TyperGroup):
+    """The commands whose names begin with `prefix`, each imported when it is called."""
+
+    def __init__(self, *, prefix: str = "", **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self._prefix = prefix
+        for _, name, _ in self._listed():
+            word, *more = name.split(" ")
+            self.add_command(
+                Commands(name=word, prefix=f"{prefix}{word} ", no_args_is_help=True, rich_markup_mode=None)
+                if more
+                else TyperCommand(word)
+            )
+
+    def _listed(self) -> Iterator[tuple[str, str, str]]:
+        """Of each command: its heading, what of its name follows the prefix, and its line."""
+        for heading, commands in COMMANDS.items():
+            for name, line in commands.items():
+                if name.startswith(self._prefix):
+                    yield heading, name.removeprefix(self._prefix), line
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The name and the command that `args` begin with, and the rest of them."""
+        name, found, rest = super().resolve_command(ctx, args)
+        return name, found if isinstance(found, Commands) else load(f"{self._prefix}{name}"), rest
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - typer's signature
+        """Writes the commands under their headings, all lines beginning in one column."""
+        listed = list(self._listed())
+        margin = max(len(name) for _, name, _ in listed)
+        for heading in dict.fromkeys(heading for heading, _, _ in listed):
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(margin), line) for its, name, line in listed if its == heading])
+
+
+def load(name: str) -> Any:
+    """The command of that name, from its file in `commands/`."""
+    with exit_codes():
+        module = import_module(f"processors.cli.commands.{name.replace(' ', '_').replace('-', '_')}")
+    program = typer.Typer(context_settings=_HELP, rich_markup_mode=None, add_completion=False)
+    program.command(cls=Command)(module.command)
+    return typer.main.get_command(program)
+
 
 app = typer.Typer(
     name="fiona-ledger",
+    cls=Commands,
     help="From DICOM series summaries to REDCap, by way of a ledger that remembers what was decided and why.",
+    epilog="`fiona-ledger COMMAND -h` explains a command, with an example.",
     no_args_is_help=True,
+    context_settings=_HELP,
+    # Plain text: it answers sooner, and goes through a pager and into a mail.
+    rich_markup_mode=None,
     # A pretty traceback shows the values of variables, which may be a patient's.
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -46,16 +100,16 @@ def main() -> None:
 def populate_incoming() -> None:
     """Entry point of `populateIncoming`."""
     collector.relax()
-    typer.run(_populate_incoming)
+    load("populate-incoming")(prog_name="populateIncoming")
 
 
 def populate_autoid() -> None:
     """Entry point of `populateAutoID`."""
     collector.relax()
-    typer.run(_populate_autoid)
+    load("populate-autoid")(prog_name="populateAutoID")
 
 
-def _print_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's signature
     if wanted:
         typer.echo(f"fiona-ledger {version('fiona-ledger')}")
         raise typer.Exit
@@ -64,6 +118,7 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _common(
     context: typer.Context,
+    *,
     config: ConfigOption = None,
     _version: Annotated[
         bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
@@ -71,143 +126,6 @@ def _common(
 ) -> None:
     context.obj = config
 
-
-@app.command()
-def migrate(context: typer.Context, json: JsonOption = False) -> None:
-    """Set up the ledger's tables and, for a new ledger, its master key. Harmless to repeat.
-
-    Example: fiona-ledger --config /etc/fiona-ledger.toml migrate
-    """
-    with exit_codes():
-        from processors.cli.commands import migrate as work
-
-        work(context.obj, json=json)
-
-
-@app.command()
-def run(
-    context: typer.Context,
-    only: Annotated[Processor | None, typer.Option("--only", help="Do this half of the job alone.")] = None,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="The first run: what REDCap's Incoming holds already is strangers'.")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
-    json: JsonOption = False,
-) -> None:
-    """Do the periodic job once: read new summaries, decide about transfers, write to REDCap.
-
-    Example, in a cron table: * * * * * fiona-ledger run
-    """
-    with exit_codes():
-        if dry_run:
-            from processors.cli.operations_work import rehearse_run
-
-            needs_attention = rehearse_run(context.obj, only=only, fresh=fresh, json=json)
-        else:
-            from processors.cli.commands import run as work
-
-            needs_attention = work(context.obj, command="run", only=only, json=json, fresh=fresh)
-        if needs_attention:
-            raise typer.Exit(ATTENTION)
-
-
-@app.command()
-def status(context: typer.Context, json: JsonOption = False) -> None:
-    """Show how the gateway is doing, and everything that a person must look at with what to do.
-
-    Example: fiona-ledger status --json
-    """
-    with exit_codes():
-        from processors.cli.commands import status as work
-
-        if work(context.obj, json=json):
-            raise typer.Exit(ATTENTION)
-
-
-@app.command()
-def acknowledge(
-    context: typer.Context,
-    position: Annotated[int, typer.Argument(help="The position that `status` shows.")],
-    reason: Annotated[str, typer.Option("--reason", help="What was found and done.")],
-    json: JsonOption = False,
-) -> None:
-    """Take a notice off the list of what needs attention, saying why; the ledger keeps both.
-
-    Example: fiona-ledger acknowledge 4711 --reason "checked with the study nurse, right patient"
-    """
-    with exit_codes():
-        from processors.cli.commands import acknowledge as work
-
-        work(context.obj, position, reason, json=json)
-
-
-@app.command()
-def demo(
-    folder: Annotated[Path, typer.Option("--folder", help="Where the demo keeps what it makes.")] = Path(".demo"),
-) -> None:
-    """Run the main job on real summaries against a simulated REDCap, and show what happened.
-
-    Example: fiona-ledger demo --folder /tmp/demo
-    """
-    with exit_codes():
-        from processors.cli.demo import demo as work
-
-        work(folder)
-
-
-def _populate_incoming(
-    config: ConfigOption = None,
-    import_all: Annotated[
-        str | None,
-        typer.Option("--importAll", metavar="PROJECT", help="Write all that is recorded again, and request for it."),
-    ] = None,
-    json: JsonOption = False,
-) -> None:
-    """Fill studies and series into REDCap's Incoming and request their transfers (as `fiona-ledger run` does).
-
-    With --importAll, it is `fiona-ledger replay --project PROJECT`.
-
-    Example: populateIncoming --importAll "Heart Study"
-    """
-    with exit_codes():
-        if import_all is not None:
-            from processors.cli.operations_work import import_all as work_on_all
-
-            needs_attention = work_on_all(config, import_all, json=json)
-        else:
-            from processors.cli.commands import run as work
-
-            needs_attention = work(config, command="populateIncoming", only=Processor.INCOMING, json=json)
-        if needs_attention:
-            raise typer.Exit(ATTENTION)
-
-
-def _populate_autoid(
-    config: ConfigOption = None,
-    import_all: Annotated[
-        str | None,
-        typer.Option("--importAll", metavar="PROJECT", help="Consider all studies of this project, however old."),
-    ] = None,
-    json: JsonOption = False,
-) -> None:
-    """Give pseudonyms to new studies of projects that want them (as `fiona-ledger run --only autoid` does).
-
-    Example: populateAutoID --importAll TEACHING
-    """
-    with exit_codes():
-        from processors.cli.commands import run as work
-
-        if work(config, command="populateAutoID", only=Processor.AUTOID, all_of=import_all, json=json):
-            raise typer.Exit(ATTENTION)
-
-
-adoption.register(app)
-audit.register(app)
-explaining.register(app)
-ledger.register(app)
-operations.register(app)
-privacy.register(app)
-reconciling.register(app)
 
 if __name__ == "__main__":
     main()

@@ -1,10 +1,9 @@
 """What REDCap holds of studies, read in batches."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
-from processors.errors import Refused
 from processors.gateway import Gateway
-from processors.redcap import Redcap, Row, UnknownFields, forget_fields, incoming, known_fields
+from processors.redcap import Project, Redcap, Row, incoming
 from processors.redcap.incoming import PresentRecord
 
 BATCH = 500
@@ -29,7 +28,6 @@ def fields_by_project(redcap: Redcap) -> dict[str, Sequence[str]]:
 def record_ids(redcap: Redcap, project: str) -> list[str]:
     """The ids of all records of a project, in a fixed order."""
     rows = redcap.export_records(project, fields=(incoming.RECORD_ID,))
-    _require_in_export(project, rows, (incoming.RECORD_ID,))
     return sorted({row[incoming.RECORD_ID] for row in rows})
 
 
@@ -66,35 +64,5 @@ def _joined(with_series: PresentRecord, with_transfers: PresentRecord) -> Presen
 def _export(
     gateway: Gateway, redcap: Redcap, project: str, studies: Collection[str], fields: Sequence[str]
 ) -> list[Row]:
-    try:
-        return _export_known(gateway, redcap, project, studies, fields)
-    except UnknownFields:
-        forget_fields(gateway.database, project)
-        return _export_known(gateway, redcap, project, studies, fields)
-
-
-def _export_known(
-    gateway: Gateway, redcap: Redcap, project: str, studies: Collection[str], fields: Sequence[str]
-) -> list[Row]:
-    known = known_fields(redcap, gateway.database, project, gateway.clock())
-    missing = sorted(set(fields) - set(known))
-    if missing:
-        # The next time must see that the dictionary has been mended.
-        forget_fields(gateway.database, project)
-        raise Refused(
-            f"{project}: expected the fields {', '.join(missing)} in the project's data dictionary, which lacks "
-            f"them. Check that the token in redcap.tokens.{project} is the one of this project."
-        )
-    rows = redcap.export_records(project, records=list(studies), fields=fields)
-    _require_in_export(project, rows, fields)
-    return rows
-
-
-def _require_in_export(project: str, rows: Iterable[Mapping[str, str]], fields: Sequence[str]) -> None:
-    """Raises `Refused` where a field is missing: REDCap silently leaves out what a user may not export."""
-    missing = sorted({name for row in rows for name in fields if name not in row})
-    if missing:
-        raise Refused(
-            f"{project}: expected the fields {', '.join(missing)} in the export, which lacks them. Check that the "
-            f"user of the token in redcap.tokens.{project} has the export right 'Full Data Set'."
-        )
+    whole = Project(redcap, project, gateway.database, gateway.clock, needed=fields)
+    return whole.export(fields, records=list(studies))

@@ -4,21 +4,18 @@ HTTP cannot be part of a transaction. So whatever an import's fate, nothing is r
 has acknowledged it, and the next delivery plans again from what REDCap has then.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from ledger.batching import Progress
 from ledger.events import NewEvent
 from processors.delivery import pending
 from processors.delivery.pending import Again, Item
 from processors.delivery.plan import Fact, PlannedRow, RowKind, WantedStudy, plan_study
-from processors.errors import Refused
-from processors.events import EventType, study_stream
+from processors.events.types import EventType, study_stream
 from processors.gateway import Gateway
-from processors.redcap import Redcap, RowProblem, RowsRefused, UnknownFields, forget_fields, incoming, known_fields
-
-Answer = TypeVar("Answer")
+from processors.redcap import Project, Redcap, RowProblem, RowsRefused, incoming
 
 
 @dataclass(kw_only=True, slots=True)
@@ -99,19 +96,18 @@ class _Delivery:
         delivered: Delivered,
     ) -> None:
         self._gateway = gateway
-        self._redcap = redcap
-        self._project = project
+        self._writes_studies = "study" in kinds
+        self._project = Project(redcap, project, gateway.database, gateway.clock, needed=incoming.needed_fields(kinds))
         self._kinds = kinds
         self._again = again
         self._delivered = delivered
         self._refused_before: set[tuple[str, str, str]] = set()
         self._gone: set[str] = set()
-        self._known_fields: frozenset[str] | None = None
 
     def check_fields(self) -> None:
         """Raises `Refused` where there are rows to be written that the project has no fields for."""
         if self._again is not None or pending.is_anything_pending(self._gateway, self._kinds):
-            self._fields()
+            self._project.require_needed()
 
     def run(self, batch_rows: int, progress: Progress | None) -> None:
         done = 0
@@ -135,30 +131,21 @@ class _Delivery:
 
     def _planned(self, wanted: Iterable[WantedStudy]) -> tuple[list[PlannedRow], list[tuple[str, Fact]]]:
         by_study = {study.study: study for study in wanted}
-        present = incoming.present_records(self._export(list(by_study)))
+        present = incoming.present_records(self._project.export(incoming.READ_FIELDS, records=list(by_study)))
         rows: list[PlannedRow] = []
         facts: list[tuple[str, Fact]] = []
         for study in by_study.values():
-            if self._project == "transfers":
+            if not self._writes_studies:
                 study.delivered = False
             plan = plan_study(study, present.get(study.study, incoming.ABSENT))
             rows.extend(plan.rows)
             facts.extend((study.study, fact) for fact in plan.facts)
         return rows, facts
 
-    def _export(self, studies: Sequence[str]) -> list[dict[str, str]]:
-        return self._with_fields(
-            lambda fields: self._redcap.export_records(
-                self._project,
-                records=studies,
-                fields=[name for name in incoming.READ_FIELDS if name in fields],
-            )
-        )
-
     def _import(self, rows: Sequence[PlannedRow]) -> None:
         """Imports the rows; those that REDCap refuses are taken out until the rest goes through."""
         try:
-            self._with_fields(lambda fields: self._send(rows, fields))
+            self._send(rows)
         except RowsRefused as refusal:
             self._isolate(rows, refusal.problems)
         else:
@@ -201,54 +188,22 @@ class _Delivery:
             if (study, kind, key) in self._refused_before
         ]
 
-    def _send(self, rows: Sequence[PlannedRow], fields: frozenset[str]) -> int:
+    def _send(self, rows: Sequence[PlannedRow]) -> None:
         # `overwrite` because our rows say all there is to say: a blank erases what was there before.
         # Fields that a row does not hold stay as they are.
-        kept = [_of_dictionary(row.fields, fields) for row in rows]
-        stored = self._redcap.import_records(self._project, kept, overwrite=True)
-        left_out = {name for row, there in zip(rows, kept, strict=True) for name in row.fields.keys() - there.keys()}
+        fields = [row.fields for row in rows]
+        left_out = self._project.import_rows(fields, overwrite=True, optional=incoming.OPTIONAL_FIELDS)
         self._delivered.left_out = sorted({*self._delivered.left_out, *left_out})
-        return stored
-
-    def _with_fields(self, call: Callable[[frozenset[str]], Answer]) -> Answer:
-        """Calls with the fields that the project's dictionary has, looked up anew if REDCap knows better."""
-        if self._known_fields is None:
-            self._known_fields = self._fields()
-        try:
-            return call(self._known_fields)
-        except UnknownFields:
-            forget_fields(self._gateway.database, self._project)
-            self._known_fields = self._fields()
-            return call(self._known_fields)
-
-    def _fields(self) -> frozenset[str]:
-        """The fields of the project's dictionary. Raises `Refused` where it lacks one that is needed."""
-        known = known_fields(self._redcap, self._gateway.database, self._project, self._gateway.clock())
-        missing = incoming.lacking(self._kinds, known)
-        if missing:
-            # The next run must see that the dictionary has been mended.
-            forget_fields(self._gateway.database, self._project)
-            raise Refused(
-                f"{self._project}: expected the fields {', '.join(missing)} in the project's data dictionary, which "
-                f"lacks them; no row is written without them. Add them to the dictionary, and check that the token in "
-                f"redcap.tokens.{self._project} is the one of this project."
-            )
-        return known
 
     def _record(self, events: Sequence[NewEvent]) -> None:
-        with self._gateway.begin() as connection:
-            self._gateway.record(connection, events)
+        with self._gateway.begin() as work:
+            work.record(events)
         for event in events:
             _count(self._delivered, event)
 
 
 def _is_gone(type_: EventType, data: Mapping[str, Any]) -> bool:
     return type_ is EventType.ROW_MISSING and data["kind"] == "study"
-
-
-def _of_dictionary(row: incoming.Row, known: frozenset[str]) -> incoming.Row:
-    """The row without the optional fields that the project lacks: about any other one, REDCap is to complain."""
-    return {name: value for name, value in row.items() if name in known or name not in incoming.OPTIONAL_FIELDS}
 
 
 def _concerns(problem: RowProblem, row: PlannedRow) -> bool:

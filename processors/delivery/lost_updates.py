@@ -16,13 +16,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from ledger import store
 from ledger.events import NewEvent
 from processors.errors import Refused, ServiceError
-from processors.events import EventType, study_stream
-from processors.gateway import Gateway
+from processors.events.types import EventType, study_stream
+from processors.gateway import Gateway, Work
 from processors.redcap import Banned, LogLine, Redcap, incoming
 
 LARGEST: Final = 5_000
@@ -121,23 +121,23 @@ class _Check:
     def _unchecked(self) -> list[Placement]:
         """The rows placed since the last check; too many are not read to their end."""
         now = self._gateway.clock()
-        with self._gateway.begin() as connection:
-            self._head = store.head(connection).position
-            known = connection.execute(_MEMORY, self._row).one_or_none()
+        with self._gateway.begin() as work:
+            self._head = store.head(work.connection).position
+            known = work.execute(_MEMORY, self._row).one_or_none()
             done, ask_after = (known.position, known.ask_after) if known is not None else (0, None)
             if done == self._head or (ask_after is not None and now < ask_after):
                 return []
             parameters = {"after": done, "until": self._head, "site": self._gateway.site, "oldest": now - OLDEST}
-            rows = connection.execute(_PLACED, {**parameters, "kinds": self._kinds, "most": self._largest + 1})
+            rows = work.execute(_PLACED, {**parameters, "kinds": self._kinds, "most": self._largest + 1})
             placements = [Placement(**row) for row in rows.mappings()]
             if not placements:
-                connection.execute(_REMEMBER, {**self._row, "position": self._head})
-            return placements if len(placements) > self._largest else self._with_contents(connection, placements)
+                work.execute(_REMEMBER, {**self._row, "position": self._head})
+            return placements if len(placements) > self._largest else self._with_contents(work, placements)
 
-    def _with_contents(self, connection: Connection, placements: Sequence[Placement]) -> list[Placement]:
+    def _with_contents(self, work: Work, placements: Sequence[Placement]) -> list[Placement]:
         """The rows with what was written; without those of pseudonyms that were forgotten meanwhile."""
         positions = {int(placement.key) for placement in placements if placement.kind == "transfer"}
-        requests = self._gateway.identities(connection, positions) if positions else {}
+        requests = work.identities(positions) if positions else {}
         found = []
         for placement in placements:
             if placement.kind == "series":
@@ -166,15 +166,15 @@ class _Check:
 
     def _done(self, clashes: Sequence[Placement], blind: str) -> Checked:
         """Records the clashes and that all up to here is checked, both or neither."""
-        with self._gateway.begin() as connection:
-            self._gateway.record(connection, [_event(placement) for placement in clashes])
-            connection.execute(_REMEMBER, {**self._row, "position": self._head})
+        with self._gateway.begin() as work:
+            work.record([_event(placement) for placement in clashes])
+            work.execute(_REMEMBER, {**self._row, "position": self._head})
         return Checked(clashes=len(clashes), warnings=self._warnings(blind))
 
     def _put_off(self) -> Checked:
         """Has the next runs wait before they ask a log again that is slow to answer, or does not."""
-        with self._gateway.begin() as connection:
-            connection.execute(_PUT_OFF, {**self._row, "ask_after": self._gateway.clock() + ASK_AGAIN})
+        with self._gateway.begin() as work:
+            work.execute(_PUT_OFF, {**self._row, "ask_after": self._gateway.clock() + ASK_AGAIN})
         return Checked(warnings=self._warnings("REDCap's log was not to be had, and is asked again in an hour"))
 
     def _warnings(self, blind: str) -> list[str]:
@@ -182,8 +182,8 @@ class _Check:
         if not blind:
             return []
         now = self._gateway.clock()
-        with self._gateway.begin() as connection:
-            told = connection.execute(_TELL, {**self._row, "now": now, "before": now - TELL_AGAIN}).one_or_none()
+        with self._gateway.begin() as work:
+            told = work.execute(_TELL, {**self._row, "now": now, "before": now - TELL_AGAIN}).one_or_none()
         return [] if told is None else [f"{self._project}: {blind}: {_UNSEEN}."]
 
 
@@ -223,7 +223,7 @@ def _event(placement: Placement) -> NewEvent:
     about = {"request": int(placement.key)} if placement.kind == "transfer" else {"series": placement.key}
     told = {"study": placement.study, "project": placement.project, "kind": placement.kind, **about}
     data = {**told, "instance": placement.instance}
-    return NewEvent(stream=study_stream(placement.study), type=EventType.CLASH_FOUND, data=data)
+    return NewEvent(stream=study_stream(placement.study), type=EventType.LOST_UPDATE_FOUND, data=data)
 
 
 _MEMORY = text("select position, ask_after from gateway.clash_check where site = :site and project = :project")

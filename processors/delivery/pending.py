@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, TextClause, text
+from sqlalchemy import Row, TextClause, text
 
 from ledger import store
 from ledger.batching import batches
 from ledger.events import Event
 from processors.delivery.plan import OurTransfer, RowKind, WantedSeries, WantedStudy, WantedTransfer
-from processors.gateway import Gateway
+from processors.gateway import Gateway, Work
 from processors.redcap import incoming
 
 RETRY_AFTER = timedelta(hours=1)
@@ -101,19 +101,19 @@ def pending_items(
     The list is as it was on entering: what the deliveries record meanwhile does not change it. A
     cursor on the server holds it, so that memory does not grow with it.
     """
-    with gateway.begin() as connection:
+    with gateway.begin() as work:
         in_order, counted, parameters = _asked_for(gateway, kinds) if again is None else _named(again)
         parameters |= {"site": gateway.site, "kinds": list(kinds)}
         # This transaction waits for REDCap between portions; a server's patience with idle ones is no help.
-        connection.execute(text("set local idle_in_transaction_session_timeout = 0"))
+        work.execute(text("set local idle_in_transaction_session_timeout = 0"))
         # All rows will be fetched. Planned for the first few, as cursors are, the query looked through all
         # studies for every row: 110 s more for 100,000 series.
-        connection.execute(text("set local cursor_tuple_fraction = 1"))
-        count: int = connection.execute(counted, parameters).scalar_one()
+        work.execute(text("set local cursor_tuple_fraction = 1"))
+        count: int = work.execute(counted, parameters).scalar_one()
         if count == 0:
             yield 0, iter(())
             return
-        rows = connection.execute(in_order, parameters, execution_options={"yield_per": portion})
+        rows = work.execute(in_order, parameters, execution_options={"yield_per": portion})
         try:
             yield count, batches((Item(*row) for row in rows), portion)
         finally:
@@ -137,8 +137,8 @@ def is_anything_pending(gateway: Gateway, kinds: Collection[RowKind]) -> bool:
         "retry_before": gateway.clock() - RETRY_AFTER,
         "contested": False,
     }
-    with gateway.begin() as connection:
-        count: int = connection.execute(_COUNTED, parameters).scalar_one()
+    with gateway.begin() as work:
+        count: int = work.execute(_COUNTED, parameters).scalar_one()
     return count > 0
 
 
@@ -153,9 +153,9 @@ _CONTESTS_DUE = text("""
 def _contests_are_due(gateway: Gateway) -> bool:
     """Whether contested requests are to be tried again, which is thereby noted."""
     now = gateway.clock()
-    with gateway.begin() as connection:
+    with gateway.begin() as work:
         parameters = {"site": gateway.site, "now": now, "before": now - RETRY_AFTER}
-        return connection.execute(_CONTESTS_DUE, parameters).one_or_none() is not None
+        return work.execute(_CONTESTS_DUE, parameters).one_or_none() is not None
 
 
 def load(gateway: Gateway, items: Sequence[Item], *, with_transfers: bool, again: bool = False) -> list[WantedStudy]:
@@ -165,10 +165,10 @@ def load(gateway: Gateway, items: Sequence[Item], *, with_transfers: bool, again
     `again`: rows that have been deleted are to come back.
     """
     studies = {item.study: WantedStudy(study=item.study, again=again) for item in items}
-    with gateway.begin() as connection:
-        arrivals = _add_history(connection, studies)
-        requests = _requests(connection, studies) if with_transfers else []
-        found = _contents(gateway, connection, items, requests)
+    with gateway.begin() as work:
+        arrivals = _add_history(work, studies)
+        requests = _requests(work, studies) if with_transfers else []
+        found = _contents(work, items, requests)
     for request in requests:
         _add_ours(gateway, studies[request.study], request, *found[request.position])
     for item in items:
@@ -181,13 +181,13 @@ def load(gateway: Gateway, items: Sequence[Item], *, with_transfers: bool, again
 
 
 def _contents(
-    gateway: Gateway, connection: Connection, items: Sequence[Item], requests: Sequence[Row[Any]]
+    work: Work, items: Sequence[Item], requests: Sequence[Row[Any]]
 ) -> dict[int, tuple[Event, dict[str, Any]]]:
     """The events of rows and requests, with what is sealed in them. Series stay sealed: their rows tell of nobody."""
     series = {item.position for item in items if item.kind == "series"}
     sealed = {item.position for item in items if item.kind != "series"} | {request.position for request in requests}
-    found = gateway.identities(connection, sealed)
-    for position, event in store.read_positions(connection, series - sealed).items():
+    found = work.identities(sealed)
+    for position, event in store.read_positions(work.connection, series - sealed).items():
         found[position] = event, {}
     return found
 
@@ -254,17 +254,17 @@ _OURS = text("""
 """)
 
 
-def _add_history(connection: Connection, studies: dict[str, WantedStudy]) -> dict[str, datetime]:
+def _add_history(work: Work, studies: dict[str, WantedStudy]) -> dict[str, datetime]:
     """Adds what was delivered of the studies before, or adopted; gives when each arrived."""
     chosen = {"studies": list(studies)}
     for instances in (_ADOPTED_INSTANCES, _SERIES_INSTANCES):
-        for row in connection.execute(instances, chosen):
+        for row in work.execute(instances, chosen):
             studies[row.study].series_instances[row.series] = row.instance
     arrivals = {}
-    for row in connection.execute(_DELIVERED, chosen):
+    for row in work.execute(_DELIVERED, chosen):
         studies[row.study].delivered = row.delivered
         arrivals[row.study] = row.arrived_at
-    for row in connection.execute(_MISSING, chosen):
+    for row in work.execute(_MISSING, chosen):
         studies[row.study].missing.add((row.kind, row.key))
     return arrivals
 
@@ -275,12 +275,12 @@ _CONTESTS = text("""
 """)
 
 
-def _requests(connection: Connection, studies: dict[str, WantedStudy]) -> Sequence[Row[Any]]:
+def _requests(work: Work, studies: dict[str, WantedStudy]) -> Sequence[Row[Any]]:
     """Every request of ours for these studies; adds who is known to contest them."""
     chosen = {"studies": list(studies)}
-    for row in connection.execute(_CONTESTS, chosen):
+    for row in work.execute(_CONTESTS, chosen):
         studies[row.study].contests.add((row.project, row.event_name))
-    return connection.execute(_OURS, chosen).all()
+    return work.execute(_OURS, chosen).all()
 
 
 def _add_ours(gateway: Gateway, study: WantedStudy, row: Row[Any], event: Event, payload: dict[str, Any]) -> None:
@@ -314,9 +314,9 @@ _AGES = text(f"""
 """)
 
 
-def pending_age(connection: Connection, site: str) -> list[PendingAge]:
+def pending_age(work: Work, site: str) -> list[PendingAge]:
     """What waits to be written now; refused rows count."""
-    rows = connection.execute(
+    rows = work.execute(
         _AGES,
         {
             "site": site,

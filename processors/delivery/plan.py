@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from processors.events import EventType
+from processors.events.types import EventType
 from processors.redcap import incoming
 from processors.redcap.incoming import PresentRecord, PresentTransfer, Row
 

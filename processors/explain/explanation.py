@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from processors.explain.conditions import EntryAccount, RuleAccount, entry_accounts, rule_accounts
 from processors.explain.near_miss import FORGOTTEN, Matching
@@ -14,7 +14,7 @@ from processors.explain.requests import requests_in_force
 from processors.explain.series_origins import Origin, origins
 from processors.explain.timeline import Moment, timeline
 from processors.explain.verdict import Situation, verdict
-from processors.gateway import Gateway
+from processors.gateway import Work
 from processors.routing.decisions import Cause, Outcome
 from processors.routing.evaluate import Directives, judge
 from processors.routing.study_state import gather
@@ -48,23 +48,21 @@ class Explanation:
     verdict: Sequence[str]
 
 
-def explain(gateway: Gateway, connection: Connection, study: str, matching: Matching) -> Explanation:
+def explain(work: Work, study: str, matching: Matching) -> Explanation:
     """The explanation of a study that the ledger knows."""
-    row = connection.execute(_STUDY, {"study": study}).one()
-    directed = in_force(gateway, connection)
+    row = work.execute(_STUDY, {"study": study}).one()
+    directed = in_force(work)
     directives = directed.directives(directed.rules.values(), matching)
-    (evidence,) = gather(gateway, connection, [study], FROM_THE_BEGINNING, with_identities=True)
-    accounts = [
-        _origin_account(origin, directed, directives, matching) for origin in origins(gateway, connection, study)
-    ]
+    (evidence,) = gather(work, [study], FROM_THE_BEGINNING, with_identities=True)
+    accounts = [_origin_account(origin, directed, directives, matching) for origin in origins(work, study)]
     entries = entry_accounts(directed.entries.values(), study, evidence.accessions, on_disk=evidence.on_disk)
-    moments = timeline(connection, study)
+    moments = timeline(work, study)
     judgement = judge(evidence, directives)
     situation = Situation(
         on_disk=evidence.on_disk,
         undecided=row.undecided,
         forgotten=all(account.origin.forgotten for account in accounts),
-        asked=requests_in_force(connection, [study]),
+        asked=requests_in_force(work, [study]),
         conflicts=list(evidence.conflicts.values()),
         held=None if row.held_for is None else (row.held_for, row.held_reason),
         others=any(moment.type in ("TransferObserved", "TransferAdopted") for moment in moments),
@@ -72,7 +70,7 @@ def explain(gateway: Gateway, connection: Connection, study: str, matching: Matc
         outcome=_as_far_as_known(judgement.outcome, directed),
         wanted={candidate.key for candidate in judgement.candidates},
         late=sorted(evidence.failed_rules | judgement.timed_out),
-        id_projects=list(connection.execute(_ID_PROJECTS, {"called": row.called}).scalars()),
+        id_projects=list(work.execute(_ID_PROJECTS, {"called": row.called}).scalars()),
         rules=[account.rules for account in accounts],
         entries=entries,
     )
@@ -82,7 +80,7 @@ def explain(gateway: Gateway, connection: Connection, study: str, matching: Matc
         arrived_at=row.arrived_at,
         on_disk=evidence.on_disk,
         accessions=sorted(accession for accession in evidence.accessions if accession),
-        directives_read=connection.execute(_LAST_READ, {"site": row.site}).scalar_one(),
+        directives_read=work.execute(_LAST_READ, {"site": row.site}).scalar_one(),
         timeline=moments,
         origins=accounts,
         entries=entries,

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from ledger import store
 from processors.explain.near_miss import FORGOTTEN, Matching
-from processors.gateway import Gateway
+from processors.gateway import Work
 from processors.routing.coupling import CouplingList, Entry
 from processors.routing.evaluate import Directives
 from processors.routing.rules import Router, Rule
@@ -42,12 +42,12 @@ class InForce:
         )
 
 
-def in_force(gateway: Gateway, connection: Connection) -> InForce:
+def in_force(work: Work) -> InForce:
     """What is in force now."""
-    rule_positions = {row.record_id: row.position for row in connection.execute(_RULES)}
-    entry_rows = connection.execute(_ENTRIES).all()
-    rules = store.read_positions(connection, rule_positions.values())
-    entries = gateway.identities(connection, [row.position for row in entry_rows])
+    rule_positions = {row.record_id: row.position for row in work.execute(_RULES)}
+    entry_rows = work.execute(_ENTRIES).all()
+    rules = store.read_positions(work.connection, rule_positions.values())
+    entries = work.identities([row.position for row in entry_rows])
     return InForce(
         rules={event.data["record_id"]: rule_of(event.data) for event in rules.values()},
         rule_positions=rule_positions,

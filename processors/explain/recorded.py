@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from ledger.batching import Progress, batches
-from processors.gateway import Gateway
+from processors.gateway import Work
 from processors.routing.study_state import Agenda, Evidence, gather
 
 FROM_THE_BEGINNING = Agenda(after=0, until=sys.maxsize, gained=frozenset(), reopened=frozenset(), coupled=frozenset())
@@ -20,26 +20,26 @@ _OFTEN = 3
 
 
 def recorded_studies(
-    gateway: Gateway, connection: Connection, *, since: datetime | None = None, progress: Progress | None = None
+    work: Work, *, since: datetime | None = None, progress: Progress | None = None
 ) -> Iterator[Evidence]:
     """Every study that arrived `since`, as if this system had decided nothing about it and it had just arrived.
 
     What an operator decided by hand stays decided. A study that has vanished counts as being on disk: the
     question is what would be asked for a study like it.
     """
-    studies = list(connection.execute(_STUDIES, {"since": since}).scalars())
+    studies = list(work.execute(_STUDIES, {"since": since}).scalars())
     done = 0
     for portion in batches(studies, _PORTION):
-        for evidence in gather(gateway, connection, portion, FROM_THE_BEGINNING, with_identities=True):
+        for evidence in gather(work, portion, FROM_THE_BEGINNING, with_identities=True):
             yield replace(evidence, on_disk=True, standing=[], conflicts={}, failed_rules=set())
         done += len(portion)
         if progress is not None:
             progress(done, len(studies))
 
 
-def forgotten_studies(connection: Connection, since: datetime | None = None) -> int:
+def forgotten_studies(work: Work, since: datetime | None = None) -> int:
     """How many of them hold series whose PatientID and PatientName cannot be read any more."""
-    return int(connection.execute(_FORGOTTEN, {"since": since}).scalar_one())
+    return int(work.execute(_FORGOTTEN, {"since": since}).scalar_one())
 
 
 _STUDIES = text("""
@@ -55,8 +55,8 @@ _FORGOTTEN = text("""
 """)
 
 
-class Patience:
-    """With rules that run out of time: one that does so again and again is not tried any more.
+class CircuitBreaker:
+    """For rules that run out of time: one that does so again and again is not tried any more.
 
     A run tries it on every series all the same; here it would cost half a second for each of thousands.
     """
@@ -74,6 +74,6 @@ class Patience:
         return frozenset(self._times)
 
     @property
-    def lost(self) -> frozenset[str]:
+    def open(self) -> frozenset[str]:
         """The rules that are not to be tried any more."""
         return frozenset(record for record, times in self._times.items() if times >= _OFTEN)

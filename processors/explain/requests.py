@@ -2,17 +2,18 @@
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
-from processors.events import study_stream
+from processors.events.types import study_stream
 from processors.explain.verdict import Asked
+from processors.gateway import Work
 from processors.routing.decisions import Cause, Key
 
 
-def requests_in_force(connection: Connection, studies: Collection[str]) -> list[Asked]:
+def requests_in_force(work: Work, studies: Collection[str]) -> list[Asked]:
     """The requests in force for these studies, oldest first."""
     reported = {"streams": [study_stream(study) for study in studies]}
-    latest = {row.request: row.type for row in connection.execute(_REPORTED, reported)}
+    latest = {row.request: row.type for row in work.execute(_REPORTED, reported)}
     return [
         Asked(
             position=row.position,
@@ -23,7 +24,7 @@ def requests_in_force(connection: Connection, studies: Collection[str]) -> list[
             instance=row.instance,
             sent=latest.get(str(row.position)) == "TransferSent",
         )
-        for row in connection.execute(_IN_FORCE, {"studies": list(studies)})
+        for row in work.execute(_IN_FORCE, {"studies": list(studies)})
     ]
 
 

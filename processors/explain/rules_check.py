@@ -6,14 +6,14 @@ from dataclasses import astuple, dataclass, field, replace
 from difflib import get_close_matches
 from itertools import combinations
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from ledger.batching import Progress
 from processors.explain.near_miss import Matching, title_difference
-from processors.explain.recorded import Patience, forgotten_studies, recorded_studies
+from processors.explain.recorded import CircuitBreaker, forgotten_studies, recorded_studies
 from processors.explain.redos import worst_time
 from processors.explain.verdict import where
-from processors.gateway import Gateway
+from processors.gateway import Work
 from processors.routing.decisions import Key
 from processors.routing.rules import Hit, Identity, Router, Rule
 from processors.routing.study_state import Evidence
@@ -70,23 +70,22 @@ def check(
 
 
 def try_rules(
-    gateway: Gateway,
-    connection: Connection,
+    work: Work,
     rules: Sequence[Rule],
     matching: Matching,
     progress: Progress | None = None,
 ) -> Tried:
     """What the rules come to on every recorded study."""
-    tried = Tried(forgotten=forgotten_studies(connection))
+    tried = Tried(forgotten=forgotten_studies(work))
     trial = _Trial(rules, matching, tried)
-    for evidence in recorded_studies(gateway, connection, progress=progress):
+    for evidence in recorded_studies(work, progress=progress):
         trial.meet(evidence)
     return tried
 
 
-def projects_named(connection: Connection) -> dict[str, int]:
+def projects_named(work: Work) -> dict[str, int]:
     """The projects that coupling entries, auto-ID and our earlier requests name, and how often."""
-    return {row.project: row.times for row in connection.execute(_PROJECTS)}
+    return {row.project: row.times for row in work.execute(_PROJECTS)}
 
 
 _PROJECTS = text("""
@@ -107,12 +106,12 @@ class _Trial:
         self._rules = rules
         self._matching = matching
         self._tried = tried
-        self._patience = Patience()
+        self._breaker = CircuitBreaker()
         self._lay_out()
 
     def meet(self, evidence: Evidence) -> None:
         """Counts what the rules make of this study."""
-        if self._patience.lost != self._without:
+        if self._breaker.open != self._without:
             self._lay_out()
         self._tried.studies += 1
         hits: list[Hit] = []
@@ -125,7 +124,7 @@ class _Trial:
             hits.extend(found)
             late.update(rule.record_id for rule in timed_out)
             partial.update(hit.rule.record_id for hit in self._by_prefix(identity, found) if not hit.whole)
-        self._patience.note(late)
+        self._breaker.note(late)
         self._tried.late.update(late)
         self._tried.partial.update(partial)
         self._tried.overlaps.update(_overlaps(hits))
@@ -135,7 +134,7 @@ class _Trial:
         return found if self._matching.mode == "prefix" else self._prefix_router.hits(identity)[0]
 
     def _lay_out(self) -> None:
-        self._without = self._patience.lost
+        self._without = self._breaker.open
         kept = [rule for rule in self._rules if rule.record_id not in self._without]
         limit = self._matching.time_limit
         self._router = Router(kept, mode=self._matching.mode, time_limit=limit)

@@ -3,15 +3,16 @@
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from processors.errors import ConfigurationError
 from processors.explain.near_miss import accession_difference
+from processors.gateway import Work
 
 _LISTED = 12
 
 
-def find_study(connection: Connection, wanted: str) -> str:
+def find_study(work: Work, wanted: str) -> str:
     """The UID of the study. Raises `ConfigurationError` where there is none, or more than one."""
     name = wanted.strip()
     if not name or not name.isprintable():
@@ -20,14 +21,14 @@ def find_study(connection: Connection, wanted: str) -> str:
             + ("nothing." if not name else "something that is not printable text.")
         )
     asked = {"name": name}
-    if connection.execute(_STUDY, asked).scalar_one_or_none() is not None:
+    if work.execute(_STUDY, asked).scalar_one_or_none() is not None:
         return name
-    studies = connection.execute(_BY_ACCESSION, asked).all()
+    studies = work.execute(_BY_ACCESSION, asked).all()
     if len(studies) == 1:
         return str(studies[0].study)
     if studies:
         raise ConfigurationError(_several(name, studies))
-    raise ConfigurationError("\n".join(_unknown(connection, name)))
+    raise ConfigurationError("\n".join(_unknown(work, name)))
 
 
 _STUDY = text("select study from gateway.study where study = :name")
@@ -63,18 +64,18 @@ def _several(name: str, studies: Any) -> str:
     return "\n".join(lines)
 
 
-def _unknown(connection: Connection, name: str) -> Iterator[str]:
+def _unknown(work: Work, name: str) -> Iterator[str]:
     """What is known of a name that no study has."""
     asked = {"name": name, "limit": _LISTED}
     yield f"No study in the ledger has the UID or accession number {name}."
-    rejected = connection.execute(_REJECTED, asked).all()
+    rejected = work.execute(_REJECTED, asked).all()
     yield from (f"  A file of that folder was rejected: {row.path}: {row.reason}." for row in rejected)
-    if not rejected and connection.execute(_LISTED_FOLDER, asked).scalar_one():
+    if not rejected and work.execute(_LISTED_FOLDER, asked).scalar_one():
         yield "  A folder of that name is on disk, but no summary in it has been read: it is still arriving."
-    entries = list(connection.execute(_WAITING_ENTRIES, asked).scalars())
+    entries = list(work.execute(_WAITING_ENTRIES, asked).scalars())
     if entries:
         yield f"  Coupling entry {', '.join(entries)} names it and waits until it arrives."
-    similar = [known for known in connection.execute(_SIMILAR, asked).scalars() if accession_difference(known, name)]
+    similar = [known for known in work.execute(_SIMILAR, asked).scalars() if accession_difference(known, name)]
     yield from (f"  {known} is known: it differs by {accession_difference(known, name)}." for known in similar)
     yield (
         "Check the number. A study that is not here has not been received by this gateway, or is still arriving: "

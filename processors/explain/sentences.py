@@ -261,7 +261,7 @@ _SENTENCES: Mapping[str, Callable[[Data, Told], str]] = {
     "TransferObserved": _observed,
     "TransferSent": _sent,
     "TransferFailed": _failed,
-    "ClashFound": lambda data, _told: f"Somebody wrote the {_row(data)} at the same moment{_instance(data)}.",
+    "LostUpdateFound": lambda data, _told: f"Somebody wrote the {_row(data)} at the same moment{_instance(data)}.",
     "TransferReopened": _reopened,
     "AdoptedTransferGone": lambda data, _told: f"A request from before this system is gone{_instance(data)}.",
     "DifferenceAccepted": _accepted,

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
-from processors.gateway import Gateway
+from processors.gateway import Work
 from processors.routing.rules import Identity
 
 
@@ -19,11 +19,11 @@ class Origin:
     series: Sequence[str]
 
 
-def origins(gateway: Gateway, connection: Connection, study: str) -> list[Origin]:
+def origins(work: Work, study: str) -> list[Origin]:
     """The origins of a study's series, that of the most series first."""
-    positions = {row.position: row.series for row in connection.execute(_SERIES, {"study": study})}
+    positions = {row.position: row.series for row in work.execute(_SERIES, {"study": study})}
     found: dict[tuple[Identity, bool], list[str]] = {}
-    for position, (event, sealed) in sorted(gateway.identities(connection, positions.keys()).items()):
+    for position, (event, sealed) in sorted(work.identities(positions.keys()).items()):
         found.setdefault((_identity(event.data, sealed), not sealed), []).append(positions[position])
     made = [Origin(identity=key[0], forgotten=key[1], series=series) for key, series in found.items()]
     return sorted(made, key=lambda origin: -len(origin.series))

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from ledger import store
 from ledger.events import Event
-from processors.events import file_stream, study_stream
+from processors.events.types import file_stream, study_stream
 from processors.explain.sentences import Told, sentence
+from processors.gateway import Work
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,15 +26,15 @@ class Moment:
     command: str
 
 
-def timeline(connection: Connection, study: str) -> list[Moment]:
+def timeline(work: Work, study: str) -> list[Moment]:
     """What the ledger says of the study, oldest first."""
-    events = store.read_stream(connection, study_stream(study))
-    for path in connection.execute(_REJECTED_PATHS, {"study": study}).scalars():
-        events.extend(store.read_stream(connection, file_stream(path)))
+    events = store.read_stream(work.connection, study_stream(study))
+    for path in work.execute(_REJECTED_PATHS, {"study": study}).scalars():
+        events.extend(store.read_stream(work.connection, file_stream(path)))
     events.sort(key=lambda event: event.position)
-    told = Told(causes=store.read_positions(connection, _cause_positions(events)))
+    told = Told(causes=store.read_positions(work.connection, _cause_positions(events)))
     runs = {"runs": list({event.run for event in events})}
-    commands = {row.run: row.command for row in connection.execute(_COMMANDS, runs)}
+    commands = {row.run: row.command for row in work.execute(_COMMANDS, runs)}
     return [_moment(event, told, commands.get(event.run, "")) for event in events]
 
 

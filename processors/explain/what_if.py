@@ -10,14 +10,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import Connection
-
 from ledger.batching import Progress, batches
 from processors.explain.near_miss import Matching
 from processors.explain.policy import InForce
-from processors.explain.recorded import Patience, forgotten_studies, recorded_studies
+from processors.explain.recorded import CircuitBreaker, forgotten_studies, recorded_studies
 from processors.explain.requests import requests_in_force
-from processors.gateway import Gateway
+from processors.gateway import Work
 from processors.routing.decisions import Candidate, Cause, Key
 from processors.routing.evaluate import Directives, judge
 from processors.routing.rules import Rule
@@ -104,8 +102,7 @@ def changed_table(current: Iterable[Rule], given: Iterable[Rule], *, whole: bool
 
 
 def compare(
-    gateway: Gateway,
-    connection: Connection,
+    work: Work,
     directed: InForce,
     changed: Mapping[str, Rule],
     matching: Matching,
@@ -116,26 +113,26 @@ def compare(
     """What the changed rules would change for the studies that arrived `since`."""
     differing = {r for r in directed.rules.keys() | changed.keys() if directed.rules.get(r) != changed.get(r)}
     concerned = {_key(table[record]) for table in (directed.rules, changed) for record in differing if record in table}
-    patience = Patience()
-    before = _Table(directed, directed.rules, concerned, matching, patience)
-    after = _Table(directed, changed, concerned, matching, patience)
+    breaker = CircuitBreaker()
+    before = _Table(directed, directed.rules, concerned, matching, breaker)
+    after = _Table(directed, changed, concerned, matching, breaker)
     changes: list[Change] = []
     studies = 0
-    for evidence in recorded_studies(gateway, connection, since=since, progress=progress):
+    for evidence in recorded_studies(work, since=since, progress=progress):
         studies += 1
         changes.extend(_changes(evidence, before.settle(evidence), after.settle(evidence)))
     return Comparison(
         studies=studies,
-        forgotten=forgotten_studies(connection, since),
+        forgotten=forgotten_studies(work, since),
         changed_rules=sorted(differing),
-        changes=_with_standing(connection, changes),
-        late=sorted(patience.late),
-        left_out=sorted(patience.lost),
+        changes=_with_standing(work, changes),
+        late=sorted(breaker.late),
+        left_out=sorted(breaker.open),
     )
 
 
 class _Table:
-    """Rules to decide by, but for those that patience has been lost with.
+    """Rules to decide by, but for those that the breaker keeps out.
 
     Only those that ask for something that is `concerned`: the others say the same in both tables, and what is
     asked for one project and event does not depend on what is asked for another.
@@ -147,26 +144,26 @@ class _Table:
         rules: Mapping[str, Rule],
         concerned: Collection[Key],
         matching: Matching,
-        patience: Patience,
+        breaker: CircuitBreaker,
     ) -> None:
         self._directed = directed
         self._rules = [rule for rule in rules.values() if _key(rule) in concerned]
         self._matching = matching
-        self._patience = patience
+        self._breaker = breaker
         self._lay_out()
 
     def settle(self, evidence: Evidence) -> dict[Key, Settled]:
         """What is requested for the study, and what conflicts."""
-        if self._patience.lost != self._without:
+        if self._breaker.open != self._without:
             self._lay_out()
         judgement = judge(replace(evidence, adopted={}), self._directives)
-        self._patience.note(judgement.timed_out)
+        self._breaker.note(judgement.timed_out)
         settled = {request.candidate.key: _settled(request.candidate) for request in judgement.outcome.requests}
         conflicts = judgement.outcome.conflicts
         return settled | {conflict.key: Settled(pseudonym=None, causes=conflict.causes) for conflict in conflicts}
 
     def _lay_out(self) -> None:
-        self._without = self._patience.lost
+        self._without = self._breaker.open
         kept = [rule for rule in self._rules if rule.record_id not in self._without]
         self._directives: Directives = self._directed.directives(kept, self._matching)
 
@@ -206,10 +203,10 @@ def _is_conflict(settled: Settled | None) -> bool:
     return settled is not None and settled.is_conflict
 
 
-def _with_standing(connection: Connection, changes: Sequence[Change]) -> list[Change]:
+def _with_standing(work: Work, changes: Sequence[Change]) -> list[Change]:
     """The changes, each with what stands of a request of ours for the same project and event."""
     stands: dict[tuple[str, Key], str] = {}
     for portion in batches(sorted({change.study for change in changes}), _PORTION):
-        for asked in requests_in_force(connection, portion):
+        for asked in requests_in_force(work, portion):
             stands[asked.study, asked.key] = "sent" if asked.sent else asked.state
     return [replace(change, stands=stands.get((change.study, change.key), change.stands)) for change in changes]

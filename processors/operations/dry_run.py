@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from ledger import store
 from ledger.events import Event
-from processors.events import EventType
+from processors.events.types import EventType
 
 Data = Mapping[str, Any]
 

@@ -5,7 +5,7 @@ from sqlalchemy import Connection, text
 from ledger.batching import Progress
 from ledger.database import Database
 from ledger.projector import Projector
-from processors.events import EventType
+from processors.events.types import EventType
 from processors.projections import PROJECTIONS
 
 # An event of this type leaves a row in the table for ever: with such an event, the table is not empty.

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from ledger.batching import Progress, batches
 from ledger.events import NewEvent
 from processors.configuration import Configuration
 from processors.delivery.deliver import Delivered, deliver_again
 from processors.errors import ConfigurationError
-from processors.events import EventType, decision_stream
-from processors.gateway import Gateway
+from processors.events.types import EventType, decision_stream
+from processors.gateway import Gateway, Work
 from processors.redcap import Redcap
 from processors.routing.redecide import decide_again
 from processors.routing.sync import Observed, observe
@@ -114,8 +114,8 @@ _PROJECTS = text("select distinct project from gateway.transfer")
 
 
 def _require_known(gateway: Gateway, observed: Observed, project: str) -> None:
-    with gateway.begin() as connection:
-        requested = set(connection.execute(_PROJECTS).scalars())
+    with gateway.begin() as work:
+        requested = set(work.execute(_PROJECTS).scalars())
     directed = {rule.project for rule in observed.rules} | {entry.project for entry in observed.entries}
     names = sorted((requested | directed) - {""})
     if project not in names:
@@ -138,8 +138,8 @@ _STUDIES = text("""
 
 def _studies(gateway: Gateway, scope: Scope) -> list[str]:
     parameters = {"site": gateway.site, "since": scope.since, "until": scope.until}
-    with gateway.begin() as connection:
-        return list(connection.execute(_STUDIES, parameters).scalars())
+    with gateway.begin() as work:
+        return list(work.execute(_STUDIES, parameters).scalars())
 
 
 # What was placed before looks at transfers began may have been sent without anybody noticing.
@@ -155,8 +155,8 @@ _UNSENT = text("""
 
 def _unsent(gateway: Gateway, requests: Collection[int]) -> set[int]:
     """Those that cannot have been sent: placed again, the others might be sent a second time."""
-    with gateway.begin() as connection:
-        return set(connection.execute(_UNSENT, {"positions": list(requests)}).scalars())
+    with gateway.begin() as work:
+        return set(work.execute(_UNSENT, {"positions": list(requests)}).scalars())
 
 
 def _write(
@@ -194,16 +194,16 @@ _FORGET = text("delete from gateway.replay where site = :site")
 
 def _begin(gateway: Gateway, scope: Scope, by: str) -> str:
     """Notes that the replay is under way; gives the last study that it had written when it was interrupted."""
-    with gateway.begin() as connection:
-        row = connection.execute(_UNDER_WAY, {"site": gateway.site}).one_or_none()
+    with gateway.begin() as work:
+        row = work.execute(_UNDER_WAY, {"site": gateway.site}).one_or_none()
         if (
             row is not None
             and Scope(project=row.project, since=row.since, until=row.until, include_vanished=row.include_vanished)
             == scope
         ):
             return str(row.delivered_up_to)
-        _record(gateway, connection, EventType.REPLAY_STARTED, scope, by)
-        connection.execute(
+        _record(work, EventType.REPLAY_STARTED, scope, by)
+        work.execute(
             _REMEMBER,
             {
                 "site": gateway.site,
@@ -217,16 +217,16 @@ def _begin(gateway: Gateway, scope: Scope, by: str) -> str:
 
 
 def _note(gateway: Gateway, study: str) -> None:
-    with gateway.begin() as connection:
-        connection.execute(_NOTE, {"site": gateway.site, "study": study})
+    with gateway.begin() as work:
+        work.execute(_NOTE, {"site": gateway.site, "study": study})
 
 
 def _end(gateway: Gateway, scope: Scope, by: str) -> None:
-    with gateway.begin() as connection:
-        _record(gateway, connection, EventType.REPLAY_COMPLETED, scope, by)
-        connection.execute(_FORGET, {"site": gateway.site})
+    with gateway.begin() as work:
+        _record(work, EventType.REPLAY_COMPLETED, scope, by)
+        work.execute(_FORGET, {"site": gateway.site})
 
 
-def _record(gateway: Gateway, connection: Connection, type_: EventType, scope: Scope, by: str) -> None:
-    data = {"site": gateway.site, **scope.as_data(), "by": by}
-    gateway.record(connection, [NewEvent(stream=decision_stream(gateway.site), type=type_, data=data)])
+def _record(work: Work, type_: EventType, scope: Scope, by: str) -> None:
+    data = {"site": work.site, **scope.as_data(), "by": by}
+    work.record([NewEvent(stream=decision_stream(work.site), type=type_, data=data)])

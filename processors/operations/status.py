@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from ledger import store
 from processors.autoid.forecast import Outlook, outlooks
 from processors.delivery.pending import PendingAge, pending_age
-from processors.gateway import Gateway
+from processors.gateway import Gateway, Work
 
 LONGEST_SILENCE = timedelta(hours=1)
 """For so long REDCap may be down, or a row refused, before somebody should know. It is the time after
@@ -72,26 +72,26 @@ def status(gateway: Gateway) -> Status:
     of_site = {"site": gateway.site}
     now = gateway.clock()
     before = now - LONGEST_SILENCE
-    with gateway.begin() as connection:
-        counts = connection.execute(_COUNTS, of_site).one()
-        pending = pending_age(connection, gateway.site)
-        last_success = connection.execute(_LAST_SUCCESS, of_site).scalar_one_or_none()
+    with gateway.begin() as work:
+        counts = work.execute(_COUNTS, of_site).one()
+        pending = pending_age(work, gateway.site)
+        last_success = work.execute(_LAST_SUCCESS, of_site).scalar_one_or_none()
         return Status(
-            head=store.head(connection).position,
-            newest_event=connection.execute(_NEWEST_EVENT).scalar_one_or_none(),
+            head=store.head(work.connection).position,
+            newest_event=work.execute(_NEWEST_EVENT).scalar_one_or_none(),
             studies=counts.studies,
             series=counts.series,
             studies_on_disk=counts.on_disk,
-            last_run=_last_run(connection, gateway.site),
+            last_run=_last_run(work, gateway.site),
             last_success=last_success,
             silent_seconds=None if last_success is None else int((now - last_success).total_seconds()),
-            stalled_since=connection.execute(_STALLED, of_site | {"before": before}).scalar_one_or_none(),
+            stalled_since=work.execute(_STALLED, of_site | {"before": before}).scalar_one_or_none(),
             pending=pending,
             overdue_since=min((waiting.oldest for waiting in pending if waiting.oldest < before), default=None),
-            transfers={row.state: row.requests for row in connection.execute(_TRANSFERS, of_site)},
-            sending=Sending(**connection.execute(_SENDING, of_site).mappings().one()),
-            autoid=outlooks(connection, now),
-            attention=[dict(row) for row in connection.execute(_ATTENTION).mappings()],
+            transfers={row.state: row.requests for row in work.execute(_TRANSFERS, of_site)},
+            sending=Sending(**work.execute(_SENDING, of_site).mappings().one()),
+            autoid=outlooks(work, now),
+            attention=[dict(row) for row in work.execute(_ATTENTION).mappings()],
         )
 
 
@@ -141,6 +141,6 @@ _ATTENTION = text("""
 """)
 
 
-def _last_run(connection: Connection, site: str) -> dict[str, Any] | None:
-    row = connection.execute(_LAST_RUN, {"site": site}).mappings().one_or_none()
+def _last_run(work: Work, site: str) -> dict[str, Any] | None:
+    row = work.execute(_LAST_RUN, {"site": site}).mappings().one_or_none()
     return None if row is None else dict(row)

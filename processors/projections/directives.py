@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, text
 
 from ledger.events import Event
-from processors.events import EventType
+from processors.events.types import EventType
 from processors.projections.rows import Again, Change, Each, Parameters, Rules, apply_rules
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, text
 
 from ledger.events import Event
-from processors.events import EventType
+from processors.events.types import EventType
 from processors.projections.rows import Again, Change, Each, Parameters, Rules, apply_rules
 
 
@@ -43,6 +43,7 @@ class Pseudonyms:
             EventType.STUDY_HELD: [Each(_HOLD, lambda event: [_data(event, "study", "project", "reason")])],
             EventType.STUDY_RELEASED: [Each(_RELEASE, lambda event: [_data(event, "study")])],
             EventType.TRANSFER_OBSERVED: [Each(_OBSERVE, lambda event: [_data(event, "study")])],
+            EventType.STUDY_REQUESTED_BY_OTHERS: [Each(_OBSERVE, lambda event: [_data(event, "study")])],
         }
         self.types = frozenset(self._rules)
 

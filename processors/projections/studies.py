@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import Connection, text
 
 from ledger.events import Event
-from processors.events import EventType
+from processors.events.types import EventType
 from processors.projections.rows import Parameters, execute
 
 ROUTING_KEYS = ("identity_fingerprint", "AETitleCaller", "AETitleCalled", "AccessionNumber")

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, text
 
 from ledger import codec
 from ledger.events import Event
-from processors.events import EventType
+from processors.events.types import EventType
 from processors.projections.rows import Again, Change, Each, Parameters, Rules, apply_rules
 
 
@@ -49,7 +49,7 @@ class Transfers:
             EventType.RULE_TIMEOUT_RESOLVED: [Each(_DELETE_FAILURE, _failure)],
             EventType.DECISIONS_MADE: [Each(_UPSERT_DECISION, _decision)],
             EventType.DECIDED_BY_HAND: [Each(_UPSERT_BY_HAND, _by_hand)],
-            EventType.CLASH_FOUND: [Each(_NOTICE, _clash)],
+            EventType.LOST_UPDATE_FOUND: [Each(_NOTICE, _clash)],
             EventType.ACKNOWLEDGED: [Each(_DELETE_NOTICE, lambda event: [{"position": event.data["position"]}])],
         }
         self.types = frozenset(self._rules)

@@ -1,26 +1,18 @@
-"""Which fields a REDCap project has, looked up once a day: servers differ in what they know.
-
-What a project lacks is left out of imports and exports. An answer that names unknown fields shows that
-the dictionary has changed: it is then forgotten and looked up again.
-"""
+"""REDCap's data dictionary, read: the fields that it makes, the choices of a dropdown, and where it is remembered."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
 
 from sqlalchemy import text
 
 from ledger.database import Database
 
-from .choices import choices
-from .rows import Row
+_NOT_IN_A_NAME: Final = re.compile(r"[^a-z0-9_]")
 
-_GOOD_FOR: Final = timedelta(hours=24)
-_NOT_IN_A_NAME = re.compile(r"[^a-z0-9_]")
-
-_LOOK = text("select fields, looked_at from gateway.dictionary where project = :project and address = :address")
-_STORE = text("""
+_RECALL = text("select fields, looked_at from gateway.dictionary where project = :project and address = :address")
+_REMEMBER = text("""
     insert into gateway.dictionary (project, address, fields, looked_at)
     values (:project, :address, :fields, :looked_at)
         on conflict (project) do update
@@ -29,50 +21,51 @@ _STORE = text("""
 _FORGET = text("delete from gateway.dictionary where project = :project")
 
 
-class DescribesProjects(Protocol):
-    """What is needed of the client."""
-
-    def address(self, project: str) -> str:
-        """Where the project is: another server or token is asked anew."""
-
-    def metadata(self, project: str) -> Sequence[Row]:
-        """The project's data dictionary, one row a field."""
-
-
-def known_fields(client: DescribesProjects, database: Database, project: str, now: datetime) -> frozenset[str]:
-    """The names that the project takes in imports and exports, as looked up within the last 24 hours.
-
-    A checkbox stands under its own name, by which exports are asked for, and under those of its columns.
-    The repeat columns are not among them: REDCap adds them, and refuses to be asked for them.
-    """
-    address = client.address(project)
-    with database.begin() as connection:
-        row = connection.execute(_LOOK, {"project": project, "address": address}).one_or_none()
-    if row is not None and timedelta(0) <= now - row.looked_at < _GOOD_FOR:
-        return frozenset(row.fields)
-    fields = field_names(client.metadata(project))
-    values = {"project": project, "address": address, "fields": sorted(fields), "looked_at": now.astimezone(UTC)}
-    with database.begin() as connection:
-        connection.execute(_STORE, values)
-    return fields
-
-
-def remembered_fields(client: DescribesProjects, database: Database, project: str) -> frozenset[str] | None:
-    """The same, however long ago it was looked up; None where it never was. Never asks REDCap."""
-    with database.begin() as connection:
-        row = connection.execute(_LOOK, {"project": project, "address": client.address(project)}).one_or_none()
-    return None if row is None else frozenset(row.fields)
-
-
-def forget_fields(database: Database, project: str) -> None:
-    """Has the next `known_fields` look again."""
-    with database.begin() as connection:
-        connection.execute(_FORGET, {"project": project})
-
-
 def field_names(metadata: Iterable[Mapping[str, str]]) -> frozenset[str]:
     """All names that a data dictionary makes: fields, columns of checkboxes, form statuses."""
     return frozenset(name for field in metadata for name in _names(field))
+
+
+def choices(text: str) -> dict[str, str]:
+    """The labels by code of a dropdown, radio or checkbox field: `0, Label | 1, Label, with comma`.
+
+    Only the first comma of a choice parts its code from its label. A choice without a comma is its own
+    label; of two choices with one code the last counts.
+    """
+    found = {}
+    for choice in text.split("|"):
+        code, comma, label = choice.partition(",")
+        if code.strip():
+            found[code.strip()] = label.strip() if comma else code.strip()
+    return found
+
+
+class Remembered(NamedTuple):
+    """The fields of a project, and when they were looked up."""
+
+    fields: frozenset[str]
+    looked_at: datetime
+
+
+def recall(database: Database, project: str, address: str) -> Remembered | None:
+    """What was looked up of the project last; None where nothing was at this address."""
+    with database.begin() as connection:
+        row = connection.execute(_RECALL, {"project": project, "address": address}).one_or_none()
+    return None if row is None else Remembered(frozenset(row.fields), row.looked_at)
+
+
+def remember(database: Database, project: str, address: str, seen: Remembered) -> None:
+    """Keeps the fields for all processes, in place of what was kept of the project before."""
+    looked_at = seen.looked_at.astimezone(UTC)
+    values = {"project": project, "address": address, "fields": sorted(seen.fields), "looked_at": looked_at}
+    with database.begin() as connection:
+        connection.execute(_REMEMBER, values)
+
+
+def forget(database: Database, project: str) -> None:
+    """Has the fields of the project looked up again when they are needed next."""
+    with database.begin() as connection:
+        connection.execute(_FORGET, {"project": project})
 
 
 def _names(field: Mapping[str, str]) -> Iterator[str]:

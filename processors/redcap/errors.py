@@ -6,7 +6,7 @@
     ├── Unanswered
     │   └── Misdirected      the address, its certificate or a redirect is wrong: asking again gives the same
     ├── RowsRefused          nothing of an import was stored: take the named rows out, or halve the batch
-    └── UnknownFields        the project lacks these fields: forget its dictionary, leave them out, try again
+    └── UnknownFields        the project lacks these fields: look its dictionary up, call again without them
 
 Messages hold neither tokens nor values of rows.
 """

@@ -5,7 +5,7 @@ leaves out the optional ones.
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -98,10 +98,9 @@ class PresentRecord:
 ABSENT = PresentRecord(exists=False, series={}, highest_series_instance=0, transfers=())
 
 
-def lacking(kinds: Iterable[str], known: Collection[str]) -> list[str]:
-    """The fields without which rows of these kinds cannot be written, of a project that knows the given ones."""
-    needed = {name for kind in kinds for name in FIELDS[kind]}
-    return sorted(needed - OPTIONAL_FIELDS - set(known))
+def needed_fields(kinds: Iterable[str]) -> frozenset[str]:
+    """The fields without which rows of these kinds cannot be written."""
+    return frozenset(name for kind in kinds for name in FIELDS[kind]) - OPTIONAL_FIELDS
 
 
 def present_records(rows: Iterable[Mapping[str, str]]) -> dict[str, PresentRecord]:

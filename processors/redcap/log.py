@@ -1,4 +1,4 @@
-"""REDCap's log of a project: what was done to its records, by whomever, in the order in which it was done."""
+"""REDCap's log of a project, read: what was done to its records, by whomever, in the order in which it was done."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -38,10 +38,10 @@ def _line(row: Row) -> LogLine:
     named = _INSTANCE.match(details)
     rest = details[named.end() :] if named else details
     deleted = action.startswith("Delete") or rest.lstrip(", \n").startswith("Delete")
-    told = named or (_INSTANCE.search(rest) if deleted else None)
+    numbered = named or (_INSTANCE.search(rest) if deleted else None)
     return LogLine(
         record=row.get("record") or action.rpartition(" ")[2],
-        instance=int(told["number"]) if told else None if deleted else 1,
+        instance=int(numbered["number"]) if numbered else None if deleted else 1,
         deleted=deleted,
         values={} if deleted else dict(_values(rest)),
     )

@@ -3,9 +3,9 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
-from processors.gateway import Gateway
+from processors.gateway import Work
 
 Pseudonyms = Mapping[tuple[str, str], Mapping[str | None, int]]
 """The pseudonyms under which a study was requested, by project and event, each with the position of the event
@@ -17,10 +17,10 @@ _REQUESTS = text("""
 """)
 
 
-def adopted_requests(gateway: Gateway, connection: Connection, studies: Collection[str]) -> dict[str, Pseudonyms]:
+def adopted_requests(work: Work, studies: Collection[str]) -> dict[str, Pseudonyms]:
     """The requests of others that were adopted for these studies; studies without any are absent."""
-    rows = connection.execute(_REQUESTS, {"studies": list(studies)}).all()
-    found = gateway.identities(connection, {row.position for row in rows})
+    rows = work.execute(_REQUESTS, {"studies": list(studies)}).all()
+    found = work.identities({row.position for row in rows})
     requests: dict[str, dict[tuple[str, str], dict[str | None, int]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
         _, payload = found[row.position]

@@ -8,12 +8,12 @@ the first ones again, which then find their own requests standing and ask for no
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from ledger.batching import Progress, batches
 from ledger.events import NewEvent
-from processors.events import EventType, decision_stream
-from processors.gateway import Gateway
+from processors.events.types import EventType, decision_stream
+from processors.gateway import Gateway, Work
 from processors.routing.evaluate import Directives, Judgement, directives_of, judge
 from processors.routing.record import decision_events
 from processors.routing.rules import MatchMode
@@ -51,16 +51,16 @@ def decide_transfers(
     progress: Progress | None = None,
 ) -> Decided:
     """Records requests, retractions and conflicts for all that has happened since the last decision."""
-    with gateway.begin() as connection:
-        directives = directives_of(connection, observed, mode=mode, time_limit=time_limit)
-        window = _with_coupled(connection, gateway.site, agenda(connection, gateway.site), directives)
+    with gateway.begin() as work:
+        directives = directives_of(work, observed, mode=mode, time_limit=time_limit)
+        window = _with_coupled(work, gateway.site, agenda(work, gateway.site), directives)
     decided = Decided()
     studies = window.studies
     for portion in batches(studies, PORTION):
-        with gateway.begin() as connection:
-            evidence = gather(gateway, connection, portion, window, with_identities=bool(directives.router))
+        with gateway.begin() as work:
+            evidence = gather(work, portion, window, with_identities=bool(directives.router))
             judgements = [judge(known, directives) for known in evidence]
-            gateway.record(connection, decision_events(gateway, connection, judgements))
+            work.record(decision_events(work, judgements))
         decided.count(judgements)
         if progress is not None:
             progress(decided.studies, len(studies))
@@ -72,13 +72,13 @@ def decide_transfers(
 _CHANGED_ENTRIES = text("select record_id from gateway.coupling_entry where position > :after and not removed")
 
 
-def _with_coupled(connection: Connection, site: str, window: Agenda, directives: Directives) -> Agenda:
+def _with_coupled(work: Work, site: str, window: Agenda, directives: Directives) -> Agenda:
     """The agenda with the studies that new or changed entries name."""
-    changed = connection.execute(_CHANGED_ENTRIES, {"after": window.after}).scalars()
+    changed = work.execute(_CHANGED_ENTRIES, {"after": window.after}).scalars()
     entries = [entry for record in changed if (entry := directives.entries.get(record)) is not None]
     usable = [entry for entry in entries if not entry.problems]
     named = named_by(
-        connection,
+        work,
         site,
         {entry.accession for entry in usable if entry.accession},
         {entry.study for entry in usable if entry.study},
@@ -99,5 +99,5 @@ def _mark(gateway: Gateway, window: Agenda) -> None:
         type=EventType.DECISIONS_MADE,
         data={"site": gateway.site, "position": window.until, "studies": len(window.studies)},
     )
-    with gateway.begin() as connection:
-        gateway.record(connection, [event])
+    with gateway.begin() as work:
+        work.record([event])

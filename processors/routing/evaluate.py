@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
+from processors.gateway import Work
 from processors.routing import decisions
 from processors.routing.coupling import CouplingList, Entry
 from processors.routing.decisions import Candidate, Cause, Corrected, Key, Outcome, Request
@@ -40,13 +41,13 @@ _RULE_POSITIONS = text("select record_id, position from gateway.rule where not r
 _ENTRY_POSITIONS = text("select record_id, position, life_position from gateway.coupling_entry where not removed")
 
 
-def directives_of(connection: Connection, observed: Observed, *, mode: MatchMode, time_limit: float) -> Directives:
+def directives_of(work: Work, observed: Observed, *, mode: MatchMode, time_limit: float) -> Directives:
     """What REDCap directs at present, with the positions of the events that say so."""
-    entries = connection.execute(_ENTRY_POSITIONS).all()
+    entries = work.execute(_ENTRY_POSITIONS).all()
     return Directives(
         router=Router(observed.rules, mode=mode, time_limit=time_limit),
         entries=CouplingList(observed.entries),
-        rule_positions={row.record_id: row.position for row in connection.execute(_RULE_POSITIONS)},
+        rule_positions={row.record_id: row.position for row in work.execute(_RULE_POSITIONS)},
         entry_positions={row.record_id: row.position for row in entries},
         entry_lives={row.record_id: row.life_position for row in entries},
     )

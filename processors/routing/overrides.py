@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from ledger import store
 from ledger.events import NewEvent, new_event_id
 from ledger.vault import SubjectName
 from processors.delivery.actual import transfers_project
 from processors.errors import ConfigurationError
-from processors.events import EventType, study_stream
-from processors.gateway import Gateway
+from processors.events.types import EventType, study_stream
+from processors.gateway import Gateway, Work
 from processors.redcap import Redcap
 
 Action = Literal["retract", "reassign"]
@@ -66,20 +66,20 @@ def amend(gateway: Gateway, amendment: Amendment) -> Request:
 
     Raises `ConfigurationError` where no request, or more than one, is meant, or nothing would change.
     """
-    with gateway.begin() as connection:
+    with gateway.begin() as work:
         # What is recorded meanwhile would not be seen.
-        store.lock_head(connection)
-        request = _meant(_in_force(connection, amendment), amendment)
-        if _says(gateway, connection, request, amendment):
+        store.lock_head(work.connection)
+        request = _meant(_in_force(work, amendment), amendment)
+        if _says(work, request, amendment):
             raise ConfigurationError(
                 f"--to-subject: expected another pseudonym than the one that study {amendment.study} has in "
                 f"{amendment.project!r} already."
             )
         decided = _decided(request, amendment)
-        (stored,) = gateway.record(connection, [decided])
+        (stored,) = work.record([decided])
         cause = {"kind": "operator", "record_id": amendment.by, "position": stored.position}
-        gateway.record(connection, [_carried_out(gateway, connection, request, amendment, cause)])
-        gateway.record(connection, _settled(connection, request))
+        work.record([_carried_out(work, request, amendment, cause)])
+        work.record(_settled(work, request))
     return request
 
 
@@ -90,9 +90,9 @@ _IN_FORCE = text("""
 """)
 
 
-def _in_force(connection: Connection, amendment: Amendment) -> list[Request]:
+def _in_force(work: Work, amendment: Amendment) -> list[Request]:
     chosen = {"study": amendment.study, "project": amendment.project}
-    return [Request(*row) for row in connection.execute(_IN_FORCE, chosen)]
+    return [Request(*row) for row in work.execute(_IN_FORCE, chosen)]
 
 
 def _meant(requests: Sequence[Request], amendment: Amendment) -> Request:
@@ -111,8 +111,8 @@ def _meant(requests: Sequence[Request], amendment: Amendment) -> Request:
     )
 
 
-def _says(gateway: Gateway, connection: Connection, request: Request, amendment: Amendment) -> bool:
-    (_, payload) = gateway.identities(connection, [request.position])[request.position]
+def _says(work: Work, request: Request, amendment: Amendment) -> bool:
+    (_, payload) = work.identities([request.position])[request.position]
     return amendment.pseudonym is not None and payload.get("pseudonym") == amendment.pseudonym
 
 
@@ -127,14 +127,12 @@ def _decided(request: Request, amendment: Amendment) -> NewEvent:
     )
 
 
-def _carried_out(
-    gateway: Gateway, connection: Connection, request: Request, amendment: Amendment, cause: dict[str, Any]
-) -> NewEvent:
+def _carried_out(work: Work, request: Request, amendment: Amendment, cause: dict[str, Any]) -> NewEvent:
     if amendment.pseudonym is None:
         return _plain(EventType.TRANSFER_RETRACTED, request, request=request.position, reason="by hand", cause=cause)
     # Sealed for the study alone: an operator's pseudonym may be anybody's.
     name = SubjectName("study", "", request.study)
-    subject = gateway.vault.subjects(connection, [name])[name]
+    subject = work.vault.subjects(work.connection, [name])[name]
     event_id = new_event_id()
     return NewEvent(
         stream=study_stream(request.study),
@@ -145,22 +143,22 @@ def _carried_out(
             "event_name": request.event_name,
             "cause": cause,
             "whole_match": True,
-            "replaces": _replaced(connection, request),
+            "replaces": _replaced(work, request),
         },
         event_id=event_id,
         subject=subject,
-        sealed=gateway.vault.seal(subject, event_id, {"pseudonym": amendment.pseudonym}),
+        sealed=work.vault.seal(subject, event_id, {"pseudonym": amendment.pseudonym}),
     )
 
 
 _REPLACES = text("select replaces from gateway.transfer where position = :position")
 
 
-def _replaced(connection: Connection, request: Request) -> list[int]:
+def _replaced(work: Work, request: Request) -> list[int]:
     """The request, and those whose rows it has not taken over yet itself."""
     unsettled: list[int] = []
     if request.state != "placed":
-        unsettled = list(connection.execute(_REPLACES, {"position": request.position}).scalar_one())
+        unsettled = list(work.execute(_REPLACES, {"position": request.position}).scalar_one())
     return [request.position, *unsettled]
 
 
@@ -170,10 +168,10 @@ _CONFLICT = text("""
 """)
 
 
-def _settled(connection: Connection, request: Request) -> list[NewEvent]:
+def _settled(work: Work, request: Request) -> list[NewEvent]:
     """A conflict about the request is over. Only delivery can tell whether one with a person's request is."""
     key = {"study": request.study, "project": request.project, "event_name": request.event_name}
-    if not connection.execute(_CONFLICT, key).scalar_one():
+    if not work.execute(_CONFLICT, key).scalar_one():
         return []
     return [_plain(EventType.CONFLICT_RESOLVED, request, event_name=request.event_name)]
 

@@ -3,26 +3,24 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection
-
 from ledger.events import NewEvent, new_event_id
 from ledger.vault import SubjectName
-from processors.events import EventType, study_stream
-from processors.gateway import Gateway
+from processors.events.types import EventType, study_stream
+from processors.gateway import Work
 from processors.routing import decisions
 from processors.routing.evaluate import Judgement
 from processors.routing.study_state import Evidence
 
 
-def decision_events(gateway: Gateway, connection: Connection, judgements: Sequence[Judgement]) -> list[NewEvent]:
+def decision_events(work: Work, judgements: Sequence[Judgement]) -> list[NewEvent]:
     """The events that hold these judgements."""
-    gateway.vault.load(connection, (judgement.evidence.subject for judgement in judgements))
-    return [event for judgement in judgements for event in _events_of(gateway, connection, judgement)]
+    work.vault.load(work.connection, (judgement.evidence.subject for judgement in judgements))
+    return [event for judgement in judgements for event in _events_of(work, judgement)]
 
 
-def _events_of(gateway: Gateway, connection: Connection, judgement: Judgement) -> list[NewEvent]:
+def _events_of(work: Work, judgement: Judgement) -> list[NewEvent]:
     study, outcome = judgement.evidence.study, judgement.outcome
-    events = [_requested(gateway, connection, judgement.evidence, request) for request in outcome.requests]
+    events = [_requested(work, judgement.evidence, request) for request in outcome.requests]
 
     def plain(type_: EventType, **data: Any) -> NewEvent:
         return NewEvent(stream=study_stream(study), type=type_, data={"study": study, **data})
@@ -46,15 +44,15 @@ def _events_of(gateway: Gateway, connection: Connection, judgement: Judgement) -
     return events
 
 
-def _requested(gateway: Gateway, connection: Connection, evidence: Evidence, request: decisions.Request) -> NewEvent:
+def _requested(work: Work, evidence: Evidence, request: decisions.Request) -> NewEvent:
     """The request's event. Its pseudonym is sealed: a rule takes it from the patient's ID or name."""
     candidate = request.candidate
     subject = evidence.subject
-    if evidence.shared or not gateway.vault.holds(subject):
+    if evidence.shared or not work.vault.holds(subject):
         # Sealed for the study alone: the pseudonym may be the ID of either patient, and goes when one of them
         # is forgotten; or the patient was forgotten, yet a person couples the study again.
         name = SubjectName("study", "", evidence.study)
-        subject = gateway.vault.subjects(connection, [name])[name]
+        subject = work.vault.subjects(work.connection, [name])[name]
     event_id = new_event_id()
     return NewEvent(
         stream=study_stream(evidence.study),
@@ -68,5 +66,5 @@ def _requested(gateway: Gateway, connection: Connection, evidence: Evidence, req
         },
         event_id=event_id,
         subject=subject,
-        sealed=gateway.vault.seal(subject, event_id, {"pseudonym": candidate.pseudonym}),
+        sealed=work.vault.seal(subject, event_id, {"pseudonym": candidate.pseudonym}),
     )

@@ -35,18 +35,18 @@ def decide_again(
 
     Studies that are not on disk are left out, unless `include_vanished`: the sender would find nothing to send.
     """
-    with gateway.begin() as connection:
-        directives = directives_of(connection, observed, mode=mode, time_limit=time_limit)
-        everything = _everything(store.head(connection).position, studies)
+    with gateway.begin() as work:
+        directives = directives_of(work, observed, mode=mode, time_limit=time_limit)
+        everything = _everything(store.head(work.connection).position, studies)
     decided = Decided()
     standing: list[int] = []
     for portion in batches(studies, PORTION):
-        with gateway.begin() as connection:
-            evidence = gather(gateway, connection, portion, everything, with_identities=bool(directives.router))
+        with gateway.begin() as work:
+            evidence = gather(work, portion, everything, with_identities=bool(directives.router))
             wanted = [replace(known, on_disk=True) for known in evidence if known.on_disk or include_vanished]
             rules = {rule.record_id: rule.project for rule in observed.rules}
             judgements = [_only(judge(known, directives), project, rules) for known in wanted]
-            gateway.record(connection, decision_events(gateway, connection, judgements))
+            work.record(decision_events(work, judgements))
         decided.count(judgements)
         standing.extend(position for judgement in judgements for position in _confirmed(judgement, project))
         if progress is not None:

@@ -6,11 +6,11 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from ledger import store
 from ledger.events import Event
-from processors.gateway import Gateway
+from processors.gateway import Work
 from processors.routing.adopted_requests import Pseudonyms, adopted_requests
 from processors.routing.decisions import Cause, Conflict, Key, Standing
 from processors.routing.rules import Identity
@@ -64,26 +64,24 @@ class Evidence:
         return bool(self.conflicts or self.failed_rules)
 
 
-def agenda(connection: Connection, site: str) -> Agenda:
+def agenda(work: Work, site: str) -> Agenda:
     """What has happened since this site last decided that calls for deciding."""
-    after = connection.execute(_DECIDED, {"site": site}).scalar_one_or_none() or 0
-    until = store.head(connection).position
+    after = work.execute(_DECIDED, {"site": site}).scalar_one_or_none() or 0
+    until = store.head(work.connection).position
     window = {"after": after, "until": until, "site": site}
-    changed = connection.execute(_DIRECTIVES_CHANGED, window).scalar_one()
+    changed = work.execute(_DIRECTIVES_CHANGED, window).scalar_one()
     return Agenda(
         after=after,
         until=until,
-        gained=frozenset(connection.execute(_GAINED, window).scalars()),
-        coupled=frozenset(connection.execute(_COUPLED, window).scalars()),
-        reopened=frozenset(connection.execute(_UNDECIDED, window | {"changed": changed}).scalars()),
+        gained=frozenset(work.execute(_GAINED, window).scalars()),
+        coupled=frozenset(work.execute(_COUPLED, window).scalars()),
+        reopened=frozenset(work.execute(_UNDECIDED, window | {"changed": changed}).scalars()),
     )
 
 
-def named_by(connection: Connection, site: str, accessions: Collection[str], studies: Collection[str]) -> set[str]:
+def named_by(work: Work, site: str, accessions: Collection[str], studies: Collection[str]) -> set[str]:
     """The studies on disk with one of these accession numbers or UIDs."""
-    found = connection.execute(
-        _NAMED, {"site": site, "accessions": list(accessions), "studies": list(studies)}
-    ).scalars()
+    found = work.execute(_NAMED, {"site": site, "accessions": list(accessions), "studies": list(studies)}).scalars()
     return set(found)
 
 
@@ -124,27 +122,25 @@ _NAMED = text("""
 """)
 
 
-def gather(
-    gateway: Gateway, connection: Connection, studies: Sequence[str], window: Agenda, *, with_identities: bool
-) -> list[Evidence]:
+def gather(work: Work, studies: Sequence[str], window: Agenda, *, with_identities: bool) -> list[Evidence]:
     """The evidence about these studies. Identities are unsealed only where rules will look at them."""
     chosen = {"studies": list(studies)}
     evidence = {
         row.study: Evidence(study=row.study, subject=row.subject, on_disk=row.on_disk, shared=row.shared)
-        for row in connection.execute(_SUBJECTS, chosen)
+        for row in work.execute(_SUBJECTS, chosen)
     }
-    _add_standing(gateway, connection, evidence)
-    for row in connection.execute(_CONFLICTS, chosen):
+    _add_standing(work, evidence)
+    for row in work.execute(_CONFLICTS, chosen):
         key = Key(row.project, row.event_name)
         causes = tuple(Cause(**cause) for cause in orjson.loads(row.details)["causes"])
         evidence[row.study].conflicts[key] = Conflict(key=key, kind=row.kind, causes=causes)
-    for row in connection.execute(_FAILURES, chosen):
+    for row in work.execute(_FAILURES, chosen):
         evidence[row.study].failed_rules.add(row.record_id)
-    for row in connection.execute(_BY_HAND, chosen):
+    for row in work.execute(_BY_HAND, chosen):
         evidence[row.study].by_hand[Key(row.project, row.event_name)] = row.position
-    for study, requests in adopted_requests(gateway, connection, studies).items():
+    for study, requests in adopted_requests(work, studies).items():
         evidence[study].adopted = requests
-    _add_series(gateway, connection, evidence, window, with_identities=with_identities)
+    _add_series(work, evidence, window, with_identities=with_identities)
     return [evidence[study] for study in studies]
 
 
@@ -174,14 +170,13 @@ _FAILURES = text("select study, record_id from gateway.rule_failure where study 
 
 
 def _add_series(
-    gateway: Gateway,
-    connection: Connection,
+    work: Work,
     evidence: dict[str, Evidence],
     window: Agenda,
     *,
     with_identities: bool,
 ) -> None:
-    rows = connection.execute(_SERIES, {"studies": list(evidence)}).all()
+    rows = work.execute(_SERIES, {"studies": list(evidence)}).all()
     for row in rows:
         evidence[row.study].accessions.add(row.accession)
     if not with_identities:
@@ -193,7 +188,7 @@ def _add_series(
             # Series with one key say the same, and most of a study's do: one is enough to be unsealed. The newest,
             # as a patient who was forgotten and came back is sealed under two keys.
             wanted[row.study, row.routing_key, new] = row.position
-    found = gateway.identities(connection, wanted.values())
+    found = work.identities(wanted.values())
     for (study, _, new), position in wanted.items():
         told = _identity(*found[position])
         (evidence[study].gained if new else evidence[study].earlier).add(told)
@@ -208,9 +203,9 @@ def _identity(event: Event, identity: dict[str, Any]) -> Identity:
     )
 
 
-def _add_standing(gateway: Gateway, connection: Connection, evidence: dict[str, Evidence]) -> None:
-    rows = connection.execute(_STANDING, {"studies": list(evidence)}).all()
-    pseudonyms = pseudonyms_of(gateway, connection, (row.position for row in rows))
+def _add_standing(work: Work, evidence: dict[str, Evidence]) -> None:
+    rows = work.execute(_STANDING, {"studies": list(evidence)}).all()
+    pseudonyms = pseudonyms_of(work, (row.position for row in rows))
     for row in rows:
         evidence[row.study].standing.append(
             Standing(
@@ -224,7 +219,7 @@ def _add_standing(gateway: Gateway, connection: Connection, evidence: dict[str, 
         )
 
 
-def pseudonyms_of(gateway: Gateway, connection: Connection, requests: Iterable[int]) -> dict[int, str]:
+def pseudonyms_of(work: Work, requests: Iterable[int]) -> dict[int, str]:
     """The pseudonyms sealed in these TransferRequested events; forgotten ones are absent."""
-    found = gateway.identities(connection, list(requests))
+    found = work.identities(list(requests))
     return {position: payload["pseudonym"] for position, (_, payload) in found.items() if payload}

@@ -9,15 +9,13 @@ from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Connection
 
 from ledger.events import NewEvent
 from ledger.vault import SubjectName
-from processors.errors import Refused
-from processors.events import EventType, coupling_stream, rule_stream
-from processors.gateway import Gateway
-from processors.observed_list import changed, known_records, list_records, removals
-from processors.redcap import Redcap, Row, choices
+from processors.events.types import EventType, coupling_stream, rule_stream
+from processors.gateway import Gateway, Work
+from processors.observed_list import changed, known_records, removals
+from processors.redcap import Project, Redcap
 from processors.routing.coupling import Entry, entries_from_rows
 from processors.routing.rules import Rule, rules_from_rows
 
@@ -47,31 +45,22 @@ def observe(gateway: Gateway, redcap: Redcap) -> Observed:
 
     Raises `ServiceError` where either cannot be fetched; nothing is recorded then.
     """
-    dictionary = redcap.metadata("routing")
-    labels = _project_labels(dictionary)
-    rules = rules_from_rows(list_records(gateway, redcap, "routing", _RULE_FIELDS, dictionary=dictionary), labels)
-    entries = entries_from_rows(list_records(gateway, redcap, "coupling", _ENTRY_FIELDS))
-    with gateway.begin() as connection:
-        events = [*_rule_events(gateway, connection, rules), *_entry_events(gateway, connection, entries)]
-        gateway.record(connection, events)
+    routing = Project(redcap, "routing", gateway.database, gateway.clock, needed=_RULE_FIELDS)
+    coupling = Project(redcap, "coupling", gateway.database, gateway.clock, needed=_ENTRY_FIELDS)
+    # A project's name is the label of its choice, which may hold blanks and commas.
+    labels = routing.choices("routing_dest_project")
+    rules = rules_from_rows(routing.export_list(), labels)
+    entries = entries_from_rows(coupling.export_list())
+    with gateway.begin() as work:
+        events = [*_rule_events(work, rules), *_entry_events(work, entries)]
+        work.record(events)
     return Observed(rules, entries, len(events))
 
 
-def _project_labels(dictionary: Sequence[Row]) -> dict[str, str]:
-    """The dropdown's codes and labels: a project's name is the label, which may hold blanks and commas."""
-    for field in dictionary:
-        if field["field_name"] == "routing_dest_project":
-            return choices(field["select_choices_or_calculations"])
-    raise Refused(
-        "routing: expected the field routing_dest_project in the project's data dictionary, found none. Check that "
-        "the token in redcap.tokens.routing is the one of the routing project."
-    )
-
-
-def _rule_events(gateway: Gateway, connection: Connection, rules: Sequence[Rule]) -> list[NewEvent]:
+def _rule_events(work: Work, rules: Sequence[Rule]) -> list[NewEvent]:
     by_record = {rule.record_id: rule for rule in rules}
-    known = known_records(connection, "gateway.rule")
-    prints = {record: _fingerprint(gateway, rule) for record, rule in by_record.items()}
+    known = known_records(work, "gateway.rule")
+    prints = {record: _fingerprint(work, rule) for record, rule in by_record.items()}
     events = [
         NewEvent(
             stream=rule_stream(record),
@@ -83,23 +72,20 @@ def _rule_events(gateway: Gateway, connection: Connection, rules: Sequence[Rule]
     return events + removals(by_record, known, EventType.ROUTING_RULE_REMOVED, rule_stream)
 
 
-def _entry_events(gateway: Gateway, connection: Connection, entries: Sequence[Entry]) -> list[NewEvent]:
+def _entry_events(work: Work, entries: Sequence[Entry]) -> list[NewEvent]:
     by_record = {entry.record_id: entry for entry in entries}
-    known = known_records(connection, "gateway.coupling_entry")
-    prints = {record: _fingerprint(gateway, entry) for record, entry in by_record.items()}
-    events = [
-        _entry_changed(gateway, connection, by_record[record], prints[record]) for record in changed(prints, known)
-    ]
+    known = known_records(work, "gateway.coupling_entry")
+    prints = {record: _fingerprint(work, entry) for record, entry in by_record.items()}
+    events = [_entry_changed(work, by_record[record], prints[record]) for record in changed(prints, known)]
     return events + removals(by_record, known, EventType.COUPLING_ENTRY_REMOVED, coupling_stream)
 
 
-def _entry_changed(gateway: Gateway, connection: Connection, entry: Entry, fingerprint: str) -> NewEvent:
+def _entry_changed(work: Work, entry: Entry, fingerprint: str) -> NewEvent:
     """The entry's event. Beside its accession number the subject ID would be a key to the pseudonym: it is sealed."""
     data: dict[str, Any] = asdict(entry)
     subject_id = data.pop("subject_id")
     del data["repeated"]  # which its problems tell
-    return gateway.sealed(
-        connection,
+    return work.sealed(
         SubjectName("coupling", "", entry.study or entry.accession or entry.record_id),
         {"subject_id": subject_id},
         stream=coupling_stream(entry.record_id),
@@ -108,5 +94,5 @@ def _entry_changed(gateway: Gateway, connection: Connection, entry: Entry, finge
     )
 
 
-def _fingerprint(gateway: Gateway, directive: Rule | Entry) -> str:
-    return gateway.vault.fingerprint(orjson.dumps(asdict(directive), option=orjson.OPT_SORT_KEYS))
+def _fingerprint(work: Work, directive: Rule | Entry) -> str:
+    return work.vault.fingerprint(orjson.dumps(asdict(directive), option=orjson.OPT_SORT_KEYS))

@@ -7,7 +7,7 @@ A folder is planned after it was listed (`plan`), and judged once its files have
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from processors.events import EventType, file_stream, study_stream
+from processors.events.types import EventType, file_stream, study_stream
 from processors.source import summary
 from processors.source.file_names import path_of
 from processors.source.read import Bad, Kept, NotNow, Outcome

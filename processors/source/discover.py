@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ledger.batching import Progress, batches
 from ledger.chain import microseconds
-from processors.events import EventType
+from processors.events.types import EventType
 from processors.gateway import Gateway
 from processors.source import changes, read, scan_cache
 from processors.source.batches import BATCH, portions, stretches
@@ -59,20 +59,20 @@ def discover(
     with opened(raw) as tree:
         now = gateway.clock()
         times = Times(microseconds(now) * 1_000, int(settle_seconds * 1_000_000_000))
-        with gateway.begin() as connection:
-            recalled = scan_cache.recall(connection, gateway.site)
+        with gateway.begin() as work:
+            recalled = scan_cache.recall(work, gateway.site)
         full_pass = _is_due(recalled.full_pass_at, now, full_pass_after)
-        work = _Work(gateway, tree, times)
-        absent = work.scan(recalled.folders, everything=full_pass)
+        discovering = _Discovering(gateway, tree, times)
+        absent = discovering.scan(recalled.folders, everything=full_pass)
         # Asked before anything is recorded: a study that has just arrived is no sign of the others.
-        warning = work.suspicion(absent)
-        work.look_into_folders(progress)
+        warning = discovering.suspicion(absent)
+        discovering.look_into_folders(progress)
         if warning is None:
-            work.take_leave(absent)
+            discovering.take_leave(absent)
             if full_pass:
-                with gateway.begin() as connection:
-                    scan_cache.store_full_pass(connection, gateway.site, now)
-    return work.report(full_pass=full_pass, warning=warning)
+                with gateway.begin() as work:
+                    scan_cache.store_full_pass(work, gateway.site, now)
+    return discovering.report(full_pass=full_pass, warning=warning)
 
 
 def _is_due(last: datetime | None, now: datetime, after: timedelta) -> bool:
@@ -80,7 +80,7 @@ def _is_due(last: datetime | None, now: datetime, after: timedelta) -> bool:
     return last is None or not timedelta(0) <= now - last < after
 
 
-class _Work:
+class _Discovering:
     """One discovery under way."""
 
     def __init__(self, gateway: Gateway, tree: Tree, times: Times) -> None:
@@ -107,8 +107,8 @@ class _Work:
         self._to_list.sort()
         absent = set(remembered)
         if everything:
-            with self._gateway.begin() as connection:
-                absent |= scan_cache.unremembered_studies(connection, self._gateway.site)
+            with self._gateway.begin() as work:
+                absent |= scan_cache.unremembered_studies(work, self._gateway.site)
             absent.difference_update(folder.key for folder in self._to_list)
         return absent
 
@@ -116,8 +116,8 @@ class _Work:
         """A warning where so much is gone that it is more likely out of reach."""
         if not absent:
             return None
-        with self._gateway.begin() as connection:
-            gone, known = scan_cache.on_disk(connection, self._gateway.site, absent)
+        with self._gateway.begin() as work:
+            gone, known = scan_cache.on_disk(work, self._gateway.site, absent)
         if gone < known or known < SUSPICIOUS_LOSS:
             return None
         return (
@@ -139,8 +139,8 @@ class _Work:
     def take_leave(self, absent: set[str]) -> None:
         """Records the folders that are gone."""
         for keys in batches(sorted(absent), BATCH):
-            with self._gateway.begin() as connection:
-                remembered = scan_cache.files(connection, self._gateway.site, keys)
+            with self._gateway.begin() as work:
+                remembered = scan_cache.files(work, self._gateway.site, keys)
             self._record([changes.plan_absent(key, remembered[key]) for key in keys])
 
     def report(self, *, full_pass: bool, warning: str | None) -> Discovery:
@@ -163,8 +163,8 @@ class _Work:
 
     def _plans(self, listings: Sequence[Listing]) -> Iterator[Plan]:
         """What is to be done about these folders, those left out about which nothing is."""
-        with self._gateway.begin() as connection:
-            remembered = scan_cache.files(connection, self._gateway.site, [listing.folder.key for listing in listings])
+        with self._gateway.begin() as work:
+            remembered = scan_cache.files(work, self._gateway.site, [listing.folder.key for listing in listings])
         for listing in listings:
             key = listing.folder.key
             plan = changes.plan(listing, remembered[key], self._times)
@@ -181,8 +181,8 @@ class _Work:
         ]
         self._read += sum(read.is_opened(entry) for plan in plans for entry in plan.changed)
         self._unsettled += sum(outcome.count(NotNow.UNSETTLED) for outcome in outcomes)
-        with self._gateway.begin() as connection:
-            known = scan_cache.known(connection, self._gateway.site, [plan.folder.key for plan in plans])
+        with self._gateway.begin() as work:
+            known = scan_cache.known(work, self._gateway.site, [plan.folder.key for plan in plans])
         self._recorder.record(
             change
             for plan, outcome in zip(plans, outcomes, strict=True)

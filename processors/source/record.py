@@ -3,10 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from sqlalchemy import Connection
-
 from ledger.events import NewEvent, new_event_id
-from processors.gateway import Gateway, patient_subject
+from processors.gateway import Gateway, Work, patient_subject
 from processors.source import scan_cache
 from processors.source.batches import BATCH
 from processors.source.changes import Change, Draft
@@ -24,13 +22,13 @@ class Recorder:
         gateway = self._gateway
         for batch in _batches(changes):
             drafts = [draft for change in batch for draft in change.drafts]
-            with gateway.begin() as connection:
+            with gateway.begin() as work:
                 if drafts:
-                    gateway.record(connection, self._sealed(connection, drafts))
-                scan_cache.store(connection, gateway.site, batch)
+                    work.record(self._sealed(work, drafts))
+                scan_cache.store(work, gateway.site, batch)
             self.counts.update(draft.type for draft in drafts)
 
-    def _sealed(self, connection: Connection, drafts: list[Draft]) -> list[NewEvent]:
+    def _sealed(self, work: Work, drafts: list[Draft]) -> list[NewEvent]:
         vault = self._gateway.vault
         names = [
             patient_subject(draft.identified.study, draft.identified.identity["PatientID"])
@@ -38,7 +36,7 @@ class Recorder:
             else None
             for draft in drafts
         ]
-        subjects = vault.subjects(connection, [name for name in names if name is not None])
+        subjects = vault.subjects(work.connection, [name for name in names if name is not None])
         events = []
         for draft, name in zip(drafts, names, strict=True):
             if name is None or draft.identified is None:

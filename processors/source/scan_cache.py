@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
+from processors.gateway import Work
 from processors.source.changes import Change, Known
 
 Row = tuple[Any, ...]
@@ -22,10 +23,10 @@ class Recalled(NamedTuple):
     full_pass_at: datetime | None
 
 
-def recall(connection: Connection, site: str) -> Recalled:
+def recall(work: Work, site: str) -> Recalled:
     """What a run has to know to find what has changed."""
     # One value instead of a row for each folder takes two thirds of the time (0.09 s for 125,000).
-    row = connection.execute(
+    row = work.execute(
         text("""
             select (select json_object_agg(study, mtime_ns)::text
                       from gateway.folder where site = :site) as folders,
@@ -36,10 +37,10 @@ def recall(connection: Connection, site: str) -> Recalled:
     return Recalled(orjson.loads(row.folders or "{}"), row.full_pass_at)
 
 
-def files(connection: Connection, site: str, folders: Collection[str]) -> dict[str, dict[str, tuple[int, int]]]:
+def files(work: Work, site: str, folders: Collection[str]) -> dict[str, dict[str, tuple[int, int]]]:
     """The files of these folders as last read: folder -> file -> (mtime, size)."""
     found: dict[str, dict[str, tuple[int, int]]] = {folder: {} for folder in folders}
-    rows = connection.execute(
+    rows = work.execute(
         text("""
             select study, name, mtime_ns, size from gateway.file
              where site = :site and study = any(:folders)
@@ -51,18 +52,18 @@ def files(connection: Connection, site: str, folders: Collection[str]) -> dict[s
     return found
 
 
-def known(connection: Connection, site: str, folders: Collection[str]) -> Known:
+def known(work: Work, site: str, folders: Collection[str]) -> Known:
     """What the ledger says about these studies and what lies in their folders."""
     parameters = {"site": site, "folders": list(folders)}
-    studies = connection.execute(
+    studies = work.execute(
         text("select study, on_disk from gateway.study where site = :site and study = any(:folders)"), parameters
     )
     # A scan of the table, which holds next to nothing; asking by path would send every file's.
-    rejected = connection.execute(
+    rejected = work.execute(
         text("select path, digest from gateway.rejected_file where split_part(path, '/', 1) = any(:folders)"),
         parameters,
     )
-    series = connection.execute(
+    series = work.execute(
         text("select study, series, fingerprint from gateway.series where study = any(:folders)"), parameters
     )
     return Known(
@@ -72,12 +73,12 @@ def known(connection: Connection, site: str, folders: Collection[str]) -> Known:
     )
 
 
-def unremembered_studies(connection: Connection, site: str) -> set[str]:
+def unremembered_studies(work: Work, site: str) -> set[str]:
     """Studies on disk whose folders are not remembered.
 
     There are some only where the memory was lost, or a run was killed within a very large folder.
     """
-    rows = connection.execute(
+    rows = work.execute(
         text("""
             select study from gateway.study
              where site = :site and on_disk
@@ -89,9 +90,9 @@ def unremembered_studies(connection: Connection, site: str) -> set[str]:
     return set(rows.scalars())
 
 
-def on_disk(connection: Connection, site: str, studies: Collection[str]) -> tuple[int, int]:
+def on_disk(work: Work, site: str, studies: Collection[str]) -> tuple[int, int]:
     """How many of these studies are thought to be on disk, and how many are in all."""
-    row = connection.execute(
+    row = work.execute(
         text("""
             select count(*) filter (where study = any(:studies)) as among_them, count(*) as in_all
               from gateway.study where site = :site and on_disk
@@ -101,24 +102,24 @@ def on_disk(connection: Connection, site: str, studies: Collection[str]) -> tupl
     return row.among_them, row.in_all
 
 
-def store(connection: Connection, site: str, changes: Sequence[Change]) -> None:
+def store(work: Work, site: str, changes: Sequence[Change]) -> None:
     """Remembers and forgets as the changes say."""
     files_seen = [change.remember_file for change in changes if change.remember_file]
     files_gone = [change.forget_file for change in changes if change.forget_file]
     folders_seen = [change.remember_folder for change in changes if change.remember_folder]
     folders_gone = [change.forget_folder for change in changes if change.forget_folder]
-    _delete_files(connection, site, [row[:2] for row in files_seen] + files_gone)
-    _copy(connection, "gateway.file (site, study, name, mtime_ns, size)", ((site, *row) for row in files_seen))
-    connection.execute(
+    _delete_files(work, site, [row[:2] for row in files_seen] + files_gone)
+    _copy(work, "gateway.file (site, study, name, mtime_ns, size)", ((site, *row) for row in files_seen))
+    work.execute(
         text("delete from gateway.folder where site = :site and study = any(:folders)"),
         {"site": site, "folders": [key for key, _ in folders_seen] + folders_gone},
     )
-    _copy(connection, "gateway.folder (site, study, mtime_ns)", ((site, *row) for row in folders_seen))
+    _copy(work, "gateway.folder (site, study, mtime_ns)", ((site, *row) for row in folders_seen))
 
 
-def store_full_pass(connection: Connection, site: str, at: datetime) -> None:
+def store_full_pass(work: Work, site: str, at: datetime) -> None:
     """Remembers that a pass over everything has come to its end."""
-    connection.execute(
+    work.execute(
         text("""
             insert into gateway.full_pass (site, at) values (:site, :at)
             on conflict (site) do update set at = excluded.at
@@ -127,16 +128,16 @@ def store_full_pass(connection: Connection, site: str, at: datetime) -> None:
     )
 
 
-def _delete_files(connection: Connection, site: str, names: Sequence[tuple[str, str]]) -> None:
+def _delete_files(work: Work, site: str, names: Sequence[tuple[str, str]]) -> None:
     # On a first run nearly all are new: their names need not be sent to be deleted.
     occupied = set(
-        connection.execute(
+        work.execute(
             text("select distinct study from gateway.file where site = :site and study = any(:studies)"),
             {"site": site, "studies": list({study for study, _ in names})},
         ).scalars()
     )
     names = [(study, name) for study, name in names if study in occupied]
-    connection.execute(
+    work.execute(
         text("""
             delete from gateway.file
              using unnest(cast(:studies as text[]), cast(:names as text[])) as gone (study, name)
@@ -146,9 +147,9 @@ def _delete_files(connection: Connection, site: str, names: Sequence[tuple[str, 
     )
 
 
-def _copy(connection: Connection, table: str, rows: Iterable[Row]) -> None:
+def _copy(work: Work, table: str, rows: Iterable[Row]) -> None:
     """Inserts rows by COPY: a fifth of the time of single inserts."""
-    driver: Any = connection.connection.driver_connection
+    driver: Any = work.connection.connection.driver_connection
     with driver.cursor() as cursor, cursor.copy(f"copy {table} from stdin") as copy:
         for row in rows:
             copy.write_row(row)

@@ -216,11 +216,11 @@ def test_an_adopted_request_whose_pseudonym_was_forgotten_is_neither_adopted_nor
     site.scripts_wrote("1.2.1")
     site.scripts_requested("1.2.1", "PID-1")
     site.adopt()
-    with site.machine.gateway() as gateway, gateway.begin() as connection:
-        (event,) = connection.exec_driver_sql(
+    with site.machine.gateway() as gateway, gateway.begin() as work:
+        (event,) = work.connection.exec_driver_sql(
             "select subject from ledger.event where type = 'TransferAdopted'"
         ).scalars()
-        gateway.vault.forget(connection, [event])
+        gateway.vault.forget(work.connection, [event])
     site.adopt()
     assert site.count("TransferAdopted") == 1
     site.rule("1", patient_id="PID-1")

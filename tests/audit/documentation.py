@@ -20,10 +20,11 @@ from ledger import embedded
 from ledger.database import open_database
 from ledger.migrations import migrate
 from ledger.vault import initialise
+from processors.cli.main import app
 from processors.operations import audit
 from processors.operations.audit import View
 from tests.audit.conftest import Story, told_story
-from tests.audit.test_command import commands, configuration
+from tests.audit.test_command import configuration
 from tests.conftest import Server, server_folder
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "audit.md"
@@ -81,7 +82,7 @@ def _answer(connection: Connection, query: str) -> str:
 
 def _printed(config: Path) -> Callable[[re.Match[str]], str]:
     def printed(found: re.Match[str]) -> str:
-        result = CliRunner().invoke(commands(), [str(config), "audit", *shlex.split(found[1])])
+        result = CliRunner().invoke(app, ["--config", str(config), "audit", *shlex.split(found[1])])
         assert result.exit_code == 0, result.output
         lines = "\n".join(line.rstrip() for line in result.stdout.replace("\r\n", "\n").splitlines())
         return f"```console\n$ fiona-ledger audit{found[1]}\n{lines}\n```\n"

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from ledger.events import NewEvent
 from ledger.vault import SubjectName
-from processors.events import (
+from processors.events.types import (
     EventType,
     autoid_project_stream,
     autoid_stream,
@@ -96,13 +96,13 @@ class Told:
         """Records an event, a second after the one before; gives its position, also kept under `name`."""
         self._clock.advance(1)
         self.types.add(type_)
-        with self._gateway.begin() as connection:
+        with self._gateway.begin() as work:
             event = (
                 NewEvent(stream=stream, type=type_, data=data)
                 if secret is None
-                else self._gateway.sealed(connection, *secret, stream=stream, type_=type_, data=data)
+                else work.sealed(*secret, stream=stream, type_=type_, data=data)
             )
-            (stored,) = self._gateway.record(connection, [event])
+            (stored,) = work.record([event])
         if name:
             self.positions[name] = stored.position
             self.times[name] = self._clock.now
@@ -488,7 +488,7 @@ def _by_hand(told: Told) -> None:
         by="admin",
         reason="wrong study",
     )
-    told.of(EventType.CLASH_FOUND, HIP, "clash", project=HEART, kind="transfer", request=1, instance=4)
+    told.of(EventType.LOST_UPDATE_FOUND, HIP, "clash", project=HEART, kind="transfer", request=1, instance=4)
     told(
         EventType.ACKNOWLEDGED,
         study_stream(HIP),

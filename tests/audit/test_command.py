@@ -13,26 +13,15 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-import typer
 from typer.testing import CliRunner, Result
 
-from processors.cli.audit import SHOWN, register
+from processors.cli.commands.audit import SHOWN
+from processors.cli.main import app
 from tests.audit.conftest import Story
 from tests.audit.history import ABROAD, BRAIN, CHEST, HEART, HIP, KNEE
 from tests.audit.test_views import VIEWS
 
 Audit = Callable[..., Result]
-
-
-def commands() -> typer.Typer:
-    app = typer.Typer()
-
-    @app.callback()
-    def common(context: typer.Context, config: Path) -> None:
-        context.obj = config
-
-    register(app)
-    return app
 
 
 def configuration(url: str, folder: Path) -> Path:
@@ -51,7 +40,7 @@ def audit_at(url: str, folder: Path) -> Audit:
     config = configuration(url, folder)
 
     def audit(*arguments: str) -> Result:
-        return CliRunner().invoke(commands(), [str(config), "audit", *arguments])
+        return CliRunner().invoke(app, ["--config", str(config), "audit", *arguments])
 
     return audit
 
@@ -221,19 +210,10 @@ def test_what_steers_a_terminal_or_looks_like_markup_is_shown_as_text(database_u
     assert "[/red]\ufffd[31m" in shown.stdout
 
 
-PROGRAM = """
-from pathlib import Path
-from processors.cli.audit import show
-from processors.audit import Selection
-import sys
-show(Path(sys.argv[1]), "event", Selection(), json=False, csv=True)
-"""
-
-
 def test_a_reader_who_has_seen_enough_ends_the_command_quietly(story: Story, tmp_path: Path) -> None:
     """As `| head` does."""
     config = configuration(story.url, tmp_path)
-    command = [sys.executable, "-c", PROGRAM, str(config)]
+    command = [sys.executable, "-m", "processors.cli.main", "--config", str(config), "audit", "event", "--csv"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
         assert started.stdout is not None
         assert started.stderr is not None

@@ -13,7 +13,7 @@ from ledger.database import Database
 from ledger.events import NewEvent
 from ledger.projector import Projector
 from ledger.store import Store
-from processors.events import EventType, file_stream, study_stream
+from processors.events.types import EventType, file_stream, study_stream
 from processors.projections import PROJECTIONS
 from processors.projections.studies import ROW_KEYS
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from ledger.projector import Projector
-from processors.events import EventType
+from processors.events.types import EventType
 from processors.projections import PROJECTIONS
 from tests.audit.conftest import Story
 from tests.audit.history import (

@@ -14,9 +14,9 @@ WINDOW = timedelta(days=14)
 def waiting(gateway: Gateway, patients: Iterable[str], *, pattern: str, project: str = HEART) -> Waiting:
     """A study of each of these patients waits for an ID."""
     patients = list(patients)
-    with gateway.begin() as connection:
+    with gateway.begin() as work:
         names = [patient_subject("", patient) for patient in patients]
-        subjects = gateway.vault.subjects(connection, names)
+        subjects = gateway.vault.subjects(work.connection, names)
     wanting = Project(record_id="1", project=project, pattern=pattern, aetitle=AETITLE, position=1, problems=())
     studies = [
         Candidate(study=f"study of {patient}", key=key_of(patient), subject=subjects[name], on_disk=True, changed=True)

@@ -68,7 +68,7 @@ class Machine:
         return Redcap(
             url=self.redcap_url,
             tokens=self.tokens,
-            budget=steps or Steps(),
+            rate_limit=steps or Steps(),
             sleep=lambda _seconds: None,
             timeout_seconds=20,
         )

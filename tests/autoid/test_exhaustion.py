@@ -21,9 +21,9 @@ def test_ten_thousand_patients_share_a_pattern_of_exactly_ten_thousand(gateway: 
         rest = waiting(gateway, (f"PID-{number}" for number in range(5_000, 10_001)), pattern=EXACTLY)
         assert draw_ids(gateway, redcap, generator, [first]) == 7_500
         assert draw_ids(gateway, redcap, generator, [rest]) == 2_500
-    with gateway.begin() as connection:
-        values = connection.execute(text("select value from gateway.used_id")).scalars().all()
-        held = connection.execute(text("select study, reason from gateway.held_study")).all()
+    with gateway.begin() as work:
+        values = work.execute(text("select value from gateway.used_id")).scalars().all()
+        held = work.execute(text("select study, reason from gateway.held_study")).all()
     assert sorted(values) == [f"H-{number:04}" for number in range(10_000)]
     assert [tuple(row) for row in held] == [("study of PID-10000", EXHAUSTED)]
 

@@ -28,8 +28,8 @@ from processors.autoid.store import store_ids
 from processors.demo.simulator import Fault
 from processors.demo.simulator.calls import Call
 from processors.errors import ServiceError
-from processors.events import EventType
-from processors.gateway import Gateway, patient_subject
+from processors.events.types import EventType
+from processors.gateway import Gateway, Work, patient_subject
 from processors.redcap import Redcap
 from tests.autoid.drawn import WINDOW, waiting
 from tests.autoid.sites import AETITLE, EXHAUSTED, PATTERN, AutoidSite, elsewhere, key_of
@@ -63,17 +63,18 @@ def other(database: Database, gateway: Gateway, key_file: Path) -> Gateway:
 
 
 def rows(gateway: Gateway, statement: str) -> list[tuple[object, ...]]:
-    with gateway.begin() as connection:
-        return [tuple(row) for row in connection.execute(text(statement))]
+    with gateway.begin() as work:
+        return [tuple(row) for row in work.execute(text(statement))]
 
 
 def assert_all_sealed_parts_open(gateway: Gateway, key_file: Path) -> None:
     """Nothing was sealed under a key that does not exist: a vault that starts anew opens everything."""
     with gateway.database.begin() as connection:
         vault = Vault.open(connection, key_file)
-        positions = connection.execute(text("select position from ledger.event where sealed is not null")).scalars()
-        fresh = Gateway(database=gateway.database, vault=vault, site="x", clock=gateway.clock, run=uuid4())
-        opened = fresh.identities(connection, list(positions))
+    fresh = Gateway(database=gateway.database, vault=vault, site="x", clock=gateway.clock, run=uuid4())
+    with fresh.begin() as work:
+        positions = work.execute(text("select position from ledger.event where sealed is not null")).scalars()
+        opened = work.identities(list(positions))
     assert opened
     assert all(payload for _, payload in opened.values())
 
@@ -104,7 +105,7 @@ def _ensure(found: int, expected: int) -> None:
     assert found == expected
 
 
-def requested(gateway: Gateway, connection: Connection, name: str, study: str) -> NewEvent:
+def requested(work: Work, name: str, study: str) -> NewEvent:
     """The event with which a rule sends a study to the project under this name."""
     data = {
         "study": study,
@@ -114,8 +115,7 @@ def requested(gateway: Gateway, connection: Connection, name: str, study: str) -
         "whole_match": True,
         "replaces": [],
     }
-    return gateway.sealed(
-        connection,
+    return work.sealed(
         patient_subject(study, "PID-9"),
         {"pseudonym": name},
         stream=f"study/{study}",
@@ -126,8 +126,8 @@ def requested(gateway: Gateway, connection: Connection, name: str, study: str) -
 
 def request_as_a_rule(gateway: Gateway, name: str) -> None:
     """A rule of another site asks for this name."""
-    with gateway.begin() as connection:
-        gateway.record(connection, [requested(gateway, connection, name, "9.9.9")])
+    with gateway.begin() as work:
+        work.record([requested(work, name, "9.9.9")])
 
 
 def test_an_id_that_a_rule_gives_while_it_is_drawn_is_drawn_again(
@@ -177,18 +177,18 @@ def test_after_drawing_again_the_requests_are_sealed_as_ever(
 
 
 @contextmanager
-def holding_the_head(site: AutoidSite, gateway: Gateway, act: Callable[[], object]) -> Iterator[Connection]:
+def holding_the_head(site: AutoidSite, gateway: Gateway, act: Callable[[], object]) -> Iterator[Work]:
     """Nobody else can append, until this ends; `act` goes on in a thread and by now waits for that."""
     with ThreadPoolExecutor(1) as executor:
-        with gateway.begin() as connection:
-            store.lock_head(connection)
+        with gateway.begin() as work:
+            store.lock_head(work.connection)
             acting = executor.submit(act)
             deadline = time.monotonic() + 30
             while not waits_for_a_lock(site):
                 assert not acting.done(), acting.result()
                 assert time.monotonic() < deadline
                 time.sleep(0.005)
-            yield connection
+            yield work
         acting.result(30)
 
 
@@ -198,11 +198,11 @@ def test_a_request_that_is_being_recorded_while_an_id_is_drawn_counts(
     """Whoever holds the ledger's head is waited for, and what they record is seen."""
     with site.machine.redcap() as redcap:
         group = waiting(gateway, ["PID-1"], pattern="H-1")
-        with gateway.begin() as connection:
-            gateway.vault.subjects(connection, [link_subject(HEART, key_of("PID-1"))])
+        with gateway.begin() as work:
+            gateway.vault.subjects(work.connection, [link_subject(HEART, key_of("PID-1"))])
         drawing = Barging(lambda _drawn: None)
-        with holding_the_head(site, other, lambda: draw_ids(gateway, redcap, drawing, [group])) as connection:
-            other.record(connection, [requested(other, connection, "H-1", "9.9.9")])
+        with holding_the_head(site, other, lambda: draw_ids(gateway, redcap, drawing, [group])) as work:
+            work.record([requested(work, "H-1", "9.9.9")])
     assert rows(gateway, "select value from gateway.used_id") == []
     assert rows(gateway, "select reason from gateway.held_study") == [(EXHAUSTED,)]
 
@@ -211,17 +211,17 @@ def test_an_id_that_is_being_recorded_while_autoid_is_read_counts(
     gateway: Gateway, other: Gateway, site: AutoidSite
 ) -> None:
     site.give("1", "PID-1", "H-0001")
-    with gateway.begin() as connection:
-        gateway.vault.subjects(connection, [link_subject(HEART, key_of("PID-1"))])
+    with gateway.begin() as work:
+        gateway.vault.subjects(work.connection, [link_subject(HEART, key_of("PID-1"))])
     with (
         site.machine.redcap() as redcap,
-        holding_the_head(site, other, lambda: registry.adopt(gateway, redcap)) as connection,
+        holding_the_head(site, other, lambda: registry.adopt(gateway, redcap)) as work,
     ):
         name = link_subject(HEART, key_of("PID-1"))
-        subject = other.vault.subjects(connection, [name])[name]
+        subject = other.vault.subjects(work.connection, [name])[name]
         told: dict[str, str | int] = {"value": "H-0002", "pattern": PATTERN, "project_position": 1}
-        drawn = registry.sealed_for_link(other, EventType.ID_GENERATED, HEART, key_of("PID-1"), subject, told)
-        other.record(connection, [drawn])
+        drawn = registry.sealed_for_link(work, EventType.ID_GENERATED, HEART, key_of("PID-1"), subject, told)
+        work.record([drawn])
     types = rows(gateway, "select type from ledger.event order by position")
     assert types == [("IdGenerated",), ("ContradictionFound",)]
 
@@ -247,10 +247,10 @@ class Failing(Gateway):
 
     appends_left: int | None = None
 
-    def record(
+    def append(
         self, connection: Connection, events: Sequence[NewEvent], *, expected: Mapping[str, int] | None = None
     ) -> list[Event]:
-        stored = super().record(connection, events, expected=expected)
+        stored = super().append(connection, events, expected=expected)
         if events and self.appends_left is not None:
             self.appends_left -= 1
             if self.appends_left < 0:
@@ -294,8 +294,8 @@ def test_a_subject_that_was_rolled_back_is_made_anew(gateway: Gateway) -> None:
     made: list[UUID] = []
 
     def make(error: type[Exception] | None = None) -> None:
-        with gateway.begin() as connection:
-            made.append(gateway.vault.subjects(connection, [name])[name])
+        with gateway.begin() as work:
+            made.append(gateway.vault.subjects(work.connection, [name])[name])
             if error is not None:
                 raise error
 

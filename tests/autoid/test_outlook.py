@@ -52,8 +52,8 @@ def test_ids_never_run_out_in_the_past(days: list[float], left: int) -> None:
 
 
 def outlook(site: AutoidSite) -> list[Outlook]:
-    with site._database.begin() as connection:
-        return outlooks(connection, site.clock())
+    with site.machine.gateway() as gateway, gateway.begin() as work:
+        return outlooks(work, site.clock())
 
 
 def test_a_project_is_shown_with_its_ids_in_use_and_left(site: AutoidSite) -> None:
@@ -106,17 +106,17 @@ NAMES = st.sets(st.sampled_from(["", "a", "b", "c", "ab", "ac", "abc", "abbc", "
 def test_left_is_never_negative_and_agrees_with_counting(site: AutoidSite, pattern: str, used: set[str]) -> None:
     names = {"".join(letters) for length in range(5) for letters in product("abcxz", repeat=length)}
     allowed = {name for name in names if re.fullmatch(pattern, name)}
-    with site._database.begin() as connection:
-        connection.execute(text("delete from gateway.autoid_project"))
-        connection.execute(text("delete from gateway.used_id"))
-        connection.execute(
+    with site.machine.gateway() as gateway, gateway.begin() as work:
+        work.execute(text("delete from gateway.autoid_project"))
+        work.execute(text("delete from gateway.used_id"))
+        work.execute(
             text("insert into gateway.autoid_project values ('1', 1, 'x', 'P', :pattern, 'A', true)"),
             {"pattern": pattern},
         )
         for name in used:
-            connection.execute(
+            work.execute(
                 text("insert into gateway.used_id values ('P', :name, 'reserved', null, 1, null, now(), null)"),
                 {"name": name},
             )
-        (found,) = outlooks(connection, NOW)
+        (found,) = outlooks(work, NOW)
     assert found.left == len(allowed - used - {""})

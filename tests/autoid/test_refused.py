@@ -9,7 +9,7 @@ from processors.autoid.generators import OwnGenerator
 from processors.autoid.store import store_ids
 from processors.demo.simulator import Fault
 from processors.gateway import Gateway
-from processors.redcap import NoBudget, Redcap, RowProblem, RowsRefused
+from processors.redcap import NoRateLimit, Redcap, RowProblem, RowsRefused
 from tests.autoid.drawn import waiting
 from tests.autoid.sites import IDLE, REFUSED, AutoidSite, key_of
 from tests.autoid.test_meanwhile import rows
@@ -81,7 +81,7 @@ def test_all_but_the_refused_rows_are_stored(
 ) -> None:
     machine = site.machine
     patients = [f"PID-{number}" for number in range(8)]
-    with Refusing(url=machine.redcap_url, tokens=machine.tokens, budget=NoBudget()) as redcap:
+    with Refusing(url=machine.redcap_url, tokens=machine.tokens, rate_limit=NoRateLimit()) as redcap:
         redcap.naming = naming
         redcap.refused = {key_of("PID-5")}
         group = waiting(gateway, patients, pattern="H-[0-9]{3}")

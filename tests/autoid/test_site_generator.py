@@ -252,7 +252,7 @@ def test_our_own_gen_id_serves_as_the_tool(site: AutoidSite, tmp_path: Path) -> 
     root = Path(__file__).parents[2]
     path.write_text(
         f"#!{sys.executable}\nimport os, sys\nos.environ['PYTHONPATH'] = {str(root)!r}\n"
-        "os.execv(sys.executable, [sys.executable, '-m', 'processors.cli.gen_id', *sys.argv[1:]])\n"
+        "os.execv(sys.executable, [sys.executable, '-m', 'processors.cli.commands.gen_id', *sys.argv[1:]])\n"
     )
     path.chmod(0o755)
     site.generator = path

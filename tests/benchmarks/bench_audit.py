@@ -20,7 +20,7 @@ from sqlalchemy import Connection, text
 from ledger.events import NewEvent
 from ledger.projector import Projector
 from ledger.store import Store
-from processors.events import EventType, autoid_stream, file_stream, rule_stream, study_stream
+from processors.events.types import EventType, autoid_stream, file_stream, rule_stream, study_stream
 from processors.projections import PROJECTIONS
 from tests.benchmarks.rows import Row, at_most, row
 from tests.conftest import SettableClock

@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from processors.cli.opening import opened_gateway, opened_redcap
+from processors.cli.bootstrap import opened_gateway, opened_redcap
 from processors.delivery.deliver import deliver
 from processors.operations.replay import Scope, replay
 from processors.run import Report, decide_incoming

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ledger.batching import batches
 from ledger.events import NewEvent
 from ledger.projector import BATCH
-from processors.events import EventType, study_stream
+from processors.events.types import EventType, study_stream
 from processors.source.discover import discover
 from tests.benchmarks import tree
 from tests.benchmarks.processes import taken
@@ -68,15 +68,17 @@ def _settled(server: Server, folder: Path, series: int) -> Iterator[Site]:
 
 def _deliver(gateway: Gateway) -> None:
     """Records that REDCap holds all of it, without the HTTP that takes longest: an idle run does not ask."""
-    with gateway.begin() as connection:
-        rows = connection.exec_driver_sql("select study, series, position from gateway.series order by position").all()
+    with gateway.begin() as work:
+        rows = work.connection.exec_driver_sql(
+            "select study, series, position from gateway.series order by position"
+        ).all()
     placed: dict[str, dict[str, dict[str, int]]] = {}
     for study, series, position in rows:
         of_study = placed.setdefault(study, {})
         of_study[series] = {"instance": len(of_study) + 1, "position": position}
     for studies in batches(placed.items(), BATCH):
-        with gateway.begin() as connection:
-            gateway.record(connection, [_delivered(study, series) for study, series in studies])
+        with gateway.begin() as work:
+            work.record([_delivered(study, series) for study, series in studies])
 
 
 def _delivered(study: str, series: dict[str, dict[str, int]]) -> NewEvent:

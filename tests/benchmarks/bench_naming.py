@@ -29,7 +29,7 @@ def names_per_second() -> float:
 
 def processes_per_second() -> float:
     """How many generator processes a second can be run, one after the other, each for one name."""
-    command = [sys.executable, "-m", "processors.cli.gen_id", "-r", PATTERN]
+    command = [sys.executable, "-m", "processors.cli.commands.gen_id", "-r", PATTERN]
     begun = perf_counter()
     for _ in range(PROCESSES):
         subprocess.run(command, check=True, capture_output=True)

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from ledger.events import NewEvent
-from processors.events import EventType, study_stream
+from processors.events.types import EventType, study_stream
 from processors.source import summary
 from tests.benchmarks import tree
 

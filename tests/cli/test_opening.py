@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from processors.cli.opening import operator
+from processors.cli.bootstrap import operator
 from tests.cli.conftest import ROOT, Site
 
 # Prints the environments of the ledger's PostgreSQL and of a program started as a generator would be.
 WATCHER = """
 import subprocess, sys
 from pathlib import Path
-from processors.cli.opening import opened_gateway
+from processors.cli.bootstrap import opened_gateway
 
 def is_of(server, process):
     lines = (process / "status").read_text().splitlines()

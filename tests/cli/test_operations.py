@@ -3,12 +3,14 @@
 import signal
 import subprocess
 import sys
+from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import text
 
 from ledger.database import Database
 from tests.cli.conftest import ROOT, Site
+from tests.conftest import Server
 
 SENT = {"transfer_date": "2026-03-02 08:55", "transfer_mapped_uid": "9.8.7.6"}
 
@@ -216,13 +218,46 @@ def test_what_cannot_be_amended_is_said_and_changes_nothing(
     assert events(database) == before
 
 
-def test_what_redcap_cannot_be_told_now_is_told_by_the_next_run(requested: tuple[Site, str]) -> None:
+OVERRIDES = [
+    (("retract",), []),
+    (("reassign", "--to-subject", "A-2"), ["A-2"]),
+]
+RECORDED = "What you decided is recorded; the next run that gets through carries it out."
+
+
+@pytest.mark.parametrize(("arguments", "names"), OVERRIDES)
+def test_what_redcap_cannot_be_told_now_is_told_by_the_next_run(
+    requested: tuple[Site, str], arguments: tuple[str, ...], names: list[str]
+) -> None:
     site, study = requested
     site.shut_out()
-    done = site.command("retract", study, "--project", "Alpha", "--reason", "x")
+    done = site.command(*arguments, study, "--project", "Alpha", "--reason", "x")
     assert done.code == 3
-    assert "recorded" in done.err
-    assert transfers(site, study) != {}
+    assert RECORDED in done.err
+    assert [row["transfer_name"] for row in transfers(site, study).values()] == ["A-1"]
     site.let_in()
     site.command("run")
-    assert transfers(site, study) == {}
+    assert [row["transfer_name"] for row in transfers(site, study).values()] == names
+
+
+@pytest.mark.parametrize(("arguments", "names"), OVERRIDES)
+def test_a_decision_is_said_to_be_recorded_when_postgresql_goes_away_after_it(
+    requested: tuple[Site, str], server: Server, database_url: str, arguments: tuple[str, ...], names: list[str]
+) -> None:
+    # It used to be said only where REDCap went away, so that people decided again.
+    site, study = requested
+    name = urlsplit(database_url).path[1:]
+
+    def go_away(_call: object) -> None:
+        site.simulator.before_call = None
+        server.execute(f"alter database {name} allow_connections false")
+        server.execute(f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'")
+
+    site.simulator.before_call = go_away
+    done = site.command(*arguments, study, "--project", "Alpha", "--reason", "x")
+    server.execute(f"alter database {name} allow_connections true")
+    assert done.code == 3
+    assert "PostgreSQL" in done.err
+    assert done.err.endswith(f" {RECORDED}\n")
+    assert site.command("run").code == 0
+    assert [row["transfer_name"] for row in transfers(site, study).values()] == names

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from ledger.database import Database
 from ledger.errors import Conflict, Corrupt, KeyProblem, Unreachable
-from processors.cli.exits import ending
+from processors.cli.exit_codes import ending, exit_codes
 from processors.demo.simulator import Fault
 from processors.errors import ConfigurationError, Refused
 from processors.gateway import Gateway
@@ -156,25 +156,40 @@ def test_the_ledger_keeps_the_code_that_the_command_ended_with(site: Site, datab
     assert [code for code, _ in endings(database)] == [2, 1, 2]
 
 
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [
-        (ConfigurationError("x"), 2),
-        (KeyProblem("x"), 2),
-        (Refused("x"), 3),
-        (Unreachable("x"), 3),
-        (Conflict("x"), 3),
-        (Corrupt("x"), 4),
-        (ValueError("secret"), 70),
-        (KeyboardInterrupt(), 130),
-    ],
-)
+ERRORS: list[tuple[BaseException, int]] = [
+    (ConfigurationError("x"), 2),
+    (KeyProblem("x"), 2),
+    (Refused("x"), 3),
+    (Unreachable("x"), 3),
+    (Conflict("x"), 3),
+    (Corrupt("x"), 4),
+    (ValueError("secret"), 70),
+    (KeyboardInterrupt(), 130),
+]
+
+
+@pytest.mark.parametrize(("error", "code"), ERRORS)
 def test_every_error_has_its_code_and_an_unforeseen_one_keeps_its_words_to_itself(
     error: BaseException, code: int
 ) -> None:
     found = ending(error)
     assert found.code == code
     assert "secret" not in found.message
+
+
+@pytest.mark.parametrize(("error", "code"), ERRORS)
+def test_what_is_true_by_then_is_said_whatever_the_error(
+    error: BaseException, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def decide() -> None:
+        with exit_codes() as afterwords:
+            afterwords.append("It is recorded.")
+            raise error
+
+    with pytest.raises(SystemExit) as ended:
+        decide()
+    assert ended.value.code == code
+    assert capsys.readouterr().err == f"fiona-ledger: {ending(error).message} It is recorded.\n"
 
 
 def test_an_unforeseen_error_is_recorded_as_one(gateway: Gateway, database: Database) -> None:

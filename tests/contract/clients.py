@@ -10,7 +10,7 @@ from redcap.request import RedcapError
 
 from processors.demo.simulator import Simulator
 from processors.errors import ServiceError
-from processors.redcap import NoBudget, Redcap
+from processors.redcap import NoRateLimit, Redcap
 
 Row = dict[str, str]
 
@@ -54,7 +54,7 @@ class Ours:
     errors: type[Exception] = ServiceError
 
     def __init__(self, simulator: Simulator, tokens: Mapping[str, str]) -> None:
-        self._redcap = Redcap(url=simulator.url, tokens=tokens, budget=NoBudget(), sleep=lambda _seconds: None)
+        self._redcap = Redcap(url=simulator.url, tokens=tokens, rate_limit=NoRateLimit(), sleep=lambda _seconds: None)
 
     def read(
         self,

@@ -19,7 +19,7 @@ from processors.delivery.plan import (
     WantedTransfer,
     plan_study,
 )
-from processors.events import EventType
+from processors.events.types import EventType
 from processors.redcap import incoming
 from processors.redcap.incoming import Row
 

@@ -11,17 +11,16 @@ from uuid import uuid4
 
 import orjson
 import pytest
-from sqlalchemy import Connection
 
 from ledger.events import NewEvent
 from ledger.vault import Vault
-from processors.events import study_stream
+from processors.events.types import study_stream
 from processors.explain import explanation, policy, rules_check, rules_file, search, what_if
 from processors.explain.explanation import Explanation
 from processors.explain.near_miss import Matching
 from processors.explain.rules_check import Finding
 from processors.explain.what_if import Comparison
-from processors.gateway import Gateway
+from processors.gateway import Gateway, Work
 from processors.operations.forget.data_subjects import of_patients
 from processors.operations.forget.forget import forget
 from tests.cli.conftest import ROOT, Done, start
@@ -39,51 +38,51 @@ class Explained:
     folder: Path
 
     @contextmanager
-    def opened(self) -> Iterator[tuple[Gateway, Connection]]:
+    def opened(self) -> Iterator[Work]:
         database = self.site._database
         with database.begin() as connection:
             vault = Vault.open(connection, self.site.key_file)
         gateway = Gateway(database=database, vault=vault, site="main", clock=self.site.clock, run=uuid4(), zone=ZONE)
-        with gateway.begin() as connection:
-            yield gateway, connection
+        with gateway.begin() as work:
+            yield work
 
     @property
     def matching(self) -> Matching:
         return Matching("full" if self.site.match == "full" else "prefix", self.site.time_limit)
 
     def explain(self, name: str) -> Explanation:
-        with self.opened() as (gateway, connection):
-            return explanation.explain(gateway, connection, search.find_study(connection, name), self.matching)
+        with self.opened() as work:
+            return explanation.explain(work, search.find_study(work, name), self.matching)
 
     def compare(self, *rows: dict[str, str], whole: bool = False, **options: Any) -> Comparison:
         """What rules like these would change."""
-        with self.opened() as (gateway, connection):
-            directed = policy.in_force(gateway, connection)
+        with self.opened() as work:
+            directed = policy.in_force(work)
             rules = rules_file.read_rules(self.file(rows), set())
             changed = what_if.changed_table(directed.rules.values(), rules, whole=whole)
-            return what_if.compare(gateway, connection, directed, changed, self.matching, **options)
+            return what_if.compare(work, directed, changed, self.matching, **options)
 
     def check(self, *rows: dict[str, str]) -> list[Finding]:
         """What is wrong with the rules in force, or with these."""
-        with self.opened() as (gateway, connection):
-            others = set(rules_check.projects_named(connection))
-            rules = list(policy.in_force(gateway, connection).rules.values())
+        with self.opened() as work:
+            others = set(rules_check.projects_named(work))
+            rules = list(policy.in_force(work).rules.values())
             if rows:
                 others |= {rule.project for rule in rules}
                 rules = rules_file.read_rules(self.file(rows), others)
-            tried = rules_check.try_rules(gateway, connection, rules, self.matching)
+            tried = rules_check.try_rules(work, rules, self.matching)
             return rules_check.check(rules, tried, others, self.matching, typed=bool(rows))
 
     def append(self, study: str, type_: str, **data: Any) -> None:
         """Records an event of the study as some part of the program would."""
-        with self.opened() as (gateway, connection):
+        with self.opened() as work:
             event = NewEvent(stream=study_stream(study), type=type_, data={"study": study, **data})
-            gateway.record(connection, [event])
+            work.record([event])
 
     def forget(self, patient_id: str) -> None:
         """The patient is forgotten."""
-        with self.opened() as (gateway, _):
-            forget(gateway, lambda c: of_patients(gateway, c, [patient_id]), reason="asked for it", by="operator")
+        with self.opened() as work:
+            forget(work.gateway, lambda c: of_patients(c, [patient_id]), reason="asked for it", by="operator")
 
     def file(self, rows: Sequence[dict[str, str]]) -> Path:
         """A file with these rules."""

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from ledger.events import Event
-from processors.events import EventType
+from processors.events.types import EventType
 from processors.explain.sentences import Told, has_sentence, sentence
 
 OF_OTHER_STREAMS = {

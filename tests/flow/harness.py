@@ -24,7 +24,7 @@ from processors.demo.simulator.calls import Call
 from processors.gateway import Gateway
 from processors.projections import PROJECTIONS
 from processors.redcap import Redcap
-from processors.redcap.choices import choices
+from processors.redcap.dictionary import choices
 from processors.run import Report, attention, run_incoming
 from tests.conftest import SettableClock
 from tests.ledger.layout import expected_hash
@@ -70,7 +70,7 @@ class Steps:
         self.step("before a commit")
 
     def take(self) -> None:
-        """As the client's budget, it is asked before each call."""
+        """As the client's rate limit, it is asked before each call."""
         self.step("before a call")
 
     def pause(self) -> None:
@@ -166,7 +166,7 @@ def run_once(
         with Redcap(
             url=redcap_url,
             tokens=tokens,
-            budget=steps,
+            rate_limit=steps,
             sleep=lambda _seconds: None,
             timeout_seconds=timeout_seconds,
         ) as redcap:
@@ -489,7 +489,7 @@ class Site:
             vault = Vault.open(connection, self.key_file)
         gateway = Gateway(database=self._database, vault=vault, site="main", clock=self.clock, run=uuid4(), zone=ZONE)
         for projection in PROJECTIONS:
-            gateway._projector.rebuild(gateway.begin, projection.name)
+            gateway._projector.rebuild(self._database.begin, projection.name)
 
     def everything_stored(self) -> str:
         """All columns of all tables of the ledger and the gateway, as text, bytes also as what they spell."""

@@ -92,7 +92,7 @@ def test_whoever_keeps_all_runs_away_is_not_held_up_by_that(changed: Site, gatew
 @pytest.mark.usefixtures("changed")
 def test_where_nothing_has_changed_other_runs_are_no_matter(gateway: Gateway) -> None:
     gateway.catch_up()
-    with gateway.begin() as connection:
-        connection.execute(text("update ledger.projection set checkpoint = 0 where name = 'problems'"))
+    with gateway.begin() as work:
+        work.execute(text("update ledger.projection set checkpoint = 0 where name = 'problems'"))
     with run_of_another_site(gateway):
         assert gateway.catch_up() > 0

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from processors.cli.screen import print_report
+from processors.cli.console import print_report
 from processors.delivery.lost_updates import Checked, Placement, fate, find_clashes
 from processors.demo.simulator import Fault
 from processors.gateway import Gateway
-from processors.redcap import Banned, LogLine, NoBudget, Redcap
+from processors.redcap import Banned, LogLine, NoRateLimit, Redcap
 from processors.run import Report
 from tests.flow.conftest import MakeSite
 from tests.flow.harness import BRAIN, HEART, Asked, Killed, Site, Steps
@@ -32,7 +32,7 @@ def with_coupled_study(site: Site) -> Site:
 
 
 def client_of(site: Site) -> Redcap:
-    return Redcap(url=site.simulator.url, tokens=site.tokens, budget=NoBudget())
+    return Redcap(url=site.simulator.url, tokens=site.tokens, rate_limit=NoRateLimit())
 
 
 def log_calls(site: Site) -> list[str]:
@@ -47,7 +47,7 @@ def test_the_ledger_says_where_and_for_which_request_but_not_what_either_said(co
     report = coupled.run()
     ((request,),) = coupled.query("select position from gateway.transfer")
     told = {"study": "1.2.3", "project": HEART, "kind": "transfer", "request": request, "instance": 1}
-    assert coupled.events("ClashFound") == [told]
+    assert coupled.events("LostUpdateFound") == [told]
     assert (report.checked.clashes, report.checked.warnings) == (1, [])
     assert report.attention == {CLASH: 1}
     assert "B-900" not in coupled.everything_stored()
@@ -78,7 +78,7 @@ def test_in_a_record_that_existed_before_it_is_found_too(coupled: Site) -> None:
     coupled.person_requests("1.2.3", "Other", "O-1")
     meanwhile(coupled, lambda: coupled.person_requests("1.2.3", BRAIN, "B-900"))
     assert coupled.run().attention == {CLASH: 1}
-    assert [event["instance"] for event in coupled.events("ClashFound")] == [2]
+    assert [event["instance"] for event in coupled.events("LostUpdateFound")] == [2]
 
 
 def test_it_is_found_among_other_records(coupled: Site) -> None:
@@ -92,7 +92,7 @@ def test_a_series_row_of_another_program_is_a_clash(coupled: Site) -> None:
     meanwhile(coupled, lambda: coupled.incoming.put([{**row, "series_instance_uid": "9.9.9"}]))
     assert coupled.run().attention == {CLASH: 1}
     told = {"study": "1.2.3", "project": "", "kind": "series", "series": "1.2.3.1", "instance": 1}
-    assert coupled.events("ClashFound") == [told]
+    assert coupled.events("LostUpdateFound") == [told]
 
 
 def test_where_transfers_have_a_project_of_their_own_its_log_is_asked(make_site: MakeSite) -> None:
@@ -222,7 +222,7 @@ def test_the_log_is_asked_once_and_only_by_runs_that_placed_something(coupled: S
 
 @pytest.mark.parametrize("separate", [False, True])
 @pytest.mark.parametrize("batch_rows", [2, 500])
-def test_new_rows_stay_within_the_budget_of_calls(make_site: MakeSite, batch_rows: int, *, separate: bool) -> None:
+def test_new_rows_stay_within_the_calls_allowed(make_site: MakeSite, batch_rows: int, *, separate: bool) -> None:
     site = make_site(batch_rows=batch_rows, separate_transfers=separate)
     with_coupled_study(site).run()  # which also looks at the dictionaries
     idle = site.run().calls
@@ -311,8 +311,8 @@ def test_what_was_placed_more_than_a_day_ago_is_not_looked_up(coupled: Site) -> 
 def test_a_request_whose_pseudonym_was_forgotten_is_passed_over(coupled: Site, gateway: Gateway) -> None:
     coupled.run()
     coupled.query("delete from gateway.clash_check returning site")
-    with gateway.begin() as connection:
-        gateway.vault.forget(connection, list(connection.execute(text("select subject from ledger.subject")).scalars()))
+    with gateway.begin() as work:
+        gateway.vault.forget(work.connection, list(work.execute(text("select subject from ledger.subject")).scalars()))
     with client_of(coupled) as redcap:
         assert find_clashes(gateway, redcap) == Checked()
 

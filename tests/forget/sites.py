@@ -27,19 +27,15 @@ class PrivateSite(AutoidSite):
 
     def forget_patients(self, *patient_ids: str, reason: str = REASON) -> Forgotten:
         with self.gateway() as gateway:
-            return forget(
-                gateway, lambda connection: of_patients(gateway, connection, patient_ids), reason=reason, by="operator"
-            )
+            return forget(gateway, lambda work: of_patients(work, patient_ids), reason=reason, by="operator")
 
     def forget_study(self, study: str, *, reason: str = REASON) -> Forgotten:
         with self.gateway() as gateway:
-            return forget(
-                gateway, lambda connection: [of_study(gateway, connection, study)], reason=reason, by="operator"
-            )
+            return forget(gateway, lambda work: [of_study(work, study)], reason=reason, by="operator")
 
     def forget_project(self, project: str) -> Forgotten:
         with self.gateway() as gateway:
-            return forget(gateway, lambda connection: [of_project(connection, project)], reason=REASON, by="operator")
+            return forget(gateway, lambda work: [of_project(work, project)], reason=REASON, by="operator")
 
     def rekey(self) -> int:
         with self.gateway() as gateway:

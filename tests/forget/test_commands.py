@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from processors.cli.privacy import patient_ids
+from processors.cli.commands.forget import patient_ids
+from processors.cli.main import app
 from processors.errors import ConfigurationError
 from tests.autoid.sites import key_of
 from tests.flow.harness import BRAIN, HEART
-from tests.forget.command import app
 from tests.forget.sites import PrivateSite, traces
 
 ADA, ADAS_NAME = "19151210-ÅDA", "Lovelace^Ada"
@@ -95,7 +95,7 @@ def test_on_a_terminal_it_asks_first(command: Command, answer: str, code: int, l
     """The terminal is that of `pty.spawn` in a process of its own, which answers what comes from here."""
     arguments = ["--config", str(command.config), "forget", "--study", "1.3", *WHY]
     program = (
-        "import os, pty, sys; code = pty.spawn([sys.executable, '-m', 'tests.forget.command', *sys.argv[1:]]); "
+        "import os, pty, sys; code = pty.spawn([sys.executable, '-m', 'processors.cli.main', *sys.argv[1:]]); "
         "sys.exit(os.waitstatus_to_exitcode(code))"
     )
     done = subprocess.run(

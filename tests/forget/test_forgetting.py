@@ -140,8 +140,8 @@ def test_a_study_to_which_a_forgotten_patient_comes_back_is_judged_by_what_can_b
     site.forget_patients(ADA)
     site.series("1.2", "1.2.77", PatientID=ADA, PatientName=ADAS_NAME)
     site.run()
-    with site.gateway() as gateway, gateway.begin() as connection:
-        (evidence,) = gather(gateway, connection, ["1.2"], FROM_THE_BEGINNING, with_identities=True)
+    with site.gateway() as gateway, gateway.begin() as work:
+        (evidence,) = gather(work, ["1.2"], FROM_THE_BEGINNING, with_identities=True)
     assert [(each.patient_id, each.patient_name) for each in evidence.gained if each.patient_id] == [(ADA, ADAS_NAME)]
 
 
@@ -366,8 +366,8 @@ def test_the_tables_file_is_rid_of_the_destroyed_keys(site: PrivateSite) -> None
 
 def test_where_somebody_holds_the_table_it_is_not_written_anew(site: PrivateSite) -> None:
     two_patients(site)
-    with site.gateway() as reader, reader.begin() as connection:
-        connection.execute(text("select count(*) from ledger.subject"))
+    with site.gateway() as reader, reader.begin() as work:
+        work.execute(text("select count(*) from ledger.subject"))
         with site.gateway() as gateway:
             assert not compact(gateway.database, patience_seconds=0.05)
 
@@ -378,5 +378,5 @@ def test_what_needs_no_key_works_without_one(site: PrivateSite) -> None:
         gateway.vault = cast("Vault", None)  # whatever asks it fails
         assert status(gateway).studies == 3
         gateway.catch_up()
-        with gateway.begin() as connection:
-            assert len(list(store.read(connection))) == site.head()
+        with gateway.begin() as work:
+            assert len(list(store.read(work.connection))) == site.head()

@@ -13,7 +13,7 @@ from ledger.errors import Corrupt, KeyProblem
 from ledger.key_file import next_key_file, read_master_key
 from ledger.vault import SubjectName, Vault
 from processors.errors import ServiceError
-from processors.events import EventType
+from processors.events.types import EventType
 from processors.gateway import Gateway
 from processors.locks import only_run
 from processors.operations.forget.exclusive_lock import alone
@@ -33,16 +33,15 @@ PATIENTS = {f"PID-{number}": {"PatientID": f"PID-{number}"} for number in range(
 
 
 def seal(gateway: Gateway, patient_id: str) -> None:
-    with gateway.begin() as connection:
-        event = gateway.sealed(
-            connection,
+    with gateway.begin() as work:
+        event = work.sealed(
             SubjectName("patient", "", patient_id),
             PATIENTS.get(patient_id, {"PatientID": patient_id}),
             stream=f"study/{patient_id}",
             type_=EventType.TRANSFER_OBSERVED,
             data={"study": patient_id},
         )
-        gateway.record(connection, [event])
+        work.record([event])
 
 
 @pytest.fixture
@@ -50,9 +49,9 @@ def filled(gateway: Gateway) -> Gateway:
     """A ledger with a few patients, of whom one has been forgotten."""
     for patient_id in (*PATIENTS, "FORGOTTEN"):
         seal(gateway, patient_id)
-    with gateway.begin() as connection:
-        forgotten = gateway.vault.found(connection, [SubjectName("patient", "", "FORGOTTEN")])
-        assert gateway.vault.forget(connection, forgotten.values()) == 1
+    with gateway.begin() as work:
+        forgotten = gateway.vault.found(work.connection, [SubjectName("patient", "", "FORGOTTEN")])
+        assert gateway.vault.forget(work.connection, forgotten.values()) == 1
     return gateway
 
 

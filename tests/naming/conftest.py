@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-COMMAND = (sys.executable, "-m", "processors.cli.gen_id")
+COMMAND = (sys.executable, "-m", "processors.cli.commands.gen_id")
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

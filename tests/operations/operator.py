@@ -12,13 +12,13 @@ from ledger.events import NewEvent
 from ledger.vault import Vault
 from processors.configuration import Configuration, RedcapSection, RoutingSection, SourceSection
 from processors.delivery.deliver import deliver
-from processors.events import EventType, study_stream
+from processors.events.types import EventType, study_stream
 from processors.gateway import Gateway
 from processors.operations.dry_run import Change, changes
 from processors.operations.forget.data_subjects import of_patients
 from processors.operations.forget.forget import forget
 from processors.operations.replay import Replayed, Scope, replay
-from processors.redcap import NoBudget, Redcap, RehearsedRedcap
+from processors.redcap import DryRunRedcap, NoRateLimit, Redcap
 from processors.routing.overrides import Amendment, Request, amend
 from processors.run import Report, decide_incoming, write_pending
 from tests.flow.harness import HEART, ZONE, Site, SteppingDatabase, Steps
@@ -56,7 +56,7 @@ def replay_all(site: Site, scope: Scope | None = None, *, steps: Steps | None = 
     try:
         with (
             gateway_of(site, database) as gateway,
-            Redcap(url=site.simulator.url, tokens=site.tokens, budget=steps, sleep=lambda _: None) as redcap,
+            Redcap(url=site.simulator.url, tokens=site.tokens, rate_limit=steps, sleep=lambda _: None) as redcap,
         ):
             replayed = replay(
                 gateway, redcap, configuration(site), scope or Scope(project=HEART), report, steps.announce, by="kari"
@@ -75,7 +75,7 @@ def amend_by_hand(
     try:
         with (
             gateway_of(site, database) as gateway,
-            Redcap(url=site.simulator.url, tokens=site.tokens, budget=NoBudget()) as redcap,
+            Redcap(url=site.simulator.url, tokens=site.tokens, rate_limit=NoRateLimit()) as redcap,
         ):
             amendment = Amendment(
                 study=study, project=project, event_name=event, pseudonym=to, by="kari", reason="ticket 4711"
@@ -90,10 +90,10 @@ def amend_by_hand(
 def acknowledge(site: Site) -> None:
     """Somebody meant to delete all that is reported as missing."""
     database = Database(site.database_url)
-    with gateway_of(site, database) as gateway, gateway.begin() as connection:
+    with gateway_of(site, database) as gateway, gateway.begin() as work:
         for position, study in site.query("select position, study from gateway.missing_row"):
             data = {"position": position, "by": "kari", "reason": "meant"}
-            gateway.record(connection, [NewEvent(stream=study_stream(study), type=EventType.ACKNOWLEDGED, data=data)])
+            work.record([NewEvent(stream=study_stream(study), type=EventType.ACKNOWLEDGED, data=data)])
     database.close()
 
 
@@ -101,7 +101,7 @@ def forget_patient(site: Site, patient_id: str) -> None:
     """The patient's keys are destroyed."""
     database = Database(site.database_url)
     with gateway_of(site, database) as gateway:
-        forget(gateway, lambda connection: of_patients(gateway, connection, [patient_id]), reason="asked", by="kari")
+        forget(gateway, lambda work: of_patients(work, [patient_id]), reason="asked", by="kari")
     database.close()
 
 
@@ -113,17 +113,17 @@ def rehearse(site: Site, scope: Scope | None = None) -> list[Change]:
         with (
             DryRun(database) as dry_run,
             gateway_of(site, dry_run) as gateway,
-            RehearsedRedcap(url=site.simulator.url, tokens=site.tokens, budget=NoBudget()) as redcap,
+            DryRunRedcap(url=site.simulator.url, tokens=site.tokens, rate_limit=NoRateLimit()) as redcap,
         ):
-            with gateway.begin() as connection:
-                before = store.head(connection).position
+            with gateway.begin() as work:
+                before = store.head(work.connection).position
             report, steps = Report(), Steps()
             if scope is None:
                 decide_incoming(gateway, redcap, configuration(site), report, steps.announce)
                 write_pending(gateway, redcap, configuration(site), report, steps.announce)
             else:
                 replay(gateway, redcap, configuration(site), scope, report, steps.announce, by="kari")
-            with gateway.begin() as connection:
-                return changes(connection, before)
+            with gateway.begin() as work:
+                return changes(work.connection, before)
     finally:
         database.close()

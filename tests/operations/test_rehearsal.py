@@ -13,7 +13,7 @@ from tests.operations.operator import rehearse
 
 
 def traces(site: Site) -> tuple[object, ...]:
-    """All that a run could leave behind, but for the budget of calls."""
+    """All that a run could leave behind, but for the rate limit of calls."""
     tables = [
         table
         for (table,) in site.query("""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from processors.demo.simulator import Project, Simulator, standard_projects
-from processors.redcap import NoBudget, Redcap
+from processors.redcap import NoRateLimit, Redcap
 
 
 @pytest.fixture
@@ -28,5 +28,5 @@ def waits() -> list[float]:
 @pytest.fixture
 def client(simulator: Simulator, waits: list[float]) -> Iterator[Redcap]:
     tokens = {name: project.token for name, project in simulator.projects.items()}
-    with Redcap(url=simulator.url, tokens=tokens, budget=NoBudget(), sleep=waits.append) as client:
+    with Redcap(url=simulator.url, tokens=tokens, rate_limit=NoRateLimit(), sleep=waits.append) as client:
         yield client

@@ -6,7 +6,7 @@ import pytest
 
 from processors.demo.simulator import Fault, Project, Simulator
 from processors.errors import ConfigurationError
-from processors.redcap import NoBudget, Redcap, RowsRefused, UnknownFields
+from processors.redcap import NoRateLimit, Redcap, RowsRefused, UnknownFields
 from processors.redcap.rows import Row
 
 SERIES: dict[str, str | int] = {
@@ -148,4 +148,4 @@ def test_a_row_without_its_record_id_is_a_defect_of_the_caller(client: Redcap) -
 
 def test_a_bundle_of_certificates_that_is_missing_is_a_matter_of_configuration(simulator: Simulator) -> None:
     with pytest.raises(ConfigurationError, match=r"redcap\.ca_bundle"):
-        Redcap(url=simulator.url, tokens={}, budget=NoBudget(), ca_bundle=Path("/nowhere/ca.pem"))
+        Redcap(url=simulator.url, tokens={}, rate_limit=NoRateLimit(), ca_bundle=Path("/nowhere/ca.pem"))

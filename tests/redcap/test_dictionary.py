@@ -1,94 +1,41 @@
-"""Which fields a project has: one look a day, and another when REDCap knows better."""
+"""What a data dictionary says: the fields that it makes, the choices of a dropdown."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ledger.database import Database
-from processors.demo.simulator import Fault, Simulator
-from processors.errors import Unanswered
-from processors.redcap import NoBudget, Redcap, forget_fields, known_fields
-from processors.redcap.dictionary import field_names
-from tests.conftest import SettableClock
-
-DAY = 24 * 60 * 60
+from processors.redcap.dictionary import choices, field_names
 
 
-def test_the_dictionary_is_looked_up_once_a_day(
-    client: Redcap, database: Database, simulator: Simulator, clock: SettableClock
-) -> None:
-    first = known_fields(client, database, "incoming", clock())
-    clock.advance(DAY - 1)
-    assert known_fields(client, database, "incoming", clock()) == first
-    assert client.calls == 1
-
-    simulator.projects["incoming"].remove_field("study_arrival_date")
-    clock.advance(1)
-
-    assert first - known_fields(client, database, "incoming", clock()) == {"study_arrival_date"}
-    assert client.calls == 2
-
-
-def test_a_forgotten_dictionary_is_looked_up_again(
-    client: Redcap, database: Database, simulator: Simulator, clock: SettableClock
-) -> None:
-    known_fields(client, database, "incoming", clock())
-    simulator.projects["incoming"].remove_field("study_arrival_date")
-
-    forget_fields(database, "incoming")
-
-    assert "study_arrival_date" not in known_fields(client, database, "incoming", clock())
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0, Label | 1, Label, with comma", {"0": "Label", "1": "Label, with comma"}),
+        ("1,Heart|2,Brain", {"1": "Heart", "2": "Brain"}),
+        ("1,  Heart  Study  |  2 ,Brain", {"1": "Heart  Study", "2": "Brain"}),
+        ("a1, Á | -1, unknown", {"a1": "Á", "-1": "unknown"}),
+        ("1 | 2, two", {"1": "1", "2": "two"}),
+        ("1, one | 1, uno", {"1": "uno"}),
+        ("1, one | | ", {"1": "one"}),
+        ("1,", {"1": ""}),
+        ("", {}),
+    ],
+)
+def test_reads_redcaps_choices(text: str, expected: dict[str, str]) -> None:
+    assert choices(text) == expected
 
 
-def test_projects_are_remembered_apart(client: Redcap, database: Database, clock: SettableClock) -> None:
-    known_fields(client, database, "incoming", clock())
-    known_fields(client, database, "autoid", clock())
-    forget_fields(database, "incoming")
-
-    assert "autoid_value" in known_fields(client, database, "autoid", clock())
-    assert client.calls == 2
+CODE = st.text("abc019-", min_size=1, max_size=4)
+LABEL = st.text("abc ,.()é", max_size=12).map(str.strip)
 
 
-def test_another_token_is_another_project(
-    client: Redcap, database: Database, simulator: Simulator, clock: SettableClock
-) -> None:
-    known_fields(client, database, "incoming", clock())
-    tokens = {"incoming": simulator.projects["autoid"].token}
-    with Redcap(url=simulator.url, tokens=tokens, budget=NoBudget()) as other:
-        assert "autoid_value" in known_fields(other, database, "incoming", clock())
-
-
-def test_a_look_from_the_future_is_not_believed(client: Redcap, database: Database, clock: SettableClock) -> None:
-    """A clock that was wrong for a moment would else freeze the dictionary for years."""
-    known_fields(client, database, "incoming", clock())
-    clock.advance(-DAY)
-    known_fields(client, database, "incoming", clock())
-
-    assert client.calls == 2
-
-
-def test_a_look_that_fails_changes_nothing(
-    client: Redcap, database: Database, simulator: Simulator, clock: SettableClock
-) -> None:
-    known_fields(client, database, "incoming", clock())
-    late = clock()
-    clock.advance(DAY)
-    simulator.inject(Fault(kind="offline", times=4))
-
-    with pytest.raises(Unanswered):
-        known_fields(client, database, "incoming", clock())
-
-    assert "study_date" in known_fields(client, database, "incoming", late)
-
-
-def test_every_column_of_an_export_can_be_imported(
-    client: Redcap, database: Database, simulator: Simulator, clock: SettableClock
-) -> None:
-    simulator.projects["incoming"].put([{"study_instance_uid": "1.1"}])
-    (row,) = client.export_records("incoming")
-
-    known = known_fields(client, database, "incoming", clock())
-
-    assert row.keys() - known == {"redcap_repeat_instrument", "redcap_repeat_instance"}
-    assert known - row.keys() == {"transfer_error"}
+@given(
+    st.dictionaries(CODE, LABEL, max_size=6),
+    st.sampled_from([" | ", "|", "  |"]),
+    st.sampled_from([", ", ","]),
+)
+def test_reads_back_what_was_written(written: dict[str, str], bar: str, comma: str) -> None:
+    assert choices(bar.join(f"{code}{comma}{label}" for code, label in written.items())) == written
 
 
 def test_codes_of_checkboxes_become_columns_as_redcap_writes_them() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from processors.demo.simulator import Fault, Project, Simulator
 from processors.errors import Refused, ServiceError, Unanswered
-from processors.redcap import Banned, NoBudget, Redcap, RowsRefused, UnknownFields
+from processors.redcap import Banned, NoRateLimit, Redcap, RowsRefused, UnknownFields
 
 ROW: dict[str, str | int] = {"study_instance_uid": "1.2", "study_description": "Head"}
 Call = Callable[[Redcap], object]
@@ -101,7 +101,9 @@ def test_a_slow_answer_is_given_up(simulator: Simulator, incoming: Project, wait
     simulator.inject(Fault(kind="delay", seconds=5, after_commit=True))
     tokens = {"incoming": incoming.token}
     with (
-        Redcap(url=simulator.url, tokens=tokens, budget=NoBudget(), timeout_seconds=0.2, sleep=waits.append) as client,
+        Redcap(
+            url=simulator.url, tokens=tokens, rate_limit=NoRateLimit(), timeout_seconds=0.2, sleep=waits.append
+        ) as client,
         pytest.raises(Unanswered, match=r"no answer within 0\.2 s"),
     ):
         do_import(client)
@@ -167,7 +169,7 @@ def test_a_right_that_is_taken_away_in_the_midst_is_refused(
 def test_an_unknown_token_is_refused(simulator: Simulator) -> None:
     token = "0123456789ABCDEF" * 2
     with (
-        Redcap(url=simulator.url, tokens={"incoming": token}, budget=NoBudget()) as client,
+        Redcap(url=simulator.url, tokens={"incoming": token}, rate_limit=NoRateLimit()) as client,
         pytest.raises(Refused, match="You do not have permissions to use the API") as raised,
     ):
         client.metadata("incoming")
@@ -192,7 +194,7 @@ def test_every_error_ends_a_run_as_a_service_that_fails() -> None:
 def test_a_server_that_is_away_is_told(waits: list[float]) -> None:
     with (
         Redcap(
-            url="http://127.0.0.1:1/api/", tokens={"incoming": "x"}, budget=NoBudget(), sleep=waits.append
+            url="http://127.0.0.1:1/api/", tokens={"incoming": "x"}, rate_limit=NoRateLimit(), sleep=waits.append
         ) as client,
         pytest.raises(Unanswered, match="Connection refused"),
     ):
@@ -204,7 +206,7 @@ def test_a_server_that_is_away_is_told(waits: list[float]) -> None:
 def test_a_name_that_does_not_exist_is_told(waits: list[float]) -> None:
     with (
         Redcap(
-            url="http://redcap.invalid/api/", tokens={"incoming": "x"}, budget=NoBudget(), sleep=waits.append
+            url="http://redcap.invalid/api/", tokens={"incoming": "x"}, rate_limit=NoRateLimit(), sleep=waits.append
         ) as client,
         pytest.raises(Unanswered, match="name is not known"),
     ):

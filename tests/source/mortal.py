@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from sqlalchemy import Connection
 
 from ledger.events import Event, NewEvent
-from processors.gateway import Gateway
+from processors.gateway import Gateway, Work
 
 
 class Killed(BaseException):
@@ -22,18 +22,18 @@ class Mortal(Gateway):
     lives: int | None = None
 
     @contextmanager
-    def begin(self) -> Iterator[Connection]:
+    def begin(self) -> Iterator[Work]:
         if self.lives == 0:
             raise Killed
         if self.lives is not None:
             self.lives -= 1
-        with super().begin() as connection:
-            yield connection
+        with super().begin() as work:
+            yield work
 
-    def record(
+    def append(
         self, connection: Connection, events: Sequence[NewEvent], *, expected: Mapping[str, int] | None = None
     ) -> list[Event]:
-        stored = super().record(connection, events, expected=expected)
+        stored = super().append(connection, events, expected=expected)
         if self.lives == 0:
             raise Killed
         return stored

@@ -69,8 +69,8 @@ def history(gateway: Gateway) -> list[tuple[str, dict[str, Any]]]:
     """Type and data of every event."""
     from ledger import store
 
-    with gateway.begin() as connection:
-        return [(event.type, event.data) for event in store.read(connection)]
+    with gateway.begin() as work:
+        return [(event.type, event.data) for event in store.read(work.connection)]
 
 
 def types(gateway: Gateway) -> list[str]:

@@ -47,8 +47,8 @@ def test_the_real_summaries_are_discovered(gateway: Gateway, tmp_path: Path, clo
     found = discover(gateway, raw=tmp_path / "raw", settle_seconds=60)
     assert (found.folders, found.read, found.discovered, found.rejected) == (54, 61, 61, 0)
     assert discover(gateway, raw=tmp_path / "raw", settle_seconds=60).listed == 0
-    with gateway.begin() as connection:
-        assert connection.execute(text("select count(*) from gateway.study")).scalar_one() == 54
+    with gateway.begin() as work:
+        assert work.execute(text("select count(*) from gateway.study")).scalar_one() == 54
 
 
 def test_an_unsettled_summary_waits(find: Find, receiver: Receiver, clock: SettableClock) -> None:
@@ -104,8 +104,8 @@ def test_names_in_every_script_survive_sealing(gateway: Gateway, find: Find, rec
     for number, name in enumerate(NAMES):
         receiver.summary("1.1", f"1.1.{number:02}", PatientName=name, PatientID=f"{name}-7")
     assert find().discovered == len(NAMES)
-    with gateway.begin() as connection:
-        sealed = gateway.identities(connection, range(1, len(NAMES) + 1))
+    with gateway.begin() as work:
+        sealed = work.identities(range(1, len(NAMES) + 1))
     assert [payload["PatientName"] for _, payload in sealed.values()] == NAMES
     assert [payload["PatientID"] for _, payload in sealed.values()] == [f"{name}-7" for name in NAMES]
 
@@ -116,9 +116,9 @@ def test_no_column_of_the_ledger_shows_who_the_patient_is(gateway: Gateway, find
     receiver.file("1.2/1.2.2.json", b'{"PatientName": "Gundersen", "PatientID": "31129912345"}')
     assert (found := find()).discovered == 1
     assert found.rejected == 2
-    with gateway.begin() as connection:
+    with gateway.begin() as work:
         for table in ("ledger.event", "ledger.subject", "gateway.study", "gateway.series", "gateway.rejected_file"):
-            for row in connection.execute(text(f"select * from {table}")):
+            for row in work.execute(text(f"select * from {table}")):
                 shown = repr([bytes(v) if isinstance(v, memoryview) else v for v in row])
                 assert "31129912345" not in shown
                 assert "Gundersen" not in shown
@@ -133,8 +133,8 @@ def test_series_of_one_patient_share_a_subject_and_blank_ids_go_by_study(
     receiver.summary("1.4", "1.4.1", PatientID=None)
     receiver.summary("1.4", "1.4.2", PatientID="  ")
     find()
-    with gateway.begin() as connection:
-        rows = connection.execute(text("select subject from ledger.event order by position")).scalars().all()
+    with gateway.begin() as work:
+        rows = work.execute(text("select subject from ledger.event order by position")).scalars().all()
     assert rows[0] == rows[1]
     assert rows[3] == rows[4]
     assert len({rows[0], rows[2], rows[3]}) == 3

@@ -19,8 +19,8 @@ Find = Callable[..., Discovery]
 
 
 def rejected(gateway: Gateway) -> dict[str, str]:
-    with gateway.begin() as connection:
-        rows = connection.execute(text("select path, reason from gateway.rejected_file"))
+    with gateway.begin() as work:
+        rows = work.execute(text("select path, reason from gateway.rejected_file"))
         return {row.path: row.reason for row in rows}
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import orjson
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
-from processors.gateway import Gateway
+from processors.gateway import Gateway, Work
 from processors.source.batches import BATCH
 from processors.source.discover import Discovery, discover
 from processors.source.tree import Folder, Listing, Tree
@@ -53,10 +53,10 @@ def test_an_idle_run_asks_the_database_once(gateway: Gateway, find: Find, receiv
 
     class Watched(Gateway):
         @contextmanager
-        def begin(self) -> Iterator[Connection]:
+        def begin(self) -> Iterator[Work]:
             begun.append(1)
-            with super().begin() as connection:
-                yield connection
+            with super().begin() as work:
+                yield work
 
     watched = Watched(
         database=gateway.database, vault=gateway.vault, site=gateway.site, clock=gateway.clock, run=gateway.run
@@ -125,9 +125,9 @@ def test_a_full_pass_that_was_killed_does_not_count(find: Find, receiver: Receiv
 def test_the_memory_says_what_was_seen(gateway: Gateway, find: Find, receiver: Receiver) -> None:
     file = receiver.summary("1.1", "1.1.1")
     find()
-    with gateway.begin() as connection:
-        folder = connection.execute(text("select mtime_ns from gateway.folder")).scalar_one()
-        row = connection.execute(text("select mtime_ns, size from gateway.file")).one()
+    with gateway.begin() as work:
+        folder = work.execute(text("select mtime_ns from gateway.folder")).scalar_one()
+        row = work.execute(text("select mtime_ns, size from gateway.file")).one()
     assert folder == file.parent.stat().st_mtime_ns
     assert (row.mtime_ns, row.size) == (file.stat().st_mtime_ns, file.stat().st_size)
 

@@ -78,12 +78,12 @@ def _change(action: str, arguments: list[Any], receiver: Receiver) -> None:
 
 
 def _state(gateway: Gateway) -> tuple[dict[Any, Any], set[Any], set[Any]]:
-    with gateway.begin() as connection:
-        rows = connection.execute(text("select study, series, fingerprint from gateway.series"))
+    with gateway.begin() as work:
+        rows = work.execute(text("select study, series, fingerprint from gateway.series"))
         known = {(row.study, row.series): row.fingerprint for row in rows}
-        rows = connection.execute(text("select path, reason, digest from gateway.rejected_file"))
+        rows = work.execute(text("select path, reason, digest from gateway.rejected_file"))
         rejected = {tuple(row) for row in rows}
-        on_disk = set(connection.execute(text("select study from gateway.study where on_disk")).scalars())
+        on_disk = set(work.execute(text("select study from gateway.study where on_disk")).scalars())
     return known, rejected, on_disk
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from ledger.database import open_database
 from ledger.vault import Vault
-from processors.events import EventType
+from processors.events.types import EventType
 from processors.gateway import Gateway
 from processors.source import changes
 from processors.source.batches import BATCH, MAX_BYTES, portions
@@ -99,13 +99,13 @@ def test_a_run_killed_between_batches_goes_on(gateways: Callable[[], Mortal], re
     found = find(killed)
     assert (found.discovered, found.read) == (100, 100)
     assert history(killed) == history(undisturbed)
-    with killed.begin() as connection:
-        assert _dump(connection) == _dump_of(undisturbed)
+    with killed.begin() as work:
+        assert _dump(work.connection) == _dump_of(undisturbed)
 
 
 def _dump_of(gateway: Gateway) -> list[Any]:
-    with gateway.begin() as connection:
-        return _dump(connection)
+    with gateway.begin() as work:
+        return _dump(work.connection)
 
 
 def _dump(connection: Connection) -> list[Any]:

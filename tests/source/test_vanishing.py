@@ -16,13 +16,13 @@ Find = Callable[..., Discovery]
 
 
 def on_disk(gateway: Gateway) -> set[str]:
-    with gateway.begin() as connection:
-        return set(connection.execute(text("select study from gateway.study where on_disk")).scalars())
+    with gateway.begin() as work:
+        return set(work.execute(text("select study from gateway.study where on_disk")).scalars())
 
 
 def remembered(gateway: Gateway) -> list[str]:
-    with gateway.begin() as connection:
-        return list(connection.execute(text("select study || '/' || name from gateway.file order by 1")).scalars())
+    with gateway.begin() as work:
+        return list(work.execute(text("select study || '/' || name from gateway.file order by 1")).scalars())
 
 
 def test_a_study_whose_folder_is_gone_has_vanished(gateway: Gateway, find: Find, receiver: Receiver) -> None:
@@ -156,9 +156,9 @@ def test_losing_few_or_not_all_is_believed(find: Find, receiver: Receiver, studi
 def test_a_full_pass_finds_lost_studies_without_any_memory(gateway: Gateway, find: Find, receiver: Receiver) -> None:
     _studies(receiver, 3)
     find()
-    with gateway.begin() as connection:
+    with gateway.begin() as work:
         for table in ("folder", "file", "full_pass"):
-            connection.execute(text(f"delete from gateway.{table}"))
+            work.execute(text(f"delete from gateway.{table}"))
     shutil.rmtree(receiver.raw / "1.1")
     found = find()
     assert (found.vanished, found.read, found.revised) == (1, 2, 0)

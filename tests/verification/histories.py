@@ -11,7 +11,7 @@ from uuid import UUID
 from hypothesis import strategies as st
 
 from ledger.events import NewEvent, new_event_id
-from processors.events import EventType
+from processors.events.types import EventType
 from processors.projections.studies import ROUTING_KEYS, ROW_KEYS
 
 STUDIES = st.sampled_from(["1.2.1", "1.2.2", "1.2.3"])
@@ -206,7 +206,7 @@ DATA: dict[EventType, Callable[[Draw, So], dict[str, Any]]] = {
     EventType.ROW_ACCEPTED: _ROW,
     EventType.ROW_MISSING: _ROW,
     EventType.ROW_RESTORED: _ROW,
-    EventType.CLASH_FOUND: _of(
+    EventType.LOST_UPDATE_FOUND: _of(
         study=STUDIES, project=PROJECTS, kind=st.just("transfer"), request=st.integers(1, 3), instance=st.integers(1, 3)
     ),
     EventType.ACKNOWLEDGED: _of(position=POSITIONS, by=WORDS, reason=WORDS),

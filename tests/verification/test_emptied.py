@@ -3,7 +3,7 @@
 from sqlalchemy import text
 
 from ledger.database import Database
-from processors.events import EventType
+from processors.events.types import EventType
 from processors.operations.rebuild import _NEVER_EMPTY_AGAIN
 
 # Of the discovered series one is found at once where there is any: they come before everything else.

@@ -14,7 +14,7 @@ from ledger.database import Database
 from ledger.events import Event, NewEvent
 from ledger.projector import Projection, Projector
 from ledger.vault import SubjectName, Vault
-from processors.events import EventType
+from processors.events.types import EventType
 from processors.gateway import Gateway
 from processors.locks import no_runs, only_run
 from processors.operations.rebuild import emptied_tables
@@ -254,11 +254,10 @@ FULL: dict[EventType, dict[str, Any]] = {
 @pytest.fixture
 def full(gateway: Gateway, vault: Vault) -> Database:
     """A ledger with a row in every table that only grows, and in one that does not."""
-    with gateway.begin() as connection:
-        subject = vault.subjects(connection, [SubjectName("link", "P", "1")])
+    with gateway.begin() as work:
+        subject = vault.subjects(work.connection, [SubjectName("link", "P", "1")])
         (owner,) = subject.values()
-        gateway.record(
-            connection,
+        work.record(
             [
                 NewEvent(stream=f"s/{type_}", type=type_, data=data, subject=owner if "Id" in type_ else None)
                 for type_, data in FULL.items()

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import orjson
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from processors.delivery.reconcile.diff import Difference
-from processors.gateway import Gateway
+from processors.gateway import Gateway, Work
 
 
 class Mark(NamedTuple):
@@ -25,9 +25,9 @@ _ACCEPTED = text("""
 """)
 
 
-def accepted_differences(connection: Connection, studies: Sequence[str]) -> set[Mark]:
+def accepted_differences(work: Work, studies: Sequence[str]) -> set[Mark]:
     """The marks of what was accepted for these studies."""
-    return {Mark(*row) for row in connection.execute(_ACCEPTED, {"studies": list(studies)})}
+    return {Mark(*row) for row in work.execute(_ACCEPTED, {"studies": list(studies)})}
 
 
 def mark(gateway: Gateway, different: Difference) -> Mark:

@@ -36,8 +36,8 @@ def reconcile(gateway: Gateway, redcap: Redcap, scope: Scope, progress: Progress
     One call for `BATCH` studies, two where the transfers have a REDCap project of their own. Raises
     `ConfigurationError` where a study or project is meant that the ledger does not know.
     """
-    with gateway.begin() as connection:
-        studies = studies_of(connection, gateway.site, scope)
+    with gateway.begin() as work:
+        studies = studies_of(work, gateway.site, scope)
     found = compare(gateway, redcap, studies, progress)
     if scope.is_everything:
         found.differences += _strangers(gateway, redcap)
@@ -74,13 +74,13 @@ def _is_observed(gateway: Gateway, wanted: Expected, different: Difference) -> b
     if row is None or different.what != "extra":
         return False
     theirs = wanted.requests[row.study].theirs.get(row.instance)
-    return theirs is not None and theirs.fingerprint == fingerprint(gateway, row)
+    return theirs is not None and theirs.fingerprint == fingerprint(gateway.vault, row)
 
 
 def _unsettled(gateway: Gateway, found: Sequence[Difference], studies: Sequence[str]) -> list[Difference]:
     """What an operator has not accepted as it is."""
-    with gateway.begin() as connection:
-        accepted = accepted_differences(connection, studies)
+    with gateway.begin() as work:
+        accepted = accepted_differences(work, studies)
     return [different for different in found if mark(gateway, different) not in accepted]
 
 
@@ -89,8 +89,8 @@ _KNOWN = text("select study from gateway.study union select study from gateway.a
 
 def _strangers(gateway: Gateway, redcap: Redcap) -> list[Difference]:
     """Records of Incoming that no site of the ledger knows."""
-    with gateway.begin() as connection:
-        known = set(connection.execute(_KNOWN).scalars())
+    with gateway.begin() as work:
+        known = set(work.execute(_KNOWN).scalars())
     unknown = [record for record in record_ids(redcap, "incoming") if record not in known]
     return _unsettled(
         gateway,

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from processors.delivery.pending import Item, load
 from processors.delivery.reconcile.diff import Held, Placed
 from processors.delivery.sender.changes import KnownStudy
 from processors.delivery.sender.known import known_studies
 from processors.delivery.sender.reports import AWAITED, Report
-from processors.gateway import Gateway
+from processors.gateway import Gateway, Work
 
 SENT = "It was sent: it is not placed again."
 PERHAPS_SENT = "It may have been sent before anybody looked: it is not placed again."
@@ -65,29 +65,29 @@ def expected(gateway: Gateway, studies: Sequence[str]) -> Expected:
     """What REDCap should hold of these studies of the site."""
     found = Expected(held={study: Held(study=study) for study in studies})
     chosen = {"studies": list(studies)}
-    with gateway.begin() as connection:
+    with gateway.begin() as work:
         items = [
             Item(row.study, row.kind, row.key, row.position, refused_before=False)
-            for row in connection.execute(_WRITTEN, chosen)
+            for row in work.execute(_WRITTEN, chosen)
         ]
-        found.waiting, found.contested = connection.execute(_WAITING, chosen).one()
-        for row in connection.execute(_SERIES_KNOWN, chosen):
+        found.waiting, found.contested = work.execute(_WAITING, chosen).one()
+        for row in work.execute(_SERIES_KNOWN, chosen):
             found.held[row.study].series_known.add(row.series)
-        for row in connection.execute(_ABSENT, chosen):
+        for row in work.execute(_ABSENT, chosen):
             found.held[row.study].absent.add((row.kind, row.key))
-        found.requests = known_studies(gateway, connection, studies)
-        _add_placed(connection, found)
+        found.requests = known_studies(work, studies)
+        _add_placed(work, found)
     for wanted in load(gateway, items, with_transfers=False):
         held = found.held[wanted.study]
         held.row, held.row_position, held.series = wanted.row, wanted.row_position, wanted.series
     return found
 
 
-def _add_placed(connection: Connection, found: Expected) -> None:
+def _add_placed(work: Work, found: Expected) -> None:
     for study, known in found.requests.items():
         found.held[study].ours = known.ours
     ours = {request.position: request for known in found.requests.values() for request in known.ours}
-    for row in connection.execute(_PLACED, {"studies": list(found.held)}):
+    for row in work.execute(_PLACED, {"studies": list(found.held)}):
         reported = found.requests[row.study].reported.get(row.position, AWAITED)
         note = _note(reported, before_looks=row.before_looks)
         found.held[row.study].placed.append(Placed(request=ours[row.position], note=note))

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from processors.errors import ConfigurationError
+from processors.gateway import Work
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,27 +44,27 @@ _PROJECTS = text("""
 """)
 
 
-def studies_of(connection: Connection, site: str, scope: Scope) -> list[str]:
+def studies_of(work: Work, site: str, scope: Scope) -> list[str]:
     """The studies of the site in a fixed order. Raises `ConfigurationError` for a study or project unknown."""
-    _require_known(connection, site, scope)
+    _require_known(work, site, scope)
     given = {name: value for name in _CONDITIONS if (value := getattr(scope, name)) is not None}
     conditions = " and ".join(["study.site = :site", *(_CONDITIONS[name] for name in given)])
-    found = connection.execute(
+    found = work.execute(
         text(f"select study from gateway.study where {conditions} order by study"), {"site": site, **given}
     )
     return list(found.scalars())
 
 
-def _require_known(connection: Connection, site: str, scope: Scope) -> None:
+def _require_known(work: Work, site: str, scope: Scope) -> None:
     if scope.study is not None:
         chosen = {"study": scope.study, "site": site}
-        if not connection.execute(_IS_KNOWN_STUDY, chosen).scalar_one():
+        if not work.execute(_IS_KNOWN_STUDY, chosen).scalar_one():
             raise ConfigurationError(
                 f"--study: expected the StudyInstanceUID of a study that has arrived at site {site!r}, found "
                 f"{scope.study!r}."
             )
     if scope.project is not None:
-        names = list(connection.execute(_PROJECTS).scalars())
+        names = list(work.execute(_PROJECTS).scalars())
         if scope.project not in names:
             raise ConfigurationError(
                 f"--project: expected a project that a study was requested for or that takes part in auto-ID "

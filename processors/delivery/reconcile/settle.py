@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from ledger.batching import Progress, batches
 from ledger.events import NewEvent
@@ -19,8 +19,8 @@ from processors.delivery.reconcile.diff import Difference
 from processors.delivery.sender.changes import changes
 from processors.delivery.sender.known import fingerprint, known_studies
 from processors.delivery.sender.record import change_event
-from processors.events import EventType, study_stream
-from processors.gateway import Gateway
+from processors.events.types import EventType, study_stream
+from processors.gateway import Gateway, Work
 from processors.redcap import Redcap
 
 _GONE = ("deleted", "missing")
@@ -65,11 +65,11 @@ def accept(
     by_study = [list(members) for _, members in groupby(sorted(found, key=_study), key=_study)]
     done = 0
     for portion in batches(by_study, BATCH):
-        with gateway.begin() as connection:
+        with gateway.begin() as work:
             settled = [different for members in portion for different in members]
-            _acknowledge(gateway, connection, settled, by=by, reason=reason)
-            gateway.record(connection, list(_theirs(gateway, connection, settled)))
-            gateway.record(connection, list(_differences(gateway, settled, by=by, reason=reason)))
+            _acknowledge(work, settled, by=by, reason=reason)
+            work.record(list(_theirs(work, settled)))
+            work.record(list(_differences(gateway, settled, by=by, reason=reason)))
         done += len(portion)
         if progress is not None:
             progress(done, len(by_study))
@@ -84,21 +84,18 @@ _MISSING = text("""
 """)
 
 
-def _acknowledge(
-    gateway: Gateway, connection: Connection, found: Sequence[Difference], *, by: str, reason: str
-) -> None:
+def _acknowledge(work: Work, found: Sequence[Difference], *, by: str, reason: str) -> None:
     """Records as intended that rows of ours are gone, or ask for something else: first, that they are."""
     gone = [different for different in found if different.what in _GONE or _is_rewritten(different)]
     studies = {"studies": [different.study for different in gone]}
-    known = {(row.study, row.kind, row.key): row.position for row in connection.execute(_MISSING, studies)}
+    known = {(row.study, row.kind, row.key): row.position for row in work.execute(_MISSING, studies)}
     news = [different for different in gone if _row(different) not in known]
     told = [
         _event(different.study, EventType.ROW_MISSING, kind=different.kind, key=different.key) for different in news
     ]
-    for different, event in zip(news, gateway.record(connection, told), strict=True):
+    for different, event in zip(news, work.record(told), strict=True):
         known[_row(different)] = event.position
-    gateway.record(
-        connection,
+    work.record(
         [
             # About the ledger's event of that position, without the study, as those of `acknowledge` are.
             NewEvent(
@@ -120,12 +117,12 @@ def _is_rewritten(different: Difference) -> bool:
     return different.kind == "transfer" and different.what == "changed"
 
 
-def _theirs(gateway: Gateway, connection: Connection, found: Sequence[Difference]) -> Iterator[NewEvent]:
+def _theirs(work: Work, found: Sequence[Difference]) -> Iterator[NewEvent]:
     """The requests of others, and what the sender reported of them."""
     rows = [different.transfer for different in found if different.transfer is not None]
-    known = known_studies(gateway, connection, sorted({row.study for row in rows}))
-    for change in changes([(row, fingerprint(gateway, row)) for row in rows], known):
-        yield change_event(gateway, connection, change)
+    known = known_studies(work, sorted({row.study for row in rows}))
+    for change in changes([(row, fingerprint(work.vault, row)) for row in rows], known):
+        yield change_event(work, change)
 
 
 def _differences(gateway: Gateway, found: Sequence[Difference], *, by: str, reason: str) -> Iterator[NewEvent]:

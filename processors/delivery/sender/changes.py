@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from processors.delivery.sender.reports import AWAITED, Report, State, TransferRow
-from processors.events import EventType
+from processors.events.types import EventType
 
 
 class OurRequest(NamedTuple):

@@ -4,21 +4,22 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
+from ledger.vault import Vault
 from processors.delivery.sender.changes import KnownStudy, OurRequest, Theirs
 from processors.delivery.sender.reports import AWAITED, Report, TransferRow
-from processors.gateway import Gateway
+from processors.gateway import Work
 from processors.redcap import incoming
 
 
-def fingerprint(gateway: Gateway, row: TransferRow) -> str:
+def fingerprint(vault: Vault, row: TransferRow) -> str:
     """Equal for rows of the study that ask for the same."""
-    return _print(gateway, row.study, row.project, row.event_name, row.name)
+    return _print(vault, row.study, row.project, row.event_name, row.name)
 
 
-def _print(gateway: Gateway, *content: str) -> str:
-    return gateway.vault.fingerprint(orjson.dumps(content))
+def _print(vault: Vault, *content: str) -> str:
+    return vault.fingerprint(orjson.dumps(content))
 
 
 _STUDIES = text("""
@@ -41,16 +42,16 @@ _OUTCOMES = text("""
 """)
 
 
-def known_studies(gateway: Gateway, connection: Connection, studies: Sequence[str]) -> dict[str, KnownStudy]:
+def known_studies(work: Work, studies: Sequence[str]) -> dict[str, KnownStudy]:
     """What the ledger holds of these studies' requests; studies that it does not know of this site are absent."""
-    chosen = {"studies": list(studies), "site": gateway.site}
-    known = {study: KnownStudy() for study in connection.execute(_STUDIES, chosen).scalars()}
+    chosen = {"studies": list(studies), "site": work.site}
+    known = {study: KnownStudy() for study in work.execute(_STUDIES, chosen).scalars()}
     chosen["studies"] = list(known)
-    for study, request in _our_requests(gateway, connection, chosen):
+    for study, request in _our_requests(work, chosen):
         known[study].ours.append(request)
-    for study, instance, theirs in _adopted(gateway, connection, chosen):
+    for study, instance, theirs in _adopted(work, chosen):
         known[study].theirs[instance] = theirs
-    for row in connection.execute(_OUTCOMES, chosen):
+    for row in work.execute(_OUTCOMES, chosen):
         report = Report(row.state, row.sent_at, tuple(row.errors), row.failure)
         if row.ours:
             known[row.study].reported[row.request] = report
@@ -61,18 +62,18 @@ def known_studies(gateway: Gateway, connection: Connection, studies: Sequence[st
     return known
 
 
-def _adopted(gateway: Gateway, connection: Connection, chosen: dict[str, Any]) -> Iterator[tuple[str, int, Theirs]]:
-    rows = connection.execute(_ADOPTED, chosen).all()
-    found = gateway.identities(connection, [row.position for row in rows])
+def _adopted(work: Work, chosen: dict[str, Any]) -> Iterator[tuple[str, int, Theirs]]:
+    rows = work.execute(_ADOPTED, chosen).all()
+    found = work.identities([row.position for row in rows])
     for row in rows:
         name = found[row.position][1].get("pseudonym")
-        print_ = None if name is None else _print(gateway, row.study, row.project, row.event_name, name)
+        print_ = None if name is None else _print(work.vault, row.study, row.project, row.event_name, name)
         yield row.study, row.instance, Theirs(print_, Report("sent") if row.sent else AWAITED)
 
 
-def _our_requests(gateway: Gateway, connection: Connection, chosen: dict[str, Any]) -> Iterator[tuple[str, OurRequest]]:
-    rows = connection.execute(_OURS, chosen).all()
-    found = gateway.identities(connection, [row.position for row in rows])
+def _our_requests(work: Work, chosen: dict[str, Any]) -> Iterator[tuple[str, OurRequest]]:
+    rows = work.execute(_OURS, chosen).all()
+    found = work.identities([row.position for row in rows])
     for row in rows:
         event, payload = found[row.position]
         yield (
@@ -82,7 +83,7 @@ def _our_requests(gateway: Gateway, connection: Connection, chosen: dict[str, An
                 project=row.project,
                 event_name=row.event_name,
                 name=payload.get("pseudonym"),
-                requested=incoming.minute(gateway.local(event.recorded_at)),
+                requested=incoming.minute(work.local(event.recorded_at)),
                 instance=row.instance,
             ),
         )

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 
 import orjson
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from ledger import store
 from ledger.batching import Progress
@@ -19,10 +19,10 @@ from processors.delivery.actual import transfers_project
 from processors.delivery.sender.changes import changes
 from processors.delivery.sender.known import fingerprint, known_studies
 from processors.delivery.sender.record import change_event
-from processors.delivery.sender.reports import FIELDS, transfer_rows
-from processors.events import EventType
-from processors.gateway import Gateway
-from processors.redcap import Redcap, Row, UnknownFields, forget_fields, known_fields, remembered_fields
+from processors.delivery.sender.reports import FIELDS, NEEDED_FIELDS, transfer_rows
+from processors.events.types import EventType
+from processors.gateway import Gateway, Work
+from processors.redcap import Project, Redcap, Row
 
 OVERLAP = timedelta(minutes=10)
 LONG_OVERLAP = timedelta(hours=26)
@@ -68,11 +68,11 @@ def look(gateway: Gateway, redcap: Redcap, progress: Progress | None = None) -> 
     Makes one call; where REDCap's dictionary has turned out to be another than was known, two more. A
     site to which nothing has come needs no look.
     """
-    with gateway.begin() as connection:
-        if not connection.execute(_ANYTHING_KNOWN, {"site": gateway.site}).scalar_one():
+    with gateway.begin() as work:
+        if not work.execute(_ANYTHING_KNOWN, {"site": gateway.site}).scalar_one():
             return Looked()
-        memory = _memory(connection, gateway.site)
-        head = store.head(connection).position
+        memory = _memory(work, gateway.site)
+        head = store.head(work.connection).position
     begin, after = window(memory, gateway.clock())
     exported = _export(gateway, redcap, begin)
     seen = gateway.vault.fingerprint(orjson.dumps(exported))
@@ -80,11 +80,11 @@ def look(gateway: Gateway, redcap: Redcap, progress: Progress | None = None) -> 
     # After 12,500 studies were written, all of them are seen again for ten minutes: unsealing their
     # pseudonyms to find nothing new took a second a run.
     if memory is None or (memory.seen, memory.head) != (seen, head):
-        counts = _record(gateway, exported, place=transfers_project(redcap), progress=progress)
+        counts = _record(gateway, exported, progress)
     # Moved last: killed before, the next run looks again from the same time on.
-    with gateway.begin() as connection:
+    with gateway.begin() as work:
         remembered = asdict(after) | {"seen": seen, "head": head + counts.total()}
-        connection.execute(_REMEMBER, {"site": gateway.site, **remembered})
+        work.execute(_REMEMBER, {"site": gateway.site, **remembered})
     return Looked(
         requested=counts[EventType.TRANSFER_OBSERVED],
         sent=counts[EventType.TRANSFER_SENT],
@@ -117,37 +117,28 @@ _REMEMBER = text("""
 """)
 
 
-def _memory(connection: Connection, site: str) -> Memory | None:
-    row = connection.execute(_MEMORY, {"site": site}).mappings().one_or_none()
+def _memory(work: Work, site: str) -> Memory | None:
+    row = work.execute(_MEMORY, {"site": site}).mappings().one_or_none()
     return None if row is None else Memory(**row)
 
 
 def _export(gateway: Gateway, redcap: Redcap, begin: datetime) -> list[Row]:
-    place = transfers_project(redcap)
-
-    def ask(fields: frozenset[str]) -> list[Row]:
-        return redcap.export_records(place, fields=[name for name in FIELDS if name in fields], changed_since=begin)
-
-    try:
-        # Not looked up if it is old or unknown: that would cost an idle run a call more. REDCap tells if it lacks any.
-        return ask(remembered_fields(redcap, gateway.database, place) or frozenset(FIELDS))
-    except UnknownFields:
-        forget_fields(gateway.database, place)
-        return ask(known_fields(redcap, gateway.database, place, gateway.clock()))
+    project = Project(redcap, transfers_project(redcap), gateway.database, gateway.clock, needed=NEEDED_FIELDS)
+    return project.export(FIELDS, changed_since=begin, look_up=False)
 
 
-def _record(gateway: Gateway, exported: Sequence[Row], *, place: str, progress: Progress | None) -> Counter[str]:
-    rows = sorted(transfer_rows(exported, place), key=lambda row: (row.study, row.instance))
+def _record(gateway: Gateway, exported: Sequence[Row], progress: Progress | None) -> Counter[str]:
+    rows = sorted(transfer_rows(exported), key=lambda row: (row.study, row.instance))
     by_study = {study: list(members) for study, members in groupby(rows, key=lambda row: row.study)}
     studies = list(by_study)
     counts: Counter[str] = Counter()
     for start in range(0, len(studies), PORTION):
         portion = studies[start : start + PORTION]
-        with gateway.begin() as connection:
-            known = known_studies(gateway, connection, portion)
-            printed = [(row, fingerprint(gateway, row)) for study in portion for row in by_study[study]]
+        with gateway.begin() as work:
+            known = known_studies(work, portion)
+            printed = [(row, fingerprint(gateway.vault, row)) for study in portion for row in by_study[study]]
             found = list(changes(printed, known))
-            gateway.record(connection, [change_event(gateway, connection, change) for change in found])
+            work.record([change_event(work, change) for change in found])
         counts.update(change.type for change in found)
         if progress is not None:
             progress(start + len(portion), len(studies))

@@ -3,23 +3,20 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection
-
 from ledger.events import NewEvent
 from ledger.vault import SubjectName
 from processors.delivery.sender.changes import Change
 from processors.delivery.sender.reports import Report
-from processors.events import EventType, study_stream
-from processors.gateway import Gateway
+from processors.events.types import EventType, study_stream
+from processors.gateway import Work
 
 
-def change_event(gateway: Gateway, connection: Connection, change: Change) -> NewEvent:
+def change_event(work: Work, change: Change) -> NewEvent:
     """The change as an event. A pseudonym that others gave is sealed for the study: it may be a patient's ID."""
     row = change.row
     data: dict[str, Any] = {"study": row.study, "project": row.project, "event_name": row.event_name}
     if change.type is EventType.TRANSFER_OBSERVED:
-        return gateway.sealed(
-            connection,
+        return work.sealed(
             SubjectName("study", "", row.study),
             {"pseudonym": row.name},
             stream=study_stream(row.study),

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from processors.delivery.sender.failure_class import failure_class
-from processors.errors import Refused
 from processors.redcap import incoming
 
 State = Literal["awaited", "sent", "failed"]
 
 FIELDS = (*incoming.FIELDS["transfer"], "transfer_error", "transfer_error_message")
 """What is read of a row."""
+
+NEEDED_FIELDS = incoming.needed_fields(["transfer"])
+"""Without which it does not tell whose request it is."""
 
 _TICKED = "transfer_error___"
 
@@ -42,26 +44,11 @@ class TransferRow:
     report: Report
 
 
-def transfer_rows(exported: Iterable[Mapping[str, str]], place: str) -> Iterator[TransferRow]:
-    """The requests in an export; rows that ask for nothing, such as withdrawn ones, are none.
-
-    Raises `Refused` where fields are missing that tell whose a request is: `place` is the REDCap project.
-    """
+def transfer_rows(exported: Iterable[Mapping[str, str]]) -> Iterator[TransferRow]:
+    """The requests in an export with the needed fields; rows that ask for nothing, such as withdrawn ones, are none."""
     for row in exported:
-        if row.get("redcap_repeat_instrument") == incoming.TRANSFERS_FORM:
-            _require(row, place)
-            if row["transfer_project_name"].strip():
-                yield _transfer_row(row)
-
-
-def _require(row: Mapping[str, str], place: str) -> None:
-    missing = [name for name in incoming.FIELDS["transfer"] if name not in row]
-    if missing:
-        raise Refused(
-            f"{place}: expected the fields {', '.join(missing)} in the export of transfers, which lacks them. Check "
-            f"that the user of the token in redcap.tokens.{place} has the export right 'Full Data Set', and that the "
-            "data dictionary has these fields."
-        )
+        if row.get("redcap_repeat_instrument") == incoming.TRANSFERS_FORM and row["transfer_project_name"].strip():
+            yield _transfer_row(row)
 
 
 def _transfer_row(row: Mapping[str, str]) -> TransferRow:

@@ -9,15 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from ledger.batching import Progress, batches
 from ledger.events import NewEvent
 from ledger.vault import SubjectName
 from processors.autoid import registry
 from processors.delivery import actual
-from processors.events import EventType, site_stream, study_stream
-from processors.gateway import Gateway
+from processors.events.types import EventType, site_stream, study_stream
+from processors.gateway import Gateway, Work
 from processors.locks import in_turn
 from processors.operations.adopt import progress as memory
 from processors.operations.adopt.diff import News, news
@@ -68,8 +68,8 @@ def _still_to_read(gateway: Gateway, studies: Sequence[str], began: Place) -> li
     """The studies after the place reached, and those before it that somebody has made since."""
     if not began.study:
         return list(studies)
-    with gateway.begin() as connection:
-        known = known_records(connection)
+    with gateway.begin() as work:
+        known = known_records(work)
     return [study for study in studies if study > began.study or study not in known]
 
 
@@ -80,33 +80,30 @@ def _adopt_studies(
     for portion in batches(studies, actual.BATCH):
         found = actual.present(gateway, redcap, portion)
         reached = began._replace(study=max(began.study, portion[-1]))
-        with gateway.begin() as connection:
-            gateway.record(connection, _events(gateway, connection, portion, found))
-            memory.keep(gateway, connection, reached)
+        with gateway.begin() as work:
+            work.record(_events(work, portion, found))
+            memory.keep(work, reached)
         done += len(portion)
         if progress is not None:
             progress(done, len(studies))
 
 
-def _events(
-    gateway: Gateway, connection: Connection, studies: Sequence[str], found: Mapping[str, PresentRecord]
-) -> list[NewEvent]:
-    known = knowledge(gateway, connection, studies)
+def _events(work: Work, studies: Sequence[str], found: Mapping[str, PresentRecord]) -> list[NewEvent]:
+    known = knowledge(work, studies)
     # A record that has gone since its id was read is as if it had never been there.
     told = [fact for study in studies if study in found for fact in news(study, found[study], known[study])]
     # Events alike stand together, so that projections take them together.
     told.sort(key=lambda fact: fact.type != EventType.STUDY_ADOPTED)
-    gateway.vault.subjects(connection, [_subject(fact.study) for fact in told if fact.pseudonym is not None])
-    return [_event(gateway, connection, fact) for fact in told]
+    work.vault.subjects(work.connection, [_subject(fact.study) for fact in told if fact.pseudonym is not None])
+    return [_event(work, fact) for fact in told]
 
 
-def _event(gateway: Gateway, connection: Connection, fact: News) -> NewEvent:
+def _event(work: Work, fact: News) -> NewEvent:
     """The fact's event. The pseudonym goes when its study is forgotten, or the patient whose study it is."""
     stream = study_stream(fact.study)
     if fact.pseudonym is None:
         return NewEvent(stream=stream, type=fact.type, data=fact.data)
-    return gateway.sealed(
-        connection,
+    return work.sealed(
         _subject(fact.study),
         {"pseudonym": fact.pseudonym},
         stream=stream,
@@ -129,10 +126,10 @@ _COUNTS = text("""
 
 
 def _completed(gateway: Gateway, began: Place, by: str, *, no_uids: int) -> Adopted:
-    with gateway.begin() as connection:
-        counts = dict(connection.execute(_COUNTS, {"began": began.began}).mappings().one())
+    with gateway.begin() as work:
+        counts = dict(work.execute(_COUNTS, {"began": began.began}).mappings().one())
         data = {"site": gateway.site, **counts, "by": by}
         event = NewEvent(stream=site_stream(gateway.site), type=EventType.ADOPTION_COMPLETED, data=data)
-        gateway.record(connection, [event])
-        memory.end(gateway, connection)
+        work.record([event])
+        memory.end(work)
     return Adopted(**counts, no_uids=no_uids)

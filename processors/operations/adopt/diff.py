@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from processors.events import EventType
+from processors.events.types import EventType
 from processors.redcap.incoming import PresentRecord, PresentTransfer
 from processors.source.summary import is_uid
 

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from ledger.events import NewEvent
 from processors.delivery import actual
 from processors.errors import ConfigurationError
-from processors.events import EventType, site_stream
+from processors.events.types import EventType, site_stream
 from processors.gateway import Gateway
 from processors.redcap import Redcap
 
@@ -23,8 +23,8 @@ def has_moved_in(gateway: Gateway) -> bool:
 
     Sites that share a ledger share what it knows of REDCap.
     """
-    with gateway.begin() as connection:
-        return bool(connection.execute(_MOVED_IN).scalar_one())
+    with gateway.begin() as work:
+        return bool(work.execute(_MOVED_IN).scalar_one())
 
 
 def require_moved_in(gateway: Gateway, redcap: Redcap, *, fresh: bool, by: str) -> None:
@@ -43,13 +43,13 @@ def require_moved_in(gateway: Gateway, redcap: Redcap, *, fresh: bool, by: str) 
         type=EventType.STARTED_FRESH,
         data={"site": gateway.site, "by": by, "records": count},
     )
-    with gateway.begin() as connection:
-        gateway.record(connection, [event])
+    with gateway.begin() as work:
+        work.record([event])
 
 
 def _refusal(gateway: Gateway, count: int) -> str:
-    with gateway.begin() as connection:
-        interrupted = connection.execute(_INTERRUPTED, {"site": gateway.site}).scalar_one()
+    with gateway.begin() as work:
+        interrupted = work.execute(_INTERRUPTED, {"site": gateway.site}).scalar_one()
     if interrupted:
         return "An adoption was begun and has not ended. Give `fiona-ledger adopt` again: it goes on where it was."
     return (

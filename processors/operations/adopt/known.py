@@ -2,9 +2,9 @@
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
-from processors.gateway import Gateway
+from processors.gateway import Work
 from processors.operations.adopt.diff import AdoptedTransfer, Asked, Knowledge
 
 _KNOWN_RECORDS = """
@@ -21,20 +21,20 @@ _ADOPTED = text("""
 """)
 
 
-def known_records(connection: Connection) -> set[str]:
+def known_records(work: Work) -> set[str]:
     """The studies whose records the ledger has adopted or written."""
-    return set(connection.execute(_ALL_RECORDS).scalars())
+    return set(work.execute(_ALL_RECORDS).scalars())
 
 
-def knowledge(gateway: Gateway, connection: Connection, studies: Collection[str]) -> dict[str, Knowledge]:
+def knowledge(work: Work, studies: Collection[str]) -> dict[str, Knowledge]:
     """What the ledger knows of each of these studies."""
     chosen = {"studies": list(studies)}
     known = {study: Knowledge() for study in studies}
-    for study in connection.execute(_RECORDS, chosen).scalars():
+    for study in work.execute(_RECORDS, chosen).scalars():
         known[study].record = True
-    ours = connection.execute(_OURS, chosen).all()
-    adopted = connection.execute(_ADOPTED, chosen).all()
-    found = gateway.identities(connection, {row.position for row in (*ours, *adopted)})
+    ours = work.execute(_OURS, chosen).all()
+    adopted = work.execute(_ADOPTED, chosen).all()
+    found = work.identities({row.position for row in (*ours, *adopted)})
 
     def pseudonym(position: int) -> str | None:
         return found[position][1].get("pseudonym")

@@ -3,10 +3,10 @@
 from datetime import timedelta
 from typing import NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from ledger import store
-from processors.gateway import Gateway
+from processors.gateway import Gateway, Work
 
 GOOD_FOR = timedelta(days=1)
 """An adoption that was left for longer begins anew: what it had read may have changed meanwhile."""
@@ -29,18 +29,18 @@ _END = text("delete from gateway.adoption_progress where site = :site")
 
 def place(gateway: Gateway) -> Place:
     """Where an interrupted adoption goes on, or a new one begins."""
-    with gateway.begin() as connection:
-        left = connection.execute(_LEFT, {"site": gateway.site, "since": gateway.clock() - GOOD_FOR}).one_or_none()
-        found = Place("", store.head(connection).position) if left is None else Place(left.study, left.began)
-        keep(gateway, connection, found)
+    with gateway.begin() as work:
+        left = work.execute(_LEFT, {"site": gateway.site, "since": gateway.clock() - GOOD_FOR}).one_or_none()
+        found = Place("", store.head(work.connection).position) if left is None else Place(left.study, left.began)
+        keep(work, found)
     return found
 
 
-def keep(gateway: Gateway, connection: Connection, reached: Place) -> None:
+def keep(work: Work, reached: Place) -> None:
     """Notes how far it has come, in the transaction that records what was read."""
-    connection.execute(_KEEP, {"site": gateway.site, **reached._asdict(), "now": gateway.clock()})
+    work.execute(_KEEP, {"site": work.site, **reached._asdict(), "now": work.clock()})
 
 
-def end(gateway: Gateway, connection: Connection) -> None:
+def end(work: Work) -> None:
     """Notes that it has ended."""
-    connection.execute(_END, {"site": gateway.site})
+    work.execute(_END, {"site": work.site})

@@ -16,14 +16,14 @@ from dataclasses import dataclass, field
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from ledger import store
 from ledger.vault import SubjectName
 from processors.autoid.patient_keys import link_subject, patient_key
 from processors.errors import ConfigurationError
-from processors.events import EventType, study_stream
-from processors.gateway import Gateway
+from processors.events.types import EventType, study_stream
+from processors.gateway import Work
 
 What = Literal["patient", "study", "autoid-project"]
 
@@ -56,7 +56,7 @@ class Belongings:
         return [subject for subjects in self.subjects.values() for subject in subjects]
 
 
-def of_patients(gateway: Gateway, connection: Connection, patient_ids: Sequence[str]) -> list[Belongings]:
+def of_patients(work: Work, patient_ids: Sequence[str]) -> list[Belongings]:
     """What belongs to each of these patients. Raises `Unknown` where the ledger knows one of them not (any more).
 
     A forgotten patient is as unknown as one who never was here: that is what forgetting means.
@@ -67,14 +67,14 @@ def of_patients(gateway: Gateway, connection: Connection, patient_ids: Sequence[
             f"{_lines(blank)} of the input: a blank PatientID names nobody. Studies that came without one are "
             "forgotten with --study. Nothing was changed."
         )
-    links = _link_scopes(connection)
+    links = _link_scopes(work)
     names = {patient_id: _names(patient_id, links) for patient_id in patient_ids}
-    found = gateway.vault.found(connection, [name for known in names.values() for name in known])
+    found = work.vault.found(work.connection, [name for known in names.values() for name in known])
     known = {
         patient_id: [found[name] for name in names[patient_id] if name in found]
         for patient_id in dict.fromkeys(patient_ids)
     }
-    alike = _alike(gateway, connection, patient_ids)
+    alike = _alike(work, patient_ids)
     unknown = [number for number, patient_id in enumerate(patient_ids, start=1) if not known[patient_id]]
     if unknown:
         near = [number for number in unknown if patient_ids[number - 1] in alike]
@@ -84,10 +84,9 @@ def of_patients(gateway: Gateway, connection: Connection, patient_ids: Sequence[
             f"that the patient was forgotten before: it cannot tell. A PatientID counts to the letter.{hint} Take "
             "out what is unknown and give the command again. Nothing was changed."
         )
-    studies = _studies_of(connection, [subject for subjects in known.values() for subject in subjects])
+    studies = _studies_of(work, [subject for subjects in known.values() for subject in subjects])
     return _gathered(
-        gateway,
-        connection,
+        work,
         [
             _Owner(
                 what="patient",
@@ -101,17 +100,17 @@ def of_patients(gateway: Gateway, connection: Connection, patient_ids: Sequence[
     )
 
 
-def of_study(gateway: Gateway, connection: Connection, study: str) -> Belongings:
+def of_study(work: Work, study: str) -> Belongings:
     """What belongs to this study: with its patient, of whom it must be the only one.
 
     Raises `Unknown`, or `ConfigurationError` where the patient has other studies: what is sealed for one
     of them is sealed under the patient's key, and cannot be forgotten without the rest.
     """
-    events = store.read_stream(connection, study_stream(study))
+    events = store.read_stream(work.connection, study_stream(study))
     if not events:
         raise Unknown(f"The ledger knows no study {study!r}. Nothing was changed.")
-    patients = _living(connection, {event.subject for event in events}, "patient")
-    others = {other for found in _studies_of(connection, patients).values() for other in found} - {study}
+    patients = _living(work, {event.subject for event in events}, "patient")
+    others = {other for found in _studies_of(work, patients).values() for other in found} - {study}
     if others:
         raise ConfigurationError(
             f"Study {study} cannot be forgotten alone: what identifies its patient is sealed under one key for all "
@@ -119,9 +118,11 @@ def of_study(gateway: Gateway, connection: Connection, study: str) -> Belongings
             "studies: give the PatientID to `fiona-ledger forget --patient-id-stdin`. Nothing was changed."
         )
     identities = [
-        payload for payload in gateway.vault.unseal(connection, events).values() if payload.get("PatientID", "").strip()
+        payload
+        for payload in work.vault.unseal(work.connection, events).values()
+        if payload.get("PatientID", "").strip()
     ]
-    links = _link_scopes(connection)
+    links = _link_scopes(work)
     names = [name for identity in identities for name in _names(identity["PatientID"], links)]
     secrets = {
         identity[key] for identity in identities for key in ("PatientID", "PatientName") if identity[key].strip()
@@ -129,17 +130,17 @@ def of_study(gateway: Gateway, connection: Connection, study: str) -> Belongings
     owner = _Owner(
         what="study",
         name=study,
-        subjects=tuple(dict.fromkeys([*patients, *gateway.vault.found(connection, names).values()])),
+        subjects=tuple(dict.fromkeys([*patients, *work.vault.found(work.connection, names).values()])),
         studies=(study,),
         secrets=frozenset(secrets),
     )
-    return _gathered(gateway, connection, [owner])[0]
+    return _gathered(work, [owner])[0]
 
 
-def of_project(connection: Connection, project: str) -> Belongings:
+def of_project(work: Work, project: str) -> Belongings:
     """The links of all patients to this auto-ID project. Raises `Unknown`."""
-    links = connection.execute(_LINKS, {"project": project}).all()
-    if not links and not connection.execute(_IS_PROJECT, {"project": project}).scalar_one():
+    links = work.execute(_LINKS, {"project": project}).all()
+    if not links and not work.execute(_IS_PROJECT, {"project": project}).scalar_one():
         raise Unknown(f"The ledger knows no auto-ID project {project!r}. Nothing was changed.")
     living = [row.subject for row in links if row.living]
     return Belongings(what="autoid-project", name=project, subjects={"link": living} if living else {})
@@ -185,11 +186,11 @@ def _names(patient_id: str, projects: Iterable[str]) -> list[SubjectName]:
     return [SubjectName("patient", "", patient_id), *links]
 
 
-def _link_scopes(connection: Connection) -> list[str]:
-    return list(connection.execute(_LINK_SCOPES).scalars())
+def _link_scopes(work: Work) -> list[str]:
+    return list(work.execute(_LINK_SCOPES).scalars())
 
 
-def _alike(gateway: Gateway, connection: Connection, patient_ids: Collection[str]) -> set[str]:
+def _alike(work: Work, patient_ids: Collection[str]) -> set[str]:
     """The PatientIDs that the ledger also knows with other blanks around them: DICOM pads, and receivers keep that."""
     variants: dict[SubjectName, str] = {}
     for patient_id in patient_ids:
@@ -197,26 +198,26 @@ def _alike(gateway: Gateway, connection: Connection, patient_ids: Collection[str
         for variant in (bare, f"{bare} ", f" {bare}", f"{bare}\x00"):
             if variant not in patient_ids:
                 variants[SubjectName("patient", "", variant)] = patient_id
-    return {variants[name] for name in gateway.vault.found(connection, variants)}
+    return {variants[name] for name in work.vault.found(work.connection, variants)}
 
 
-def _studies_of(connection: Connection, subjects: Collection[UUID]) -> dict[UUID, set[str]]:
+def _studies_of(work: Work, subjects: Collection[UUID]) -> dict[UUID, set[str]]:
     studies: dict[UUID, set[str]] = defaultdict(set)
-    for row in connection.execute(_STUDIES, {"subjects": list(subjects), "prefix": _STUDY_PREFIX}):
+    for row in work.execute(_STUDIES, {"subjects": list(subjects), "prefix": _STUDY_PREFIX}):
         studies[row.subject].add(row.stream.removeprefix(_STUDY_PREFIX))
     return studies
 
 
-def _living(connection: Connection, subjects: Iterable[UUID | None], kind: str) -> list[UUID]:
-    rows = connection.execute(_KINDS, {"subjects": [subject for subject in subjects if subject is not None]})
+def _living(work: Work, subjects: Iterable[UUID | None], kind: str) -> list[UUID]:
+    rows = work.execute(_KINDS, {"subjects": [subject for subject in subjects if subject is not None]})
     return [row.subject for row in rows if row.kind == kind]
 
 
-def _gathered(gateway: Gateway, connection: Connection, owners: Sequence[_Owner]) -> list[Belongings]:
+def _gathered(work: Work, owners: Sequence[_Owner]) -> list[Belongings]:
     """The owners' belongings; what belongs to two of them is told of the first."""
     studies = {study for owner in owners for study in owner.studies}
-    of_studies = gateway.vault.found(connection, [SubjectName("study", "", study) for study in studies])
-    of_entries = _entry_subjects(connection, studies)
+    of_studies = work.vault.found(work.connection, [SubjectName("study", "", study) for study in studies])
+    of_entries = _entry_subjects(work, studies)
     told: set[UUID] = set()
     gathered = []
     for owner in owners:
@@ -231,7 +232,7 @@ def _gathered(gateway: Gateway, connection: Connection, owners: Sequence[_Owner]
             Belongings(
                 what=owner.what,
                 name=owner.name,
-                subjects=_by_kind(connection, mine),
+                subjects=_by_kind(work, mine),
                 studies=owner.studies,
                 secrets=owner.secrets,
                 alike=owner.alike,
@@ -240,24 +241,24 @@ def _gathered(gateway: Gateway, connection: Connection, owners: Sequence[_Owner]
     return gathered
 
 
-def _entry_subjects(connection: Connection, studies: Collection[str]) -> dict[str, set[UUID]]:
+def _entry_subjects(work: Work, studies: Collection[str]) -> dict[str, set[UUID]]:
     """For each study, the subjects of the coupling entries that have ever named it."""
     accessions: dict[str, set[str]] = defaultdict(set)
     streams = {"streams": [study_stream(study) for study in studies], "types": _SERIES_TYPES}
-    for row in connection.execute(_ACCESSIONS, streams):
+    for row in work.execute(_ACCESSIONS, streams):
         if row.accession.strip():
             accessions[row.accession.strip()].add(row.stream.removeprefix(_STUDY_PREFIX))
     named: dict[str, set[UUID]] = defaultdict(set)
     wanted = {"type": EventType.COUPLING_ENTRY_CHANGED, "studies": list(studies), "accessions": list(accessions)}
-    for row in connection.execute(_ENTRIES, wanted):
+    for row in work.execute(_ENTRIES, wanted):
         for study in ({row.study} & set(studies)) | accessions.get(row.accession, set()):
             named[study].add(row.subject)
     return named
 
 
-def _by_kind(connection: Connection, subjects: Collection[UUID]) -> dict[str, list[UUID]]:
+def _by_kind(work: Work, subjects: Collection[UUID]) -> dict[str, list[UUID]]:
     kinds: dict[str, list[UUID]] = defaultdict(list)
-    for row in connection.execute(_KINDS, {"subjects": list(subjects)}):
+    for row in work.execute(_KINDS, {"subjects": list(subjects)}):
         kinds[row.kind].append(row.subject)
     return {kind: sorted(kinds[kind]) for kind in sorted(kinds)}
 

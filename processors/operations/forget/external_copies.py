@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
+from processors.gateway import Work
 from processors.operations.forget.data_subjects import Belongings
 
 
@@ -44,23 +45,23 @@ _ENTRIES = text("""
 """)
 
 
-def elsewhere(connection: Connection, belongings: Sequence[Belongings], *, transfers: str) -> Elsewhere:
+def elsewhere(work: Work, belongings: Sequence[Belongings], *, transfers: str) -> Elsewhere:
     """The rows and folders that these belongings have led to; `transfers` is the REDCap project of transfer requests.
 
     To be asked before the keys are destroyed; the answer does not depend on them.
     """
     studies = [study for owner in belongings for study in owner.studies]
-    rows = connection.execute(_RECORDS, {"studies": studies}).all()
+    rows = work.execute(_RECORDS, {"studies": studies}).all()
     places = [
         Place("incoming", row.study, None, "hashes of PatientID and PatientName") for row in rows if row.delivered
     ]
     places.extend(
         Place(transfers, row.study, row.instance, "a pseudonym")
-        for row in connection.execute(_TRANSFERS, {"studies": studies})
+        for row in work.execute(_TRANSFERS, {"studies": studies})
     )
-    entries = connection.execute(_ENTRIES, {"couplings": list(_of_kind(belongings, "coupling"))}).scalars()
+    entries = work.execute(_ENTRIES, {"couplings": list(_of_kind(belongings, "coupling"))}).scalars()
     places.extend(Place("coupling", record, None, "a study and its pseudonym") for record in entries)
-    ids = connection.execute(_IDS, {"links": list(_of_kind(belongings, "link"))}).scalars()
+    ids = work.execute(_IDS, {"links": list(_of_kind(belongings, "link"))}).scalars()
     places.extend(Place("autoid", record, None, "a patient's hash and ID") for record in sorted(ids, key=_by_number))
     return Elsewhere(places, [row.study for row in rows if row.on_disk])
 

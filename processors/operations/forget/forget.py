@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from ledger import store
 from ledger.batching import batches
@@ -12,15 +12,15 @@ from ledger.database import Database
 from ledger.errors import LedgerError
 from ledger.events import NewEvent
 from processors.errors import ConfigurationError
-from processors.events import EventType, vault_stream
-from processors.gateway import Gateway
+from processors.events.types import EventType, vault_stream
+from processors.gateway import Gateway, Work
 from processors.operations.forget.data_subjects import Belongings
 from processors.operations.forget.exclusive_lock import Waiting, alone
 from processors.operations.forget.external_copies import Elsewhere, elsewhere
 
 SUBJECTS_AN_EVENT = 1_000
 
-Find = Callable[[Connection], Sequence[Belongings]]
+Find = Callable[[Work], Sequence[Belongings]]
 """Gathers what is to be forgotten."""
 
 
@@ -48,16 +48,16 @@ def forget(
     """
     with alone(gateway, waiting=waiting):
         gateway.catch_up(alone=True)
-        with gateway.begin() as connection:
+        with gateway.begin() as work:
             # Nothing is sealed for these subjects between the look and the destruction.
-            store.lock_head(connection)
-            belongings = find(connection)
+            store.lock_head(work.connection)
+            belongings = find(work)
             check_reason(reason, belongings)
-            left = elsewhere(connection, belongings, transfers=transfers)
+            left = elsewhere(work, belongings, transfers=transfers)
             events = [event for owner in belongings for event in _events(owner, reason=reason, by=by)]
             subjects = [subject for owner in belongings for subject in owner.all_subjects]
-            destroyed = gateway.vault.forget(connection, subjects) if subjects else 0
-            stored = gateway.record(connection, events)
+            destroyed = gateway.vault.forget(work.connection, subjects) if subjects else 0
+            stored = work.record(events)
     return Forgotten(belongings, left, [event.position for event in stored], destroyed)
 
 

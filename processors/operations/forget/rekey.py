@@ -6,7 +6,7 @@ from ledger.batching import Progress
 from ledger.events import NewEvent
 from ledger.rekeying import At, finish, hold_key_change_lock, rewrap, unwatched
 from ledger.vault import Vault
-from processors.events import EventType, vault_stream
+from processors.events.types import EventType, vault_stream
 from processors.gateway import Gateway
 from processors.operations.forget.exclusive_lock import Waiting, alone
 
@@ -26,18 +26,18 @@ def rekey(
     """
     with alone(gateway, waiting=waiting) as guard:
         hold_key_change_lock(guard)
-        with gateway.begin() as connection:
-            new_key, count = rewrap(connection, key_file, at=at, progress=progress)
+        with gateway.begin() as work:
+            new_key, count = rewrap(work.connection, key_file, at=at, progress=progress)
             event = NewEvent(
                 stream=vault_stream("master-key"),
                 type=EventType.MASTER_KEY_CHANGED,
                 data={"by": by, "subjects": count},
             )
-            gateway.record(connection, [event])
+            work.record([event])
             at("before the commit")
         at("after the commit")
         finish(key_file, new_key)
         at("after the renaming")
-    with gateway.begin() as connection:
-        gateway.vault = Vault.open(connection, key_file)
+    with gateway.begin() as work:
+        gateway.vault = Vault.open(work.connection, key_file)
     return count

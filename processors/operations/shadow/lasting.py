@@ -4,10 +4,10 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from ledger import store
-from processors.gateway import Gateway
+from processors.gateway import Gateway, Work
 from processors.operations.shadow.compare import Difference
 
 
@@ -61,33 +61,31 @@ class Agenda(NamedTuple):
 
 def agenda(gateway: Gateway) -> Agenda:
     """The studies about which something was decided since the last look, and those that differed then."""
-    with gateway.begin() as connection:
-        after = connection.execute(_LOOKED, {"site": gateway.site}).scalar_one_or_none() or 0
-        until = store.head(connection).position
-        connection.execute(_DROP_GONE, {"site": gateway.site})
-        studies = connection.execute(_TO_COMPARE, {"site": gateway.site, "after": after}).scalars()
+    with gateway.begin() as work:
+        after = work.execute(_LOOKED, {"site": gateway.site}).scalar_one_or_none() or 0
+        until = store.head(work.connection).position
+        work.execute(_DROP_GONE, {"site": gateway.site})
+        studies = work.execute(_TO_COMPARE, {"site": gateway.site, "after": after}).scalars()
         return Agenda(list(studies), until)
 
 
-def keep(
-    gateway: Gateway, connection: Connection, studies: Collection[str], found: Sequence[Difference]
-) -> list[Lasting]:
+def keep(work: Work, studies: Collection[str], found: Sequence[Difference]) -> list[Lasting]:
     """The differences of these studies, each with the time since when it has been seen."""
-    chosen = {"site": gateway.site, "studies": list(studies)}
-    known = {tuple(row)[:4]: row.since for row in connection.execute(_KNOWN, chosen)}
-    now = gateway.clock()
+    chosen = {"site": work.site, "studies": list(studies)}
+    known = {tuple(row)[:4]: row.since for row in work.execute(_KNOWN, chosen)}
+    now = work.clock()
     lasting = [Lasting(each, known.get((each.study, *each.key, each.kind), now)) for each in found]
-    connection.execute(_DROP, chosen)
+    work.execute(_DROP, chosen)
     rows = [
-        {"site": gateway.site, "study": each.study, **each.key._asdict(), "kind": each.kind, "since": since}
+        {"site": work.site, "study": each.study, **each.key._asdict(), "kind": each.kind, "since": since}
         for each, since in lasting
     ]
     if rows:
-        connection.execute(_INSERT, rows)
+        work.execute(_INSERT, rows)
     return lasting
 
 
 def looked(gateway: Gateway, until: int) -> None:
     """Notes that all that was decided up to this event has been compared."""
-    with gateway.begin() as connection:
-        connection.execute(_LOOK, {"site": gateway.site, "position": until})
+    with gateway.begin() as work:
+        work.execute(_LOOK, {"site": gateway.site, "position": until})

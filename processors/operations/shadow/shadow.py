@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from ledger.batching import batches
 from processors.autoid.candidates import candidates, wanting_projects
@@ -14,7 +14,7 @@ from processors.autoid.sync import observe_projects
 from processors.configuration import AutoidSection, Configuration
 from processors.delivery import actual
 from processors.errors import ConfigurationError
-from processors.gateway import Gateway
+from processors.gateway import Gateway, Work
 from processors.operations.adopt.guard import has_moved_in
 from processors.operations.shadow import lasting as memory
 from processors.operations.shadow.compare import Ours, Study, agreed, differences
@@ -72,11 +72,11 @@ def _wanting(gateway: Gateway, redcap: Redcap, section: AutoidSection) -> dict[s
     observe_projects(gateway, redcap, own_generator=section.generator is None)
     since = gateway.clock() - timedelta(days=section.window_days)
     wanting: dict[str, set[str]] = defaultdict(set)
-    with gateway.begin() as connection:
-        for project in wanting_projects(connection):
+    with gateway.begin() as work:
+        for project in wanting_projects(work):
             if project.problems:
                 continue
-            for study in candidates(gateway, connection, project, since=since, lasting=LASTING, retry=True):
+            for study in candidates(work, project, since=since, lasting=LASTING, retry=True):
                 if study.on_disk and study.key is not None:
                     wanting[study.study].add(project.project)
     return wanting
@@ -86,13 +86,13 @@ def _compare(
     gateway: Gateway, redcap: Redcap, studies: Sequence[str], wanting: dict[str, set[str]], shadowed: Shadowed
 ) -> None:
     present = actual.transfers_of(gateway, redcap, studies)
-    with gateway.begin() as connection:
-        compared = _decided(gateway, connection, studies)
+    with gateway.begin() as work:
+        compared = _decided(work, studies)
         for each in compared.values():
             each.theirs = present.get(each.study, ABSENT).transfers
             each.wanting = wanting.get(each.study, set())
         found = [difference for each in compared.values() for difference in differences(each)]
-        lasting = memory.keep(gateway, connection, studies, found)
+        lasting = memory.keep(work, studies, found)
     told_from = gateway.clock() - GRACE
     shadowed.studies += len(studies)
     shadowed.same += sum(len(agreed(each)) for each in compared.values())
@@ -108,16 +108,16 @@ _REQUESTS = text("""
 _CONFLICTS = text("select study, project, event_name, kind from gateway.conflict where study = any(:studies)")
 
 
-def _decided(gateway: Gateway, connection: Connection, studies: Sequence[str]) -> dict[str, Study]:
+def _decided(work: Work, studies: Sequence[str]) -> dict[str, Study]:
     """What was decided here about these studies."""
     requests: dict[str, dict[Key, Ours]] = defaultdict(dict)
     conflicts: dict[str, dict[Key, str]] = defaultdict(dict)
-    rows = connection.execute(_REQUESTS, {"studies": list(studies)}).all()
-    found = gateway.identities(connection, [row.position for row in rows])
+    rows = work.execute(_REQUESTS, {"studies": list(studies)}).all()
+    found = work.identities([row.position for row in rows])
     for row in rows:
         _, payload = found[row.position]
         cause = Cause(row.cause_kind, row.cause_record, row.cause_position)
         requests[row.study][Key(row.project, row.event_name)] = Ours(payload.get("pseudonym"), cause)
-    for row in connection.execute(_CONFLICTS, {"studies": list(studies)}):
+    for row in work.execute(_CONFLICTS, {"studies": list(studies)}):
         conflicts[row.study][Key(row.project, row.event_name)] = row.kind
     return {study: Study(study=study, ours=requests[study], theirs=(), conflicts=conflicts[study]) for study in studies}

@@ -51,7 +51,7 @@ class Reconciler:
             with Redcap(
                 url=self.site.simulator.url,
                 tokens=self.site.tokens,
-                budget=steps or Steps(),
+                rate_limit=steps or Steps(),
                 sleep=lambda _seconds: None,
                 timeout_seconds=10,
             ) as redcap:

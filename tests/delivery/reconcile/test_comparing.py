@@ -168,7 +168,7 @@ def test_fields_that_the_server_lacks_are_no_differences(site: Site, reconciler:
 
 def test_an_export_that_does_not_tell_which_series_it_is_about_is_refused(site: Site, reconciler: Reconciler) -> None:
     site.incoming.remove_field("series_instance_uid")
-    with pytest.raises(Refused, match="series_instance_uid in the export"):
+    with pytest.raises(Refused, match="series_instance_uid in the project's data dictionary"):
         reconciler.found()
 
 

@@ -290,7 +290,7 @@ def test_a_field_that_tells_whose_a_request_is_is_not_done_without(placed: Site)
     """Without the pseudonym, our requests would look like somebody else's."""
     placed.incoming.remove_field("transfer_name")
     placed.clock.advance(3600)
-    with pytest.raises(Refused, match="transfer_name in the export of transfers"):
+    with pytest.raises(Refused, match="transfer_name in the project's data dictionary"):
         placed.run()
     assert recorded(placed) == []
 

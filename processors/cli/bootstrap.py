@@ -1,0 +1,172 @@
+"""Opening what a command works with: configuration, ledger, REDCap."""
+
+import os
+import pwd
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from ledger.database import Database
+from ledger.dry_run import DryRun
+from ledger.events import new_event_id
+from ledger.migrations import require_migrated
+from processors.cli import console
+from processors.cli.exit_codes import ending
+from processors.configuration import Configuration, load, resolve, withhold
+from processors.errors import ConfigurationError, ServiceError
+from processors.gateway import Gateway, open_gateway, open_gateway_database
+from processors.locks import no_runs, only_run
+from processors.operations.rebuild import emptied_tables
+from processors.redcap import DryRunRedcap, Redcap, SharedRateLimit
+from processors.run import Report, recorded_run
+
+_Client = TypeVar("_Client", bound=Redcap)
+
+
+def now() -> datetime:
+    """The present moment, with the machine's own zone."""
+    return datetime.now().astimezone()
+
+
+def operator(environment: Mapping[str, str] = os.environ) -> str:
+    """The account of whoever gives the command, as the system knows it, and who lent it by sudo."""
+    try:
+        # Not getpass.getuser(): it believes the environment.
+        account = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        # A service may run under a number that no account has.
+        account = f"uid {os.getuid()}"
+    lent_by = environment.get("SUDO_USER", "")
+    return f"{account} (by sudo from {lent_by})" if lent_by and lent_by.isprintable() else account
+
+
+@contextmanager
+def opened_database(config: Path | None) -> Iterator[tuple[Configuration, Database]]:
+    """The configuration and the database it names."""
+    # Before anything is started: the embedded PostgreSQL and a site's generator inherit the environment.
+    configuration = withhold(load(config), os.environ)
+    database = open_gateway_database(configuration.ledger)
+    try:
+        yield configuration, database
+    finally:
+        database.close()
+
+
+@contextmanager
+def opened_ledger(config: Path | None) -> Iterator[tuple[Configuration, Database]]:
+    """The configuration and the database of a ledger that fits the program; its key is not asked for."""
+    with opened_database(config) as (configuration, database):
+        with database.begin() as connection:
+            require_migrated(connection)
+        yield configuration, database
+
+
+@contextmanager
+def opened_gateway(config: Path | None, *, with_keys: bool = True) -> Iterator[tuple[Configuration, Gateway]]:
+    """The configuration and the ledger that it names, set up; with its keys, or opening them at need."""
+    with opened_database(config) as (configuration, database):
+        section = configuration.ledger
+        yield configuration, open_gateway(database, section, clock=now, run=new_event_id(), with_keys=with_keys)
+
+
+@contextmanager
+def opened_tables(config: Path | None) -> Iterator[tuple[Configuration, Gateway]]:
+    """The configuration and the ledger, to read its tables as they stand; its keys are opened at need."""
+    with opened_gateway(config, with_keys=False) as (configuration, gateway):
+        _require_whole_tables(gateway)
+        yield configuration, gateway
+
+
+@contextmanager
+def opened_alone(config: Path | None) -> Iterator[tuple[Configuration, Gateway]]:
+    """The configuration and the ledger, brought up to date, while no run of the site can begin.
+
+    Raises `ServiceError` where one is under way: the command has done nothing then.
+    """
+    with opened_gateway(config) as (configuration, gateway), only_run(gateway) as alone:
+        if not alone:
+            raise ServiceError(
+                f"A run for site {gateway.site!r} is under way: nothing was done. Try again when it has ended."
+            )
+        prepare(gateway)
+        yield configuration, gateway
+
+
+@contextmanager
+def rehearsed(config: Path | None) -> Iterator[tuple[Configuration, Gateway, DryRunRedcap]]:
+    """The ledger and REDCap for a dry run: what is recorded is taken back, what is written is not.
+
+    No run of any site can begin meanwhile. Raises `ServiceError` where one is under way.
+    """
+    with opened_database(config) as (configuration, database):
+        section = configuration.ledger
+        real = open_gateway(database, section, clock=now, run=new_event_id())
+        with no_runs(database, section.site) as busy, DryRun(database) as dry_run:
+            if busy is not None:
+                raise ServiceError(
+                    f"A run of site {busy!r} is under way, and a dry run wants to be alone. Give the command again in "
+                    "a moment."
+                )
+            gateway = Gateway(database=dry_run, vault=real.vault, site=section.site, clock=now, run=real.run)
+            with _client(DryRunRedcap, configuration, database) as redcap:
+                yield configuration, gateway, redcap
+
+
+@contextmanager
+def opened_redcap(configuration: Configuration, gateway: Gateway) -> Iterator[Redcap]:
+    """The client for the configured REDCap, within the budget of calls that all runs share."""
+    with _client(Redcap, configuration, gateway.database) as redcap:
+        yield redcap
+
+
+@contextmanager
+def recorded_redcap(configuration: Configuration, gateway: Gateway, command: str, report: Report) -> Iterator[Redcap]:
+    """The client for the configured REDCap, within a run that the ledger keeps a row of."""
+    # What is wrong with the tokens is a way for a run to end, and recorded as one.
+    with recorded_run(gateway, command, report, ending=ending), opened_redcap(configuration, gateway) as redcap:
+        try:
+            yield redcap
+        finally:
+            report.calls = redcap.calls
+
+
+def prepare(gateway: Gateway, *, alone: bool = False) -> None:
+    """Brings the tables up to date. Raises `ConfigurationError` where somebody has emptied one by hand.
+
+    `alone`: the caller keeps all runs away.
+    """
+    with console.step("Catching up") as progress:
+        gateway.catch_up(progress, alone=alone)
+        _require_whole_tables(gateway)
+
+
+def _require_whole_tables(gateway: Gateway) -> None:
+    """Refuses to decide by tables that somebody has emptied by hand."""
+    with gateway.begin() as work:
+        emptied = emptied_tables(work.connection)
+    if emptied:
+        tables = ", ".join(table for _, table in emptied)
+        raise ConfigurationError(
+            f"Somebody has emptied {tables}: a run would decide by what is not there. Nothing is lost; derive "
+            "the tables anew with `fiona-ledger rebuild`."
+        )
+
+
+def _client(kind: type[_Client], configuration: Configuration, database: Database) -> _Client:
+    section = configuration.redcap
+    sources = {name: getattr(section.tokens, name) for name in type(section.tokens).model_fields}
+    rate_limit = SharedRateLimit(
+        database,
+        url=section.url,
+        calls_per_minute=section.calls_per_minute,
+        ban_pause_minutes=section.ban_pause_minutes,
+    )
+    return kind(
+        url=section.url,
+        tokens={name: resolve(source, name) for name, source in sources.items() if source is not None},
+        rate_limit=rate_limit,
+        timeout_seconds=section.timeout_seconds,
+        ca_bundle=section.ca_bundle,
+    )

@@ -1,0 +1,45 @@
+"""The commands, one file each, and the registry of them.
+
+To add one: `commands/NAME.py` with a function `command`, whose docstring is its help and which gives True where
+something needs a person; its line below; its task in the README. `what-if` stands in `what_if.py`, `rules check` in
+`rules_check.py`. Commands do not import each other: what several of them do stands one folder up.
+
+Programs of their own stand here too: `populateIncoming`, `populateAutoID` and `gen-id`.
+"""
+
+COMMANDS = {
+    "Every day": {
+        "run": "Do the periodic job once: read, decide, write to REDCap.",
+        "status": "Show how it is doing, and what needs a person.",
+        "explain": "Tell what happened to a study, and why.",
+    },
+    "When something needs a person": {
+        "acknowledge": "Take a notice off the list of what needs attention.",
+        "retract": "Withdraw a transfer request, for good.",
+        "reassign": "Give a transfer request another pseudonym.",
+        "reconcile": "Compare REDCap with the ledger, and settle what differs.",
+        "replay": "Write all that is recorded to REDCap again.",
+        "rebuild": "Derive all tables anew from the events.",
+    },
+    "Rules": {
+        "what-if": "Try routing rules before they go live.",
+        "rules check": "Look for rules that cannot work, or contradict each other.",
+    },
+    "Setting up": {
+        "demo": "Try it on real summaries, against a simulated REDCap.",
+        "migrate": "Set up the ledger's tables, or bring them up to date.",
+        "grant": "Give PostgreSQL roles the least privileges that work.",
+        "shadow": "Decide beside today's scripts, and write nothing to REDCap.",
+        "adopt": "Record what REDCap holds already, to do none of it again.",
+    },
+    "Auditors": {
+        "audit": "Show what the ledger tells an auditor.",
+        "verify": "Check that nobody has tampered with the ledger.",
+        "export": "Write events as lines of JSON, for archives and auditors.",
+    },
+    "Keys and people": {
+        "forget": "Destroy the keys of what identifies somebody, for good.",
+        "rekey": "Give the ledger a new master key.",
+    },
+}
+"""The line of each command in `fiona-ledger --help`, under its heading."""

@@ -1,0 +1,50 @@
+"""`fiona-ledger acknowledge`: a notice that was looked at."""
+
+from typing import Annotated
+
+import typer
+from sqlalchemy import text
+
+from ledger.events import NewEvent
+from processors.cli import console
+from processors.cli.bootstrap import opened_gateway, operator
+from processors.cli.options import JsonOption, require_reason
+from processors.errors import ConfigurationError
+from processors.events.types import EventType, study_stream
+
+_NOTICE = text("""
+    select study, kind from gateway.notice where position = :position
+    union all
+    select study, kind || ' deleted or changed in REDCap' from gateway.missing_row
+     where position = :position and not acknowledged
+    union all
+    select study, 'transfer failed' from gateway.outcome
+     where position = :position and state = 'failed' and not acknowledged
+""")
+
+
+def command(
+    context: typer.Context,
+    position: Annotated[int, typer.Argument(help="The position that `status` shows.")],
+    *,
+    reason: Annotated[str, typer.Option("--reason", help="What was found and done.")],
+    json: JsonOption = False,
+) -> None:
+    """Take a notice off the list of what needs attention, saying why; the ledger keeps both.
+
+    Example: fiona-ledger acknowledge 4711 --reason "checked with the study nurse, right patient"
+    """
+    require_reason(reason)
+    with opened_gateway(context.obj, with_keys=False) as (_, gateway), gateway.begin() as work:
+        row = work.execute(_NOTICE, {"position": position}).one_or_none()
+        if row is None:
+            raise ConfigurationError(
+                f"Position {position} is no notice that waits to be acknowledged. `fiona-ledger status` lists those "
+                "that do; everything else on the list settles itself when its cause is mended."
+            )
+        data = {"position": position, "by": operator(), "reason": reason.strip()}
+        work.record([NewEvent(stream=study_stream(row.study), type=EventType.ACKNOWLEDGED, data=data)])
+    if json:
+        console.print_json({"acknowledged": position})
+    else:
+        console.output().print(f"Acknowledged: {row.kind}, study {row.study}.", markup=False)

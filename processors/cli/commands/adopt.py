@@ -1,0 +1,34 @@
+"""`fiona-ledger adopt`: what REDCap holds already, recorded."""
+
+from dataclasses import asdict
+
+import typer
+
+from processors.cli import console
+from processors.cli.bootstrap import opened_alone, operator, recorded_redcap
+from processors.cli.options import JsonOption
+from processors.operations.adopt.adopt import adopt
+from processors.run import Report
+
+
+def command(context: typer.Context, *, json: JsonOption = False) -> None:
+    """Record what REDCap holds already, so that nothing of it is requested or placed again.
+
+    Reads Incoming and AutoID and writes nothing there. Interrupted, give it again: it goes on where it was.
+
+    Example: fiona-ledger adopt
+    """
+    with opened_alone(context.obj) as (configuration, gateway):
+        report = Report()
+        with recorded_redcap(configuration, gateway, "adopt", report) as redcap:
+            adopted = adopt(gateway, redcap, by=operator(), step=console.step)
+    if json:
+        console.print_json(asdict(adopted) | {"calls": report.calls})
+        return
+    out = console.output()
+    out.print(
+        f"Adopted {adopted.studies} studies with {adopted.series} series, {adopted.transfers} transfer requests and "
+        f"{adopted.ids} IDs; {report.calls} calls. Whatever else REDCap holds, the ledger knew already."
+    )
+    if adopted.no_uids:
+        out.print(f"Left alone: {adopted.no_uids} records of Incoming whose record id is no UID, and so no study's.")

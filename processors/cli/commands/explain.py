@@ -1,0 +1,193 @@
+"""`fiona-ledger explain`: what happened to a study, and why."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from processors.cli import console
+from processors.cli.bootstrap import opened_tables
+from processors.cli.options import JsonOption
+from processors.explain import explanation, search
+from processors.explain.conditions import EntryAccount, RuleAccount
+from processors.explain.explanation import Explanation, OriginAccount
+from processors.explain.near_miss import Matching
+from processors.explain.timeline import stretches
+from processors.gateway import Gateway
+
+_RULES_SHOWN = 20
+
+
+def command(
+    context: typer.Context,
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="A StudyInstanceUID or an accession number.")],
+    *,
+    json: JsonOption = False,
+) -> None:
+    """Tell what happened to a study and why: its timeline, and which condition of which rule and entry held.
+
+    From the ledger alone; REDCap is not asked. Of PatientID and PatientName, only whether a pattern matched.
+
+    Example: fiona-ledger explain 1.2.840.113619.2.55
+    """
+    with opened_tables(context.obj) as (configuration, gateway), gateway.begin() as work:
+        uid = search.find_study(work, study)
+        found = explanation.explain(
+            work, uid, Matching(configuration.routing.match, configuration.routing.time_limit_seconds)
+        )
+    if json:
+        console.print_json(_explanation_data(found))
+    else:
+        _print_explanation(gateway, found)
+
+
+def _print_explanation(gateway: Gateway, found: Explanation) -> None:
+    out = console.output()
+    series = sum(len(account.origin.series) for account in found.origins)
+    accession = f", accession number {', '.join(found.accessions)}" if found.accessions else ""
+    on_disk = "on disk" if found.on_disk else "vanished from disk"
+    console.say(out, f"Study {found.study}", style="bold")
+    console.say(
+        out,
+        f"{series} series, first arrived {_minute(gateway, found.arrived_at)} at {found.site}{accession}; {on_disk}.",
+    )
+    console.heading(out, "Verdict")
+    for line in found.verdict:
+        console.say(out, f"* {line}")
+    console.heading(out, "Timeline")
+    for stretch in stretches(found.timeline):
+        for number, moment in enumerate(stretch.shown):
+            if number and stretch.left_out:
+                console.say(out, f"    ... {stretch.left_out} more of these (`--json` lists them all)")
+            console.say(out, f"[{moment.position}] {_minute(gateway, moment.at)}  {moment.words}")
+    for account in found.origins:
+        _print_origin(out, account, several=len(found.origins) > 1)
+    _print_entries(out, found)
+    if found.directives_read is not None:
+        console.say(
+            out, f"Rules and entries as REDCap had them {_minute(gateway, found.directives_read)}, when last read."
+        )
+
+
+def _print_origin(out: Console, account: OriginAccount, *, several: bool) -> None:
+    identity = account.origin.identity
+    console.heading(out, "Routing rules" + (f" and {_series(account.origin.series)}" if several else ""))
+    console.say(
+        out, f"Called AE title {identity.called or '(blank)'}, calling AE title {identity.calling or '(blank)'}."
+    )
+    if account.origin.forgotten:
+        console.say(out, "Identity forgotten; conditions on it cannot be evaluated.")
+    told = [rule for rule in account.rules if rule.standing != "no match"][:_RULES_SHOWN]
+    if told:
+        columns = ("rule", "project", "event", "called AE", "calling AE", "PatientID", "PatientName", "comes to")
+        console.print_table(out, columns, [_rule_cells(rule) for rule in told])
+        _print_notes(out, [(f"rule {rule.rule.record_id}", rule) for rule in told])
+    rest = Counter(_short(rule) for rule in account.rules if rule not in told)
+    for words, count in rest.items():
+        console.say(out, f"{count} {'more ' if told else ''}{'rule' if count == 1 else 'rules'}: {words}.")
+    if not account.rules:
+        console.say(out, "There are no routing rules.")
+
+
+def _series(series: Sequence[str]) -> str:
+    return f"series {series[0]}" if len(series) == 1 else f"{len(series)} series, such as {series[0]}"
+
+
+def _rule_cells(account: RuleAccount) -> list[str]:
+    rule = account.rule
+    return [rule.record_id, rule.project, rule.event_name, *_states(account), account.standing]
+
+
+def _states(account: RuleAccount | EntryAccount) -> list[str]:
+    return [condition.state for condition in account.conditions]
+
+
+def _print_notes(out: Console, accounts: Sequence[tuple[str, RuleAccount | EntryAccount]]) -> None:
+    for name, account in accounts:
+        if account.notes:
+            console.say(out, f"{name}: {'; '.join(account.notes)}")
+
+
+def _short(account: RuleAccount) -> str:
+    if account.standing == "no match":
+        return "neither AE title is theirs"
+    return {"same AE title": "AE title matched, patterns not"}.get(account.standing, account.standing)
+
+
+def _print_entries(out: Console, found: Explanation) -> None:
+    console.heading(out, "Coupling entries")
+    shown = found.entries[:_RULES_SHOWN]
+    if shown:
+        columns = ("entry", "project", "event", "accession number", "study UID", "comes to")
+        console.print_table(out, columns, [_entry_cells(entry) for entry in shown])
+        _print_notes(out, [(f"entry {entry.entry.record_id}", entry) for entry in shown])
+    if len(found.entries) > len(shown):
+        console.say(out, f"{len(found.entries) - len(shown)} more name it, or nearly (`--json` lists them all).")
+    console.say(out, f"Entries in force that have nothing in common with it: {found.other_entries}.")
+
+
+def _entry_cells(account: EntryAccount) -> list[str]:
+    entry = account.entry
+    return [entry.record_id, entry.project, entry.event_name, *_states(account), account.standing]
+
+
+def _explanation_data(found: Explanation) -> dict[str, Any]:
+    """The explanation for another program; patterns and what identifies a person are no part of it."""
+    return {
+        "study": found.study,
+        "site": found.site,
+        "arrived_at": found.arrived_at,
+        "on_disk": found.on_disk,
+        "accessions": found.accessions,
+        "directives_read": found.directives_read,
+        "verdict": found.verdict,
+        "timeline": [asdict(moment) for moment in found.timeline],
+        "origins": [_origin_data(account) for account in found.origins],
+        "coupling_entries": [_entry_data(account) for account in found.entries],
+        "other_coupling_entries": found.other_entries,
+    }
+
+
+def _origin_data(account: OriginAccount) -> dict[str, Any]:
+    identity = account.origin.identity
+    return {
+        "called": identity.called,
+        "calling": identity.calling,
+        "forgotten": account.origin.forgotten,
+        "series": account.origin.series,
+        "rules": [_rule_data(rule) for rule in account.rules],
+    }
+
+
+def _rule_data(account: RuleAccount) -> dict[str, Any]:
+    rule = account.rule
+    told = {"record_id": rule.record_id, "active": rule.active, "project": rule.project, "event_name": rule.event_name}
+    return {**told, "called": rule.called, "calling": rule.calling, **_account_data(account)}
+
+
+def _entry_data(account: EntryAccount) -> dict[str, Any]:
+    entry = account.entry
+    return {
+        "record_id": entry.record_id,
+        "project": entry.project,
+        "event_name": entry.event_name,
+        "named": account.named,
+        **_account_data(account),
+    }
+
+
+def _account_data(account: RuleAccount | EntryAccount) -> dict[str, Any]:
+    return {
+        "standing": account.standing,
+        "conditions": [asdict(condition) for condition in account.conditions],
+        "notes": account.notes,
+    }
+
+
+def _minute(gateway: Gateway, moment: datetime) -> str:
+    """The moment as people read it, in the hospital's zone."""
+    return f"{gateway.local(moment):%Y-%m-%d %H:%M}"

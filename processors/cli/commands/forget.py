@@ -1,0 +1,212 @@
+"""`fiona-ledger forget`: a data subject's keys destroyed, which erases what they sealed (crypto-shredding)."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, TextIO
+
+import typer
+
+from processors.cli import console
+from processors.cli.bootstrap import opened_gateway, operator
+from processors.cli.key_changes import NOT_COMPACTED, say_waiting
+from processors.cli.options import JsonOption
+from processors.errors import ConfigurationError
+from processors.gateway import Work
+from processors.operations.forget.data_subjects import Belongings, of_patients, of_project, of_study
+from processors.operations.forget.forget import Forgotten, check_reason, compact, forget
+
+_LISTED = 40
+
+
+def command(
+    context: typer.Context,
+    *,
+    reason: Annotated[str, typer.Option("--reason", help="Who asked for it and why, without naming the patient.")],
+    patient_id_stdin: Annotated[
+        bool,
+        typer.Option("--patient-id-stdin", help="The patients whose PatientIDs come on standard input, one a line."),
+    ] = False,
+    study: Annotated[
+        str | None, typer.Option("--study", metavar="UID", help="The patient of this study, if it is the only one.")
+    ] = None,
+    autoid_project: Annotated[
+        str | None,
+        typer.Option("--autoid-project", metavar="NAME", help="Who has which generated ID in this project."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking: needed where nobody can be asked.")] = False,
+    json: JsonOption = False,
+) -> bool:
+    """Destroy the keys of what identifies somebody, for good; all else in the ledger stands and verifies.
+
+    Rows in REDCap are listed, not deleted. See docs/privacy.md for what forgetting cannot reach.
+
+    Example: printf '%s' 19151210-0001 | fiona-ledger forget --patient-id-stdin --reason "withdrew consent, case 17"
+    """
+    if patient_id_stdin + (study is not None) + (autoid_project is not None) != 1:
+        raise ConfigurationError("Expected one of --patient-id-stdin, --study and --autoid-project.")
+    check_reason(reason, [])
+    given = patient_ids(sys.stdin.buffer.read()) if patient_id_stdin else []
+    with opened_gateway(context.obj) as (configuration, gateway):
+
+        def find(work: Work) -> list[Belongings]:
+            if study is not None:
+                return [of_study(work, study)]
+            if autoid_project is not None:
+                return [of_project(work, autoid_project)]
+            return of_patients(work, given)
+
+        with gateway.begin() as work:
+            found = find(work)
+            check_reason(reason, found)
+        if any(owner.all_subjects for owner in found):
+            _confirm(found, yes=yes)
+        transfers = "transfers" if configuration.redcap.tokens.transfers is not None else "incoming"
+        done = forget(
+            gateway,
+            find,
+            reason=reason,
+            by=operator(),
+            transfers=transfers,
+            waiting=partial(say_waiting, json=json),
+        )
+        compacted = compact(gateway.database) if done.destroyed else True
+        raw = configuration.source.raw
+    if json:
+        console.print_json(_as_data(done, raw, compacted=compacted))
+    else:
+        _print(done, raw, compacted=compacted)
+    return not compacted or any(owner.alike for owner in done.belongings)
+
+
+def patient_ids(content: bytes) -> list[str]:
+    """The PatientIDs in what came on standard input: one a line, to the letter."""
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ConfigurationError("Standard input: expected PatientIDs in UTF-8, found other bytes.") from None
+    if "\x00" in text:
+        raise ConfigurationError("Standard input: expected PatientIDs without NUL characters, found one.")
+    lines = text.strip("\n").split("\n")
+    if lines == [""]:
+        raise ConfigurationError("Standard input: expected PatientIDs, one a line, found none.")
+    return lines
+
+
+def _confirm(found: Sequence[Belongings], *, yes: bool) -> None:
+    """Asks the person at the terminal. Raises `ConfigurationError` where there is none, or who says no."""
+    if yes:
+        return
+    question = f"About to forget {_summary(found)}. This can never be undone. Go on?"
+    # Standard input may have brought the PatientIDs: the answer comes from the terminal itself.
+    terminal = _terminal()
+    if terminal is None:
+        raise ConfigurationError("Nobody can be asked here: give --yes as well. Nothing was changed.")
+    with terminal:
+        typer.echo(f"{question} [y/N]: ", nl=False, err=True)
+        answer = terminal.readline()
+    if answer.strip().lower() not in ("y", "yes"):
+        raise ConfigurationError("Nothing was changed.")
+
+
+def _terminal() -> TextIO | None:
+    """Where somebody watches and can answer; None in a cron table or a pipeline of programs."""
+    if not sys.stderr.isatty():
+        return None
+    try:
+        return Path("/dev/tty").open(encoding="utf-8")
+    except OSError:
+        return None
+
+
+def _summary(found: Sequence[Belongings]) -> str:
+    first = found[0]
+    if first.what == "autoid-project":
+        return f"who has which of {len(first.all_subjects)} IDs in project {first.name}"
+    studies = sum(len(owner.studies) for owner in found)
+    kinds = _counts(found)
+    parts = [f"{count} x {_KINDS.get(kind, kind)}" for kind, count in kinds.items()]
+    whom = f"the patient of study {first.name}" if first.what == "study" else _number(len(found), "patient")
+    return f"{whom} with {_number(studies, 'study', 'studies')} ({', '.join(parts)})"
+
+
+_KINDS = {
+    "patient": "PatientID and names",
+    "study": "study of its own",
+    "coupling": "coupling entry's pseudonym",
+    "link": "ID in an auto-ID project",
+}
+
+
+def _number(count: int, one: str, more: str | None = None) -> str:
+    return f"{count} {one if count == 1 else more or one + 's'}"
+
+
+def _counts(found: Sequence[Belongings]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for owner in found:
+        for kind, subjects in owner.subjects.items():
+            counts[kind] = counts.get(kind, 0) + len(subjects)
+    return counts
+
+
+def _as_data(done: Forgotten, raw: Path, *, compacted: bool) -> dict[str, Any]:
+    return {
+        "forgotten": done.destroyed,
+        "kinds": _counts(done.belongings),
+        "positions": done.positions,
+        "studies": sorted({study for owner in done.belongings for study in owner.studies}),
+        "redcap": [place._asdict() for place in done.elsewhere.places],
+        "folders": [str(raw / study) for study in done.elsewhere.folders],
+        "also_known_with_other_blanks": _alike(done),
+        "compacted": compacted,
+    }
+
+
+def _alike(done: Forgotten) -> list[int]:
+    return [number for number, owner in enumerate(done.belongings, start=1) if owner.alike]
+
+
+def _print(done: Forgotten, raw: Path, *, compacted: bool) -> None:
+    out = console.output()
+    if done.destroyed:
+        out.print(f"Forgotten: {_summary(done.belongings)}; recorded at {done.positions[0]}.", markup=False)
+    else:
+        out.print("Nothing to forget: it was forgotten before, or nothing was ever sealed for it.", markup=False)
+    places, folders = done.elsewhere
+    if places:
+        title = "Left in REDCap, for its administrator to delete or to keep"
+        rows = [(place.project, place.record_id, place.instance, place.holds) for place in places[:_LISTED]]
+        out.print(console.table(title, ("project", "record", "transfer", "holds"), rows))
+    if len(places) > _LISTED:
+        out.print(f"... and {len(places) - _LISTED} more (`--json` lists them all)", markup=False)
+    if folders:
+        out.print("Left on disk; a summary that changes there makes its patient known again:", markup=False)
+        out.print("\n".join(f"  {raw / study}" for study in folders[:_LISTED]), markup=False)
+    if len(folders) > _LISTED:
+        out.print(f"  ... and {len(folders) - _LISTED} more (`--json` lists them all)", markup=False)
+    for note in _notes(done, compacted=compacted):
+        out.print(note, markup=False)
+
+
+def _notes(done: Forgotten, *, compacted: bool) -> Iterator[str]:
+    """What a person has to know besides."""
+    if _alike(done):
+        yield (
+            f"NOTE: the ledger also knows {len(_alike(done))} of these PatientIDs with other blanks around them, which "
+            "counts as another patient. Forget that as well if it is the same person."
+        )
+    if not done.destroyed:
+        return
+    if done.belongings[0].what == "autoid-project":
+        yield (
+            "Not reached: transfer requests that carry these IDs. They stay sealed for their patients and name the ID "
+            "that they came from, until the patients are forgotten."
+        )
+    yield (
+        "Not reached: backups of the database made before (with a copy of the key file), its archived WAL, the "
+        "research PACS. docs/privacy.md tells what to do about them."
+    )
+    if not compacted:
+        yield NOT_COMPACTED

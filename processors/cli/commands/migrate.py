@@ -1,0 +1,28 @@
+"""`fiona-ledger migrate`: the ledger's tables and its master key."""
+
+import typer
+
+from processors.cli import console
+from processors.cli.bootstrap import opened_database
+from processors.cli.options import JsonOption
+from processors.gateway import set_up
+
+
+def command(context: typer.Context, *, json: JsonOption = False) -> None:
+    """Set up the ledger's tables and, for a new ledger, its master key. Harmless to repeat.
+
+    Example: fiona-ledger --config /etc/fiona-ledger.toml migrate
+    """
+    with opened_database(context.obj) as (configuration, database):
+        changed, key_made = set_up(database, configuration.ledger.key_file)
+    if json:
+        console.print_json({"migrated": changed, "key_file_made": key_made})
+        return
+    out = console.output()
+    out.print("The ledger's tables are set up." if changed else "The ledger's tables were up to date.")
+    if key_made:
+        out.print(
+            f"Made the master key {configuration.ledger.key_file}. Keep a copy of it apart from the database's "
+            "backups: without it, names and patient IDs in the ledger cannot be read.",
+            markup=False,
+        )

@@ -1,0 +1,199 @@
+"""`fiona-ledger reconcile`: REDCap compared with the ledger, and what differs settled."""
+
+import csv
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from processors.cli import console, dates
+from processors.cli.bootstrap import opened_gateway, opened_redcap, operator, prepare
+from processors.cli.options import JsonOption, require_reason
+from processors.configuration import Configuration
+from processors.delivery.deliver import Delivered
+from processors.delivery.reconcile.compare import Reconciled, compare
+from processors.delivery.reconcile.compare import reconcile as reconciled
+from processors.delivery.reconcile.diff import Difference
+from processors.delivery.reconcile.scope import Scope
+from processors.delivery.reconcile.settle import accept, restorable, restore
+from processors.errors import ConfigurationError
+from processors.gateway import Gateway
+from processors.locks import only_run
+from processors.redcap import Redcap
+
+_COLUMNS = ("study", "kind", "key", "instance", "what", "fields", "note")
+_LISTED = 40
+
+
+class Format(StrEnum):
+    """How differences are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Settle:
+    """What to do about differences beside telling them."""
+
+    restore: bool
+    accept: bool
+    reason: str | None
+
+    def check(self) -> None:
+        """Raises `ConfigurationError` for what cannot be meant."""
+        if self.restore and self.accept:
+            raise ConfigurationError("Expected --restore or --accept, found both: one undoes what the other confirms.")
+        if self.accept:
+            require_reason(self.reason or "")
+        elif self.reason is not None:
+            raise ConfigurationError("--reason: expected it together with --accept, which records it.")
+
+
+@dataclass(kw_only=True, slots=True)
+class _Outcome:
+    """What there was, and what was done about it; `left` is what still differs."""
+
+    found: Reconciled
+    left: Sequence[Difference]
+    restored: Delivered | None = None
+    accepted: int | None = None
+
+    @property
+    def needs_attention(self) -> bool:
+        return bool(self.left) or (self.restored is not None and self.restored.refused > 0)
+
+    def as_data(self) -> dict[str, Any]:
+        return {
+            "studies": self.found.studies,
+            "waiting": self.found.waiting,
+            "contested": self.found.contested,
+            "differences": [different.as_data() for different in self.left],
+            "restored": None if self.restored is None else asdict(self.restored),
+            "accepted": self.accepted,
+            "needs_attention": self.needs_attention,
+        }
+
+
+def command(
+    context: typer.Context,
+    *,
+    project: Annotated[
+        str | None, typer.Option("--project", metavar="NAME", help="Studies that were requested for it.")
+    ] = None,
+    study: Annotated[str | None, typer.Option("--study", metavar="UID", help="This study alone.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="DATE", help="Studies that arrived since then.")
+    ] = None,
+    restore: Annotated[
+        bool, typer.Option("--restore", help="Write ours again where rows are gone or changed.")
+    ] = False,
+    accept: Annotated[bool, typer.Option("--accept", help="Record that REDCap may say what it says.")] = False,
+    reason: Annotated[
+        str | None, typer.Option("--reason", help="Why it may differ; the ledger keeps it. With --accept.")
+    ] = None,
+    output: Annotated[Format, typer.Option("--format", help="How to print what differs.")] = Format.TABLE,
+    json: JsonOption = False,
+) -> bool:
+    """Compare REDCap with the ledger: rows missing, changed or extra, requests by others, deleted records.
+
+    Reports only, unless told otherwise; ends with 1 where something differs. Values are never shown, only the names
+    of fields. Rows that still wait to be written are no differences. Interrupted, what was settled stays settled.
+
+    Example: fiona-ledger reconcile --since 2026-03-01 --format csv
+    """
+    settle = _Settle(restore=restore, accept=accept, reason=reason)
+    settle.check()
+    shown = Format.JSON if json else output
+    scope = Scope(project=project, study=study, since=dates.since("--since", since))
+    with opened_gateway(context.obj) as (configuration, gateway):
+        if not (settle.restore or settle.accept):
+            outcome = _work(configuration, gateway, scope, settle)
+        else:
+            with only_run(gateway) as alone:
+                if not alone:
+                    console.say_busy(gateway.site, json=shown == Format.JSON)
+                    return False
+                outcome = _work(configuration, gateway, scope, settle)
+    _PRINTED[shown](outcome)
+    return outcome.needs_attention
+
+
+def _work(configuration: Configuration, gateway: Gateway, scope: Scope, settle: _Settle) -> _Outcome:
+    prepare(gateway)
+    with opened_redcap(configuration, gateway) as redcap:
+        with console.step("Comparing with REDCap") as progress:
+            found = reconciled(gateway, redcap, scope, progress)
+        if settle.restore:
+            return _restored(configuration, gateway, redcap, found)
+    if settle.accept:
+        with console.step("Recording") as progress:
+            accept(gateway, found.differences, by=operator(), reason=(settle.reason or "").strip(), progress=progress)
+        return _Outcome(found=found, left=[], accepted=len(found.differences))
+    return _Outcome(found=found, left=found.differences)
+
+
+def _restored(configuration: Configuration, gateway: Gateway, redcap: Redcap, found: Reconciled) -> _Outcome:
+    with console.step("Writing to REDCap") as progress:
+        delivered = restore(
+            gateway, redcap, found.differences, batch_rows=configuration.redcap.batch_rows, progress=progress
+        )
+    # What came of it is read, not assumed: REDCap may have refused rows, and people go on meanwhile.
+    studies = sorted({different.study for different in found.differences if restorable(different)})
+    again = compare(gateway, redcap, studies).differences
+    others = [different for different in found.differences if different.study not in studies]
+    return _Outcome(found=found, left=[*again, *others], restored=delivered)
+
+
+def _print_json(outcome: _Outcome) -> None:
+    console.print_json(outcome.as_data())
+
+
+def _print_csv(outcome: _Outcome) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    writer.writerows(_cells(different) for different in outcome.left)
+
+
+def _print_table(outcome: _Outcome) -> None:
+    out = console.output()
+    for line in _lines(outcome):
+        out.print(line, markup=False)
+    if outcome.left:
+        # A record id may be anything that somebody typed, brackets included.
+        cells = [[escape(cell) for cell in _cells(different)] for different in outcome.left[:_LISTED]]
+        out.print(console.table("", _COLUMNS, cells))
+    if len(outcome.left) > _LISTED:
+        out.print(f"... and {len(outcome.left) - _LISTED} more (`--format csv` lists them all)", markup=False)
+
+
+def _lines(outcome: _Outcome) -> list[str]:
+    found = outcome.found
+    lines = [f"Compared {found.studies} studies with REDCap: {len(found.differences) or 'no'} differences."]
+    if found.waiting or found.contested:
+        lines.append(
+            f"Not counted: {found.waiting} rows that wait to be written by a run, {found.contested} requests that "
+            "stand back for a person's."
+        )
+    if outcome.restored is not None:
+        lines.append(
+            f"Written again: {outcome.restored.studies} studies, {outcome.restored.series} series, "
+            f"{outcome.restored.transfers} transfers; {outcome.restored.refused} rows refused, "
+            f"{outcome.restored.contested} requests contested. {len(outcome.left)} differences are left."
+        )
+    if outcome.accepted is not None:
+        lines.append(f"Recorded as accepted: {outcome.accepted}.")
+    return lines
+
+
+def _cells(different: Difference) -> list[str]:
+    shown = different.as_data() | {"fields": " ".join(different.fields), "instance": different.instance or ""}
+    return [str(shown[name]) for name in _COLUMNS]
+
+
+_PRINTED = {Format.TABLE: _print_table, Format.JSON: _print_json, Format.CSV: _print_csv}

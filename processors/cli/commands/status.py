@@ -1,0 +1,115 @@
+"""`fiona-ledger status`: how the gateway is doing, and what needs a person."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from itertools import groupby
+from typing import Any
+
+import typer
+
+from processors.cli import console
+from processors.cli.bootstrap import opened_tables
+from processors.cli.options import JsonOption
+from processors.operations.status import Sending, Status
+from processors.operations.status import status as status_of
+
+# Of what needs attention, all kinds together: it is to fit on one screen.
+_LISTED = 24
+_LEAST_LISTED = 2
+
+
+def command(context: typer.Context, *, json: JsonOption = False) -> bool:
+    """Show how the gateway is doing, and everything that a person must look at with what to do.
+
+    Example: fiona-ledger status --json
+    """
+    with opened_tables(context.obj) as (_, gateway):
+        found = status_of(gateway)
+    if json:
+        console.print_json(asdict(found) | {"kinds": found.kinds, "needs_attention": found.needs_attention})
+    else:
+        _print_status(found)
+    return found.needs_attention
+
+
+def _sending(sending: Sending) -> str:
+    oldest = "" if sending.oldest is None else f", the oldest since {sending.oldest.astimezone():%Y-%m-%d %H:%M}"
+    return (
+        f"Of those that we placed, {sending.sent} are reported sent, {sending.unsent} not yet{oldest}; "
+        f"{sending.failed} failed."
+    )
+
+
+def _in_words(seconds: int | None) -> str:
+    minutes = (seconds or 0) // 60
+    if minutes < 120:
+        return f"{minutes} minutes"
+    return f"{minutes // 60} hours" if minutes < 48 * 60 else f"{minutes // (24 * 60)} days"
+
+
+def _facts(found: Status) -> Iterator[str]:
+    """What there is, in a few lines, whether or not it needs anybody."""
+    yield _last_run(found.last_run)
+    if found.last_success:
+        ago = _in_words(found.silent_seconds)
+        yield f"Last run that got through: {found.last_success:%Y-%m-%d %H:%M:%S}, {ago} ago."
+    newest = f", the newest of {found.newest_event.astimezone():%Y-%m-%d %H:%M:%S}" if found.newest_event else ""
+    yield (
+        f"Ledger: {found.head} events{newest}; {found.studies} studies ({found.studies_on_disk} on disk), "
+        f"{found.series} series."
+    )
+    states = ", ".join(f"{count} {state}" for state, count in found.transfers.items())
+    yield f"Transfers: {states or 'none'}. {_sending(found.sending)}"
+    for outlook in found.autoid:
+        left = "" if outlook.left is None else f", {outlook.left} left"
+        until = "" if outlook.runs_out is None else f", at the present pace until {outlook.runs_out}"
+        yield f"IDs of {outlook.project}: {outlook.in_use} in use{left}{until}."
+    for waiting in found.pending:
+        yield f"To be written: {waiting.rows} {waiting.kind} rows, oldest of {waiting.oldest:%Y-%m-%d %H:%M}."
+
+
+def _last_run(run_: Mapping[str, Any] | None) -> str:
+    if run_ is None:
+        return "No run yet."
+    outcome = run_["outcome"] or "ended by an error"
+    return f"Last run: {run_['command']} at {run_['started_at']:%Y-%m-%d %H:%M:%S}, {outcome}."
+
+
+def _print_status(found: Status) -> None:
+    out = console.output()
+    for line in _facts(found):
+        out.print(line, markup=False)
+    if found.stalled_since is not None:
+        out.print(
+            f"Needs attention: since {found.stalled_since:%Y-%m-%d %H:%M}, runs are started and none gets through. "
+            "Start `fiona-ledger run` by hand to see why.",
+            markup=False,
+            style="bold",
+        )
+    if found.overdue_since is not None:
+        out.print(
+            f"Needs attention: rows have waited to be written since {found.overdue_since:%Y-%m-%d %H:%M}. "
+            "They are written when a run reaches REDCap and REDCap takes them.",
+            markup=False,
+            style="bold",
+        )
+    _print_attention(found.attention)
+
+
+def _print_attention(rows: Sequence[Mapping[str, Any]]) -> None:
+    """The list of what a person must look at, kind by kind; long lists are cut, `--json` is whole."""
+    out = console.output()
+    if not rows:
+        out.print("Nothing needs attention.")
+    kinds = [(what, list(group)) for what, group in groupby(rows, key=lambda row: (row["kind"], row["advice"]))]
+    if len(kinds) > 1:
+        counts = ", ".join(f"{len(members)} x {kind}" for (kind, _), members in kinds)
+        out.print(f"Needs attention: {counts}.", markup=False, style="bold")
+    listed = max(_LEAST_LISTED, _LISTED // max(len(kinds), 1))
+    for (kind, advice), members in kinds:
+        out.print(f"Needs attention: {len(members)} x {kind}. {advice}", markup=False, style="bold")
+        for row in members[:listed]:
+            parts = (f"[{row['position']}]", row["study"], row["project"], row["subject"], row["details"])
+            out.print("    " + "  ".join(str(part) for part in parts if part), markup=False)
+        if len(members) > listed:
+            out.print(f"    ... and {len(members) - listed} more (`--json` lists them all)", markup=False)

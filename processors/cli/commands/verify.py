@@ -1,0 +1,172 @@
+"""`fiona-ledger verify`: whether the ledger is what was written."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ledger import verification
+from ledger.chain import KeptHead, parse_heads
+from ledger.database import Database
+from ledger.errors import KeyProblem
+from ledger.verification import Difference, Verified
+from processors.cli import console
+from processors.cli.bootstrap import now, opened_ledger
+from processors.cli.options import JsonOption
+from processors.errors import ConfigurationError
+from processors.operations.rebuild import emptied_tables
+from processors.projections import PROJECTIONS
+
+
+def command(
+    context: typer.Context,
+    *,
+    head: Annotated[
+        bool, typer.Option("--head", help="Print one line only, to keep elsewhere: position, hash and time.")
+    ] = False,
+    kept: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="FILE", help="Lines kept from --head: each must still be part of the ledger ('-': stdin)."
+        ),
+    ] = None,
+    projections: Annotated[
+        bool, typer.Option("--projections", help="Derive all projections afresh and compare them row by row.")
+    ] = False,
+    without_keys: Annotated[
+        bool, typer.Option("--without-keys", help="This machine is not meant to have the master key.")
+    ] = False,
+    json: JsonOption = False,
+) -> bool:
+    """Recompute the ledger's chain of hashes, and check positions, streams, subjects and keys.
+
+    Ends with 4 and names the first event that fails, and how. Changes nothing; runs may go on meanwhile.
+
+    Example: fiona-ledger verify --from heads.txt --head >> heads.txt
+    """
+    heads = [] if kept is None else _kept_heads(kept)
+    with opened_ledger(context.obj) as (configuration, database):
+        with console.step("Verifying events") as progress, database.begin() as connection:
+            found = verification.verify(connection, heads=heads, progress=progress)
+        keys, key_problem = (None, None) if without_keys else _verified_keys(database, configuration.ledger.key_file)
+        with database.begin() as connection:
+            emptied = emptied_tables(connection)
+        different = _compared(database) if projections else None
+    taken = now().astimezone(UTC).isoformat(timespec="seconds")
+    outcome = _Outcome(
+        found=found,
+        head=KeptHead(found.position, found.hash, taken),
+        kept_heads=len(heads),
+        keys=keys,
+        key_problem=key_problem,
+        emptied=emptied,
+        different=different,
+    )
+    if json:
+        console.print_json(outcome.as_data())
+    elif head:
+        sys.stdout.write(outcome.head.as_line() + "\n")
+        sys.stderr.writelines(f"fiona-ledger: {line}\n" for line in outcome.attention())
+    else:
+        for line in [*outcome.lines(), *outcome.attention()]:
+            console.output().print(line, markup=False)
+    return bool(outcome.attention())
+
+
+class _Outcome:
+    """What `verify` has found in a ledger that holds."""
+
+    def __init__(
+        self,
+        *,
+        found: Verified,
+        head: KeptHead,
+        kept_heads: int,
+        keys: int | None,
+        key_problem: str | None,
+        emptied: list[tuple[str, str]],
+        different: list[Difference] | None,
+    ) -> None:
+        self.found = found
+        self.head = head
+        self.kept_heads = kept_heads
+        self.keys = keys
+        self.key_problem = key_problem
+        self.emptied = emptied
+        self.different = different
+
+    def lines(self) -> Iterator[str]:
+        """What holds."""
+        found = self.found
+        yield (
+            f"Verified {found.position} events: the chain holds, positions and the versions of {found.streams} streams "
+            "have no gaps."
+        )
+        keys = "their keys were not tried" if self.keys is None else f"{self.keys} keys open with the master key"
+        yield f"Subjects: {found.subjects}, {found.forgotten} of them forgotten; {keys}."
+        if self.kept_heads:
+            yield f"Heads kept elsewhere: {self.kept_heads}, each still part of the ledger."
+        if self.different == []:
+            yield f"Projections: {', '.join(p.name for p in PROJECTIONS)}, each as derived afresh from the events."
+        yield f"Head: {self.head.as_line()}"
+
+    def attention(self) -> list[str]:
+        """What a person must look at."""
+        found = [f"Keys were not verified: {self.key_problem}"] if self.key_problem else []
+        found += [
+            f"Table {table} has been emptied by hand. Run `fiona-ledger rebuild {projection}` before the next run."
+            for projection, table in self.emptied
+        ]
+        found += [
+            f"Table {d.table} is not what the events make of it: {d.missing} rows are missing or different, "
+            f"{d.unexpected} should not be there. Run `fiona-ledger rebuild {d.projection}`."
+            for d in self.different or []
+        ]
+        return found
+
+    def as_data(self) -> dict[str, Any]:
+        """The same for another program."""
+        return {
+            "position": self.head.position,
+            "hash": self.head.hash.hex(),
+            "time": self.head.taken,
+            "streams": self.found.streams,
+            "subjects": self.found.subjects,
+            "forgotten": self.found.forgotten,
+            "keys": self.keys,
+            "key_problem": self.key_problem,
+            "kept_heads": self.kept_heads,
+            "emptied_tables": [table for _, table in self.emptied],
+            "different_tables": None if self.different is None else [asdict(d) for d in self.different],
+            "attention": self.attention(),
+            "needs_attention": bool(self.attention()),
+        }
+
+
+def _kept_heads(name: str) -> list[KeptHead]:
+    try:
+        heads = parse_heads(sys.stdin.read() if name == "-" else Path(name).read_text("utf-8"))
+    except ValueError as exc:  # what is not UTF-8 included
+        raise ConfigurationError(f"--from {name}: {exc}.") from exc
+    except OSError as exc:
+        raise ConfigurationError(f"--from {name}: the file cannot be read: {exc.strerror}.") from exc
+    if not heads:
+        raise ConfigurationError(f"--from {name}: expected lines that `verify --head` printed, found none.")
+    return heads
+
+
+def _verified_keys(database: Database, key_file: Path) -> tuple[int | None, str | None]:
+    try:
+        with console.step("Verifying keys") as progress, database.begin() as connection:
+            return verification.verify_keys(connection, key_file, progress), None
+    except KeyProblem as exc:
+        return None, str(exc)
+
+
+def _compared(database: Database) -> list[Difference]:
+    with console.step("Deriving projections") as progress, database.begin() as connection:
+        return verification.compare(connection, PROJECTIONS, progress=progress)

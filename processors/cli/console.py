@@ -1,0 +1,149 @@
+"""What people see: lines, tables, and progress bars on a terminal (none in cron, where they would fill mails)."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from ledger.batching import Progress
+from processors.run import Report
+
+# Elsewhere than on a terminal, lines are as long as they need to be.
+_WIDE = 110
+
+
+def output() -> Console:
+    """Where lines and tables go."""
+    return Console(width=None if sys.stdout.isatty() else _WIDE, soft_wrap=not sys.stdout.isatty(), highlight=False)
+
+
+def print_json(data: Any) -> None:
+    """Prints data as JSON for another program."""
+    sys.stdout.write(orjson.dumps(data, option=orjson.OPT_INDENT_2, default=str).decode() + "\n")
+
+
+@contextmanager
+def step(name: str) -> Iterator[Progress | None]:
+    """A progress bar for a piece of work, on a terminal; else nothing."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    """A table of text; `rows` are cells in the order of `columns`."""
+    made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    for row in rows:
+        made.add_row(*("" if cell is None else str(cell) for cell in row))
+    return made
+
+
+def print_table(out: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a table of words that come from elsewhere."""
+    out.print(table("", columns, [[escape(printable(cell)) for cell in row] for row in rows]))
+
+
+def heading(out: Console, title: str) -> None:
+    """Prints a title after an empty line."""
+    out.print()
+    say(out, title, style="bold")
+
+
+def say(out: Console, line: str, style: str | None = None) -> None:
+    """Prints a line as it is."""
+    out.print(printable(line), markup=False, style=style)
+
+
+def printable(words: str) -> str:
+    """Without what would steer the terminal: names come from files and from REDCap."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in words)
+
+
+def say_busy(site: str, *, json: bool) -> None:
+    """Says that another run of the site is under way."""
+    if json:
+        print_json({"busy": True, "site": site})
+    else:
+        output().print(f"Another run for site {site!r} is under way; this one has nothing to do.")
+
+
+@contextmanager
+def readers_may_leave() -> Iterator[None]:
+    """Ends without complaint where whoever reads the output has seen enough, as `head` does."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python would try to write the rest at its exit, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def print_report(report: Report) -> None:
+    """The outcome of a run in a few lines: cron mails them."""
+    out = output()
+    for line in _lines(report):
+        out.print(line, markup=False)
+    for kind, count in report.attention.items():
+        out.print(f"  needs attention: {count} x {kind}", markup=False)
+    if report.attention:
+        out.print("  `fiona-ledger status` shows each with what to do.", markup=False)
+
+
+def _lines(report: Report) -> Iterator[str]:
+    found = report.discovery
+    if found is not None:
+        yield (
+            f"Source: {found.folders} study folders, {found.read} files read; series: {found.discovered} discovered, "
+            f"{found.revised} revised; {found.rejected} files rejected, {found.unsettled} still arriving; "
+            f"studies: {found.vanished} vanished, {found.returned} returned."
+        )
+        if found.warning is not None:
+            yield f"  WARNING: {found.warning}"
+    if report.looked is not None and report.looked.is_anything:
+        yield (
+            f"Transfers: {report.looked.sent} reported sent, {report.looked.failed} failed, "
+            f"{report.looked.reopened} opened again; {report.looked.requested} requested by others."
+        )
+    if report.decided is not None:
+        yield (
+            f"Decisions: {report.observed_changes} changes of rules and couplings, {report.decided.studies} studies "
+            f"looked at, {report.decided.requested} transfers requested, {report.decided.retracted} withdrawn, "
+            f"{report.decided.conflicts} conflicts."
+        )
+    if report.assigned is not None:
+        yield f"IDs: {report.assigned.drawn} drawn, {report.assigned.requested} transfers requested."
+    if report.delivered is not None:
+        yield (
+            f"REDCap: {report.delivered.studies} studies, {report.delivered.series} series and "
+            f"{report.delivered.transfers} transfers written, {report.withdrawn} withdrawn, "
+            f"{report.delivered.refused} rows refused; {report.calls} calls."
+        )
+        if report.delivered.left_out:
+            yield f"  Left out, as REDCap's dictionary lacks them: {', '.join(report.delivered.left_out)}."
+    for warning in report.checked.warnings:
+        yield f"  {warning}"
+    if report.error is not None:
+        yield (
+            f"Then came an error. Until then, {report.events} events were recorded, and REDCap was called "
+            f"{report.calls} times."
+        )

@@ -1,0 +1,68 @@
+"""What commands end with: 0 done, 1 something needs attention, 2 usage or configuration, 3 a service, 4 the ledger.
+
+Errors become one message on standard error. A traceback shows values of variables and messages of
+libraries, which may be a patient's; for an error nobody foresaw, only the place is told.
+"""
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from ledger.errors import Conflict, Corrupt, LedgerError, Misconfigured
+
+ATTENTION = 1
+USAGE = 2
+SERVICE = 3
+CORRUPT = 4
+UNFORESEEN = 70
+INTERRUPTED = 130
+
+
+class Ending(NamedTuple):
+    """What a command ends with: its exit code, and a message for a person."""
+
+    code: int
+    message: str
+
+
+@contextmanager
+def exit_codes() -> Iterator[list[str]]:
+    """Ends the command with the code and message that an error stands for, whatever it is.
+
+    Gives a list for sentences that such a message is to end with: what is true by then, error or not.
+    """
+    afterwords: list[str] = []
+    try:
+        yield afterwords
+    except (Exception, KeyboardInterrupt) as error:
+        code, message = ending(error)
+        print("fiona-ledger:", message, *afterwords, file=sys.stderr)  # noqa: T201 - the one place that prints errors
+        sys.exit(code)
+
+
+def ending(error: BaseException) -> Ending:
+    """What an error stands for. Runs are recorded with it too, so that the ledger tells what cron was told."""
+    match error:
+        case Misconfigured():
+            return Ending(USAGE, str(error))
+        case Corrupt():
+            return Ending(CORRUPT, str(error))
+        case Conflict():
+            return Ending(SERVICE, "Another run appended to the ledger at the same moment. The next run goes on.")
+        case LedgerError():
+            return Ending(SERVICE, str(error))
+        case Exception():
+            return Ending(UNFORESEEN, _place(error))
+        case _:
+            return Ending(INTERRUPTED, "Interrupted. Nothing is lost: the next run goes on from here.")
+
+
+def _place(error: Exception) -> str:
+    ours = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
+    places = " < ".join(f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}" for frame in ours[:-5:-1])
+    return (
+        f"An error that nobody foresaw: {type(error).__name__} at {places}. Please report this line. What was "
+        "recorded so far is safe, and the next run tries again."
+    )

@@ -1,0 +1,14 @@
+"""What `forget` and `rekey` tell alike: whom they wait for, and what is left in the database's files."""
+
+import typer
+
+NOT_COMPACTED = (
+    "NOTE: the table's file still holds the old row versions with their keys, because somebody else is using the table "
+    "or this role does not own it. Later, as its owner: VACUUM (FULL) ledger.subject;"
+)
+
+
+def say_waiting(holder: str, *, json: bool) -> None:
+    """Tells the person who watches, if it is one, whose end the command waits for."""
+    if not json:
+        typer.echo(f"Waiting for {holder} to end.", err=True)

@@ -1,0 +1,33 @@
+"""Options that several commands have, and what they accept."""
+
+from pathlib import Path
+from typing import Annotated
+from unicodedata import category
+
+import typer
+
+from processors.errors import ConfigurationError
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="The configuration; without it, the first there is of $FIONA_LEDGER_CONFIG, ./fiona-ledger.toml and, "
+        "at last, /etc/fiona-ledger.toml.",
+    ),
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print data for another program.")]
+
+# Control characters, line and paragraph separators, bytes that are no text.
+_UNPRINTABLE = frozenset({"Cc", "Zl", "Zp", "Cs"})
+
+
+def require_reason(reason: str) -> None:
+    """Raises `ConfigurationError` for what is no reason, or could mislead whoever reads it in the ledger."""
+    if not reason.strip():
+        raise ConfigurationError("--reason: expected a few words about what was found, found none.")
+    if any(category(character) in _UNPRINTABLE for character in reason):
+        # On an auditor's terminal they could hide or rewrite lines.
+        raise ConfigurationError("--reason: expected one line of text, found a line break or control character.")

@@ -1,0 +1,107 @@
+"""Runs as commands start them: the periodic one and the replay, each recorded, and reported however it ends."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+
+from processors.cli import console
+from processors.cli.bootstrap import opened_gateway, operator, prepare, recorded_redcap
+from processors.cli.exit_codes import ending
+from processors.configuration import Configuration
+from processors.gateway import Gateway
+from processors.locks import only_run
+from processors.operations.adopt.guard import require_moved_in
+from processors.operations.replay import Replayed, Scope, replay
+from processors.redcap import Redcap
+from processors.run import Report, attention, run_autoid, run_incoming
+
+
+class Processor(StrEnum):
+    """The two halves of the periodic run."""
+
+    INCOMING = "incoming"
+    AUTOID = "autoid"
+
+
+def periodic_run(
+    config: Path | None,
+    *,
+    command: str,
+    json: bool,
+    only: Processor | None = None,
+    all_of: str | None = None,
+    fresh: bool = False,
+) -> bool:
+    """Does the periodic run and prints what it came to; True where something needs attention.
+
+    `only` names the half to do alone; `all_of` a project for which auto-ID drops its window; `fresh`: what REDCap
+    holds before the first run is strangers'.
+    """
+    with opened_gateway(config) as (configuration, gateway), only_run(gateway) as alone:
+        if not alone:
+            console.say_busy(gateway.site, json=json)
+            return False
+        report = Report()
+        with _reported(configuration, gateway, command, report, lambda: _print_run(report, json=json)) as redcap:
+            prepare(gateway)
+            require_moved_in(gateway, redcap, fresh=fresh, by=operator())
+            if only != Processor.AUTOID:
+                run_incoming(gateway, redcap, configuration, report, console.step)
+            if only != Processor.INCOMING:
+                run_autoid(gateway, redcap, configuration, report, console.step, all_of=all_of)
+            report.attention = attention(gateway)
+    return report.needs_attention
+
+
+def replay_run(config: Path | None, scope: Scope, *, command: str, json: bool) -> bool:
+    """Replays and prints what it came to; True where something needs attention."""
+    with opened_gateway(config) as (configuration, gateway), only_run(gateway) as alone:
+        if not alone:
+            console.say_busy(gateway.site, json=json)
+            return False
+        report, replayed = Report(), None
+        with _reported(
+            configuration, gateway, command, report, lambda: _print_replay(report, replayed, json=json)
+        ) as redcap:
+            prepare(gateway)
+            require_moved_in(gateway, redcap, fresh=False, by=operator())
+            replayed = replay(gateway, redcap, configuration, scope, report, console.step, by=operator())
+            report.attention = attention(gateway)
+    return report.needs_attention
+
+
+@contextmanager
+def _reported(
+    configuration: Configuration, gateway: Gateway, command: str, report: Report, print_it: Callable[[], None]
+) -> Iterator[Redcap]:
+    """The client for REDCap within a run that is recorded, and printed at its end."""
+    try:
+        with recorded_redcap(configuration, gateway, command, report) as redcap:
+            yield redcap
+    except (Exception, KeyboardInterrupt) as error:
+        report.error = ending(error).message
+        raise
+    finally:
+        # An error is told after what was done before it.
+        print_it()
+
+
+def _print_run(report: Report, *, json: bool) -> None:
+    if json:
+        console.print_json(report.as_data())
+    else:
+        console.print_report(report)
+
+
+def _print_replay(report: Report, replayed: Replayed | None, *, json: bool) -> None:
+    if json:
+        console.print_json(report.as_data() | {"replayed": None if replayed is None else asdict(replayed)})
+        return
+    if replayed is not None:
+        before = f", {replayed.written_before} of them written before it was interrupted" * bool(
+            replayed.written_before
+        )
+        console.output().print(f"Replayed: {replayed.studies} studies{before}.", markup=False)
+    console.print_report(report)

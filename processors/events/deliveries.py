@@ -1,0 +1,87 @@
+"""What became of rows in REDCap: delivered, refused, missing, written over."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from processors.events.fact import OfStudy
+
+RowKind = Literal["study", "series", "transfer"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyDelivered(OfStudy):
+    """REDCap holds rows of the study: its own, by the position of its content (None where that was not
+    written), and series, each with its `instance` and the `position` of its content.
+    """
+
+    row: int | None
+    series: Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RowFact(OfStudy):
+    """Something about one row; `key` is a series' UID, a request's position, or blank for the study's own row."""
+
+    kind: RowKind
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RowRefused(RowFact):
+    """REDCap has refused a row, made from the event at `row_position`."""
+
+    row_position: int
+    field: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RowAccepted(RowFact):
+    """REDCap has taken a row that it had refused."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RowMissing(RowFact):
+    """A row that was delivered is gone, or says something else: a person did that."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RowRestored(RowFact):
+    """A row that was missing is there again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LostUpdateFound(OfStudy):
+    """Ours was written over somebody else's row at the same moment: a request's row, or a series'."""
+
+    project: str
+    kind: RowKind
+    request: int | None
+    series: str | None
+    instance: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DifferenceAccepted(RowFact):
+    """An operator lets stand what REDCap says; `fingerprint` is of that, `row_position` leads to what ours says."""
+
+    fields: tuple[str, ...]
+    row_position: int
+    fingerprint: str
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Acknowledged(OfStudy):
+    """A person has seen the notice of the event at `position`."""
+
+    position: int
+    by: str
+    reason: str
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Without the study, which its stream names: the event is about another event."""
+        return {"position": self.position, "by": self.by, "reason": self.reason}

@@ -1,0 +1,105 @@
+"""What operators did beside the periodic run: replays, moving in, forgetting."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from processors.events.fact import Fact, OfStudy
+from processors.events.rules import decision_stream
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReplayFact(Fact):
+    """A replay of a project's studies; `since` and `until` are ISO 8601, None where open."""
+
+    site: str
+    project: str
+    since: str | None
+    until: str | None
+    include_vanished: bool
+    by: str
+
+    @property
+    def stream(self) -> str:
+        """The site's progress in deciding."""
+        return decision_stream(self.site)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReplayStarted(ReplayFact):
+    """A replay has begun."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReplayCompleted(ReplayFact):
+    """A replay has come to its end."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyAdopted(OfStudy):
+    """The study's record stood in REDCap before this system, with these series in these instances."""
+
+    series: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdoptionCompleted(Fact):
+    """All that stood in REDCap was adopted: so many of each."""
+
+    site: str
+    studies: int
+    series: int
+    transfers: int
+    ids: int
+    by: str
+
+    @property
+    def stream(self) -> str:
+        """That of how the site began to write to REDCap."""
+        return f"site/{self.site}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StartedFresh(Fact):
+    """The site began with so many records in REDCap, all treated as strangers'."""
+
+    site: str
+    by: str
+    records: int
+
+    @property
+    def stream(self) -> str:
+        """That of how the site began to write to REDCap."""
+        return f"site/{self.site}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SubjectForgotten(Fact):
+    """Keys were destroyed (erasure by crypto-shredding): of a patient (`name` is blank), a study, or a project's IDs.
+
+    `subjects` are their ids by kind, `studies` how many studies they concern.
+    """
+
+    what: str
+    name: str
+    by: str
+    reason: str
+    subjects: Mapping[str, list[str]]
+    studies: int
+
+    @property
+    def stream(self) -> str:
+        """That of what was done to keys."""
+        return "vault/subjects"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MasterKeyChanged(Fact):
+    """The vault has a new master key, which wraps so many data keys."""
+
+    by: str
+    subjects: int
+
+    @property
+    def stream(self) -> str:
+        """That of the master key."""
+        return "vault/master-key"

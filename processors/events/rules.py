@@ -1,0 +1,145 @@
+"""What people direct in REDCap, and what deciding by it comes to."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from processors.events.fact import Cause, Fact, OfStudy
+
+ConflictKind = Literal["equals", "person", "coupling stands"]
+Action = Literal["retract", "reassign"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RoutingRuleFact(Fact):
+    """Something about a routing rule, by its record id in REDCap."""
+
+    record_id: str
+
+    @property
+    def stream(self) -> str:
+        """The rule's."""
+        return f"rule/{self.record_id}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RoutingRuleChanged(RoutingRuleFact):
+    """A routing rule is new, or reads otherwise now. `problems` keep it from being used."""
+
+    active: bool
+    project: str
+    called: str
+    calling: str
+    patient_id_pattern: str
+    patient_name_pattern: str
+    event_name: str
+    problems: tuple[str, ...]
+    fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RoutingRuleRemoved(RoutingRuleFact):
+    """A routing rule is gone from REDCap."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CouplingEntryFact(Fact):
+    """Something about a record of the coupling list."""
+
+    record_id: str
+
+    @property
+    def stream(self) -> str:
+        """The record's."""
+        return f"coupling/{self.record_id}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CouplingEntryChanged(CouplingEntryFact):
+    """A coupling entry is new, or reads otherwise now.
+
+    `asks_fingerprint` is of what it asks for: everything but its date. The subject ID is sealed, because
+    beside the accession number it would be a key to the pseudonym.
+    """
+
+    SEALED: ClassVar[frozenset[str]] = frozenset({"subject_id"})
+
+    accession: str
+    study: str
+    project: str
+    event_name: str
+    date: str
+    problems: tuple[str, ...]
+    fingerprint: str
+    asks_fingerprint: str
+    subject_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CouplingEntryRemoved(CouplingEntryFact):
+    """A coupling entry is gone from REDCap."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecisionsMade(Fact):
+    """The site has decided about all that was recorded up to `position`; so many studies were looked at."""
+
+    site: str
+    position: int
+    studies: int
+
+    @property
+    def stream(self) -> str:
+        """The site's progress in deciding."""
+        return decision_stream(self.site)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConflictFound(OfStudy):
+    """Rules, entries or people contradict each other; nothing is placed for them.
+
+    `request` is the one of ours that a person's contests, None where none was made.
+    """
+
+    project: str
+    event_name: str
+    kind: ConflictKind
+    causes: tuple[Cause, ...]
+    request: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConflictResolved(OfStudy):
+    """A contradiction is over."""
+
+    project: str
+    event_name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RuleTimedOut(OfStudy):
+    """A rule's pattern ran longer than its time limit: it matches nothing."""
+
+    record_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RuleTimeoutResolved(OfStudy):
+    """A rule that had run out of time gives an answer now."""
+
+    record_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecidedByHand(OfStudy):
+    """An operator has decided about a study and project (an override)."""
+
+    project: str
+    event_name: str
+    action: Action
+    by: str
+    reason: str
+
+
+def decision_stream(site: str) -> str:
+    """The stream of a site's progress in deciding, replays included."""
+    return f"decisions/{site}"

@@ -1,0 +1,109 @@
+"""What arrives, changes and goes on disk. Fields that come from DICOM carry DICOM's keywords."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from processors.events.fact import Fact, OfStudy, study_stream
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeriesFact(Fact):
+    """What a series' summary says.
+
+    `NumFiles` is None where it says none. `fingerprint` is a keyed hash of all that is kept of the summary,
+    `identity_fingerprint` one of the patient's identity.
+    """
+
+    SEALED: ClassVar[frozenset[str]] = frozenset({"PatientID", "PatientName"})
+
+    StudyInstanceUID: str
+    SeriesInstanceUID: str
+    StudyDescription: str
+    StudyDate: str
+    StudyTime: str
+    InstitutionName: str
+    AccessionNumber: str
+    SeriesDescription: str
+    SeriesDate: str
+    SeriesTime: str
+    SequenceName: str
+    NumFiles: int | None
+    ClassifyType: tuple[str, ...]
+    AETitleCaller: str
+    AETitleCalled: str
+    CallerIP: str
+    fingerprint: str
+    identity_fingerprint: str
+    PatientID: str | None = None
+    PatientName: str | None = None
+
+    @property
+    def stream(self) -> str:
+        """Its study's."""
+        return study_stream(self.StudyInstanceUID)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeriesDiscovered(SeriesFact):
+    """A series has arrived that was not known before."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeriesRevised(SeriesFact):
+    """The summary of a known series says something else now."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyVanished(Fact):
+    """A study's folder is no longer on disk."""
+
+    StudyInstanceUID: str
+
+    @property
+    def stream(self) -> str:
+        """The study's."""
+        return study_stream(self.StudyInstanceUID)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyReturned(Fact):
+    """A study that had vanished is on disk again."""
+
+    StudyInstanceUID: str
+
+    @property
+    def stream(self) -> str:
+        """The study's."""
+        return study_stream(self.StudyInstanceUID)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileRejected(Fact):
+    """A file below the raw folder is no usable summary. `digest` is of the content that was rejected."""
+
+    path: str
+    reason: str
+    digest: str
+
+    @property
+    def stream(self) -> str:
+        """The file's, named by its path below the raw folder."""
+        return f"file/{self.path}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RejectionResolved(Fact):
+    """A rejected file can be read now, or is gone."""
+
+    path: str
+    how: Literal["readable", "gone"]
+
+    @property
+    def stream(self) -> str:
+        """The file's."""
+        return f"file/{self.path}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyRequestedByOthers(OfStudy):
+    """While IDs were given, REDCap held a request for the study that the ledger did not know of."""

@@ -1,0 +1,138 @@
+"""The life of a transfer request, ours and others'. `requests` has the states that these lead to.
+
+`request` is the position of its TransferRequested.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from processors.events.fact import Cause, OfStudy
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TransferRequested(OfStudy):
+    """It was decided that the study goes to the project. `replaces` are requests in whose place it was made.
+
+    `whole_match` is False where a rule's pattern matched only the start of what became the pseudonym.
+    """
+
+    SEALED: ClassVar[frozenset[str]] = frozenset({"pseudonym"})
+
+    project: str
+    event_name: str
+    cause: Cause
+    whole_match: bool
+    replaces: tuple[int, ...]
+    pseudonym: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TransferRetracted(OfStudy):
+    """A request is no longer wanted."""
+
+    project: str
+    request: int
+    reason: str
+    cause: Cause
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TransferPlaced(OfStudy):
+    """A row in REDCap asks for it: written by us, or one that somebody had made already (`found`)."""
+
+    request: int
+    instance: int
+    found: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TransferAmended(OfStudy):
+    """It stands in REDCap in the row of the request that it replaced."""
+
+    request: int
+    instance: int
+    replaced: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TransferReplaced(OfStudy):
+    """The row of a replaced request was emptied, or had been `sent` and needs a look."""
+
+    project: str
+    request: int
+    by: int
+    sent: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RetractionDelivered(OfStudy):
+    """The row of a retracted request was emptied, or had been `sent` and needs a look."""
+
+    project: str
+    request: int
+    instance: int | None
+    sent: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TransferObserved(OfStudy):
+    """Somebody else's request stands in REDCap. `fingerprint` is of what it asks for."""
+
+    SEALED: ClassVar[frozenset[str]] = frozenset({"pseudonym"})
+
+    project: str
+    event_name: str
+    instance: int
+    fingerprint: str
+    pseudonym: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SenderReport(OfStudy):
+    """What the sender has written into a row; `request` is None where that is somebody else's."""
+
+    project: str
+    event_name: str
+    request: int | None
+    instance: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TransferSent(SenderReport):
+    """A study was sent. `sent_at` is as REDCap has it."""
+
+    sent_at: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TransferFailed(SenderReport):
+    """A study could not be sent: the codes ticked, and the class of the message."""
+
+    errors: tuple[str, ...]
+    failure: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TransferReopened(SenderReport):
+    """What the sender had reported was taken away."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TransferAdopted(OfStudy):
+    """A request stood in REDCap before this system; `requested` is its minute, None where it tells none."""
+
+    SEALED: ClassVar[frozenset[str]] = frozenset({"pseudonym"})
+
+    project: str
+    event_name: str
+    instance: int
+    sent: bool
+    requested: str | None
+    pseudonym: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdoptedTransferGone(OfStudy):
+    """An adopted request no longer stands there."""
+
+    instance: int

@@ -1,0 +1,160 @@
+"""One REDCap project: the client's calls, held together with the data dictionary that says which fields it has.
+
+Servers differ in the fields that they know. What a project lacks is left out of exports and imports,
+and without a field that is needed nothing is read or written. The dictionary is looked up once a day.
+Where REDCap answers that it knows no such fields, the dictionary has changed: it is looked up, and the
+call made once more.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+from ledger.database import Database
+from ledger.store import Clock
+from processors.errors import Refused
+
+from . import dictionary
+from .client import Redcap
+from .dictionary import Remembered
+from .errors import UnknownFields
+from .rows import INSTRUMENT, Row
+
+_GOOD_FOR: Final = timedelta(hours=24)
+_T = TypeVar("_T")
+
+
+class Project:
+    """A project of the client's by our name for it; its dictionary is remembered in the database.
+
+    `needed` are the fields without which nothing is read or written: that is `Refused`.
+    """
+
+    def __init__(
+        self, redcap: Redcap, name: str, database: Database, clock: Clock, *, needed: Collection[str] = ()
+    ) -> None:
+        self._redcap = redcap
+        self._name = name
+        self._database = database
+        self._clock = clock
+        self._needed = frozenset(needed)
+        self._fields: frozenset[str] | None = None
+
+    def export(
+        self,
+        fields: Collection[str],
+        *,
+        records: Sequence[str] | None = None,
+        changed_since: datetime | None = None,
+        look_up: bool = True,
+    ) -> list[Row]:
+        """Rows of these records (None: all) with those of the fields that the project has.
+
+        Without `look_up`, a dictionary that is old serves as well, and one never seen is taken to hold
+        the fields: that spares an idle run a call, as REDCap tells if it lacks any. The needed fields are
+        then asked of rows only: where there are none, nothing is misread.
+        """
+
+        def export_known(known: frozenset[str]) -> list[Row]:
+            wanted = [name for name in dict.fromkeys(fields) if name in known]
+            if not wanted:
+                raise self._lacking(list(fields))
+            rows = self._redcap.export_records(self._name, records=records, fields=wanted, changed_since=changed_since)
+            if rows:
+                self._require(known)
+            return rows
+
+        return self._with_fields(export_known, None if look_up else self._presumed(fields))
+
+    def export_list(self) -> list[Row]:
+        """All records of a list that people keep, with all fields, without rows of repeating instruments.
+
+        Rows without the needed fields are `Refused`: rules without their `routing_active` would all look
+        switched off. Where there are no rows, the dictionary tells whether the project is the one that
+        was meant: another project's empty list is not "no rules".
+        """
+        exported = self._redcap.export_records(self._name, needed=sorted(self._needed))
+        rows = [row for row in exported if not row[INSTRUMENT]]
+        if not rows:
+            self.require_needed()
+        return rows
+
+    def import_rows(
+        self, rows: Sequence[Mapping[str, str | int]], *, overwrite: bool, optional: Collection[str] = ()
+    ) -> frozenset[str]:
+        """Stores the rows; gives the `optional` fields that were left out, as the project lacks them.
+
+        About any other field that it lacks, REDCap is to say so.
+        """
+
+        def import_known(known: frozenset[str]) -> frozenset[str]:
+            left_out = frozenset(optional) - known
+            kept = [{name: value for name, value in row.items() if name not in left_out} for row in rows]
+            self._redcap.import_records(self._name, kept, overwrite=overwrite)
+            return left_out.intersection(name for row in rows for name in row)
+
+        return self._with_fields(import_known)
+
+    def choices(self, field: str) -> dict[str, str]:
+        """The labels by code of a dropdown, looked up now. Raises `Refused` where the project has no such field."""
+        metadata = self._redcap.metadata(self._name)
+        self._fields = dictionary.field_names(metadata)
+        for described in metadata:
+            if described["field_name"] == field:
+                return dictionary.choices(described["select_choices_or_calculations"])
+        raise self._lacking([field])
+
+    def fields(self) -> frozenset[str]:
+        """The names that the project takes in imports and exports, as looked up within the last 24 hours.
+
+        A checkbox stands under its own name, by which exports are asked for, and under those of its
+        columns. The repeat columns are not among them: REDCap adds them, and refuses to be asked for them.
+        """
+        if self._fields is None:
+            now, seen = self._clock(), self._recall()
+            if seen is None or not timedelta(0) <= now - seen.looked_at < _GOOD_FOR:
+                seen = Remembered(dictionary.field_names(self._redcap.metadata(self._name)), now)
+                dictionary.remember(self._database, self._name, self._redcap.address(self._name), seen)
+            self._fields = seen.fields
+        return self._fields
+
+    def require_needed(self) -> frozenset[str]:
+        """The fields of the project. Raises `Refused` where it lacks one that is needed."""
+        known = self.fields()
+        self._require(known)
+        return known
+
+    def forget_fields(self) -> None:
+        """Has the dictionary looked up again when it is needed next."""
+        self._fields = None
+        dictionary.forget(self._database, self._name)
+
+    def _with_fields(self, call: Callable[[frozenset[str]], _T], presumed: frozenset[str] | None = None) -> _T:
+        """Calls with the fields that the project has; once more with those looked up anew, if REDCap knows better."""
+        look_up = self.require_needed if presumed is None else self.fields
+        try:
+            return call(look_up() if presumed is None else presumed)
+        except UnknownFields:
+            self.forget_fields()
+            return call(look_up())
+
+    def _require(self, known: frozenset[str]) -> None:
+        missing = sorted(self._needed - known)
+        if missing:
+            # The next run must see that the dictionary has been mended.
+            self.forget_fields()
+            raise self._lacking(missing)
+
+    def _presumed(self, fields: Collection[str]) -> frozenset[str]:
+        seen = self._recall()
+        return frozenset(fields) if seen is None else seen.fields
+
+    def _recall(self) -> Remembered | None:
+        return dictionary.recall(self._database, self._name, self._redcap.address(self._name))
+
+    def _lacking(self, missing: Sequence[str]) -> Refused:
+        return Refused(
+            f"{self._name}: expected the fields {', '.join(missing)} in the project's data dictionary, which lacks "
+            "them; nothing is read from it or written to it without them. Add them to the dictionary, or check that "
+            f"the token in redcap.tokens.{self._name} is the one of this project."
+        )

@@ -1,0 +1,143 @@
+"""What a response other than the expected one means (403, a ban, an outage, refused rows), and what to do about it.
+
+The first of these that fits is raised: a ban; a call that is not allowed (401, 403), by REDCap or by a
+firewall before it; an address that is not the API; what REDCap's error text says of fields, of rows or
+of the whole call. Anything else is `Unanswered`: nothing in it can be trusted.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from processors.errors import Refused, ServiceError, Unanswered
+
+from . import bans, redaction
+from .calls import Call
+from .error_text import ErrorText, error_text, row_problems, unknown_fields
+from .errors import Banned, Misdirected, RowProblem, RowsRefused, UnknownFields
+from .transport import Response, shown_address
+
+_NOT_ALLOWED: Final = (401, 403)
+_NOT_THE_API: Final = (301, 302, 303, 307, 308, 404, 405, 410, 501)
+_NOT_ITS_DECISION: Final = (408, 413, 429)
+_SYSTEMIC = re.compile(
+    r"\bparameter\b|\bspecified format\b|\bprivileges?\b|\bpermissions?\b|\bnot (implemented|supported)\b",
+    re.IGNORECASE,
+)
+_MEMORY = re.compile(r"\bran out of (server )?memory\b|\bsmaller amount of data\b", re.IGNORECASE)
+_SMALLER: Final = "Make redcap.batch_rows smaller if this comes again."
+
+
+def refusal(call: Call, response: Response) -> ServiceError:
+    """The error for a response that is not what was expected."""
+    error = error_text(response.body)
+    for judge in (_banned, _not_allowed, _misdirected, _refused):
+        judged = judge(call, response, error)
+        if judged is not None:
+            return judged
+    return Unanswered(call.message(_described(call, response, error), _outcome(call, response, error)))
+
+
+def _described(call: Call, response: Response, error: ErrorText | None) -> str:
+    """What came back, without values."""
+    found = f"HTTP {response.status} and "
+    if error is not None:
+        words = redaction.redacted(error.words, call.hidden)
+        return found + (f"REDCap's words: {words}" if words else "an error without words")
+    text = response.text.strip()
+    if not text:
+        return found + "an empty body"
+    if text[0] in "[{":
+        return found + "JSON that breaks off or is not well formed"
+    kind = "a page" if text[0] == "<" else "a text"
+    return found + f"{kind} in place of JSON, saying: {redaction.page(text, call.hidden)}"
+
+
+Judge = Callable[[Call, Response, ErrorText | None], ServiceError | None]
+
+
+def _banned(call: Call, response: Response, error: ErrorText | None) -> ServiceError | None:
+    if response.status != 429 and not bans.looks_like_ban(_not_data(response, error)):
+        return None
+    found = _described(call, response, error).rstrip(".")
+    return Banned(f"REDCap project {call.project}, {call.name}: found {found}.")
+
+
+def _not_data(response: Response, error: ErrorText | None) -> str:
+    """What in a response cannot be somebody's data, which may speak of bans too."""
+    if error is not None and not error.crashed:
+        return "" if response.status == 400 else redaction.redacted(error.words)
+    text = response.text.lstrip()
+    return "" if text.startswith(("[", "{")) else redaction.whole_page(text)
+
+
+def _not_allowed(call: Call, response: Response, error: ErrorText | None) -> ServiceError | None:
+    if response.status not in _NOT_ALLOWED:
+        return None
+    if error is None:
+        advice = (
+            "This is not REDCap's own answer: a firewall, proxy or login page in front of it refuses "
+            "the call. Ask who runs it to let API calls from this machine through."
+        )
+    else:
+        right = "API Import/Update" if call.is_import else "API Export"
+        advice = (
+            f"Check that redcap.tokens.{call.project} is this project's token on this server, and that "
+            f"its user has the right {right} there, is not suspended and has not expired."
+        )
+    return Refused(call.message(_described(call, response, error), advice))
+
+
+def _misdirected(call: Call, response: Response, error: ErrorText | None) -> ServiceError | None:
+    if response.status not in _NOT_THE_API:
+        return None
+    found = _described(call, response, error)
+    if response.location:
+        found += f", with a redirect to {shown_address(response.url, response.location)}"
+    advice = f"Check redcap.url: {response.url} is not REDCap's API; its address ends in /api/ on most servers."
+    return Misdirected(call.message(found, advice))
+
+
+def _refused(call: Call, response: Response, error: ErrorText | None) -> ServiceError | None:
+    """REDCap's decision about this very call: about its fields, its rows or the call as a whole."""
+    if error is None or error.crashed or not error.words.strip():
+        return None
+    if response.status >= 500 or response.status in _NOT_ITS_DECISION or _MEMORY.search(_own(error)):
+        return None
+    fields = error.fields or unknown_fields(error.words)
+    if fields:
+        lacks = f"that the project lacks the fields {', '.join(fields)}"
+        return UnknownFields(
+            call.message(lacks, "Its data dictionary must be looked up again, and these left out."), fields
+        )
+    found = row_problems(error.words, call.records, call.hidden) if call.is_import else ()
+    if any(problem.record for problem in found):
+        return _rows_refused(call, found)
+    if response.status == 200:
+        return None  # REDCap says no with 400; an error with 200 is a mishap of its server
+    if found and not _SYSTEMIC.search(_own(error)):
+        return _rows_refused(call, found)
+    advice = "REDCap does not do what it was asked: check the project's set-up and the rights of the token's user."
+    return Refused(call.message(_described(call, response, error), advice))
+
+
+def _own(error: ErrorText) -> str:
+    """REDCap's own words, without what it quotes."""
+    return redaction.redacted(error.words, longest=len(error.words) + 1)
+
+
+def _rows_refused(call: Call, found: tuple[RowProblem, ...]) -> RowsRefused:
+    first = found[0]
+    where = " ".join(part for part in (first.record, first.field) if part) or "a row that it does not name"
+    plural = "problem" if len(found) == 1 else "problems"
+    message = call.message(
+        f"{len(found)} {plural} with the rows, the first of {where}: {first.message}",
+        "None of these rows was stored.",
+    )
+    return RowsRefused(message, found)
+
+
+def _outcome(call: Call, response: Response, error: ErrorText | None) -> str:
+    too_much = response.status == 413 or (error is not None and _MEMORY.search(error.words))
+    cut_off = call.is_import and error is not None and not error.words.strip()
+    return f"{call.outcome} {_SMALLER}" if too_much or cut_off else call.outcome

@@ -1,0 +1,257 @@
+"""How a call travels: redirects, certificates, broken bodies, the environment."""
+
+import datetime as dt
+import ipaddress
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from processors.errors import Unanswered
+from processors.redcap import Misdirected, NoRateLimit, Redcap
+from processors.redcap.transport import redirect_target, shown_address
+
+from .web import Page, Web, web
+
+TOKEN = "0123456789ABCDEF" * 2
+ROWS = Page(body=b'[{"record_id": "1"}]')
+
+
+@contextmanager
+def client_of(server: Web, ca_bundle: Path | None = None) -> Iterator[Redcap]:
+    with client_at(server.url, ca_bundle) as client:
+        yield client
+
+
+def client_at(url: str, ca_bundle: Path | None = None) -> Redcap:
+    return Redcap(
+        url=url,
+        tokens={"incoming": TOKEN},
+        rate_limit=NoRateLimit(),
+        ca_bundle=ca_bundle,
+        sleep=lambda _seconds: None,
+    )
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_on_the_same_server_is_posted_again_and_remembered(
+    status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    moved = Page(body=b"", status=status, headers={"Location": "/moved/"})
+    with web(moved, moved=ROWS) as server, client_of(server) as client:
+        client.export_records("incoming", fields=["record_id"])
+        client.export_records("incoming", fields=["record_id"])
+
+    assert [(seen.method, seen.path) for seen in server.seen] == [
+        ("POST", "/api/"),
+        ("POST", "/moved/"),
+        ("POST", "/moved/"),
+    ]
+    assert server.seen[0].body == server.seen[1].body
+    assert client.calls == 3
+    assert "configure that address as redcap.url" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("location", "why"),
+    [
+        ("http://elsewhere.example/login?t=1", "another server"),
+        ("https://login.example/sso", "another server"),
+        ("http://localhost:1/api/", "another port"),
+    ],
+)
+def test_a_redirect_elsewhere_is_not_followed_and_not_tried_again(location: str, why: str) -> None:
+    with (
+        web(Page(body=b"", status=302, headers={"Location": location})) as server,
+        client_of(server) as client,
+        pytest.raises(Misdirected, match=f"{why}.*redcap.url") as raised,
+    ):
+        client.metadata("incoming")
+
+    assert len(server.seen) == 1
+    assert location.partition("?")[0] in str(raised.value)
+
+
+@pytest.mark.parametrize("status", [301, 303])
+def test_a_loop_or_a_see_other_ends(status: int) -> None:
+    page = Page(body=b"", status=status, headers={"Location": "/api/"})
+    with (
+        web(page) as server,
+        client_of(server) as client,
+        pytest.raises(Misdirected, match="with a redirect to"),
+    ):
+        client.metadata("incoming")
+
+    assert len(server.seen) <= 2
+
+
+def test_a_body_shorter_than_announced_is_no_answer() -> None:
+    cut = Page(body=b"[]", headers={"Content-Length": "200"})
+    with web(cut) as server, client_of(server) as client, pytest.raises(Unanswered, match="cut off"):
+        client.export_records("incoming")
+
+    assert len(server.seen) == 4
+
+
+def test_a_large_import_is_sent_in_several_bodies_and_counted_once() -> None:
+    rows: list[dict[str, str | int]] = [
+        {"record_id": str(place % 2), "redcap_repeat_instance": place + 1, "notes": "x" * 4_000_000}
+        for place in range(2)
+    ]
+    with web(Page(body=b'{"count": 1}')) as server, client_of(server) as client:
+        assert client.import_records("incoming", rows, overwrite=False) == 2
+
+    assert [len(seen.body) < 7_500_000 for seen in server.seen] == [True, True]
+
+
+def test_netrc_and_cookies_are_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials in a home directory are meant for other programs, and cookies tie tokens together."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine localhost login somebody password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    page = Page(body=b"[]", headers={"Set-Cookie": "PHPSESSID=1; Path=/"})
+    with web(page) as server, client_of(server) as client:
+        client.export_records("incoming")
+        client.export_records("incoming")
+
+    assert not any({"Authorization", "Cookie"} & seen.headers.keys() for seen in server.seen)
+
+
+def test_the_environments_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    with web(ROWS) as proxy:
+        proxy.pages["http://redcap.example/api/"] = [ROWS]
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.server_address[1]}")
+        with client_at("http://redcap.example/api/") as client:
+            assert client.export_records("incoming")[0]["record_id"] == "1"
+
+
+def self_signed(folder: Path) -> tuple[Path, ssl.SSLContext]:
+    """A certificate for localhost that only those trust who are given it, and a server's context with it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = dt.datetime.now(tz=dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(hours=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            critical=False,
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    bundle, key_file = folder / "certificate.pem", folder / "key.pem"
+    bundle.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(bundle, key_file)
+    return bundle, context
+
+
+def test_a_self_signed_certificate_is_refused_and_not_tried_again(tmp_path: Path) -> None:
+    _bundle, context = self_signed(tmp_path)
+    with (
+        web(ROWS, tls=context) as server,
+        client_of(server) as client,
+        pytest.raises(Misdirected, match=r"self.signed certificate.*redcap\.ca_bundle"),
+    ):
+        client.metadata("incoming")
+
+    assert server.seen == []
+    assert client.calls == 1
+
+
+def test_a_named_bundle_is_trusted_whatever_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session's own setting used to lose against REQUESTS_CA_BUNDLE; given with the call it does not."""
+    bundle, context = self_signed(tmp_path)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(Path(ssl.get_default_verify_paths().cafile or bundle)))
+    with web(ROWS, tls=context) as server, client_of(server, bundle) as client:
+        assert client.export_records("incoming")[0]["record_id"] == "1"
+
+
+def test_a_redirect_from_http_to_https_is_followed_and_the_certificate_checked(tmp_path: Path) -> None:
+    bundle, context = self_signed(tmp_path)
+    with web(ROWS, tls=context) as secure:
+        moved = Page(body=b"", status=301, headers={"Location": secure.url})
+        with web(moved) as plain, client_at(plain.url, bundle) as client:
+            for _ in range(2):
+                assert client.export_records("incoming")[0]["record_id"] == "1"
+        with web(moved) as plain, client_at(plain.url) as client, pytest.raises(Misdirected, match="certificate"):
+            client.export_records("incoming")
+
+    assert [seen.method for seen in secure.seen] == ["POST", "POST"]
+
+
+def test_the_environments_bundle_is_used_where_none_is_configured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, context = self_signed(tmp_path)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    with web(ROWS, tls=context) as server, client_of(server) as client:
+        assert client.export_records("incoming")[0]["record_id"] == "1"
+
+
+def test_an_environments_bundle_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
+    with (
+        client_at("https://127.0.0.1:1/api/") as client,
+        pytest.raises(Unanswered, match="file of certificates named in the environment"),
+    ):
+        client.metadata("incoming")
+
+
+@pytest.mark.parametrize(
+    ("url", "location", "expected"),
+    [
+        ("http://redcap.example/api/", "https://redcap.example/api/", "https://redcap.example/api/"),
+        ("http://redcap.example:8080/api/", "https://redcap.example/api/", "https://redcap.example/api/"),
+        ("https://redcap.example/api", "/api/", "https://redcap.example/api/"),
+        ("https://redcap.example/api/", "https://redcap.example:443/redcap/api/", "https://redcap.example:443/redcap/api/"),
+        ("https://redcap.example/api/", "https://REDCAP.example/x/api/", "https://REDCAP.example/x/api/"),
+    ],
+)  # fmt: skip
+def test_follows_on_the_same_host_and_from_http_to_https(url: str, location: str, expected: str) -> None:
+    assert redirect_target(url, location) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "location", "why"),
+    [
+        ("https://redcap.example/api/", "http://redcap.example/api/", "unencrypted"),
+        ("https://redcap.example/api/", "https://login.example/sso", "another server"),
+        ("http://redcap.example/api/", "https://redcap.example.evil/api/", "another server"),
+        ("https://redcap.example/api/", "https://redcap.example:8443/api/", "another port"),
+        ("https://redcap.example/api/", "https://a:b@redcap.example/api/", "password"),
+        ("https://redcap.example/api/", "ftp://redcap.example/api/", "not an http address"),
+        ("https://redcap.example/api/", "javascript:alert(1)", "not an http address"),
+        ("https://redcap.example/api/", "https://redcap.example:port/api/", "Port"),
+        ("https://redcap.example/api/", "https://[/api/", "Invalid"),
+    ],
+)
+def test_the_token_is_not_sent_elsewhere(url: str, location: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        redirect_target(url, location)
+
+
+def test_what_a_redirect_carries_is_not_shown() -> None:
+    assert shown_address("https://a/api/", "https://u:secret@a:81/login?return=token#x") == "https://a:81/login"
+
+
+@pytest.mark.parametrize("location", ["https://a:port/", "https://[/", "https://a:99999/"])
+def test_a_redirect_to_what_is_no_address_is_told_as_that(location: str) -> None:
+    assert shown_address("https://a/api/", location) == "what is no address"
