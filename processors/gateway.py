@@ -10,9 +10,10 @@ from uuid import UUID
 from sqlalchemy import Connection, CursorResult, Executable
 
 from ledger import migrations, store
+from ledger.batching import Progress
 from ledger.database import EMBEDDED, Database, open_database
 from ledger.events import Event, NewEvent, new_event_id
-from ledger.projector import Progress, Projector
+from ledger.projector import Projector
 from ledger.store import Clock, Store
 from ledger.vault import SubjectName, Vault, initialise
 from processors.configuration import LedgerSection, SenderSection

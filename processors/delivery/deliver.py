@@ -7,7 +7,7 @@ has acknowledged it, and the next delivery plans again from what REDCap has then
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
-from ledger.projector import Progress
+from ledger.batching import Progress
 from processors.delivery import due
 from processors.delivery.desired import desired_studies
 from processors.delivery.due import Again, DueRow

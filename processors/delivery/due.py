@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import TextClause, text
 
-from ledger.projector import batches
+from ledger.batching import batches
 from processors.events.deliveries import RowKind
 from processors.gateway import Gateway, Work
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import text
 
-from ledger.projector import Progress, batches
+from ledger.batching import Progress, batches
 from processors.gateway import Work
 from processors.routing.study_state import Agenda, Evidence, gather
 

@@ -8,7 +8,7 @@ from itertools import combinations
 
 from sqlalchemy import text
 
-from ledger.projector import Progress
+from ledger.batching import Progress
 from processors.explain.near_miss import Matching, title_difference
 from processors.explain.recorded import CircuitBreaker, forgotten_studies, recorded_studies
 from processors.explain.redos import worst_time

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
-from ledger.projector import Progress, batches
+from ledger.batching import Progress, batches
 from processors.events.fact import Cause
 from processors.explain.near_miss import Matching
 from processors.explain.policy import InForce

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, text
 from ledger.events import Event
 from processors.events.types import EventType
 from processors.projections.rows import Again, Change, Each, Parameters, Rules, apply_rules
+from processors.projections.statements import Table
 
 
 class Directives:
@@ -33,29 +34,19 @@ class Directives:
 _DIRECTIVES = """
     json_to_recordset(cast(:rows as json)) as r (record_id text, position bigint, fingerprint text, problems text[])
 """
-_REMOVED = "json_to_recordset(cast(:rows as json)) as r (record_id text, position bigint)"
 
-_UPSERT_RULE = Change(
-    "rule",
-    ("record_id",),
-    text(f"""
-        insert into gateway.rule (record_id, position, fingerprint, problems)
-        select record_id, position, fingerprint, problems
-          from {_DIRECTIVES}
-        on conflict (record_id) do update
-           set position = excluded.position, fingerprint = excluded.fingerprint, problems = excluded.problems,
-               removed = false
-    """),
+_RULES = Table(
+    name="rule",
+    key=("record_id",),
+    columns={
+        "record_id": "text",
+        "position": "bigint",
+        "fingerprint": "text",
+        "problems": "text[]",
+    },
 )
-_REMOVE_RULE = Change(
-    "rule",
-    ("record_id",),
-    text(f"""
-        update gateway.rule set removed = true, position = r.position
-          from {_REMOVED}
-         where rule.record_id = r.record_id
-    """),
-)
+_UPSERT_RULE = _RULES.upsert(also="removed = false")
+_REMOVE_RULE = _RULES.mark_removed()
 # An entry that comes back as it was has only been out of sight: an export that failed to show it must
 # not make strangers of its requests. With another content, REDCap has given its record id away.
 _UPSERT_ENTRY = Change(
@@ -80,15 +71,17 @@ _UPSERT_ENTRY = Change(
     """),
     Again.BOTH_COUNT,
 )
-_REMOVE_ENTRY = Change(
-    "coupling_entry",
-    ("record_id",),
-    text(f"""
-        update gateway.coupling_entry set removed = true, position = r.position
-          from {_REMOVED}
-         where coupling_entry.record_id = r.record_id
-    """),
+_ENTRIES = Table(
+    name="coupling_entry",
+    key=("record_id",),
+    columns={
+        "record_id": "text",
+        "position": "bigint",
+        "fingerprint": "text",
+        "problems": "text[]",
+    },
 )
+_REMOVE_ENTRY = _ENTRIES.mark_removed()
 
 
 def _directive(event: Event) -> list[Parameters]:

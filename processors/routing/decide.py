@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from ledger.projector import Progress, batches
+from ledger.batching import Progress, batches
 from processors.events.rules import DecisionsMade
 from processors.gateway import Gateway, Work
 from processors.routing.evaluate import Directives, Judgement, directives_of, judge

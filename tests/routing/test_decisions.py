@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.requests import Key, TransferRequest
 from processors.events.fact import Cause, CauseKind
-from processors.routing.decisions import Candidate, Conflict, Corrected, Outcome, decide, NewRequest
+from processors.requests import Key
+from processors.routing.decisions import Candidate, Conflict, Corrected, Outcome, decide
 
 HEART, BRAIN, LUNG = Key("HEART", ""), Key("BRAIN", ""), Key("LUNG", "visit_1")
 

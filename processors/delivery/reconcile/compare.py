@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import text
 
-from ledger.projector import Progress, batches
+from ledger.batching import Progress, batches
 from processors.delivery.actual import BATCH, record_ids
 from processors.delivery.reconcile.accepted import accepted_differences, mark
 from processors.delivery.reconcile.actual import Actual, actual_state

@@ -9,7 +9,7 @@ from itertools import groupby
 
 from sqlalchemy import text
 
-from ledger.projector import Progress, batches
+from ledger.batching import Progress, batches
 from processors.delivery.actual import BATCH
 from processors.delivery.deliver import Delivered, deliver_again
 from processors.delivery.reconcile.accepted import mark

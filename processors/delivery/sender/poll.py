@@ -14,7 +14,7 @@ import orjson
 from sqlalchemy import text
 
 from ledger import store
-from ledger.projector import Progress
+from ledger.batching import Progress
 from processors.delivery.actual import transfers_project
 from processors.delivery.sender.changes import changes
 from processors.delivery.sender.known import fingerprint, known_studies

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
+from ledger.batching import Progress, batches
 from ledger.events import NewEvent
-from ledger.projector import Progress, batches
 from ledger.vault import SubjectName
 from processors.autoid import registry
 from processors.delivery import actual

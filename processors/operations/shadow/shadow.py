@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from sqlalchemy import text
 
-from ledger.projector import batches
+from ledger.batching import batches
 from processors.autoid.candidates import candidates, wanting_projects
 from processors.autoid.holds import LASTING
 from processors.autoid.sync import observe_projects
