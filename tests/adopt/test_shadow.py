@@ -5,8 +5,7 @@ import pytest
 from processors.errors import ConfigurationError
 from processors.events.fact import Cause
 from processors.operations.shadow.compare import Ours, Study, agreed, differences
-from processors.redcap.incoming import PresentTransfer
-from processors.requests import Key
+from processors.requests import Key, TransferRow
 from tests.adopt.sites import AdoptingSite
 from tests.flow.harness import BRAIN, HEART, Asked
 
@@ -144,7 +143,7 @@ def compared(ours: dict[Key, str | None], theirs: list[tuple[str, str]]) -> Stud
         study="1.2",
         ours={key: Ours(name, cause) for key, name in ours.items()},
         theirs=[
-            PresentTransfer(instance, project, name, "", sent=False)
+            TransferRow(study="1.2", instance=instance, project=project, event_name="", name=name, requested="")
             for instance, (project, name) in enumerate(theirs, start=1)
         ],
         conflicts={},

@@ -173,6 +173,7 @@ class Told:
             date="2026-03-01 08:00",
             problems=[],
             fingerprint=name,
+            asks_fingerprint=name,
         )
 
     def request(
@@ -370,7 +371,8 @@ def _corrections(told: Told) -> None:
     cause = ("coupling", "7", told.positions["entry 7, again"])
     third = told.request(KNEE, "again", cause=cause, pseudonym=_AGAIN, replaces=(second,), **about)
     told.of(EventType.TRANSFER_PLACED, KNEE, "again placed", request=third, instance=3, found=False)
-    told.of(EventType.TRANSFER_REPLACED, KNEE, "sent before", project=BRAIN, request=second, by=third, sent=True)
+    withdrawn: dict[str, Any] = {"project": BRAIN, "instance": 2, "fate": "sent"}
+    told.of(EventType.TRANSFER_WITHDRAWN, KNEE, "sent before", request=second, by=third, **withdrawn)
     told.entry("7", "entry 7, elsewhere", study=ABROAD, project=BRAIN, subject=_AGAIN, event="baseline")
     elsewhere = {"kind": "coupling", "record_id": "7", "position": told.positions["entry 7, elsewhere"]}
     told.of(
@@ -382,7 +384,7 @@ def _corrections(told: Told) -> None:
         reason="its coupling entry now names another study",
         cause=elsewhere,
     )
-    told.of(EventType.RETRACTION_DELIVERED, KNEE, project=BRAIN, request=third, instance=3, sent=False)
+    told.of(EventType.TRANSFER_WITHDRAWN, KNEE, project=BRAIN, request=third, instance=3, by=None, fate="unsent")
     told(EventType.COUPLING_ENTRY_REMOVED, coupling_stream("7"), record_id="7")
 
 

@@ -82,4 +82,5 @@ def _directives(entries: int) -> Directives:
         rule_positions={rule.record_id: 1 for rule in rules},
         entry_positions=positions,
         entry_lives=positions,
+        entries_ask_since=positions,
     )

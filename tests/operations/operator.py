@@ -19,7 +19,8 @@ from processors.operations.forget.data_subjects import of_patients
 from processors.operations.forget.forget import forget
 from processors.operations.replay import Replayed, Scope, replay
 from processors.redcap import DryRunRedcap, NoRateLimit, Redcap
-from processors.routing.overrides import Amendment, Request, amend
+from processors.requests import TransferRequest
+from processors.routing.overrides import Amendment, amend
 from processors.run import Report, decide_incoming, write_pending
 from tests.flow.harness import HEART, ZONE, Site, SteppingDatabase, Steps
 
@@ -68,7 +69,7 @@ def replay_all(site: Site, scope: Scope | None = None, *, steps: Steps | None = 
 
 def amend_by_hand(
     site: Site, study: str, *, project: str = HEART, to: str | None = None, event: str | None = None
-) -> Request:
+) -> list[TransferRequest]:
     """An operator retracts a request, or gives it the pseudonym `to`; then what is pending is delivered."""
     site.clock.advance(60)
     database = Database(site.database_url)
@@ -80,11 +81,11 @@ def amend_by_hand(
             amendment = Amendment(
                 study=study, project=project, event_name=event, pseudonym=to, by="kari", reason="ticket 4711"
             )
-            request = amend(gateway, amendment)
+            requests = amend(gateway, amendment)
             deliver(gateway, redcap, batch_rows=500)
     finally:
         database.close()
-    return request
+    return requests
 
 
 def acknowledge(site: Site) -> None:

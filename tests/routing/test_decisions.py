@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from random import Random
 
 import pytest
@@ -9,16 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.events.fact import Cause, CauseKind
-from processors.requests import Key
-from processors.routing.decisions import Candidate, Conflict, Corrected, Outcome, decide
+from processors.requests import Key, State, TransferRequest
+from processors.routing.decisions import Candidate, Conflict, Corrected, NewRequest, Outcome, decide
 
+REQUESTED = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 HEART, BRAIN, LUNG = Key("HEART", ""), Key("BRAIN", ""), Key("LUNG", "visit_1")
 
 
 def candidate(
     pseudonym: str = "P1", key: Key = HEART, *, kind: CauseKind = "coupling", record: str = "1", whole: bool = True
 ) -> Candidate:
-    return Candidate(key=key, pseudonym=pseudonym, cause=Cause(kind, record, 1), whole_match=whole)
+    return Candidate(key=key, pseudonym=pseudonym, cause=Cause(kind, record, 1), asks_since=1, whole_match=whole)
 
 
 def standing(
@@ -28,15 +30,17 @@ def standing(
     position: int = 50,
     kind: CauseKind = "coupling",
     record: str = "1",
-    state: str = "placed",
+    state: State = "placed",
     replaces: tuple[int, ...] = (),
-) -> Standing:
-    return Standing(
+) -> TransferRequest:
+    return TransferRequest(
         position=position,
+        study="1.2",
         key=key,
         pseudonym=pseudonym,
         cause=Cause(kind, record, 1),
-        state=state,  # type: ignore[arg-type]
+        requested_at=REQUESTED,
+        state=state,
         replaces=replaces,
     )
 
@@ -292,7 +296,7 @@ class World:
     """A study's candidates, what stands for it, and the entries behind that as they read now."""
 
     candidates: list[Candidate]
-    standing: list[Standing]
+    standing: list[TransferRequest]
     corrected: dict[int, Corrected]
     conflicts: dict[Key, Conflict]
 
@@ -317,9 +321,11 @@ class World:
         return World(self.candidates, [s for s in self.standing if s.position not in gone] + new, corrected, conflicts)
 
 
-def _requested(request: Request, position: int) -> Standing:
-    return Standing(
+def _requested(request: NewRequest, position: int) -> TransferRequest:
+    return TransferRequest(
         position=position,
+        study="1.2",
+        requested_at=REQUESTED,
         key=request.candidate.key,
         pseudonym=request.candidate.pseudonym,
         cause=request.candidate.cause,
@@ -339,14 +345,16 @@ def worlds(draw: st.DrawFn) -> World:
     now = {record: (draw(KEYS), draw(PSEUDONYMS)) for record in draw(st.sets(st.sampled_from(RECORDS)))}
     elsewhere = {record for record in now if draw(st.booleans()) and draw(st.booleans())}
     candidates = [
-        Candidate(key=key, pseudonym=pseudonym, cause=Cause("coupling", record, 10))
+        Candidate(key=key, pseudonym=pseudonym, cause=Cause("coupling", record, 10), asks_since=10)
         for record, (key, pseudonym) in now.items()
         if record not in elsewhere
     ]
     for _ in range(draw(st.integers(0, 3))):
         cause = Cause("rule", draw(st.sampled_from(RECORDS)), 11)
         candidates.append(
-            Candidate(key=draw(KEYS), pseudonym=draw(PSEUDONYMS), cause=cause, whole_match=draw(st.booleans()))
+            Candidate(
+                key=draw(KEYS), pseudonym=draw(PSEUDONYMS), cause=cause, asks_since=11, whole_match=draw(st.booleans())
+            )
         )
     stand, behind = [], {}
     for position, key in enumerate(sorted(draw(st.sets(KEYS))), 50):

@@ -82,10 +82,10 @@ def _about_request(draw: Draw, so: So) -> dict[str, Any]:
         "project": draw(PROJECTS),
         "request": _request(draw, so),
         "instance": draw(st.integers(1, 4)),
-        "sent": draw(st.booleans()),
+        "fate": draw(st.sampled_from(["unsent", "possibly sent", "sent"])),
         "found": draw(st.booleans()),
         "replaced": _request(draw, so),
-        "by": so.position,
+        "by": draw(st.one_of(st.none(), st.just(so.position))),
         "reason": draw(WORDS),
     }
 
@@ -186,7 +186,9 @@ DATA: dict[EventType, Callable[[Draw, So], dict[str, Any]]] = {
     EventType.REJECTION_RESOLVED: _of(path=RECORDS, how=st.sampled_from(["readable", "gone"])),
     EventType.ROUTING_RULE_CHANGED: _of(record_id=RECORDS, fingerprint=WORDS, problems=PROBLEMS),
     EventType.ROUTING_RULE_REMOVED: _REMOVED,
-    EventType.COUPLING_ENTRY_CHANGED: _of(record_id=RECORDS, fingerprint=WORDS, problems=PROBLEMS),
+    EventType.COUPLING_ENTRY_CHANGED: _of(
+        record_id=RECORDS, fingerprint=WORDS, asks_fingerprint=WORDS, problems=PROBLEMS
+    ),
     EventType.COUPLING_ENTRY_REMOVED: _REMOVED,
     EventType.DECISIONS_MADE: _of(site=st.sampled_from(["north", "south"]), position=POSITIONS, studies=POSITIONS),
     EventType.TRANSFER_REQUESTED: _transfer_request,
@@ -198,8 +200,9 @@ DATA: dict[EventType, Callable[[Draw, So], dict[str, Any]]] = {
     EventType.STUDY_DELIVERED: _delivered,
     EventType.TRANSFER_PLACED: _about_request,
     EventType.TRANSFER_AMENDED: _about_request,
-    EventType.TRANSFER_REPLACED: _about_request,
-    EventType.RETRACTION_DELIVERED: _about_request,
+    EventType.TRANSFER_WITHDRAWN: _about_request,
+    EventType.TRANSFER_RECALLED: _about_request,
+    EventType.TRANSFER_STRAYED: _about_request,
     EventType.ROW_REFUSED: _of(
         study=STUDIES, kind=KINDS, key=RECORDS, row_position=POSITIONS, field=WORDS, message=WORDS
     ),

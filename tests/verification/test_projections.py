@@ -206,7 +206,7 @@ def life(n: int) -> list[NewEvent]:
         (EventType.TRANSFER_PLACED, {"study": study, "request": request, "instance": 1}),
         (EventType.CONFLICT_FOUND, about | {"kind": "person", "causes": [], "request": request}),
         (EventType.CONFLICT_RESOLVED, about),
-        (EventType.TRANSFER_REPLACED, about | {"request": request, "by": request, "sent": True}),
+        (EventType.TRANSFER_WITHDRAWN, about | {"request": request, "instance": 1, "by": request, "fate": "sent"}),
         (EventType.ROW_REFUSED, row | {"row_position": 1, "field": "f", "message": "m"}),
         (EventType.ROW_ACCEPTED, row),
         (EventType.STUDY_DELIVERED, {"study": study, "row": 1, "series": {}}),
@@ -224,7 +224,7 @@ FULL: dict[EventType, dict[str, Any]] = {
         "fingerprint": "",
     },
     EventType.ROUTING_RULE_CHANGED: {"record_id": "1", "fingerprint": "", "problems": []},
-    EventType.COUPLING_ENTRY_CHANGED: {"record_id": "1", "fingerprint": "", "problems": []},
+    EventType.COUPLING_ENTRY_CHANGED: {"record_id": "1", "fingerprint": "", "asks_fingerprint": "", "problems": []},
     EventType.TRANSFER_REQUESTED: {
         "study": "1.2",
         "project": "P",
