@@ -64,7 +64,10 @@ _SERIES_INSTANCES = text("""
 """)
 _ADOPTED_INSTANCES = text("select study, series, instance from gateway.adopted_series where study = any(:studies)")
 _DELIVERED = text("""
-    select study, arrived_at, delivered_position > 0 or adopted.position is not null as delivered
+    select study, arrived_at, delivered_position > 0 or adopted.position is not null as delivered,
+           exists (select from gateway.missing_row as missing
+                    where missing.study = study.study and missing.kind = 'study'
+                      and study.returned_position > missing.position) as received_anew
       from gateway.study left join gateway.adopted_study as adopted using (study)
      where study = any(:studies)
 """)
@@ -84,6 +87,7 @@ def _add_history(work: Work, studies: Mapping[str, DesiredStudy]) -> dict[str, d
     arrivals = {}
     for row in work.execute(_DELIVERED, chosen):
         studies[row.study].delivered = row.delivered
+        studies[row.study].again |= row.received_anew
         arrivals[row.study] = row.arrived_at
     for row in work.execute(_MISSING, chosen):
         studies[row.study].missing.add((row.kind, row.key))

@@ -43,6 +43,16 @@ class Again:
 _ROW = """
     select item.study, item.kind, item.key, item.position
 """
+# A study that was received again after its record was deleted is wanted again, with all of its rows.
+_RECEIVED_ANEW = """
+    select received.study, received.kind, received.key, received.position
+      from (select study, 'study' as kind, '' as key, row_position as position from gateway.study
+            union all
+            select study, 'series', series, position from gateway.series) as received
+      join gateway.missing_row as deleted using (study)
+      join gateway.study as back using (study)
+     where deleted.kind = 'study' and back.returned_position > deleted.position
+"""
 # Rows of records that somebody deleted are left alone, and refused rows until they are due again. A request that
 # was made since the deletion brings the record back; and one that has ended is settled whatever there is.
 _PENDING = f"""
@@ -52,6 +62,8 @@ _PENDING = f"""
             union all
             select study, 'series', series, position from gateway.series
              where position > delivered_position
+            union
+            {_RECEIVED_ANEW}
             union all
             select study, 'transfer', position::text, position from gateway.transfer
              where state in ('requested', 'ending') or (:contested and state = 'contested')) as item
@@ -61,7 +73,7 @@ _PENDING = f"""
                         where (refused.study, refused.kind, refused.key) = (item.study, item.kind, item.key)
                           and refused.row_position = item.position and refused.refused_at > :retry_before)
        and not exists (select from gateway.missing_row as missing
-                        where missing.study = item.study
+                        where missing.study = item.study and missing.position > study.returned_position
                           and (missing.kind = 'study' or (missing.kind, missing.key) = (item.kind, item.key))
                           and (item.kind <> 'transfer' or item.position < missing.position)
                           and not exists (select from gateway.transfer as ended

@@ -59,6 +59,7 @@ class _Series:
     row_moved: bool = False
     routing: tuple[Any, ...]
     routed_position: int
+    accession: str
     rerouted: bool = False
     instance: int | None = None
     delivered_position: int | None = None
@@ -99,9 +100,12 @@ def _take_content(told: _Told, event: Event) -> None:
             row_position=event.position,
             routing=routing,
             routed_position=event.position,
+            accession=data["AccessionNumber"].strip(),
         )
         return
     known.newest = event
+    # A blank where there was a value says nothing new.
+    known.accession = data["AccessionNumber"].strip() or known.accession
     if known.row != row:
         known.row, known.row_position, known.row_moved = row, event.position, True
     if known.routing != routing:
@@ -194,7 +198,7 @@ def _content(series: _Series) -> Parameters:
         "routed_position": series.routed_position,
         "routing_key": _key(series.routing),
         "fingerprint": data["fingerprint"],
-        "accession": data["AccessionNumber"].strip(),
+        "accession": series.accession,
         "instance": series.instance,
         "delivered_position": series.delivered_position,
     }
@@ -257,7 +261,8 @@ _SERIES_ROWS = """
 _INSERT_SERIES = text(_SERIES_ROWS)
 _UPSERT_SERIES = text(f"""{_SERIES_ROWS}
     on conflict (study, series) do update
-       set position = excluded.position, fingerprint = excluded.fingerprint, accession = excluded.accession,
+       set position = excluded.position, fingerprint = excluded.fingerprint,
+           accession = coalesce(nullif(excluded.accession, ''), series.accession),
            routing_key = excluded.routing_key,
            routed_position = case when series.routing_key <> excluded.routing_key
                                   then excluded.routed_position else series.routed_position end,

@@ -84,13 +84,15 @@ def decide(
     corrected: Mapping[int, Corrected] | None = None,
     open_conflicts: Mapping[Key, Conflict] | None = None,
     by_hand: ByHand | None = None,
+    gone: Mapping[int, int] | None = None,
 ) -> Outcome:
     """What to request, to retract and to report for one study.
 
     `corrected` maps the position of a standing request to its (usable) entry as it reads now.
     `open_conflicts` are those found earlier: they are not reported twice, and resolved when they are
     not found again. Where there are any, the candidates must hold all that concerns their keys.
-    `by_hand` are the positions of what an operator decided.
+    `by_hand` are the positions of what an operator decided. `gone` are requests whose rows in REDCap
+    somebody deleted, with the positions of the events that told so: who asks after that, asks anew.
     """
     corrected = corrected or {}
     open_conflicts = open_conflicts or {}
@@ -101,7 +103,7 @@ def decide(
     given_up = [request for request in standing if request.key not in wanted]
     found: list[Conflict] = []
     for key, rivals in sorted(by_key.items()):
-        decided = _decide_key(key, rivals, standing, corrected, open_conflicts.get(key))
+        decided = _decide_key(key, rivals, standing, corrected, open_conflicts.get(key), gone or {})
         if isinstance(decided, Conflict):
             found.append(decided)
         elif decided is not None:
@@ -167,6 +169,7 @@ def _decide_key(
     standing: Sequence[TransferRequest],
     corrected: Mapping[int, Corrected],
     open_conflict: Conflict | None,
+    gone: Mapping[int, int],
 ) -> NewRequest | Conflict | None:
     """What the rivals for one key come to against the request of ours that stands for it."""
     winner = _agreed(rivals)
@@ -177,6 +180,8 @@ def _decide_key(
     if current is not None and current.pseudonym is None:
         # A forgotten pseudonym cannot be compared. Requesting again might send the study twice.
         return None
+    if current is not None and current.position in gone and winner.asks_since > gone[current.position]:
+        return NewRequest(candidate=winner, replaces=(current.position,))
     if current is not None and current.pseudonym == winner.pseudonym:
         if current.state != "contested" or open_conflict is None or open_conflict.kind == "person":
             return None

@@ -65,7 +65,8 @@ def judge(evidence: Evidence, directives: Directives) -> Judgement:
     failed: set[str] = set()
     for identity in sorted(evidence.gained):
         found, timed_out = _rule_candidates(identity, directives)
-        candidates.extend(found)
+        anew = evidence.received_anew_at
+        candidates.extend(replace(each, asks_since=max(each.asks_since, anew)) for each in found)
         failed |= timed_out
     for identity in sorted(evidence.earlier):
         found, timed_out = _rule_candidates(identity, directives)
@@ -77,6 +78,7 @@ def judge(evidence: Evidence, directives: Directives) -> Judgement:
         corrected=_corrected(evidence, directives),
         open_conflicts=evidence.conflicts,
         by_hand=evidence.by_hand,
+        gone=evidence.gone,
     )
     outcome = replace(outcome, requests=[each for each in outcome.requests if not _stood_before(each, evidence)])
     if not evidence.on_disk:

@@ -23,7 +23,8 @@ from processors.stored_requests import requests_of
 class Agenda:
     """The studies to decide upon, and why: `gained` a series, or `reopened` by a changed rule or entry.
 
-    A series that now says that it is somebody else's, or came from elsewhere, counts as gained.
+    A series that now says that it is somebody else's, or came from elsewhere, counts as gained; and so do all
+    of a study that was `received_anew`, after its record was deleted.
 
     The window is `after` < position <= `until`.
     """
@@ -33,6 +34,7 @@ class Agenda:
     gained: frozenset[str]
     reopened: frozenset[str]
     coupled: frozenset[str]
+    received_anew: frozenset[str] = frozenset()
 
     @property
     def studies(self) -> list[str]:
@@ -46,6 +48,8 @@ class Evidence:
 
     `subject` is that of its leading series; `shared`: other series are of another patient. `by_hand`
     are the positions of what an operator decided about it, `adopted` what REDCap held before this system.
+    `gone` are requests whose rows somebody deleted, with the events that told so; `received_anew_at` is where
+    the study was asked for anew by arriving again after that.
     """
 
     study: str
@@ -60,6 +64,8 @@ class Evidence:
     failed_rules: set[str] = field(default_factory=set)
     by_hand: dict[tuple[str, str | None], int] = field(default_factory=dict)
     adopted: Pseudonyms = field(default_factory=dict)
+    gone: dict[int, int] = field(default_factory=dict)
+    received_anew_at: int = 0
 
     @property
     def is_undecided(self) -> bool:
@@ -73,10 +79,12 @@ def agenda(work: Work, site: str) -> Agenda:
     until = store.head(work.connection).position
     window = {"after": after, "until": until, "site": site, "in_force": list(IN_FORCE)}
     changed = work.execute(_DIRECTIVES_CHANGED, window).scalar_one()
+    received_anew = frozenset(work.execute(_RECEIVED_ANEW, window).scalars())
     return Agenda(
         after=after,
         until=until,
-        gained=frozenset(work.execute(_GAINED, window).scalars()),
+        gained=frozenset(work.execute(_GAINED, window).scalars()) | received_anew,
+        received_anew=received_anew,
         coupled=frozenset(work.execute(_COUPLED, window).scalars()),
         reopened=frozenset(work.execute(_UNDECIDED, window | {"changed": changed}).scalars()),
     )
@@ -89,6 +97,12 @@ def named_by(work: Work, site: str, accessions: Collection[str], studies: Collec
 
 
 _DECIDED = text("select position from gateway.decision where site = :site")
+# One that was received again after its record in REDCap was deleted is as if it had just arrived.
+_RECEIVED_ANEW = text("""
+    select study from gateway.study join gateway.missing_row as missing using (study)
+     where missing.kind = 'study' and returned_position > missing.position and returned_position > :after
+       and on_disk and site = :site
+""")
 _DIRECTIVES_CHANGED = text("""
     select exists (select from gateway.rule where position > :after)
         or exists (select from gateway.coupling_entry where position > :after)
@@ -138,6 +152,10 @@ def gather(work: Work, studies: Sequence[str], window: Agenda, *, with_identitie
         key = Key(row.project, row.event_name)
         causes = tuple(Cause(**cause) for cause in orjson.loads(row.details)["causes"])
         evidence[row.study].conflicts[key] = Conflict(key=key, kind=row.kind, causes=causes)
+    for row in work.execute(_GONE, chosen):
+        evidence[row.study].gone[row.request] = row.position
+    for study in window.received_anew & evidence.keys():
+        evidence[study].received_anew_at = window.until
     for row in work.execute(_FAILURES, chosen):
         evidence[row.study].failed_rules.add(row.record_id)
     for row in work.execute(_BY_HAND, chosen):
@@ -163,6 +181,13 @@ _SERIES = text("""
 _CONFLICTS = text("""
     select study, project, event_name, kind, details::text from gateway.conflict where study = any(:studies)
 """)
+_GONE = text("""
+    select study, transfer.position as request, max(missing.position) as position
+      from gateway.transfer join gateway.missing_row as missing using (study)
+     where study = any(:studies)
+       and (missing.kind = 'study' or (missing.kind, missing.key) = ('transfer', transfer.position::text))
+     group by study, transfer.position
+""")
 _BY_HAND = text("select study, project, event_name, position from gateway.decision_by_hand where study = any(:studies)")
 _FAILURES = text("select study, record_id from gateway.rule_failure where study = any(:studies)")
 
@@ -181,8 +206,9 @@ def _add_series(
         return
     wanted = {}
     for row in rows:
-        if row.routed_position > window.after or evidence[row.study].is_undecided:
-            new = window.after < row.routed_position <= window.until
+        anew = row.study in window.received_anew
+        if row.routed_position > window.after or anew or evidence[row.study].is_undecided:
+            new = anew or window.after < row.routed_position <= window.until
             # Series with one key say the same, and most of a study's do: one is enough to be unsealed. The newest,
             # as a patient who was forgotten and came back is sealed under two keys.
             wanted[row.study, row.routing_key, new] = row.position
