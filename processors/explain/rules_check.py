@@ -12,7 +12,7 @@ from ledger.projector import Progress
 from processors.explain.near_miss import Matching, title_difference
 from processors.explain.recorded import CircuitBreaker, forgotten_studies, recorded_studies
 from processors.explain.redos import worst_time
-from processors.explain.verdict import where
+from processors.explain.sentences import destination
 from processors.gateway import Work
 from processors.routing.decisions import Key
 from processors.routing.rules import Hit, Identity, Router, Rule
@@ -60,8 +60,8 @@ def check(
         Finding(
             kind="overlap",
             rules=(one, other),
-            words=f"They give different names to {_studies(count)} for {where(key)}: nothing is requested for such a "
-            "study, unless a coupling entry names it.",
+            words=f"They give different names to {_studies(count)} for {destination(*key)}: nothing is requested for "
+            "such a study, unless a coupling entry names it.",
         )
         for (one, other, key), count in sorted(tried.overlaps.items())
     ]

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from processors.explain.conditions import EntryAccount, RuleAccount
-from processors.explain.sentences import cause_name, destination
+from processors.explain.sentences import cause_name, destination, positions
 from processors.routing.decisions import Cause, Conflict, Key, Outcome
 
 _NAMED_AT_MOST = 5
@@ -67,16 +67,6 @@ def verdict(situation: Situation) -> list[str]:
     return lines
 
 
-def where(key: Key) -> str:
-    """The project, with the event where there is one."""
-    return destination(key._asdict())
-
-
-def why(cause: Cause) -> str:
-    """The cause in words."""
-    return cause_name(cause.kind, cause.record_id)
-
-
 def _asked(asked: Asked, situation: Situation) -> str:
     state = {
         "requested": "it waits to be written to REDCap",
@@ -85,15 +75,25 @@ def _asked(asked: Asked, situation: Situation) -> str:
         "retracting": "it is being withdrawn",
     }.get(asked.state, asked.state)
     sent = ", and has been sent" if asked.sent else ""
-    line = f"Requested for {where(asked.key)}, because of {why(asked.cause)} [{asked.position}]: {state}{sent}."
+    line = (
+        f"Requested for {destination(*asked.key)}, because of {_name(asked.cause)} [{asked.position}]: {state}{sent}."
+    )
     if asked.cause.kind == "rule" and asked.key not in situation.wanted and not situation.forgotten:
         line += " Today's rules would not ask for it any more; it stands all the same."
     return line
 
 
+def _name(cause: Cause) -> str:
+    return cause_name(cause.kind, cause.record_id)
+
+
+def _names(causes: Iterable[Cause]) -> str:
+    return " and ".join(map(_name, causes))
+
+
 def _conflict(conflict: Conflict) -> str:
-    causes = " and ".join(why(cause) for cause in conflict.causes)
-    key = where(conflict.key)
+    causes = _names(conflict.causes)
+    key = destination(*conflict.key)
     if conflict.kind == "person":
         return f"Contested for {key}: a person asked for another name in REDCap, which stands; {causes} waits."
     if conflict.kind == "coupling stands":
@@ -103,8 +103,8 @@ def _conflict(conflict: Conflict) -> str:
 
 def _withdrawn(key: Key) -> str:
     return (
-        f"Withdrawn by hand for {where(key)}: rules do not ask for it again, nor do coupling entries of before, only "
-        "one that is made or changed since."
+        f"Withdrawn by hand for {destination(*key)}: rules do not ask for it again, nor do coupling entries of before, "
+        "only one that is made or changed since."
     )
 
 
@@ -112,26 +112,22 @@ def _anew(situation: Situation) -> Iterator[str]:
     """What deciding all of the study again would change."""
     for request in situation.outcome.requests:
         cause, key = request.candidate.cause, request.candidate.key
-        instead = f", in place of {_positions(request.replaces)}" if request.replaces else ""
+        instead = f", in place of {positions(request.replaces)}" if request.replaces else ""
         if situation.undecided or cause.kind == "coupling":
-            yield f"The next run requests it for {where(key)}, because of {why(cause)}{instead}."
+            yield f"The next run requests it for {destination(*key)}, because of {_name(cause)}{instead}."
         else:
             yield (
-                f"{_capital(why(cause))} would now have it requested for {where(key)}{instead}, but a rule is "
+                f"{_capital(_name(cause))} would now have it requested for {destination(*key)}{instead}, but a rule is "
                 "applied only when a study gains a series, and then it was not so. "
                 "`fiona-ledger replay --project NAME` applies today's rules to studies of before."
             )
     for conflict in situation.outcome.conflicts:
-        causes = " and ".join(why(cause) for cause in conflict.causes)
-        yield f"Decided anew, it would be a conflict for {where(conflict.key)}: {causes} give different names."
+        causes = _names(conflict.causes)
+        yield f"Decided anew, it would be a conflict for {destination(*conflict.key)}: {causes} give different names."
 
 
 def _capital(words: str) -> str:
     return words[:1].upper() + words[1:]
-
-
-def _positions(positions: Iterable[int]) -> str:
-    return ", ".join(f"[{position}]" for position in positions)
 
 
 def _nothing(situation: Situation) -> str:

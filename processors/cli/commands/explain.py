@@ -16,7 +16,7 @@ from processors.explain import explanation, search
 from processors.explain.conditions import EntryAccount, RuleAccount
 from processors.explain.explanation import Explanation, OriginAccount
 from processors.explain.near_miss import Matching
-from processors.explain.timeline import stretches
+from processors.explain.timeline import grouped
 from processors.gateway import Gateway
 
 _RULES_SHOWN = 20
@@ -59,10 +59,10 @@ def _print_explanation(gateway: Gateway, found: Explanation) -> None:
     for line in found.verdict:
         console.say(out, f"* {line}")
     console.heading(out, "Timeline")
-    for stretch in stretches(found.timeline):
-        for number, moment in enumerate(stretch.shown):
-            if number and stretch.left_out:
-                console.say(out, f"    ... {stretch.left_out} more of these (`--json` lists them all)")
+    for group in grouped(found.timeline):
+        for number, moment in enumerate(group.shown):
+            if number and group.left_out:
+                console.say(out, f"    ... {group.left_out} more of these (`--json` lists them all)")
             console.say(out, f"[{moment.position}] {_minute(gateway, moment.at)}  {moment.words}")
     for account in found.origins:
         _print_origin(out, account, several=len(found.origins) > 1)

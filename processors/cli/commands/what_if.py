@@ -12,7 +12,7 @@ from processors.cli.options import JsonOption
 from processors.errors import ConfigurationError
 from processors.explain import policy, rules_check, rules_file, what_if
 from processors.explain.near_miss import Matching
-from processors.explain.verdict import where, why
+from processors.explain.sentences import cause_name, destination
 from processors.explain.what_if import CHANGE_KINDS, Change, Comparison, Settled
 
 _STUDIES_SHOWN = 12
@@ -105,7 +105,7 @@ def _alike(changes: Sequence[Change]) -> dict[str, list[Change]]:
     """The changes by what they are, in words."""
     found: dict[str, list[Change]] = {}
     for change in changes:
-        what = f"{where(change.key)}: {', '.join(change.kinds)}"
+        what = f"{destination(*change.key)}: {', '.join(change.kinds)}"
         found.setdefault(f"{what} (now {_settled(change.before)}, then {_settled(change.after)})", []).append(change)
     return dict(sorted(found.items()))
 
@@ -113,7 +113,7 @@ def _alike(changes: Sequence[Change]) -> dict[str, list[Change]]:
 def _settled(settled: Settled | None) -> str:
     if settled is None:
         return "nothing"
-    causes = " and ".join(why(cause) for cause in settled.causes)
+    causes = " and ".join(cause_name(cause.kind, cause.record_id) for cause in settled.causes)
     if settled.is_conflict:
         return f"a conflict of {causes}"
     return causes if settled.whole_match else f"{causes}, matching the start of the text only"
