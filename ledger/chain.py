@@ -78,46 +78,6 @@ def microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
-def link(
-    previous: bytes,
-    *,
-    position: int,
-    event_id: UUID,
-    site: str,
-    stream: str,
-    version: int,
-    type: str,  # noqa: A002 - the column's name
-    schema_version: int,
-    data: bytes,
-    subject: UUID | None,
-    sealed: bytes | None,
-    recorded_at: datetime,
-    run: UUID,
-) -> bytes:
-    """The hash (32 bytes) of an event that follows the one whose hash is `previous`.
-
-    `data` is the JSON text exactly as stored, in UTF-8.
-    """
-    return follow(
-        previous,
-        (
-            position,
-            version,
-            schema_version,
-            microseconds(recorded_at),
-            event_id.bytes,
-            run.bytes,
-            subject.bytes if subject is not None else None,
-            site.encode(),
-            stream.encode(),
-            type.encode(),
-            data,
-            sealed,
-            b"",
-        ),
-    )
-
-
 def follow(
     previous: bytes,
     event: tuple[int, int, int, int, bytes, bytes, bytes | None, bytes, bytes, bytes, bytes, bytes | None, bytes],
@@ -205,14 +165,14 @@ class Walk:
         position = event.position
         if position != self.position + 1:
             raise Broken(self.position + 1, self._gap(position))
-        found = follow(self.hash, event)
-        if found != event.hash:
+        computed = follow(self.hash, event)
+        if computed != event.hash:
             raise Broken(
                 position,
                 f"The event at position {position} does not follow from the one before it: one of its columns, or "
                 "the hash stored with it, is not what it was when the event was appended.",
             )
-        self.position, self.hash = position, found
+        self.position, self.hash = position, computed
         if position in self._heads:
             self._compare_heads()
 
@@ -228,10 +188,10 @@ class Walk:
                 f"The head kept of position {position}{taken} is not in this {self._whole}, which {where}{lost}.",
             )
 
-    def _gap(self, found: int) -> str:
-        if found > self.position + 1:
-            return f"The event at position {self.position + 1} is missing: {found} is the next one there is."
-        return f"Position {found} stands where {self.position + 1} was expected."
+    def _gap(self, position: int) -> str:
+        if position > self.position + 1:
+            return f"The event at position {self.position + 1} is missing: {position} is the next one there is."
+        return f"Position {position} stands where {self.position + 1} was expected."
 
     def _compare_heads(self) -> None:
         for head in self._heads.pop(self.position, ()):
@@ -294,11 +254,6 @@ def event_line(event: Stored) -> str:
     )
 
 
-def parse_event(line: bytes) -> Stored:
-    """The event of a line that `event_line` wrote. Raises `ValueError` for anything else."""
-    return _event(_object(line))
-
-
 def verify_export(lines: Iterable[bytes], heads: Iterable[KeptHead] = ()) -> Walk:
     """Follows an export, or several ones in order, to its end: where it has come to.
 
@@ -308,17 +263,17 @@ def verify_export(lines: Iterable[bytes], heads: Iterable[KeptHead] = ()) -> Wal
     part: Part | None = None
     versions: dict[str, int] = {}
     for number, line in enumerate(lines, 1):
-        found = _understood(number, line, None if walk is None else walk.position + 1)
-        if isinstance(found, Part):
+        content = _understood(number, line, None if walk is None else walk.position + 1)
+        if isinstance(content, Part):
             if walk is None or part is None:
-                walk = Walk(position=found.first - 1, hash=found.previous_hash, heads=heads, whole="export")
+                walk = Walk(position=content.first - 1, hash=content.previous_hash, heads=heads, whole="export")
             else:
                 _check_complete(part, walk)
-            _check_next(found, walk)
-            part = found
+            _check_next(content, walk)
+            part = content
         elif walk is not None:
-            walk.take(found)
-            _check_version(versions, found, partial=walk.start > 0)
+            walk.take(content)
+            _check_version(versions, content, partial=walk.start > 0)
     if walk is None or part is None:
         raise ValueError("it is empty")
     _check_complete(part, walk)
@@ -370,10 +325,10 @@ def _check_version(versions: dict[str, int], event: Stored, *, partial: bool) ->
 
 
 def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    content = dict(pairs)
+    if len(content) != len(pairs):
         raise ValueError("a key appears twice in it")
-    return found
+    return content
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_no_key_twice)

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection, text
 
-from ledger import chain, raw, store
+from ledger import chain, scan, store
+from ledger.batching import Progress
 from ledger.chain import Part
 from ledger.errors import Corrupt, Misconfigured
-from ledger.projector import Progress
 
 _LINES_A_WRITE = 500
 
@@ -24,10 +24,10 @@ def export(
 
     Sealed parts stay sealed. The transaction must not have begun otherwise: all is of one moment.
     """
-    raw.as_one_moment(connection)
+    scan.as_one_moment(connection)
     part = _part(connection, first, last)
     write(f"{part.as_line()}\n".encode())
-    with raw.stored_events(connection, first=part.first, last=part.last) as events:
+    with scan.stored_events(connection, first=part.first, last=part.last) as events:
         lines: list[str] = []
         for event in events:
             lines.append(chain.event_line(event))
@@ -59,9 +59,9 @@ def _part(connection: Connection, first: int, last: int | None) -> Part:
 def _hash_at(connection: Connection, position: int) -> bytes:
     if position == 0:
         return chain.GENESIS
-    found = connection.execute(
+    stored_hash = connection.execute(
         text("select hash from ledger.event where position = :position"), {"position": position}
     ).scalar_one_or_none()
-    if found is None:
+    if stored_hash is None:
         raise Corrupt(f"The event at position {position} is missing. Run `fiona-ledger verify`.")
-    return bytes(found)
+    return bytes(stored_hash)

@@ -6,24 +6,21 @@ appends, catching up and rebuilding all go through the same `Projection.apply`.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from itertools import islice
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from sqlalchemy import Connection, text
 
 from ledger import store
+from ledger.batching import Progress, batches
 from ledger.codec import Upcasters
 from ledger.errors import Misconfigured
 from ledger.events import Event
 
 BATCH = 10_000
 
-Item = TypeVar("Item")
 Begin = Callable[[], AbstractContextManager[Connection]]
-Progress = Callable[[int, int], None]
-"""Told the number of events done and the number in all."""
 
 
 class Projection(Protocol):
@@ -209,10 +206,3 @@ def _apply(
     for projection in projections:
         if wanted[projection.name]:
             projection.apply(connection, wanted[projection.name])
-
-
-def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """The items in lists of at most `size`."""
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch

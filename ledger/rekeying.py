@@ -27,24 +27,15 @@ from uuid import UUID
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Connection, text
 
+from ledger.batching import Progress
 from ledger.errors import KeyProblem
-from ledger.vault import (
-    KEY_CHANGE_LOCK,
-    next_key_file,
-    put_in_place,
-    read_master_key,
-    rewrap_data_key,
-    unwrapped_index_key,
-    wrap_index_key,
-    write_next_key_file,
-)
+from ledger.key_file import next_key_file, put_in_place, read_master_key, write_next_key_file
+from ledger.vault import KEY_CHANGE_LOCK, rewrap_data_key, unwrapped_index_key, wrap_index_key
 
 BATCH = 5_000
 
 At = Callable[[str], None]
 """Told each step as it is reached: tests kill the program there."""
-
-Progress = Callable[[int, int], None]
 
 
 def unwatched(_step: str) -> None:

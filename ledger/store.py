@@ -232,7 +232,7 @@ def _locked(connection: Connection, streams: set[str]) -> tuple[Head, dict[str, 
     the lock, the versions are asked for again.
     """
     with _driver(connection).cursor(binary=True) as cursor:
-        rows = cursor.execute(_LOCKED_AND_VERSIONS, _asked(streams)).fetchall()
+        rows = cursor.execute(_LOCKED_AND_VERSIONS, _as_parameter(streams)).fetchall()
     if not rows:
         raise _not_migrated()
     position, hash_, seen = rows[0][:3]
@@ -246,10 +246,10 @@ def _not_migrated() -> NotMigrated:
 
 def _versions(connection: Connection, streams: set[str]) -> dict[str, int]:
     with _driver(connection).cursor() as cursor:
-        return dict(cursor.execute(_VERSIONS, _asked(streams)).fetchall())
+        return dict(cursor.execute(_VERSIONS, _as_parameter(streams)).fetchall())
 
 
-def _asked(streams: set[str]) -> dict[str, str]:
+def _as_parameter(streams: set[str]) -> dict[str, str]:
     return {"streams": orjson.dumps(list(streams)).decode()}
 
 
@@ -258,17 +258,17 @@ def _already_appended(
 ) -> list[Event]:
     """The events that stand after the expected versions, if they are these very ones."""
     stored = _by_id(connection, [event.event_id for event in events])
-    found = [stored[event.event_id] for event in events if event.event_id in stored]
+    appended = [stored[event.event_id] for event in events if event.event_id in stored]
     # Without gaps: what one append wrote lies together, and whoever takes these events for the
     # ones just appended may go on from the last.
-    if len(found) == len(events) and _consecutive([event.position for event in found]):
+    if len(appended) == len(events) and _consecutive([event.position for event in appended]):
         versions = dict(expected)
-        for event, wanted in zip(found, events, strict=True):
+        for event, wanted in zip(appended, events, strict=True):
             versions[wanted.stream] = versions.get(wanted.stream, event.version - 1) + 1
             if (event.stream, event.version) != (wanted.stream, versions[wanted.stream]):
                 break
         else:
-            return found
+            return appended
     raise Conflict(
         f"Expected stream {moved[0]!r} at version {expected[moved[0]]}, but other events have been "
         "appended to it since it was read. Read it again and decide again."

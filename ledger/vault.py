@@ -13,13 +13,10 @@ Which master key is the right one is told by the wrapped index key: only that ke
 one waits beside the old, under another name, until the database says that it is the right one.
 """
 
-import base64
-import binascii
 import contextlib
 import hashlib
 import hmac
 import os
-import stat
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,13 +29,11 @@ from sqlalchemy import Connection, Transaction, text
 
 from ledger.errors import Corrupt, KeyProblem
 from ledger.events import Event, new_event_id
+from ledger.key_file import KEY_BYTES, next_key_file, put_in_place, read_master_key, write_master_key
 
-_KEY_BYTES = 32
 _NONCE_BYTES = 12
-_KEY_PREFIX = "fiona-ledger-master-key-1:"
 _KEYS_KEPT = 20_000
 _INDEX_KEY_CONTEXT = b"index key"
-_NEXT = ".new"
 
 KEY_CHANGE_LOCK = 0x66696F6E616B
 """Held in PostgreSQL by whoever changes the master key, until its file is in place."""
@@ -86,17 +81,6 @@ class Vault:
         if missing:
             self._subjects.update(self._find_or_make(connection, missing))
         return {name: self._subjects[name] for name in names}
-
-    def find(self, connection: Connection, name: SubjectName) -> UUID | None:
-        """The subject of this name, if there is one."""
-        found: UUID | None = connection.execute(
-            text("""
-                select subject from ledger.subject
-                 where kind = :kind and scope = :scope and lookup = :lookup
-            """),
-            {"kind": name.kind, "scope": name.scope, "lookup": self._lookup(name)},
-        ).scalar_one_or_none()
-        return found
 
     def found(self, connection: Connection, names: Iterable[SubjectName]) -> dict[SubjectName, UUID]:
         """The subjects of those of the names that have one, in one query."""
@@ -239,7 +223,7 @@ class Vault:
             "kind": name.kind,
             "scope": name.scope,
             "lookup": lookup,
-            "wrapped_key": _wrap(self._master, os.urandom(_KEY_BYTES), subject.bytes),
+            "wrapped_key": _wrap(self._master, os.urandom(KEY_BYTES), subject.bytes),
         }
 
 
@@ -255,8 +239,8 @@ def initialise(connection: Connection, key_file: Path) -> bool:
     if _has_vault(connection):
         Vault.open(connection, key_file)
         return False
-    made = _write_master_key(key_file)
-    wrapped = wrap_index_key(read_master_key(key_file), os.urandom(_KEY_BYTES))
+    made = write_master_key(key_file)
+    wrapped = wrap_index_key(read_master_key(key_file), os.urandom(KEY_BYTES))
     connection.execute(text("insert into ledger.vault (wrapped_index_key) values (:wrapped)"), {"wrapped": wrapped})
     return made
 
@@ -319,123 +303,6 @@ def _after_key_change(connection: Connection, key_file: Path) -> tuple[bytes, by
         "`fiona-ledger rekey`. Put the right key file back from its backup; without it, names and patient IDs in "
         "the ledger stay sealed."
     )
-
-
-def next_key_file(key_file: Path) -> Path:
-    """Where a new master key waits for its place: beside the file itself, should `key_file` be a link."""
-    resolved = key_file.resolve()
-    return resolved.with_name(resolved.name + _NEXT)
-
-
-def write_next_key_file(key_file: Path) -> bytes:
-    """A new master key, written beside the present one and for the same owner. Raises `KeyProblem`.
-
-    The caller knows that the present one opens the ledger and nobody is changing it: what a change
-    that came to nothing has left there is replaced.
-    """
-    file = next_key_file(key_file)
-    key = os.urandom(_KEY_BYTES)
-    try:
-        file.unlink(missing_ok=True)
-        _write_durably(file, _written(key))
-        present = key_file.stat()
-        if os.geteuid() == 0:  # the periodic run may work under another account
-            os.chown(file, present.st_uid, present.st_gid)
-        _sync_folder(file.parent)
-    except OSError as exc:
-        raise KeyProblem(
-            f"The new master key cannot be written to {file}: {exc.strerror}. Nothing was changed."
-        ) from exc
-    return key
-
-
-def put_in_place(key_file: Path, key: bytes) -> None:
-    """Gives the waiting key file its place, if it holds this key: the one that the database says is right."""
-    file = next_key_file(key_file)
-    try:
-        waiting = read_master_key(file)
-    except KeyProblem:
-        return
-    if waiting == key:
-        file.replace(key_file.resolve())
-        _sync_folder(file.parent)
-
-
-def read_master_key(key_file: Path) -> bytes:
-    """The 32 bytes of the master key. Raises `KeyProblem` with what to do about it."""
-    try:
-        mode = key_file.stat().st_mode
-        content = key_file.read_text("ascii").strip()
-    except FileNotFoundError as exc:
-        raise KeyProblem(
-            f"The master key file {key_file} is missing. Put it back from its backup: the ledger holds "
-            "sealed values that only this key opens, so a new one is never made in its place."
-        ) from exc
-    except (OSError, UnicodeDecodeError) as exc:
-        raise KeyProblem(f"The master key file {key_file} cannot be read ({type(exc).__name__}).") from exc
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise KeyProblem(
-            f"The master key file {key_file} has mode {stat.S_IMODE(mode):04o}: others may read it. "
-            f"Expected 0600; run `chmod 600 {key_file}`."
-        )
-    return _parse_master_key(content, key_file)
-
-
-def _parse_master_key(content: str, key_file: Path) -> bytes:
-    key = b""
-    if content.startswith(_KEY_PREFIX):
-        with contextlib.suppress(binascii.Error):
-            key = base64.b64decode(content.removeprefix(_KEY_PREFIX), validate=True)
-    if len(key) != _KEY_BYTES:
-        raise KeyProblem(
-            f"{key_file} is not a master key file: expected one line that starts with {_KEY_PREFIX!r} and "
-            "goes on with 32 bytes in base64."
-        )
-    return key
-
-
-def _write_master_key(key_file: Path) -> bool:
-    """Makes the key file unless there is one; True where it was made."""
-    made = False
-    content = _written(os.urandom(_KEY_BYTES))
-    try:
-        key_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if os.path.lexists(key_file):
-            return False
-        # Written aside and then given its name, which fails where the name is taken: nobody ever sees
-        # half a key, and two programs do not each believe in a key of its own.
-        aside = key_file.with_name(f".{key_file.name}.{os.urandom(8).hex()}")
-        try:
-            _write_durably(aside, content)
-            with contextlib.suppress(FileExistsError):
-                os.link(aside, key_file)
-                made = True
-        finally:
-            aside.unlink(missing_ok=True)
-        _sync_folder(key_file.parent)
-    except OSError as exc:
-        raise KeyProblem(f"The master key file {key_file} cannot be made: {exc.strerror}.") from exc
-    return made
-
-
-def _written(key: bytes) -> str:
-    return f"{_KEY_PREFIX}{base64.b64encode(key).decode()}\n"
-
-
-def _write_durably(path: Path, content: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 _INSERT_SUBJECT = text("""

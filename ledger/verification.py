@@ -13,11 +13,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection, event, text
 
-from ledger import raw, store
+from ledger import scan, store
+from ledger.batching import Progress, batches
 from ledger.chain import Broken, KeptHead, Walk
 from ledger.codec import Upcasters
 from ledger.errors import Corrupt
-from ledger.projector import BATCH, Progress, Projection, batches
+from ledger.projector import BATCH, Projection
 from ledger.vault import Vault
 
 _PROGRESS_EVERY = 5_000
@@ -46,15 +47,15 @@ def verify(connection: Connection, *, heads: Iterable[KeptHead] = (), progress: 
     `heads` were kept elsewhere: each must still be part of the ledger. The transaction must not have
     begun otherwise: all is read as of one moment, so that nobody has to wait and runs may go on.
     """
-    raw.as_one_moment(connection)
+    scan.as_one_moment(connection)
     counts = connection.execute(_COUNTS).one()
-    found = [
+    outcomes = [
         _first(connection, _VERSIONS, _wrong_version),
         _first(connection, _SUBJECTS, _unknown_subject),
     ]
     walk, broken = _walk(connection, heads, counts.head, progress)
-    found.append(broken or _wrong_head(counts.head, counts.head_hash, walk))
-    problems = [problem for problem in found if problem is not None]
+    outcomes.append(broken or _wrong_head(counts.head, counts.head_hash, walk))
+    problems = [problem for problem in outcomes if problem is not None]
     if problems:
         raise Corrupt(_call_for_help(min(problems)))
     return Verified(
@@ -109,7 +110,7 @@ def compare(
     projection that the next run will rebuild anyway, its code being newer, is passed over. As with
     `verify`, the transaction must not have begun otherwise.
     """
-    raw.as_one_moment(connection)
+    scan.as_one_moment(connection)
     return _compared(connection, projections, upcasters, progress)
 
 
@@ -126,17 +127,17 @@ def _compared(
         if p.name not in known or known[p.name].code_version == p.code_version
     ]
     total, done = sum(checkpoint for _, checkpoint in wanted), 0
-    found: list[Difference] = []
+    differences: list[Difference] = []
     for projection, checkpoint in wanted:
-        with _elsewhere(connection, projection.tables):
+        with _redirected_to_temporary(connection, projection.tables):
             events = store.read(connection, until=checkpoint, types=projection.types, upcasters=upcasters)
             for batch in batches(events if checkpoint else (), BATCH):
                 projection.apply(connection, batch)
                 if progress is not None:
                     progress(done + batch[-1].position, total)
         done += checkpoint
-        found += _differences(connection, projection)
-    return found
+        differences += _differences(connection, projection)
+    return differences
 
 
 # The chain and what belongs to it
@@ -194,7 +195,7 @@ def _walk(
     walk = Walk()
     try:
         walk = Walk(heads=heads)
-        with raw.stored_events(connection) as events:
+        with scan.stored_events(connection) as events:
             for stored in events:
                 walk.take(stored)
                 if progress is not None and walk.position % _PROGRESS_EVERY == 0:
@@ -236,9 +237,9 @@ def _call_for_help(problem: _Problem) -> str:
 
 def _subjects_with_keys(connection: Connection) -> Iterator[list[UUID]]:
     after = UUID(int=0)
-    while found := connection.execute(_SUBJECTS_AFTER, {"after": after, "limit": _KEYS_AT_ONCE}).scalars().all():
-        yield list(found)
-        after = found[-1]
+    while subjects := connection.execute(_SUBJECTS_AFTER, {"after": after, "limit": _KEYS_AT_ONCE}).scalars().all():
+        yield list(subjects)
+        after = subjects[-1]
 
 
 _SUBJECTS_AFTER = text("""
@@ -274,7 +275,7 @@ def _locked_out(connection: Connection, key_file: Path, subjects: Sequence[UUID]
 
 
 @contextmanager
-def _elsewhere(connection: Connection, tables: Sequence[str]) -> Iterator[None]:
+def _redirected_to_temporary(connection: Connection, tables: Sequence[str]) -> Iterator[None]:
     """Statements about `tables` work on temporary, empty ones of the same make.
 
     The projection's own statements are sent there, rather than a copy of them that could differ.
@@ -296,7 +297,7 @@ def _elsewhere(connection: Connection, tables: Sequence[str]) -> Iterator[None]:
 
 
 def _differences(connection: Connection, projection: Projection) -> list[Difference]:
-    found = []
+    differences = []
     for table in projection.tables:
         fresh = f"pg_temp.{_bare(table)}"
         # As text: not every column's type can be compared, and equal rows are equal in text.
@@ -305,8 +306,10 @@ def _differences(connection: Connection, projection: Projection) -> list[Differe
         unexpected = connection.execute(text(query.format(table, fresh))).scalar_one()
         connection.execute(text(f"drop table {fresh}"))
         if missing or unexpected:
-            found.append(Difference(projection=projection.name, table=table, missing=missing, unexpected=unexpected))
-    return found
+            differences.append(
+                Difference(projection=projection.name, table=table, missing=missing, unexpected=unexpected)
+            )
+    return differences
 
 
 def _bare(table: str) -> str:

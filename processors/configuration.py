@@ -10,11 +10,20 @@ import re
 import tomllib
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import platformdirs
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -175,6 +184,32 @@ class AutoidSection(_Section):
     generator_timeout_seconds: float = Field(default=60, gt=0, le=3600)
 
 
+class SenderSection(_Section):
+    """What is known of the programs that carry requests out: their folders, where they are on this machine.
+
+    `patience_hours` is how long a request that may have been sent is watched; `information` are codes of
+    transfer_error that are no errors.
+    """
+
+    queue: FilePath | None = None
+    done: FilePath | None = None
+    fail: FilePath | None = None
+    withdrawn: FilePath | None = None
+    patience_hours: float = Field(default=24, gt=0, le=24 * 365)
+    information: frozenset[int] = frozenset({3})
+
+    @model_validator(mode="after")
+    def _queue_needs_withdrawn(self) -> Self:
+        if self.queue is not None and self.withdrawn is None:
+            raise ValueError("expected sender.withdrawn beside sender.queue: the folder to take requests back into")
+        return self
+
+    @property
+    def information_codes(self) -> frozenset[str]:
+        """The codes as REDCap's columns name them."""
+        return frozenset(map(str, self.information))
+
+
 class Configuration(BaseSettings):
     """The whole configuration."""
 
@@ -185,6 +220,7 @@ class Configuration(BaseSettings):
     redcap: RedcapSection
     routing: RoutingSection = RoutingSection()
     autoid: AutoidSection = AutoidSection()
+    sender: SenderSection = SenderSection()
 
     @classmethod
     def settings_customise_sources(

@@ -10,12 +10,13 @@ from uuid import UUID
 from sqlalchemy import Connection, CursorResult, Executable
 
 from ledger import migrations, store
+from ledger.batching import Progress
 from ledger.database import EMBEDDED, Database, open_database
 from ledger.events import Event, NewEvent, new_event_id
-from ledger.projector import Progress, Projector
+from ledger.projector import Projector
 from ledger.store import Clock, Store
 from ledger.vault import SubjectName, Vault, initialise
-from processors.configuration import LedgerSection
+from processors.configuration import LedgerSection, SenderSection
 from processors.errors import ServiceError
 from processors.events.fact import Fact
 from processors.events.types import EventType
@@ -31,7 +32,8 @@ class Gateway:
     """The ledger as one run of one site uses it.
 
     `run` identifies the run in every event; `clock` gives the time with its zone; `zone` is the
-    hospital's, in which REDCap's dates are written. `vault` may be a function that opens it: then the
+    hospital's, in which REDCap's dates are written; `sender` what is configured of the programs that
+    carry requests out. `vault` may be a function that opens it: then the
     key file is needed by what seals or unseals only.
     """
 
@@ -44,6 +46,7 @@ class Gateway:
         clock: Clock,
         run: UUID,
         zone: tzinfo | None = None,
+        sender: SenderSection | None = None,
     ) -> None:
         self.database = database
         self._vault = vault
@@ -51,6 +54,7 @@ class Gateway:
         self.clock = clock
         self.run = run
         self.zone = zone
+        self.sender = sender or SenderSection()
         self._store = Store(site=site, run=run, clock=clock)
         self._projector = Projector(PROJECTIONS)
 
@@ -211,7 +215,13 @@ def open_gateway_database(section: LedgerSection) -> Database:
 
 
 def open_gateway(
-    database: Database, section: LedgerSection, *, clock: Clock, run: UUID, with_keys: bool = True
+    database: Database,
+    section: LedgerSection,
+    *,
+    clock: Clock,
+    run: UUID,
+    with_keys: bool = True,
+    sender: SenderSection | None = None,
 ) -> Gateway:
     """The gateway on a ledger that is set up.
 
@@ -231,7 +241,7 @@ def open_gateway(
     with database.begin() as connection:
         migrations.require_migrated(connection)
     vault = open_vault() if with_keys else open_vault
-    return Gateway(database=database, vault=vault, site=section.site, clock=clock, run=run)
+    return Gateway(database=database, vault=vault, site=section.site, clock=clock, run=run, sender=sender)
 
 
 def set_up(database: Database, key_file: Path) -> tuple[bool, bool]:

@@ -1,12 +1,10 @@
 """Comparing a list that people keep in REDCap with what the ledger holds of it."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from sqlalchemy import text
 
-from ledger.events import NewEvent
-from processors.events.types import EventType
 from processors.gateway import Work
 
 
@@ -28,12 +26,6 @@ def changed(prints: Mapping[str, str], known: Mapping[str, Known]) -> list[str]:
     return [record for record, print_ in prints.items() if known.get(record) != Known(print_, removed=False)]
 
 
-def removals(
-    present: Collection[str], known: Mapping[str, Known], type_: EventType, stream: Callable[[str], str]
-) -> list[NewEvent]:
-    """An event of this type for each record that has gone."""
-    return [
-        NewEvent(stream=stream(record), type=type_, data={"record_id": record})
-        for record, state in known.items()
-        if record not in present and not state.removed
-    ]
+def removals(present: Collection[str], known: Mapping[str, Known]) -> list[str]:
+    """The record ids that have gone."""
+    return [record for record, state in known.items() if record not in present and not state.removed]

@@ -11,8 +11,8 @@ import orjson
 from sqlalchemy import text
 
 from ledger import store
+from ledger.batching import Progress
 from ledger.errors import LedgerError
-from ledger.projector import Progress
 from processors.autoid.assign import Assigned, assign_ids
 from processors.autoid.generators import OwnGenerator, SiteGenerator
 from processors.configuration import Configuration

@@ -167,15 +167,19 @@ create table gateway.transfer (
     whole_match    boolean  not null,
     replaces       bigint[] not null default '{}',
     state          text     not null default 'requested'
-                   check (state in ('requested', 'placed', 'contested', 'replaced', 'retracting', 'retracted')),
+                   check (state in ('requested', 'placed', 'contested', 'ending', 'withdrawn', 'closed')),
     instance       integer,
-    placed_at      timestamptz
+    placed_at      timestamptz,
+    recalled       boolean  not null default false,
+    ended_position bigint
 );
 comment on table gateway.transfer is
     'Each transfer request of ours, by the position of its TransferRequested event, which holds the pseudonym, sealed.';
 comment on column gateway.transfer.found is 'Whether somebody else had placed it before us.';
+comment on column gateway.transfer.ended_position is 'The event since which no row of it can be sent.';
+comment on column gateway.transfer.recalled is 'Whether its file was taken back from the sender''s queue.';
 create index transfer_study on gateway.transfer (study);
-create index transfer_pending on gateway.transfer (study) where state in ('requested', 'retracting');
+create index transfer_pending on gateway.transfer (study) where state in ('requested', 'ending');
 create index transfer_cause on gateway.transfer (cause_kind, cause_record);
 
 create table gateway.rule (
@@ -189,10 +193,14 @@ create table gateway.coupling_entry (
     record_id     text   primary key,
     position      bigint not null,
     life_position bigint not null,
+    asks_position bigint not null,
     fingerprint   text   not null,
+    asks_fingerprint text not null,
     problems      text[] not null default '{}',
     removed       boolean not null default false
 );
+comment on column gateway.coupling_entry.asks_position is
+    'The event since which it asks for what it asks for now: its date, or being out of sight, changes nothing in that.';
 comment on column gateway.coupling_entry.position is
     'Its latest event, a removal included: decisions look for what has changed since the last time.';
 comment on column gateway.coupling_entry.life_position is
@@ -259,10 +267,11 @@ comment on table gateway.notice is 'What a person must look at and acknowledge; 
 create table gateway.decision_by_hand (
     study      text   not null,
     project    text   not null,
-    event_name text   not null,
+    event_name text,
     position   bigint not null,
-    primary key (study, project, event_name)
+    unique nulls not distinct (study, project, event_name)
 );
+comment on column gateway.decision_by_hand.event_name is 'Empty where it is about all events of the project.';
 comment on table gateway.decision_by_hand is
     'What an operator decided about a study''s request: rules do not overrule it, nor do coupling entries of before.';
 """
@@ -339,10 +348,13 @@ create table gateway.outcome (
     project      text,
     event_name   text,
     fingerprint  text,
-    state        text        not null check (state in ('awaited', 'sent', 'failed')),
+    state        text        not null check (state in ('awaited', 'possibly sent', 'sent', 'failed')),
     sent_at      text,
+    first_sent_at text,
+    sends        integer     not null default 0,
     errors       text[]      not null default '{}',
     failure      text,
+    mapped_uids  text[]      not null default '{}',
     position     bigint      not null,
     at           timestamptz not null,
     acknowledged boolean     not null default false,
@@ -354,7 +366,11 @@ comment on column gateway.outcome.request is
     'Of ours, the position of its TransferRequested; of somebody else''s, that of the first event about it.';
 comment on column gateway.outcome.project is 'Of somebody else''s request; gateway.transfer tells those of ours.';
 comment on column gateway.outcome.fingerprint is 'The keyed hash of what somebody else''s row asks for.';
-comment on column gateway.outcome.sent_at is 'The sender''s date, as REDCap has it.';
+comment on column gateway.outcome.sent_at is
+    'The sender''s date, as REDCap has it: when it was last sent, or when it was tried.';
+comment on column gateway.outcome.first_sent_at is 'The sender''s date when it was first sent.';
+comment on column gateway.outcome.sends is 'How often it was sent: late series have a study sent again.';
+comment on column gateway.outcome.mapped_uids is 'The study UIDs under which it was sent.';
 comment on column gateway.outcome.failure is 'A class of the sender''s message, which itself is not kept.';
 comment on column gateway.outcome.at is 'When the event at `position`, the latest about it, was recorded.';
 create index outcome_study on gateway.outcome (study);

@@ -62,6 +62,26 @@ create view audit.attention as
              where told.state = 'failed' and not told.acknowledged and (not told.ours or transfer.state = 'placed')
            ) as failed
     union all
+    select 'may have been sent', told.position, told.study, transfer.project, 'instance ' || told.instance,
+           'It was replaced or withdrawn at ' || to_char(told.at, 'YYYY-MM-DD HH24:MI')
+           || ', while the sender may have held a copy of it.',
+           'What the sender writes there next settles it. Ask there, and then: fiona-ledger acknowledge POSITION.'
+      from gateway.outcome as told join gateway.transfer on transfer.position = told.request
+     where told.ours and told.state = 'possibly sent' and not told.acknowledged
+    union all
+    select 'sent after it was ended', told.position, told.study, transfer.project, 'instance ' || told.instance,
+           'Sent as it was, at ' || told.sent_at || coalesce(
+               ', under study UID ' || nullif(array_to_string(told.mapped_uids, ', '), ''), '') || '.',
+           'Remove it downstream, then: fiona-ledger acknowledge POSITION --reason TEXT'
+      from gateway.outcome as told join gateway.transfer on transfer.position = told.request
+     where told.ours and told.state = 'sent' and told.position > transfer.ended_position
+       and not told.acknowledged
+    union all
+    select 'not ended yet', position, study, project, 'instance ' || coalesce(instance::text, 'unknown'),
+           'It is no longer wanted, and its row in REDCap can still be sent.',
+           'Every run tries to end it. Is the record locked, or REDCap away? Empty transfer_name there by hand, if it is.'
+      from gateway.transfer where state = 'ending'
+    union all
     select 'not sent for a day', position, study, project, 'instance ' || instance,
            'It has waited in REDCap since ' || to_char(at, 'YYYY-MM-DD HH24:MI') || '.',
            'Is the sender running, and are the study''s files on disk? It goes away when the sender reports something.'

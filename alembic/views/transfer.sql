@@ -14,11 +14,13 @@ create view audit.transfer as
            transfer.placed_at, life.placed_run, transfer.instance, life.found,
            nullif(transfer.replaces, '{}') as replaces, life.amends, life.amended_by,
            replacement.position as replaced_by, replacing.recorded_at as replaced_at,
-           life.retracted_at, life.retraction_reason,
-           case told.state when 'sent' then true when 'failed' then coalesce(life.sent, false)
-                           else life.sent end as sent,
-           told.sent_at, told.state = 'failed' as failed, told.failure, nullif(told.errors, '{}') as errors,
-           case when told.state <> 'awaited' then told.at end as reported_at
+           life.retracted_at, life.retraction_reason, life.ended_at,
+           told.sends > 0 as sent, told.sends, told.first_sent_at,
+           case when told.sends > 0 or told.state = 'failed' then told.sent_at end as sent_at,
+           told.state = 'possibly sent' as possibly_sent, transfer.state = 'closed' as closed,
+           nullif(told.mapped_uids, '{}') as mapped_uids,
+           told.state = 'failed' as failed, told.failure, nullif(told.errors, '{}') as errors,
+           case when told.state in ('sent', 'failed') then told.at end as reported_at
       from gateway.transfer
       left join ledger.event on event.position = transfer.position
       left join ledger.event as cause on cause.position = transfer.cause_position
@@ -32,14 +34,12 @@ create view audit.transfer as
                                 and later.data ->> 'replaced' = transfer.position::text) as amended_by,
                   min(later.recorded_at) filter (where later.type = 'TransferRetracted') as retracted_at,
                   min(later.data ->> 'reason') filter (where later.type = 'TransferRetracted') as retraction_reason,
-                  bool_or(case when later.type = 'TransferAmended' then case when not places then false end
-                               else later.data ->> 'sent' = 'true' end) as sent
+                  max(later.recorded_at) filter (where later.type = 'TransferWithdrawn') as ended_at
              from (select ours.*, ours.type in ('TransferPlaced', 'TransferAmended')
                                   and ours.data ->> 'request' = transfer.position::text as places
                      from ledger.event as ours
                     where ours.stream = 'study/' || transfer.study
-                      and ours.type in ('TransferPlaced', 'TransferAmended', 'TransferReplaced',
-                                        'TransferRetracted', 'RetractionDelivered')
+                      and ours.type in ('TransferPlaced', 'TransferAmended', 'TransferRetracted', 'TransferWithdrawn')
                       and transfer.position::text in (ours.data ->> 'request', ours.data ->> 'replaced')) as later
            ) as life on true
       left join lateral (
@@ -73,7 +73,8 @@ comment on column audit.transfer.whole_match is
 comment on column audit.transfer.requested_run is 'The run that decided it; see audit.run.';
 comment on column audit.transfer.state is
     'requested (waits to be written), placed (stands in REDCap), contested (a person asked for something else), '
-    'replaced, retracting (waits to be withdrawn) or retracted.';
+    'ending (no longer wanted, its row not ended yet), withdrawn (ended unsent) or closed (ended, and was or may '
+    'have been sent).';
 comment on column audit.transfer.placed_at is 'When it was found to stand in REDCap, written or met there.';
 comment on column audit.transfer.placed_run is 'The run that placed it.';
 comment on column audit.transfer.instance is 'The repeat instance of its row in REDCap''s transfers.';
@@ -86,10 +87,18 @@ comment on column audit.transfer.replaced_by is 'The request that was made in it
 comment on column audit.transfer.replaced_at is 'When that was requested.';
 comment on column audit.transfer.retracted_at is 'When it was decided to withdraw it.';
 comment on column audit.transfer.retraction_reason is 'Why it was withdrawn.';
+comment on column audit.transfer.ended_at is 'When nothing of it could be sent any more.';
 comment on column audit.transfer.sent is
-    'Whether it has been sent: by what the sender reports, or as seen when its row was to be replaced or withdrawn; '
-    'empty where nothing is known.';
-comment on column audit.transfer.sent_at is 'When it was sent, as the sender wrote it in REDCap.';
+    'Whether it has been sent, as the sender reports it; empty where nothing is known.';
+comment on column audit.transfer.sends is 'How often it was sent: a late series has the whole study sent again.';
+comment on column audit.transfer.first_sent_at is 'When it was first sent, as the sender wrote it in REDCap.';
+comment on column audit.transfer.sent_at is 'When it was last sent, or tried, as the sender wrote it in REDCap.';
+comment on column audit.transfer.possibly_sent is
+    'Whether it was ended while the sender may have held a copy of it, and nothing is known of it since.';
+comment on column audit.transfer.closed is
+    'Whether its row in REDCap has lost its name, so that it is not sent again.';
+comment on column audit.transfer.mapped_uids is
+    'The study UIDs under which it was sent: what has to be removed downstream where it should not have been.';
 comment on column audit.transfer.failed is 'Whether the sender reports that it failed; empty where it stands nowhere.';
 comment on column audit.transfer.failure is
     'Why it failed, as a class of the sender''s message: timeout, no space, no connection, pseudonymisation, refused '

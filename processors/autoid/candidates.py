@@ -72,7 +72,7 @@ _CANDIDATES = text("""
      where (arrived_at >= :since or held is not null)
        and (changed or (:retry and reason <> all(:lasting)))
        and not exists (select from gateway.transfer
-                        where transfer.study = addressed.study and transfer.state <> 'retracted')
+                        where transfer.study = addressed.study and transfer.state <> 'withdrawn')
        and not exists (select from gateway.observed_transfer as observed where observed.study = addressed.study)
        and not exists (select from gateway.adopted_transfer as adopted where adopted.study = addressed.study)
        and not exists (select from gateway.decision_by_hand as decided
@@ -85,7 +85,7 @@ _SETTLED = text("""
     select held.study, held.project, held.reason from gateway.held_study as held join gateway.study using (study)
      where study.site = :site
        and (exists (select from gateway.transfer
-                     where transfer.study = held.study and transfer.state <> 'retracted')
+                     where transfer.study = held.study and transfer.state <> 'withdrawn')
             or exists (select from gateway.observed_transfer as observed where observed.study = held.study)
             or exists (select from gateway.adopted_transfer as adopted where adopted.study = held.study)
             or not exists (select from gateway.autoid_project as claiming

@@ -20,7 +20,7 @@ _STORED = text("""
 
 
 _ASKED_FOR = text("""
-    select study from gateway.transfer where study = any(:studies) and state <> 'retracted'
+    select study from gateway.transfer where study = any(:studies) and state <> 'withdrawn'
 """)
 
 

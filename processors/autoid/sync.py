@@ -6,6 +6,7 @@ import orjson
 
 from ledger.events import NewEvent
 from processors.autoid.projects import AutoidProject, problems_of, projects_from_rows
+from processors.events.pseudonyms import AutoidProjectRemoved
 from processors.events.types import EventType, autoid_project_stream
 from processors.gateway import Gateway
 from processors.observed_list import changed, known_records, removals
@@ -27,8 +28,8 @@ def observe_projects(gateway: Gateway, redcap: Redcap, *, own_generator: bool) -
             _project_changed(by_record[record], prints[record], own_generator=own_generator)
             for record in changed(prints, known)
         ]
-        gone = removals(by_record, known, EventType.AUTOID_PROJECT_REMOVED, autoid_project_stream)
-        work.record(events + gone)
+        gone = [AutoidProjectRemoved(record_id=record) for record in removals(by_record, known)]
+        work.record([*events, *gone])
 
 
 def _fingerprint(gateway: Gateway, project: AutoidProject, *, own_generator: bool) -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from ledger.database import Database
+from ledger.dry_run import DryRun
 from ledger.events import new_event_id
 from ledger.migrations import require_migrated
-from ledger.rehearsal import Rehearsal
 from processors.cli import console
 from processors.cli.exit_codes import ending
 from processors.configuration import Configuration, load, resolve, withhold
@@ -68,7 +68,12 @@ def opened_gateway(config: Path | None, *, with_keys: bool = True) -> Iterator[t
     """The configuration and the ledger that it names, set up; with its keys, or opening them at need."""
     with opened_database(config) as (configuration, database):
         section = configuration.ledger
-        yield configuration, open_gateway(database, section, clock=now, run=new_event_id(), with_keys=with_keys)
+        yield (
+            configuration,
+            open_gateway(
+                database, section, clock=now, run=new_event_id(), sender=configuration.sender, with_keys=with_keys
+            ),
+        )
 
 
 @contextmanager
@@ -102,14 +107,16 @@ def rehearsed(config: Path | None) -> Iterator[tuple[Configuration, Gateway, Dry
     """
     with opened_database(config) as (configuration, database):
         section = configuration.ledger
-        real = open_gateway(database, section, clock=now, run=new_event_id())
-        with no_runs(database, section.site) as busy, Rehearsal(database) as rehearsal:
+        real = open_gateway(database, section, clock=now, run=new_event_id(), sender=configuration.sender)
+        with no_runs(database, section.site) as busy, DryRun(database) as dry_run:
             if busy is not None:
                 raise ServiceError(
                     f"A run of site {busy!r} is under way, and a dry run wants to be alone. Give the command again in "
                     "a moment."
                 )
-            gateway = Gateway(database=rehearsal, vault=real.vault, site=section.site, clock=now, run=real.run)
+            gateway = Gateway(
+                database=dry_run, vault=real.vault, site=section.site, clock=now, run=real.run, sender=real.sender
+            )
             with _client(DryRunRedcap, configuration, database) as redcap:
                 yield configuration, gateway, redcap
 

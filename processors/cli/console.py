@@ -14,7 +14,7 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from ledger.projector import Progress
+from ledger.batching import Progress
 from processors.run import Report
 
 # Elsewhere than on a terminal, lines are as long as they need to be.

@@ -1,7 +1,8 @@
 """What an operator decides by hand with `retract` and `reassign`: recorded, carried out in REDCap, and told."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, NamedTuple
 
 import typer
 from sqlalchemy import text
@@ -13,7 +14,8 @@ from processors.cli.options import require_reason
 from processors.delivery.deliver import deliver
 from processors.errors import ConfigurationError
 from processors.gateway import Gateway
-from processors.routing.overrides import Amendment, Request, SentRow, amend, sent_row
+from processors.requests import TransferRequest, TransferRow
+from processors.routing.overrides import Amendment, amend, sent_rows
 
 StudyArgument = Annotated[str, typer.Argument(help="Its StudyInstanceUID.")]
 ProjectOption = Annotated[str, typer.Option("--project", metavar="NAME", help="The project that it was requested for.")]
@@ -46,60 +48,108 @@ def override(
             by=operator(),
             reason=reason.strip(),
         )
-        request = amend(gateway, amendment)
+        requests = amend(gateway, amendment)
         afterwords.append("What you decided is recorded; the next run that gets through carries it out.")
         with opened_redcap(configuration, gateway) as redcap:
-            sent = sent_row(redcap, request)
+            sent = sent_rows(gateway, redcap, requests)
             deliver(gateway, redcap, batch_rows=configuration.redcap.batch_rows)
-        outcome = _outcome(gateway, request)
-    _print(amendment, request, outcome, sent, json=json)
-    return sent is not None or outcome["untouched"]
+        ends = [_end(gateway, request) for request in requests]
+    if json:
+        rows = [{"instance": row.instance, **row.report._asdict()} for row in sent]
+        console.print_json({"action": amendment.action, "requests": [end._asdict() for end in ends], "sent": rows})
+    else:
+        _print(amendment, ends, sent)
+    return bool(sent) or any(end.needs_attention for end in ends)
 
 
-_OUTCOME = text("""
-    select transfer.state, later.position as new, later.state as new_state, later.instance as new_instance,
-           (select (data ->> 'instance')::integer from ledger.event
-             where stream = 'study/' || transfer.study and type = 'RetractionDelivered'
-               and data ->> 'request' = transfer.position::text) as emptied
+class End(NamedTuple):
+    """What became of a request: its state now, that of the one in its place, and why something waits or is left.
+
+    `untouched`: REDCap still holds a row like it that is somebody else's.
+    """
+
+    position: int
+    study: str
+    project: str
+    event_name: str
+    instance: int | None
+    state: str
+    new: int | None
+    new_state: str | None
+    untouched: bool
+    refusal: str | None
+
+    @property
+    def waits(self) -> bool:
+        """Whether REDCap does not say yet what was decided."""
+        return self.state == "ending" or self.new_state == "requested"
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether a person must look at something."""
+        return self.waits or self.untouched or self.state == "closed"
+
+
+_END = text("""
+    select transfer.position, transfer.study, transfer.project, transfer.event_name, transfer.instance,
+           transfer.state, later.position as new, later.state as new_state,
+           transfer.state = 'withdrawn' and transfer.instance is not null and later.instance is distinct from
+           transfer.instance and withdrawn.instance is null as untouched,
+           (select field || ': ' || message from gateway.refused_row as refused
+             where refused.study = transfer.study and refused.kind = 'transfer'
+               and refused.key in (transfer.position::text, later.position::text) limit 1) as refusal
       from gateway.transfer left join gateway.transfer as later on later.replaces @> array[transfer.position]
+      left join lateral (
+           select (data ->> 'instance')::integer as instance from ledger.event
+            where stream = 'study/' || transfer.study and type = 'TransferWithdrawn'
+              and data ->> 'request' = transfer.position::text) as withdrawn on true
      where transfer.position = :position
      order by later.position desc limit 1
 """)
 
 
-def _outcome(gateway: Gateway, request: Request) -> dict[str, Any]:
-    """What became of the request. `untouched`: REDCap still holds a row like it that is somebody else's."""
-    with gateway.begin() as connection:
-        row = connection.execute(_OUTCOME, {"position": request.position}).mappings().one()
-    untouched = row["state"] == "retracted" and request.instance is not None and row["emptied"] is None
-    return dict(row) | {"untouched": untouched}
+def _end(gateway: Gateway, request: TransferRequest) -> End:
+    with gateway.begin() as work:
+        return End(**work.execute(_END, {"position": request.position}).mappings().one())
 
 
-def _print(
-    amendment: Amendment, request: Request, outcome: dict[str, Any], sent: SentRow | None, *, json: bool
-) -> None:
-    if json:
-        data = {"request": request._asdict(), "action": amendment.action, "outcome": outcome}
-        console.print_json(data | {"sent": None if sent is None else sent._asdict()})
-        return
+def _print(amendment: Amendment, ends: Sequence[End], sent: Sequence[TransferRow]) -> None:
     out = console.output()
-    about = f"study {request.study}, project {request.project!r}, event {request.event_name!r}"
     done = "Withdrawn" if amendment.action == "retract" else "Given another pseudonym"
-    out.print(f"{done}: {about} (request {request.position}).", markup=False)
-    if amendment.action == "reassign":
-        out.print(f"The new request {outcome['new']} is {outcome['new_state']}.", markup=False)
-    if sent is not None:
+    for end in ends:
+        about = f"study {end.study}, project {end.project!r}, event {end.event_name!r}"
+        if end.waits:
+            why = end.refusal or "REDCap was not written to"
+            out.print(
+                f"Not yet: {about} (request {end.position}). It is recorded, and every run tries to carry it out; "
+                f"until then REDCap's instance {end.instance} can be sent as it reads ({why}). "
+                "`fiona-ledger status` shows it for as long as that is so.",
+                markup=False,
+                style="bold",
+            )
+            continue
+        out.print(f"{done}: {about} (request {end.position}).", markup=False)
+        if end.new is not None:
+            out.print(f"The new request {end.new} is {end.new_state}.", markup=False)
+        if end.untouched:
+            out.print(
+                f"REDCap's instance {end.instance} was not touched: somebody else requested the same there, or has "
+                "changed the row. If it must not be sent, remove it in REDCap.",
+                markup=False,
+                style="bold",
+            )
+        elif end.state == "closed" and not sent:
+            out.print(
+                "It may have been sent: the sender may hold a copy of the request. `fiona-ledger status` tells what "
+                "came of it.",
+                markup=False,
+                style="bold",
+            )
+    for row in sent:
         out.print(
-            f"It was sent on {sent.sent_at} by instance {sent.instance}. Remove downstream, in the archive of "
-            f"{request.project!r}: study {sent.mapped_uid or '(REDCap names no mapped UID)'}. Then acknowledge the "
-            "notice that `fiona-ledger status` shows.",
-            markup=False,
-            style="bold",
-        )
-    elif outcome["untouched"]:
-        out.print(
-            f"REDCap's instance {request.instance} was not touched: somebody else requested the same there, or has "
-            "changed the row. If it must not be sent, remove it in REDCap.",
+            f"It was sent on {row.report.sent_at} by instance {row.instance}. Remove downstream, in the archive of "
+            f"{row.project!r}: study {', '.join(row.report.mapped_uids) or '(REDCap names no mapped UID)'}. Then "
+            "acknowledge the notice that `fiona-ledger status` shows.",
             markup=False,
             style="bold",
         )

@@ -3,14 +3,14 @@
 from collections.abc import Collection, Sequence
 
 from processors.gateway import Gateway
-from processors.redcap import Project, Redcap, Row, incoming
-from processors.redcap.incoming import PresentRecord
+from processors.redcap import Project, Redcap, Row, incoming, transfers
+from processors.redcap.incoming import ActualRecord
 
 BATCH = 500
 """How many records are asked for at once: PHP drops what exceeds 1,000 variables."""
 
-_SERIES_FIELDS = (incoming.RECORD_ID, "series_instance_uid")
-_TRANSFER_FIELDS = tuple(name for name in incoming.READ_FIELDS if name != "series_instance_uid")
+_SERIES_FIELDS = (transfers.RECORD_ID, "series_instance_uid")
+_TRANSFER_FIELDS = transfers.READ_FIELDS
 
 
 def transfers_project(redcap: Redcap) -> str:
@@ -27,14 +27,14 @@ def fields_by_project(redcap: Redcap) -> dict[str, Sequence[str]]:
 
 def record_ids(redcap: Redcap, project: str) -> list[str]:
     """The ids of all records of a project, in a fixed order."""
-    rows = redcap.export_records(project, fields=(incoming.RECORD_ID,))
-    return sorted({row[incoming.RECORD_ID] for row in rows})
+    rows = redcap.export_records(project, fields=(transfers.RECORD_ID,))
+    return sorted({row[transfers.RECORD_ID] for row in rows})
 
 
-def present(gateway: Gateway, redcap: Redcap, studies: Collection[str]) -> dict[str, PresentRecord]:
+def actual_records(gateway: Gateway, redcap: Redcap, studies: Collection[str]) -> dict[str, ActualRecord]:
     """What REDCap holds of these studies, at most `BATCH` of them; those it has no record of are absent."""
     parts = [
-        incoming.present_records(_export(gateway, redcap, project, studies, fields))
+        incoming.actual_records(_export(gateway, redcap, project, studies, fields), gateway.sender.information_codes)
         for project, fields in fields_by_project(redcap).items()
     ]
     if len(parts) == 1:
@@ -46,14 +46,14 @@ def present(gateway: Gateway, redcap: Redcap, studies: Collection[str]) -> dict[
     }
 
 
-def transfers_of(gateway: Gateway, redcap: Redcap, studies: Collection[str]) -> dict[str, PresentRecord]:
+def transfers_of(gateway: Gateway, redcap: Redcap, studies: Collection[str]) -> dict[str, ActualRecord]:
     """The transfers that REDCap holds of these studies, at most `BATCH` of them."""
     rows = _export(gateway, redcap, transfers_project(redcap), studies, _TRANSFER_FIELDS)
-    return incoming.present_records(rows)
+    return incoming.actual_records(rows, gateway.sender.information_codes)
 
 
-def _joined(with_series: PresentRecord, with_transfers: PresentRecord) -> PresentRecord:
-    return PresentRecord(
+def _joined(with_series: ActualRecord, with_transfers: ActualRecord) -> ActualRecord:
+    return ActualRecord(
         exists=with_series.exists,
         series=with_series.series,
         highest_series_instance=with_series.highest_series_instance,
@@ -64,5 +64,11 @@ def _joined(with_series: PresentRecord, with_transfers: PresentRecord) -> Presen
 def _export(
     gateway: Gateway, redcap: Redcap, project: str, studies: Collection[str], fields: Sequence[str]
 ) -> list[Row]:
-    whole = Project(redcap, project, gateway.database, gateway.clock, needed=fields)
+    whole = Project(
+        redcap,
+        project,
+        gateway.database,
+        gateway.clock,
+        needed=[name for name in fields if name not in incoming.OPTIONAL_FIELDS],
+    )
     return whole.export(fields, records=list(studies))

@@ -1,21 +1,24 @@
-"""Writing what is pending to REDCap: read, plan, import, record, one portion after the other.
+"""Writing what is pending to REDCap: read, plan, import, record, one batch after the other.
 
 HTTP cannot be part of a transaction. So whatever an import's fate, nothing is recorded before REDCap
 has acknowledged it, and the next delivery plans again from what REDCap has then.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
-from ledger.events import NewEvent
-from ledger.projector import Progress
-from processors.delivery import pending
-from processors.delivery.pending import Again, Item
-from processors.delivery.plan import Fact, PlannedRow, RowKind, WantedStudy, plan_study
-from processors.events.types import EventType, study_stream
+from ledger.batching import Progress
+from processors.delivery import due
+from processors.delivery.desired import desired_studies
+from processors.delivery.due import Again, DueRow
+from processors.delivery.plan import DesiredStudy, Plan, PlannedRow, plan_study
+from processors.events.deliveries import RowAccepted, RowKind, RowMissing, RowRefused, RowRestored, StudyDelivered
+from processors.events.fact import Fact
+from processors.events.rules import ConflictFound
+from processors.events.transfers import TransferAmended, TransferPlaced
 from processors.gateway import Gateway
 from processors.redcap import Project, Redcap, RowProblem, RowsRefused, incoming
+from processors.redcap.incoming import ActualRecord
 
 
 @dataclass(kw_only=True, slots=True)
@@ -102,45 +105,70 @@ class _Delivery:
         self._again = again
         self._delivered = delivered
         self._refused_before: set[tuple[str, str, str]] = set()
+        self._refused: set[tuple[str, tuple[str, str] | None]] = set()
         self._gone: set[str] = set()
 
     def check_fields(self) -> None:
         """Raises `Refused` where there are rows to be written that the project has no fields for."""
-        if self._again is not None or pending.is_anything_pending(self._gateway, self._kinds):
+        if self._again is not None or due.is_anything_due(self._gateway, self._kinds):
             self._project.require_needed()
 
     def run(self, batch_rows: int, progress: Progress | None) -> None:
         done = 0
-        with pending.pending_items(self._gateway, self._kinds, batch_rows, self._again) as (count, portions):
-            for items in portions:
-                self._deliver(items, with_transfers="transfer" in self._kinds)
-                done += len(items)
+        with due.due_rows(self._gateway, self._kinds, batch_rows, self._again) as (count, batches):
+            for rows in batches:
+                self._deliver(rows)
+                done += len(rows)
                 if progress is not None:
                     progress(done, count)
 
-    def _deliver(self, items: Sequence[Item], *, with_transfers: bool) -> None:
-        self._refused_before = {(item.study, item.kind, item.key) for item in items if item.refused_before}
-        wanted = pending.load(self._gateway, items, with_transfers=with_transfers, again=self._again is not None)
-        # A record that is found gone in one portion is not told again in the next.
-        rows, facts = self._planned(study for study in wanted if study.study not in self._gone)
-        self._gone |= {study for study, (type_, data) in facts if _is_gone(type_, data)}
+    def _deliver(self, rows: Sequence[DueRow]) -> None:
+        # A record that is found gone in one batch is not told again in the next.
+        studies = [study for study in self._desired(rows, again=self._again is not None) if self._is_there(study)]
+        actual = self._actual(studies)
+        plans = {study.study: self._plan(study, actual) for study in studies}
+        brought_back = [study for study, plan in plans.items() if plan.brings_back]
+        if brought_back:
+            for study in self._whole(brought_back):
+                plans[study.study] = self._plan(study, actual)
+        facts = [fact for plan in plans.values() for fact in plan.facts]
+        self._gone |= {fact.study for fact in facts if isinstance(fact, RowMissing) and fact.kind == "study"}
         if facts:
-            self._record([_event(study, fact) for study, fact in facts])
-        if rows:
-            self._import(rows)
+            self._record(facts)
+        self._refused_before = {(study.study, kind, key) for study in studies for kind, key in study.refused}
+        self._import_in_order([row for plan in plans.values() for row in plan.rows])
 
-    def _planned(self, wanted: Iterable[WantedStudy]) -> tuple[list[PlannedRow], list[tuple[str, Fact]]]:
-        by_study = {study.study: study for study in wanted}
-        present = incoming.present_records(self._project.export(incoming.READ_FIELDS, records=list(by_study)))
-        rows: list[PlannedRow] = []
-        facts: list[tuple[str, Fact]] = []
-        for study in by_study.values():
-            if not self._writes_studies:
-                study.delivered = False
-            plan = plan_study(study, present.get(study.study, incoming.ABSENT))
-            rows.extend(plan.rows)
-            facts.extend((study.study, fact) for fact in plan.facts)
-        return rows, facts
+    def _is_there(self, study: DesiredStudy) -> bool:
+        return study.study not in self._gone
+
+    def _desired(self, rows: Sequence[DueRow], *, again: bool) -> list[DesiredStudy]:
+        with self._gateway.begin() as work:
+            return desired_studies(work, rows, with_transfers="transfer" in self._kinds, again=again)
+
+    def _whole(self, studies: Collection[str]) -> list[DesiredStudy]:
+        """These studies with all of their rows, which are to come back whatever was acknowledged."""
+        with self._gateway.begin() as work:
+            rows = due.rows_again(work, self._kinds, Again(studies=studies, everything=True))
+        return self._desired(rows, again=True)
+
+    def _actual(self, studies: Sequence[DesiredStudy]) -> Mapping[str, ActualRecord]:
+        exported = self._project.export(incoming.READ_FIELDS, records=[study.study for study in studies])
+        return incoming.actual_records(exported, self._gateway.sender.information_codes)
+
+    def _plan(self, study: DesiredStudy, actual: Mapping[str, ActualRecord]) -> Plan:
+        if not self._writes_studies:
+            study.delivered = False
+        return plan_study(study, actual.get(study.study, incoming.ABSENT), self._gateway.clock())
+
+    def _import_in_order(self, rows: Sequence[PlannedRow]) -> None:
+        """Imports what ends requests first: where REDCap refuses that, nothing takes their place."""
+        ends = [row for row in rows if row.ends]
+        self._refused.clear()
+        if ends:
+            self._import(ends)
+        others = [row for row in rows if not row.ends and (row.study, row.transfer) not in self._refused]
+        if others:
+            self._import(others)
 
     def _import(self, rows: Sequence[PlannedRow]) -> None:
         """Imports the rows; those that REDCap refuses are taken out until the rest goes through."""
@@ -149,7 +177,7 @@ class _Delivery:
         except RowsRefused as refusal:
             self._isolate(rows, refusal.problems)
         else:
-            self._record(_delivered_events(rows) + self._accepted_events(rows))
+            self._record([*_delivered_facts(rows), *self._accepted(rows)])
 
     def _isolate(self, rows: Sequence[PlannedRow], problems: Sequence[RowProblem]) -> None:
         """Tries the rows apart that REDCap named; halves them where it did not tell which it means.
@@ -171,19 +199,22 @@ class _Delivery:
     def _refuse(self, row: PlannedRow, problems: Sequence[RowProblem]) -> None:
         problem = next((problem for problem in problems if _concerns(problem, row)), problems[0])
         self._delivered.refused += 1
-        told = {
-            "kind": row.kind,
-            "key": row.key,
-            "row_position": row.position,
-            "field": problem.field,
-            "message": problem.message,
-        }
-        self._record([_event(row.study, (EventType.ROW_REFUSED, told))])
+        if row.transfer is not None:
+            self._refused.add((row.study, row.transfer))
+        refused = RowRefused(
+            study=row.study,
+            kind=row.kind,
+            key=row.key,
+            row_position=row.position,
+            field=problem.field,
+            message=problem.message,
+        )
+        self._record([refused])
 
-    def _accepted_events(self, rows: Sequence[PlannedRow]) -> list[NewEvent]:
+    def _accepted(self, rows: Sequence[PlannedRow]) -> list[Fact]:
         accepted = {(row.study, row.kind, row.key): None for row in rows}
         return [
-            _event(study, (EventType.ROW_ACCEPTED, {"kind": kind, "key": key}))
+            RowAccepted(study=study, kind=kind, key=key)
             for study, kind, key in accepted
             if (study, kind, key) in self._refused_before
         ]
@@ -195,51 +226,46 @@ class _Delivery:
         left_out = self._project.import_rows(fields, overwrite=True, optional=incoming.OPTIONAL_FIELDS)
         self._delivered.left_out = sorted({*self._delivered.left_out, *left_out})
 
-    def _record(self, events: Sequence[NewEvent]) -> None:
+    def _record(self, facts: Sequence[Fact]) -> None:
         with self._gateway.begin() as work:
-            work.record(events)
-        for event in events:
-            _count(self._delivered, event)
-
-
-def _is_gone(type_: EventType, data: Mapping[str, Any]) -> bool:
-    return type_ is EventType.ROW_MISSING and data["kind"] == "study"
+            work.record(facts)
+        for fact in facts:
+            _count(self._delivered, fact)
 
 
 def _concerns(problem: RowProblem, row: PlannedRow) -> bool:
     return problem.record == row.study and (problem.locked or not problem.field or problem.field in row.fields)
 
 
-def _delivered_events(rows: Sequence[PlannedRow]) -> list[NewEvent]:
-    """The events of imported rows: one StudyDelivered for each study, however many rows it had."""
-    events: list[NewEvent] = []
-    studies: dict[str, dict[str, Any]] = {}
+def _delivered_facts(rows: Sequence[PlannedRow]) -> list[Fact]:
+    """What is true of imported rows: one StudyDelivered for each study, however many rows it had."""
+    others: list[Fact] = []
+    studies: dict[str, StudyDelivered] = {}
     for row in rows:
-        for type_, data in row.facts:
-            if type_ is not EventType.STUDY_DELIVERED:
-                events.append(_event(row.study, (type_, data)))
-                continue
-            told = studies.setdefault(row.study, {"row": None, "series": {}})
-            told["row"] = data["row"] if data["row"] is not None else told["row"]
-            told["series"].update(data["series"])
-    delivered = [_event(study, (EventType.STUDY_DELIVERED, told)) for study, told in studies.items()]
-    return delivered + events
+        for fact in row.facts:
+            if isinstance(fact, StudyDelivered):
+                studies[fact.study] = _joined(studies.get(fact.study), fact)
+            else:
+                others.append(fact)
+    return [*studies.values(), *others]
 
 
-def _event(study: str, fact: Fact) -> NewEvent:
-    type_, data = fact
-    return NewEvent(stream=study_stream(study), type=type_, data={"study": study, **data})
+def _joined(before: StudyDelivered | None, fact: StudyDelivered) -> StudyDelivered:
+    if before is None:
+        return fact
+    row = before.row if fact.row is None else fact.row
+    return StudyDelivered(study=fact.study, row=row, series={**before.series, **fact.series})
 
 
-def _count(delivered: Delivered, event: NewEvent) -> None:
-    if event.type == EventType.STUDY_DELIVERED:
-        delivered.studies += event.data["row"] is not None
-        delivered.series += len(event.data["series"])
-    elif event.type in (EventType.TRANSFER_PLACED, EventType.TRANSFER_AMENDED):
+def _count(delivered: Delivered, fact: Fact) -> None:
+    if isinstance(fact, StudyDelivered):
+        delivered.studies += fact.row is not None
+        delivered.series += len(fact.series)
+    elif isinstance(fact, TransferPlaced | TransferAmended):
         delivered.transfers += 1
-    elif event.type == EventType.ROW_MISSING:
+    elif isinstance(fact, RowMissing):
         delivered.missing += 1
-    elif event.type == EventType.ROW_RESTORED:
+    elif isinstance(fact, RowRestored):
         delivered.restored += 1
-    elif event.type == EventType.CONFLICT_FOUND:
+    elif isinstance(fact, ConflictFound):
         delivered.contested += 1

@@ -1,26 +1,31 @@
-"""Planning the rows of one study against what REDCap has of it now. Pure.
+"""Planning the rows of one study: desired state against actual state. Pure.
 
 Nothing here depends on whether an earlier import was applied: a row of ours that stands in REDCap
-already is found by what it says, so a delivery can be repeated without harm after any accident.
-Rows of others are never written to; new instances come after all that REDCap or the ledger knows.
+already is found by what it says (`requests.owner`), so a delivery can be repeated without harm after any
+accident. Rows of others are never written to; new instances come after all that REDCap or the ledger knows.
+
+Of each study, project and event at most one row of ours can be sent at any time. So whatever ended a
+request, *all* rows of it are ended here before another takes its place: amended or emptied where the
+sender cannot have taken them, else closed (their name emptied), because a row that was sent is sent again
+when a late series arrives.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from processors.events.types import EventType
-from processors.redcap import incoming
-from processors.redcap.incoming import PresentRecord, PresentTransfer, Row
-
-RowKind = Literal["study", "series", "transfer"]
-Fact = tuple[EventType, dict[str, Any]]
-"""An event of the study's stream: its type, and its data but for the study."""
+from processors.events.deliveries import RowKind, RowMissing, RowRestored, StudyDelivered
+from processors.events.fact import Fact
+from processors.events.rules import ConflictFound, ConflictResolved
+from processors.events.transfers import Fate, TransferAmended, TransferPlaced, TransferWithdrawn
+from processors.redcap import incoming, transfers
+from processors.redcap.incoming import ActualRecord, Row
+from processors.requests import Key, TransferRequest, TransferRow, owner, rows_written
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WantedSeries:
+class DesiredSeries:
     """A series to be written. `instance` is where the ledger knows it to stand, if it was placed."""
 
     series: str
@@ -29,64 +34,36 @@ class WantedSeries:
     instance: int | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OurTransfer:
-    """A request of ours, whatever became of it. `name` is its pseudonym, None where it was forgotten.
-
-    `requested` is the minute that its row in REDCap says it was requested at.
-    """
-
-    position: int
-    project: str
-    event_name: str
-    name: str | None
-    requested: str
-    instance: int | None
-    state: str
-    found: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WantedTransfer:
-    """A request to be placed; `requested_at` in the hospital's zone."""
-
-    position: int
-    project: str
-    event_name: str
-    name: str
-    requested_at: datetime
-    replaces: tuple[int, ...]
-    contested: bool
-    cause: Mapping[str, Any]
-
-
 @dataclass(kw_only=True, slots=True)
-class WantedStudy:
+class DesiredStudy:
     """What the ledger wants REDCap to hold of one study.
 
     `row` is its own row, None where that need not be written; `delivered`: REDCap has held it before.
-    `contests` are the projects and events for which a person's request is known to stand in our way;
-    `missing` the rows (kind and key) that are known to have been deleted or changed. `again`: what was
-    deleted is to come back, of the placed requests the `restored` ones.
+    `requests` are all of ours, `due` those that are to be settled now: those that were placed are to be
+    written again where their rows are gone. `contests` are the keys for which a person's request is known to
+    stand in our way; `missing` the rows (kind and key) that are known to have been deleted or changed.
+    `refused` are those that REDCap refused when they were last tried. `again`: what was deleted is to come back.
     """
 
     study: str
     delivered: bool = False
     row: Row | None = None
     row_position: int = 0
-    series: list[WantedSeries] = field(default_factory=list)
+    series: list[DesiredSeries] = field(default_factory=list)
     series_instances: dict[str, int] = field(default_factory=dict)
-    transfers: list[WantedTransfer] = field(default_factory=list)
-    retracting: list[OurTransfer] = field(default_factory=list)
-    ours: dict[int, OurTransfer] = field(default_factory=dict)
-    contests: set[tuple[str, str]] = field(default_factory=set)
+    requests: list[TransferRequest] = field(default_factory=list)
+    due: set[int] = field(default_factory=set)
+    contests: set[Key] = field(default_factory=set)
     missing: set[tuple[str, str]] = field(default_factory=set)
+    refused: set[tuple[str, str]] = field(default_factory=set)
     again: bool = False
-    restored: list[WantedTransfer] = field(default_factory=list)
 
 
 class PlannedRow(NamedTuple):
-    """A row to be imported; `facts` become events once it has been."""
+    """A row to be imported; `facts` are true once it has been.
+
+    `ends`: it ends a request; no row with the same `transfer` key is imported before.
+    """
 
     study: str
     kind: RowKind
@@ -94,301 +71,284 @@ class PlannedRow(NamedTuple):
     position: int
     fields: Row
     facts: tuple[Fact, ...]
+    transfer: Key | None = None
+    ends: bool = False
 
 
 @dataclass(kw_only=True, slots=True)
 class Plan:
-    """The rows to import for a study, and the facts that need no row."""
+    """The rows to import for a study, and the facts that need no row.
+
+    `brings_back`: the record is gone, and somebody asks for the study anew, who needs all of it.
+    """
 
     rows: list[PlannedRow] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
+    brings_back: bool = False
 
 
-def plan_study(wanted: WantedStudy, present: PresentRecord) -> Plan:
-    """The rows that bring REDCap from `present` to `wanted`."""
+def plan_study(desired: DesiredStudy, actual: ActualRecord, now: datetime) -> Plan:
+    """The rows that bring REDCap from the actual to the desired state."""
     plan = Plan()
-    if wanted.delivered and not present.exists and not wanted.again:
-        # Somebody deleted the record. It is not for us to bring it back: that is reported.
-        plan.facts.append((EventType.ROW_MISSING, {"kind": "study", "key": ""}))
+    if desired.delivered and not actual.exists and not desired.again:
+        # Somebody deleted the record. It does not come back by itself: that is reported.
+        plan.brings_back = any(request.state == "requested" for request in _due(desired))
+        if not plan.brings_back:
+            plan.facts.append(RowMissing(study=desired.study, kind="study", key=""))
+            _Transfers(desired, actual, plan, now).end()
         return plan
-    if wanted.row is not None:
-        fact = (EventType.STUDY_DELIVERED, {"row": wanted.row_position, "series": {}})
-        facts = (fact, *_restored(wanted, "study", "", gone=wanted.delivered and not present.exists))
-        plan.rows.append(PlannedRow(wanted.study, "study", "", wanted.row_position, wanted.row, facts))
-    _plan_series(wanted, present, plan)
-    _Transfers(wanted, present, plan).settle()
+    if desired.row is not None:
+        delivered = StudyDelivered(study=desired.study, row=desired.row_position, series={})
+        facts = (delivered, *_restored(desired, "study", "", gone=desired.delivered and not actual.exists))
+        plan.rows.append(PlannedRow(desired.study, "study", "", desired.row_position, desired.row, facts))
+    _plan_series(desired, actual, plan)
+    transfers = _Transfers(desired, actual, plan, now)
+    transfers.tell_missing()
+    transfers.place()
+    transfers.end()
     return plan
 
 
-def _plan_series(wanted: WantedStudy, present: PresentRecord, plan: Plan) -> None:
-    highest = max(present.highest_series_instance, *wanted.series_instances.values(), 0)
-    for series in wanted.series:
-        instance = present.series.get(series.series)
+def _due(desired: DesiredStudy) -> list[TransferRequest]:
+    return [request for request in desired.requests if request.position in desired.due]
+
+
+def _plan_series(desired: DesiredStudy, actual: ActualRecord, plan: Plan) -> None:
+    highest = max(actual.highest_series_instance, *desired.series_instances.values(), 0)
+    for series in desired.series:
+        instance = actual.series.get(series.series)
         gone = instance is None and series.instance is not None
-        if gone and not wanted.again:
-            plan.facts.append((EventType.ROW_MISSING, {"kind": "series", "key": series.series}))
+        if gone and not desired.again:
+            plan.facts.append(RowMissing(study=desired.study, kind="series", key=series.series))
             continue
         if instance is None:
             highest += 1
             instance = highest
-        placed = {"instance": instance, "position": series.position}
-        fact = (EventType.STUDY_DELIVERED, {"row": None, "series": {series.series: placed}})
-        facts = (fact, *_restored(wanted, "series", series.series, gone=gone))
-        plan.rows.append(
-            PlannedRow(
-                wanted.study,
-                "series",
-                series.series,
-                series.position,
-                incoming.series_row(series.data, instance),
-                facts,
-            )
-        )
+        placed = {series.series: {"instance": instance, "position": series.position}}
+        delivered = StudyDelivered(study=desired.study, row=None, series=placed)
+        facts = (delivered, *_restored(desired, "series", series.series, gone=gone))
+        row = incoming.series_row(series.data, instance)
+        plan.rows.append(PlannedRow(desired.study, "series", series.series, series.position, row, facts))
 
 
-def _restored(wanted: WantedStudy, kind: RowKind, key: str, *, gone: bool) -> list[Fact]:
+def _restored(desired: DesiredStudy, kind: RowKind, key: str, *, gone: bool) -> list[Fact]:
     """That the row is there again, where it was deleted or known to be missing."""
-    if not gone and (kind, key) not in wanted.missing:
+    if not gone and (kind, key) not in desired.missing:
         return []
-    return [(EventType.ROW_RESTORED, {"kind": kind, "key": key})]
+    return [RowRestored(study=desired.study, kind=kind, key=key)]
 
 
 class _Transfers:
-    """Settles a study's requests one by one; rows planned for one count as present for the next."""
+    """Settles a study's requests one by one; rows planned for one count as there for the next."""
 
-    def __init__(self, wanted: WantedStudy, present: PresentRecord, plan: Plan) -> None:
-        self._wanted = wanted
+    def __init__(self, desired: DesiredStudy, actual: ActualRecord, plan: Plan, now: datetime) -> None:
+        self._desired = desired
         self._plan = plan
-        self._rows = {row.instance: row for row in present.transfers}
-        self._contests = set(wanted.contests)
-        known = (ours.instance or 0 for ours in wanted.ours.values())
-        self._highest = max([0, *self._rows, *known])
+        self._now = now
+        self._rows = {row.instance: row for row in actual.transfers}
+        self._written = rows_written(actual.transfers, desired.requests)
+        self._contests = set(desired.contests)
+        self._highest = max([0, *self._rows, *(request.instance or 0 for request in desired.requests)])
+        self._again = {request.position for request in _due(desired) if request.state == "placed"}
+        self._ending = {request.position: request for request in desired.requests if self._is_to_end(request)}
 
-    def settle(self) -> None:
-        self._notice_missing()
-        for request in self._wanted.retracting:
-            self._withdraw(request)
-        for transfer in self._wanted.transfers:
-            self._place(transfer)
-        for transfer in self._wanted.restored:
-            self._restore(transfer)
-        for project, event_name in sorted(self._contests):
-            self._plan.facts.append(_resolved(project, event_name))
+    def _is_to_end(self, request: TransferRequest) -> bool:
+        """Also one whose pseudonym was forgotten before it was placed, as it never can be; and one that had
+        ended, and of which a row can be sent all the same: by an import that REDCap applied late.
+        """
+        if request.in_force:
+            return request.pseudonym is None and request.state != "placed" and request.position in self._desired.due
+        rows = self._written.get(request.position, ())
+        return request.state == "ending" or any(row.is_sendable for row in rows)
 
-    def _notice_missing(self) -> None:
+    def tell_missing(self) -> None:
         """Tells of placed requests whose rows say something else now, or are gone: a person did that, or
         took the very instance at the very moment. It is not for us to write them again.
         """
-        restored = {transfer.position for transfer in self._wanted.restored}
-        for request in self._wanted.ours.values():
-            key = str(request.position)
-            known = request.position in restored or ("transfer", key) in self._wanted.missing
+        for request in self._desired.requests:
+            row = ("transfer", str(request.position))
+            known = request.position in self._again or row in self._desired.missing
             if request.state == "placed" and not known and not self._stands(request):
-                self._plan.facts.append((EventType.ROW_MISSING, {"kind": "transfer", "key": key}))
+                self._plan.facts.append(RowMissing(study=request.study, kind="transfer", key=row[1]))
 
-    def _stands(self, request: OurTransfer) -> bool:
+    def _stands(self, request: TransferRequest) -> bool:
         """Whether the row of a placed request says what we wrote; where none is known, nothing can be told."""
         row = self._rows.get(request.instance or 0)
-        return request.instance is None or (row is not None and _says(row, request))
+        return request.instance is None or (row is not None and request.says(row))
 
-    def _restore(self, wanted: WantedTransfer) -> None:
-        """Places a request again whose row was deleted or changed; what stands there now is not touched."""
-        if self._stands(self._wanted.ours[wanted.position]):
-            return
-        self._place(wanted, *_restored(self._wanted, "transfer", str(wanted.position), gone=True))
+    def place(self) -> None:
+        """Settles the requests that are due, and tells which contests are over."""
+        for request in sorted(_due(self._desired), key=lambda request: request.position):
+            if not request.in_force or request.pseudonym is None:
+                continue
+            if request.state != "placed":
+                self._place(request)
+            elif not self._stands(request):
+                self._place(request, *_restored(self._desired, "transfer", str(request.position), gone=True))
+        for key in sorted(self._contests):
+            self._plan.facts.append(_resolved(self._desired.study, key))
 
-    def _place(self, wanted: WantedTransfer, *more: Fact) -> None:
+    def _place(self, request: TransferRequest, *more: Fact) -> None:
         """Finds the request's row or writes one, `more` facts being true then; or tells who contests it."""
-        replaced = [self._wanted.ours[position] for position in wanted.replaces]
-        old = self._rows_of(replaced)
-        own_rows = {row.instance for row in old.values()}
-        # A row that it replaces may say the same: where an entry was corrected and corrected back before
-        # either was delivered. What it asks for may have been sent already, and must not be again.
-        alike = sorted((row for row in self._rows.values() if _says(row, wanted)), key=lambda r: r.instance in own_rows)
-        contest = (wanted.project, wanted.event_name)
-        if not alike and self._is_contested(wanted, own_rows):
-            self._contests.discard(contest)
-            facts = [] if wanted.contested else [_contested(wanted)]
-            self._leave(wanted, replaced, old, facts)
+        alike = min((row for row in self._rows.values() if request.says(row)), key=self._is_to_be_ended, default=None)
+        if alike is None and self._is_contested(request):
+            self._contests.discard(request.key)
+            if request.state != "contested":
+                self._plan.facts.append(_contested(request))
             return
-        over = [*more, _resolved(*contest)] if contest in self._contests else [*more]
-        self._contests.discard(contest)
-        if alike:
-            instance = alike[0].instance
-            told = {"request": wanted.position, "instance": instance, "found": True}
-            others = {position: row for position, row in old.items() if row.instance != instance}
-            self._leave(wanted, replaced, others, [(EventType.TRANSFER_PLACED, told), *over])
+        facts = [*more]
+        if request.key in self._contests:
+            self._contests.discard(request.key)
+            facts.append(_resolved(request.study, request.key))
+        if alike is not None:
+            self._plan.facts.extend([self._met(request, alike), *facts])
         else:
-            self._write(wanted, replaced, old, over)
+            self._write(request, facts)
 
-    def _leave(
-        self,
-        wanted: WantedTransfer,
-        replaced: Sequence[OurTransfer],
-        old: Mapping[int, PresentTransfer],
-        facts: Sequence[Fact],
-    ) -> None:
-        """Settles a request that needs no row of its own.
+    def _is_to_be_ended(self, row: TransferRow) -> tuple[bool, int]:
+        told, _ = owner(row, self._desired.requests)
+        return told is not None and told.position in self._ending, row.instance
 
-        Where rows of replaced requests must be emptied, the facts are recorded with them and not
-        before: else nobody would empty them after an import that failed, and they would be sent.
+    def _met(self, request: TransferRequest, row: TransferRow) -> Fact:
+        """The request stands already: written by a run that was killed, made by a person, or under a request
+        that it replaces, where an entry was corrected and corrected back. That may have been sent already,
+        and must not be again.
         """
-        before = len(self._plan.rows)
-        facts = [*facts, *self._settle_replaced(wanted, replaced, old)]
-        if len(self._plan.rows) == before:
-            self._plan.facts.extend(facts)
-        else:
-            last = self._plan.rows[-1]
-            self._plan.rows[-1] = last._replace(facts=(*last.facts, *facts))
+        told, wrote = owner(row, self._desired.requests)
+        if wrote and told is not None and told.position in self._ending:
+            self._leave_out(told, row)
+            return TransferAmended(
+                study=request.study, request=request.position, instance=row.instance, replaced=told.position
+            )
+        return TransferPlaced(study=request.study, request=request.position, instance=row.instance, found=not wrote)
 
-    def _write(
-        self,
-        wanted: WantedTransfer,
-        replaced: Sequence[OurTransfer],
-        old: dict[int, PresentTransfer],
-        facts: Sequence[Fact],
-    ) -> None:
-        """Amends the first replaced row that has not been sent; else takes the next free instance."""
-        amended = next((p for p, row in old.items() if not row.sent), None)
-        if amended is not None:
-            instance = old.pop(amended).instance
-            type_, told = EventType.TRANSFER_AMENDED, {"replaced": amended}
-        else:
+    def _leave_out(self, request: TransferRequest, row: TransferRow) -> None:
+        """The row says what is in force now; the request whose row it was ends with its other rows, if any."""
+        others = [other for other in self._written[request.position] if other.instance != row.instance]
+        self._written[request.position] = others
+        if not others:
+            del self._ending[request.position]
+
+    def _write(self, request: TransferRequest, facts: list[Fact]) -> None:
+        """Amends a row that it takes over and that the sender cannot have taken; else takes the next instance."""
+        amended = self._amendable(request)
+        if amended is None:
             self._highest += 1
             instance = self._highest
-            type_, told = EventType.TRANSFER_PLACED, {"found": False}
-        row = incoming.transfer_row(
-            study=self._wanted.study,
-            instance=instance,
-            project=wanted.project,
-            name=wanted.name,
-            event_name=wanted.event_name,
-            requested_at=wanted.requested_at,
-        )
-        if amended is not None:
-            # A blank event name erases that of the request whose row this was.
-            row["transfer_event_name"] = wanted.event_name
-        self._rows[instance] = PresentTransfer(
-            instance,
-            wanted.project,
-            wanted.name.strip(),
-            wanted.event_name,
-            sent=False,
-            requested=incoming.minute(wanted.requested_at),
-        )
-        others = [request for request in replaced if request.position != amended]
-        about_others = self._settle_replaced(wanted, others, old)
-        placed: Fact = (type_, {"request": wanted.position, "instance": instance, **told})
-        self._row(wanted.position, row, placed, *facts, *about_others)
-
-    def _settle_replaced(
-        self, wanted: WantedTransfer, replaced: Sequence[OurTransfer], old: Mapping[int, PresentTransfer]
-    ) -> list[Fact]:
-        """Empties the rows of replaced requests; facts about those sent, which need a person's look."""
-        facts: list[Fact] = []
-        for request in replaced:
-            row = old.get(request.position)
-            if row is None:
-                continue
-            told = {
-                "project": request.project,
-                "request": request.position,
-                "by": wanted.position,
-                "sent": row.sent,
-            }
-            if not row.sent:
-                # Under the new request's key: it is the one that is tried again if REDCap refuses this.
-                self._empty(wanted.position, row, (EventType.TRANSFER_REPLACED, told))
-            elif not wanted.contested:  # else it was told when the contest was found
-                facts.append((EventType.TRANSFER_REPLACED, told))
-        return facts
-
-    def _withdraw(self, request: OurTransfer) -> None:
-        row = self._row_of(request)
-        told = {
-            "project": request.project,
-            "request": request.position,
-            "instance": row.instance if row is not None else None,
-            "sent": row is not None and row.sent,
-        }
-        if row is None or row.sent:
-            self._plan.facts.append((EventType.RETRACTION_DELIVERED, told))
+            fields = transfers.requested_row(request, instance)
+            placed: Fact = TransferPlaced(study=request.study, request=request.position, instance=instance, found=False)
         else:
-            self._empty(request.position, row, (EventType.RETRACTION_DELIVERED, told))
+            old, row = amended
+            instance = row.instance
+            fields = transfers.amended_row(request, row)
+            self._leave_out(old, row)
+            placed = TransferAmended(
+                study=request.study, request=request.position, instance=instance, replaced=old.position
+            )
+        self._rows[instance] = TransferRow(
+            study=request.study,
+            instance=instance,
+            project=request.project,
+            event_name=request.event_name,
+            name=(request.pseudonym or "").strip(),
+            requested=request.minute,
+        )
+        self._row(request, fields, placed, *facts)
 
-    def _row_of(self, request: OurTransfer) -> PresentTransfer | None:
-        """Where REDCap still has the request as we wrote it; None where a person has changed or removed it,
-        or had placed it before us.
-        """
-        if request.instance is not None:
-            row = self._rows.get(request.instance)
-            return row if row is not None and _says(row, request) and self._is_ours(row) else None
-        # It may have been imported by a run that was killed before it could record where. Another request
-        # of ours may say the same: the row that tells this one's minute goes first.
-        imported = [
-            row
-            for row in self._rows.values()
-            if request.name is not None and _says(row, request) and self._is_ours(row)
-        ]
-        return min(imported, key=lambda row: row.requested != request.requested, default=None)
+    def _amendable(self, request: TransferRequest) -> tuple[TransferRequest, TransferRow] | None:
+        """A row of a request that this one replaces, unless what it says may be sent, or was."""
+        for position in request.replaces:
+            old = self._ending.get(position)
+            for row in self._written.get(position, ()) if old is not None else ():
+                if old is not None and row.is_sendable and self._fate(old, row) == "unsent":
+                    return old, row
+        return None
 
-    def _rows_of(self, requests: Sequence[OurTransfer]) -> dict[int, PresentTransfer]:
-        """The requests' rows by position, each row once: what one request amends, another must not empty.
-
-        Two requests share a row where an entry was corrected and corrected back.
-        """
-        rows: dict[int, PresentTransfer] = {}
-        for request in requests:
-            row = self._row_of(request)
-            if row is not None and row not in rows.values():
-                rows[request.position] = row
-        return rows
-
-    def _is_ours(self, row: PresentTransfer) -> bool:
-        """Whether this system wrote the row, by our own record; else it tells the very minute of one of our requests.
-
-        People may have asked for the same before us. Their row answers our request, but it stays theirs.
-        """
-        written = (ours for ours in self._wanted.ours.values() if ours.instance == row.instance and not ours.found)
-        if row.requested is None or any(_says(row, ours) for ours in written):
-            return True
-        return any(_says(row, ours) and row.requested == ours.requested for ours in self._wanted.ours.values())
-
-    def _is_contested(self, wanted: WantedTransfer, own_rows: set[int]) -> bool:
+    def _is_contested(self, request: TransferRequest) -> bool:
         """Whether somebody else requested the same project and event under another pseudonym."""
-        ours = own_rows | {row.instance for o in self._wanted.ours.values() if (row := self._row_of(o)) is not None}
         return any(
-            (row.project, row.event_name) == (wanted.project, wanted.event_name) and row.instance not in ours
+            row.name and row.key == request.key and not owner(row, self._desired.requests).wrote
             for row in self._rows.values()
         )
 
-    def _empty(self, position: int, row: PresentTransfer, fact: Fact) -> None:
-        self._rows[row.instance] = PresentTransfer(row.instance, "", "", "", sent=False, requested="")
-        self._row(position, incoming.emptied_transfer_row(self._wanted.study, row.instance), fact)
+    def end(self) -> None:
+        """Ends all rows of requests that are no longer in force, and doubles of those that are."""
+        for request in self._ending.values():
+            self._end(request)
+        for request in self._desired.requests:
+            if request.in_force:
+                for row in self._doubles(request):
+                    self._end_row(request, row, self._fate(request, row))
 
-    def _row(self, position: int, fields: Row, *facts: Fact) -> None:
-        self._plan.rows.append(PlannedRow(self._wanted.study, "transfer", str(position), position, fields, facts))
+    def _doubles(self, request: TransferRequest) -> Iterator[TransferRow]:
+        """Rows of a placed request beside its own: written again by a run that was killed, and not recorded."""
+        if request.state == "placed" and request.position not in self._again and self._stands(request):
+            for row in self._written.get(request.position, ()):
+                if row.instance != request.instance and row.is_sendable:
+                    yield row
+
+    def _end(self, request: TransferRequest) -> None:
+        rows = self._written.get(request.position, [])
+        fates = [self._fate(request, row) for row in rows] or [_fate_without_row(request, self._now)]
+        fate = max(fates, key=("unsent", "possibly sent", "sent").index)
+        withdrawn = TransferWithdrawn(
+            study=request.study,
+            project=request.project,
+            request=request.position,
+            instance=rows[0].instance if rows else (None if fate == "unsent" else request.instance),
+            by=self._replacement(request),
+            fate=fate,
+        )
+        to_be_written = [(row, fate) for row, fate in zip(rows, fates, strict=False) if row.is_sendable]
+        if not to_be_written:
+            self._plan.facts.append(withdrawn)
+        # True only once all of them are written: it goes with the last.
+        for number, (row, fate) in enumerate(to_be_written, start=1):
+            facts = (withdrawn,) if number == len(to_be_written) else ()
+            self._end_row(request, row, fate, *facts)
+
+    def _fate(self, request: TransferRequest, row: TransferRow) -> Fate:
+        """What became of the row; one that failed has left the sender's hands."""
+        if row.report.state == "sent":
+            return "sent"
+        if row.report.state == "failed" or not request.may_be_taken(self._now):
+            return "unsent"
+        return "possibly sent"
+
+    def _replacement(self, request: TransferRequest) -> int | None:
+        later = (other.position for other in self._desired.requests if request.position in other.replaces)
+        return min(later, default=None)
+
+    def _end_row(self, request: TransferRequest, row: TransferRow, fate: Fate, *facts: Fact) -> None:
+        fields = transfers.emptied_row(row) if fate == "unsent" else transfers.closed_row(row)
+        self._row(request, fields, *facts, ends=True)
+
+    def _row(self, request: TransferRequest, fields: Row, *facts: Fact, ends: bool = False) -> None:
+        key = str(request.position)
+        self._plan.rows.append(
+            PlannedRow(request.study, "transfer", key, request.position, fields, facts, request.key, ends)
+        )
 
 
-def _contested(wanted: WantedTransfer) -> Fact:
-    told = {
-        "project": wanted.project,
-        "event_name": wanted.event_name,
-        "kind": "person",
-        "causes": [dict(wanted.cause)],
-        "request": wanted.position,
-    }
-    return EventType.CONFLICT_FOUND, told
+def _fate_without_row(request: TransferRequest, now: datetime) -> Fate:
+    """What became of a request of which REDCap has no row of ours: it was deleted, or never there."""
+    if request.instance is None or request.found:
+        return "unsent"
+    if request.report.state == "sent":
+        return "sent"
+    return "possibly sent" if request.report.state == "awaited" and request.may_be_taken(now) else "unsent"
 
 
-def _resolved(project: str, event_name: str) -> Fact:
-    return EventType.CONFLICT_RESOLVED, {"project": project, "event_name": event_name}
-
-
-def _says(row: PresentTransfer, request: WantedTransfer | OurTransfer) -> bool:
-    """Whether the row asks for what the request asks for. A forgotten pseudonym equals any."""
-    return (
-        row.project == request.project
-        and row.event_name == request.event_name
-        and (request.name is None or row.name == request.name.strip())
+def _contested(request: TransferRequest) -> Fact:
+    return ConflictFound(
+        study=request.study,
+        project=request.project,
+        event_name=request.event_name,
+        kind="person",
+        causes=(request.cause,),
+        request=request.position,
     )
+
+
+def _resolved(study: str, key: Key) -> Fact:
+    return ConflictResolved(study=study, project=key.project, event_name=key.event_name)

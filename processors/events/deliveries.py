@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from processors.events.fact import OfStudy
 
@@ -63,9 +63,11 @@ class LostUpdateFound(OfStudy):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DifferenceAccepted(RowFact):
+class DifferenceAccepted(OfStudy):
     """An operator lets stand what REDCap says; `fingerprint` is of that, `row_position` leads to what ours says."""
 
+    kind: str
+    key: str
     fields: tuple[str, ...]
     row_position: int
     fingerprint: str
@@ -80,8 +82,3 @@ class Acknowledged(OfStudy):
     position: int
     by: str
     reason: str
-
-    @property
-    def data(self) -> dict[str, Any]:
-        """Without the study, which its stream names: the event is about another event."""
-        return {"position": self.position, "by": self.by, "reason": self.reason}

@@ -131,10 +131,10 @@ class RuleTimeoutResolved(OfStudy):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecidedByHand(OfStudy):
-    """An operator has decided about a study and project (an override)."""
+    """An operator has decided about a study and project (an override); `event_name` is None for all its events."""
 
     project: str
-    event_name: str
+    event_name: str | None
     action: Action
     by: str
     reason: str

@@ -4,9 +4,11 @@
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from processors.events.fact import Cause, OfStudy
+
+Fate = Literal["unsent", "possibly sent", "sent"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,23 +57,36 @@ class TransferAmended(OfStudy):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TransferReplaced(OfStudy):
-    """The row of a replaced request was emptied, or had been `sent` and needs a look."""
+class TransferWithdrawn(OfStudy):
+    """No row of a replaced or retracted request can be sent any more.
 
-    project: str
-    request: int
-    by: int
-    sent: bool
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RetractionDelivered(OfStudy):
-    """The row of a retracted request was emptied, or had been `sent` and needs a look."""
+    `instance` is where it stood, None where it never did; `by` the request that replaced it, if one did.
+    `fate`: whether it had been sent, or may have been, because the sender may hold a copy of the row.
+    """
 
     project: str
     request: int
     instance: int | None
-    sent: bool
+    by: int | None
+    fate: Fate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TransferRecalled(OfStudy):
+    """Its file was taken back from the sender's queue before the sender took it."""
+
+    project: str
+    request: int
+    instance: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TransferStrayed(OfStudy):
+    """A row of a request that had ended can be sent all the same, and has to be ended again."""
+
+    project: str
+    request: int
+    instance: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,15 +114,21 @@ class SenderReport(OfStudy):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TransferSent(SenderReport):
-    """A study was sent. `sent_at` is as REDCap has it."""
+    """A study was sent, for the first time or again. `sent_at` is as REDCap has it.
+
+    `errors` are codes that are no errors (pixels were masked); `mapped_uids` the study UIDs under which it was sent.
+    """
 
     sent_at: str
+    errors: tuple[str, ...] = ()
+    mapped_uids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TransferFailed(SenderReport):
-    """A study could not be sent: the codes ticked, and the class of the message."""
+    """A study could not be sent: when it was tried, the codes ticked, and the class of the message."""
 
+    tried_at: str | None
     errors: tuple[str, ...]
     failure: str | None
 

@@ -6,20 +6,22 @@ from datetime import datetime
 
 from sqlalchemy import text
 
+from processors.events.fact import Cause
 from processors.events.series import SeriesFact, StudyRequestedByOthers
 from processors.events.transfers import TransferAdopted, TransferObserved
 from processors.explain.conditions import EntryAccount, RuleAccount, entry_accounts, rule_accounts
 from processors.explain.near_miss import FORGOTTEN, Matching
 from processors.explain.policy import InForce, in_force
 from processors.explain.recorded import FROM_THE_BEGINNING
-from processors.explain.requests import requests_in_force
 from processors.explain.timeline import Moment, timeline
 from processors.explain.verdict import Situation, verdict
 from processors.gateway import Work
-from processors.routing.decisions import Cause, Outcome
+from processors.requests import IN_FORCE, Key
+from processors.routing.decisions import Outcome
 from processors.routing.evaluate import Directives, judge
 from processors.routing.rules import Identity
 from processors.routing.study_state import gather
+from processors.stored_requests import requests_of
 
 _BY_OTHERS = {fact.__name__ for fact in (StudyRequestedByOthers, TransferObserved, TransferAdopted)}
 
@@ -78,11 +80,11 @@ def explain(work: Work, study: str, matching: Matching) -> Explanation:
         on_disk=evidence.on_disk,
         undecided=row.undecided,
         forgotten=all(account.origin.forgotten for account in accounts),
-        asked=requests_in_force(work, [study]),
+        requests=requests_of(work, [study], states=(*IN_FORCE, "ending"))[study],
         conflicts=list(evidence.conflicts.values()),
         held=None if row.held_for is None else (row.held_for, row.held_reason),
         others=any(moment.type in _BY_OTHERS for moment in moments),
-        by_hand=evidence.by_hand.keys(),
+        by_hand=[Key(project, event_name or "") for project, event_name in evidence.by_hand],
         outcome=_as_far_as_known(judgement.outcome, directed),
         wanted={candidate.key for candidate in judgement.candidates},
         late=sorted(evidence.failed_rules | judgement.timed_out),

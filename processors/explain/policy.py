@@ -26,6 +26,7 @@ class InForce:
     entries: Mapping[str, Entry]
     entry_positions: Mapping[str, int]
     entry_lives: Mapping[str, int]
+    entries_ask_since: Mapping[str, int]
 
     def directives(self, rules: Iterable[Rule], matching: Matching) -> Directives:
         """What decisions are made by under these rules, and the entries in force.
@@ -39,6 +40,7 @@ class InForce:
             rule_positions={rule.record_id: self.rule_positions.get(rule.record_id, 0) for rule in rules},
             entry_positions=self.entry_positions,
             entry_lives=self.entry_lives,
+            entries_ask_since=self.entries_ask_since,
         )
 
 
@@ -56,11 +58,14 @@ def in_force(work: Work) -> InForce:
         entries={entry.record_id: entry for entry in entries},
         entry_positions={row.record_id: row.position for row in entry_rows},
         entry_lives={row.record_id: row.life_position for row in entry_rows},
+        entries_ask_since={row.record_id: row.asks_position for row in entry_rows},
     )
 
 
 _RULES = text("select record_id, position from gateway.rule where not removed")
-_ENTRIES = text("select record_id, position, life_position from gateway.coupling_entry where not removed")
+_ENTRIES = text(
+    "select record_id, position, life_position, asks_position from gateway.coupling_entry where not removed"
+)
 
 
 def _rule(fact: RoutingRuleChanged) -> Rule:

@@ -44,17 +44,19 @@ from processors.events.series import (
 )
 from processors.events.transfers import (
     AdoptedTransferGone,
-    RetractionDelivered,
+    Fate,
     TransferAdopted,
     TransferAmended,
     TransferFailed,
     TransferObserved,
     TransferPlaced,
+    TransferRecalled,
     TransferReopened,
-    TransferReplaced,
     TransferRequested,
     TransferRetracted,
     TransferSent,
+    TransferStrayed,
+    TransferWithdrawn,
 )
 
 
@@ -215,18 +217,28 @@ def _transfer_amended(fact: TransferAmended, history: History) -> str:
     )
 
 
-@_words.register
-def _transfer_replaced(fact: TransferReplaced, history: History) -> str:
-    when = "after it had been sent: this needs a look downstream" if fact.sent else "before it was sent"
-    return f"{_request(fact.request, history)} was replaced by [{fact.by}] {when}."
+_FATES: Mapping[Fate, str] = {
+    "unsent": "it had not been sent",
+    "possibly sent": "it may have been sent, which needs a look downstream",
+    "sent": "it had been sent, which needs a look downstream",
+}
 
 
 @_words.register
-def _retraction_delivered(fact: RetractionDelivered, history: History) -> str:
+def _transfer_withdrawn(fact: TransferWithdrawn, history: History) -> str:
+    ended = "withdrawn" if fact.by is None else f"replaced by [{fact.by}]"
+    return f"{_request(fact.request, history)} was {ended}: {_FATES[fact.fate]}."
+
+
+@_words.register
+def _transfer_recalled(fact: TransferRecalled, history: History) -> str:
+    return f"{_request(fact.request, history)} was taken back from the sender's queue{_instance(fact.instance)}."
+
+
+@_words.register
+def _transfer_strayed(fact: TransferStrayed, history: History) -> str:
     request = _request(fact.request, history)
-    if fact.sent:
-        return f"{request} was withdrawn too late: it had been sent, which needs a look downstream."
-    return f"{request} was withdrawn; it had not been sent."
+    return f"{request} has a row that can be sent although it had ended{_instance(fact.instance)}: it is ended again."
 
 
 @_words.register

@@ -3,40 +3,30 @@
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from processors.events.fact import Cause
 from processors.explain.conditions import EntryAccount, RuleAccount
 from processors.explain.sentences import cause_name, destination, positions
-from processors.routing.decisions import Cause, Conflict, Key, Outcome
+from processors.requests import Key, TransferRequest
+from processors.routing.decisions import Conflict, Outcome
 
 _NAMED_AT_MOST = 5
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
-    """A request of ours that is in force. `state` is that of gateway.transfer; `sent`, as far as the ledger knows."""
-
-    position: int
-    study: str
-    key: Key
-    cause: Cause
-    state: str
-    instance: int | None
-    sent: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Situation:
     """All that the verdict goes by.
 
-    `outcome` is what deciding all of the study's series anew would come to, `wanted` what is asked for then,
-    whether it stands or not; `undecided`: the next run will do so. `others`: somebody else has requested a
-    transfer; `by_hand`: what an operator decided about. `id_projects` draw IDs for the AE title that the study
-    was addressed to. `rules` holds the accounts of each of its origins.
+    `requests` are those of ours that are in force or being withdrawn. `outcome` is what deciding all of the
+    study's series anew would come to, `wanted` what is asked for then, whether it stands or not; `undecided`: the
+    next run will do so. `others`: somebody else has requested a transfer; `by_hand`: what an operator decided
+    about. `id_projects` draw IDs for the AE title that the study was addressed to. `rules` holds the accounts of
+    each of its origins.
     """
 
     on_disk: bool
     undecided: bool
     forgotten: bool
-    asked: Sequence[Asked]
+    requests: Sequence[TransferRequest]
     conflicts: Sequence[Conflict]
     held: tuple[str, str] | None
     others: bool
@@ -51,9 +41,10 @@ class Situation:
 
 def verdict(situation: Situation) -> list[str]:
     """What is requested, what keeps more from being requested, and what deciding anew would change."""
-    lines = [_asked(asked, situation) for asked in situation.asked]
+    lines = [_request(request, situation) for request in situation.requests]
     lines += [_conflict(conflict) for conflict in situation.conflicts]
-    lines += [_withdrawn(key) for key in sorted(set(situation.by_hand) - {asked.key for asked in situation.asked})]
+    requested = {request.key for request in situation.requests}
+    lines += [_withdrawn(key) for key in sorted(set(situation.by_hand) - requested)]
     if situation.held is not None:
         project, reason = situation.held
         lines.append(f"It waits for an ID of {project}: {reason}.")
@@ -67,18 +58,17 @@ def verdict(situation: Situation) -> list[str]:
     return lines
 
 
-def _asked(asked: Asked, situation: Situation) -> str:
+def _request(request: TransferRequest, situation: Situation) -> str:
     state = {
         "requested": "it waits to be written to REDCap",
-        "placed": f"it stands in REDCap as instance {asked.instance}",
+        "placed": f"it stands in REDCap as instance {request.instance}",
         "contested": "a person asked for another name in REDCap, which stands, and ours waits",
-        "retracting": "it is being withdrawn",
-    }.get(asked.state, asked.state)
-    sent = ", and has been sent" if asked.sent else ""
-    line = (
-        f"Requested for {destination(*asked.key)}, because of {_name(asked.cause)} [{asked.position}]: {state}{sent}."
-    )
-    if asked.cause.kind == "rule" and asked.key not in situation.wanted and not situation.forgotten:
+        "ending": "it is being withdrawn",
+    }[request.state]
+    sent = ", and has been sent" if request.report.state == "sent" else ""
+    line = f"Requested for {destination(*request.key)}, because of {_name(request.cause)} [{request.position}]"
+    line += f": {state}{sent}."
+    if request.cause.kind == "rule" and request.key not in situation.wanted and not situation.forgotten:
         line += " Today's rules would not ask for it any more; it stands all the same."
     return line
 

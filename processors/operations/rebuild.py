@@ -2,8 +2,9 @@
 
 from sqlalchemy import Connection, text
 
+from ledger.batching import Progress
 from ledger.database import Database
-from ledger.projector import Progress, Projector
+from ledger.projector import Projector
 from processors.events.types import EventType
 from processors.projections import PROJECTIONS
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import text
 
+from ledger.batching import Progress, batches
 from ledger.events import NewEvent
-from ledger.projector import Progress, batches
 from processors.configuration import Configuration
 from processors.delivery.deliver import Delivered, deliver_again
 from processors.errors import ConfigurationError

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from ledger import store
 from processors.autoid.forecast import Outlook, outlooks
-from processors.delivery.pending import PendingAge, pending_age
+from processors.delivery.due import PendingAge, pending_age
 from processors.gateway import Gateway, Work
 
 LONGEST_SILENCE = timedelta(hours=1)

@@ -1,7 +1,18 @@
 """The gateway's projections: from events to the tables that runs decide and deliver by.
 
 They hold no patient ID, patient name or pseudonym: where those are needed, the event's position
-leads to its sealed part. So forgetting a subject blanks nothing here, and a rebuild needs no key.
+leads to its sealed part. So forgetting a subject (erasure) blanks nothing here, and a rebuild needs no key.
+
+studies       what has arrived, and how much of it REDCap holds
+directives    routing rules and coupling entries
+transfers     decisions, requests, conflicts
+outcomes      what the sender reported of requests
+problems      files rejected, rows refused or missing
+pseudonyms    generated IDs
+adopted       what REDCap held before
+differences   what in REDCap may differ from what we wrote
+statements    the regular SQL for a table: upsert, delete
+rows          a batch of events carried over to rows, in few statements
 """
 
 from processors.projections.adopted import Adopted

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from ledger.events import Event
 from processors.events.types import EventType
-from processors.projections.rows import Change, Each, Parameters, Rules, apply_rules
+from processors.projections.rows import Each, Parameters, Rules, apply_rules
+from processors.projections.statements import Table
 
 
 class Adopted:
@@ -37,59 +38,51 @@ class Adopted:
         apply_rules(connection, events, self._rules)
 
 
-_UPSERT_STUDY = Change(
-    "adopted_study",
-    ("study",),
-    text("""
-        insert into gateway.adopted_study (study, site, position)
-        select study, site, position
-          from json_to_recordset(cast(:rows as json)) as r (study text, site text, position bigint)
-        on conflict (study) do update set site = excluded.site, position = excluded.position
-    """),
+_STUDIES = Table(
+    name="adopted_study",
+    key=("study",),
+    columns={
+        "study": "text",
+        "site": "text",
+        "position": "bigint",
+    },
 )
-_UPSERT_SERIES = Change(
-    "adopted_series",
-    ("study", "series"),
-    text("""
-        insert into gateway.adopted_series (study, series, instance)
-        select study, series, instance
-          from json_to_recordset(cast(:rows as json)) as r (study text, series text, instance integer)
-        on conflict (study, series) do update set instance = excluded.instance
-    """),
+_UPSERT_STUDY = _STUDIES.upsert()
+_SERIES = Table(
+    name="adopted_series",
+    key=("study", "series"),
+    columns={
+        "study": "text",
+        "series": "text",
+        "instance": "integer",
+    },
 )
-_UPSERT_TRANSFER = Change(
-    "adopted_transfer",
-    ("study", "instance"),
-    text("""
-        insert into gateway.adopted_transfer (study, instance, project, event_name, sent, requested, position)
-        select study, instance, project, event_name, sent, requested, position
-          from json_to_recordset(cast(:rows as json)) as r (
-               study text, instance integer, project text, event_name text, sent boolean, requested text,
-               position bigint)
-        on conflict (study, instance) do update
-           set project = excluded.project, event_name = excluded.event_name, sent = excluded.sent,
-               requested = excluded.requested, position = excluded.position
-    """),
+_UPSERT_SERIES = _SERIES.upsert()
+_TRANSFERS = Table(
+    name="adopted_transfer",
+    key=("study", "instance"),
+    columns={
+        "study": "text",
+        "instance": "integer",
+        "project": "text",
+        "event_name": "text",
+        "sent": "boolean",
+        "requested": "text",
+        "position": "bigint",
+    },
 )
-_DELETE_TRANSFER = Change(
-    "adopted_transfer",
-    ("study", "instance"),
-    text("""
-        delete from gateway.adopted_transfer as t
-         using json_to_recordset(cast(:rows as json)) as r (study text, instance integer)
-         where t.study = r.study and t.instance = r.instance
-    """),
+_UPSERT_TRANSFER = _TRANSFERS.upsert()
+_DELETE_TRANSFER = _TRANSFERS.delete()
+_MOVED_IN = Table(
+    name="moved_in",
+    key=("site",),
+    columns={
+        "site": "text",
+        "how": "text",
+        "position": "bigint",
+    },
 )
-_MOVE_IN = Change(
-    "moved_in",
-    ("site",),
-    text("""
-        insert into gateway.moved_in (site, how, position)
-        select site, how, position
-          from json_to_recordset(cast(:rows as json)) as r (site text, how text, position bigint)
-        on conflict (site) do update set how = excluded.how, position = excluded.position
-    """),
-)
+_MOVE_IN = _MOVED_IN.upsert()
 
 
 def _study(event: Event) -> list[Parameters]:

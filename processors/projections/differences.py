@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from ledger.events import Event
 from processors.events.types import EventType
-from processors.projections.rows import Change, Each, Parameters, Rules, apply_rules
+from processors.projections.rows import Each, Parameters, Rules, apply_rules
+from processors.projections.statements import Table
 
 
 class Differences:
@@ -29,28 +30,20 @@ class Differences:
 
 
 _ROW = ("study", "kind", "key")
-
-_ACCEPT = Change(
-    "accepted_difference",
-    _ROW,
-    text("""
-        insert into gateway.accepted_difference (study, kind, key, row_position, fingerprint, position)
-        select study, kind, key, row_position, fingerprint, position
-          from json_to_recordset(cast(:rows as json)) as r (
-               study text, kind text, key text, row_position bigint, fingerprint text, position bigint)
-        on conflict (study, kind, key) do update
-           set row_position = excluded.row_position, fingerprint = excluded.fingerprint, position = excluded.position
-    """),
+_DIFFERENCES = Table(
+    name="accepted_difference",
+    key=("study", "kind", "key"),
+    columns={
+        "study": "text",
+        "kind": "text",
+        "key": "text",
+        "row_position": "bigint",
+        "fingerprint": "text",
+        "position": "bigint",
+    },
 )
-_WITHDRAW = Change(
-    "accepted_difference",
-    _ROW,
-    text("""
-        delete from gateway.accepted_difference as d
-         using json_to_recordset(cast(:rows as json)) as r (study text, kind text, key text)
-         where d.study = r.study and d.kind = r.kind and d.key = r.key
-    """),
-)
+_ACCEPT = _DIFFERENCES.upsert()
+_WITHDRAW = _DIFFERENCES.delete()
 
 
 def _accepted(event: Event) -> list[Parameters]:

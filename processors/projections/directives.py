@@ -7,6 +7,7 @@ from sqlalchemy import Connection, text
 from ledger.events import Event
 from processors.events.types import EventType
 from processors.projections.rows import Again, Change, Each, Parameters, Rules, apply_rules
+from processors.projections.statements import Table
 
 
 class Directives:
@@ -20,7 +21,7 @@ class Directives:
         self._rules: Rules = {
             EventType.ROUTING_RULE_CHANGED: [Each(_UPSERT_RULE, _directive)],
             EventType.ROUTING_RULE_REMOVED: [Each(_REMOVE_RULE, _record)],
-            EventType.COUPLING_ENTRY_CHANGED: [Each(_UPSERT_ENTRY, _directive)],
+            EventType.COUPLING_ENTRY_CHANGED: [Each(_UPSERT_ENTRY, _entry)],
             EventType.COUPLING_ENTRY_REMOVED: [Each(_REMOVE_ENTRY, _record)],
         }
         self.types = frozenset(self._rules)
@@ -33,56 +34,54 @@ class Directives:
 _DIRECTIVES = """
     json_to_recordset(cast(:rows as json)) as r (record_id text, position bigint, fingerprint text, problems text[])
 """
-_REMOVED = "json_to_recordset(cast(:rows as json)) as r (record_id text, position bigint)"
 
-_UPSERT_RULE = Change(
-    "rule",
-    ("record_id",),
-    text(f"""
-        insert into gateway.rule (record_id, position, fingerprint, problems)
-        select record_id, position, fingerprint, problems
-          from {_DIRECTIVES}
-        on conflict (record_id) do update
-           set position = excluded.position, fingerprint = excluded.fingerprint, problems = excluded.problems,
-               removed = false
-    """),
+_RULES = Table(
+    name="rule",
+    key=("record_id",),
+    columns={
+        "record_id": "text",
+        "position": "bigint",
+        "fingerprint": "text",
+        "problems": "text[]",
+    },
 )
-_REMOVE_RULE = Change(
-    "rule",
-    ("record_id",),
-    text(f"""
-        update gateway.rule set removed = true, position = r.position
-          from {_REMOVED}
-         where rule.record_id = r.record_id
-    """),
-)
+_UPSERT_RULE = _RULES.upsert(also="removed = false")
+_REMOVE_RULE = _RULES.mark_removed()
 # An entry that comes back as it was has only been out of sight: an export that failed to show it must
 # not make strangers of its requests. With another content, REDCap has given its record id away.
 _UPSERT_ENTRY = Change(
     "coupling_entry",
     ("record_id",),
-    text(f"""
-        insert into gateway.coupling_entry (record_id, position, life_position, fingerprint, problems)
-        select record_id, position, position, fingerprint, problems
-          from {_DIRECTIVES}
+    text("""
+        insert into gateway.coupling_entry (record_id, position, life_position, asks_position, fingerprint,
+                                            asks_fingerprint, problems)
+        select record_id, position, position, position, fingerprint, asks_fingerprint, problems
+          from json_to_recordset(cast(:rows as json)) as r (
+               record_id text, position bigint, fingerprint text, asks_fingerprint text, problems text[])
         on conflict (record_id) do update
            set position = excluded.position, fingerprint = excluded.fingerprint, problems = excluded.problems,
-               removed = false,
-               life_position = case when coupling_entry.removed and coupling_entry.fingerprint <> excluded.fingerprint
+               removed = false, asks_fingerprint = excluded.asks_fingerprint,
+               asks_position = case when coupling_entry.asks_fingerprint <> excluded.asks_fingerprint
+                                    then excluded.position
+                                    else coupling_entry.asks_position end,
+               life_position = case when coupling_entry.removed
+                                         and coupling_entry.asks_fingerprint <> excluded.asks_fingerprint
                                     then excluded.position
                                     else coupling_entry.life_position end
     """),
     Again.BOTH_COUNT,
 )
-_REMOVE_ENTRY = Change(
-    "coupling_entry",
-    ("record_id",),
-    text(f"""
-        update gateway.coupling_entry set removed = true, position = r.position
-          from {_REMOVED}
-         where coupling_entry.record_id = r.record_id
-    """),
+_ENTRIES = Table(
+    name="coupling_entry",
+    key=("record_id",),
+    columns={
+        "record_id": "text",
+        "position": "bigint",
+        "fingerprint": "text",
+        "problems": "text[]",
+    },
 )
+_REMOVE_ENTRY = _ENTRIES.mark_removed()
 
 
 def _directive(event: Event) -> list[Parameters]:
@@ -94,6 +93,11 @@ def _directive(event: Event) -> list[Parameters]:
             "problems": event.data["problems"],
         }
     ]
+
+
+def _entry(event: Event) -> list[Parameters]:
+    (directive,) = _directive(event)
+    return [directive | {"asks_fingerprint": event.data["asks_fingerprint"]}]
 
 
 def _record(event: Event) -> list[Parameters]:

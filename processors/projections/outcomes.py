@@ -1,7 +1,8 @@
 """Projection of what became of requests in REDCap: gateway.outcome.
 
 A request of ours stands under the position of its TransferRequested, somebody else's under that of its
-TransferObserved. What is withdrawn, replaced or gone before the sender reported anything is awaited no more.
+TransferObserved. What ended unsent is awaited no more; what
+may have been sent is watched until the sender reports something, or a person has seen it.
 """
 
 from collections.abc import Sequence
@@ -17,15 +18,14 @@ class Outcomes:
     """One row a request that stands in REDCap, or of which the sender has reported something."""
 
     name = "outcomes"
-    code_version = 1
+    code_version = 2
     tables: Sequence[str] = ("gateway.outcome",)
 
     def __init__(self) -> None:
         self._rules: Rules = {
             EventType.TRANSFER_PLACED: [Each(_PLACE, _placed)],
             EventType.TRANSFER_AMENDED: [Each(_SETTLE, _amended), Each(_PLACE, _placed)],
-            EventType.TRANSFER_REQUESTED: [Each(_SETTLE, _replaced)],
-            EventType.TRANSFER_RETRACTED: [Each(_SETTLE, lambda event: [{"request": event.data["request"]}])],
+            EventType.TRANSFER_WITHDRAWN: [Each(_SETTLE, _withdrawn), Each(_DOUBT, _possibly_sent)],
             EventType.ROW_MISSING: [Each(_SETTLE, _missing)],
             EventType.TRANSFER_OBSERVED: [Each(_OBSERVE, _observed)],
             EventType.TRANSFER_SENT: [Each(_REPORT_OURS, _of_ours), Each(_REPORT_THEIRS, _of_theirs)],
@@ -66,6 +66,20 @@ _SETTLE = Change(
          where o.ours and o.request = r.request and o.state <> 'sent'
     """),
 )
+# The sender may hold a copy of its row: whatever it writes into that instance is about this request.
+_DOUBT = Change(
+    "outcome",
+    _OURS,
+    text("""
+        insert into gateway.outcome (request, ours, study, instance, state, position, at)
+        select request, true, study, instance, 'possibly sent', position, at
+          from json_to_recordset(cast(:rows as json)) as r (
+               request bigint, study text, instance integer, position bigint, at timestamptz)
+        on conflict (request, ours) do update
+           set state = 'possibly sent', position = excluded.position, at = excluded.at, acknowledged = false
+         where outcome.state = 'awaited'
+    """),
+)
 _OBSERVE = Change(
     "outcome",
     _THEIRS,
@@ -85,21 +99,29 @@ _OBSERVE = Change(
 _REPORTS = """
     json_to_recordset(cast(:rows as json)) as r (
         request bigint, study text, instance integer, project text, event_name text, state text, sent_at text,
-        errors text[], failure text, position bigint, at timestamptz)
+        errors text[], failure text, mapped_uids text[], position bigint, at timestamptz)
 """
+# Each date is one sending: a study is sent again when a late series arrives.
+_REPORTED = """
+    state = excluded.state, sent_at = excluded.sent_at, errors = excluded.errors, failure = excluded.failure,
+    mapped_uids = case when excluded.state = 'sent' then excluded.mapped_uids else outcome.mapped_uids end,
+    sends = outcome.sends + excluded.sends,
+    first_sent_at = coalesce(outcome.first_sent_at, excluded.first_sent_at),
+    position = excluded.position, at = excluded.at, acknowledged = false
+"""
+_COUNTED = "case when state = 'sent' then 1 else 0 end, case when state = 'sent' then sent_at end"
 # A run may have been killed before it could record where it placed the request.
 _REPORT_OURS = Change(
     "outcome",
     _OURS,
     text(f"""
-        insert into gateway.outcome (request, ours, study, instance, state, sent_at, errors, failure, position, at)
-        select request, true, study, instance, state, sent_at, errors, failure, position, at
+        insert into gateway.outcome (request, ours, study, instance, state, sent_at, errors, failure, mapped_uids,
+                                     position, at, sends, first_sent_at)
+        select request, true, study, instance, state, sent_at, errors, failure, mapped_uids, position, at, {_COUNTED}
           from {_REPORTS}
-        on conflict (request, ours) do update
-           set study = excluded.study, instance = excluded.instance, state = excluded.state,
-               sent_at = excluded.sent_at, errors = excluded.errors, failure = excluded.failure,
-               position = excluded.position, at = excluded.at, acknowledged = false
+        on conflict (request, ours) do update set {_REPORTED}
     """),
+    Again.BOTH_COUNT,
 )
 # What stood there before this system is not observed, but adopted: then the sender is first to tell, and
 # that row keeps the position of its first event.
@@ -108,12 +130,11 @@ _REPORT_THEIRS = Change(
     _THEIRS,
     text(f"""
         insert into gateway.outcome (request, ours, study, instance, project, event_name, state, sent_at, errors,
-                                     failure, position, at)
-        select position, false, study, instance, project, event_name, state, sent_at, errors, failure, position, at
+                                     failure, mapped_uids, position, at, sends, first_sent_at)
+        select position, false, study, instance, project, event_name, state, sent_at, errors, failure, mapped_uids,
+               position, at, {_COUNTED}
           from {_REPORTS}
-        on conflict (study, instance) where not ours do update
-           set state = excluded.state, sent_at = excluded.sent_at, errors = excluded.errors,
-               failure = excluded.failure, position = excluded.position, at = excluded.at, acknowledged = false
+        on conflict (study, instance) where not ours do update set {_REPORTED}
     """),
     Again.BOTH_COUNT,
 )
@@ -123,7 +144,7 @@ _ACKNOWLEDGE = Change(
     text("""
         update gateway.outcome set acknowledged = true
           from json_to_recordset(cast(:rows as json)) as r (acknowledged bigint)
-         where outcome.position = r.acknowledged and outcome.state = 'failed'
+         where outcome.position = r.acknowledged and outcome.state <> 'awaited'
     """),
 )
 
@@ -143,8 +164,12 @@ def _amended(event: Event) -> list[Parameters]:
     return [{"request": event.data["replaced"]}]
 
 
-def _replaced(event: Event) -> list[Parameters]:
-    return [{"request": request} for request in event.data["replaces"]]
+def _withdrawn(event: Event) -> list[Parameters]:
+    return [{"request": event.data["request"]}] if event.data["fate"] == "unsent" else []
+
+
+def _possibly_sent(event: Event) -> list[Parameters]:
+    return _placed(event) if event.data["fate"] == "possibly sent" else []
 
 
 def _missing(event: Event) -> list[Parameters]:
@@ -152,9 +177,6 @@ def _missing(event: Event) -> list[Parameters]:
 
 
 def _observed(event: Event) -> list[Parameters]:
-    """Nothing where only the study is told, as by runs of old and where IDs are given: no row was read then."""
-    if "instance" not in event.data:
-        return []
     keys = ("study", "instance", "project", "event_name", "fingerprint")
     return [{key: event.data[key] for key in keys} | {"position": event.position, "at": event.recorded_at}]
 
@@ -174,9 +196,10 @@ def _reported(event: Event) -> Parameters:
         "study": event.data["study"],
         "instance": event.data["instance"],
         "state": _STATES[EventType(event.type)],
-        "sent_at": event.data.get("sent_at"),
+        "sent_at": event.data.get("sent_at") or event.data.get("tried_at"),
         "errors": event.data.get("errors", []),
         "failure": event.data.get("failure"),
+        "mapped_uids": event.data.get("mapped_uids", []),
         "position": event.position,
         "at": event.recorded_at,
     }

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, text
 from ledger.events import Event
 from processors.events.types import EventType
 from processors.projections.rows import Change, Each, Parameters, Rules, apply_rules
+from processors.projections.statements import Table
 
 
 class Problems:
@@ -38,61 +39,46 @@ class Problems:
 
 
 _ROW = ("study", "kind", "key")
-_ROWS = "json_to_recordset(cast(:rows as json)) as r (study text, kind text, key text)"
 
-_UPSERT_FILE = Change(
-    "rejected_file",
-    ("path",),
-    text("""
-        insert into gateway.rejected_file (path, reason, digest, position)
-        select path, reason, digest, position
-          from json_to_recordset(cast(:rows as json)) as r (path text, reason text, digest text, position bigint)
-        on conflict (path) do update
-           set reason = excluded.reason, digest = excluded.digest, position = excluded.position
-    """),
+_FILES = Table(
+    name="rejected_file",
+    key=("path",),
+    columns={
+        "path": "text",
+        "reason": "text",
+        "digest": "text",
+        "position": "bigint",
+    },
 )
-_DELETE_FILE = Change(
-    "rejected_file",
-    ("path",),
-    text("""
-        delete from gateway.rejected_file as f
-         using json_to_recordset(cast(:rows as json)) as r (path text)
-         where f.path = r.path
-    """),
+_UPSERT_FILE = _FILES.upsert()
+_DELETE_FILE = _FILES.delete()
+_REFUSED_ROWS = Table(
+    name="refused_row",
+    key=("study", "kind", "key"),
+    columns={
+        "study": "text",
+        "kind": "text",
+        "key": "text",
+        "row_position": "bigint",
+        "field": "text",
+        "message": "text",
+        "position": "bigint",
+        "refused_at": "timestamptz",
+    },
 )
-_UPSERT_REFUSED = Change(
-    "refused_row",
-    _ROW,
-    text("""
-        insert into gateway.refused_row (study, kind, key, row_position, field, message, position, refused_at)
-        select study, kind, key, row_position, field, message, position, refused_at
-          from json_to_recordset(cast(:rows as json)) as r (
-               study text, kind text, key text, row_position bigint, field text, message text, position bigint,
-               refused_at timestamptz)
-        on conflict (study, kind, key) do update
-           set row_position = excluded.row_position, field = excluded.field, message = excluded.message,
-               position = excluded.position, refused_at = excluded.refused_at
-    """),
+_UPSERT_REFUSED = _REFUSED_ROWS.upsert()
+_DELETE_REFUSED = _REFUSED_ROWS.delete()
+_MISSING_ROWS = Table(
+    name="missing_row",
+    key=("study", "kind", "key"),
+    columns={
+        "study": "text",
+        "kind": "text",
+        "key": "text",
+        "position": "bigint",
+    },
 )
-_DELETE_REFUSED = Change(
-    "refused_row",
-    _ROW,
-    text(f"""
-        delete from gateway.refused_row as f
-         using {_ROWS}
-         where f.study = r.study and f.kind = r.kind and f.key = r.key
-    """),
-)
-_UPSERT_MISSING = Change(
-    "missing_row",
-    _ROW,
-    text("""
-        insert into gateway.missing_row (study, kind, key, position)
-        select study, kind, key, position
-          from json_to_recordset(cast(:rows as json)) as r (study text, kind text, key text, position bigint)
-        on conflict (study, kind, key) do update set position = excluded.position
-    """),
-)
+_UPSERT_MISSING = _MISSING_ROWS.upsert()
 # It stays on record: that is why it is not written again.
 _ACKNOWLEDGE = Change(
     "missing_row",
@@ -103,15 +89,7 @@ _ACKNOWLEDGE = Change(
          where missing_row.position = r.acknowledged
     """),
 )
-_DELETE_MISSING = Change(
-    "missing_row",
-    _ROW,
-    text(f"""
-        delete from gateway.missing_row as m
-         using {_ROWS}
-         where m.study = r.study and m.kind = r.kind and m.key = r.key
-    """),
-)
+_DELETE_MISSING = _MISSING_ROWS.delete()
 
 
 def _data(event: Event, *keys: str) -> Parameters:

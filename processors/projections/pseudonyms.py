@@ -7,6 +7,7 @@ from sqlalchemy import Connection, text
 from ledger.events import Event
 from processors.events.types import EventType
 from processors.projections.rows import Again, Change, Each, Parameters, Rules, apply_rules
+from processors.projections.statements import Table
 
 
 class Pseudonyms:
@@ -52,31 +53,22 @@ class Pseudonyms:
         apply_rules(connection, events, self._rules)
 
 
-_UPSERT_PROJECT = Change(
-    "autoid_project",
-    ("record_id",),
-    text("""
-        insert into gateway.autoid_project (record_id, position, fingerprint, project, pattern, aetitle, wanted,
-                                            problems)
-        select record_id, position, fingerprint, project, pattern, aetitle, wanted, problems
-          from json_to_recordset(cast(:rows as json)) as r (
-               record_id text, position bigint, fingerprint text, project text, pattern text, aetitle text,
-               wanted boolean, problems text[])
-        on conflict (record_id) do update
-           set position = excluded.position, fingerprint = excluded.fingerprint, project = excluded.project,
-               pattern = excluded.pattern, aetitle = excluded.aetitle, wanted = excluded.wanted,
-               problems = excluded.problems, removed = false
-    """),
+_PROJECTS = Table(
+    name="autoid_project",
+    key=("record_id",),
+    columns={
+        "record_id": "text",
+        "position": "bigint",
+        "fingerprint": "text",
+        "project": "text",
+        "pattern": "text",
+        "aetitle": "text",
+        "wanted": "boolean",
+        "problems": "text[]",
+    },
 )
-_REMOVE_PROJECT = Change(
-    "autoid_project",
-    ("record_id",),
-    text("""
-        update gateway.autoid_project set removed = true, position = r.position
-          from json_to_recordset(cast(:rows as json)) as r (record_id text, position bigint)
-         where autoid_project.record_id = r.record_id
-    """),
-)
+_UPSERT_PROJECT = _PROJECTS.upsert(also="removed = false")
+_REMOVE_PROJECT = _PROJECTS.mark_removed()
 _ID = ("project", "value")
 _IDS = """
     json_to_recordset(cast(:rows as json)) as r (
@@ -143,60 +135,41 @@ _DELIVER_ID = Change(
          where used_id.project = r.project and used_id.value = r.value
     """),
 )
-_CONTRADICTION = ("project", "record_id")
-_UPSERT_CONTRADICTION = Change(
-    "contradiction",
-    _CONTRADICTION,
-    text("""
-        insert into gateway.contradiction (project, record_id, subject, value, position, details)
-        select project, record_id, subject, value, position, details
-          from json_to_recordset(cast(:rows as json)) as r (
-               project text, record_id text, subject uuid, value text, position bigint, details text)
-        on conflict (project, record_id) do update
-           set subject = excluded.subject, value = excluded.value, position = excluded.position,
-               details = excluded.details
-    """),
+_CONTRADICTIONS = Table(
+    name="contradiction",
+    key=("project", "record_id"),
+    columns={
+        "project": "text",
+        "record_id": "text",
+        "subject": "uuid",
+        "value": "text",
+        "position": "bigint",
+        "details": "text",
+    },
 )
-_DELETE_CONTRADICTION = Change(
-    "contradiction",
-    _CONTRADICTION,
-    text("""
-        delete from gateway.contradiction as c
-         using json_to_recordset(cast(:rows as json)) as r (project text, record_id text)
-         where c.project = r.project and c.record_id = r.record_id
-    """),
+_UPSERT_CONTRADICTION = _CONTRADICTIONS.upsert()
+_DELETE_CONTRADICTION = _CONTRADICTIONS.delete()
+_HELD = Table(
+    name="held_study",
+    key=("study",),
+    columns={
+        "study": "text",
+        "project": "text",
+        "reason": "text",
+        "position": "bigint",
+    },
 )
-_HOLD = Change(
-    "held_study",
-    ("study",),
-    text("""
-        insert into gateway.held_study (study, project, reason, position)
-        select study, project, reason, position
-          from json_to_recordset(cast(:rows as json)) as r (study text, project text, reason text, position bigint)
-        on conflict (study) do update
-           set project = excluded.project, reason = excluded.reason, position = excluded.position
-    """),
+_HOLD = _HELD.upsert()
+_RELEASE = _HELD.delete()
+_OBSERVED = Table(
+    name="observed_transfer",
+    key=("study",),
+    columns={
+        "study": "text",
+        "position": "bigint",
+    },
 )
-_RELEASE = Change(
-    "held_study",
-    ("study",),
-    text("""
-        delete from gateway.held_study as h
-         using json_to_recordset(cast(:rows as json)) as r (study text)
-         where h.study = r.study
-    """),
-)
-_OBSERVE = Change(
-    "observed_transfer",
-    ("study",),
-    text("""
-        insert into gateway.observed_transfer (study, position)
-        select study, position
-          from json_to_recordset(cast(:rows as json)) as r (study text, position bigint)
-        on conflict (study) do nothing
-    """),
-    Again.FIRST_COUNTS,
-)
+_OBSERVE = _OBSERVED.insert_once()
 
 
 def _data(event: Event, *keys: str) -> Parameters:

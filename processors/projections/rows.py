@@ -60,12 +60,12 @@ Rules = Mapping[str, Sequence[Each]]
 
 def apply_rules(connection: Connection, events: Sequence[Event], rules: Rules) -> None:
     """Makes the changes that the events demand, as if one after the other."""
-    plan = Plan()
+    batch = Batch()
     for event in events:
         for rule in rules[event.type]:
             for parameters in rule.parameters_of(event):
-                plan.add(rule.change, parameters)
-    for step in plan.steps:
+                batch.add(rule.change, parameters)
+    for step in batch.steps:
         execute(connection, step.change.statement, list(step.rows.values()))
 
 
@@ -83,7 +83,7 @@ class Step:
     rows: dict[Hashable, Parameters] = field(default_factory=dict)
 
 
-class Plan:
+class Batch:
     """Changes put into steps, in an order that comes to the same as the one in which they were added.
 
     Changes of one row stay in order; others may change places. So a request, its placement and its

@@ -15,7 +15,7 @@ class Transfers:
     """One row a transfer request, in the state that its latest event left it in."""
 
     name = "transfers"
-    code_version = 2
+    code_version = 3
     tables: Sequence[str] = (
         "gateway.transfer",
         "gateway.conflict",
@@ -32,24 +32,19 @@ class Transfers:
                 Each(_SET_STATE, _replaced),
                 Each(_NOTICE, _partial_match),
             ],
-            EventType.TRANSFER_RETRACTED: [Each(_SET_STATE, lambda event: _state(event, "retracting"))],
+            EventType.TRANSFER_RETRACTED: [Each(_SET_STATE, lambda event: _state(event, "ending"))],
             EventType.TRANSFER_PLACED: [Each(_PLACE, _placed)],
-            EventType.TRANSFER_AMENDED: [Each(_PLACE, _placed)],
-            EventType.TRANSFER_REPLACED: [
-                Each(_SET_STATE, lambda event: _state(event, "replaced")),
-                Each(_NOTICE, lambda event: _if_sent(event, "replaced after it was sent")),
-            ],
-            EventType.RETRACTION_DELIVERED: [
-                Each(_SET_STATE, lambda event: _state(event, "retracted")),
-                Each(_NOTICE, lambda event: _if_sent(event, "retracted after it was sent")),
-            ],
-            EventType.CONFLICT_FOUND: [Each(_UPSERT_CONFLICT, _conflict), Each(_SET_STATE, _contested)],
+            EventType.TRANSFER_AMENDED: [Each(_PLACE, _placed), Each(_SET_STATE, _amended)],
+            EventType.TRANSFER_WITHDRAWN: [Each(_SET_STATE, _ended), Each(_NOTICE, _if_sent)],
+            EventType.TRANSFER_STRAYED: [Each(_SET_STATE, lambda event: _state(event, "ending"))],
+            EventType.TRANSFER_RECALLED: [Each(_RECALL, lambda event: [{"request": event.data["request"]}])],
+            EventType.CONFLICT_FOUND: [Each(_UPSERT_CONFLICT, _conflict), Each(_CONTEST, _contested)],
             EventType.CONFLICT_RESOLVED: [Each(_DELETE_CONFLICT, _conflict_key)],
             EventType.RULE_TIMED_OUT: [Each(_UPSERT_FAILURE, _failure)],
             EventType.RULE_TIMEOUT_RESOLVED: [Each(_DELETE_FAILURE, _failure)],
             EventType.DECISIONS_MADE: [Each(_UPSERT_DECISION, _decision)],
             EventType.DECIDED_BY_HAND: [Each(_UPSERT_BY_HAND, _by_hand)],
-            EventType.LOST_UPDATE_FOUND: [Each(_NOTICE, _clash)],
+            EventType.LOST_UPDATE_FOUND: [Each(_NOTICE, _lost_update)],
             EventType.ACKNOWLEDGED: [Each(_DELETE_NOTICE, lambda event: [{"position": event.data["position"]}])],
         }
         self.types = frozenset(self._rules)
@@ -64,13 +59,15 @@ _INSERT = Change(
     ("position",),
     text("""
         insert into gateway.transfer (position, study, project, event_name, cause_kind, cause_record,
-                                      cause_position, whole_match, replaces, state, instance, found, placed_at)
+                                      cause_position, whole_match, replaces, state, instance, found, placed_at,
+                                      ended_position)
         select position, study, project, event_name, cause_kind, cause_record, cause_position, whole_match, replaces,
-               coalesce(state, 'requested'), instance, coalesce(found, false), placed_at
+               case when placed and coalesce(state, 'requested') in ('requested', 'contested') then 'placed'
+                    else coalesce(state, 'requested') end, instance, coalesce(found, false), placed_at, ended_position
           from json_to_recordset(cast(:rows as json)) as r (
                position bigint, study text, project text, event_name text, cause_kind text, cause_record text,
                cause_position bigint, whole_match boolean, replaces bigint[], state text, instance integer,
-               found boolean, placed_at timestamptz)
+               placed boolean, found boolean, placed_at timestamptz, ended_position bigint)
     """),
     Again.BOTH_COUNT,
 )
@@ -78,22 +75,43 @@ _SET_STATE = Change(
     "transfer",
     ("request",),
     text("""
-        update gateway.transfer set state = r.state
-          from json_to_recordset(cast(:rows as json)) as r (request bigint, state text)
+        update gateway.transfer set state = r.state, ended_position = r.ended_position
+          from json_to_recordset(cast(:rows as json)) as r (request bigint, state text, ended_position bigint)
          where transfer.position = r.request
     """),
     taken_up_by=_INSERT,
 )
+# What was retracted or replaced while another site's import was under way stays so, and is to be ended.
 _PLACE = Change(
     "transfer",
     ("request",),
     text("""
-        update gateway.transfer set state = r.state, instance = r.instance, found = r.found, placed_at = r.placed_at
+        update gateway.transfer
+           set state = case when transfer.state in ('requested', 'contested') then 'placed' else transfer.state end,
+               instance = r.instance, found = r.found, placed_at = r.placed_at
           from json_to_recordset(cast(:rows as json)) as r (
-               request bigint, state text, instance integer, found boolean, placed_at timestamptz)
+               request bigint, instance integer, found boolean, placed_at timestamptz)
          where transfer.position = r.request
     """),
     taken_up_by=_INSERT,
+)
+_CONTEST = Change(
+    "transfer",
+    ("request",),
+    text("""
+        update gateway.transfer set state = 'contested'
+          from json_to_recordset(cast(:rows as json)) as r (request bigint)
+         where transfer.position = r.request and transfer.state in ('requested', 'placed')
+    """),
+)
+_RECALL = Change(
+    "transfer",
+    ("request",),
+    text("""
+        update gateway.transfer set recalled = true
+          from json_to_recordset(cast(:rows as json)) as r (request bigint)
+         where transfer.position = r.request
+    """),
 )
 _SUBJECT = ("study", "project", "event_name")
 _UPSERT_CONFLICT = Change(
@@ -197,8 +215,18 @@ def _request(event: Event) -> list[Parameters]:
 
 
 def _replaced(event: Event) -> list[Parameters]:
-    """Those are no longer delivered by themselves: the delivery of this one settles what REDCap holds of them."""
-    return [{"request": request, "state": "replaced"} for request in event.data["replaces"]]
+    """What may stand of them in REDCap has still to be ended."""
+    return [_with_state(request, "ending") for request in event.data["replaces"]]
+
+
+def _amended(event: Event) -> list[Parameters]:
+    """The row says something else now: nothing is left of the request that it was."""
+    return [_with_state(event.data["replaced"], "withdrawn") | {"ended_position": event.position}]
+
+
+def _ended(event: Event) -> list[Parameters]:
+    state = "withdrawn" if event.data["fate"] == "unsent" else "closed"
+    return [_with_state(event.data["request"], state) | {"ended_position": event.position}]
 
 
 def _partial_match(event: Event) -> list[Parameters]:
@@ -208,14 +236,16 @@ def _partial_match(event: Event) -> list[Parameters]:
     return [_notice(event, "pattern matched the start only", {"rule": cause["record_id"]})]
 
 
-def _if_sent(event: Event, kind: str) -> list[Parameters]:
-    if not event.data["sent"]:
+def _if_sent(event: Event) -> list[Parameters]:
+    if event.data["fate"] != "sent":
         return []
+    kind = "retracted after it was sent" if event.data["by"] is None else "replaced after it was sent"
     return [_notice(event, kind, {"request": event.data["request"]})]
 
 
-def _clash(event: Event) -> list[Parameters]:
-    where: Parameters = {key: event.data[key] for key in ("request", "series", "instance") if key in event.data}
+def _lost_update(event: Event) -> list[Parameters]:
+    keys = ("request", "series", "instance")
+    where: Parameters = {key: event.data[key] for key in keys if event.data.get(key) is not None}
     return [_notice(event, "written over by this system", where)]
 
 
@@ -230,18 +260,23 @@ def _notice(event: Event, kind: str, details: Parameters) -> Parameters:
 
 
 def _state(event: Event, state: str) -> list[Parameters]:
-    return [{"request": event.data["request"], "state": state}]
+    return [_with_state(event.data["request"], state)]
+
+
+def _with_state(request: int, state: str) -> Parameters:
+    # Joined with the insert of the same row: a placement before counts no more, one after it does.
+    return {"request": request, "state": state, "placed": False, "ended_position": None}
 
 
 def _contested(event: Event) -> list[Parameters]:
-    return _state(event, "contested") if event.data.get("request") else []
+    return [{"request": event.data["request"]}] if event.data.get("request") else []
 
 
 def _placed(event: Event) -> list[Parameters]:
     return [
         {
             "request": event.data["request"],
-            "state": "placed",
+            "placed": True,
             "instance": event.data["instance"],
             "found": event.data.get("found", False),
             "placed_at": event.recorded_at,

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from ledger.events import NewEvent
-from ledger.projector import Progress, batches
-from processors.events.types import EventType, decision_stream
+from ledger.batching import Progress, batches
+from processors.events.rules import DecisionsMade
 from processors.gateway import Gateway, Work
 from processors.routing.evaluate import Directives, Judgement, directives_of, judge
 from processors.routing.record import decision_events
@@ -93,11 +92,6 @@ def _with_coupled(work: Work, site: str, window: Agenda, directives: Directives)
 
 
 def _mark(gateway: Gateway, window: Agenda) -> None:
-    stream = decision_stream(gateway.site)
-    event = NewEvent(
-        stream=stream,
-        type=EventType.DECISIONS_MADE,
-        data={"site": gateway.site, "position": window.until, "studies": len(window.studies)},
-    )
+    made = DecisionsMade(site=gateway.site, position=window.until, studies=len(window.studies))
     with gateway.begin() as work:
-        work.record([event])
+        work.record([made])

@@ -8,59 +8,29 @@ is amended in place or left behind is settled at delivery, when REDCap tells whe
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
-CauseKind = Literal["rule", "coupling", "autoid", "operator"]
-ConflictKind = Literal["equals", "person", "coupling stands"]
+from processors.events.fact import Cause
+from processors.events.rules import ConflictKind
+from processors.requests import Key, TransferRequest
 
-
-class Cause(NamedTuple):
-    """The rule, entry, generated ID or operator behind a request, and the position of the event with its content."""
-
-    kind: CauseKind
-    record_id: str
-    position: int
-
-    def as_data(self) -> dict[str, Any]:
-        """As it stands in an event."""
-        return self._asdict()
-
-
-class Key(NamedTuple):
-    """What a study may be requested for only once."""
-
-    project: str
-    event_name: str
+ByHand = Mapping[tuple[str, str | None], int]
+"""The positions of what an operator decided, by project and event; None as the event: for all of the project's."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Candidate:
-    """What one rule or entry asks for."""
+    """What one rule or entry asks for. `asks_since`: the position of the event since which it asks for just that."""
 
     key: Key
     pseudonym: str
     cause: Cause
+    asks_since: int
     whole_match: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
-    """A request of ours that is in force: requested, placed, or contested by a person's.
-
-    `pseudonym` is None where its subject has been forgotten. `replaces` lists the requests whose
-    rows it has yet to take over.
-    """
-
-    position: int
-    key: Key
-    pseudonym: str | None
-    cause: Cause
-    state: Literal["requested", "placed", "contested"]
-    replaces: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Request:
+class NewRequest:
     """A request to be recorded, and the earlier ones that it replaces."""
 
     candidate: Candidate
@@ -80,7 +50,7 @@ class Conflict:
 class Retraction:
     """A request in force that its corrected entry no longer asks for."""
 
-    request: Standing
+    request: TransferRequest
     cause: Cause
     reason: str
 
@@ -89,7 +59,7 @@ class Retraction:
 class Outcome:
     """What deciding one study came to."""
 
-    requests: list[Request] = field(default_factory=list)
+    requests: list[NewRequest] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
     resolved: list[Key] = field(default_factory=list)
     retractions: list[Retraction] = field(default_factory=list)
@@ -109,18 +79,18 @@ class Corrected(NamedTuple):
 
 def decide(
     candidates: Iterable[Candidate],
-    standing: Sequence[Standing],
+    standing: Sequence[TransferRequest],
     *,
     corrected: Mapping[int, Corrected] | None = None,
     open_conflicts: Mapping[Key, Conflict] | None = None,
-    by_hand: Mapping[Key, int] | None = None,
+    by_hand: ByHand | None = None,
 ) -> Outcome:
     """What to request, to retract and to report for one study.
 
     `corrected` maps the position of a standing request to its (usable) entry as it reads now.
     `open_conflicts` are those found earlier: they are not reported twice, and resolved when they are
     not found again. Where there are any, the candidates must hold all that concerns their keys.
-    `by_hand` are the positions of what an operator decided, by key.
+    `by_hand` are the positions of what an operator decided.
     """
     corrected = corrected or {}
     open_conflicts = open_conflicts or {}
@@ -137,7 +107,8 @@ def decide(
         elif decided is not None:
             moved = _moved_by(decided.candidate, given_up, corrected)
             replaced = [request for request in standing if request.position in decided.replaces]
-            outcome.requests.append(replace(decided, replaces=_with_unsettled([*replaced, *moved])))
+            replaces = tuple(dict.fromkeys(request.position for request in (*replaced, *moved)))
+            outcome.requests.append(replace(decided, replaces=replaces))
     outcome.conflicts.extend(conflict for conflict in found if open_conflicts.get(conflict.key) != conflict)
     outcome.resolved.extend(_resolved(open_conflicts, found))
     settled = {position for request in outcome.requests for position in request.replaces}
@@ -145,9 +116,7 @@ def decide(
     return outcome
 
 
-def confirmed(
-    candidates: Iterable[Candidate], standing: Iterable[Standing], *, by_hand: Mapping[Key, int]
-) -> list[int]:
+def confirmed(candidates: Iterable[Candidate], standing: Iterable[TransferRequest], *, by_hand: ByHand) -> list[int]:
     """The positions of the standing requests that somebody still asks for.
 
     A generated ID is for ever, and so is what an operator decided; the others need a candidate.
@@ -161,17 +130,23 @@ def confirmed(
     ]
 
 
-def _by_key(candidates: Iterable[Candidate], by_hand: Mapping[Key, int]) -> dict[Key, list[Candidate]]:
+def _by_key(candidates: Iterable[Candidate], by_hand: ByHand) -> dict[Key, list[Candidate]]:
     """The candidates by what they compete for, without those that an operator has overruled.
 
     An entry that was made or changed since is a person's newer word; a rule knows nothing of the study.
     """
     by_key: dict[Key, list[Candidate]] = {}
     for candidate in candidates:
-        decided = by_hand.get(candidate.key)
-        if decided is None or (candidate.cause.kind == "coupling" and candidate.cause.position > decided):
+        decided = _decided_by_hand(candidate.key, by_hand)
+        if decided is None or (candidate.cause.kind == "coupling" and candidate.asks_since > decided):
             by_key.setdefault(candidate.key, []).append(candidate)
     return by_key
+
+
+def _decided_by_hand(key: Key, by_hand: ByHand) -> int | None:
+    """Where an operator last decided about the project, for this event or for all of its events."""
+    positions = (by_hand.get((key.project, event_name)) for event_name in (key.event_name, None))
+    return max((position for position in positions if position is not None), default=None)
 
 
 def rivals_winner(rivals: Collection[Candidate]) -> Candidate:
@@ -189,10 +164,10 @@ def _agreed(rivals: Sequence[Candidate]) -> Candidate | None:
 def _decide_key(
     key: Key,
     rivals: Sequence[Candidate],
-    standing: Sequence[Standing],
+    standing: Sequence[TransferRequest],
     corrected: Mapping[int, Corrected],
     open_conflict: Conflict | None,
-) -> Request | Conflict | None:
+) -> NewRequest | Conflict | None:
     """What the rivals for one key come to against the request of ours that stands for it."""
     winner = _agreed(rivals)
     if winner is None:
@@ -207,19 +182,19 @@ def _decide_key(
             return None
         # The conflict that is now over hid that a person contests the request: it is requested anew,
         # so that delivery finds out whether that is still so.
-        return Request(candidate=winner, replaces=(current.position,))
+        return NewRequest(candidate=winner, replaces=(current.position,))
     if current is not None and winner.cause.kind == "rule" and _coupling_stands(current, corrected):
         return Conflict(key=key, kind="coupling stands", causes=(current.cause, winner.cause))
-    return Request(candidate=winner, replaces=() if current is None else (current.position,))
+    return NewRequest(candidate=winner, replaces=() if current is None else (current.position,))
 
 
-def _coupling_stands(request: Standing, corrected: Mapping[int, Corrected]) -> bool:
+def _coupling_stands(request: TransferRequest, corrected: Mapping[int, Corrected]) -> bool:
     """Whether the request came from an entry that was not corrected to ask for something else."""
     entry = corrected.get(request.position)
     return request.cause.kind == "coupling" and (entry is None or not _asks_elsewhere(entry, request))
 
 
-def _asks_elsewhere(entry: Corrected, request: Standing) -> bool:
+def _asks_elsewhere(entry: Corrected, request: TransferRequest) -> bool:
     """Whether the entry behind the request was corrected to ask for another study, project or event."""
     if entry.names_study:
         return entry.key != request.key
@@ -228,7 +203,9 @@ def _asks_elsewhere(entry: Corrected, request: Standing) -> bool:
     return (entry.key, entry.pseudonym) == (request.key, request.pseudonym)
 
 
-def _moved_by(winner: Candidate, given_up: Sequence[Standing], corrected: Mapping[int, Corrected]) -> list[Standing]:
+def _moved_by(
+    winner: Candidate, given_up: Sequence[TransferRequest], corrected: Mapping[int, Corrected]
+) -> list[TransferRequest]:
     """Requests of the same entry for another project or event, which it asked for before it was corrected.
 
     `given_up` are those that no candidate asks for any more.
@@ -250,18 +227,8 @@ def _resolved(open_conflicts: Mapping[Key, Conflict], found: Collection[Conflict
     return [key for key, conflict in open_conflicts.items() if conflict.kind != "person" and key not in still]
 
 
-def _with_unsettled(replaced: list[Standing]) -> tuple[int, ...]:
-    """The replaced requests, and those whose rows they had not taken over yet themselves."""
-    positions: dict[int, None] = {}
-    for request in replaced:
-        positions[request.position] = None
-        if request.state != "placed":
-            positions.update(dict.fromkeys(request.replaces))
-    return tuple(positions)
-
-
 def _retractions(
-    standing: Sequence[Standing],
+    standing: Sequence[TransferRequest],
     corrected: Mapping[int, Corrected],
     wanted: Mapping[Key, str],
     replaced: Collection[int],

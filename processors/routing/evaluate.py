@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import text
 
+from processors.events.fact import Cause
 from processors.gateway import Work
+from processors.requests import Key
 from processors.routing import decisions
 from processors.routing.coupling import CouplingList, Entry
-from processors.routing.decisions import Candidate, Cause, Corrected, Key, Outcome, Request
+from processors.routing.decisions import Candidate, Corrected, NewRequest, Outcome
 from processors.routing.rules import Identity, MatchMode, Router
 from processors.routing.study_state import Evidence
 from processors.routing.sync import Observed
@@ -24,6 +26,7 @@ class Directives:
     rule_positions: Mapping[str, int]
     entry_positions: Mapping[str, int]
     entry_lives: Mapping[str, int]
+    entries_ask_since: Mapping[str, int]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +41,9 @@ class Judgement:
 
 
 _RULE_POSITIONS = text("select record_id, position from gateway.rule where not removed")
-_ENTRY_POSITIONS = text("select record_id, position, life_position from gateway.coupling_entry where not removed")
+_ENTRY_POSITIONS = text("""
+    select record_id, position, life_position, asks_position from gateway.coupling_entry where not removed
+""")
 
 
 def directives_of(work: Work, observed: Observed, *, mode: MatchMode, time_limit: float) -> Directives:
@@ -50,6 +55,7 @@ def directives_of(work: Work, observed: Observed, *, mode: MatchMode, time_limit
         rule_positions={row.record_id: row.position for row in work.execute(_RULE_POSITIONS)},
         entry_positions={row.record_id: row.position for row in entries},
         entry_lives={row.record_id: row.life_position for row in entries},
+        entries_ask_since={row.record_id: row.asks_position for row in entries},
     )
 
 
@@ -85,7 +91,7 @@ def judge(evidence: Evidence, directives: Directives) -> Judgement:
     )
 
 
-def _stood_before(request: Request, evidence: Evidence) -> bool:
+def _stood_before(request: NewRequest, evidence: Evidence) -> bool:
     """Whether REDCap held this request before this system: then it is somebody's already, and not made again.
 
     Not so where it replaces one of ours, whose row has to be dealt with; nor where an entry asks for it that
@@ -97,7 +103,7 @@ def _stood_before(request: Request, evidence: Evidence) -> bool:
     if stood is None or request.replaces:
         return False
     cause = request.candidate.cause
-    return not (cause.kind == "coupling" and cause.position > stood)
+    return not (cause.kind == "coupling" and request.candidate.asks_since > stood)
 
 
 def _reopened(candidate: Candidate, evidence: Evidence) -> bool:
@@ -117,6 +123,7 @@ def _rule_candidates(identity: Identity, directives: Directives) -> tuple[list[C
             # REDCap strips it, and so do comparisons with what is there: two spellings would conflict for nothing.
             pseudonym=without_padding(hit.pseudonym),
             cause=Cause("rule", hit.rule.record_id, directives.rule_positions[hit.rule.record_id]),
+            asks_since=directives.rule_positions[hit.rule.record_id],
             whole_match=hit.whole,
         )
         for hit in hits
@@ -133,6 +140,7 @@ def _coupling_candidates(evidence: Evidence, directives: Directives) -> Iterable
             key=Key(entry.project, entry.event_name),
             pseudonym=entry.subject_id,
             cause=_entry_cause(entry, directives),
+            asks_since=directives.entries_ask_since[entry.record_id],
         )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ledger import store
-from ledger.projector import Progress, batches
+from ledger.batching import Progress, batches
 from processors.gateway import Gateway
 from processors.routing import decisions
 from processors.routing.decide import PORTION, Decided

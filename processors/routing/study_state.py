@@ -1,6 +1,6 @@
 """What the ledger says about the studies that have to be decided upon: gathering, no deciding."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -10,10 +10,13 @@ from sqlalchemy import text
 
 from ledger import store
 from ledger.events import Event
+from processors.events.fact import Cause
 from processors.gateway import Work
+from processors.requests import IN_FORCE, Key, TransferRequest
 from processors.routing.adopted_requests import Pseudonyms, adopted_requests
-from processors.routing.decisions import Cause, Conflict, Key, Standing
+from processors.routing.decisions import Conflict
 from processors.routing.rules import Identity
+from processors.stored_requests import requests_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,10 +55,10 @@ class Evidence:
     accessions: set[str] = field(default_factory=set)
     gained: set[Identity] = field(default_factory=set)
     earlier: set[Identity] = field(default_factory=set)
-    standing: list[Standing] = field(default_factory=list)
+    standing: list[TransferRequest] = field(default_factory=list)
     conflicts: dict[Key, Conflict] = field(default_factory=dict)
     failed_rules: set[str] = field(default_factory=set)
-    by_hand: dict[Key, int] = field(default_factory=dict)
+    by_hand: dict[tuple[str, str | None], int] = field(default_factory=dict)
     adopted: Pseudonyms = field(default_factory=dict)
 
     @property
@@ -68,7 +71,7 @@ def agenda(work: Work, site: str) -> Agenda:
     """What has happened since this site last decided that calls for deciding."""
     after = work.execute(_DECIDED, {"site": site}).scalar_one_or_none() or 0
     until = store.head(work.connection).position
-    window = {"after": after, "until": until, "site": site}
+    window = {"after": after, "until": until, "site": site, "in_force": list(IN_FORCE)}
     changed = work.execute(_DIRECTIVES_CHANGED, window).scalar_one()
     return Agenda(
         after=after,
@@ -105,7 +108,7 @@ _COUPLED = text("""
     union
     select transfer.study from gateway.transfer join gateway.study using (study)
       join gateway.coupling_entry as entry on entry.record_id = transfer.cause_record
-     where cause_kind = 'coupling' and state in ('requested', 'placed', 'contested')
+     where cause_kind = 'coupling' and state = any(:in_force)
        and entry.position > :after and not entry.removed and site = :site
 """)
 _UNDECIDED = text("""
@@ -129,7 +132,8 @@ def gather(work: Work, studies: Sequence[str], window: Agenda, *, with_identitie
         row.study: Evidence(study=row.study, subject=row.subject, on_disk=row.on_disk, shared=row.shared)
         for row in work.execute(_SUBJECTS, chosen)
     }
-    _add_standing(work, evidence)
+    for study, standing in requests_of(work, studies, states=IN_FORCE).items():
+        evidence[study].standing = standing
     for row in work.execute(_CONFLICTS, chosen):
         key = Key(row.project, row.event_name)
         causes = tuple(Cause(**cause) for cause in orjson.loads(row.details)["causes"])
@@ -137,9 +141,9 @@ def gather(work: Work, studies: Sequence[str], window: Agenda, *, with_identitie
     for row in work.execute(_FAILURES, chosen):
         evidence[row.study].failed_rules.add(row.record_id)
     for row in work.execute(_BY_HAND, chosen):
-        evidence[row.study].by_hand[Key(row.project, row.event_name)] = row.position
-    for study, requests in adopted_requests(work, studies).items():
-        evidence[study].adopted = requests
+        evidence[row.study].by_hand[row.project, row.event_name] = row.position
+    for study, adopted in adopted_requests(work, studies).items():
+        evidence[study].adopted = adopted
     _add_series(work, evidence, window, with_identities=with_identities)
     return [evidence[study] for study in studies]
 
@@ -154,12 +158,6 @@ _SUBJECTS = text("""
 """)
 _SERIES = text("""
     select study, accession, position, routed_position, routing_key from gateway.series where study = any(:studies)
-     order by position
-""")
-_STANDING = text("""
-    select position, study, project, event_name, cause_kind, cause_record, cause_position, state, replaces
-      from gateway.transfer
-     where study = any(:studies) and state in ('requested', 'placed', 'contested')
      order by position
 """)
 _CONFLICTS = text("""
@@ -201,25 +199,3 @@ def _identity(event: Event, identity: dict[str, Any]) -> Identity:
         patient_id=identity.get("PatientID", ""),
         patient_name=identity.get("PatientName", ""),
     )
-
-
-def _add_standing(work: Work, evidence: dict[str, Evidence]) -> None:
-    rows = work.execute(_STANDING, {"studies": list(evidence)}).all()
-    pseudonyms = pseudonyms_of(work, (row.position for row in rows))
-    for row in rows:
-        evidence[row.study].standing.append(
-            Standing(
-                position=row.position,
-                key=Key(row.project, row.event_name),
-                pseudonym=pseudonyms.get(row.position),
-                cause=Cause(row.cause_kind, row.cause_record, row.cause_position),
-                state=row.state,
-                replaces=tuple(row.replaces),
-            )
-        )
-
-
-def pseudonyms_of(work: Work, requests: Iterable[int]) -> dict[int, str]:
-    """The pseudonyms sealed in these TransferRequested events; forgotten ones are absent."""
-    found = work.identities(list(requests))
-    return {position: payload["pseudonym"] for position, (_, payload) in found.items() if payload}

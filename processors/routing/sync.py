@@ -4,15 +4,21 @@ Both are fetched once a run, whole, before anything is decided: a failed fetch e
 never taken for "no rules". What differs from what the ledger holds becomes an event.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
 from ledger.events import NewEvent
 from ledger.vault import SubjectName
-from processors.events.types import EventType, coupling_stream, rule_stream
+from processors.events.fact import Fact
+from processors.events.rules import (
+    CouplingEntryChanged,
+    CouplingEntryRemoved,
+    RoutingRuleChanged,
+    RoutingRuleRemoved,
+)
 from processors.gateway import Gateway, Work
 from processors.observed_list import changed, known_records, removals
 from processors.redcap import Project, Redcap
@@ -57,42 +63,39 @@ def observe(gateway: Gateway, redcap: Redcap) -> Observed:
     return Observed(rules, entries, len(events))
 
 
-def _rule_events(work: Work, rules: Sequence[Rule]) -> list[NewEvent]:
+def _rule_events(work: Work, rules: Sequence[Rule]) -> list[Fact | NewEvent]:
     by_record = {rule.record_id: rule for rule in rules}
     known = known_records(work, "gateway.rule")
-    prints = {record: _fingerprint(work, rule) for record, rule in by_record.items()}
-    events = [
-        NewEvent(
-            stream=rule_stream(record),
-            type=EventType.ROUTING_RULE_CHANGED,
-            data=asdict(by_record[record]) | {"fingerprint": prints[record]},
-        )
-        for record in changed(prints, known)
+    prints = {record: _fingerprint(work, asdict(rule)) for record, rule in by_record.items()}
+    events: list[Fact | NewEvent] = [
+        RoutingRuleChanged(**asdict(by_record[record]), fingerprint=prints[record]) for record in changed(prints, known)
     ]
-    return events + removals(by_record, known, EventType.ROUTING_RULE_REMOVED, rule_stream)
+    return events + [RoutingRuleRemoved(record_id=record) for record in removals(by_record, known)]
 
 
-def _entry_events(work: Work, entries: Sequence[Entry]) -> list[NewEvent]:
+def _entry_events(work: Work, entries: Sequence[Entry]) -> list[Fact | NewEvent]:
     by_record = {entry.record_id: entry for entry in entries}
     known = known_records(work, "gateway.coupling_entry")
-    prints = {record: _fingerprint(work, entry) for record, entry in by_record.items()}
-    events = [_entry_changed(work, by_record[record], prints[record]) for record in changed(prints, known)]
-    return events + removals(by_record, known, EventType.COUPLING_ENTRY_REMOVED, coupling_stream)
+    prints = {record: _fingerprint(work, asdict(entry)) for record, entry in by_record.items()}
+    events: list[Fact | NewEvent] = [
+        _entry_changed(work, by_record[record], prints[record]) for record in changed(prints, known)
+    ]
+    return events + [CouplingEntryRemoved(record_id=record) for record in removals(by_record, known)]
 
 
 def _entry_changed(work: Work, entry: Entry, fingerprint: str) -> NewEvent:
     """The entry's event. Beside its accession number the subject ID would be a key to the pseudonym: it is sealed."""
-    data: dict[str, Any] = asdict(entry)
-    subject_id = data.pop("subject_id")
-    del data["repeated"]  # which its problems tell
-    return work.sealed(
-        SubjectName("coupling", "", entry.study or entry.accession or entry.record_id),
-        {"subject_id": subject_id},
-        stream=coupling_stream(entry.record_id),
-        type_=EventType.COUPLING_ENTRY_CHANGED,
-        data=data | {"problems": list(entry.problems), "fingerprint": fingerprint},
+    content = asdict(entry)
+    del content["repeated"]  # which its problems tell
+    asks = {name: value for name, value in content.items() if name != "date"}
+    changed_entry = CouplingEntryChanged(
+        **content,
+        problems=entry.problems,
+        fingerprint=fingerprint,
+        asks_fingerprint=_fingerprint(work, asks),
     )
+    return work.seal(changed_entry, SubjectName("coupling", "", entry.study or entry.accession or entry.record_id))
 
 
-def _fingerprint(work: Work, directive: Rule | Entry) -> str:
-    return work.vault.fingerprint(orjson.dumps(asdict(directive), option=orjson.OPT_SORT_KEYS))
+def _fingerprint(work: Work, content: Mapping[str, object]) -> str:
+    return work.vault.fingerprint(orjson.dumps(content, option=orjson.OPT_SORT_KEYS))

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from ledger.batching import Progress, batches
 from ledger.chain import microseconds
-from ledger.projector import Progress, batches
 from processors.events.types import EventType
 from processors.gateway import Gateway
 from processors.source import changes, read, scan_cache

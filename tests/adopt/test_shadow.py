@@ -3,9 +3,10 @@
 import pytest
 
 from processors.errors import ConfigurationError
+from processors.events.fact import Cause
 from processors.operations.shadow.compare import Ours, Study, agreed, differences
 from processors.redcap.incoming import PresentTransfer
-from processors.routing.decisions import Cause, Key
+from processors.requests import Key
 from tests.adopt.sites import AdoptingSite
 from tests.flow.harness import BRAIN, HEART, Asked
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ledger.batching import batches
 from ledger.events import NewEvent
-from ledger.projector import BATCH, batches
+from ledger.projector import BATCH
 from processors.events.types import EventType, study_stream
 from processors.source.discover import discover
 from tests.benchmarks import tree

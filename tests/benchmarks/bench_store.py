@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import text
 
 from ledger import store
-from ledger.projector import batches
+from ledger.batching import batches
 from ledger.store import Store
 from tests.benchmarks.events import BATCH, COPY_IN, batches_of_rows, make_raw_table, new_events
 from tests.benchmarks.rows import Row, at_least, in_turn, row, sized

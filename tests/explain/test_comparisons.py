@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from processors.events.transfers import TransferSent
 from processors.explain.what_if import Comparison
-from processors.routing.decisions import Key
+from processors.requests import Key
 from tests.explain.conftest import Explained, row
 from tests.flow.harness import BRAIN, HEART
 

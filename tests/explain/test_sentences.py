@@ -42,17 +42,18 @@ from processors.events.series import (
 )
 from processors.events.transfers import (
     AdoptedTransferGone,
-    RetractionDelivered,
     TransferAdopted,
     TransferAmended,
     TransferFailed,
     TransferObserved,
     TransferPlaced,
+    TransferRecalled,
     TransferReopened,
-    TransferReplaced,
     TransferRequested,
     TransferRetracted,
     TransferSent,
+    TransferStrayed,
+    TransferWithdrawn,
 )
 from processors.explain.sentences import History, sentence
 
@@ -108,8 +109,10 @@ SENTENCES: list[tuple[Fact, str]] = [
     (REQUESTED, "Requested for HEART, event baseline, because of routing rule 7."),
     (
         replace(REQUESTED, event_name="", whole_match=False, replaces=(3, 4)),
-        "Requested for HEART, because of routing rule 7. The pattern matched the start of the text only. "
-        "It replaces [3], [4].",
+        (
+            "Requested for HEART, because of routing rule 7. The pattern matched the start of the text only. "
+            "It replaces [3], [4]."
+        ),
     ),
     (
         replace(REQUESTED, cause=Cause("operator", "ada", 8)),
@@ -128,16 +131,24 @@ SENTENCES: list[tuple[Fact, str]] = [
         "The request [17] was placed in REDCap as instance 3, over request [9], which had not been sent.",
     ),
     (
-        TransferReplaced(study=STUDY, project="HEART", request=17, by=19, sent=True),
-        "The request [17] was replaced by [19] after it had been sent: this needs a look downstream.",
+        TransferWithdrawn(study=STUDY, project="HEART", request=17, instance=3, by=None, fate="unsent"),
+        "The request [17] was withdrawn: it had not been sent.",
     ),
     (
-        RetractionDelivered(study=STUDY, project="HEART", request=17, instance=3, sent=False),
-        "The request [17] was withdrawn; it had not been sent.",
+        TransferWithdrawn(study=STUDY, project="HEART", request=17, instance=3, by=None, fate="possibly sent"),
+        "The request [17] was withdrawn: it may have been sent, which needs a look downstream.",
     ),
     (
-        RetractionDelivered(study=STUDY, project="HEART", request=17, instance=3, sent=True),
-        "The request [17] was withdrawn too late: it had been sent, which needs a look downstream.",
+        TransferWithdrawn(study=STUDY, project="HEART", request=17, instance=3, by=19, fate="sent"),
+        "The request [17] was replaced by [19]: it had been sent, which needs a look downstream.",
+    ),
+    (
+        TransferRecalled(study=STUDY, project="HEART", request=17, instance=3),
+        "The request [17] was taken back from the sender's queue (instance 3).",
+    ),
+    (
+        TransferStrayed(study=STUDY, project="HEART", request=17, instance=3),
+        "The request [17] has a row that can be sent although it had ended (instance 3): it is ended again.",
     ),
     (
         ConflictFound(study=STUDY, project="HEART", event_name="", kind="equals", causes=(RULE, ENTRY)),
@@ -155,10 +166,8 @@ SENTENCES: list[tuple[Fact, str]] = [
     (RuleTimedOut(study=STUDY, record_id="7"), "Routing rule 7 ran out of time, and matched nothing."),
     (RuleTimeoutResolved(study=STUDY, record_id="7"), "Routing rule 7 no longer runs out of time."),
     (
-        DecidedByHand(
-            study=STUDY, project="HEART", event_name="", action="reassign", by="ada", reason="a typing error"
-        ),
-        "ada decided by hand that HEART is requested under another name: a typing error",
+        DecidedByHand(study=STUDY, project="HEART", event_name="", action="reassign", by="ada", reason="a slip"),
+        "ada decided by hand that HEART is requested under another name: a slip",
     ),
     (
         StudyDelivered(study=STUDY, row=1, series={"1.2.1": {"instance": 2, "position": 1}}),
@@ -215,7 +224,14 @@ SENTENCES: list[tuple[Fact, str]] = [
     ),
     (
         TransferFailed(
-            study=STUDY, project="HEART", event_name="", request=17, instance=3, errors=("1",), failure="timeout"
+            study=STUDY,
+            project="HEART",
+            event_name="",
+            request=17,
+            instance=3,
+            tried_at=None,
+            errors=("1",),
+            failure="timeout",
         ),
         "The request [17] failed (instance 3), as the sender reports: timeout.",
     ),

@@ -15,8 +15,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, text
 
 from ledger import chain, store
+from ledger.batching import Progress
 from ledger.database import Database
-from ledger.projector import Progress
 from ledger.vault import Vault
 from processors.configuration import Configuration, RedcapSection, RoutingSection, SourceSection
 from processors.demo.simulator import Project, Simulator, standard_projects
@@ -27,6 +27,7 @@ from processors.redcap import Redcap
 from processors.redcap.dictionary import choices
 from processors.run import Report, attention, run_incoming
 from tests.conftest import SettableClock
+from tests.ledger.layout import expected_hash
 from tests.source.receiver import SETTLED, Receiver
 
 ZONE = ZoneInfo("Europe/Oslo")
@@ -470,8 +471,7 @@ class Site:
             names = ("position", "event_id", "site", "stream", "version", "type", "schema_version", "data",
                      "subject", "sealed", "recorded_at", "run")  # fmt: skip
             values = dict(zip(names, columns, strict=True))
-            values["data"] = values["data"].encode()
-            if chain.link(previous, **values) != hash_:
+            if expected_hash(previous, **values) != hash_:
                 broken.append(values["position"])
             previous = hash_
         return broken

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ledger.vault import read_master_key
+from ledger.key_file import read_master_key
 from processors.gateway import Gateway
 from processors.operations.forget.data_subjects import of_patients, of_project, of_study
 from processors.operations.forget.forget import Forgotten, forget

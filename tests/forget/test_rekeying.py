@@ -10,7 +10,8 @@ from sqlalchemy.exc import OperationalError
 from ledger import rekeying, store
 from ledger.database import Database
 from ledger.errors import Corrupt, KeyProblem
-from ledger.vault import SubjectName, Vault, next_key_file, read_master_key
+from ledger.key_file import next_key_file, read_master_key
+from ledger.vault import SubjectName, Vault
 from processors.errors import ServiceError
 from processors.events.types import EventType
 from processors.gateway import Gateway
@@ -49,9 +50,8 @@ def filled(gateway: Gateway) -> Gateway:
     for patient_id in (*PATIENTS, "FORGOTTEN"):
         seal(gateway, patient_id)
     with gateway.begin() as work:
-        forgotten = gateway.vault.find(work.connection, SubjectName("patient", "", "FORGOTTEN"))
-        assert forgotten is not None
-        assert gateway.vault.forget(work.connection, [forgotten]) == 1
+        forgotten = gateway.vault.found(work.connection, [SubjectName("patient", "", "FORGOTTEN")])
+        assert gateway.vault.forget(work.connection, forgotten.values()) == 1
     return gateway
 
 
@@ -94,12 +94,12 @@ def test_the_change_is_an_event_without_any_key(filled: Gateway, database: Datab
 def test_names_and_contents_are_found_again_after_a_change(filled: Gateway, database: Database, key_file: Path) -> None:
     name = SubjectName("patient", "", "PID-1")
     with database.begin() as connection:
-        subject, print_ = filled.vault.find(connection, name), filled.vault.fingerprint(b"content")
+        known, print_ = filled.vault.found(connection, [name]), filled.vault.fingerprint(b"content")
     rekey(filled, key_file, by="operator")
     with database.begin() as connection:
         vault = Vault.open(connection, key_file)
-        assert (vault.find(connection, name), vault.fingerprint(b"content")) == (subject, print_)
-        assert filled.vault.find(connection, name) == subject
+        assert (vault.found(connection, [name]), vault.fingerprint(b"content")) == (known, print_)
+        assert filled.vault.found(connection, [name]) == known != {}
     seal(filled, "PID-9")
     assert opened(database, key_file) == [*PATIENTS.values(), {"PatientID": "PID-9"}]
 

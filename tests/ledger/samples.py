@@ -14,6 +14,7 @@ from ledger import chain, store
 from ledger.database import Database, open_database
 from ledger.events import Event, NewEvent
 from ledger.store import Store
+from tests.ledger.layout import expected_hash
 
 RUN = UUID("11111111-1111-7111-8111-111111111111")
 
@@ -63,7 +64,7 @@ def first_broken(connection: Connection) -> int | None:
     for row in rows.mappings():
         columns = dict(row)
         stored = columns.pop("hash")
-        previous = chain.link(previous, **{**columns, "data": columns["data"].encode()})
+        previous = expected_hash(previous, **columns)
         if previous != stored:
             return int(row["position"])
     return None

@@ -12,7 +12,8 @@ from ledger import migrations, store
 from ledger.database import Database
 from ledger.errors import Corrupt, KeyProblem
 from ledger.events import Event, NewEvent, new_event_id
-from ledger.vault import SubjectName, Vault, initialise, read_master_key
+from ledger.key_file import read_master_key
+from ledger.vault import SubjectName, Vault, initialise
 from tests.ledger.processes import make_subjects, migrate_and_initialise, processes
 from tests.ledger.samples import append, everything, fact, first_broken, opened, scalar, the_store
 
@@ -125,9 +126,9 @@ def test_kind_and_scope_are_part_of_a_name(database: Database, vault: Vault) -> 
 
 def test_finding_a_subject_makes_none(database: Database, vault: Vault) -> None:
     with database.begin() as connection:
-        assert vault.find(connection, ADA) is None
+        assert vault.found(connection, [ADA]) == {}
         made = vault.subjects(connection, [ADA])[ADA]
-        assert vault.find(connection, ADA) == made
+        assert vault.found(connection, [ADA]) == {ADA: made}
     assert scalar(database, "select count(*) from ledger.subject") == 1
 
 

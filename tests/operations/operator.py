@@ -7,8 +7,8 @@ from uuid import uuid4
 
 from ledger import store
 from ledger.database import Database
+from ledger.dry_run import DryRun
 from ledger.events import NewEvent
-from ledger.rehearsal import Rehearsal
 from ledger.vault import Vault
 from processors.configuration import Configuration, RedcapSection, RoutingSection, SourceSection
 from processors.delivery.deliver import deliver
@@ -111,8 +111,8 @@ def rehearse(site: Site, scope: Scope | None = None) -> list[Change]:
     database = Database(site.database_url)
     try:
         with (
-            Rehearsal(database) as rehearsal,
-            gateway_of(site, rehearsal) as gateway,
+            DryRun(database) as dry_run,
+            gateway_of(site, dry_run) as gateway,
             DryRunRedcap(url=site.simulator.url, tokens=site.tokens, rate_limit=NoRateLimit()) as redcap,
         ):
             with gateway.begin() as work:

@@ -8,18 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.routing.decisions import (
-    Candidate,
-    Cause,
-    CauseKind,
-    Conflict,
-    Corrected,
-    Key,
-    Outcome,
-    Request,
-    Standing,
-    decide,
-)
+from processors.events.fact import Cause, CauseKind
+from processors.requests import Key
+from processors.routing.decisions import Candidate, Conflict, Corrected, Outcome, decide
 
 HEART, BRAIN, LUNG = Key("HEART", ""), Key("BRAIN", ""), Key("LUNG", "visit_1")
 

@@ -232,6 +232,7 @@ DATA: dict[EventType, Callable[[Draw, So], dict[str, Any]]] = {
     EventType.STUDY_HELD: _of(study=STUDIES, project=PROJECTS, reason=WORDS),
     EventType.STUDY_RELEASED: _of(study=STUDIES, project=PROJECTS, reason=WORDS),
     EventType.TRANSFER_OBSERVED: _observed,
+    EventType.STUDY_REQUESTED_BY_OTHERS: _of(study=STUDIES),
     EventType.TRANSFER_SENT: _reported,
     EventType.TRANSFER_FAILED: _reported,
     EventType.TRANSFER_REOPENED: _reported,

@@ -1,13 +1,10 @@
 """What an attacker who owns the database can do to it."""
 
-from datetime import UTC
-from typing import Any
-
 from sqlalchemy import Connection, text
 
-from ledger import chain
 from ledger.chain import GENESIS
 from ledger.database import Database
+from tests.ledger.layout import expected_hash
 
 
 def tamper(database: Database, *statements: str) -> None:
@@ -25,7 +22,7 @@ def rewrite(database: Database, statement: str) -> None:
     with database.begin() as connection:
         previous, position = GENESIS, 0
         for row in connection.execute(_ROWS).mappings():
-            position, previous = row["position"], _hash(previous, dict(row))
+            position, previous = row["position"], expected_hash(previous, **row)
             _set_hash(connection, position, previous)
         connection.execute(
             text("update ledger.head set position = :position, hash = :hash"), {"position": position, "hash": previous}
@@ -37,12 +34,6 @@ _ROWS = text("""
            recorded_at, run
       from ledger.event order by position
 """)
-
-
-def _hash(previous: bytes, row: dict[str, Any]) -> bytes:
-    return chain.link(
-        previous, **{**row, "data": row["data"].encode(), "recorded_at": row["recorded_at"].astimezone(UTC)}
-    )
 
 
 def _set_hash(connection: Connection, position: int, hash_: bytes) -> None:

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import exc, text
 
-from ledger import raw, verification
+from ledger import scan, verification
 from ledger.chain import KeptHead, Walk
 from ledger.database import Database
 from ledger.errors import Corrupt
@@ -115,7 +115,7 @@ def test_of_several_failures_the_first_event_is_named(ledger: Database, program:
 def test_verifying_goes_on_while_others_append_and_sees_one_moment(ledger: Database) -> None:
     """Were the head row read at another moment than the events, an append in between would look like a forgery."""
     with ledger.begin() as connection:
-        raw.as_one_moment(connection)
+        scan.as_one_moment(connection)
         assert connection.execute(text("select position from ledger.head")).scalar_one() == 10
         append(ledger, fact("late"))
         walk, problem = verification._walk(connection, (), 10, None)
@@ -132,7 +132,7 @@ def test_progress_is_told_along_the_way(database: Database) -> None:
 
 def test_a_large_ledger_is_read_with_flat_memory(database: Database) -> None:
     def peak(last: int) -> int:
-        with database.begin() as connection, raw.stored_events(connection, last=last) as events:
+        with database.begin() as connection, scan.stored_events(connection, last=last) as events:
             tracemalloc.start()
             walk = Walk()
             for event in events:

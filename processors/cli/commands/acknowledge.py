@@ -19,7 +19,7 @@ _NOTICE = text("""
      where position = :position and not acknowledged
     union all
     select study, 'transfer failed' from gateway.outcome
-     where position = :position and state = 'failed' and not acknowledged
+     where position = :position and state <> 'awaited' and not acknowledged
 """)
 
 

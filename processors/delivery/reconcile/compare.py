@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import text
 
-from ledger.projector import Progress, batches
+from ledger.batching import Progress, batches
 from processors.delivery.actual import BATCH, record_ids
 from processors.delivery.reconcile.accepted import accepted_differences, mark
-from processors.delivery.reconcile.actual import Present, present
+from processors.delivery.reconcile.actual import Actual, actual_state
 from processors.delivery.reconcile.desired import Expected, expected
 from processors.delivery.reconcile.diff import Difference, differences
 from processors.delivery.reconcile.scope import Scope, studies_of
@@ -49,7 +49,7 @@ def compare(gateway: Gateway, redcap: Redcap, studies: Sequence[str], progress: 
     found = Reconciled()
     for portion in batches(studies, BATCH):
         wanted = expected(gateway, portion)
-        there = present(gateway, redcap, portion)
+        there = actual_state(gateway, redcap, portion)
         found.differences += _unsettled(gateway, _found(gateway, wanted, there), portion)
         found.studies += len(portion)
         found.waiting += wanted.waiting
@@ -59,12 +59,12 @@ def compare(gateway: Gateway, redcap: Redcap, studies: Sequence[str], progress: 
     return found
 
 
-def _found(gateway: Gateway, wanted: Expected, there: Present) -> list[Difference]:
+def _found(gateway: Gateway, wanted: Expected, there: Actual) -> list[Difference]:
     """What differs, but for requests of others that the ledger has seen as they are."""
     return [
         different
         for study, held in wanted.held.items()
-        for different in differences(held, there.rows.get(study, ()), there.transfers.get(study, ()))
+        for different in differences(held, there.rows.get(study, ()), there.requests.get(study, ()))
         if not _is_observed(gateway, wanted, different)
     ]
 
@@ -73,8 +73,8 @@ def _is_observed(gateway: Gateway, wanted: Expected, different: Difference) -> b
     row = different.transfer
     if row is None or different.what != "extra":
         return False
-    theirs = wanted.requests[row.study].theirs.get(row.instance)
-    return theirs is not None and theirs.fingerprint == fingerprint(gateway.vault, row)
+    known = wanted.requests[row.study].others.get(row.instance)
+    return known is not None and known.fingerprint == fingerprint(gateway.vault, row)
 
 
 def _unsettled(gateway: Gateway, found: Sequence[Difference], studies: Sequence[str]) -> list[Difference]:

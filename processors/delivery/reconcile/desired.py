@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import text
 
-from processors.delivery.pending import Item, load
+from processors.delivery.desired import desired_studies
+from processors.delivery.due import DueRow
 from processors.delivery.reconcile.diff import Held, Placed
 from processors.delivery.sender.changes import KnownStudy
 from processors.delivery.sender.known import known_studies
-from processors.delivery.sender.reports import AWAITED, Report
 from processors.gateway import Gateway, Work
+from processors.requests import TransferRequest
 
 SENT = "It was sent: it is not placed again."
 PERHAPS_SENT = "It may have been sent before anybody looked: it is not placed again."
@@ -40,7 +41,7 @@ _WAITING = text("""
     select (select count(*) from gateway.study where study = any(:studies) and row_position > delivered_position)
          + (select count(*) from gateway.series where study = any(:studies) and position > delivered_position)
          + (select count(*) from gateway.transfer
-             where study = any(:studies) and state in ('requested', 'retracting')) as waiting,
+             where study = any(:studies) and state in ('requested', 'ending')) as waiting,
            (select count(*) from gateway.transfer where study = any(:studies) and state = 'contested') as contested
 """)
 _SERIES_KNOWN = text("""
@@ -66,10 +67,7 @@ def expected(gateway: Gateway, studies: Sequence[str]) -> Expected:
     found = Expected(held={study: Held(study=study) for study in studies})
     chosen = {"studies": list(studies)}
     with gateway.begin() as work:
-        items = [
-            Item(row.study, row.kind, row.key, row.position, refused_before=False)
-            for row in work.execute(_WRITTEN, chosen)
-        ]
+        rows = [DueRow(*row) for row in work.execute(_WRITTEN, chosen)]
         found.waiting, found.contested = work.execute(_WAITING, chosen).one()
         for row in work.execute(_SERIES_KNOWN, chosen):
             found.held[row.study].series_known.add(row.series)
@@ -77,9 +75,10 @@ def expected(gateway: Gateway, studies: Sequence[str]) -> Expected:
             found.held[row.study].absent.add((row.kind, row.key))
         found.requests = known_studies(work, studies)
         _add_placed(work, found)
-    for wanted in load(gateway, items, with_transfers=False):
-        held = found.held[wanted.study]
-        held.row, held.row_position, held.series = wanted.row, wanted.row_position, wanted.series
+        written = desired_studies(work, rows, with_transfers=False)
+    for desired in written:
+        held = found.held[desired.study]
+        held.row, held.row_position, held.series = desired.row, desired.row_position, desired.series
     return found
 
 
@@ -88,13 +87,13 @@ def _add_placed(work: Work, found: Expected) -> None:
         found.held[study].ours = known.ours
     ours = {request.position: request for known in found.requests.values() for request in known.ours}
     for row in work.execute(_PLACED, {"studies": list(found.held)}):
-        reported = found.requests[row.study].reported.get(row.position, AWAITED)
-        note = _note(reported, before_looks=row.before_looks)
-        found.held[row.study].placed.append(Placed(request=ours[row.position], note=note))
+        request = ours[row.position]
+        note = _note(request, before_looks=row.before_looks)
+        found.held[row.study].placed.append(Placed(request=request, note=note))
 
 
-def _note(reported: Report, *, before_looks: bool) -> str:
+def _note(request: TransferRequest, *, before_looks: bool) -> str:
     """Why a request is not to be placed again: it would be sent twice."""
-    if reported.state == "sent":
+    if request.report.state == "sent":
         return SENT
-    return PERHAPS_SENT if before_looks and reported.state == "awaited" else ""
+    return PERHAPS_SENT if before_looks and request.report.state == "awaited" else ""

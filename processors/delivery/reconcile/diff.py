@@ -4,14 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from processors.delivery.plan import WantedSeries
-from processors.delivery.sender.changes import OurRequest, request_behind
-from processors.delivery.sender.reports import TransferRow
-from processors.redcap import incoming
+from processors.delivery.plan import DesiredSeries
+from processors.redcap import incoming, transfers
 from processors.redcap.incoming import Row
+from processors.requests import TransferRequest, TransferRow, owner
 
 Kind = Literal["record", "study", "series", "transfer"]
-What = Literal["deleted", "missing", "changed", "extra", "duplicate"]
+What = Literal["deleted", "missing", "changed", "extra", "duplicate", "not ended"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +35,7 @@ class Difference:
     @property
     def place(self) -> str:
         """What tells it from the study's other rows of its kind."""
-        ours = self.what in ("changed", "missing", "deleted")
+        ours = self.what in ("changed", "missing", "deleted", "not ended")
         return self.key if ours else f"{self.key} in {self.instance or 'record'}"
 
     def as_data(self) -> dict[str, Any]:
@@ -49,7 +48,7 @@ class Difference:
 class Placed:
     """A request of ours that stands in REDCap as far as the ledger knows; `note`: why it is not placed again."""
 
-    request: OurRequest
+    request: TransferRequest
     note: str
 
 
@@ -65,9 +64,9 @@ class Held:
     study: str
     row: Row | None = None
     row_position: int = 0
-    series: list[WantedSeries] = field(default_factory=list)
+    series: list[DesiredSeries] = field(default_factory=list)
     series_known: set[str] = field(default_factory=set)
-    ours: Sequence[OurRequest] = ()
+    ours: Sequence[TransferRequest] = ()
     placed: list[Placed] = field(default_factory=list)
     absent: set[tuple[str, str]] = field(default_factory=set)
 
@@ -129,7 +128,7 @@ def _of_series(held: Held, rows: Sequence[Mapping[str, str]]) -> Iterator[Differ
 
 
 def _of_one_series(
-    study: str, series: WantedSeries, instances: Mapping[int, Mapping[str, str]]
+    study: str, series: DesiredSeries, instances: Mapping[int, Mapping[str, str]]
 ) -> Iterator[Difference]:
     """The series stands where deliveries look for it, in the first of its instances; others repeat it."""
     first, *others = sorted(instances)
@@ -162,8 +161,8 @@ def _stray(study: str, uid: str, instance: int, row: Mapping[str, str], what: Wh
 
 
 def _of_transfers(held: Held, rows: Mapping[int, TransferRow]) -> Iterator[Difference]:
-    behind = {instance: request_behind(row, held.ours) for instance, row in rows.items()}
-    standing = set(behind.values())
+    owners = {instance: owner(row, held.ours) for instance, row in rows.items()}
+    standing = {request.position for request, _ in owners.values() if request is not None}
     rewritten: set[int] = set()
     for placed in held.placed:
         request = placed.request
@@ -183,14 +182,31 @@ def _of_transfers(held: Held, rows: Mapping[int, TransferRow]) -> Iterator[Diffe
             transfer=row,
         )
     for instance, row in sorted(rows.items()):
-        if behind[instance] is None and instance not in rewritten:
+        ours, wrote = owners[instance]
+        if ours is not None and wrote and not ours.in_force and row.is_sendable:
+            yield _sendable(ours, row)
+        elif ours is None and instance not in rewritten and row.project:
             yield Difference(study=held.study, kind="transfer", what="extra", instance=instance, transfer=row)
 
 
-def _different_asks(request: OurRequest, row: TransferRow) -> tuple[str, ...]:
+def _sendable(request: TransferRequest, row: TransferRow) -> Difference:
+    """A row of ours that could be sent, and must not be: what it asks for has been replaced or withdrawn."""
+    return Difference(
+        study=row.study,
+        kind="transfer",
+        what="not ended",
+        key=str(request.position),
+        instance=row.instance,
+        row_position=request.position,
+        note="It is no longer in force and can still be sent: the next run ends it.",
+        transfer=row,
+    )
+
+
+def _different_asks(request: TransferRequest, row: TransferRow) -> tuple[str, ...]:
     asked = {
         "transfer_project_name": (request.project, row.project),
-        "transfer_name": (row.name if request.name is None else request.name.strip(), row.name),
+        "transfer_name": (row.name if request.pseudonym is None else request.pseudonym.strip(), row.name),
         "transfer_event_name": (request.event_name, row.event_name),
     }
     return tuple(name for name, (ours, theirs) in asked.items() if ours != theirs)
@@ -207,7 +223,7 @@ def content(expected: Mapping[str, str | int], row: Mapping[str, str]) -> tuple[
 
 
 def _compared(expected: Mapping[str, str | int], row: Mapping[str, str]) -> Iterator[tuple[str, str | int]]:
-    places = (incoming.RECORD_ID, "redcap_repeat_instrument", "redcap_repeat_instance")
+    places = (transfers.RECORD_ID, "redcap_repeat_instrument", "redcap_repeat_instance")
     return ((name, value) for name, value in expected.items() if name in row and name not in places)
 
 

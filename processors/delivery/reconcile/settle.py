@@ -6,20 +6,19 @@ same command goes on with the rest.
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Any
 
 from sqlalchemy import text
 
-from ledger.events import NewEvent
-from ledger.projector import Progress, batches
+from ledger.batching import Progress, batches
 from processors.delivery.actual import BATCH
 from processors.delivery.deliver import Delivered, deliver_again
 from processors.delivery.reconcile.accepted import mark
 from processors.delivery.reconcile.diff import Difference
 from processors.delivery.sender.changes import changes
 from processors.delivery.sender.known import fingerprint, known_studies
-from processors.delivery.sender.record import change_event
-from processors.events.types import EventType, study_stream
+from processors.delivery.sender.record import sealed_change
+from processors.events.deliveries import Acknowledged, DifferenceAccepted, RowMissing
+from processors.events.fact import Fact
 from processors.gateway import Gateway, Work
 from processors.redcap import Redcap
 
@@ -68,8 +67,8 @@ def accept(
         with gateway.begin() as work:
             settled = [different for members in portion for different in members]
             _acknowledge(work, settled, by=by, reason=reason)
-            work.record(list(_theirs(work, settled)))
-            work.record(list(_differences(gateway, settled, by=by, reason=reason)))
+            work.record([sealed_change(work, fact) for fact in _theirs(work, settled)])
+            work.record(_differences(gateway, settled, by=by, reason=reason))
         done += len(portion)
         if progress is not None:
             progress(done, len(by_study))
@@ -89,23 +88,19 @@ def _acknowledge(work: Work, found: Sequence[Difference], *, by: str, reason: st
     gone = [different for different in found if different.what in _GONE or _is_rewritten(different)]
     studies = {"studies": [different.study for different in gone]}
     known = {(row.study, row.kind, row.key): row.position for row in work.execute(_MISSING, studies)}
-    news = [different for different in gone if _row(different) not in known]
-    told = [
-        _event(different.study, EventType.ROW_MISSING, kind=different.kind, key=different.key) for different in news
-    ]
-    for different, event in zip(news, work.record(told), strict=True):
+    unknown = [different for different in gone if _row(different) not in known]
+    missing = [_missing(different) for different in unknown]
+    for different, event in zip(unknown, work.record(missing), strict=True):
         known[_row(different)] = event.position
     work.record(
-        [
-            # About the ledger's event of that position, without the study, as those of `acknowledge` are.
-            NewEvent(
-                stream=study_stream(different.study),
-                type=EventType.ACKNOWLEDGED,
-                data={"position": known[_row(different)], "by": by, "reason": reason},
-            )
-            for different in gone
-        ],
+        Acknowledged(study=different.study, position=known[_row(different)], by=by, reason=reason) for different in gone
     )
+
+
+def _missing(different: Difference) -> RowMissing:
+    if different.kind == "record":
+        raise ValueError("a record that nobody knows is not ours to be missed")
+    return RowMissing(study=different.study, kind=different.kind, key=different.key)
 
 
 def _row(different: Difference) -> tuple[str, str, str]:
@@ -117,30 +112,24 @@ def _is_rewritten(different: Difference) -> bool:
     return different.kind == "transfer" and different.what == "changed"
 
 
-def _theirs(work: Work, found: Sequence[Difference]) -> Iterator[NewEvent]:
+def _theirs(work: Work, found: Sequence[Difference]) -> Iterator[Fact]:
     """The requests of others, and what the sender reported of them."""
     rows = [different.transfer for different in found if different.transfer is not None]
     known = known_studies(work, sorted({row.study for row in rows}))
-    for change in changes([(row, fingerprint(work.vault, row)) for row in rows], known):
-        yield change_event(work, change)
+    yield from changes([(row, fingerprint(work.vault, row)) for row in rows], known)
 
 
-def _differences(gateway: Gateway, found: Sequence[Difference], *, by: str, reason: str) -> Iterator[NewEvent]:
+def _differences(gateway: Gateway, found: Sequence[Difference], *, by: str, reason: str) -> Iterator[Fact]:
     for different in found:
         if different.kind != "transfer" and different.what not in _GONE:
             marked = mark(gateway, different)
-            yield _event(
-                different.study,
-                EventType.DIFFERENCE_ACCEPTED,
+            yield DifferenceAccepted(
+                study=different.study,
                 kind=marked.kind,
                 key=marked.key,
-                fields=list(different.fields),
+                fields=different.fields,
                 row_position=marked.row_position,
                 fingerprint=marked.fingerprint,
                 by=by,
                 reason=reason,
             )
-
-
-def _event(study: str, type_: EventType, **data: Any) -> NewEvent:
-    return NewEvent(stream=study_stream(study), type=type_, data={"study": study, **data})

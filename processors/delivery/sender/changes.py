@@ -1,33 +1,21 @@
-"""What a look at `transfers` tells that the ledger does not hold yet. Pure.
+"""What a poll of `transfers` tells that the ledger does not hold yet. Pure."""
 
-A request of ours is known by what its row says, not by whether we recorded that we placed it: a run
-may have been killed in between. All other rows are somebody else's.
-"""
-
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from processors.delivery.sender.reports import AWAITED, Report, State, TransferRow
-from processors.events.types import EventType
+from processors.events.fact import Fact
+from processors.events.transfers import (
+    TransferFailed,
+    TransferObserved,
+    TransferReopened,
+    TransferSent,
+    TransferStrayed,
+)
+from processors.requests import AWAITED, Report, TransferRequest, TransferRow, owner
 
 
-class OurRequest(NamedTuple):
-    """A request of ours, whatever became of it. `name` is its pseudonym, None where it was forgotten.
-
-    `instance` is None where it was not placed, as far as the ledger knows; `requested` is the minute that
-    its row tells.
-    """
-
-    position: int
-    project: str
-    event_name: str
-    name: str | None
-    requested: str
-    instance: int | None
-
-
-class Theirs(NamedTuple):
+class KnownRow(NamedTuple):
     """Somebody else's request as last recorded: the fingerprint of what it asks for, and what was reported of it.
 
     `fingerprint` is None where what it asks for was forgotten: it equals any, or it would be recorded anew.
@@ -39,30 +27,13 @@ class Theirs(NamedTuple):
 
 @dataclass(kw_only=True, slots=True)
 class KnownStudy:
-    """What the ledger holds of a study's requests: ours, what was reported of them, and theirs by instance."""
+    """What the ledger holds of a study's requests: ours with what was reported of them, and others' by instance."""
 
-    ours: list[OurRequest] = field(default_factory=list)
-    reported: dict[int, Report] = field(default_factory=dict)
-    theirs: dict[int, Theirs] = field(default_factory=dict)
-
-
-class Change(NamedTuple):
-    """A change of a row to be recorded, as an event of this type; `request` is ours, None for somebody else's."""
-
-    type: EventType
-    row: TransferRow
-    request: int | None
-    fingerprint: str = ""
+    ours: list[TransferRequest] = field(default_factory=list)
+    others: dict[int, KnownRow] = field(default_factory=dict)
 
 
-_EVENTS: Mapping[State, EventType] = {
-    "awaited": EventType.TRANSFER_REOPENED,
-    "sent": EventType.TRANSFER_SENT,
-    "failed": EventType.TRANSFER_FAILED,
-}
-
-
-def changes(rows: Iterable[tuple[TransferRow, str]], known: Mapping[str, KnownStudy]) -> Iterator[Change]:
+def changes(rows: Iterable[tuple[TransferRow, str]], known: Mapping[str, KnownStudy]) -> Iterator[Fact]:
     """What is to be recorded of these rows, each with its fingerprint; those of unknown studies are left out."""
     for row, fingerprint in rows:
         study = known.get(row.study)
@@ -70,39 +41,69 @@ def changes(rows: Iterable[tuple[TransferRow, str]], known: Mapping[str, KnownSt
             yield from _changes_of(row, fingerprint, study)
 
 
-def _changes_of(row: TransferRow, fingerprint: str, study: KnownStudy) -> Iterator[Change]:
-    request = request_behind(row, study.ours)
-    if request is not None:
-        before = study.reported.get(request, AWAITED)
+def _changes_of(row: TransferRow, fingerprint: str, study: KnownStudy) -> Iterator[Fact]:
+    request, wrote = owner(row, study.ours)
+    if request is None:
+        yield from _of_others(row, fingerprint, study.others.get(row.instance))
+        return
+    if wrote and row.is_sendable and not request.in_force and request.state != "ending":
+        yield TransferStrayed(study=row.study, project=request.project, request=request.position, instance=row.instance)
+    # A row that was amended or emptied by us says no more what an earlier report was about.
+    if not _is_same(row.report, request.report):
+        yield _reported(row, request)
+
+
+def _is_same(report: Report, before: Report) -> bool:
+    """Whether nothing has been written since. What may have been sent is awaited all the same."""
+    return report == before or (report == AWAITED and before.state == "possibly sent")
+
+
+def _of_others(row: TransferRow, fingerprint: str, before: KnownRow | None) -> Iterator[Fact]:
+    if not row.project:
+        return
+    reported = AWAITED
+    if before is None or before.fingerprint not in (None, fingerprint):
+        yield TransferObserved(
+            study=row.study,
+            project=row.project,
+            event_name=row.event_name,
+            instance=row.instance,
+            fingerprint=fingerprint,
+            pseudonym=row.name,
+        )
     else:
-        theirs = study.theirs.get(row.instance)
-        if theirs is None or theirs.fingerprint not in (None, fingerprint):
-            yield Change(EventType.TRANSFER_OBSERVED, row, None, fingerprint)
-            before = AWAITED
-        else:
-            before = theirs.report
-    if row.report != before:
-        yield Change(_EVENTS[row.report.state], row, request)
+        reported = before.report
+    if row.report != reported:
+        yield _reported(row, None)
 
 
-def request_behind(row: TransferRow, ours: Sequence[OurRequest]) -> int | None:
-    """The request of ours that the row is; None where it is somebody else's.
-
-    It is the one placed there; else one not known to be placed, or that tells the very minute: imported by
-    a run that was killed before it could record that. The same asked for elsewhere is a person's doing.
-    """
-    alike = [request for request in ours if says(row, request)]
-    for request in alike:
-        if request.instance == row.instance:
-            return request.position
-    for request in alike:
-        if request.instance is None or request.requested == row.requested:
-            return request.position
-    return None
-
-
-def says(row: TransferRow, request: OurRequest) -> bool:
-    """Whether the row asks for what the request asks for. A forgotten pseudonym equals any."""
-    return (row.project, row.event_name) == (request.project, request.event_name) and (
-        request.name is None or row.name == request.name.strip()
+def _reported(row: TransferRow, request: TransferRequest | None) -> Fact:
+    """What the sender wrote. Of a row of ours that was emptied, the request tells the project."""
+    report = row.report
+    project, event_name = row.key if request is None else request.key
+    position = None if request is None else request.position
+    if report.state == "sent":
+        return TransferSent(
+            study=row.study,
+            project=project,
+            event_name=event_name,
+            request=position,
+            instance=row.instance,
+            sent_at=report.sent_at or "",
+            errors=report.errors,
+            mapped_uids=report.mapped_uids,
+        )
+    if report.state == "failed":
+        return TransferFailed(
+            study=row.study,
+            project=project,
+            event_name=event_name,
+            request=position,
+            instance=row.instance,
+            tried_at=report.sent_at,
+            errors=report.errors,
+            failure=report.failure,
+        )
+    return TransferReopened(
+        study=row.study, project=project, event_name=event_name, request=position, instance=row.instance
     )

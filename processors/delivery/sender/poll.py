@@ -14,15 +14,16 @@ import orjson
 from sqlalchemy import text
 
 from ledger import store
-from ledger.projector import Progress
+from ledger.batching import Progress
 from processors.delivery.actual import transfers_project
 from processors.delivery.sender.changes import changes
 from processors.delivery.sender.known import fingerprint, known_studies
-from processors.delivery.sender.record import change_event
-from processors.delivery.sender.reports import FIELDS, NEEDED_FIELDS, transfer_rows
-from processors.events.types import EventType
+from processors.delivery.sender.record import sealed_change
+from processors.events.fact import Fact
+from processors.events.transfers import TransferFailed, TransferObserved, TransferReopened, TransferSent
 from processors.gateway import Gateway, Work
 from processors.redcap import Project, Redcap, Row
+from processors.redcap.transfers import NEEDED_FIELDS, READ_FIELDS, transfer_rows
 
 OVERLAP = timedelta(minutes=10)
 LONG_OVERLAP = timedelta(hours=26)
@@ -76,7 +77,7 @@ def look(gateway: Gateway, redcap: Redcap, progress: Progress | None = None) -> 
     begin, after = window(memory, gateway.clock())
     exported = _export(gateway, redcap, begin)
     seen = gateway.vault.fingerprint(orjson.dumps(exported))
-    counts: Counter[str] = Counter()
+    counts: Counter[type[Fact]] = Counter()
     # After 12,500 studies were written, all of them are seen again for ten minutes: unsealing their
     # pseudonyms to find nothing new took a second a run.
     if memory is None or (memory.seen, memory.head) != (seen, head):
@@ -86,10 +87,10 @@ def look(gateway: Gateway, redcap: Redcap, progress: Progress | None = None) -> 
         remembered = asdict(after) | {"seen": seen, "head": head + counts.total()}
         work.execute(_REMEMBER, {"site": gateway.site, **remembered})
     return Looked(
-        requested=counts[EventType.TRANSFER_OBSERVED],
-        sent=counts[EventType.TRANSFER_SENT],
-        failed=counts[EventType.TRANSFER_FAILED],
-        reopened=counts[EventType.TRANSFER_REOPENED],
+        requested=counts[TransferObserved],
+        sent=counts[TransferSent],
+        failed=counts[TransferFailed],
+        reopened=counts[TransferReopened],
     )
 
 
@@ -124,22 +125,22 @@ def _memory(work: Work, site: str) -> Memory | None:
 
 def _export(gateway: Gateway, redcap: Redcap, begin: datetime) -> list[Row]:
     project = Project(redcap, transfers_project(redcap), gateway.database, gateway.clock, needed=NEEDED_FIELDS)
-    return project.export(FIELDS, changed_since=begin, look_up=False)
+    return project.export(READ_FIELDS, changed_since=begin, look_up=False)
 
 
-def _record(gateway: Gateway, exported: Sequence[Row], progress: Progress | None) -> Counter[str]:
-    rows = sorted(transfer_rows(exported), key=lambda row: (row.study, row.instance))
+def _record(gateway: Gateway, exported: Sequence[Row], progress: Progress | None) -> Counter[type[Fact]]:
+    rows = sorted(transfer_rows(exported, gateway.sender.information_codes), key=lambda row: (row.study, row.instance))
     by_study = {study: list(members) for study, members in groupby(rows, key=lambda row: row.study)}
     studies = list(by_study)
-    counts: Counter[str] = Counter()
+    counts: Counter[type[Fact]] = Counter()
     for start in range(0, len(studies), PORTION):
         portion = studies[start : start + PORTION]
         with gateway.begin() as work:
             known = known_studies(work, portion)
             printed = [(row, fingerprint(gateway.vault, row)) for study in portion for row in by_study[study]]
             found = list(changes(printed, known))
-            work.record([change_event(work, change) for change in found])
-        counts.update(change.type for change in found)
+            work.record(sealed_change(work, fact) for fact in found)
+        counts.update(type(fact) for fact in found)
         if progress is not None:
             progress(start + len(portion), len(studies))
     return counts

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
+from ledger.batching import Progress, batches
 from ledger.events import NewEvent
-from ledger.projector import Progress, batches
 from ledger.vault import SubjectName
 from processors.autoid import registry
 from processors.delivery import actual
@@ -24,7 +24,7 @@ from processors.operations.adopt.diff import News, news
 from processors.operations.adopt.known import knowledge, known_records
 from processors.operations.adopt.progress import Place
 from processors.redcap import Redcap
-from processors.redcap.incoming import PresentRecord
+from processors.redcap.incoming import ActualRecord
 from processors.routing.sync import observe
 from processors.source.summary import is_uid
 
@@ -78,7 +78,7 @@ def _adopt_studies(
 ) -> None:
     done = 0
     for portion in batches(studies, actual.BATCH):
-        found = actual.present(gateway, redcap, portion)
+        found = actual.actual_records(gateway, redcap, portion)
         reached = began._replace(study=max(began.study, portion[-1]))
         with gateway.begin() as work:
             work.record(_events(work, portion, found))
@@ -88,7 +88,7 @@ def _adopt_studies(
             progress(done, len(studies))
 
 
-def _events(work: Work, studies: Sequence[str], found: Mapping[str, PresentRecord]) -> list[NewEvent]:
+def _events(work: Work, studies: Sequence[str], found: Mapping[str, ActualRecord]) -> list[NewEvent]:
     known = knowledge(work, studies)
     # A record that has gone since its id was read is as if it had never been there.
     told = [fact for study in studies if study in found for fact in news(study, found[study], known[study])]

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from processors.events.types import EventType
-from processors.redcap.incoming import PresentRecord, PresentTransfer
+from processors.redcap.incoming import ActualRecord
+from processors.requests import TransferRow
 from processors.source.summary import is_uid
 
 
@@ -16,7 +17,7 @@ class Asked(NamedTuple):
     event_name: str
     pseudonym: str | None
 
-    def is_said_by(self, row: PresentTransfer) -> bool:
+    def is_said_by(self, row: TransferRow) -> bool:
         """Whether the row asks for the same."""
         same = (row.project, row.event_name) == (self.project, self.event_name)
         return same and self.pseudonym in (None, row.name)
@@ -47,7 +48,7 @@ class News(NamedTuple):
     pseudonym: str | None = None
 
 
-def news(study: str, record: PresentRecord, known: Knowledge) -> Iterator[News]:
+def news(study: str, record: ActualRecord, known: Knowledge) -> Iterator[News]:
     """What is to be recorded about the study, its record first."""
     if record.exists and not known.record:
         # Somebody may have typed into this field what is no UID.
@@ -61,20 +62,20 @@ def news(study: str, record: PresentRecord, known: Knowledge) -> Iterator[News]:
         yield News(study, EventType.ADOPTED_TRANSFER_GONE, {"study": study, "instance": instance})
 
 
-def _is_known(row: PresentTransfer, known: Knowledge) -> bool:
+def _is_known(row: TransferRow, known: Knowledge) -> bool:
     before = known.adopted.get(row.instance)
     if before is not None:
-        return before.asked.is_said_by(row) and before.sent == row.sent
+        return before.asked.is_said_by(row) and before.sent == (row.report.state == "sent")
     return any(asked.is_said_by(row) for asked in known.ours)
 
 
-def _adopted(study: str, row: PresentTransfer) -> News:
+def _adopted(study: str, row: TransferRow) -> News:
     told = {
         "study": study,
         "project": row.project,
         "event_name": row.event_name,
         "instance": row.instance,
-        "sent": row.sent,
+        "sent": (row.report.state == "sent"),
         "requested": row.requested or None,
     }
     return News(study, EventType.TRANSFER_ADOPTED, told, row.name)

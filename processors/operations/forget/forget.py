@@ -7,10 +7,10 @@ from typing import NamedTuple
 from sqlalchemy import text
 
 from ledger import store
+from ledger.batching import batches
 from ledger.database import Database
 from ledger.errors import LedgerError
 from ledger.events import NewEvent
-from ledger.projector import batches
 from processors.errors import ConfigurationError
 from processors.events.types import EventType, vault_stream
 from processors.gateway import Gateway, Work

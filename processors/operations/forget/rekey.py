@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from ledger.batching import Progress
 from ledger.events import NewEvent
-from ledger.rekeying import At, Progress, finish, hold_key_change_lock, rewrap, unwatched
+from ledger.rekeying import At, finish, hold_key_change_lock, rewrap, unwatched
 from ledger.vault import Vault
 from processors.events.types import EventType, vault_stream
 from processors.gateway import Gateway

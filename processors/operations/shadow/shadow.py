@@ -7,13 +7,14 @@ from datetime import timedelta
 
 from sqlalchemy import text
 
-from ledger.projector import batches
+from ledger.batching import batches
 from processors.autoid.candidates import candidates, wanting_projects
 from processors.autoid.holds import LASTING
 from processors.autoid.sync import observe_projects
 from processors.configuration import AutoidSection, Configuration
 from processors.delivery import actual
 from processors.errors import ConfigurationError
+from processors.events.fact import Cause
 from processors.gateway import Gateway, Work
 from processors.operations.adopt.guard import has_moved_in
 from processors.operations.shadow import lasting as memory
@@ -21,7 +22,7 @@ from processors.operations.shadow.compare import Ours, Study, agreed, difference
 from processors.operations.shadow.lasting import Lasting
 from processors.redcap import Redcap
 from processors.redcap.incoming import ABSENT
-from processors.routing.decisions import Cause, Key
+from processors.requests import Key
 from processors.run import Report, Step, decide_observed, discover_and_observe, wants_autoid
 
 GRACE = timedelta(minutes=10)

@@ -2,7 +2,7 @@
 
 Everything happens in one transaction that is rolled back in the end, each `begin` a savepoint in
 it; so the code of a real run reads what it has just recorded, positions and all. The ledger's head
-stays locked for as long: nobody else can append, and whoever rehearses keeps the others from trying.
+stays locked for as long: nobody else can append, and whoever makes a dry run keeps the others from trying.
 """
 
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ from sqlalchemy import Connection
 from ledger.database import Database, translated
 
 
-class Rehearsal(Database):
-    """The rehearsal of changes to a database; that one is still closed by whoever opened it.
+class DryRun(Database):
+    """A database whose changes are all taken back; the one it works on is still closed by whoever opened it.
 
     `without_transaction` is no part of it: locks that are taken there are real.
     """
@@ -34,7 +34,7 @@ class Rehearsal(Database):
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """A connection inside a savepoint: kept until the rehearsal is over, rolled back on an exception."""
+        """A connection inside a savepoint: kept until the dry run is over, rolled back on an exception."""
         with translated(), self._connection.begin_nested():
             yield self._connection
 

@@ -1,0 +1,136 @@
+"""The file that holds the master key: how it is read, written so that it lasts, and given its place.
+
+The key stands in one line, readable by its owner alone (mode 0600), and is never written over: the first one is
+made where there is no file yet, a new one is written beside the old and renamed over it once it counts. Which
+of the two is the right one, the file cannot tell: `vault` asks the database.
+"""
+
+import base64
+import binascii
+import contextlib
+import os
+import stat
+from pathlib import Path
+
+from ledger.errors import KeyProblem
+
+KEY_BYTES = 32
+_PREFIX = "fiona-ledger-master-key-1:"
+_NEXT = ".new"
+
+
+def read_master_key(key_file: Path) -> bytes:
+    """The 32 bytes of the master key. Raises `KeyProblem` with what to do about it."""
+    try:
+        mode = key_file.stat().st_mode
+        content = key_file.read_text("ascii").strip()
+    except FileNotFoundError as exc:
+        raise KeyProblem(
+            f"The master key file {key_file} is missing. Put it back from its backup: the ledger holds "
+            "sealed values that only this key opens, so a new one is never made in its place."
+        ) from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        raise KeyProblem(f"The master key file {key_file} cannot be read ({type(exc).__name__}).") from exc
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise KeyProblem(
+            f"The master key file {key_file} has mode {stat.S_IMODE(mode):04o}: others may read it. "
+            f"Expected 0600; run `chmod 600 {key_file}`."
+        )
+    return _parsed(content, key_file)
+
+
+def write_master_key(key_file: Path) -> bool:
+    """Makes the key file unless there is one; True where it was made."""
+    made = False
+    content = _as_line(os.urandom(KEY_BYTES))
+    try:
+        key_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if os.path.lexists(key_file):
+            return False
+        # Written aside and then given its name, which fails where the name is taken: nobody ever sees
+        # half a key, and two programs do not each believe in a key of its own.
+        aside = key_file.with_name(f".{key_file.name}.{os.urandom(8).hex()}")
+        try:
+            _write_durably(aside, content)
+            with contextlib.suppress(FileExistsError):
+                os.link(aside, key_file)
+                made = True
+        finally:
+            aside.unlink(missing_ok=True)
+        _sync_folder(key_file.parent)
+    except OSError as exc:
+        raise KeyProblem(f"The master key file {key_file} cannot be made: {exc.strerror}.") from exc
+    return made
+
+
+def next_key_file(key_file: Path) -> Path:
+    """Where a new master key waits for its place: beside the file itself, should `key_file` be a link."""
+    resolved = key_file.resolve()
+    return resolved.with_name(resolved.name + _NEXT)
+
+
+def write_next_key_file(key_file: Path) -> bytes:
+    """A new master key, written beside the present one and for the same owner. Raises `KeyProblem`.
+
+    The caller knows that the present one opens the ledger and nobody is changing it: what a change
+    that came to nothing has left there is replaced.
+    """
+    file = next_key_file(key_file)
+    key = os.urandom(KEY_BYTES)
+    try:
+        file.unlink(missing_ok=True)
+        _write_durably(file, _as_line(key))
+        present = key_file.stat()
+        if os.geteuid() == 0:  # the periodic run may work under another account
+            os.chown(file, present.st_uid, present.st_gid)
+        _sync_folder(file.parent)
+    except OSError as exc:
+        raise KeyProblem(
+            f"The new master key cannot be written to {file}: {exc.strerror}. Nothing was changed."
+        ) from exc
+    return key
+
+
+def put_in_place(key_file: Path, key: bytes) -> None:
+    """Gives the waiting key file its place, if it holds this key: the one that the database says is right."""
+    file = next_key_file(key_file)
+    try:
+        waiting = read_master_key(file)
+    except KeyProblem:
+        return
+    if waiting == key:
+        file.replace(key_file.resolve())
+        _sync_folder(file.parent)
+
+
+def _parsed(content: str, key_file: Path) -> bytes:
+    key = b""
+    if content.startswith(_PREFIX):
+        with contextlib.suppress(binascii.Error):
+            key = base64.b64decode(content.removeprefix(_PREFIX), validate=True)
+    if len(key) != KEY_BYTES:
+        raise KeyProblem(
+            f"{key_file} is not a master key file: expected one line that starts with {_PREFIX!r} and "
+            "goes on with 32 bytes in base64."
+        )
+    return key
+
+
+def _as_line(key: bytes) -> str:
+    return f"{_PREFIX}{base64.b64encode(key).decode()}\n"
+
+
+def _write_durably(path: Path, content: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

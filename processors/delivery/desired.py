@@ -1,0 +1,101 @@
+"""The desired state: what the ledger wants REDCap to hold of studies, with all that is known of them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import text
+
+from ledger import store
+from ledger.events import Event
+from processors.delivery.due import DueRow
+from processors.delivery.plan import DesiredSeries, DesiredStudy
+from processors.gateway import Work
+from processors.redcap import incoming
+from processors.requests import Key
+from processors.stored_requests import requests_of
+
+
+def desired_studies(
+    work: Work, rows: Sequence[DueRow], *, with_transfers: bool, again: bool = False
+) -> list[DesiredStudy]:
+    """The contents of these rows, by study, with what the ledger knows of the studies' other rows.
+
+    `with_transfers`: all requests are looked at, and contested ones tried again. `again`: rows that have
+    been deleted are to come back.
+    """
+    studies = {row.study: DesiredStudy(study=row.study, again=again) for row in rows}
+    arrivals = _add_history(work, studies)
+    if with_transfers:
+        _add_requests(work, studies)
+    contents = _contents(work, rows)
+    for row in rows:
+        _add(studies[row.study], row, contents)
+    for study in studies.values():
+        if study.row_position:
+            event, identity = contents[study.row_position]
+            study.row = incoming.study_row(event.data, identity, work.local(arrivals[study.study]))
+    return list(studies.values())
+
+
+def _contents(work: Work, rows: Sequence[DueRow]) -> Mapping[int, tuple[Event, Mapping[str, str]]]:
+    """The events of study and series rows, those of studies with what is sealed in them: series tell of nobody."""
+    series = {row.position for row in rows if row.kind == "series"}
+    contents: dict[int, tuple[Event, Mapping[str, str]]] = dict(
+        work.identities({row.position for row in rows if row.kind == "study"})
+    )
+    for position, event in store.read_positions(work.connection, series - contents.keys()).items():
+        contents[position] = event, {}
+    return contents
+
+
+def _add(study: DesiredStudy, row: DueRow, contents: Mapping[int, tuple[Event, Mapping[str, str]]]) -> None:
+    if row.kind == "study":
+        study.row_position = row.position
+    elif row.kind == "series":
+        event, _ = contents[row.position]
+        instance = study.series_instances.get(row.key)
+        study.series.append(DesiredSeries(series=row.key, position=row.position, data=event.data, instance=instance))
+    else:
+        study.due.add(row.position)
+
+
+_SERIES_INSTANCES = text("""
+    select study, series, instance from gateway.series where study = any(:studies) and instance is not null
+""")
+_ADOPTED_INSTANCES = text("select study, series, instance from gateway.adopted_series where study = any(:studies)")
+_DELIVERED = text("""
+    select study, arrived_at, delivered_position > 0 or adopted.position is not null as delivered
+      from gateway.study left join gateway.adopted_study as adopted using (study)
+     where study = any(:studies)
+""")
+_MISSING = text("select study, kind, key from gateway.missing_row where study = any(:studies)")
+_REFUSED = text("select study, kind, key from gateway.refused_row where study = any(:studies)")
+_CONTESTS = text("""
+    select study, project, event_name from gateway.conflict where study = any(:studies) and kind = 'person'
+""")
+
+
+def _add_history(work: Work, studies: Mapping[str, DesiredStudy]) -> dict[str, datetime]:
+    """Adds what was delivered of the studies before, or adopted; gives when each arrived."""
+    chosen = {"studies": list(studies)}
+    for instances in (_ADOPTED_INSTANCES, _SERIES_INSTANCES):
+        for row in work.execute(instances, chosen):
+            studies[row.study].series_instances[row.series] = row.instance
+    arrivals = {}
+    for row in work.execute(_DELIVERED, chosen):
+        studies[row.study].delivered = row.delivered
+        arrivals[row.study] = row.arrived_at
+    for row in work.execute(_MISSING, chosen):
+        studies[row.study].missing.add((row.kind, row.key))
+    for row in work.execute(_REFUSED, chosen):
+        studies[row.study].refused.add((row.kind, row.key))
+    return arrivals
+
+
+def _add_requests(work: Work, studies: Mapping[str, DesiredStudy]) -> None:
+    """Adds every request of ours, and who is known to contest them: those are tried again on this occasion."""
+    for row in work.execute(_CONTESTS, {"studies": list(studies)}):
+        studies[row.study].contests.add(Key(row.project, row.event_name))
+    for study, requests in requests_of(work, list(studies)).items():
+        studies[study].requests = requests
+        studies[study].due |= {request.position for request in requests if request.state == "contested"}

@@ -1,0 +1,198 @@
+"""The rows that are due: what the ledger wants REDCap to hold and REDCap does not, in batches."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import TextClause, text
+
+from ledger.batching import batches
+from processors.events.deliveries import RowKind
+from processors.gateway import Gateway, Work
+
+RETRY_AFTER = timedelta(hours=1)
+"""A refused row is tried again when it changes, and once in this time: its record may have been
+unlocked or the dictionary mended, which nothing tells us. So is a request that a person's request
+contests: theirs may be gone."""
+
+
+class DueRow(NamedTuple):
+    """A row to be written: the study's own, a series', or a transfer's, and the event that says so."""
+
+    study: str
+    kind: RowKind
+    key: str
+    position: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Again:
+    """What is to be written although REDCap has held it: all study and series rows of these studies, and the
+    rows of these placed requests (positions) where they are gone.
+
+    Rows whose absence was acknowledged are left out, unless `everything` is to come back.
+    """
+
+    studies: Collection[str]
+    requests: Collection[int] = ()
+    everything: bool = False
+
+
+_ROW = """
+    select item.study, item.kind, item.key, item.position
+"""
+# Rows of records that somebody deleted are left alone, and refused rows until they are due again. A request that
+# was made since the deletion brings the record back; and one that has ended is settled whatever there is.
+_PENDING = f"""
+    {_ROW}
+      from (select study, 'study' as kind, '' as key, row_position as position from gateway.study
+             where row_position > delivered_position
+            union all
+            select study, 'series', series, position from gateway.series
+             where position > delivered_position
+            union all
+            select study, 'transfer', position::text, position from gateway.transfer
+             where state in ('requested', 'ending') or (:contested and state = 'contested')) as item
+      join gateway.study using (study)
+     where study.site = :site and item.kind = any(:kinds)
+       and not exists (select from gateway.refused_row as refused
+                        where (refused.study, refused.kind, refused.key) = (item.study, item.kind, item.key)
+                          and refused.row_position = item.position and refused.refused_at > :retry_before)
+       and not exists (select from gateway.missing_row as missing
+                        where missing.study = item.study
+                          and (missing.kind = 'study' or (missing.kind, missing.key) = (item.kind, item.key))
+                          and (item.kind <> 'transfer' or item.position < missing.position)
+                          and not exists (select from gateway.transfer as ended
+                                           where item.kind = 'transfer' and ended.position = item.position
+                                             and ended.state = 'ending'))
+"""
+# What somebody deleted comes back, unless somebody has said that it was meant to go.
+_AGAIN = f"""
+    {_ROW}
+      from (select study, 'study' as kind, '' as key, row_position as position from gateway.study
+            union all
+            select study, 'series', series, position from gateway.series
+            union all
+            select study, 'transfer', position::text, position from gateway.transfer
+             where state in ('requested', 'ending') or (state = 'placed' and position = any(:requests))) as item
+      join gateway.study using (study)
+     where study.site = :site and item.kind = any(:kinds) and item.study = any(:studies)
+       and not exists (select from gateway.missing_row as missing
+                        where missing.study = item.study and acknowledged and not :everything
+                          and (missing.kind = 'study'
+                               or (missing.kind, missing.key) = (item.kind, item.key)))
+"""
+# The kinds' order within a study is that of the alphabet backwards: study before series would be
+# nicer, but REDCap does not mind, and a study's own row may come with a later portion anyway.
+_ORDER = "order by item.study, item.kind desc, item.position"
+_IN_ORDER = text(f"{_PENDING} {_ORDER}")
+_COUNTED = text(f"select count(*) from ({_PENDING}) as pending")
+_AGAIN_IN_ORDER = text(f"{_AGAIN} {_ORDER}")
+_AGAIN_COUNTED = text(f"select count(*) from ({_AGAIN}) as again")
+
+
+@contextmanager
+def due_rows(
+    gateway: Gateway, kinds: Collection[RowKind], size: int, again: Again | None = None
+) -> Iterator[tuple[int, Iterator[list[DueRow]]]]:
+    """How many rows are to be written, and the rows in batches of `size`; `again` those it names.
+
+    The list is as it was on entering: what the deliveries record meanwhile does not change it. A
+    cursor on the server holds it, so that memory does not grow with it.
+    """
+    with gateway.begin() as work:
+        in_order, counted, parameters = _asked_for(gateway, kinds) if again is None else _named(again)
+        parameters |= {"site": gateway.site, "kinds": list(kinds)}
+        # This transaction waits for REDCap between batches; a server's patience with idle ones is no help.
+        work.execute(text("set local idle_in_transaction_session_timeout = 0"))
+        # All rows will be fetched. Planned for the first few, as cursors are, the query looked through all
+        # studies for every row: 110 s more for 100,000 series.
+        work.execute(text("set local cursor_tuple_fraction = 1"))
+        count: int = work.execute(counted, parameters).scalar_one()
+        if count == 0:
+            yield 0, iter(())
+            return
+        rows = work.execute(in_order, parameters, execution_options={"yield_per": size})
+        try:
+            yield count, batches((DueRow(*row) for row in rows), size)
+        finally:
+            rows.close()
+
+
+def _asked_for(gateway: Gateway, kinds: Collection[RowKind]) -> tuple[TextClause, TextClause, dict[str, Any]]:
+    contested = "transfer" in kinds and _contests_are_due(gateway)
+    return _IN_ORDER, _COUNTED, {"retry_before": gateway.clock() - RETRY_AFTER, "contested": contested}
+
+
+def _named(again: Again) -> tuple[TextClause, TextClause, dict[str, Any]]:
+    return (
+        _AGAIN_IN_ORDER,
+        _AGAIN_COUNTED,
+        {"studies": list(again.studies), "requests": list(again.requests), "everything": again.everything},
+    )
+
+
+def rows_again(work: Work, kinds: Collection[RowKind], again: Again) -> list[DueRow]:
+    """The rows that `again` names, all at once."""
+    in_order, _, parameters = _named(again)
+    return [DueRow(*row) for row in work.execute(in_order, parameters | {"site": work.site, "kinds": list(kinds)})]
+
+
+def is_anything_due(gateway: Gateway, kinds: Collection[RowKind]) -> bool:
+    """Whether rows of these kinds are to be written, but for contested requests, which may be due again."""
+    parameters = {
+        "site": gateway.site,
+        "kinds": list(kinds),
+        "retry_before": gateway.clock() - RETRY_AFTER,
+        "contested": False,
+    }
+    with gateway.begin() as work:
+        count: int = work.execute(_COUNTED, parameters).scalar_one()
+    return count > 0
+
+
+_CONTESTS_DUE = text("""
+    insert into gateway.contest_retry (site, at)
+    select :site, :now where exists (select from gateway.transfer where state = 'contested')
+    on conflict (site) do update set at = excluded.at where contest_retry.at <= :before
+    returning at
+""")
+
+
+def _contests_are_due(gateway: Gateway) -> bool:
+    """Whether contested requests are to be tried again, which is thereby noted."""
+    now = gateway.clock()
+    with gateway.begin() as work:
+        parameters = {"site": gateway.site, "now": now, "before": now - RETRY_AFTER}
+        return work.execute(_CONTESTS_DUE, parameters).one_or_none() is not None
+
+
+class PendingAge(NamedTuple):
+    """How many rows of a kind wait to be written, and since when the oldest does."""
+
+    kind: RowKind
+    rows: int
+    oldest: datetime
+
+
+_AGES = text(f"""
+    select kind, count(*), min(recorded_at) as oldest
+      from ({_PENDING}) as pending join ledger.event using (position)
+     group by kind order by kind
+""")
+
+
+def pending_age(work: Work, site: str) -> list[PendingAge]:
+    """What waits to be written now; refused rows count."""
+    rows = work.execute(
+        _AGES,
+        {
+            "site": site,
+            "kinds": ["study", "series", "transfer"],
+            "retry_before": datetime.max.replace(tzinfo=UTC),
+            "contested": False,
+        },
+    )
+    return [PendingAge(*row) for row in rows]

@@ -1,0 +1,56 @@
+"""The regular statements by which rows of a table come and go, made from what the table is."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import text
+
+from processors.projections.rows import Again, Change
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """A table of schema `gateway`: the columns that events fill, by name as PostgreSQL types them, and its key."""
+
+    name: str
+    key: tuple[str, ...]
+    columns: Mapping[str, str]
+
+    def upsert(self, also: str = "") -> Change:
+        """Inserts rows, and overwrites those that are there; `also` is set in these besides."""
+        values = [f"{column} = excluded.{column}" for column in self.columns if column not in self.key]
+        return self._insert(f"update set {', '.join(filter(None, [*values, also]))}", Again.LAST_COUNTS)
+
+    def insert_once(self) -> Change:
+        """Inserts rows, and leaves those that are there as they are."""
+        return self._insert("nothing", Again.FIRST_COUNTS)
+
+    def delete(self) -> Change:
+        """Deletes the rows of these keys, where they are there."""
+        same = " and ".join(f"t.{column} = r.{column}" for column in self.key)
+        statement = f"delete from gateway.{self.name} as t using {self._rows(self.key)} where {same}"
+        return Change(self.name, self.key, text(statement))
+
+    def mark_removed(self) -> Change:
+        """Keeps the rows of these keys, marked as removed by the event at `position`."""
+        same = " and ".join(f"t.{column} = r.{column}" for column in self.key)
+        statement = f"""
+            update gateway.{self.name} as t set removed = true, position = r.position
+              from {self._rows((*self.key, "position"))}
+             where {same}
+        """
+        return Change(self.name, self.key, text(statement))
+
+    def _insert(self, on_conflict: str, again: Again) -> Change:
+        columns = ", ".join(self.columns)
+        statement = f"""
+            insert into gateway.{self.name} ({columns})
+            select {columns} from {self._rows(self.columns)}
+            on conflict ({", ".join(self.key)}) do {on_conflict}
+        """
+        return Change(self.name, self.key, text(statement), again)
+
+    def _rows(self, columns: Iterable[str]) -> str:
+        """The parameters as rows of these columns, named `r`."""
+        typed = ", ".join(f"{column} {self.columns[column]}" for column in columns)
+        return f"json_to_recordset(cast(:rows as json)) as r ({typed})"

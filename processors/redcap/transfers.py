@@ -1,0 +1,116 @@
+"""The rows of the repeating instrument `transfers`: how ours are written, how anybody's are read. Pure.
+
+Whose a row is, and what may be sent of it, `requests` tells.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from processors.redcap.failure_class import failure_class
+from processors.requests import AWAITED, MINUTE, Report, TransferRequest, TransferRow
+
+RECORD_ID = "study_instance_uid"
+FORM = "transfers"
+
+NEEDED_FIELDS = (
+    RECORD_ID,
+    "transfer_project_name",
+    "transfer_name",
+    "transfer_event_name",
+    "transfer_date",
+    "transfer_requested_date",
+)
+"""Without these, nobody can tell whose a request is, or whether it was sent."""
+
+OPTIONAL_FIELDS = frozenset(
+    {"transfer_error", "transfer_error_message", "transfer_mapped_uid", "transfer_active_proc_time"}
+)
+"""What the sender fills in, and older servers lack."""
+
+READ_FIELDS = (*NEEDED_FIELDS, "transfer_error", "transfer_error_message", "transfer_mapped_uid")
+"""What is read of a row."""
+
+INFORMATION = frozenset({"3"})
+"""Codes of transfer_error that are no errors, as the published dictionary has them: 3, pixels were masked."""
+
+_ERROR_COLUMN = "transfer_error___"
+_SENDERS_TEXTS = ("transfer_date", "transfer_error_message", "transfer_mapped_uid", "transfer_active_proc_time")
+
+
+def transfer_rows(
+    exported: Iterable[Mapping[str, str]], information: Collection[str] = INFORMATION
+) -> Iterator[TransferRow]:
+    """The rows of `transfers` in an export; those that say nothing at all are left out."""
+    for fields in exported:
+        if fields.get("redcap_repeat_instrument") == FORM:
+            row = transfer_row(fields, information)
+            if not row.is_blank:
+                yield row
+
+
+def transfer_row(fields: Mapping[str, str], information: Collection[str] = INFORMATION) -> TransferRow:
+    """A row of an export of `transfers`."""
+    return TransferRow(
+        study=fields[RECORD_ID],
+        instance=int(fields["redcap_repeat_instance"]),
+        project=fields.get("transfer_project_name", "").strip(),
+        event_name=fields.get("transfer_event_name", "").strip(),
+        name=fields.get("transfer_name", "").strip(),
+        requested=fields.get("transfer_requested_date", "").strip()[: len("YYYY-MM-DD HH:MM")],
+        report=_report(fields, information),
+        error_fields=tuple(sorted(name for name in fields if name.startswith(_ERROR_COLUMN))),
+    )
+
+
+def _report(fields: Mapping[str, str], information: Collection[str]) -> Report:
+    """A ticked error is a failure, also where a date says when it was tried; a message alone is one without a date."""
+    sent_at = fields.get("transfer_date", "").strip()
+    message = fields.get("transfer_error_message", "").strip()
+    codes = sorted(name.removeprefix(_ERROR_COLUMN) for name in fields if _is_ticked(name, fields[name]))
+    mapped = fields.get("transfer_mapped_uid", "").split(",")
+    mapped_uids = tuple(uid for part in mapped if (uid := part.strip()))
+    if set(codes) - set(information) or (message and not sent_at):
+        return Report("failed", sent_at or None, tuple(codes), failure_class(message))
+    return Report("sent", sent_at, tuple(codes), None, mapped_uids) if sent_at else AWAITED
+
+
+def _is_ticked(name: str, value: str) -> bool:
+    return name.startswith(_ERROR_COLUMN) and value == "1"
+
+
+def requested_row(request: TransferRequest, instance: int) -> dict[str, str | int]:
+    """The row that asks for it, in an instance that is new. Raises `ValueError` for a forgotten pseudonym."""
+    if request.pseudonym is None:
+        raise ValueError(f"request {request.position}: its pseudonym was forgotten, so that no row can ask for it")
+    row = _addressed(request.study, instance) | {
+        "transfer_requested_date": request.requested_at.strftime(MINUTE),
+        "transfer_project_name": request.project,
+        "transfer_name": request.pseudonym,
+    }
+    return row | ({"transfer_event_name": request.event_name} if request.event_name else {})
+
+
+def amended_row(request: TransferRequest, row: TransferRow) -> dict[str, str | int]:
+    """The row that asks for it over one that asked for something else: what the sender wrote there was about that."""
+    return requested_row(request, row.instance) | {"transfer_event_name": request.event_name} | _senders_blank(row)
+
+
+def emptied_row(row: TransferRow) -> dict[str, str | int]:
+    """The row that withdraws what the sender has not taken."""
+    asked = ("transfer_requested_date", "transfer_project_name", "transfer_name", "transfer_event_name")
+    return _addressed(row.study, row.instance) | dict.fromkeys(asked, "") | _senders_blank(row)
+
+
+def closed_row(row: TransferRow) -> dict[str, str | int]:
+    """The row that cannot be sent again: without its name. All else stays for people to see."""
+    return _addressed(row.study, row.instance) | {"transfer_name": ""}
+
+
+def _addressed(study: str, instance: int) -> dict[str, str | int]:
+    return {RECORD_ID: study, "redcap_repeat_instrument": FORM, "redcap_repeat_instance": instance}
+
+
+def _senders_blank(row: TransferRow) -> dict[str, str | int]:
+    """The sender's fields without what it had written, where it had written anything: blanks, and ticks undone."""
+    if row.report == AWAITED:
+        return {}
+    return {**dict.fromkeys(_SENDERS_TEXTS, ""), **dict.fromkeys(row.error_fields, "0")}

@@ -1,0 +1,209 @@
+"""A transfer request from its decision until nothing of it can be sent any more. Pure.
+
+The one place that says which requests are in force, whose a row of `transfers` is, what the sender may
+hold of it, and what a row's fields mean. `stored_requests` reads them from the ledger.
+
+A request is one study for one project and event under one pseudonym. Its states, and what leads there:
+
+| state | in force | meaning | reached by |
+|---|---|---|---|
+| requested | yes | decided; its row waits to be written | TransferRequested |
+| placed | yes | a row in REDCap asks for it, ours or a person's (`found`) | TransferPlaced, TransferAmended |
+| contested | yes | a person asks for another pseudonym, and theirs stands | ConflictFound that names it |
+| ending | no | replaced or retracted, its rows not ended yet | TransferRetracted, TransferRequested in its place |
+| withdrawn | no | ended unsent: no row of it is left | TransferWithdrawn (unsent), TransferAmended of its row |
+| closed | no | ended, and was sent, or may have been: its row has no name | TransferWithdrawn (sent, possibly sent) |
+
+TransferStrayed leads back to `ending`: a row turned up that can be sent all the same.
+
+What the sender reports of a request stands beside its state (`Report`): awaited, possibly sent, sent
+so many times, failed.
+
+Whose a row is (`owner`), the first line that fits:
+
+| a request of ours | the row | is |
+|---|---|---|
+| known to stand in this instance, not `found` | says what it says | ours |
+| the newest known to stand in this instance, not `found`, not in force | has no name | ours: emptied or closed |
+| any | says what it says, and tells the minute of the request | ours: its import was never recorded |
+| `found` in this instance | says what it says | somebody else's, and answers it |
+| any other | whatever it says | somebody else's |
+
+So the same asked for by a person, in another minute, never makes a request of ours placed or sent.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, NamedTuple
+
+from processors.events.fact import Cause
+
+State = Literal["requested", "placed", "contested", "ending", "withdrawn", "closed"]
+ReportState = Literal["awaited", "possibly sent", "sent", "failed"]
+
+IN_FORCE: tuple[State, ...] = ("requested", "placed", "contested")
+"""The states in which a request is what somebody wants."""
+
+GRACE = timedelta(minutes=1)
+"""The sender looks at `transfers` every minute: a row that stood longer may be in its hands."""
+
+MINUTE = "%Y-%m-%d %H:%M"
+"""How REDCap writes a moment (its validation datetime_ymd)."""
+
+
+class Key(NamedTuple):
+    """What a study may be requested for only once."""
+
+    project: str
+    event_name: str
+
+
+class Report(NamedTuple):
+    """What the sender has written into a row: `sent_at` as REDCap has it, the codes ticked, the failure's class.
+
+    `sent_at` is filled in after a failure, too. `mapped_uids` are the study UIDs under which it was sent.
+    """
+
+    state: ReportState
+    sent_at: str | None = None
+    errors: tuple[str, ...] = ()
+    failure: str | None = None
+    mapped_uids: tuple[str, ...] = ()
+
+
+AWAITED = Report("awaited")
+"""Nothing yet."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TransferRow:
+    """A row of `transfers` as REDCap has it, whoever made it, blanks stripped.
+
+    `requested` is the minute that it tells. `error_fields` are the columns of the checkbox transfer_error.
+    """
+
+    study: str
+    instance: int
+    project: str
+    event_name: str
+    name: str
+    requested: str
+    report: Report = AWAITED
+    error_fields: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> Key:
+        """What it asks for."""
+        return Key(self.project, self.event_name)
+
+    @property
+    def is_sendable(self) -> bool:
+        """Whether the sender carries it out, now or when a late series arrives."""
+        return bool(self.project and self.name)
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether it says nothing at all: such as a row that was emptied."""
+        return not (self.project or self.name) and self.report == AWAITED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TransferRequest:
+    """A request of ours, whatever became of it.
+
+    `position` is that of its TransferRequested. `pseudonym` is None where it was forgotten.
+    `requested_at` is in the hospital's zone: its row tells that minute. `placed_at` is when its row was
+    recorded to stand in `instance`. `replaces` are the requests in whose place it was made. `recalled`: its
+    file was taken back from the sender's queue.
+    """
+
+    position: int
+    study: str
+    key: Key
+    pseudonym: str | None
+    cause: Cause
+    requested_at: datetime
+    state: State
+    instance: int | None = None
+    found: bool = False
+    placed_at: datetime | None = None
+    replaces: tuple[int, ...] = ()
+    recalled: bool = False
+    report: Report = AWAITED
+
+    @property
+    def project(self) -> str:
+        """The research project that the study is to go to."""
+        return self.key.project
+
+    @property
+    def event_name(self) -> str:
+        """The project's event; blank where it has none."""
+        return self.key.event_name
+
+    @property
+    def in_force(self) -> bool:
+        """Whether somebody wants it."""
+        return self.state in IN_FORCE
+
+    @property
+    def minute(self) -> str:
+        """The minute that its row tells."""
+        return self.requested_at.strftime(MINUTE)
+
+    def says(self, row: TransferRow) -> bool:
+        """Whether the row asks for the same. A forgotten pseudonym equals any."""
+        if self.key != row.key or not row.name:
+            return False
+        return self.pseudonym is None or row.name == self.pseudonym.strip()
+
+    def may_be_taken(self, now: datetime) -> bool:
+        """Whether the sender may hold a copy of its row: then it may be sent as it was, whatever the row says now.
+
+        A time that lies ahead says nothing, so that the careful answer holds.
+        """
+        if self.recalled:
+            return False
+        stood = now - (self.placed_at or self.requested_at)
+        return not timedelta(0) <= stood <= GRACE
+
+
+class Owner(NamedTuple):
+    """Whose a row is: our `request` that it tells of, if any, and whether this system `wrote` it."""
+
+    request: TransferRequest | None
+    wrote: bool
+
+
+NOBODY_KNOWN = Owner(None, wrote=False)
+"""Somebody else's, who asks for what none of our requests asks for there."""
+
+
+def owner(row: TransferRow, requests: Iterable[TransferRequest]) -> Owner:
+    """Whose the row is, by the table above. Of several requests that fit, one in force counts, and the newest."""
+    newest_first = sorted(requests, key=lambda request: (request.in_force, request.position), reverse=True)
+    standing = [request for request in newest_first if request.instance == row.instance]
+    written = [request for request in standing if not request.found]
+    for request in written:
+        if request.says(row):
+            return Owner(request, wrote=True)
+    if written and not row.name and not written[0].in_force:
+        return Owner(written[0], wrote=True)
+    for request in newest_first:
+        if request.says(row) and request.minute == row.requested and request not in standing:
+            return Owner(request, wrote=True)
+    for request in standing:
+        if request.says(row):
+            return Owner(request, wrote=False)
+    return NOBODY_KNOWN
+
+
+def rows_written(rows: Iterable[TransferRow], requests: Sequence[TransferRequest]) -> dict[int, list[TransferRow]]:
+    """The rows that this system wrote, by the request that each tells of (its position)."""
+    written: dict[int, list[TransferRow]] = {}
+    for row in rows:
+        request, wrote = owner(row, requests)
+        if request is not None and wrote:
+            written.setdefault(request.position, []).append(row)
+    return written

@@ -1,0 +1,68 @@
+"""Transfer requests as the ledger holds them: the one reader of gateway.transfer for those who decide and deliver."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from sqlalchemy import Row, text
+
+from processors.events.fact import Cause
+from processors.gateway import Work
+from processors.requests import AWAITED, IN_FORCE, Key, Report, State, TransferRequest
+
+_REQUESTS = """
+    select transfer.position, transfer.study, transfer.project, transfer.event_name, cause_kind, cause_record,
+           cause_position,
+           transfer.state, transfer.instance, found, placed_at, replaces, recalled,
+           outcome.state as reported, outcome.sent_at, outcome.errors, outcome.failure, outcome.mapped_uids
+      from gateway.transfer
+      left join gateway.outcome on outcome.request = transfer.position and outcome.ours
+"""
+_OF_STUDIES = text(f"{_REQUESTS} where transfer.study = any(:studies) and transfer.state = any(:states) order by 1")
+_AT_POSITIONS = text(f"{_REQUESTS} where transfer.position = any(:positions) order by 1")
+
+_EVERY_STATE: tuple[State, ...] = (*IN_FORCE, "ending", "withdrawn", "closed")
+
+
+def requests_of(
+    work: Work, studies: Collection[str], *, states: Collection[State] = _EVERY_STATE
+) -> dict[str, list[TransferRequest]]:
+    """The requests of these studies in these states, by study, oldest first."""
+    by_study: dict[str, list[TransferRequest]] = defaultdict(list)
+    rows = work.execute(_OF_STUDIES, {"studies": list(studies), "states": list(states)}).all()
+    for request in _unsealed(work, rows):
+        by_study[request.study].append(request)
+    return by_study
+
+
+def requests_at(work: Work, positions: Collection[int]) -> dict[int, TransferRequest]:
+    """The requests made by the events at these positions."""
+    rows = work.execute(_AT_POSITIONS, {"positions": list(positions)}).all()
+    return {request.position: request for request in _unsealed(work, rows)}
+
+
+def _unsealed(work: Work, rows: Collection[Row[Any]]) -> Iterable[TransferRequest]:
+    found = work.identities([row.position for row in rows])
+    for row in rows:
+        event, payload = found[row.position]
+        yield TransferRequest(
+            position=row.position,
+            study=row.study,
+            key=Key(row.project, row.event_name),
+            pseudonym=payload.get("pseudonym"),
+            cause=Cause(row.cause_kind, row.cause_record, row.cause_position),
+            requested_at=work.local(event.recorded_at),
+            state=row.state,
+            instance=row.instance,
+            found=row.found,
+            placed_at=row.placed_at,
+            replaces=tuple(row.replaces),
+            recalled=row.recalled,
+            report=_report(row),
+        )
+
+
+def _report(row: Row[Any]) -> Report:
+    if row.reported is None:
+        return AWAITED
+    return Report(row.reported, row.sent_at, tuple(row.errors), row.failure, tuple(row.mapped_uids))
