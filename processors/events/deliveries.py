@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from processors.events.fact import OfStudy
 
@@ -82,8 +82,3 @@ class Acknowledged(OfStudy):
     position: int
     by: str
     reason: str
-
-    @property
-    def data(self) -> dict[str, Any]:
-        """Without the study, which its stream names: the event is about another event."""
-        return {"position": self.position, "by": self.by, "reason": self.reason}

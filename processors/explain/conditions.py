@@ -146,14 +146,14 @@ def _title_conditions(rule: Rule, identity: Identity) -> tuple[Condition, Condit
     )
 
 
-def _title_condition(name: str, wanted: str, found: str) -> Condition:
+def _title_condition(name: str, wanted: str, title: str) -> Condition:
     if not wanted:
         return Condition(name=name, state="blank")
-    if wanted == found:
+    if wanted == title:
         return Condition(name=name, state="matched")
-    if not found:
+    if not title:
         return Condition(name=name, state="blank in the study")
-    differs = title_difference(wanted, found)
+    differs = title_difference(wanted, title)
     return Condition(name=name, state="not matched", near=f"differs by {differs} only" if differs else "")
 
 
@@ -178,14 +178,14 @@ def _pattern_condition(name: str, pattern: str, text: str | None, matching: Matc
             return Condition(name=name, state="forgotten")
         if is_blank(text):
             return Condition(name=name, state="blank in the study")
-        found = patterns.match(pattern, text, time_limit=matching.time_limit)
+        match = patterns.match(pattern, text, time_limit=matching.time_limit)
     except BadPattern:
         return Condition(name=name, state="unusable")
     except PatternTimeout:
         return Condition(name=name, state="ran out of time")
-    if found is not None and found.whole:
+    if match is not None and match.whole:
         return Condition(name=name, state="matched")
-    if found is not None and matching.mode == "prefix":
+    if match is not None and matching.mode == "prefix":
         return Condition(name=name, state="matched at the start", near="matches the start of the text only")
     return Condition(name=name, state="not matched", near=pattern_nearness(pattern, text, matching))
 

@@ -7,19 +7,35 @@ from datetime import datetime
 from sqlalchemy import text
 
 from processors.events.fact import Cause
+from processors.events.series import SeriesFact, StudyRequestedByOthers
+from processors.events.transfers import TransferAdopted, TransferObserved
 from processors.explain.conditions import EntryAccount, RuleAccount, entry_accounts, rule_accounts
 from processors.explain.near_miss import FORGOTTEN, Matching
 from processors.explain.policy import InForce, in_force
 from processors.explain.recorded import FROM_THE_BEGINNING
-from processors.explain.requests import requests_in_force
-from processors.explain.series_origins import Origin, origins
 from processors.explain.timeline import Moment, timeline
 from processors.explain.verdict import Situation, verdict
 from processors.gateway import Work
-from processors.requests import Key
+from processors.requests import IN_FORCE, Key
 from processors.routing.decisions import Outcome
 from processors.routing.evaluate import Directives, judge
+from processors.routing.rules import Identity
 from processors.routing.study_state import gather
+from processors.stored_requests import requests_of
+
+_BY_OTHERS = {fact.__name__ for fact in (StudyRequestedByOthers, TransferObserved, TransferAdopted)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """Series that are all one to a rule: where they came from, and whose they are.
+
+    `forgotten`: PatientID and PatientName cannot be read any more.
+    """
+
+    identity: Identity
+    forgotten: bool
+    series: Sequence[str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +72,7 @@ def explain(work: Work, study: str, matching: Matching) -> Explanation:
     directed = in_force(work)
     directives = directed.directives(directed.rules.values(), matching)
     (evidence,) = gather(work, [study], FROM_THE_BEGINNING, with_identities=True)
-    accounts = [_origin_account(origin, directed, directives, matching) for origin in origins(work, study)]
+    accounts = [_origin_account(origin, directed, directives, matching) for origin in _origins(work, study)]
     entries = entry_accounts(directed.entries.values(), study, evidence.accessions, on_disk=evidence.on_disk)
     moments = timeline(work, study)
     judgement = judge(evidence, directives)
@@ -64,10 +80,10 @@ def explain(work: Work, study: str, matching: Matching) -> Explanation:
         on_disk=evidence.on_disk,
         undecided=row.undecided,
         forgotten=all(account.origin.forgotten for account in accounts),
-        asked=requests_in_force(work, [study]),
+        requests=requests_of(work, [study], states=(*IN_FORCE, "ending"))[study],
         conflicts=list(evidence.conflicts.values()),
         held=None if row.held_for is None else (row.held_for, row.held_reason),
-        others=any(moment.type in ("TransferObserved", "TransferAdopted") for moment in moments),
+        others=any(moment.type in _BY_OTHERS for moment in moments),
         by_hand=[Key(project, event_name or "") for project, event_name in evidence.by_hand],
         outcome=_as_far_as_known(judgement.outcome, directed),
         wanted={candidate.key for candidate in judgement.candidates},
@@ -88,6 +104,29 @@ def explain(work: Work, study: str, matching: Matching) -> Explanation:
         entries=entries,
         other_entries=len(directed.entries) - len(entries),
         verdict=verdict(situation),
+    )
+
+
+def _origins(work: Work, study: str) -> list[Origin]:
+    """The origins of a study's series, that of the most series first."""
+    positions = {row.position: row.series for row in work.execute(_SERIES, {"study": study})}
+    series: dict[tuple[Identity, bool], list[str]] = {}
+    for position, (event, payload) in sorted(work.identities(positions.keys()).items()):
+        identity = _identity(SeriesFact.read(event, payload))
+        series.setdefault((identity, not payload), []).append(positions[position])
+    origins = [Origin(identity=identity, forgotten=gone, series=uids) for (identity, gone), uids in series.items()]
+    return sorted(origins, key=lambda origin: -len(origin.series))
+
+
+_SERIES = text("select series, position from gateway.series where study = :study")
+
+
+def _identity(fact: SeriesFact) -> Identity:
+    return Identity(
+        called=fact.AETitleCalled,
+        calling=fact.AETitleCaller,
+        patient_id=fact.PatientID or "",
+        patient_name=fact.PatientName or "",
     )
 
 

@@ -56,8 +56,8 @@ def pattern_nearness(pattern: str, text: str, matching: Matching) -> str:
 
 
 def _matches(pattern: str, text: str, matching: Matching) -> bool:
-    found = patterns.match(pattern, text, time_limit=matching.time_limit)
-    return found is not None and (found.whole or matching.mode == "prefix")
+    match = patterns.match(pattern, text, time_limit=matching.time_limit)
+    return match is not None and (match.whole or matching.mode == "prefix")
 
 
 def _difference(one: str, other: str, names: Collection[str]) -> str:

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from sqlalchemy import text
 
 from ledger import store
+from processors.events.rules import CouplingEntryChanged, RoutingRuleChanged
 from processors.explain.near_miss import FORGOTTEN, Matching
 from processors.gateway import Work
 from processors.routing.coupling import CouplingList, Entry
@@ -48,12 +48,14 @@ def in_force(work: Work) -> InForce:
     """What is in force now."""
     rule_positions = {row.record_id: row.position for row in work.execute(_RULES)}
     entry_rows = work.execute(_ENTRIES).all()
-    rules = store.read_positions(work.connection, rule_positions.values())
-    entries = work.identities([row.position for row in entry_rows])
+    rule_events = store.read_positions(work.connection, rule_positions.values()).values()
+    rules = [_rule(RoutingRuleChanged.read(event)) for event in rule_events]
+    entry_events = work.identities([row.position for row in entry_rows]).values()
+    entries = [_entry(CouplingEntryChanged.read(event, payload)) for event, payload in entry_events]
     return InForce(
-        rules={event.data["record_id"]: rule_of(event.data) for event in rules.values()},
+        rules={rule.record_id: rule for rule in rules},
         rule_positions=rule_positions,
-        entries={event.data["record_id"]: entry_of(event.data, sealed) for event, sealed in entries.values()},
+        entries={entry.record_id: entry for entry in entries},
         entry_positions={row.record_id: row.position for row in entry_rows},
         entry_lives={row.record_id: row.life_position for row in entry_rows},
         entries_ask_since={row.record_id: row.asks_position for row in entry_rows},
@@ -66,31 +68,29 @@ _ENTRIES = text(
 )
 
 
-def rule_of(data: Mapping[str, Any]) -> Rule:
-    """The rule in the data of a RoutingRuleChanged event."""
+def _rule(fact: RoutingRuleChanged) -> Rule:
     return Rule(
-        record_id=data["record_id"],
-        active=data["active"],
-        project=data["project"],
-        called=data["called"],
-        calling=data["calling"],
-        patient_id_pattern=data["patient_id_pattern"],
-        patient_name_pattern=data["patient_name_pattern"],
-        event_name=data["event_name"],
-        problems=tuple(data["problems"]),
+        record_id=fact.record_id,
+        active=fact.active,
+        project=fact.project,
+        called=fact.called,
+        calling=fact.calling,
+        patient_id_pattern=fact.patient_id_pattern,
+        patient_name_pattern=fact.patient_name_pattern,
+        event_name=fact.event_name,
+        problems=fact.problems,
     )
 
 
-def entry_of(data: Mapping[str, Any], sealed: Mapping[str, Any]) -> Entry:
-    """The entry in the data and the sealed part of a CouplingEntryChanged event."""
+def _entry(fact: CouplingEntryChanged) -> Entry:
     entry = Entry(
-        record_id=data["record_id"],
-        accession=data["accession"],
-        study=data["study"],
-        project=data["project"],
-        subject_id=sealed.get("subject_id", FORGOTTEN),
-        event_name=data["event_name"],
-        date=data["date"],
+        record_id=fact.record_id,
+        accession=fact.accession,
+        study=fact.study,
+        project=fact.project,
+        subject_id=FORGOTTEN if fact.subject_id is None else fact.subject_id,
+        event_name=fact.event_name,
+        date=fact.date,
     )
     repeated = replace(entry, repeated=True)
-    return repeated if data["problems"] == list(repeated.problems) else entry
+    return repeated if fact.problems == repeated.problems else entry

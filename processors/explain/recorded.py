@@ -15,7 +15,7 @@ from processors.routing.study_state import Agenda, Evidence, gather
 FROM_THE_BEGINNING = Agenda(after=0, until=sys.maxsize, gained=frozenset(), reopened=frozenset(), coupled=frozenset())
 """A window in which every series counts as gained: all of a study is looked at."""
 
-_PORTION = 500
+_BATCH = 500
 _OFTEN = 3
 
 
@@ -29,10 +29,10 @@ def recorded_studies(
     """
     studies = list(work.execute(_STUDIES, {"since": since}).scalars())
     done = 0
-    for portion in batches(studies, _PORTION):
-        for evidence in gather(work, portion, FROM_THE_BEGINNING, with_identities=True):
+    for batch in batches(studies, _BATCH):
+        for evidence in gather(work, batch, FROM_THE_BEGINNING, with_identities=True):
             yield replace(evidence, on_disk=True, standing=[], conflicts={}, failed_rules=set())
-        done += len(portion)
+        done += len(batch)
         if progress is not None:
             progress(done, len(studies))
 

@@ -1,7 +1,7 @@
-"""Texts made to be hard for a pattern: its own parts, over and over, and then something that does not fit. Pure.
+"""Patterns that run out of time (ReDoS): found with texts made to be hard for them. Pure.
 
 A pattern such as `(a+)+$` is quick on what it matches and on what it does not resemble. What takes for ever is a
-long text that fits almost to its end.
+long text that fits almost to its end: the pattern's own parts, over and over, and then something else.
 """
 
 import re

@@ -12,7 +12,7 @@ from ledger.batching import Progress
 from processors.explain.near_miss import Matching, title_difference
 from processors.explain.recorded import CircuitBreaker, forgotten_studies, recorded_studies
 from processors.explain.redos import worst_time
-from processors.explain.verdict import where
+from processors.explain.sentences import destination
 from processors.gateway import Work
 from processors.requests import Key
 from processors.routing.rules import Hit, Identity, Router, Rule
@@ -31,7 +31,7 @@ class Finding:
 
 
 @dataclass(kw_only=True, slots=True)
-class Tried:
+class TrialCounts:
     """What trying all rules on the recorded studies came to. All counts are of studies.
 
     `partial` and `late` count by record id; `overlaps` by two record ids and what they compete for.
@@ -47,7 +47,7 @@ class Tried:
 
 
 def check(
-    rules: Sequence[Rule], tried: Tried, others: Collection[str], matching: Matching, *, typed: bool = False
+    rules: Sequence[Rule], tried: TrialCounts, others: Collection[str], matching: Matching, *, typed: bool = False
 ) -> list[Finding]:
     """All findings; `others` are the projects that something else than these rules names.
 
@@ -60,8 +60,8 @@ def check(
         Finding(
             kind="overlap",
             rules=(one, other),
-            words=f"They give different names to {_studies(count)} for {where(key)}: nothing is requested for such a "
-            "study, unless a coupling entry names it.",
+            words=f"They give different names to {_studies(count)} for {destination(*key)}: nothing is requested for "
+            "such a study, unless a coupling entry names it.",
         )
         for (one, other, key), count in sorted(tried.overlaps.items())
     ]
@@ -74,9 +74,9 @@ def try_rules(
     rules: Sequence[Rule],
     matching: Matching,
     progress: Progress | None = None,
-) -> Tried:
+) -> TrialCounts:
     """What the rules come to on every recorded study."""
-    tried = Tried(forgotten=forgotten_studies(work))
+    tried = TrialCounts(forgotten=forgotten_studies(work))
     trial = _Trial(rules, matching, tried)
     for evidence in recorded_studies(work, progress=progress):
         trial.meet(evidence)
@@ -102,7 +102,7 @@ _PROJECTS = text("""
 class _Trial:
     """Tries rules on one study after the other."""
 
-    def __init__(self, rules: Sequence[Rule], matching: Matching, tried: Tried) -> None:
+    def __init__(self, rules: Sequence[Rule], matching: Matching, tried: TrialCounts) -> None:
         self._rules = rules
         self._matching = matching
         self._tried = tried
@@ -120,18 +120,18 @@ class _Trial:
         for identity in evidence.gained:
             self._tried.called.add(identity.called)
             self._tried.calling.add(identity.calling)
-            found, timed_out = self._router.hits(identity)
-            hits.extend(found)
+            matching, timed_out = self._router.hits(identity)
+            hits.extend(matching)
             late.update(rule.record_id for rule in timed_out)
-            partial.update(hit.rule.record_id for hit in self._by_prefix(identity, found) if not hit.whole)
+            partial.update(hit.rule.record_id for hit in self._by_prefix(identity, matching) if not hit.whole)
         self._breaker.note(late)
         self._tried.late.update(late)
         self._tried.partial.update(partial)
         self._tried.overlaps.update(_overlaps(hits))
 
-    def _by_prefix(self, identity: Identity, found: Sequence[Hit]) -> Sequence[Hit]:
+    def _by_prefix(self, identity: Identity, hits: Sequence[Hit]) -> Sequence[Hit]:
         """What matches from the start of the text: that is what was found, unless whole texts are asked for."""
-        return found if self._matching.mode == "prefix" else self._prefix_router.hits(identity)[0]
+        return hits if self._matching.mode == "prefix" else self._prefix_router.hits(identity)[0]
 
     def _lay_out(self) -> None:
         self._without = self._breaker.open
@@ -153,7 +153,7 @@ def _overlaps(hits: Sequence[Hit]) -> set[tuple[str, str, Key]]:
     }
 
 
-def _of_rule(rule: Rule, tried: Tried, matching: Matching) -> Iterator[Finding]:
+def _of_rule(rule: Rule, tried: TrialCounts, matching: Matching) -> Iterator[Finding]:
     record = (rule.record_id,)
     if not rule.active:
         return
@@ -169,7 +169,7 @@ def _of_rule(rule: Rule, tried: Tried, matching: Matching) -> Iterator[Finding]:
         yield Finding(kind="start only", rules=record, words=words)
 
 
-def _never_matching(rule: Rule, tried: Tried) -> Iterator[Finding]:
+def _never_matching(rule: Rule, tried: TrialCounts) -> Iterator[Finding]:
     record = (rule.record_id,)
     if is_blank(rule.patient_id_pattern) and is_blank(rule.patient_name_pattern):
         words = "It can never match: both patterns are blank, and a blank pattern matches nothing."
@@ -181,7 +181,7 @@ def _never_matching(rule: Rule, tried: Tried) -> Iterator[Finding]:
     yield from _never_seen(rule, tried)
 
 
-def _never_seen(rule: Rule, tried: Tried) -> Iterator[Finding]:
+def _never_seen(rule: Rule, tried: TrialCounts) -> Iterator[Finding]:
     """Whether series have ever come by the rule's AE titles."""
     sides = [("addressed to", rule.called, tried.called), ("sent by", rule.calling, tried.calling)]
     given = [(verb, title, seen) for verb, title, seen in sides if title]
@@ -195,7 +195,7 @@ def _never_seen(rule: Rule, tried: Tried) -> Iterator[Finding]:
     yield Finding(kind="AE title never seen", rules=(rule.record_id,), words=words)
 
 
-def _slow(rule: Rule, tried: Tried, matching: Matching) -> Iterator[Finding]:
+def _slow(rule: Rule, tried: TrialCounts, matching: Matching) -> Iterator[Finding]:
     record = (rule.record_id,)
     if tried.late[rule.record_id]:
         words = (
@@ -218,14 +218,14 @@ def _remarks(rules: Sequence[Rule]) -> Iterator[Finding]:
     """What may well be meant to be so, told of all rules at once."""
     active = [rule for rule in rules if rule.active]
     words = "It says nothing: no series matches by it, rather than every one."
-    for kind, chosen, told in (
+    for kind, chosen, remark in (
         ("inactive", [rule for rule in rules if not rule.active], "Switched off: they match nothing."),
         ("routing_incoming_aetitle is blank", [rule for rule in active if rule.calling and not rule.called], words),
         ("routing_sending_aetitle is blank", [rule for rule in active if rule.called and not rule.calling], words),
     ):
         if chosen:
             records = tuple(rule.record_id for rule in chosen)
-            yield Finding(kind=kind, rules=records, words=told, remark=True)
+            yield Finding(kind=kind, rules=records, words=remark, remark=True)
 
 
 def _duplicates(rules: Sequence[Rule]) -> Iterator[Finding]:
@@ -262,8 +262,8 @@ def _unknown_projects(rules: Sequence[Rule], others: Collection[str], *, typed: 
 
 def _like(project: str, known: Sequence[str]) -> str:
     folded = {name.casefold(): name for name in known}
-    found = get_close_matches(project.casefold(), list(folded), n=1, cutoff=0.85)
-    return folded[found[0]] if found else ""
+    close = get_close_matches(project.casefold(), list(folded), n=1, cutoff=0.85)
+    return folded[close[0]] if close else ""
 
 
 def _studies(count: int) -> str:

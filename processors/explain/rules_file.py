@@ -41,7 +41,7 @@ _LARGEST = 16 * 1024 * 1024
 _SEPARATORS = (",", ";", "\t")
 
 
-class Row(NamedTuple):
+class FileRule(NamedTuple):
     """A rule as the file has it, and where it stands there, in words."""
 
     place: str
@@ -88,7 +88,7 @@ def _text(path: Path) -> str:
     return content
 
 
-def _json_rows(path: Path, content: str) -> list[Row]:
+def _json_rows(path: Path, content: str) -> list[FileRule]:
     try:
         document = json.loads(content, object_pairs_hook=_object)
     except json.JSONDecodeError as exc:
@@ -107,14 +107,14 @@ def _json_rows(path: Path, content: str) -> list[Row]:
     return [_json_row(path, f"rule {number}", rule) for number, rule in enumerate(rules, 1)]
 
 
-def _json_row(path: Path, place: str, rule: Any) -> Row:
+def _json_row(path: Path, place: str, rule: Any) -> FileRule:
     if not isinstance(rule, dict):
         raise ConfigurationError(f"{path}, {place}: expected a rule with its fields, found {_kind(rule)}.")
     _check_fields(f"{path}, {place}", list(rule))
     for name, value in rule.items():
         if isinstance(value, bool | float | list | dict):
             raise ConfigurationError(f"{path}, {place}, {name}: expected a text, found {_kind(value)}.")
-    return Row(place, {name: "" if value is None else str(value) for name, value in rule.items()})
+    return FileRule(place, {name: "" if value is None else str(value) for name, value in rule.items()})
 
 
 class _Twice(Exception):
@@ -139,9 +139,9 @@ def _kind(value: object) -> str:
     }.get(type(value), "null")
 
 
-def _csv_rows(path: Path, content: str) -> list[Row]:
+def _csv_rows(path: Path, content: str) -> list[FileRule]:
     reader = csv.reader(io.StringIO(content, newline=""), delimiter=_separator(content), strict=True)
-    rows: list[Row] = []
+    rows: list[FileRule] = []
     header: list[str] = []
     try:
         for cells in reader:
@@ -165,10 +165,10 @@ def _separator(content: str) -> str:
     return max(_SEPARATORS, key=header.count)
 
 
-def _csv_row(path: Path, place: str, header: Sequence[str], cells: Sequence[str]) -> Row:
+def _csv_row(path: Path, place: str, header: Sequence[str], cells: Sequence[str]) -> FileRule:
     if len(cells) != len(header):
         raise ConfigurationError(f"{path}, {place}: expected {len(header)} columns, found {len(cells)}.")
-    return Row(place, dict(zip(header, cells, strict=True)))
+    return FileRule(place, dict(zip(header, cells, strict=True)))
 
 
 def _check_fields(place: str, names: Sequence[str]) -> None:
@@ -191,7 +191,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(shown) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
-def _check_record_ids(path: Path, rows: Sequence[Row]) -> None:
+def _check_record_ids(path: Path, rows: Sequence[FileRule]) -> None:
     first: dict[str, str] = {}
     for row in rows:
         record = row.fields["record_id"].strip()
@@ -207,7 +207,7 @@ def _check_record_ids(path: Path, rows: Sequence[Row]) -> None:
         first[record] = row.place
 
 
-def _answered(path: Path, row: Row, known_projects: Collection[str]) -> dict[str, str]:
+def _answered(path: Path, row: FileRule, known_projects: Collection[str]) -> dict[str, str]:
     """The row as REDCap exports it: yes and no by their codes."""
     place = f"{path}, {row.place} (record {row.fields['record_id'].strip()})"
     active = _ANSWERS.get(row.fields["routing_active"].strip().lower())

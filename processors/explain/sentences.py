@@ -1,90 +1,124 @@
-"""What each event of a study says, as a sentence for a person. Pure; nothing that is sealed is needed or shown."""
+"""What each event of a study says, as a sentence for a person. Pure; nothing that is sealed is needed or shown.
 
-from collections.abc import Callable, Mapping
+A type of event gets its sentence from the function whose first argument is of that type; those of other streams
+(rules, IDs, keys) have none, and are pointed to.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import singledispatch
 
 from ledger.events import Event
-
-Data = Mapping[str, Any]
+from processors.events import FACTS
+from processors.events.deliveries import (
+    Acknowledged,
+    DifferenceAccepted,
+    LostUpdateFound,
+    RowAccepted,
+    RowMissing,
+    RowRefused,
+    RowRestored,
+    StudyDelivered,
+)
+from processors.events.fact import Cause, CauseKind, Fact
+from processors.events.operations import StudyAdopted
+from processors.events.pseudonyms import StudyHeld, StudyReleased
+from processors.events.rules import (
+    ConflictFound,
+    ConflictResolved,
+    CouplingEntryChanged,
+    DecidedByHand,
+    RoutingRuleChanged,
+    RuleTimedOut,
+    RuleTimeoutResolved,
+)
+from processors.events.series import (
+    FileRejected,
+    RejectionResolved,
+    SeriesDiscovered,
+    SeriesFact,
+    SeriesRevised,
+    StudyRequestedByOthers,
+    StudyReturned,
+    StudyVanished,
+)
+from processors.events.transfers import (
+    AdoptedTransferGone,
+    Fate,
+    TransferAdopted,
+    TransferAmended,
+    TransferFailed,
+    TransferObserved,
+    TransferPlaced,
+    TransferRecalled,
+    TransferReopened,
+    TransferRequested,
+    TransferRetracted,
+    TransferSent,
+    TransferStrayed,
+    TransferWithdrawn,
+)
 
 
 @dataclass(kw_only=True, slots=True)
-class Told:
-    """What has been told of the study before an event, and what other streams say about it.
+class History:
+    """What has happened to the study before an event, and what the causes of its requests say.
 
-    `causes` are the events that hold what rules, entries and IDs said, by position; `requests` what was asked
-    for, by the position of the request; `series` the newest content of each series.
+    `causes` are by their positions, `requests` too; `series` holds the newest content of each series.
     """
 
-    causes: Mapping[int, Event] = field(default_factory=dict)
-    requests: dict[int, Data] = field(default_factory=dict)
-    series: dict[str, Data] = field(default_factory=dict)
+    causes: Mapping[int, Fact] = field(default_factory=dict)
+    requests: dict[int, TransferRequested] = field(default_factory=dict)
+    series: dict[str, SeriesFact] = field(default_factory=dict)
+
+    def add(self, position: int, fact: Fact) -> None:
+        """Moves on by one event."""
+        if isinstance(fact, SeriesFact):
+            self.series[fact.SeriesInstanceUID] = fact
+        elif isinstance(fact, TransferRequested):
+            self.requests[position] = fact
 
 
-def sentence(event: Event, told: Told) -> str:
-    """The event in words; `told` moves on with it."""
-    say = _SENTENCES.get(event.type)
-    if say is None:
-        return f"{event.type}: see `fiona-ledger export --from {event.position} --to {event.position}`."
-    words = say(event.data, told)
-    if event.type in ("SeriesDiscovered", "SeriesRevised"):
-        told.series[event.data["SeriesInstanceUID"]] = event.data
-    elif event.type == "TransferRequested":
-        told.requests[event.position] = event.data
-    return words
+def sentence(event: Event, history: History) -> str:
+    """The event in words; `history` moves on with it. Where it has none, the command that shows the event."""
+    fact_type = FACTS.get(event.type)
+    fact = None if fact_type is None else fact_type.read(event)
+    words = "" if fact is None else _words(fact, history)
+    if fact is not None:
+        history.add(event.position, fact)
+    return words or f"{event.type}: see `fiona-ledger export --from {event.position} --to {event.position}`."
 
 
-def cause_name(kind: object, record_id: object) -> str:
-    """The rule, entry, ID or operator behind a decision."""
-    words = {
-        "rule": f"routing rule {record_id}",
-        "coupling": f"coupling entry {record_id}",
-        "autoid": f"the ID in AutoID record {record_id}",
-        "operator": "an operator's decision",
+def cause_name(kind: CauseKind, record_id: str) -> str:
+    """The rule, entry, generated ID or operator behind a decision."""
+    names: Mapping[CauseKind, str] = {
+        "rule": "routing rule",
+        "coupling": "coupling entry",
+        "autoid": "AutoID record",
+        "operator": "a decision by",
     }
-    return words.get(str(kind), f"{kind} {record_id}")
+    return f"{names[kind]} {record_id}"
 
 
-def destination(data: Data) -> str:
+def destination(project: str, event_name: str | None) -> str:
     """The project, with the event where there is one."""
-    project = data.get("project") or "?"
-    return f"{project}, event {data['event_name']}" if data.get("event_name") else str(project)
+    return f"{project or '?'}, event {event_name}" if event_name else project or "?"
 
 
-def _cause_then(cause: Data, causes: Mapping[int, Event]) -> str:
-    """The cause, and what it said then."""
-    event = causes.get(cause.get("position", 0))
-    name = cause_name(cause.get("kind"), cause.get("record_id"))
-    return name + (_said(event.data, cause.get("kind")) if event is not None else "")
-
-
-def _said(data: Data, kind: object) -> str:
-    """What the cause said, without patterns and names."""
-    if kind == "rule":
-        titles = [f"{side} {data[key]}" for side, key in (("to", "called"), ("from", "calling")) if data.get(key)]
-        return f", which then said: {destination(data)}, for series {' or '.join(titles) or 'from nowhere'}"
-    if kind == "coupling":
-        names = [
-            f"{what} {data[key]}" for what, key in (("accession", "accession"), ("study", "study")) if data.get(key)
-        ]
-        return f", which then said: {destination(data)}, for {' or '.join(names)}"
+@singledispatch
+def _words(_fact: Fact, _history: History) -> str:
+    """The fact in words; "" where its type has none."""
     return ""
 
 
-def _arrived(data: Data, _told: Told) -> str:
-    files = "" if data.get("NumFiles") is None else f" with {_files(data['NumFiles'])}"
-    accession = (
-        f", accession number {data['AccessionNumber'].strip()}" if data.get("AccessionNumber", "").strip() else ""
-    )
+@_words.register
+def _series_discovered(fact: SeriesDiscovered, _history: History) -> str:
+    files = "" if fact.NumFiles is None else f" with {_files(fact.NumFiles)}"
+    accession = fact.AccessionNumber.strip()
     return (
-        f"Series {data['SeriesInstanceUID']} arrived{files}, from {data.get('AETitleCaller') or '(blank)'} to "
-        f"{data.get('AETitleCalled') or '(blank)'}{accession}."
+        f"Series {fact.SeriesInstanceUID} arrived{files}, from {fact.AETitleCaller or '(blank)'} to "
+        f"{fact.AETitleCalled or '(blank)'}{f', accession number {accession}' if accession else ''}."
     )
-
-
-def _files(number: int | None) -> str:
-    return "1 file" if number == 1 else f"{'an unknown number of' if number is None else number} files"
 
 
 _REVISED = {
@@ -94,181 +128,275 @@ _REVISED = {
     "AccessionNumber": "the accession number",
     "ClassifyType": "its classification",
 }
-_UNTOLD = ("fingerprint", "StudyInstanceUID", "SeriesInstanceUID")
 
 
-def _revised(data: Data, told: Told) -> str:
-    uid = data["SeriesInstanceUID"]
-    before = told.series.get(uid)
+@_words.register
+def _series_revised(fact: SeriesRevised, history: History) -> str:
+    uid = fact.SeriesInstanceUID
+    before = history.series.get(uid)
     if before is None:
         return f"Series {uid} was revised."
-    changed = [key for key in data if key not in _UNTOLD and data[key] != before.get(key)]
+    earlier = before.data
+    changed = [name for name, value in fact.data.items() if name != "fingerprint" and value != earlier[name]]
     if changed == ["NumFiles"]:
-        before_then = "" if before.get("NumFiles") is None else f" from {before['NumFiles']}"
-        return f"Series {uid} grew{before_then} to {_files(data['NumFiles'])}."
-    names = [_REVISED.get(key, key) for key in changed if key != "NumFiles"]
+        known = "" if before.NumFiles is None else f" from {before.NumFiles}"
+        return f"Series {uid} grew{known} to {_files(fact.NumFiles)}."
+    names = [_REVISED.get(name, name) for name in changed if name != "NumFiles"]
     return f"Series {uid} was revised: {', '.join(names) or 'details'} changed."
 
 
-def _requested(data: Data, told: Told) -> str:
-    parts = [f"Requested for {destination(data)}, because of {_cause_then(data.get('cause', {}), told.causes)}."]
-    if data.get("whole_match") is False:
+def _files(number: int | None) -> str:
+    return "1 file" if number == 1 else f"{'an unknown number of' if number is None else number} files"
+
+
+@_words.register
+def _study_vanished(_fact: StudyVanished, _history: History) -> str:
+    return "The study's files vanished from disk."
+
+
+@_words.register
+def _study_returned(_fact: StudyReturned, _history: History) -> str:
+    return "The study's files are on disk again."
+
+
+@_words.register
+def _file_rejected(fact: FileRejected, _history: History) -> str:
+    return f"The file {fact.path} was rejected: {fact.reason}."
+
+
+@_words.register
+def _rejection_resolved(fact: RejectionResolved, _history: History) -> str:
+    return f"The rejected file {fact.path} is {fact.how} now."
+
+
+@_words.register
+def _transfer_requested(fact: TransferRequested, history: History) -> str:
+    cause = cause_name(fact.cause.kind, fact.cause.record_id) + _content(history.causes.get(fact.cause.position))
+    parts = [f"Requested for {destination(fact.project, fact.event_name)}, because of {cause}."]
+    if not fact.whole_match:
         parts.append("The pattern matched the start of the text only.")
-    if data.get("replaces"):
-        parts.append(f"It replaces {_requests(data['replaces'])}.")
+    if fact.replaces:
+        parts.append(f"It replaces {positions(fact.replaces)}.")
     return " ".join(parts)
 
 
-def _retracted(data: Data, told: Told) -> str:
-    return f"{_request(data, told)} is to be withdrawn: {data.get('reason')}."
+def _content(cause: Fact | None) -> str:
+    """What a rule or entry said when it led to something, without patterns and names."""
+    match cause:
+        case RoutingRuleChanged():
+            titles = _labelled({"to": cause.called, "from": cause.calling}) or "from nowhere"
+            return f", which then said: {destination(cause.project, cause.event_name)}, for series {titles}"
+        case CouplingEntryChanged():
+            names = _labelled({"accession": cause.accession, "study": cause.study})
+            return f", which then said: {destination(cause.project, cause.event_name)}, for {names}"
+        case _:
+            return ""
 
 
-def _placed(data: Data, told: Told) -> str:
-    found = ", where it stood already" if data.get("found") else ""
-    return f"{_request(data, told)} was placed in REDCap as instance {data.get('instance')}{found}."
+def _labelled(texts: Mapping[str, str]) -> str:
+    """Those that are not blank, each after its label."""
+    return " or ".join(f"{label} {text}" for label, text in texts.items() if text)
 
 
-def _amended(data: Data, told: Told) -> str:
+@_words.register
+def _transfer_retracted(fact: TransferRetracted, history: History) -> str:
+    return f"{_request(fact.request, history)} is to be withdrawn: {fact.reason}."
+
+
+@_words.register
+def _transfer_placed(fact: TransferPlaced, history: History) -> str:
+    found = ", where it stood already" if fact.found else ""
+    return f"{_request(fact.request, history)} was placed in REDCap as instance {fact.instance}{found}."
+
+
+@_words.register
+def _transfer_amended(fact: TransferAmended, history: History) -> str:
     return (
-        f"{_request(data, told)} was placed in REDCap as instance {data.get('instance')}, over request "
-        f"[{data.get('replaced')}], which had not been sent."
+        f"{_request(fact.request, history)} was placed in REDCap as instance {fact.instance}, over request "
+        f"[{fact.replaced}], which had not been sent."
     )
 
 
-def _replaced(data: Data, told: Told) -> str:
-    sent = "after it had been sent: this needs a look downstream" if data.get("sent") else "before it was sent"
-    return f"{_request(data, told)} was replaced by [{data.get('by')}] {sent}."
-
-
-def _withdrawn(data: Data, told: Told) -> str:
-    if data.get("sent"):
-        return f"{_request(data, told)} was withdrawn too late: it had been sent, which needs a look downstream."
-    return f"{_request(data, told)} was withdrawn; it had not been sent."
-
-
-def _conflict(data: Data, _told: Told) -> str:
-    causes = " and ".join(cause_name(cause["kind"], cause["record_id"]) for cause in data.get("causes", ()))
-    where = destination(data)
-    if data.get("kind") == "person":
-        return f"Conflict for {where}: a person asked for another name in REDCap. Theirs stands, ours waits."
-    if data.get("kind") == "coupling stands":
-        return f"Conflict for {where}: {causes} give different names. The coupling entry's stands."
-    return f"Conflict for {where}: {causes} give different names. Nothing is requested."
-
-
-def _refused(data: Data, _told: Told) -> str:
-    return f"REDCap refused the {_row(data)} (field {data.get('field') or 'unknown'}): {data.get('message')}"
-
-
-def _delivered(data: Data, _told: Told) -> str:
-    parts = [] if data.get("row") is None else ["the study's row"]
-    parts += [f"series {uid} as instance {placed['instance']}" for uid, placed in data.get("series", {}).items()]
-    return f"Written to REDCap: {', '.join(parts) or 'nothing'}."
-
-
-def _acknowledged(data: Data, _told: Told) -> str:
-    return f"{data.get('by')} acknowledged what was noticed at [{data.get('position')}]: {data.get('reason')}"
-
-
-def _adopted_transfer(data: Data, _told: Told) -> str:
-    sent = ", sent already" if data.get("sent") else ""
-    return f"A request for {destination(data)} stood in REDCap before this system{_instance(data)}{sent}."
-
-
-def _observed(data: Data, _told: Told) -> str:
-    where = f" to {destination(data)}" if data.get("project") else ""
-    return f"Somebody else has requested a transfer{where} in REDCap{_instance(data)}."
-
-
-def _sent(data: Data, told: Told) -> str:
-    when = f" at {data['sent_at']}" if data.get("sent_at") else ""
-    return f"{_request(data, told)} was sent{when}{_instance(data)}, as REDCap says."
-
-
-def _failed(data: Data, told: Told) -> str:
-    failure = f": {data['failure']}" if data.get("failure") else ""
-    return f"{_request(data, told)} failed{_instance(data)}, as the sender reports{failure}."
-
-
-def _reopened(data: Data, told: Told) -> str:
-    return f"{_request(data, told)} is to be sent again{_instance(data)}: the sender's report was taken away."
-
-
-def _accepted(data: Data, _told: Told) -> str:
-    return f"{data.get('by')} accepted what REDCap says of the {_row(data)}: {data.get('reason')}"
-
-
-def _by_hand(data: Data, _told: Told) -> str:
-    what = {"retract": "is not to be requested", "reassign": "is requested under another name"}
-    action = what.get(str(data.get("action")), str(data.get("action")))
-    return f"{data.get('by')} decided by hand that {destination(data)} {action}: {data.get('reason')}"
-
-
-def _request(data: Data, told: Told) -> str:
-    """The request that an event is about, by its position; one of somebody else by its project."""
-    position = data.get("request")
-    asked = told.requests.get(position) if isinstance(position, int) else None
-    if asked is not None:
-        return f"The request [{position}] for {destination(asked)}"
-    if position is not None:
-        return f"The request [{position}]"
-    return f"Somebody else's request for {destination(data)}"
-
-
-def _requests(positions: object) -> str:
-    return ", ".join(f"[{position}]" for position in positions) if isinstance(positions, list) else str(positions)
-
-
-def _instance(data: Data) -> str:
-    return f" (instance {data['instance']})" if data.get("instance") else ""
-
-
-def _row(data: Data) -> str:
-    """A row of REDCap, as its kind and key name it."""
-    key = f" {data['key']}" if data.get("key") else ""
-    return {"study": "study's row", "series": f"row of series{key}", "transfer": f"row of request{key}"}.get(
-        str(data.get("kind")), f"{data.get('kind')} row{key}"
-    )
-
-
-_SENTENCES: Mapping[str, Callable[[Data, Told], str]] = {
-    "SeriesDiscovered": _arrived,
-    "SeriesRevised": _revised,
-    "StudyVanished": lambda _data, _told: "The study's files vanished from disk.",
-    "StudyReturned": lambda _data, _told: "The study's files are on disk again.",
-    "FileRejected": lambda data, _told: f"The file {data['path']} was rejected: {data['reason']}.",
-    "RejectionResolved": lambda data, _told: f"The rejected file {data['path']} is {data['how']} now.",
-    "TransferRequested": _requested,
-    "TransferRetracted": _retracted,
-    "TransferPlaced": _placed,
-    "TransferAmended": _amended,
-    "TransferReplaced": _replaced,
-    "RetractionDelivered": _withdrawn,
-    "ConflictFound": _conflict,
-    "ConflictResolved": lambda data, _told: f"The conflict for {destination(data)} is over.",
-    "RuleTimedOut": lambda data, _told: f"Routing rule {data['record_id']} ran out of time, and matched nothing.",
-    "RuleTimeoutResolved": lambda data, _told: f"Routing rule {data['record_id']} no longer runs out of time.",
-    "StudyDelivered": _delivered,
-    "RowRefused": _refused,
-    "RowAccepted": lambda data, _told: f"REDCap has accepted the {_row(data)}.",
-    "RowMissing": lambda data, _told: f"Somebody deleted or changed the {_row(data)} in REDCap.",
-    "RowRestored": lambda data, _told: f"The {_row(data)} was written to REDCap again.",
-    "Acknowledged": _acknowledged,
-    "StudyHeld": lambda data, _told: f"Held for an ID of {data['project']}: {data['reason']}.",
-    "StudyReleased": lambda data, _told: f"No longer held for an ID of {data['project']}: {data['reason']}.",
-    "StudyAdopted": lambda _data, _told: "The study's record stood in REDCap before this system.",
-    "TransferAdopted": _adopted_transfer,
-    "TransferObserved": _observed,
-    "TransferSent": _sent,
-    "TransferFailed": _failed,
-    "LostUpdateFound": lambda data, _told: f"Somebody wrote the {_row(data)} at the same moment{_instance(data)}.",
-    "TransferReopened": _reopened,
-    "AdoptedTransferGone": lambda data, _told: f"A request from before this system is gone{_instance(data)}.",
-    "DifferenceAccepted": _accepted,
-    "DecidedByHand": _by_hand,
+_FATES: Mapping[Fate, str] = {
+    "unsent": "it had not been sent",
+    "possibly sent": "it may have been sent, which needs a look downstream",
+    "sent": "it had been sent, which needs a look downstream",
 }
 
 
-def has_sentence(type_: str) -> bool:
-    """Whether events of this type are told in words of their own."""
-    return type_ in _SENTENCES
+@_words.register
+def _transfer_withdrawn(fact: TransferWithdrawn, history: History) -> str:
+    ended = "withdrawn" if fact.by is None else f"replaced by [{fact.by}]"
+    return f"{_request(fact.request, history)} was {ended}: {_FATES[fact.fate]}."
+
+
+@_words.register
+def _transfer_recalled(fact: TransferRecalled, history: History) -> str:
+    return f"{_request(fact.request, history)} was taken back from the sender's queue{_instance(fact.instance)}."
+
+
+@_words.register
+def _transfer_strayed(fact: TransferStrayed, history: History) -> str:
+    request = _request(fact.request, history)
+    return f"{request} has a row that can be sent although it had ended{_instance(fact.instance)}: it is ended again."
+
+
+@_words.register
+def _conflict_found(fact: ConflictFound, _history: History) -> str:
+    where = destination(fact.project, fact.event_name)
+    if fact.kind == "person":
+        return f"Conflict for {where}: a person asked for another name in REDCap. Theirs stands, ours waits."
+    outcome = "The coupling entry's stands." if fact.kind == "coupling stands" else "Nothing is requested."
+    return f"Conflict for {where}: {_cause_names(fact.causes)} give different names. {outcome}"
+
+
+def _cause_names(causes: Iterable[Cause]) -> str:
+    return " and ".join(cause_name(cause.kind, cause.record_id) for cause in causes)
+
+
+@_words.register
+def _conflict_resolved(fact: ConflictResolved, _history: History) -> str:
+    return f"The conflict for {destination(fact.project, fact.event_name)} is over."
+
+
+@_words.register
+def _rule_timed_out(fact: RuleTimedOut, _history: History) -> str:
+    return f"Routing rule {fact.record_id} ran out of time, and matched nothing."
+
+
+@_words.register
+def _rule_timeout_resolved(fact: RuleTimeoutResolved, _history: History) -> str:
+    return f"Routing rule {fact.record_id} no longer runs out of time."
+
+
+@_words.register
+def _decided_by_hand(fact: DecidedByHand, _history: History) -> str:
+    outcome = {"retract": "is not to be requested", "reassign": "is requested under another name"}[fact.action]
+    return f"{fact.by} decided by hand that {destination(fact.project, fact.event_name)} {outcome}: {fact.reason}"
+
+
+@_words.register
+def _study_delivered(fact: StudyDelivered, _history: History) -> str:
+    parts = [] if fact.row is None else ["the study's row"]
+    parts += [f"series {uid} as instance {placed['instance']}" for uid, placed in fact.series.items()]
+    return f"Written to REDCap: {', '.join(parts) or 'nothing'}."
+
+
+@_words.register
+def _row_refused(fact: RowRefused, _history: History) -> str:
+    return f"REDCap refused the {_row(fact.kind, fact.key)} (field {fact.field or 'unknown'}): {fact.message}"
+
+
+@_words.register
+def _row_accepted(fact: RowAccepted, _history: History) -> str:
+    return f"REDCap has accepted the {_row(fact.kind, fact.key)}."
+
+
+@_words.register
+def _row_missing(fact: RowMissing, _history: History) -> str:
+    return f"Somebody deleted or changed the {_row(fact.kind, fact.key)} in REDCap."
+
+
+@_words.register
+def _row_restored(fact: RowRestored, _history: History) -> str:
+    return f"The {_row(fact.kind, fact.key)} was written to REDCap again."
+
+
+@_words.register
+def _lost_update_found(fact: LostUpdateFound, _history: History) -> str:
+    key = fact.series if fact.request is None else str(fact.request)
+    return f"Somebody wrote the {_row(fact.kind, key or '')}{_instance(fact.instance)} at the same moment."
+
+
+@_words.register
+def _difference_accepted(fact: DifferenceAccepted, _history: History) -> str:
+    return f"{fact.by} accepted what REDCap says of the {_row(fact.kind, fact.key)}: {fact.reason}"
+
+
+@_words.register
+def _acknowledged(fact: Acknowledged, _history: History) -> str:
+    return f"{fact.by} acknowledged what was noticed at [{fact.position}]: {fact.reason}"
+
+
+@_words.register
+def _study_held(fact: StudyHeld, _history: History) -> str:
+    return f"Held for an ID of {fact.project}: {fact.reason}."
+
+
+@_words.register
+def _study_released(fact: StudyReleased, _history: History) -> str:
+    return f"No longer held for an ID of {fact.project}: {fact.reason}."
+
+
+@_words.register
+def _study_adopted(_fact: StudyAdopted, _history: History) -> str:
+    return "The study's record stood in REDCap before this system."
+
+
+@_words.register
+def _study_requested_by_others(_fact: StudyRequestedByOthers, _history: History) -> str:
+    return "Somebody else has requested a transfer of it in REDCap: no ID is drawn for it."
+
+
+@_words.register
+def _transfer_adopted(fact: TransferAdopted, _history: History) -> str:
+    sent = ", sent already" if fact.sent else ""
+    where = destination(fact.project, fact.event_name)
+    return f"A request for {where} stood in REDCap before this system{_instance(fact.instance)}{sent}."
+
+
+@_words.register
+def _adopted_transfer_gone(fact: AdoptedTransferGone, _history: History) -> str:
+    return f"A request from before this system is gone{_instance(fact.instance)}."
+
+
+@_words.register
+def _transfer_observed(fact: TransferObserved, _history: History) -> str:
+    where = f" to {destination(fact.project, fact.event_name)}" if fact.project else ""
+    return f"Somebody else has requested a transfer{where} in REDCap{_instance(fact.instance)}."
+
+
+@_words.register
+def _transfer_sent(fact: TransferSent, history: History) -> str:
+    when = f" at {fact.sent_at}" if fact.sent_at else ""
+    return f"{_reported(fact, history)} was sent{when}{_instance(fact.instance)}, as REDCap says."
+
+
+@_words.register
+def _transfer_failed(fact: TransferFailed, history: History) -> str:
+    failure = f": {fact.failure}" if fact.failure else ""
+    return f"{_reported(fact, history)} failed{_instance(fact.instance)}, as the sender reports{failure}."
+
+
+@_words.register
+def _transfer_reopened(fact: TransferReopened, history: History) -> str:
+    instance = _instance(fact.instance)
+    return f"{_reported(fact, history)} is to be sent again{instance}: the sender's report was taken away."
+
+
+def _reported(fact: TransferSent | TransferFailed | TransferReopened, history: History) -> str:
+    """The request that the sender has reported on: ours by its position, somebody else's by its project."""
+    if fact.request is None:
+        return f"Somebody else's request for {destination(fact.project, fact.event_name)}"
+    return _request(fact.request, history)
+
+
+def _request(position: int, history: History) -> str:
+    request = history.requests.get(position)
+    where = "" if request is None else f" for {destination(request.project, request.event_name)}"
+    return f"The request [{position}]{where}"
+
+
+def positions(numbers: Sequence[int]) -> str:
+    """Positions in the ledger, as sentences name them."""
+    return ", ".join(f"[{number}]" for number in numbers)
+
+
+def _instance(number: int) -> str:
+    return f" (instance {number})"
+
+
+def _row(kind: str, key: str) -> str:
+    """A row of REDCap, as its kind and key name it."""
+    names = {"study": "study's row", "series": f"row of series {key}", "transfer": f"row of request [{key}]"}
+    return names.get(kind) or f"{kind} row {key}".rstrip()

@@ -3,14 +3,17 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from uuid import UUID
 
 from sqlalchemy import text
 
 from ledger import store
 from ledger.events import Event
-from processors.events.types import file_stream, study_stream
-from processors.explain.sentences import Told, sentence
+from processors.events import FACTS
+from processors.events.fact import Fact, study_stream
+from processors.events.transfers import TransferRequested
+from processors.explain.sentences import History, sentence
 from processors.gateway import Work
 
 
@@ -29,55 +32,54 @@ class Moment:
 def timeline(work: Work, study: str) -> list[Moment]:
     """What the ledger says of the study, oldest first."""
     events = store.read_stream(work.connection, study_stream(study))
-    for path in work.execute(_REJECTED_PATHS, {"study": study}).scalars():
-        events.extend(store.read_stream(work.connection, file_stream(path)))
+    for stream in work.execute(_REJECTED_FILES, {"study": study}).scalars():
+        events.extend(store.read_stream(work.connection, stream))
     events.sort(key=lambda event: event.position)
-    told = Told(causes=store.read_positions(work.connection, _cause_positions(events)))
+    history = History(causes=_causes(work, events))
     runs = {"runs": list({event.run for event in events})}
     commands = {row.run: row.command for row in work.execute(_COMMANDS, runs)}
-    return [_moment(event, told, commands.get(event.run, "")) for event in events]
+    return [_moment(event, history, commands.get(event.run, "")) for event in events]
 
 
-_REJECTED_PATHS = text("""
-    select distinct data ->> 'path' from ledger.event
+_REJECTED_FILES = text("""
+    select distinct stream from ledger.event
      where type = 'FileRejected' and split_part(data ->> 'path', '/', 1) = :study
 """)
 _COMMANDS = text("select run, command from gateway.run where run = any(:runs)")
 
 
-def _cause_positions(events: Iterable[Event]) -> set[int]:
-    causes = (event.data.get("cause") for event in events)
-    return {cause["position"] for cause in causes if isinstance(cause, dict) and "position" in cause}
+def _causes(work: Work, events: Iterable[Event]) -> dict[int, Fact]:
+    """What led to the requests among these events, by position."""
+    requests = [TransferRequested.read(event) for event in events if event.type == TransferRequested.__name__]
+    causes = store.read_positions(work.connection, {request.cause.position for request in requests})
+    return {position: FACTS[cause.type].read(cause) for position, cause in causes.items()}
 
 
-def _moment(event: Event, told: Told, command: str) -> Moment:
+def _moment(event: Event, history: History, command: str) -> Moment:
     return Moment(
         position=event.position,
         at=event.recorded_at,
         type=event.type,
-        words=sentence(event, told),
+        words=sentence(event, history),
         run=event.run,
         command=command,
     )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stretch:
+class MomentGroup:
     """Neighbouring moments alike: those that are shown, and how many between the first and the last are not."""
 
     shown: Sequence[Moment]
     left_out: int = 0
 
 
-def stretches(moments: Sequence[Moment], longest: int = 4) -> list[Stretch]:
-    """The timeline with long stretches of one type cut down to their first and last moment."""
-    grouped: list[list[Moment]] = []
-    for moment in moments:
-        if grouped and grouped[-1][-1].type == moment.type:
-            grouped[-1].append(moment)
-        else:
-            grouped.append([moment])
+def grouped(moments: Iterable[Moment], longest: int = 4) -> list[MomentGroup]:
+    """The timeline with long sequences of one type cut down to their first and last moment."""
+    groups = [list(alike) for _, alike in groupby(moments, key=lambda moment: moment.type)]
     return [
-        Stretch(shown=group) if len(group) <= longest else Stretch(shown=(group[0], group[-1]), left_out=len(group) - 2)
-        for group in grouped
+        MomentGroup(shown=group)
+        if len(group) <= longest
+        else MomentGroup(shown=(group[0], group[-1]), left_out=len(group) - 2)
+        for group in groups
     ]

@@ -5,40 +5,28 @@ from dataclasses import dataclass
 
 from processors.events.fact import Cause
 from processors.explain.conditions import EntryAccount, RuleAccount
-from processors.explain.sentences import cause_name, destination
-from processors.requests import Key
+from processors.explain.sentences import cause_name, destination, positions
+from processors.requests import Key, TransferRequest
 from processors.routing.decisions import Conflict, Outcome
 
 _NAMED_AT_MOST = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
-    """A request of ours that is in force. `state` is that of gateway.transfer; `sent`, as far as the ledger knows."""
-
-    position: int
-    study: str
-    key: Key
-    cause: Cause
-    state: str
-    instance: int | None
-    sent: bool
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Situation:
     """All that the verdict goes by.
 
-    `outcome` is what deciding all of the study's series anew would come to, `wanted` what is asked for then,
-    whether it stands or not; `undecided`: the next run will do so. `others`: somebody else has requested a
-    transfer; `by_hand`: what an operator decided about. `id_projects` draw IDs for the AE title that the study
-    was addressed to. `rules` holds the accounts of each of its origins.
+    `requests` are those of ours that are in force or being withdrawn. `outcome` is what deciding all of the
+    study's series anew would come to, `wanted` what is asked for then, whether it stands or not; `undecided`: the
+    next run will do so. `others`: somebody else has requested a transfer; `by_hand`: what an operator decided
+    about. `id_projects` draw IDs for the AE title that the study was addressed to. `rules` holds the accounts of
+    each of its origins.
     """
 
     on_disk: bool
     undecided: bool
     forgotten: bool
-    asked: Sequence[Asked]
+    requests: Sequence[TransferRequest]
     conflicts: Sequence[Conflict]
     held: tuple[str, str] | None
     others: bool
@@ -53,9 +41,10 @@ class Situation:
 
 def verdict(situation: Situation) -> list[str]:
     """What is requested, what keeps more from being requested, and what deciding anew would change."""
-    lines = [_asked(asked, situation) for asked in situation.asked]
+    lines = [_request(request, situation) for request in situation.requests]
     lines += [_conflict(conflict) for conflict in situation.conflicts]
-    lines += [_withdrawn(key) for key in sorted(set(situation.by_hand) - {asked.key for asked in situation.asked})]
+    requested = {request.key for request in situation.requests}
+    lines += [_withdrawn(key) for key in sorted(set(situation.by_hand) - requested)]
     if situation.held is not None:
         project, reason = situation.held
         lines.append(f"It waits for an ID of {project}: {reason}.")
@@ -69,33 +58,32 @@ def verdict(situation: Situation) -> list[str]:
     return lines
 
 
-def where(key: Key) -> str:
-    """The project, with the event where there is one."""
-    return destination(key._asdict())
-
-
-def why(cause: Cause) -> str:
-    """The cause in words."""
-    return cause_name(cause.kind, cause.record_id)
-
-
-def _asked(asked: Asked, situation: Situation) -> str:
+def _request(request: TransferRequest, situation: Situation) -> str:
     state = {
         "requested": "it waits to be written to REDCap",
-        "placed": f"it stands in REDCap as instance {asked.instance}",
+        "placed": f"it stands in REDCap as instance {request.instance}",
         "contested": "a person asked for another name in REDCap, which stands, and ours waits",
-        "retracting": "it is being withdrawn",
-    }.get(asked.state, asked.state)
-    sent = ", and has been sent" if asked.sent else ""
-    line = f"Requested for {where(asked.key)}, because of {why(asked.cause)} [{asked.position}]: {state}{sent}."
-    if asked.cause.kind == "rule" and asked.key not in situation.wanted and not situation.forgotten:
+        "ending": "it is being withdrawn",
+    }[request.state]
+    sent = ", and has been sent" if request.report.state == "sent" else ""
+    line = f"Requested for {destination(*request.key)}, because of {_name(request.cause)} [{request.position}]"
+    line += f": {state}{sent}."
+    if request.cause.kind == "rule" and request.key not in situation.wanted and not situation.forgotten:
         line += " Today's rules would not ask for it any more; it stands all the same."
     return line
 
 
+def _name(cause: Cause) -> str:
+    return cause_name(cause.kind, cause.record_id)
+
+
+def _names(causes: Iterable[Cause]) -> str:
+    return " and ".join(map(_name, causes))
+
+
 def _conflict(conflict: Conflict) -> str:
-    causes = " and ".join(why(cause) for cause in conflict.causes)
-    key = where(conflict.key)
+    causes = _names(conflict.causes)
+    key = destination(*conflict.key)
     if conflict.kind == "person":
         return f"Contested for {key}: a person asked for another name in REDCap, which stands; {causes} waits."
     if conflict.kind == "coupling stands":
@@ -105,8 +93,8 @@ def _conflict(conflict: Conflict) -> str:
 
 def _withdrawn(key: Key) -> str:
     return (
-        f"Withdrawn by hand for {where(key)}: rules do not ask for it again, nor do coupling entries of before, only "
-        "one that is made or changed since."
+        f"Withdrawn by hand for {destination(*key)}: rules do not ask for it again, nor do coupling entries of before, "
+        "only one that is made or changed since."
     )
 
 
@@ -114,26 +102,22 @@ def _anew(situation: Situation) -> Iterator[str]:
     """What deciding all of the study again would change."""
     for request in situation.outcome.requests:
         cause, key = request.candidate.cause, request.candidate.key
-        instead = f", in place of {_positions(request.replaces)}" if request.replaces else ""
+        instead = f", in place of {positions(request.replaces)}" if request.replaces else ""
         if situation.undecided or cause.kind == "coupling":
-            yield f"The next run requests it for {where(key)}, because of {why(cause)}{instead}."
+            yield f"The next run requests it for {destination(*key)}, because of {_name(cause)}{instead}."
         else:
             yield (
-                f"{_capital(why(cause))} would now have it requested for {where(key)}{instead}, but a rule is "
+                f"{_capital(_name(cause))} would now have it requested for {destination(*key)}{instead}, but a rule is "
                 "applied only when a study gains a series, and then it was not so. "
                 "`fiona-ledger replay --project NAME` applies today's rules to studies of before."
             )
     for conflict in situation.outcome.conflicts:
-        causes = " and ".join(why(cause) for cause in conflict.causes)
-        yield f"Decided anew, it would be a conflict for {where(conflict.key)}: {causes} give different names."
+        causes = _names(conflict.causes)
+        yield f"Decided anew, it would be a conflict for {destination(*conflict.key)}: {causes} give different names."
 
 
 def _capital(words: str) -> str:
     return words[:1].upper() + words[1:]
-
-
-def _positions(positions: Iterable[int]) -> str:
-    return ", ".join(f"[{position}]" for position in positions)
 
 
 def _nothing(situation: Situation) -> str:

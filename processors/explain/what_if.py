@@ -15,22 +15,22 @@ from processors.events.fact import Cause
 from processors.explain.near_miss import Matching
 from processors.explain.policy import InForce
 from processors.explain.recorded import CircuitBreaker, forgotten_studies, recorded_studies
-from processors.explain.requests import requests_in_force
 from processors.gateway import Work
-from processors.requests import Key
+from processors.requests import IN_FORCE, Key
 from processors.routing.decisions import Candidate
 from processors.routing.evaluate import Directives, judge
 from processors.routing.rules import Rule
 from processors.routing.study_state import Evidence
+from processors.stored_requests import requests_of
 
 ChangeKind = Literal["gains", "loses", "changes", "conflict arises", "conflict goes"]
 CHANGE_KINDS: Sequence[ChangeKind] = ("gains", "loses", "changes", "conflict arises", "conflict goes")
 
-_PORTION = 500
+_BATCH = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Settled:
+class Decision:
     """What deciding one study came to for one project and event. `pseudonym` is for comparing; None: a conflict.
 
     `whole_match` is false where a rule's pattern matches the start of the text only.
@@ -47,7 +47,7 @@ class Settled:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Change:
+class RequestChange:
     """What would differ for one study, project and event; None: nothing is asked for.
 
     `stands` is the state of a request that is in force for them: "placed" or "sent", for example; "adopted"
@@ -56,8 +56,8 @@ class Change:
 
     study: str
     key: Key
-    before: Settled | None
-    after: Settled | None
+    before: Decision | None
+    after: Decision | None
     stands: str = ""
 
     @property
@@ -85,16 +85,16 @@ class Comparison:
     studies: int
     forgotten: int
     changed_rules: Sequence[str]
-    changes: Sequence[Change]
+    changes: Sequence[RequestChange]
     late: Sequence[str]
     left_out: Sequence[str]
 
     def by_project(self) -> dict[str, Counter[ChangeKind]]:
         """How many studies gain, lose and so on, for each project."""
-        found: dict[str, set[tuple[ChangeKind, str]]] = {}
+        studies: dict[str, set[tuple[ChangeKind, str]]] = {}
         for change in self.changes:
-            found.setdefault(change.key.project, set()).update((kind, change.study) for kind in change.kinds)
-        return {project: Counter(kind for kind, _ in pairs) for project, pairs in sorted(found.items())}
+            studies.setdefault(change.key.project, set()).update((kind, change.study) for kind in change.kinds)
+        return {project: Counter(kind for kind, _ in pairs) for project, pairs in sorted(studies.items())}
 
 
 def changed_table(current: Iterable[Rule], given: Iterable[Rule], *, whole: bool) -> dict[str, Rule]:
@@ -118,11 +118,11 @@ def compare(
     breaker = CircuitBreaker()
     before = _Table(directed, directed.rules, concerned, matching, breaker)
     after = _Table(directed, changed, concerned, matching, breaker)
-    changes: list[Change] = []
+    changes: list[RequestChange] = []
     studies = 0
     for evidence in recorded_studies(work, since=since, progress=progress):
         studies += 1
-        changes.extend(_changes(evidence, before.settle(evidence), after.settle(evidence)))
+        changes.extend(_changes(evidence, before.decide(evidence), after.decide(evidence)))
     return Comparison(
         studies=studies,
         forgotten=forgotten_studies(work, since),
@@ -154,15 +154,15 @@ class _Table:
         self._breaker = breaker
         self._lay_out()
 
-    def settle(self, evidence: Evidence) -> dict[Key, Settled]:
+    def decide(self, evidence: Evidence) -> dict[Key, Decision]:
         """What is requested for the study, and what conflicts."""
         if self._breaker.open != self._without:
             self._lay_out()
         judgement = judge(replace(evidence, adopted={}), self._directives)
         self._breaker.note(judgement.timed_out)
-        settled = {request.candidate.key: _settled(request.candidate) for request in judgement.outcome.requests}
+        decisions = {request.candidate.key: _decision(request.candidate) for request in judgement.outcome.requests}
         conflicts = judgement.outcome.conflicts
-        return settled | {conflict.key: Settled(pseudonym=None, causes=conflict.causes) for conflict in conflicts}
+        return decisions | {conflict.key: Decision(pseudonym=None, causes=conflict.causes) for conflict in conflicts}
 
     def _lay_out(self) -> None:
         self._without = self._breaker.open
@@ -170,17 +170,17 @@ class _Table:
         self._directives: Directives = self._directed.directives(kept, self._matching)
 
 
-def _settled(candidate: Candidate) -> Settled:
-    return Settled(pseudonym=candidate.pseudonym, causes=(candidate.cause,), whole_match=candidate.whole_match)
+def _decision(candidate: Candidate) -> Decision:
+    return Decision(pseudonym=candidate.pseudonym, causes=(candidate.cause,), whole_match=candidate.whole_match)
 
 
 def _key(rule: Rule) -> Key:
     return Key(rule.project, rule.event_name)
 
 
-def _changes(evidence: Evidence, before: Mapping[Key, Settled], after: Mapping[Key, Settled]) -> list[Change]:
+def _changes(evidence: Evidence, before: Mapping[Key, Decision], after: Mapping[Key, Decision]) -> list[RequestChange]:
     return [
-        Change(
+        RequestChange(
             study=evidence.study,
             key=key,
             before=before.get(key),
@@ -192,23 +192,24 @@ def _changes(evidence: Evidence, before: Mapping[Key, Settled], after: Mapping[K
     ]
 
 
-def _says(settled: Settled | None) -> tuple[bool, str | None]:
+def _says(decision: Decision | None) -> tuple[bool, str | None]:
     """What matters of it: another cause for the same request changes nothing."""
-    return _is_conflict(settled), _pseudonym(settled)
+    return _is_conflict(decision), _pseudonym(decision)
 
 
-def _pseudonym(settled: Settled | None) -> str | None:
-    return None if settled is None else settled.pseudonym
+def _pseudonym(decision: Decision | None) -> str | None:
+    return None if decision is None else decision.pseudonym
 
 
-def _is_conflict(settled: Settled | None) -> bool:
-    return settled is not None and settled.is_conflict
+def _is_conflict(decision: Decision | None) -> bool:
+    return decision is not None and decision.is_conflict
 
 
-def _with_standing(work: Work, changes: Sequence[Change]) -> list[Change]:
+def _with_standing(work: Work, changes: Sequence[RequestChange]) -> list[RequestChange]:
     """The changes, each with what stands of a request of ours for the same project and event."""
     stands: dict[tuple[str, Key], str] = {}
-    for portion in batches(sorted({change.study for change in changes}), _PORTION):
-        for asked in requests_in_force(work, portion):
-            stands[asked.study, asked.key] = "sent" if asked.sent else asked.state
+    for studies in batches(sorted({change.study for change in changes}), _BATCH):
+        for requests in requests_of(work, studies, states=(*IN_FORCE, "ending")).values():
+            for request in requests:
+                stands[request.study, request.key] = "sent" if request.report.state == "sent" else request.state
     return [replace(change, stands=stands.get((change.study, change.key), change.stands)) for change in changes]

@@ -8,15 +8,9 @@ from sqlalchemy import Connection
 from ledger import store
 from ledger.events import Event
 from processors.events.types import EventType
+from processors.explain.sentences import cause_name
 
 Data = Mapping[str, Any]
-
-_CAUSES = {
-    "rule": "routing rule",
-    "coupling": "coupling entry",
-    "autoid": "AutoID record",
-    "operator": "decided by hand by",
-}
 
 
 class Change(NamedTuple):
@@ -50,7 +44,7 @@ def _add(found: dict[int, Change], event: Event) -> None:
 
 def _requested(data: Data) -> tuple[str, str]:
     cause = data["cause"]
-    return "change its request" if data["replaces"] else "request", f"{_CAUSES[cause['kind']]} {cause['record_id']}"
+    return "change its request" if data["replaces"] else "request", cause_name(cause["kind"], cause["record_id"])
 
 
 def _superseded(data: Data) -> tuple[str, str] | None:

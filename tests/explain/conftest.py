@@ -12,9 +12,8 @@ from uuid import uuid4
 import orjson
 import pytest
 
-from ledger.events import NewEvent
 from ledger.vault import Vault
-from processors.events.types import study_stream
+from processors.events.fact import Fact
 from processors.explain import explanation, policy, rules_check, rules_file, search, what_if
 from processors.explain.explanation import Explanation
 from processors.explain.near_miss import Matching
@@ -73,11 +72,10 @@ class Explained:
             tried = rules_check.try_rules(work, rules, self.matching)
             return rules_check.check(rules, tried, others, self.matching, typed=bool(rows))
 
-    def append(self, study: str, type_: str, **data: Any) -> None:
-        """Records an event of the study as some part of the program would."""
+    def append(self, *facts: Fact) -> None:
+        """Records facts as some part of the program would."""
         with self.opened() as work:
-            event = NewEvent(stream=study_stream(study), type=type_, data={"study": study, **data})
-            work.record([event])
+            work.record(facts)
 
     def forget(self, patient_id: str) -> None:
         """The patient is forgotten."""

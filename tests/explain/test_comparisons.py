@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from processors.events.transfers import TransferSent
 from processors.explain.what_if import Comparison
 from processors.requests import Key
 from tests.explain.conftest import Explained, row
@@ -42,7 +43,9 @@ def test_what_has_been_sent_is_noted(explained: Explained) -> None:
     recorded(explained)
     site = explained.site
     ((request,),) = site.query("select position from gateway.transfer")
-    explained.append("1.2.1", "TransferSent", project=HEART, event_name="", request=request, instance=1, sent_at="x")
+    explained.append(
+        TransferSent(study="1.2.1", project=HEART, event_name="", request=request, instance=1, sent_at="x")
+    )
     found = explained.compare(row("1", active="0", allowed_patientid="HRT-1"))
     assert [change.stands for change in found.changes] == ["sent"]
 

@@ -1,10 +1,17 @@
 """What is told about a study: its timeline, and why it went where it went."""
 
+from dataclasses import dataclass
+
 import pytest
 
 from processors.errors import ConfigurationError
+from processors.events.fact import OfStudy
+from processors.events.pseudonyms import StudyHeld
+from processors.events.rules import DecidedByHand
+from processors.events.series import StudyRequestedByOthers
+from processors.events.transfers import TransferSent
 from processors.explain.explanation import Explanation
-from processors.explain.timeline import stretches
+from processors.explain.timeline import grouped
 from tests.explain.conftest import Explained
 from tests.flow.harness import BRAIN, HEART
 
@@ -29,7 +36,7 @@ def test_a_study_that_was_routed_and_sent(explained: Explained) -> None:
     site.sender_sends(STUDY, 1)
     (request,) = [moment.position for moment in explained.explain(STUDY).timeline if moment.type == "TransferRequested"]
     explained.append(
-        STUDY, "TransferSent", project=HEART, event_name="baseline", request=request, instance=1, sent_at=""
+        TransferSent(study=STUDY, project=HEART, event_name="baseline", request=request, instance=1, sent_at="")
     )
     found = explained.explain(STUDY)
     assert [moment.type for moment in found.timeline][:4] == [
@@ -168,9 +175,18 @@ def test_a_rule_without_an_answer_in_time_is_told(explained: Explained) -> None:
 def test_a_study_that_is_held_says_for_what(explained: Explained) -> None:
     explained.site.series(STUDY)
     explained.site.run()
-    explained.append(STUDY, "StudyHeld", project=BRAIN, reason="no PatientID")
+    explained.append(StudyHeld(study=STUDY, project=BRAIN, reason="no PatientID"))
     found = explained.explain(STUDY)
     assert f"It waits for an ID of {BRAIN}: no PatientID." in found.verdict
+
+
+def test_a_study_that_others_have_requested_says_so(explained: Explained) -> None:
+    explained.site.series(STUDY)
+    explained.site.run()
+    explained.append(StudyRequestedByOthers(study=STUDY))
+    found = explained.explain(STUDY)
+    assert found.verdict[0] == "Somebody else has requested transfers of it in REDCap: see the timeline."
+    assert words(found)[-1].startswith("Somebody else has requested a transfer of it in REDCap")
 
 
 def test_series_of_two_patients_are_told_of_apart(explained: Explained) -> None:
@@ -255,11 +271,18 @@ def test_rejected_files_are_part_of_the_timeline(explained: Explained) -> None:
     assert "The file 1.2.3/1.2.3.2.json was rejected" in first_with(explained.explain(STUDY), "FileRejected")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyTeleported(OfStudy):
+    """What a later version of the program may record."""
+
+    planet: str
+
+
 def test_an_event_of_a_later_version_is_told_plainly(explained: Explained) -> None:
     explained.site.series(STUDY)
     explained.site.run()
     head = explained.site.head()
-    explained.append(STUDY, "StudyTeleported", where="Mars")
+    explained.append(StudyTeleported(study=STUDY, planet="Mars"))
     assert words(explained.explain(STUDY))[-1] == (
         f"StudyTeleported: see `fiona-ledger export --from {head + 1} --to {head + 1}`."
     )
@@ -269,8 +292,9 @@ def test_what_an_operator_decided_is_the_reason(explained: Explained) -> None:
     site = explained.site
     site.series(STUDY, PatientID="HRT")
     site.run()
-    decided = {"project": HEART, "event_name": "", "action": "retract", "by": "ada", "reason": "wrong patient"}
-    explained.append(STUDY, "DecidedByHand", **decided)
+    explained.append(
+        DecidedByHand(study=STUDY, project=HEART, event_name="", action="retract", by="ada", reason="wrong patient")
+    )
     site.rule("1", patient_id="HRT")
     site.run()
     found = explained.explain(STUDY)
@@ -298,7 +322,7 @@ def test_long_stretches_of_one_kind_are_cut_on_the_screen(explained: Explained) 
     for number in range(7):
         site.series(STUDY, f"1.2.3.{number}")
     site.run()
-    first, *_ = stretches(explained.explain(STUDY).timeline)
+    first, *_ = grouped(explained.explain(STUDY).timeline)
     assert [moment.words[:15] for moment in first.shown] == ["Series 1.2.3.0 ", "Series 1.2.3.6 "]
     assert first.left_out == 5
 

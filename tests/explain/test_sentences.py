@@ -1,101 +1,355 @@
-"""Every event of a study is told in a sentence, whatever its data lacks."""
+"""Every event of a study is told in a sentence of its own."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 from uuid import uuid4
 
+import orjson
 import pytest
 
 from ledger.events import Event
-from processors.events.types import EventType
-from processors.explain.sentences import Told, has_sentence, sentence
+from processors.events import FACTS
+from processors.events.deliveries import (
+    Acknowledged,
+    DifferenceAccepted,
+    LostUpdateFound,
+    RowAccepted,
+    RowMissing,
+    RowRefused,
+    RowRestored,
+    StudyDelivered,
+)
+from processors.events.fact import Cause, Fact
+from processors.events.operations import StudyAdopted
+from processors.events.pseudonyms import StudyHeld, StudyReleased
+from processors.events.rules import (
+    ConflictFound,
+    ConflictResolved,
+    CouplingEntryChanged,
+    DecidedByHand,
+    RoutingRuleChanged,
+    RuleTimedOut,
+    RuleTimeoutResolved,
+)
+from processors.events.series import (
+    FileRejected,
+    RejectionResolved,
+    SeriesDiscovered,
+    SeriesRevised,
+    StudyRequestedByOthers,
+    StudyReturned,
+    StudyVanished,
+)
+from processors.events.transfers import (
+    AdoptedTransferGone,
+    TransferAdopted,
+    TransferAmended,
+    TransferFailed,
+    TransferObserved,
+    TransferPlaced,
+    TransferRecalled,
+    TransferReopened,
+    TransferRequested,
+    TransferRetracted,
+    TransferSent,
+    TransferStrayed,
+    TransferWithdrawn,
+)
+from processors.explain.sentences import History, sentence
 
+STUDY = "1.2"
+RULE = Cause("rule", "7", 5)
+ENTRY = Cause("coupling", "4", 6)
+
+ARRIVED = SeriesDiscovered(
+    StudyInstanceUID=STUDY,
+    SeriesInstanceUID="1.2.1",
+    StudyDescription="",
+    StudyDate="",
+    StudyTime="",
+    InstitutionName="",
+    AccessionNumber="A1",
+    SeriesDescription="",
+    SeriesDate="",
+    SeriesTime="",
+    SequenceName="",
+    NumFiles=4,
+    ClassifyType=("T1",),
+    AETitleCaller="CT1",
+    AETitleCalled="FIONA",
+    CallerIP="",
+    fingerprint="1",
+    identity_fingerprint="a",
+)
+REVISED = SeriesRevised(**{**ARRIVED.data, "ClassifyType": ("T1",), "fingerprint": "2"})
+REQUESTED = TransferRequested(
+    study=STUDY, project="HEART", event_name="baseline", cause=RULE, whole_match=True, replaces=()
+)
+LOST_ROW = LostUpdateFound(study=STUDY, project="Incoming", kind="transfer", request=17, series=None, instance=3)
+LOST_SERIES = replace(LOST_ROW, kind="series", request=None, series="1.2.1")
+SENT = TransferSent(
+    study=STUDY, project="HEART", event_name="baseline", request=17, instance=3, sent_at="2026-03-02 08:00"
+)
+
+SENTENCES: list[tuple[Fact, str]] = [
+    (ARRIVED, "Series 1.2.1 arrived with 4 files, from CT1 to FIONA, accession number A1."),
+    (replace(ARRIVED, NumFiles=None, AccessionNumber=" "), "Series 1.2.1 arrived, from CT1 to FIONA."),
+    (REVISED, "Series 1.2.1 was revised."),
+    (StudyVanished(StudyInstanceUID=STUDY), "The study's files vanished from disk."),
+    (StudyReturned(StudyInstanceUID=STUDY), "The study's files are on disk again."),
+    (
+        StudyRequestedByOthers(study=STUDY),
+        "Somebody else has requested a transfer of it in REDCap: no ID is drawn for it.",
+    ),
+    (
+        FileRejected(path="1.2/1.json", reason="too large", digest=""),
+        "The file 1.2/1.json was rejected: too large.",
+    ),
+    (RejectionResolved(path="1.2/1.json", how="gone"), "The rejected file 1.2/1.json is gone now."),
+    (REQUESTED, "Requested for HEART, event baseline, because of routing rule 7."),
+    (
+        replace(REQUESTED, event_name="", whole_match=False, replaces=(3, 4)),
+        (
+            "Requested for HEART, because of routing rule 7. The pattern matched the start of the text only. "
+            "It replaces [3], [4]."
+        ),
+    ),
+    (
+        replace(REQUESTED, cause=Cause("operator", "ada", 8)),
+        "Requested for HEART, event baseline, because of a decision by ada.",
+    ),
+    (
+        TransferRetracted(study=STUDY, project="HEART", request=17, reason="wrong patient", cause=RULE),
+        "The request [17] is to be withdrawn: wrong patient.",
+    ),
+    (
+        TransferPlaced(study=STUDY, request=17, instance=3, found=True),
+        "The request [17] was placed in REDCap as instance 3, where it stood already.",
+    ),
+    (
+        TransferAmended(study=STUDY, request=17, instance=3, replaced=9),
+        "The request [17] was placed in REDCap as instance 3, over request [9], which had not been sent.",
+    ),
+    (
+        TransferWithdrawn(study=STUDY, project="HEART", request=17, instance=3, by=None, fate="unsent"),
+        "The request [17] was withdrawn: it had not been sent.",
+    ),
+    (
+        TransferWithdrawn(study=STUDY, project="HEART", request=17, instance=3, by=None, fate="possibly sent"),
+        "The request [17] was withdrawn: it may have been sent, which needs a look downstream.",
+    ),
+    (
+        TransferWithdrawn(study=STUDY, project="HEART", request=17, instance=3, by=19, fate="sent"),
+        "The request [17] was replaced by [19]: it had been sent, which needs a look downstream.",
+    ),
+    (
+        TransferRecalled(study=STUDY, project="HEART", request=17, instance=3),
+        "The request [17] was taken back from the sender's queue (instance 3).",
+    ),
+    (
+        TransferStrayed(study=STUDY, project="HEART", request=17, instance=3),
+        "The request [17] has a row that can be sent although it had ended (instance 3): it is ended again.",
+    ),
+    (
+        ConflictFound(study=STUDY, project="HEART", event_name="", kind="equals", causes=(RULE, ENTRY)),
+        "Conflict for HEART: routing rule 7 and coupling entry 4 give different names. Nothing is requested.",
+    ),
+    (
+        ConflictFound(study=STUDY, project="HEART", event_name="", kind="coupling stands", causes=(RULE, ENTRY)),
+        "Conflict for HEART: routing rule 7 and coupling entry 4 give different names. The coupling entry's stands.",
+    ),
+    (
+        ConflictFound(study=STUDY, project="HEART", event_name="", kind="person", causes=(RULE,), request=17),
+        "Conflict for HEART: a person asked for another name in REDCap. Theirs stands, ours waits.",
+    ),
+    (ConflictResolved(study=STUDY, project="HEART", event_name=""), "The conflict for HEART is over."),
+    (RuleTimedOut(study=STUDY, record_id="7"), "Routing rule 7 ran out of time, and matched nothing."),
+    (RuleTimeoutResolved(study=STUDY, record_id="7"), "Routing rule 7 no longer runs out of time."),
+    (
+        DecidedByHand(study=STUDY, project="HEART", event_name="", action="reassign", by="ada", reason="a slip"),
+        "ada decided by hand that HEART is requested under another name: a slip",
+    ),
+    (
+        StudyDelivered(study=STUDY, row=1, series={"1.2.1": {"instance": 2, "position": 1}}),
+        "Written to REDCap: the study's row, series 1.2.1 as instance 2.",
+    ),
+    (
+        RowRefused(study=STUDY, kind="study", key="", row_position=1, field="study_date", message="no date"),
+        "REDCap refused the study's row (field study_date): no date",
+    ),
+    (
+        RowRefused(study=STUDY, kind="transfer", key="17", row_position=1, field="", message="no date"),
+        "REDCap refused the row of request [17] (field unknown): no date",
+    ),
+    (RowAccepted(study=STUDY, kind="series", key="1.2.1"), "REDCap has accepted the row of series 1.2.1."),
+    (
+        RowMissing(study=STUDY, kind="series", key="1.2.1"),
+        "Somebody deleted or changed the row of series 1.2.1 in REDCap.",
+    ),
+    (
+        RowRestored(study=STUDY, kind="series", key="1.2.1"),
+        "The row of series 1.2.1 was written to REDCap again.",
+    ),
+    (LOST_ROW, "Somebody wrote the row of request [17] (instance 3) at the same moment."),
+    (LOST_SERIES, "Somebody wrote the row of series 1.2.1 (instance 3) at the same moment."),
+    (
+        DifferenceAccepted(
+            study=STUDY, kind="study", key="", fields=("a",), row_position=1, fingerprint="", by="ada", reason="right"
+        ),
+        "ada accepted what REDCap says of the study's row: right",
+    ),
+    (
+        Acknowledged(study=STUDY, position=12, by="ada", reason="seen"),
+        "ada acknowledged what was noticed at [12]: seen",
+    ),
+    (StudyHeld(study=STUDY, project="HEART", reason="no PatientID"), "Held for an ID of HEART: no PatientID."),
+    (
+        StudyReleased(study=STUDY, project="HEART", reason="it has one"),
+        "No longer held for an ID of HEART: it has one.",
+    ),
+    (StudyAdopted(study=STUDY, series={}), "The study's record stood in REDCap before this system."),
+    (
+        TransferAdopted(study=STUDY, project="HEART", event_name="", instance=1, sent=True, requested=None),
+        "A request for HEART stood in REDCap before this system (instance 1), sent already.",
+    ),
+    (AdoptedTransferGone(study=STUDY, instance=1), "A request from before this system is gone (instance 1)."),
+    (
+        TransferObserved(study=STUDY, project="HEART", event_name="", instance=1, fingerprint=""),
+        "Somebody else has requested a transfer to HEART in REDCap (instance 1).",
+    ),
+    (SENT, "The request [17] was sent at 2026-03-02 08:00 (instance 3), as REDCap says."),
+    (
+        replace(SENT, request=None, sent_at=""),
+        "Somebody else's request for HEART, event baseline was sent (instance 3), as REDCap says.",
+    ),
+    (
+        TransferFailed(
+            study=STUDY,
+            project="HEART",
+            event_name="",
+            request=17,
+            instance=3,
+            tried_at=None,
+            errors=("1",),
+            failure="timeout",
+        ),
+        "The request [17] failed (instance 3), as the sender reports: timeout.",
+    ),
+    (
+        TransferReopened(study=STUDY, project="HEART", event_name="", request=17, instance=3),
+        "The request [17] is to be sent again (instance 3): the sender's report was taken away.",
+    ),
+]
 OF_OTHER_STREAMS = {
-    EventType.ROUTING_RULE_CHANGED,
-    EventType.ROUTING_RULE_REMOVED,
-    EventType.COUPLING_ENTRY_CHANGED,
-    EventType.COUPLING_ENTRY_REMOVED,
-    EventType.DECISIONS_MADE,
-    EventType.REPLAY_STARTED,
-    EventType.REPLAY_COMPLETED,
-    EventType.AUTOID_PROJECT_CHANGED,
-    EventType.AUTOID_PROJECT_REMOVED,
-    EventType.ID_GENERATED,
-    EventType.ID_ADOPTED,
-    EventType.ID_RESERVED,
-    EventType.ID_DELIVERED,
-    EventType.CONTRADICTION_FOUND,
-    EventType.CONTRADICTION_RESOLVED,
-    EventType.ADOPTION_COMPLETED,
-    EventType.STARTED_FRESH,
-    EventType.SUBJECT_FORGOTTEN,
-    EventType.MASTER_KEY_CHANGED,
+    "RoutingRuleChanged",
+    "RoutingRuleRemoved",
+    "CouplingEntryChanged",
+    "CouplingEntryRemoved",
+    "DecisionsMade",
+    "ReplayStarted",
+    "ReplayCompleted",
+    "AutoidProjectChanged",
+    "AutoidProjectRemoved",
+    "IdGenerated",
+    "IdAdopted",
+    "IdReserved",
+    "IdDelivered",
+    "ContradictionFound",
+    "ContradictionResolved",
+    "AdoptionCompleted",
+    "StartedFresh",
+    "SubjectForgotten",
+    "MasterKeyChanged",
 }
-FULL: dict[str, Any] = {
-    "StudyInstanceUID": "1.2",
-    "SeriesInstanceUID": "1.2.1",
-    "NumFiles": 4,
-    "AccessionNumber": "A1",
-    "AETitleCaller": "CT1",
-    "AETitleCalled": "FIONA",
-    "study": "1.2",
-    "project": "HEART",
-    "event_name": "baseline",
-    "request": 17,
-    "instance": 3,
-    "cause": {"kind": "rule", "record_id": "7", "position": 5},
-    "causes": [{"kind": "rule", "record_id": "7", "position": 5}],
-    "kind": "series",
-    "key": "1.2.1",
-    "path": "1.2/1.json",
-    "reason": "too large",
-    "how": "gone",
-    "record_id": "7",
-    "series": {"1.2.1": {"instance": 1, "position": 1}},
-    "row": 1,
-    "by": "ada",
-    "position": 12,
-    "message": "words",
-    "field": "study_date",
-    "sent_at": "2026-03-02 08:00",
-    "failure": "refused",
-    "action": "retract",
-    "sent": True,
-    "found": True,
-    "whole_match": False,
-    "replaces": [3],
-    "replaced": 3,
-}
+"""What is of no study, and so in no study's timeline."""
 
 
-def told(type_: str, data: dict[str, Any], before: Told | None = None) -> str:
-    event = Event(9, uuid4(), "main", "study/1.2", 1, type_, 1, data, None, None, datetime.now(UTC), uuid4(), bytes(32))
-    return sentence(event, before or Told())
+def event_of(fact: Fact, position: int = 9) -> Event:
+    """The event as the ledger gives it back."""
+    data = orjson.loads(orjson.dumps(fact.data))
+    kind, now = type(fact).__name__, datetime.now(UTC)
+    return Event(position, uuid4(), "main", fact.stream, 1, kind, 1, data, None, None, now, uuid4(), bytes(32))
 
 
-@pytest.mark.parametrize("type_", sorted(set(EventType) - OF_OTHER_STREAMS))
-def test_every_event_of_a_study_has_a_sentence_of_its_own(type_: str) -> None:
-    assert has_sentence(type_)
-    words = told(type_, FULL)
-    assert words[0].isupper() or words.startswith("ada")
-    assert "None" not in words
-    assert "{" not in words
+def told(fact: Fact, history: History | None = None) -> str:
+    return sentence(event_of(fact), history or History())
+
+
+def test_every_type_of_event_has_a_sentence_or_is_of_no_study() -> None:
+    of_studies = {type(fact).__name__ for fact, _ in SENTENCES}
+    assert of_studies.isdisjoint(OF_OTHER_STREAMS)
+    assert of_studies | OF_OTHER_STREAMS == FACTS.keys()
+
+
+@pytest.mark.parametrize(("fact", "words"), SENTENCES)
+def test_an_event_of_a_study_is_told_in_words(fact: Fact, words: str) -> None:
+    assert told(fact) == words
+    assert fact.stream.split("/")[0] in ("study", "file")
+
+
+def test_a_lost_update_of_a_request_says_which_request_and_where_it_is() -> None:
+    """It used to say "transfer row", because the event held the request under another name than was looked for."""
+    history = History(requests={17: REQUESTED})
+    assert told(LOST_ROW, history) == "Somebody wrote the row of request [17] (instance 3) at the same moment."
+
+
+def test_a_request_is_named_by_what_it_asked_for() -> None:
+    history = History()
+    sentence(event_of(REQUESTED, position=17), history)
+    assert told(SENT, history).startswith("The request [17] for HEART, event baseline was sent")
+
+
+def test_a_request_tells_what_its_rule_said_then_without_the_patterns() -> None:
+    rule = RoutingRuleChanged(
+        record_id="7",
+        active=True,
+        project="HEART",
+        called="FIONA",
+        calling="CT1",
+        patient_id_pattern="SECRET",
+        patient_name_pattern="",
+        event_name="",
+        problems=(),
+        fingerprint="",
+    )
+    assert told(REQUESTED, History(causes={5: rule})) == (
+        "Requested for HEART, event baseline, because of routing rule 7, which then said: HEART, for series to FIONA "
+        "or from CT1."
+    )
+
+
+def test_a_request_tells_what_its_entry_said_then() -> None:
+    entry = CouplingEntryChanged(
+        record_id="4",
+        accession="A1",
+        study="",
+        project="HEART",
+        event_name="baseline",
+        date="",
+        problems=(),
+        fingerprint="",
+        asks_fingerprint="",
+    )
+    assert told(replace(REQUESTED, cause=ENTRY), History(causes={6: entry})) == (
+        "Requested for HEART, event baseline, because of coupling entry 4, which then said: HEART, event baseline, "
+        "for accession A1."
+    )
 
 
 def test_what_a_revision_changed_is_named_without_saying_what_it_was() -> None:
-    before = Told()
-    told("SeriesDiscovered", FULL | {"identity_fingerprint": "x"}, before)
-    changed = FULL | {"identity_fingerprint": "y", "AETitleCaller": "CT2", "NumFiles": 9}
-    assert told("SeriesRevised", changed, before) == (
+    history = History()
+    told(ARRIVED, history)
+    assert told(replace(REVISED, identity_fingerprint="b", AETitleCaller="CT2", NumFiles=9), history) == (
         "Series 1.2.1 was revised: the calling AE title, whose it is changed."
     )
 
 
 def test_growth_is_told_by_the_number_of_files() -> None:
-    before = Told()
-    told("SeriesDiscovered", FULL, before)
-    assert told("SeriesRevised", FULL | {"NumFiles": 9}, before) == "Series 1.2.1 grew from 4 to 9 files."
+    history = History()
+    told(ARRIVED, history)
+    assert told(replace(REVISED, NumFiles=9), history) == "Series 1.2.1 grew from 4 to 9 files."
 
 
-def test_an_unknown_type_gets_a_plain_line() -> None:
-    assert told("StudyTeleported", {}) == "StudyTeleported: see `fiona-ledger export --from 9 --to 9`."
+def test_an_event_of_another_stream_or_a_later_version_is_pointed_to() -> None:
+    later = event_of(StudyVanished(StudyInstanceUID=STUDY))._replace(type="StudyTeleported")
+    assert sentence(later, History()) == "StudyTeleported: see `fiona-ledger export --from 9 --to 9`."

@@ -22,6 +22,7 @@ from processors.cli.bootstrap import opened_gateway
 from processors.cli.runs import periodic_run
 from processors.demo import samples
 from processors.demo.simulator import Simulator, standard_projects
+from processors.explain.sentences import cause_name
 from processors.gateway import Gateway
 
 _LONGEST_SOCKET_FOLDER = 80
@@ -166,7 +167,6 @@ _REQUESTS = text("""
     select study, project, event_name, cause_kind, cause_record, state from gateway.transfer order by position
 """)
 _HELD = text("select reason, count(*) as studies from gateway.held_study group by reason order by reason")
-_WHY = {"rule": "routing rule", "coupling": "coupling entry", "autoid": "AutoID record"}
 _SHOWN_PER_PROJECT = 3
 
 
@@ -179,7 +179,7 @@ def _show_requests(gateway: Gateway, out: Console) -> None:
     for row in rows:
         shown[row.project] += 1
         if shown[row.project] <= _SHOWN_PER_PROJECT:
-            why = f"{_WHY[row.cause_kind]} {row.cause_record}"
+            why = cause_name(row.cause_kind, row.cause_record)
             cells.append((_short(row.study), row.project, row.event_name, why, row.state))
     out.print(console.table("Which studies go where, and why", ("study", "project", "event", "why", "state"), cells))
     more = {project: count - _SHOWN_PER_PROJECT for project, count in shown.items() if count > _SHOWN_PER_PROJECT}

@@ -12,11 +12,11 @@ from rich.console import Console
 from processors.cli import console
 from processors.cli.bootstrap import opened_tables
 from processors.cli.options import JsonOption
-from processors.explain import explanation, search
 from processors.explain.conditions import EntryAccount, RuleAccount
-from processors.explain.explanation import Explanation, OriginAccount
+from processors.explain.explanation import Explanation, OriginAccount, explain
 from processors.explain.near_miss import Matching
-from processors.explain.timeline import stretches
+from processors.explain.search import find_study
+from processors.explain.timeline import grouped
 from processors.gateway import Gateway
 
 _RULES_SHOWN = 20
@@ -35,41 +35,41 @@ def command(
     Example: fiona-ledger explain 1.2.840.113619.2.55
     """
     with opened_tables(context.obj) as (configuration, gateway), gateway.begin() as work:
-        uid = search.find_study(work, study)
-        found = explanation.explain(
-            work, uid, Matching(configuration.routing.match, configuration.routing.time_limit_seconds)
-        )
+        matching = Matching(configuration.routing.match, configuration.routing.time_limit_seconds)
+        explanation = explain(work, find_study(work, study), matching)
     if json:
-        console.print_json(_explanation_data(found))
+        console.print_json(_explanation_data(explanation))
     else:
-        _print_explanation(gateway, found)
+        _print_explanation(gateway, explanation)
 
 
-def _print_explanation(gateway: Gateway, found: Explanation) -> None:
+def _print_explanation(gateway: Gateway, explanation: Explanation) -> None:
     out = console.output()
-    series = sum(len(account.origin.series) for account in found.origins)
-    accession = f", accession number {', '.join(found.accessions)}" if found.accessions else ""
-    on_disk = "on disk" if found.on_disk else "vanished from disk"
-    console.say(out, f"Study {found.study}", style="bold")
+    series = sum(len(account.origin.series) for account in explanation.origins)
+    accession = f", accession number {', '.join(explanation.accessions)}" if explanation.accessions else ""
+    on_disk = "on disk" if explanation.on_disk else "vanished from disk"
+    console.say(out, f"Study {explanation.study}", style="bold")
     console.say(
         out,
-        f"{series} series, first arrived {_minute(gateway, found.arrived_at)} at {found.site}{accession}; {on_disk}.",
+        f"{series} series, first arrived {_minute(gateway, explanation.arrived_at)} at {explanation.site}{accession}; "
+        f"{on_disk}.",
     )
     console.heading(out, "Verdict")
-    for line in found.verdict:
+    for line in explanation.verdict:
         console.say(out, f"* {line}")
     console.heading(out, "Timeline")
-    for stretch in stretches(found.timeline):
-        for number, moment in enumerate(stretch.shown):
-            if number and stretch.left_out:
-                console.say(out, f"    ... {stretch.left_out} more of these (`--json` lists them all)")
+    for group in grouped(explanation.timeline):
+        for number, moment in enumerate(group.shown):
+            if number and group.left_out:
+                console.say(out, f"    ... {group.left_out} more of these (`--json` lists them all)")
             console.say(out, f"[{moment.position}] {_minute(gateway, moment.at)}  {moment.words}")
-    for account in found.origins:
-        _print_origin(out, account, several=len(found.origins) > 1)
-    _print_entries(out, found)
-    if found.directives_read is not None:
+    for account in explanation.origins:
+        _print_origin(out, account, several=len(explanation.origins) > 1)
+    _print_entries(out, explanation)
+    if explanation.directives_read is not None:
         console.say(
-            out, f"Rules and entries as REDCap had them {_minute(gateway, found.directives_read)}, when last read."
+            out,
+            f"Rules and entries as REDCap had them {_minute(gateway, explanation.directives_read)}, when last read.",
         )
 
 
@@ -81,14 +81,14 @@ def _print_origin(out: Console, account: OriginAccount, *, several: bool) -> Non
     )
     if account.origin.forgotten:
         console.say(out, "Identity forgotten; conditions on it cannot be evaluated.")
-    told = [rule for rule in account.rules if rule.standing != "no match"][:_RULES_SHOWN]
-    if told:
+    shown = [rule for rule in account.rules if rule.standing != "no match"][:_RULES_SHOWN]
+    if shown:
         columns = ("rule", "project", "event", "called AE", "calling AE", "PatientID", "PatientName", "comes to")
-        console.print_table(out, columns, [_rule_cells(rule) for rule in told])
-        _print_notes(out, [(f"rule {rule.rule.record_id}", rule) for rule in told])
-    rest = Counter(_short(rule) for rule in account.rules if rule not in told)
+        console.print_table(out, columns, [_rule_cells(rule) for rule in shown])
+        _print_notes(out, [(f"rule {rule.rule.record_id}", rule) for rule in shown])
+    rest = Counter(_short(rule) for rule in account.rules if rule not in shown)
     for words, count in rest.items():
-        console.say(out, f"{count} {'more ' if told else ''}{'rule' if count == 1 else 'rules'}: {words}.")
+        console.say(out, f"{count} {'more ' if shown else ''}{'rule' if count == 1 else 'rules'}: {words}.")
     if not account.rules:
         console.say(out, "There are no routing rules.")
 
@@ -118,16 +118,16 @@ def _short(account: RuleAccount) -> str:
     return {"same AE title": "AE title matched, patterns not"}.get(account.standing, account.standing)
 
 
-def _print_entries(out: Console, found: Explanation) -> None:
+def _print_entries(out: Console, explanation: Explanation) -> None:
     console.heading(out, "Coupling entries")
-    shown = found.entries[:_RULES_SHOWN]
+    shown = explanation.entries[:_RULES_SHOWN]
     if shown:
         columns = ("entry", "project", "event", "accession number", "study UID", "comes to")
         console.print_table(out, columns, [_entry_cells(entry) for entry in shown])
         _print_notes(out, [(f"entry {entry.entry.record_id}", entry) for entry in shown])
-    if len(found.entries) > len(shown):
-        console.say(out, f"{len(found.entries) - len(shown)} more name it, or nearly (`--json` lists them all).")
-    console.say(out, f"Entries in force that have nothing in common with it: {found.other_entries}.")
+    if len(explanation.entries) > len(shown):
+        console.say(out, f"{len(explanation.entries) - len(shown)} more name it, or nearly (`--json` lists them all).")
+    console.say(out, f"Entries in force that have nothing in common with it: {explanation.other_entries}.")
 
 
 def _entry_cells(account: EntryAccount) -> list[str]:
@@ -135,20 +135,20 @@ def _entry_cells(account: EntryAccount) -> list[str]:
     return [entry.record_id, entry.project, entry.event_name, *_states(account), account.standing]
 
 
-def _explanation_data(found: Explanation) -> dict[str, Any]:
+def _explanation_data(explanation: Explanation) -> dict[str, Any]:
     """The explanation for another program; patterns and what identifies a person are no part of it."""
     return {
-        "study": found.study,
-        "site": found.site,
-        "arrived_at": found.arrived_at,
-        "on_disk": found.on_disk,
-        "accessions": found.accessions,
-        "directives_read": found.directives_read,
-        "verdict": found.verdict,
-        "timeline": [asdict(moment) for moment in found.timeline],
-        "origins": [_origin_data(account) for account in found.origins],
-        "coupling_entries": [_entry_data(account) for account in found.entries],
-        "other_coupling_entries": found.other_entries,
+        "study": explanation.study,
+        "site": explanation.site,
+        "arrived_at": explanation.arrived_at,
+        "on_disk": explanation.on_disk,
+        "accessions": explanation.accessions,
+        "directives_read": explanation.directives_read,
+        "verdict": explanation.verdict,
+        "timeline": [asdict(moment) for moment in explanation.timeline],
+        "origins": [_origin_data(account) for account in explanation.origins],
+        "coupling_entries": [_entry_data(account) for account in explanation.entries],
+        "other_coupling_entries": explanation.other_entries,
     }
 
 
@@ -165,8 +165,15 @@ def _origin_data(account: OriginAccount) -> dict[str, Any]:
 
 def _rule_data(account: RuleAccount) -> dict[str, Any]:
     rule = account.rule
-    told = {"record_id": rule.record_id, "active": rule.active, "project": rule.project, "event_name": rule.event_name}
-    return {**told, "called": rule.called, "calling": rule.calling, **_account_data(account)}
+    return {
+        "record_id": rule.record_id,
+        "active": rule.active,
+        "project": rule.project,
+        "event_name": rule.event_name,
+        "called": rule.called,
+        "calling": rule.calling,
+        **_account_data(account),
+    }
 
 
 def _entry_data(account: EntryAccount) -> dict[str, Any]:

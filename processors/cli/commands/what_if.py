@@ -12,8 +12,8 @@ from processors.cli.options import JsonOption
 from processors.errors import ConfigurationError
 from processors.explain import policy, rules_check, rules_file, what_if
 from processors.explain.near_miss import Matching
-from processors.explain.verdict import where, why
-from processors.explain.what_if import CHANGE_KINDS, Change, Comparison, Settled
+from processors.explain.sentences import cause_name, destination
+from processors.explain.what_if import CHANGE_KINDS, Comparison, Decision, RequestChange
 
 _STUDIES_SHOWN = 12
 
@@ -44,7 +44,7 @@ def command(
         _require_usable(file, [(rule.record_id, problem) for rule in rules for problem in rule.problems])
         changed = what_if.changed_table(directed.rules.values(), rules, whole=whole_table)
         with console.step("Trying the rules") as progress:
-            found = what_if.compare(
+            comparison = what_if.compare(
                 work,
                 directed,
                 changed,
@@ -54,98 +54,101 @@ def command(
             )
     unknown = sorted({rule.project for rule in rules} - known)
     if json:
-        console.print_json(_comparison_data(found, unknown))
+        console.print_json(_comparison_data(comparison, unknown))
     else:
-        _print_comparison(found, unknown)
+        _print_comparison(comparison, unknown)
 
 
 def _require_usable(file: Path, problems: Sequence[tuple[str, str]]) -> None:
     if problems:
         lines = "\n  ".join(f"rule {record}: {problem}" for record, problem in problems)
-        raise ConfigurationError(f"{file}: expected rules that can be used, found\n  {lines}")
+        raise ConfigurationError(f"{file}: expected rules that can be used, comparison\n  {lines}")
 
 
-def _print_comparison(found: Comparison, unknown: Sequence[str]) -> None:
+def _print_comparison(comparison: Comparison, unknown: Sequence[str]) -> None:
     out = console.output()
-    rules = ", ".join(found.changed_rules) or "none"
-    console.say(out, f"{found.studies} recorded studies tried; rules that differ: {rules}. Nothing was recorded.")
-    for line in _caveats(found, unknown):
+    rules = ", ".join(comparison.changed_rules) or "none"
+    console.say(out, f"{comparison.studies} recorded studies tried; rules that differ: {rules}. Nothing was recorded.")
+    for line in _caveats(comparison, unknown):
         console.say(out, f"  {line}")
-    if not found.changes:
+    if not comparison.changes:
         console.say(out, "No study would gain, lose or change a request, and no conflict would arise or go.")
         return
-    counts = found.by_project()
+    counts = comparison.by_project()
     columns = ("project", "gain", "lose", "change", "conflicts arise", "conflicts go")
     rows = [[project, *(str(count[kind] or "") for kind in CHANGE_KINDS)] for project, count in counts.items()]
     console.heading(out, "Studies by project")
     console.print_table(out, columns, rows)
     console.heading(out, "Studies")
-    for words, changes in _alike(found.changes).items():
+    for words, changes in _alike(comparison.changes).items():
         console.say(out, f"{words}: {len(changes)}")
         for change in changes[:_STUDIES_SHOWN]:
             console.say(out, f"    {change.study}" + (f"  (in force: {change.stands})" if change.stands else ""))
         if len(changes) > _STUDIES_SHOWN:
             console.say(out, f"    ... and {len(changes) - _STUDIES_SHOWN} more (`--json` lists them all)")
-    if any(change.stands for change in found.changes):
+    if any(change.stands for change in comparison.changes):
         console.say(out, "What is in force stays so: rules are applied when a study gains a series, and by a replay.")
 
 
-def _caveats(found: Comparison, unknown: Sequence[str]) -> Iterator[str]:
-    if found.forgotten:
-        yield f"{found.forgotten} of the studies have been forgotten: no pattern can be tried on them."
-    if found.late:
-        yield f"Ran out of time, and match nothing then: {', '.join(found.late)}. See `fiona-ledger rules check`."
-    if found.left_out:
-        yield f"Left out on both sides, as they did so again and again: {', '.join(found.left_out)}."
+def _caveats(comparison: Comparison, unknown: Sequence[str]) -> Iterator[str]:
+    if comparison.forgotten:
+        yield f"{comparison.forgotten} of the studies have been forgotten: no pattern can be tried on them."
+    if comparison.late:
+        yield f"Ran out of time, and match nothing then: {', '.join(comparison.late)}. See `fiona-ledger rules check`."
+    if comparison.left_out:
+        yield f"Left out on both sides, as they did so again and again: {', '.join(comparison.left_out)}."
     if unknown:
         yield f"Nothing that the ledger knows names {', '.join(unknown)}: new, or misspelt. REDCap was not asked."
 
 
-def _alike(changes: Sequence[Change]) -> dict[str, list[Change]]:
+def _alike(changes: Sequence[RequestChange]) -> dict[str, list[RequestChange]]:
     """The changes by what they are, in words."""
-    found: dict[str, list[Change]] = {}
+    groups: dict[str, list[RequestChange]] = {}
     for change in changes:
-        what = f"{where(change.key)}: {', '.join(change.kinds)}"
-        found.setdefault(f"{what} (now {_settled(change.before)}, then {_settled(change.after)})", []).append(change)
-    return dict(sorted(found.items()))
+        kinds = f"{destination(*change.key)}: {', '.join(change.kinds)}"
+        words = f"{kinds} (now {_decision_words(change.before)}, then {_decision_words(change.after)})"
+        groups.setdefault(words, []).append(change)
+    return dict(sorted(groups.items()))
 
 
-def _settled(settled: Settled | None) -> str:
-    if settled is None:
+def _decision_words(decision: Decision | None) -> str:
+    if decision is None:
         return "nothing"
-    causes = " and ".join(why(cause) for cause in settled.causes)
-    if settled.is_conflict:
+    causes = " and ".join(cause_name(cause.kind, cause.record_id) for cause in decision.causes)
+    if decision.is_conflict:
         return f"a conflict of {causes}"
-    return causes if settled.whole_match else f"{causes}, matching the start of the text only"
+    return causes if decision.whole_match else f"{causes}, matching the start of the text only"
 
 
-def _comparison_data(found: Comparison, unknown: Sequence[str]) -> dict[str, Any]:
+def _comparison_data(comparison: Comparison, unknown: Sequence[str]) -> dict[str, Any]:
     return {
-        "studies": found.studies,
-        "forgotten": found.forgotten,
-        "changed_rules": found.changed_rules,
-        "late": found.late,
-        "left_out": found.left_out,
+        "studies": comparison.studies,
+        "forgotten": comparison.forgotten,
+        "changed_rules": comparison.changed_rules,
+        "late": comparison.late,
+        "left_out": comparison.left_out,
         "unknown_projects": unknown,
-        "projects": {project: {k: count[k] for k in CHANGE_KINDS} for project, count in found.by_project().items()},
+        "projects": {
+            project: {k: count[k] for k in CHANGE_KINDS} for project, count in comparison.by_project().items()
+        },
         "changes": [
             {
                 "study": change.study,
                 "project": change.key.project,
                 "event_name": change.key.event_name,
                 "kinds": change.kinds,
-                "before": _settled_data(change.before),
-                "after": _settled_data(change.after),
+                "before": _decision_data(change.before),
+                "after": _decision_data(change.after),
                 "in_force": change.stands or None,
             }
-            for change in found.changes
+            for change in comparison.changes
         ],
     }
 
 
-def _settled_data(settled: Settled | None) -> dict[str, Any] | None:
+def _decision_data(decision: Decision | None) -> dict[str, Any] | None:
     """Without the pseudonym."""
-    if settled is None:
+    if decision is None:
         return None
-    causes = [{"kind": cause.kind, "record_id": cause.record_id} for cause in settled.causes]
-    return {"conflict": settled.is_conflict, "causes": causes, "whole_match": settled.whole_match}
+    causes = [{"kind": cause.kind, "record_id": cause.record_id} for cause in decision.causes]
+    return {"conflict": decision.is_conflict, "causes": causes, "whole_match": decision.whole_match}

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from processors.events.fact import Cause
+from processors.explain.sentences import cause_name
 from processors.requests import Key, TransferRow
 
 Kind = Literal["only here", "only in REDCap", "another pseudonym"]
 
 NOBODY_ASKS = "no rule or coupling entry asks for it"
-_NAMES = {"rule": "routing rule", "coupling": "coupling entry"}
 
 
 class Ours(NamedTuple):
@@ -65,9 +65,9 @@ def differences(study: Study) -> Iterator[Difference]:
     names = study.names
     for key, ours in sorted(study.ours.items()):
         if key not in names:
-            yield Difference(study.study, key, "only here", _why(ours.cause))
+            yield Difference(study.study, key, "only here", cause_name(ours.cause.kind, ours.cause.record_id))
         elif not _agrees(ours, names[key]):
-            yield Difference(study.study, key, "another pseudonym", _why(ours.cause))
+            yield Difference(study.study, key, "another pseudonym", cause_name(ours.cause.kind, ours.cause.record_id))
     for key in sorted(names.keys() - study.ours.keys()):
         if key.project not in study.wanting:
             conflict = study.conflicts.get(key)
@@ -81,7 +81,3 @@ def differences(study: Study) -> Iterator[Difference]:
 
 def _agrees(ours: Ours, names: Collection[str]) -> bool:
     return bool(names) and (ours.pseudonym is None or ours.pseudonym.strip() in names)
-
-
-def _why(cause: Cause) -> str:
-    return f"{_NAMES.get(cause.kind, cause.kind)} {cause.record_id}"
