@@ -21,9 +21,11 @@ def known_records(work: Work, table: str) -> dict[str, Known]:
     return {row.record_id: Known(row.fingerprint, row.removed) for row in rows}
 
 
-def changed(prints: Mapping[str, str], known: Mapping[str, Known]) -> list[str]:
-    """The record ids that are new, or whose content is; `prints` are the fingerprints of the records present."""
-    return [record for record, print_ in prints.items() if known.get(record) != Known(print_, removed=False)]
+def changed(fingerprints: Mapping[str, str], known: Mapping[str, Known]) -> list[str]:
+    """The record ids that are new, or whose content is; `fingerprints` are those of the records present."""
+    return [
+        record for record, fingerprint in fingerprints.items() if known.get(record) != Known(fingerprint, removed=False)
+    ]
 
 
 def removals(present: Collection[str], known: Mapping[str, Known]) -> list[str]:

@@ -1,10 +1,19 @@
 """Pseudonyms for projects that want them: one for each patient and project, for ever.
 
-assign       the work, step by step               holding      studies that cannot get an ID, and why
-observe      what administrators changed          drawing      an ID for each patient who has none
-projects     which projects take part (pure)      generators   where IDs come from: ours, or a site's tool
-candidates   which studies wait for an ID         storing      writing IDs to REDCap's AutoID
-keys         who a patient is (pure)              site_tool    running that tool
-registry     which IDs are in use                 requesting   the transfers of studies with an ID
-outlook      how long they last
+assign        the work, step by step
+sync          what administrators changed in REDCap's list of projects
+projects      which projects take part, and why others cannot (pure)
+candidates    which studies wait for an ID
+patient_keys  who a patient is, as AutoID knows it (pure)
+adoption      what AutoID holds, taken over: IDs of patients, deliveries, contradictions
+entries       the entries of AutoID, and which contradict each other (conflict; pure)
+used_ids      which IDs are in use, and whose they are
+reservations  IDs that transfer requests of others carry: never drawn
+draw          an ID for each patient who has none; drawn again where another site was faster
+generators    where new IDs come from: the naming pattern, or a site's own tool
+site_tool     running that tool
+store         writing drawn IDs to REDCap's AutoID
+request       the transfers of studies whose patients have an ID
+holds         studies that cannot get an ID, and why
+forecast      how long the IDs of a project last
 """

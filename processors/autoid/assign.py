@@ -10,23 +10,24 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
 
-from processors.autoid import registry
+from processors.autoid.adoption import adopt
 from processors.autoid.candidates import (
     Candidate,
-    Project,
     Waiting,
+    WantingProject,
     candidates,
     settled_otherwise,
     wanting_projects,
 )
 from processors.autoid.draw import draw_ids
 from processors.autoid.generators import Generator
-from processors.autoid.holds import GONE, LASTING, NO_PATIENT_ID, PROJECT_UNUSABLE, held_studies, hold, released_event
+from processors.autoid.holds import GONE, LASTING, NO_PATIENT_ID, PROJECT_UNUSABLE, held_studies, hold
 from processors.autoid.request import request_transfers
 from processors.autoid.store import store_ids, undelivered_ids
 from processors.autoid.sync import observe_projects
 from processors.delivery.actual import transfers_project
 from processors.errors import ConfigurationError
+from processors.events.pseudonyms import StudyReleased
 from processors.events.series import StudyRequestedByOthers
 from processors.gateway import Gateway
 from processors.locks import in_turn
@@ -72,7 +73,7 @@ def assign_ids(
         # Between reading AutoID and recording what was written to it there are calls that no transaction
         # covers: two sites on this ledger in there at once would both write the same IDs.
         with in_turn(gateway, "autoid"):
-            entries = registry.adopt(gateway, redcap, waiting)
+            entries = adopt(gateway, redcap, waiting)
             assigned.drawn = draw_ids(gateway, redcap, generator, waiting)
             store_ids(gateway, redcap, entries, waiting)
         assigned.requested = request_transfers(gateway, waiting)
@@ -84,8 +85,8 @@ _IS_CONTRADICTED = text("select exists (select from gateway.contradiction)")
 
 def _is_contradicted(gateway: Gateway) -> bool:
     with gateway.begin() as work:
-        found: bool = work.execute(_IS_CONTRADICTED).scalar_one()
-        return found
+        is_contradicted: bool = work.execute(_IS_CONTRADICTED).scalar_one()
+        return is_contradicted
 
 
 def _require_taking_part(gateway: Gateway, name: str) -> None:
@@ -98,14 +99,16 @@ def _require_taking_part(gateway: Gateway, name: str) -> None:
 
 def _release_settled(gateway: Gateway) -> None:
     with gateway.begin() as work:
-        settled = settled_otherwise(work, gateway.site)
-        work.record([released_event(study, project, reason) for study, project, reason in settled])
+        work.record(
+            StudyReleased(study=study, project=project, reason=reason)
+            for study, project, reason in settled_otherwise(work)
+        )
 
 
 def _waiting(gateway: Gateway, window: timedelta, all_of: str | None, *, retry: bool) -> list[Waiting]:
     """The studies that may get an ID, by project; those that cannot are held."""
     now = gateway.clock()
-    found = []
+    waiting = []
     with gateway.begin() as work:
         for project in wanting_projects(work):
             since = _EVER if project.project == all_of else now - window
@@ -115,11 +118,11 @@ def _waiting(gateway: Gateway, window: timedelta, all_of: str | None, *, retry: 
                 hold(work, project.project, held, reason)
             usable = [study for study in studies if _obstacle(project, study) is None]
             if usable:
-                found.append(Waiting(project=project, studies=usable))
-    return found
+                waiting.append(Waiting(project=project, studies=usable))
+    return waiting
 
 
-def _obstacle(project: Project, study: Candidate) -> str | None:
+def _obstacle(project: WantingProject, study: Candidate) -> str | None:
     """Why the study must be held, whatever IDs there are."""
     if project.problems:
         return PROJECT_UNUSABLE
@@ -152,14 +155,12 @@ def _drop_requested_by_others(gateway: Gateway, redcap: Redcap, waiting: list[Wa
     studies = {study.study for group in waiting for study in group.studies}
     if retry:
         with gateway.begin() as work:
-            studies.update(held_studies(work, gateway.site))
+            studies.update(held_studies(work))
     requested = _requested_in_redcap(redcap, sorted(studies))
     if not requested:
         return
     with gateway.begin() as work:
-        work.record(
-            [StudyRequestedByOthers(study=study) for study in sorted(requested)],
-        )
+        work.record(StudyRequestedByOthers(study=study) for study in sorted(requested))
     _release_settled(gateway)
     for group in waiting:
         group.studies = [study for study in group.studies if study.study not in requested]

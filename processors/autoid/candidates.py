@@ -12,7 +12,7 @@ from processors.gateway import Work
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Project:
+class WantingProject:
     """A project that wants generated IDs, from the event at `position`. With `problems` its studies are held."""
 
     record_id: str
@@ -41,7 +41,7 @@ class Candidate:
 class Waiting:
     """The studies of one project that may get an ID."""
 
-    project: Project
+    project: WantingProject
     studies: list[Candidate] = field(default_factory=list)
 
     def patients(self) -> list[str]:
@@ -97,10 +97,10 @@ _SETTLED = text("""
 """)
 
 
-def wanting_projects(work: Work) -> list[Project]:
+def wanting_projects(work: Work) -> list[WantingProject]:
     """The projects that want generated IDs, with what keeps them from it."""
     return [
-        Project(
+        WantingProject(
             record_id=row.record_id,
             project=row.project,
             pattern=row.pattern,
@@ -114,7 +114,7 @@ def wanting_projects(work: Work) -> list[Project]:
 
 def candidates(
     work: Work,
-    project: Project,
+    project: WantingProject,
     *,
     since: datetime,
     lasting: Collection[str],
@@ -137,10 +137,10 @@ def candidates(
             "retry": retry,
         },
     ).all()
-    found = work.identities({row.row_position for row in rows})
+    identities = work.identities({row.row_position for row in rows})
     waiting = []
     for row in rows:
-        event, identity = found[row.row_position]
+        event, identity = identities[row.row_position]
         # Forgotten identities are no blank PatientIDs: nobody asked for these studies any more.
         if identity and event.subject is not None:
             key = patient_key(identity["PatientID"])
@@ -151,6 +151,6 @@ def candidates(
     return waiting
 
 
-def settled_otherwise(work: Work, site: str) -> list[tuple[str, str, str]]:
+def settled_otherwise(work: Work) -> list[tuple[str, str, str]]:
     """Held studies (study, project, reason) that wait for nothing any more: requested some other way, or unclaimed."""
-    return [(row.study, row.project, row.reason) for row in work.execute(_SETTLED, {"site": site})]
+    return [(row.study, row.project, row.reason) for row in work.execute(_SETTLED, {"site": work.site})]

@@ -5,12 +5,13 @@ from uuid import UUID
 
 from ledger import store
 from ledger.errors import Conflict
-from processors.autoid import registry
-from processors.autoid.candidates import Project, Waiting
+from processors.autoid.candidates import Waiting, WantingProject
 from processors.autoid.generators import EXHAUSTED, Generator, NoID
 from processors.autoid.holds import hold
 from processors.autoid.patient_keys import link_subject
-from processors.events.types import EventType, autoid_stream
+from processors.autoid.reservations import reserve
+from processors.autoid.used_ids import blocked_patients, requested_names, requested_since, used_ids
+from processors.events.pseudonyms import IdGenerated, autoid_stream
 from processors.gateway import Gateway, Work
 from processors.redcap import Redcap
 
@@ -27,7 +28,7 @@ def _draw_for(gateway: Gateway, redcap: Redcap, generator: Generator, group: Wai
     with gateway.begin() as work:
         if not _without_id(work, group):
             return 0
-    registry.reserve(gateway, redcap, project, pattern, lambda name: generator.matches(pattern, name))
+    reserve(gateway, redcap, project, pattern, lambda name: generator.matches(pattern, name))
     for _ in range(_ATTEMPTS):
         try:
             with gateway.begin() as work:
@@ -43,12 +44,12 @@ def _without_id(work: Work, group: Waiting) -> dict[str, UUID]:
     project = group.project.project
     names = {key: link_subject(project, key) for key in group.patients()}
     subjects = work.vault.subjects(work.connection, list(names.values()))
-    known = registry.register(work, [project])
-    barred = registry.blocked(work)
+    in_use = used_ids(work, [project])
+    barred = blocked_patients(work)
     return {
         key: subjects[name]
         for key, name in names.items()
-        if known.value_of(project, subjects[name]) is None and (project, subjects[name]) not in barred
+        if in_use.value_of(project, subjects[name]) is None and (project, subjects[name]) not in barred
     }
 
 
@@ -68,21 +69,14 @@ def _draw_now(work: Work, generator: Generator, group: Waiting) -> int:
             _hold_patients(work, group, needed, str(exc))
     if drawn:
         store.lock_head(work.connection)
-        if registry.requested_since(work, project.project, before):
+        if requested_since(work, project.project, before):
             raise Conflict(f"Transfers for {project.project} were requested while IDs were drawn for it.")
     lacking = dict(list(needed.items())[len(drawn) :])
     if drawn and lacking:
         _hold_patients(work, group, lacking, EXHAUSTED)
     work.record(
         [
-            registry.sealed_for_link(
-                work,
-                EventType.ID_GENERATED,
-                project.project,
-                key,
-                subject,
-                {"value": value, "pattern": project.pattern, "project_position": project.position},
-            )
+            work.seal(_generated(project, value, key), subject)
             for (key, subject), value in zip(needed.items(), drawn, strict=False)
         ],
         expected=expected,
@@ -90,19 +84,20 @@ def _draw_now(work: Work, generator: Generator, group: Waiting) -> int:
     return len(drawn)
 
 
-def _used(work: Work, generator: Generator, project: Project) -> list[str]:
+def _generated(project: WantingProject, value: str, key: str) -> IdGenerated:
+    return IdGenerated(
+        project=project.project, value=value, pattern=project.pattern, project_position=project.position, key=key
+    )
+
+
+def _used(work: Work, generator: Generator, project: WantingProject) -> list[str]:
     """The IDs that must not be drawn: those in use, and those that rules and couplings have given."""
-    requested = registry.requested_names(work, project.project)
-    in_use = registry.register(work, [project.project]).used(project.project)
+    requested = requested_names(work, project.project)
+    in_use = used_ids(work, [project.project]).used(project.project)
     # A name that the pattern does not give may be a patient's: it is nobody's business.
     return in_use + [name for name in requested if generator.matches(project.pattern, name)]
 
 
-def _hold_patients(
-    work: Work,
-    group: Waiting,
-    keys: Mapping[str, UUID],
-    reason: str,
-) -> None:
+def _hold_patients(work: Work, group: Waiting, keys: Mapping[str, UUID], reason: str) -> None:
     studies = [study for study in group.studies if study.key in keys]
     hold(work, group.project.project, studies, reason)

@@ -13,7 +13,7 @@ PACE_WINDOW = timedelta(days=90)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outlook:
+class Forecast:
     """The IDs of one project. `left` is None where a tool of the site's own reads the pattern.
 
     `runs_out` is the day on which none is left if they are drawn as fast as in the last 90 days;
@@ -32,15 +32,15 @@ _IN_USE = text("""
 """)
 
 
-def outlooks(work: Work, now: datetime) -> list[Outlook]:
-    """The outlook of every project that wants generated IDs."""
-    found = []
+def forecasts(work: Work, now: datetime) -> list[Forecast]:
+    """The forecast of every project that wants generated IDs."""
+    made = []
     for project in wanting_projects(work):
         rows = work.execute(_IN_USE, {"project": project.project}).all()
         left = _left(project.pattern, [row.value for row in rows])
         drawn = [row.recorded_at for row in rows if row.kind == "generated"]
-        found.append(
-            Outlook(
+        made.append(
+            Forecast(
                 project=project.project,
                 pattern=project.pattern,
                 in_use=len(rows),
@@ -48,7 +48,7 @@ def outlooks(work: Work, now: datetime) -> list[Outlook]:
                 runs_out=None if left is None else runs_out(drawn, left, now),
             )
         )
-    return found
+    return made
 
 
 def runs_out(drawn: list[datetime], left: int, now: datetime) -> date | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from processors.autoid.site_tool import ToolError, answer_of, tidied_on_sigterm
-from processors.naming import Exhausted, Pattern, PatternError, Urn, parse
+from processors.naming import Exhausted, Pattern, PatternError, Sampler, parse
 from processors.routing import patterns
 
 EXHAUSTED = "all IDs of the naming pattern are in use"
@@ -57,9 +57,9 @@ class OwnGenerator:
     def draw(self, pattern: str, used: Collection[str], count: int) -> list[str]:
         """Fewer than `count` only where no more are left."""
         # A blank is no name for anybody, even where a pattern allows it.
-        urn = Urn(_parsed(pattern), {*used, ""})
+        sampler = Sampler(_parsed(pattern), {*used, ""})
         try:
-            drawn = [urn.draw(self._randbelow) for _ in range(max(1, min(count, urn.left)))]
+            drawn = [sampler.draw(self._randbelow) for _ in range(max(1, min(count, sampler.left)))]
         except Exhausted as exc:
             raise NoID(EXHAUSTED) from exc
         if any(value != value.strip() for value in drawn):
@@ -79,10 +79,10 @@ class SiteGenerator:
     def matches(self, pattern: str, value: str) -> bool:
         """Whether the value matches the whole pattern, read as a Python regular expression."""
         try:
-            found = patterns.match(pattern, value, time_limit=_CHECK_SECONDS)
+            match = patterns.match(pattern, value, time_limit=_CHECK_SECONDS)
         except (patterns.BadPattern, patterns.PatternTimeout):
             return False
-        return found is not None and found.whole
+        return match is not None and match.whole
 
     def draw(self, pattern: str, used: Collection[str], count: int) -> list[str]:
         """All `count`, or `NoID`: what a tool has got wrong once is not trusted in part."""

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import text
 
-from ledger.events import NewEvent
 from processors.autoid.candidates import Candidate
-from processors.events.types import EventType, study_stream
+from processors.events.pseudonyms import StudyHeld
 from processors.gateway import Work
 
 NO_PATIENT_ID = "no PatientID"
@@ -29,42 +28,24 @@ def reasons(work: Work, studies: Sequence[Candidate]) -> dict[str, tuple[str, st
     return {row.study: (row.project, row.reason) for row in rows}
 
 
-def held_studies(work: Work, site: str) -> list[str]:
+def held_studies(work: Work) -> list[str]:
     """All studies of the site that are held."""
-    return list(work.execute(_ALL_HELD, {"site": site}).scalars())
+    return list(work.execute(_ALL_HELD, {"site": work.site}).scalars())
 
 
-def hold(
-    work: Work,
-    project: str,
-    studies: Sequence[Candidate],
-    reason: str,
-) -> None:
+def hold(work: Work, project: str, studies: Sequence[Candidate], reason: str) -> None:
     """Records that the studies wait for the reason to go."""
-    work.record(held_events(work, project, studies, reason))
+    work.record(newly_held(work, project, studies, reason))
 
 
-def held_events(work: Work, project: str, studies: Sequence[Candidate], reason: str) -> list[NewEvent]:
-    """An event for each study that is not held for this reason yet, or was looked at again in vain.
+def newly_held(work: Work, project: str, studies: Sequence[Candidate], reason: str) -> list[StudyHeld]:
+    """A fact for each study that is not held for this reason yet, or was looked at again in vain.
 
     The latter because it or its project has changed: without a newer event it would count as changed for ever.
     """
     known = reasons(work, studies)
     return [
-        NewEvent(
-            stream=study_stream(study.study),
-            type=EventType.STUDY_HELD,
-            data={"study": study.study, "project": project, "reason": reason},
-        )
+        StudyHeld(study=study.study, project=project, reason=reason)
         for study in studies
         if study.changed or known.get(study.study) != (project, reason)
     ]
-
-
-def released_event(study: str, project: str, reason: str) -> NewEvent:
-    """The study is held no longer."""
-    return NewEvent(
-        stream=study_stream(study),
-        type=EventType.STUDY_RELEASED,
-        data={"study": study, "project": project, "reason": reason},
-    )

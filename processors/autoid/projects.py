@@ -68,11 +68,11 @@ def _pattern_problems(pattern: str) -> list[str]:
 def _project(row: Mapping[str, str]) -> AutoidProject:
     pattern = row.get("project_patient_naming", "")
     aetitle = row.get("project_autoid_aetitle", "").strip()
-    asked = row.get("project_use_autoid", "") == "1"
+    wants_ids = row.get("project_use_autoid", "") == "1"
     return AutoidProject(
         record_id=row["record_id"],
         project=row.get("project_name", "").strip(),
         pattern=pattern.strip(),
         aetitle=aetitle,
-        wanted=asked and bool(aetitle) and bool(pattern.strip()),
+        wanted=wants_ids and bool(aetitle) and bool(pattern.strip()),
     )

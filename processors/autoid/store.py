@@ -4,9 +4,11 @@ from collections.abc import Collection, Iterable, Sequence
 
 from sqlalchemy import text
 
-from processors.autoid import registry
+from ledger.batching import batches
 from processors.autoid.candidates import Waiting
+from processors.autoid.entries import AutoidEntry
 from processors.autoid.holds import REFUSED, hold
+from processors.events.pseudonyms import IdDelivered, IdGenerated
 from processors.gateway import Gateway, Work
 from processors.redcap import Redcap, Row, RowsRefused
 
@@ -14,7 +16,7 @@ BATCH = 500
 
 # What AutoID contradicts is not written into it: that would only add to the contradiction.
 _UNDELIVERED = text("""
-    select project, value, position from gateway.used_id join ledger.subject using (subject)
+    select position from gateway.used_id join ledger.subject using (subject)
      where record_id is null and used_id.kind = 'generated' and wrapped_key is not null
        and not exists (select from gateway.contradiction as against
                         where against.project = used_id.project
@@ -23,74 +25,70 @@ _UNDELIVERED = text("""
 """)
 
 
-def undelivered_ids(gateway: Gateway) -> list[tuple[str, str, int]]:
-    """The IDs (project, value, position) that AutoID does not hold yet; those of forgotten patients it never will."""
+def undelivered_ids(gateway: Gateway) -> list[int]:
+    """The drawn IDs, by position, that AutoID does not hold yet; those of forgotten patients it never will."""
     with gateway.begin() as work:
-        return [(row.project, row.value, row.position) for row in work.execute(_UNDELIVERED)]
+        return list(work.execute(_UNDELIVERED).scalars())
 
 
 def store_ids(
-    gateway: Gateway, redcap: Redcap, entries: Iterable[registry.Entry], waiting: Sequence[Waiting] = ()
+    gateway: Gateway, redcap: Redcap, entries: Iterable[AutoidEntry], waiting: Sequence[Waiting] = ()
 ) -> None:
     """Writes new IDs to AutoID, under record ids counted on from the one that REDCap says is next.
 
     The waiting studies of patients whose IDs REDCap refuses are held. Their IDs stay theirs.
     """
-    numbers = [int(e.record_id) for e in entries if e.record_id.isascii() and e.record_id.isdigit()]
-    highest = max(numbers, default=0)
-    undelivered = undelivered_ids(gateway)
-    for start in range(0, len(undelivered), BATCH):
-        portion = undelivered[start : start + BATCH]
+    highest = max((entry.number or 0 for entry in entries), default=0)
+    for positions in batches(undelivered_ids(gateway), BATCH):
         following = redcap.next_record_name("autoid")
         # A server whose record ids are no numbers answers "1", whatever stands there.
         first = max(int(following) if following.isascii() and following.isdigit() else 1, highest + 1)
         with gateway.begin() as work:
-            keys = work.identities([position for _, _, position in portion])
-        portion = [each for each in portion if keys[each[2]][1]]  # those not forgotten meanwhile
+            identities = work.identities(positions)
+        generated = [IdGenerated.read(*identities[position]) for position in positions]
+        known = [(drawn, drawn.key) for drawn in generated if drawn.key is not None]  # not forgotten meanwhile
         rows = [
             {
                 "record_id": str(first + offset),
-                "autoid_project_name": project,
-                "autoid_hash": keys[position][1]["key"],
-                "autoid_value": value,
+                "autoid_project_name": drawn.project,
+                "autoid_hash": key,
+                "autoid_value": drawn.value,
                 "autoid_method": "1",
             }
-            for offset, (project, value, position) in enumerate(portion)
+            for offset, (drawn, key) in enumerate(known)
         ]
         taken = {row["record_id"] for row in _import(redcap, rows)}
-        highest = first + len(portion) - 1
+        highest = first + len(rows) - 1
         with gateway.begin() as work:
             work.record(
-                [
-                    registry.delivered_event(row["autoid_project_name"], row["autoid_value"], row["record_id"])
-                    for row in rows
-                    if row["record_id"] in taken
-                ],
+                IdDelivered(project=row["autoid_project_name"], value=row["autoid_value"], record_id=row["record_id"])
+                for row in rows
+                if row["record_id"] in taken
             )
             _hold_refused(work, [row for row in rows if row["record_id"] not in taken], waiting)
 
 
 def _import(redcap: Redcap, rows: Sequence[Row]) -> list[Row]:
     """Imports the rows without those that REDCap refuses; gives the rows that it took."""
-    portions = [list(rows)]
+    untried = [list(rows)]
     taken: list[Row] = []
-    while portions:
-        portion = portions.pop()
+    while untried:
+        batch = untried.pop()
         try:
-            redcap.import_records("autoid", portion, overwrite=False)
+            redcap.import_records("autoid", batch, overwrite=False)
         except RowsRefused as refusal:
-            portions.extend(_untold(portion, {problem.record for problem in refusal.problems}))
+            untried.extend(_unnamed(batch, {problem.record for problem in refusal.problems}))
         else:
-            taken.extend(portion)
+            taken.extend(batch)
     return taken
 
 
-def _untold(rows: list[Row], refused: Collection[str]) -> list[list[Row]]:
+def _unnamed(rows: list[Row], refused: Collection[str]) -> list[list[Row]]:
     """What to try again: the rows that REDCap did not name; halves where it named none."""
     rest = [row for row in rows if row["record_id"] not in refused]
     middle = len(rows) // 2
-    portions = [rest] if len(rest) < len(rows) else [rows[middle:], rows[:middle]]
-    return [portion for portion in portions if 0 < len(portion) < len(rows)]
+    smaller = [rest] if len(rest) < len(rows) else [rows[middle:], rows[:middle]]
+    return [batch for batch in smaller if 0 < len(batch) < len(rows)]
 
 
 def _hold_refused(work: Work, refused: Iterable[Row], waiting: Sequence[Waiting]) -> None:

@@ -45,7 +45,7 @@ class IdFact(Fact):
     @property
     def stream(self) -> str:
         """That of all IDs of the project."""
-        return f"autoid/{self.project}"
+        return autoid_stream(self.project)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,7 +106,7 @@ class ContradictionResolved(Fact):
     @property
     def stream(self) -> str:
         """That of all IDs of the project."""
-        return f"autoid/{self.project}"
+        return autoid_stream(self.project)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,3 +123,8 @@ class StudyReleased(OfStudy):
 
     project: str
     reason: str
+
+
+def autoid_stream(project: str) -> str:
+    """The stream of all IDs of one project."""
+    return f"autoid/{project}"

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import text
 
 from ledger import store
-from processors.autoid.forecast import Outlook, outlooks
+from processors.autoid.forecast import Forecast, forecasts
 from processors.delivery.due import PendingAge, pending_age
 from processors.gateway import Gateway, Work
 
@@ -53,7 +53,7 @@ class Status:
     overdue_since: datetime | None
     transfers: dict[str, int]
     sending: Sending
-    autoid: list[Outlook]
+    autoid: list[Forecast]
     attention: list[dict[str, Any]]
 
     @property
@@ -90,7 +90,7 @@ def status(gateway: Gateway) -> Status:
             overdue_since=min((waiting.oldest for waiting in pending if waiting.oldest < before), default=None),
             transfers={row.state: row.requests for row in work.execute(_TRANSFERS, of_site)},
             sending=Sending(**work.execute(_SENDING, of_site).mappings().one()),
-            autoid=outlooks(work, now),
+            autoid=forecasts(work, now),
             attention=[dict(row) for row in work.execute(_ATTENTION).mappings()],
         )
 

@@ -1,17 +1,24 @@
 """What to read, and what to record about it: decisions over plain values.
 
-A folder is planned after it was listed (`plan`), and judged once its files have been read
-(`judge`); in between, nothing but the files themselves is looked at.
+A folder is planned after it was listed (`plan`), and its findings are told once its files have been
+read (`findings`); in between, nothing but the files themselves is looked at.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
-from processors.events.types import EventType, file_stream, study_stream
-from processors.source import summary
+from processors.events.fact import Fact
+from processors.events.series import (
+    FileRejected,
+    RejectionResolved,
+    SeriesDiscovered,
+    SeriesRevised,
+    StudyReturned,
+    StudyVanished,
+)
 from processors.source.file_names import path_of
 from processors.source.read import Bad, Kept, NotNow, Outcome
-from processors.source.tree import UNKNOWN, Entry, Folder, Listing
+from processors.source.tree import UNKNOWN, FileEntry, Folder, Listing
 
 LOOK_AGAIN = 0
 """Remembered as the mtime of a folder that has to be listed again: it differs from every real one."""
@@ -24,6 +31,8 @@ _GRANULARITY = 2 * _SECOND
 Files = Mapping[str, tuple[int, int]]
 """Files as last read: mtime and size by key."""
 
+Resolution = Literal["readable", "gone"]
+
 
 class Times(NamedTuple):
     """When the scan began, and how old a file must be by then."""
@@ -32,7 +41,7 @@ class Times(NamedTuple):
     settle_ns: int
 
 
-class Plan(NamedTuple):
+class FolderPlan(NamedTuple):
     """What is to be done about one folder.
 
     `changed` is to be read; `gone` are keys of remembered files that are no more. `vanished`: it
@@ -42,7 +51,7 @@ class Plan(NamedTuple):
     """
 
     folder: Folder
-    changed: Sequence[Entry]
+    changed: Sequence[FileEntry]
     gone: Sequence[str]
     mtime_ns: int | None
     vanished: bool = False
@@ -62,35 +71,28 @@ class Known(NamedTuple):
     fingerprints: Mapping[tuple[str, str], str]
 
 
-class Draft(NamedTuple):
-    """An event to be; what identifies its patient is taken from `identified` and sealed."""
+class Finding(NamedTuple):
+    """Facts, with what the scan cache may remember on their account; the two are stored together."""
 
-    type: EventType
-    stream: str
-    data: Mapping[str, Any]
-    identified: summary.Summary | None = None
-
-
-class Change(NamedTuple):
-    """Events, with the memory they justify; the two are stored together."""
-
-    drafts: Sequence[Draft] = ()
+    facts: Sequence[Fact] = ()
     remember_file: tuple[str, str, int, int] | None = None  # folder, file, mtime, size
     forget_file: tuple[str, str] | None = None
     remember_folder: tuple[str, int] | None = None
     forget_folder: str | None = None
 
 
-def plan(listing: Listing, remembered: Files, times: Times) -> Plan | None:
+def plan(listing: Listing, remembered: Files, times: Times) -> FolderPlan | None:
     """What is to be done about a folder that was looked into; None is to leave it to the next run."""
     folder, entries, closed, swapped = listing
     if swapped:
         return None
     if closed is not None:
         # What is known of its files stands: they are out of sight, not gone.
-        return Plan(folder, [_itself(closed)], [], LOOK_AGAIN)
+        return FolderPlan(folder, [_itself(closed)], [], LOOK_AGAIN)
     if folder.problem is not None:
-        return Plan(folder, [_itself(folder.problem)], sorted(remembered.keys() - {""}), LOOK_AGAIN, vanished=True)
+        return FolderPlan(
+            folder, [_itself(folder.problem)], sorted(remembered.keys() - {""}), LOOK_AGAIN, vanished=True
+        )
     settled = [entry for entry in entries if is_settled(entry.mtime_ns, times)]
     changed = [entry for entry in settled if remembered.get(entry.key) != (entry.mtime_ns, entry.size)]
     fit = (
@@ -98,7 +100,7 @@ def plan(listing: Listing, remembered: Files, times: Times) -> Plan | None:
         and folder.mtime_ns <= times.now_ns - _GRANULARITY
         and all(entry.mtime_ns != UNKNOWN for entry in entries)
     )
-    return Plan(
+    return FolderPlan(
         folder,
         changed,
         sorted(remembered.keys() - {entry.key for entry in entries}),
@@ -108,12 +110,12 @@ def plan(listing: Listing, remembered: Files, times: Times) -> Plan | None:
     )
 
 
-def plan_absent(key: str, remembered: Collection[str]) -> Plan:
+def plan_absent(key: str, remembered: Collection[str]) -> FolderPlan:
     """What is to be done about a folder that is gone."""
-    return Plan(Folder(key, key, UNKNOWN), [], sorted(remembered), None, vanished=True)
+    return FolderPlan(Folder(key, key, UNKNOWN), [], sorted(remembered), None, vanished=True)
 
 
-def is_quiet(plan: Plan, remembered_mtime: int | None) -> bool:
+def is_quiet(plan: FolderPlan, remembered_mtime: int | None) -> bool:
     """Whether nothing has to be recorded or remembered."""
     return (
         not plan.changed
@@ -134,7 +136,7 @@ def is_settled(mtime_ns: int, times: Times) -> bool:
     return age >= times.settle_ns or age < -_DAY
 
 
-def judge(plan: Plan, outcomes: Sequence[Outcome], known: Known) -> Iterator[Change]:
+def findings(plan: FolderPlan, outcomes: Sequence[Outcome], known: Known) -> Iterator[Finding]:
     """What to record and remember of a folder, given what came of each of its changed files."""
     key = plan.folder.key
     returning = known.on_disk.get(key) is False
@@ -145,56 +147,56 @@ def judge(plan: Plan, outcomes: Sequence[Outcome], known: Known) -> Iterator[Cha
         elif isinstance(outcome, Bad):
             complete = complete and not outcome.retry
             mtime_ns = UNKNOWN if outcome.retry else entry.mtime_ns
-            yield Change(_rejected(key, entry, outcome, known), (key, entry.key, mtime_ns, entry.size))
+            yield Finding(_rejected(key, entry, outcome, known), (key, entry.key, mtime_ns, entry.size))
         else:
-            drafts = _kept(key, entry, outcome, known, returning=returning)
+            facts = _kept(key, entry, outcome, known, returning=returning)
             returning = False
-            yield Change(drafts, (key, entry.key, entry.mtime_ns, entry.size))
+            yield Finding(facts, (key, entry.key, entry.mtime_ns, entry.size))
     for name in plan.gone:
-        how = "gone" if name or plan.mtime_ns is None else "readable"
-        yield Change(_resolved(path_of(key, name), how, known), forget_file=(key, name))
+        how: Resolution = "gone" if name or plan.mtime_ns is None else "readable"
+        yield Finding(_resolved(path_of(key, name), how, known), forget_file=(key, name))
     if plan.last:
         yield _conclusion(plan, known, complete=complete)
 
 
-def _conclusion(plan: Plan, known: Known, *, complete: bool) -> Change:
+def _conclusion(plan: FolderPlan, known: Known, *, complete: bool) -> Finding:
     key = plan.folder.key
-    drafts = [_presence(EventType.STUDY_VANISHED, key)] if plan.vanished and known.on_disk.get(key) else []
+    facts = [StudyVanished(StudyInstanceUID=key)] if plan.vanished and known.on_disk.get(key) else []
     if plan.mtime_ns is None:
-        return Change(drafts, forget_folder=key)
-    return Change(drafts, remember_folder=(key, plan.mtime_ns if complete else LOOK_AGAIN))
+        return Finding(facts, forget_folder=key)
+    return Finding(facts, remember_folder=(key, plan.mtime_ns if complete else LOOK_AGAIN))
 
 
-def _kept(key: str, entry: Entry, kept: Kept, known: Known, *, returning: bool) -> list[Draft]:
-    drafts = _resolved(path_of(key, entry.key), "readable", known) if known.rejected else []
-    found, fingerprint, identity_fingerprint = kept
+def _kept(key: str, entry: FileEntry, kept: Kept, known: Known, *, returning: bool) -> list[Fact]:
+    facts: list[Fact] = [*_resolved(path_of(key, entry.key), "readable", known)] if known.rejected else []
+    summary, fingerprint, identity_fingerprint = kept
     if returning:
-        drafts.append(_presence(EventType.STUDY_RETURNED, found.study))
-    before = known.fingerprints.get((found.study, found.series))
+        facts.append(StudyReturned(StudyInstanceUID=summary.study))
+    before = known.fingerprints.get((summary.study, summary.series))
     if before != fingerprint:
-        type_ = EventType.SERIES_DISCOVERED if before is None else EventType.SERIES_REVISED
-        data = found.data | {"fingerprint": fingerprint, "identity_fingerprint": identity_fingerprint}
-        drafts.append(Draft(type_, study_stream(found.study), data, found))
-    return drafts
+        fact = SeriesDiscovered if before is None else SeriesRevised
+        facts.append(
+            fact(
+                **summary.data,
+                PatientID=summary.identity["PatientID"],
+                PatientName=summary.identity["PatientName"],
+                fingerprint=fingerprint,
+                identity_fingerprint=identity_fingerprint,
+            )
+        )
+    return facts
 
 
-def _rejected(key: str, entry: Entry, bad: Bad, known: Known) -> list[Draft]:
+def _rejected(key: str, entry: FileEntry, bad: Bad, known: Known) -> list[FileRejected]:
     path = path_of(key, entry.key)
     if known.rejected.get(path) == bad.digest:
         return []
-    data = {"path": path, "reason": bad.reason, "digest": bad.digest}
-    return [Draft(EventType.FILE_REJECTED, file_stream(path), data)]
+    return [FileRejected(path=path, reason=bad.reason, digest=bad.digest)]
 
 
-def _resolved(path: str, how: str, known: Known) -> list[Draft]:
-    if path not in known.rejected:
-        return []
-    return [Draft(EventType.REJECTION_RESOLVED, file_stream(path), {"path": path, "how": how})]
+def _resolved(path: str, how: Resolution, known: Known) -> list[RejectionResolved]:
+    return [RejectionResolved(path=path, how=how)] if path in known.rejected else []
 
 
-def _presence(type_: EventType, study: str) -> Draft:
-    return Draft(type_, study_stream(study), {"StudyInstanceUID": study})
-
-
-def _itself(reason: str) -> Entry:
-    return Entry("", "", UNKNOWN, 0, reason)
+def _itself(reason: str) -> FileEntry:
+    return FileEntry("", "", UNKNOWN, 0, reason)

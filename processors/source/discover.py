@@ -7,11 +7,18 @@ from pathlib import Path
 
 from ledger.batching import Progress, batches
 from ledger.chain import microseconds
-from processors.events.types import EventType
+from processors.events.series import (
+    FileRejected,
+    RejectionResolved,
+    SeriesDiscovered,
+    SeriesRevised,
+    StudyReturned,
+    StudyVanished,
+)
 from processors.gateway import Gateway
 from processors.source import changes, read, scan_cache
-from processors.source.batches import BATCH, portions, stretches
-from processors.source.changes import Plan, Times
+from processors.source.batches import BATCH, listing_batches, reading_batches
+from processors.source.changes import FolderPlan, Times
 from processors.source.read import NotNow
 from processors.source.record import Recorder
 from processors.source.tree import Folder, Listing, Tree
@@ -60,7 +67,7 @@ def discover(
         now = gateway.clock()
         times = Times(microseconds(now) * 1_000, int(settle_seconds * 1_000_000_000))
         with gateway.begin() as work:
-            recalled = scan_cache.recall(work, gateway.site)
+            recalled = scan_cache.recall(work)
         full_pass = _is_due(recalled.full_pass_at, now, full_pass_after)
         discovering = _Discovering(gateway, tree, times)
         absent = discovering.scan(recalled.folders, everything=full_pass)
@@ -71,7 +78,7 @@ def discover(
             discovering.take_leave(absent)
             if full_pass:
                 with gateway.begin() as work:
-                    scan_cache.store_full_pass(work, gateway.site, now)
+                    scan_cache.store_full_pass(work, now)
     return discovering.report(full_pass=full_pass, warning=warning)
 
 
@@ -108,7 +115,7 @@ class _Discovering:
         absent = set(remembered)
         if everything:
             with self._gateway.begin() as work:
-                absent |= scan_cache.unremembered_studies(work, self._gateway.site)
+                absent |= scan_cache.unremembered_studies(work)
             absent.difference_update(folder.key for folder in self._to_list)
         return absent
 
@@ -117,7 +124,7 @@ class _Discovering:
         if not absent:
             return None
         with self._gateway.begin() as work:
-            gone, known = scan_cache.on_disk(work, self._gateway.site, absent)
+            gone, known = scan_cache.on_disk(work, absent)
         if gone < known or known < SUSPICIOUS_LOSS:
             return None
         return (
@@ -129,9 +136,9 @@ class _Discovering:
     def look_into_folders(self, progress: Progress | None) -> None:
         """Records what is new or changed in the folders found."""
         done = 0
-        for listings in stretches(self._tree, self._to_list):
-            for portion in portions(self._plans(listings)):
-                self._record(portion)
+        for listings in listing_batches(self._tree, self._to_list):
+            for plans in reading_batches(self._plans(listings)):
+                self._record(plans)
             done += len(listings)
             if progress is not None:
                 progress(done, len(self._to_list))
@@ -140,7 +147,7 @@ class _Discovering:
         """Records the folders that are gone."""
         for keys in batches(sorted(absent), BATCH):
             with self._gateway.begin() as work:
-                remembered = scan_cache.files(work, self._gateway.site, keys)
+                remembered = scan_cache.files(work, keys)
             self._record([changes.plan_absent(key, remembered[key]) for key in keys])
 
     def report(self, *, full_pass: bool, warning: str | None) -> Discovery:
@@ -151,20 +158,20 @@ class _Discovering:
             listed=len(self._to_list),
             read=self._read,
             unsettled=self._unsettled,
-            discovered=counts[EventType.SERIES_DISCOVERED],
-            revised=counts[EventType.SERIES_REVISED],
-            rejected=counts[EventType.FILE_REJECTED],
-            resolved=counts[EventType.REJECTION_RESOLVED],
-            vanished=counts[EventType.STUDY_VANISHED],
-            returned=counts[EventType.STUDY_RETURNED],
+            discovered=counts[SeriesDiscovered],
+            revised=counts[SeriesRevised],
+            rejected=counts[FileRejected],
+            resolved=counts[RejectionResolved],
+            vanished=counts[StudyVanished],
+            returned=counts[StudyReturned],
             full_pass=full_pass,
             warning=warning,
         )
 
-    def _plans(self, listings: Sequence[Listing]) -> Iterator[Plan]:
+    def _plans(self, listings: Sequence[Listing]) -> Iterator[FolderPlan]:
         """What is to be done about these folders, those left out about which nothing is."""
         with self._gateway.begin() as work:
-            remembered = scan_cache.files(work, self._gateway.site, [listing.folder.key for listing in listings])
+            remembered = scan_cache.files(work, [listing.folder.key for listing in listings])
         for listing in listings:
             key = listing.folder.key
             plan = changes.plan(listing, remembered[key], self._times)
@@ -173,7 +180,7 @@ class _Discovering:
                 if not changes.is_quiet(plan, self._before.get(key)):
                     yield plan
 
-    def _record(self, plans: Sequence[Plan]) -> None:
+    def _record(self, plans: Sequence[FolderPlan]) -> None:
         """Reads what these plans want read, and records what came of it."""
         fingerprint = self._gateway.vault.fingerprint
         outcomes = [
@@ -182,9 +189,9 @@ class _Discovering:
         self._read += sum(read.is_opened(entry) for plan in plans for entry in plan.changed)
         self._unsettled += sum(outcome.count(NotNow.UNSETTLED) for outcome in outcomes)
         with self._gateway.begin() as work:
-            known = scan_cache.known(work, self._gateway.site, [plan.folder.key for plan in plans])
+            known = scan_cache.known(work, [plan.folder.key for plan in plans])
         self._recorder.record(
-            change
+            finding
             for plan, outcome in zip(plans, outcomes, strict=True)
-            for change in changes.judge(plan, outcome, known)
+            for finding in changes.findings(plan, outcome, known)
         )

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from processors.source import summary
-from processors.source.tree import Entry, Folder, Tree, unreadable
+from processors.source.tree import FileEntry, Folder, Tree, unreadable
 
 Fingerprint = Callable[[bytes], str]
 
@@ -40,12 +40,12 @@ class NotNow(Enum):
 Outcome = Kept | Bad | NotNow
 
 
-def is_opened(entry: Entry) -> bool:
+def is_opened(entry: FileEntry) -> bool:
     """Whether the entry is a file that `read` opens."""
     return entry.problem is None and entry.size <= summary.MAX_BYTES
 
 
-def read(tree: Tree, folder: Folder, entry: Entry, fingerprint: Fingerprint) -> Outcome:
+def read(tree: Tree, folder: Folder, entry: FileEntry, fingerprint: Fingerprint) -> Outcome:
     """What a listed file turns out to be."""
     if entry.problem is not None:
         return Bad(entry.problem, fingerprint(entry.problem.encode()))
@@ -66,7 +66,7 @@ def read(tree: Tree, folder: Folder, entry: Entry, fingerprint: Fingerprint) -> 
     return Kept(parsed, fingerprint(summary.content(parsed)), fingerprint(summary.identity(parsed)))
 
 
-def _content(tree: Tree, folder: Folder, entry: Entry) -> bytes | None:
+def _content(tree: Tree, folder: Folder, entry: FileEntry) -> bytes | None:
     """All of the file, or None where it is not the file that was listed, or changed meanwhile."""
     descriptor = tree.open(folder, entry)
     try:
@@ -77,12 +77,12 @@ def _content(tree: Tree, folder: Folder, entry: Entry) -> bytes | None:
             if not more:
                 break
             content += more
-        found = os.fstat(descriptor)
+        status = os.fstat(descriptor)
     finally:
         os.close(descriptor)
-    same = found.st_mtime_ns == entry.mtime_ns and found.st_size == entry.size == len(content)
+    same = status.st_mtime_ns == entry.mtime_ns and status.st_size == entry.size == len(content)
     return content if same else None
 
 
-def _unread(reason: str, entry: Entry, fingerprint: Fingerprint, *, retry: bool) -> Bad:
+def _unread(reason: str, entry: FileEntry, fingerprint: Fingerprint, *, retry: bool) -> Bad:
     return Bad(reason, fingerprint(f"{reason} {entry.size} {entry.mtime_ns}".encode()), retry)

@@ -1,71 +1,58 @@
-"""Appending what was decided, together with the memory it justifies."""
+"""Appending what was found, together with what the scan cache remembers on its account."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from ledger.events import NewEvent, new_event_id
+from ledger.events import NewEvent
+from ledger.vault import SubjectName
+from processors.events.fact import Fact
+from processors.events.series import SeriesFact
 from processors.gateway import Gateway, Work, patient_subject
 from processors.source import scan_cache
 from processors.source.batches import BATCH
-from processors.source.changes import Change, Draft
+from processors.source.changes import Finding
 
 
 class Recorder:
-    """Records changes in transactions of at most `BATCH` events; `counts` tells how many of each type."""
+    """Records findings in transactions of at most `BATCH` events; `counts` tells how many of each type."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self.counts: Counter[str] = Counter()
+        self.counts: Counter[type[Fact]] = Counter()
 
-    def record(self, changes: Iterable[Change]) -> None:
-        """Appends the events of these changes and stores their memory."""
-        gateway = self._gateway
-        for batch in _batches(changes):
-            drafts = [draft for change in batch for draft in change.drafts]
-            with gateway.begin() as work:
-                if drafts:
-                    work.record(self._sealed(work, drafts))
-                scan_cache.store(work, gateway.site, batch)
-            self.counts.update(draft.type for draft in drafts)
-
-    def _sealed(self, work: Work, drafts: list[Draft]) -> list[NewEvent]:
-        vault = self._gateway.vault
-        names = [
-            patient_subject(draft.identified.study, draft.identified.identity["PatientID"])
-            if draft.identified is not None
-            else None
-            for draft in drafts
-        ]
-        subjects = vault.subjects(work.connection, [name for name in names if name is not None])
-        events = []
-        for draft, name in zip(drafts, names, strict=True):
-            if name is None or draft.identified is None:
-                events.append(NewEvent(stream=draft.stream, type=draft.type, data=draft.data))
-                continue
-            event_id, subject = new_event_id(), subjects[name]
-            sealed = vault.seal(subject, event_id, draft.identified.identity)
-            events.append(
-                NewEvent(
-                    stream=draft.stream,
-                    type=draft.type,
-                    data=draft.data,
-                    event_id=event_id,
-                    subject=subject,
-                    sealed=sealed,
-                )
-            )
-        return events
+    def record(self, findings: Iterable[Finding]) -> None:
+        """Appends the facts of these findings and stores what is to be remembered of them."""
+        for batch in _batches(findings):
+            facts = [fact for finding in batch for fact in finding.facts]
+            with self._gateway.begin() as work:
+                if facts:
+                    work.record(_sealed(work, facts))
+                scan_cache.store(work, batch)
+            self.counts.update(map(type, facts))
 
 
-def _batches(changes: Iterable[Change]) -> Iterator[list[Change]]:
-    """The changes in order, in lists of at most `BATCH` events."""
-    batch: list[Change] = []
+def _sealed(work: Work, facts: Sequence[Fact]) -> Iterator[Fact | NewEvent]:
+    """The facts, those that tell whose a series is sealed for that patient."""
+    names = [_patient(fact) for fact in facts]
+    # All at once: one by one, looking up whose they are would take longer than all the rest.
+    subjects = work.vault.subjects(work.connection, [name for name in names if name is not None])
+    for fact, name in zip(facts, names, strict=True):
+        yield fact if name is None else work.seal(fact, subjects[name])
+
+
+def _patient(fact: Fact) -> SubjectName | None:
+    return patient_subject(fact.StudyInstanceUID, fact.PatientID or "") if isinstance(fact, SeriesFact) else None
+
+
+def _batches(findings: Iterable[Finding]) -> Iterator[list[Finding]]:
+    """The findings in order, in lists of at most `BATCH` events."""
+    batch: list[Finding] = []
     events = 0
-    for change in changes:
-        if events + len(change.drafts) > BATCH:
+    for finding in findings:
+        if events + len(finding.facts) > BATCH:
             yield batch
             batch, events = [], 0
-        batch.append(change)
-        events += len(change.drafts)
+        batch.append(finding)
+        events += len(finding.facts)
     if batch:
         yield batch

@@ -44,7 +44,7 @@ class Summary(NamedTuple):
     """What is kept of one series.
 
     `data` is readable by all who read the ledger: text by DICOM keyword, `NumFiles` a number or
-    null, `ClassifyType` a list of text. `identity` is to be sealed: PatientID and PatientName.
+    null, `ClassifyType` a tuple of texts. `identity` is to be sealed: PatientID and PatientName.
     """
 
     study: str
@@ -146,9 +146,9 @@ def _text(value: Any) -> str:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def _texts(value: Any) -> list[str]:
+def _texts(value: Any) -> tuple[str, ...]:
     items = value if isinstance(value, list) else [value]
-    return [text for item in items if (text := _text(item).replace("\x00", ""))]
+    return tuple(text for item in items if (text := _text(item).replace("\x00", "")))
 
 
 def _count(value: Any) -> int | None:

@@ -43,7 +43,7 @@ class Folder(NamedTuple):
     problem: str | None = None
 
 
-class Entry(NamedTuple):
+class FileEntry(NamedTuple):
     """A summary file, or what stands in its place.
 
     `problem` says why it is rejected without being opened. `target` is set for a link that stays
@@ -63,7 +63,7 @@ class Listing(NamedTuple):
     """What a folder holds. `closed`: why that cannot be told; `swapped`: it was replaced since the scan."""
 
     folder: Folder
-    entries: Sequence[Entry] = ()
+    entries: Sequence[FileEntry] = ()
     closed: str | None = None
     swapped: bool = False
 
@@ -76,9 +76,9 @@ class Tree:
             self._raw = os.path.realpath(raw, strict=True)
             self._descriptor = os.open(self._raw, _ENTER)
         except (FileNotFoundError, NotADirectoryError) as exc:
-            found = "nothing" if isinstance(exc, FileNotFoundError) else "something else"
+            instead = "nothing" if isinstance(exc, FileNotFoundError) else "something else"
             raise ConfigurationError(
-                f"source.raw: expected a folder that holds one folder for each study, found {found} at {raw}."
+                f"source.raw: expected a folder that holds one folder for each study, found {instead} at {raw}."
             ) from exc
         except OSError as exc:
             raise ServiceError(f"source.raw: the folder {raw} cannot be opened: {exc.strerror}.") from exc
@@ -120,7 +120,7 @@ class Tree:
                 self._require_raw()
             return Listing(folder, closed=unreadable(exc))
 
-    def open(self, folder: Folder, entry: Entry) -> int:
+    def open(self, folder: Folder, entry: FileEntry) -> int:
         """A descriptor of the file. Raises `OSError`."""
         if entry.target is None:
             return os.open(entry.name, _READ, dir_fd=self._enter(folder.name))
@@ -137,7 +137,7 @@ class Tree:
 
     def _folder(self, entry: "os.DirEntry[str]") -> Folder | None:
         try:
-            found = entry.stat(follow_symlinks=False)
+            status = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
             return None
         except PermissionError:
@@ -145,53 +145,53 @@ class Tree:
             raise
         except OSError:
             return Folder(entry.name, key_of(entry.name), UNKNOWN)
-        if stat.S_ISDIR(found.st_mode):
-            return Folder(entry.name, key_of(entry.name), found.st_mtime_ns)
-        if stat.S_ISLNK(found.st_mode):
+        if stat.S_ISDIR(status.st_mode):
+            return Folder(entry.name, key_of(entry.name), status.st_mtime_ns)
+        if stat.S_ISLNK(status.st_mode):
             # A link to a study in here would be the same study twice; what it leads to is looked at.
             _, problem = self._resolve(entry.name)
             if problem is not None:
                 return Folder(entry.name, key_of(entry.name), 0, problem)
         return None
 
-    def _entries(self, folder: Folder) -> Iterator[Entry]:
-        of_a_study = summary.is_uid(folder.name)
+    def _entries(self, folder: Folder) -> Iterator[FileEntry]:
+        is_study = summary.is_uid(folder.name)
         with os.scandir(self._enter(folder.name)) as entries:
             for entry in entries:
                 if entry.name.endswith(_SUFFIX) and entry.name[0] != ".":
-                    summary_file = self._entry(folder, entry, of_a_study=of_a_study)
+                    summary_file = self._entry(folder, entry, is_study=is_study)
                     if summary_file is not None:
                         yield summary_file
 
-    def _entry(self, folder: Folder, entry: "os.DirEntry[str]", *, of_a_study: bool) -> Entry | None:
+    def _entry(self, folder: Folder, entry: "os.DirEntry[str]", *, is_study: bool) -> FileEntry | None:
         name = entry.name
-        named_well = summary.is_uid(name[: -len(_SUFFIX)])
-        key = name if named_well else key_of(name)
+        is_named_well = summary.is_uid(name[: -len(_SUFFIX)])
+        key = name if is_named_well else key_of(name)
         try:
-            found = entry.stat(follow_symlinks=False)
+            status = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
             return None
         except OSError as exc:
-            return Entry(name, key, UNKNOWN, 0, unreadable(exc))
-        problem = None if named_well and of_a_study else MALFORMED_NAME
-        if problem is None and stat.S_ISLNK(found.st_mode):
-            return self._linked(folder, name, found)
-        if problem is None and not stat.S_ISREG(found.st_mode):
+            return FileEntry(name, key, UNKNOWN, 0, unreadable(exc))
+        problem = None if is_named_well and is_study else MALFORMED_NAME
+        if problem is None and stat.S_ISLNK(status.st_mode):
+            return self._linked(folder, name, status)
+        if problem is None and not stat.S_ISREG(status.st_mode):
             problem = NOT_A_FILE
-        return Entry(name, key, found.st_mtime_ns, found.st_size, problem)
+        return FileEntry(name, key, status.st_mtime_ns, status.st_size, problem)
 
-    def _linked(self, folder: Folder, name: str, link: os.stat_result) -> Entry:
+    def _linked(self, folder: Folder, name: str, link: os.stat_result) -> FileEntry:
         target, problem = self._resolve(f"{folder.name}/{name}")
         if target is not None:
             try:
-                found = os.stat(target, dir_fd=self._descriptor, follow_symlinks=False)
+                status = os.stat(target, dir_fd=self._descriptor, follow_symlinks=False)
             except OSError as exc:
                 problem = unreadable(exc)
             else:
-                if stat.S_ISREG(found.st_mode):
-                    return Entry(name, name, found.st_mtime_ns, found.st_size, None, target)
+                if stat.S_ISREG(status.st_mode):
+                    return FileEntry(name, name, status.st_mtime_ns, status.st_size, None, target)
                 problem = NOT_A_FILE
-        return Entry(name, name, link.st_mtime_ns, link.st_size, problem)
+        return FileEntry(name, name, link.st_mtime_ns, link.st_size, problem)
 
     def _resolve(self, path: str) -> tuple[str | None, str | None]:
         """Where a link leads, seen from the raw folder; or what is wrong with it."""

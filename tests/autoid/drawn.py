@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import timedelta
 
-from processors.autoid.candidates import Candidate, Project, Waiting
+from processors.autoid.candidates import Candidate, Waiting, WantingProject
 from processors.gateway import Gateway, patient_subject
 from tests.autoid.sites import AETITLE, key_of
 from tests.flow.harness import HEART
@@ -17,7 +17,7 @@ def waiting(gateway: Gateway, patients: Iterable[str], *, pattern: str, project:
     with gateway.begin() as work:
         names = [patient_subject("", patient) for patient in patients]
         subjects = gateway.vault.subjects(work.connection, names)
-    wanting = Project(record_id="1", project=project, pattern=pattern, aetitle=AETITLE, position=1, problems=())
+    wanting = WantingProject(record_id="1", project=project, pattern=pattern, aetitle=AETITLE, position=1, problems=())
     studies = [
         Candidate(study=f"study of {patient}", key=key_of(patient), subject=subjects[name], on_disk=True, changed=True)
         for patient, name in zip(patients, names, strict=True)

@@ -7,39 +7,41 @@ from sqlalchemy import exc, text
 
 from ledger.events import NewEvent
 from processors.autoid.patient_keys import link_subject
-from processors.autoid.registry import reserved_event, sealed_for_link
-from processors.events.types import EventType
+from processors.events.pseudonyms import IdAdopted, IdGenerated, IdReserved
 from processors.gateway import Gateway, Work
 from tests.autoid.sites import PATTERN, key_of
 from tests.flow.harness import HEART
 
 Append = Callable[..., None]
+Given = Callable[[str, str, str], IdGenerated | IdAdopted]
 
 
 @pytest.fixture
 def append(gateway: Gateway) -> Append:
     """Appends an event about an ID, past all of the program's own checks."""
 
-    def append(type_: EventType, patient: str, value: str, *, project: str = HEART) -> None:
+    def append(given: Given, patient: str, value: str, *, project: str = HEART) -> None:
         with gateway.begin() as work:
-            work.record([about_id(work, type_, patient, value, project)])
+            work.record([sealed(work, given(project, value, patient), patient)])
 
     return append
 
 
-def about_id(work: Work, type_: EventType, patient: str, value: str, project: str) -> NewEvent:
-    name = link_subject(project, key_of(patient))
-    subject = work.vault.subjects(work.connection, [name])[name]
-    told: dict[str, str | int] = {"value": value, "pattern": PATTERN, "project_position": 1}
-    if type_ is EventType.ID_ADOPTED:
-        told = {"value": value, "record_id": "1"}
-    return sealed_for_link(work, type_, project, key_of(patient), subject, told)
+def generated(project: str, value: str, patient: str) -> IdGenerated:
+    return IdGenerated(project=project, value=value, pattern=PATTERN, project_position=1, key=key_of(patient))
+
+
+def adopted(project: str, value: str, patient: str) -> IdAdopted:
+    return IdAdopted(project=project, value=value, record_id="1", key=key_of(patient))
+
+
+def sealed(work: Work, fact: IdGenerated | IdAdopted, patient: str) -> NewEvent:
+    return work.seal(fact, link_subject(fact.project, key_of(patient)))
 
 
 def adopt_together(gateway: Gateway, patients: list[str], value: str) -> None:
     with gateway.begin() as work:
-        found = [about_id(work, EventType.ID_ADOPTED, patient, value, HEART) for patient in patients]
-        work.record(found)
+        work.record([sealed(work, adopted(HEART, value, patient), patient) for patient in patients])
 
 
 def owners(gateway: Gateway) -> list[tuple[str, str, str]]:
@@ -48,14 +50,12 @@ def owners(gateway: Gateway) -> list[tuple[str, str, str]]:
         return [tuple(row) for row in rows]
 
 
-GIVEN = [EventType.ID_GENERATED, EventType.ID_ADOPTED]
+GIVEN = [generated, adopted]
 
 
 @pytest.mark.parametrize("second", GIVEN)
 @pytest.mark.parametrize("first", GIVEN)
-def test_an_id_of_one_patient_is_never_anothers(
-    append: Append, gateway: Gateway, first: EventType, second: EventType
-) -> None:
+def test_an_id_of_one_patient_is_never_anothers(append: Append, gateway: Gateway, first: Given, second: Given) -> None:
     append(first, "PID-1", "H-0001")
     before = owners(gateway)
     with pytest.raises(exc.IntegrityError, match=r"used_id_(pkey|check)"):
@@ -65,9 +65,7 @@ def test_an_id_of_one_patient_is_never_anothers(
 
 @pytest.mark.parametrize("second", GIVEN)
 @pytest.mark.parametrize("first", GIVEN)
-def test_a_patient_with_an_id_never_gets_another(
-    append: Append, gateway: Gateway, first: EventType, second: EventType
-) -> None:
+def test_a_patient_with_an_id_never_gets_another(append: Append, gateway: Gateway, first: Given, second: Given) -> None:
     append(first, "PID-1", "H-0001")
     before = owners(gateway)
     with pytest.raises(exc.IntegrityError, match="used_id_project_subject_key"):
@@ -76,9 +74,9 @@ def test_a_patient_with_an_id_never_gets_another(
 
 
 def test_what_was_refused_is_not_in_the_ledger_either(append: Append, gateway: Gateway) -> None:
-    append(EventType.ID_GENERATED, "PID-1", "H-0001")
+    append(generated, "PID-1", "H-0001")
     with pytest.raises(exc.IntegrityError):
-        append(EventType.ID_GENERATED, "PID-2", "H-0001")
+        append(generated, "PID-2", "H-0001")
     with gateway.begin() as work:
         assert work.execute(text("select count(*) from ledger.event")).scalar_one() == 1
 
@@ -91,22 +89,22 @@ def test_two_patients_in_one_append_are_told_apart_too(gateway: Gateway) -> None
 
 def test_a_reserved_id_is_never_drawn(append: Append, gateway: Gateway) -> None:
     with gateway.begin() as work:
-        work.record([reserved_event(HEART, "H-0001")])
+        work.record([IdReserved(project=HEART, value="H-0001")])
     with pytest.raises(exc.IntegrityError, match="used_id_pkey"):
-        append(EventType.ID_GENERATED, "PID-1", "H-0001")
+        append(generated, "PID-1", "H-0001")
 
 
 def test_a_reserved_id_may_turn_out_to_be_a_patients(append: Append, gateway: Gateway) -> None:
     with gateway.begin() as work:
-        work.record([reserved_event(HEART, "H-0001")])
-    append(EventType.ID_ADOPTED, "PID-1", "H-0001")
+        work.record([IdReserved(project=HEART, value="H-0001")])
+    append(adopted, "PID-1", "H-0001")
     assert owners(gateway) == [(HEART, "H-0001", "adopted")]
 
 
 def test_projects_may_give_the_same_id_and_share_patients(append: Append, gateway: Gateway) -> None:
-    append(EventType.ID_GENERATED, "PID-1", "H-0001")
-    append(EventType.ID_GENERATED, "PID-2", "H-0001", project="Other")
-    append(EventType.ID_GENERATED, "PID-1", "H-0002", project="Other")
+    append(generated, "PID-1", "H-0001")
+    append(generated, "PID-2", "H-0001", project="Other")
+    append(generated, "PID-1", "H-0002", project="Other")
     assert owners(gateway) == [
         (HEART, "H-0001", "generated"),
         ("Other", "H-0001", "generated"),

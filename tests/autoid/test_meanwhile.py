@@ -17,7 +17,7 @@ from ledger import store
 from ledger.database import Database
 from ledger.events import Event, NewEvent
 from ledger.vault import Vault
-from processors.autoid import registry
+from processors.autoid import adoption
 from processors.autoid.assign import assign_ids
 from processors.autoid.candidates import Waiting
 from processors.autoid.draw import draw_ids
@@ -28,7 +28,9 @@ from processors.autoid.store import store_ids
 from processors.demo.simulator import Fault
 from processors.demo.simulator.calls import Call
 from processors.errors import ServiceError
-from processors.events.types import EventType
+from processors.events.fact import Cause
+from processors.events.pseudonyms import IdGenerated
+from processors.events.transfers import TransferRequested
 from processors.gateway import Gateway, Work, patient_subject
 from processors.redcap import Redcap
 from tests.autoid.drawn import WINDOW, waiting
@@ -107,21 +109,16 @@ def _ensure(found: int, expected: int) -> None:
 
 def requested(work: Work, name: str, study: str) -> NewEvent:
     """The event with which a rule sends a study to the project under this name."""
-    data = {
-        "study": study,
-        "project": HEART,
-        "event_name": "",
-        "cause": {"kind": "rule", "record_id": "1", "position": 1},
-        "whole_match": True,
-        "replaces": [],
-    }
-    return work.sealed(
-        patient_subject(study, "PID-9"),
-        {"pseudonym": name},
-        stream=f"study/{study}",
-        type_=EventType.TRANSFER_REQUESTED,
-        data=data,
+    request = TransferRequested(
+        study=study,
+        project=HEART,
+        event_name="",
+        cause=Cause("rule", "1", 1),
+        whole_match=True,
+        replaces=(),
+        pseudonym=name,
     )
+    return work.seal(request, patient_subject(study, "PID-9"))
 
 
 def request_as_a_rule(gateway: Gateway, name: str) -> None:
@@ -215,13 +212,10 @@ def test_an_id_that_is_being_recorded_while_autoid_is_read_counts(
         gateway.vault.subjects(work.connection, [link_subject(HEART, key_of("PID-1"))])
     with (
         site.machine.redcap() as redcap,
-        holding_the_head(site, other, lambda: registry.adopt(gateway, redcap)) as work,
+        holding_the_head(site, other, lambda: adoption.adopt(gateway, redcap)) as work,
     ):
-        name = link_subject(HEART, key_of("PID-1"))
-        subject = other.vault.subjects(work.connection, [name])[name]
-        told: dict[str, str | int] = {"value": "H-0002", "pattern": PATTERN, "project_position": 1}
-        drawn = registry.sealed_for_link(work, EventType.ID_GENERATED, HEART, key_of("PID-1"), subject, told)
-        work.record([drawn])
+        drawn = IdGenerated(project=HEART, value="H-0002", pattern=PATTERN, project_position=1, key=key_of("PID-1"))
+        work.record([work.seal(drawn, link_subject(HEART, key_of("PID-1")))])
     types = rows(gateway, "select type from ledger.event order by position")
     assert types == [("IdGenerated",), ("ContradictionFound",)]
 
@@ -283,7 +277,7 @@ def test_what_is_sealed_after_a_rollback_can_be_opened(
 
 
 def _whole(gateway: Gateway, redcap: Redcap, group: Waiting) -> None:
-    entries = registry.adopt(gateway, redcap, [group])
+    entries = adoption.adopt(gateway, redcap, [group])
     draw_ids(gateway, redcap, OwnGenerator(secrets.randbelow), [group])
     store_ids(gateway, redcap, entries)
     request_transfers(gateway, [group])

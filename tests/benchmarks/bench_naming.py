@@ -6,7 +6,7 @@ import subprocess
 import sys
 from time import perf_counter
 
-from processors.naming import Urn, draw, parse
+from processors.naming import Sampler, draw, parse
 from tests.benchmarks.rows import Row, at_least, in_turn, row
 
 PATTERN = "P_[0-9]{8}"
@@ -19,8 +19,8 @@ def names_per_second() -> float:
     """How many names a second are drawn beside as many that are in use, with all preparation counted."""
     used = draw(parse(PATTERN), (), IN_USE)
     begun = perf_counter()
-    urn = Urn(parse(PATTERN), used)
-    drawn = [urn.draw() for _ in range(DRAWN)]
+    sampler = Sampler(parse(PATTERN), used)
+    drawn = [sampler.draw() for _ in range(DRAWN)]
     took = perf_counter() - begun
     if len({*used, *drawn}) != IN_USE + DRAWN:
         raise AssertionError(f"expected {IN_USE + DRAWN} different names, found a name twice")

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.naming import Exhausted, Urn, draw, parse, seeded
+from processors.naming import Exhausted, Sampler, draw, parse, seeded
 from tests.naming.made_patterns import names_by_filtering
 
 AMBIGUOUS = ["(a|ab)(c|bc)", "[ab]|[bc]", "(a|b|)?(a|)", r"([abc])([abc])(?:\1|\2)", r"(a|ab|)c?\1"]
@@ -40,12 +40,12 @@ def test_used_texts_that_are_no_names_and_repeated_ones_take_nothing_away() -> N
 
 
 def test_ten_thousand_names_of_exactly_ten_thousand() -> None:
-    urn = Urn(parse("P_[0-9]{4}"), ())
-    drawn = [urn.draw() for _ in range(10_000)]
+    sampler = Sampler(parse("P_[0-9]{4}"), ())
+    drawn = [sampler.draw() for _ in range(10_000)]
     assert sorted(drawn) == [f"P_{number:04}" for number in range(10_000)]
-    assert urn.left == 0
+    assert sampler.left == 0
     with pytest.raises(Exhausted):
-        urn.draw()
+        sampler.draw()
 
 
 def test_one_name_more_than_are_left_is_refused_before_anything_is_drawn() -> None:
@@ -75,11 +75,11 @@ def test_drawing_none_is_possible_and_fewer_than_none_is_an_error() -> None:
         draw(parse("[0-9]"), (), -1)
 
 
-def test_an_urn_says_how_many_are_left() -> None:
-    urn = Urn(parse("[0-9]{30}"), ["0" * 30])
-    assert urn.left == 10**30 - 1
-    urn.draw()
-    assert urn.left == 10**30 - 2
+def test_a_sampler_says_how_many_are_left() -> None:
+    sampler = Sampler(parse("[0-9]{30}"), ["0" * 30])
+    assert sampler.left == 10**30 - 1
+    sampler.draw()
+    assert sampler.left == 10**30 - 2
 
 
 def test_memory_grows_with_what_is_drawn_and_never_with_the_pattern() -> None:

@@ -12,7 +12,7 @@ from processors.errors import ConfigurationError, ServiceError
 from processors.gateway import Gateway
 from processors.source.discover import Discovery
 from processors.source.summary import MAX_BYTES
-from processors.source.tree import Entry, Folder, Listing, Tree
+from processors.source.tree import FileEntry, Folder, Listing, Tree
 from tests.source.receiver import Receiver, history, types
 
 Find = Callable[..., Discovery]
@@ -230,7 +230,7 @@ class Meddling(Tree):
         super().__init__(raw)
         self._meddle = meddle
 
-    def open(self, folder: Folder, entry: Entry) -> int:
+    def open(self, folder: Folder, entry: FileEntry) -> int:
         self._meddle(entry.name)
         return super().open(folder, entry)
 

@@ -2,14 +2,14 @@
 
 from typing import Any
 
+import orjson
 import pytest
 
-from processors.source import changes
-from processors.source.changes import Change, Known, Plan, Times
+from processors.source import changes, summary
+from processors.source.changes import Finding, FolderPlan, Known, Times
 from processors.source.file_names import key_of
 from processors.source.read import Bad, Kept, NotNow
-from processors.source.summary import Summary
-from processors.source.tree import UNKNOWN, Entry, Folder, Listing
+from processors.source.tree import UNKNOWN, FileEntry, Folder, Listing
 
 SECOND = 1_000_000_000
 NOW = 1_800_000_000 * SECOND
@@ -23,24 +23,25 @@ def folder(mtime_ns: int = OLD) -> Folder:
     return Folder("1.1", "1.1", mtime_ns)
 
 
-def entry(name: str = "1.json", mtime_ns: int = OLD) -> Entry:
-    return Entry(name, name, mtime_ns, 10)
+def entry(name: str = "1.json", mtime_ns: int = OLD) -> FileEntry:
+    return FileEntry(name, name, mtime_ns, 10)
 
 
-def planned(*entries: Entry, at: Folder | None = None, **remembered: tuple[int, int]) -> Plan:
+def planned(*entries: FileEntry, at: Folder | None = None, **remembered: tuple[int, int]) -> FolderPlan:
     files = {name.replace("_", "."): seen for name, seen in remembered.items()}
-    found = changes.plan(Listing(at or folder(), entries), {key[1:]: seen for key, seen in files.items()}, TIMES)
-    assert found is not None
-    return found
+    plan = changes.plan(Listing(at or folder(), entries), {key[1:]: seen for key, seen in files.items()}, TIMES)
+    assert plan is not None
+    return plan
 
 
 def kept(series: str = "1", fingerprint: str = "f") -> Kept:
-    return Kept(Summary("1.1", series, {"AccessionNumber": ""}, {"PatientID": ""}), fingerprint, "whose")
+    content = orjson.dumps({"StudyInstanceUID": "1.1", "SeriesInstanceUID": series})
+    return Kept(summary.parse(content, study="1.1", series=series), fingerprint, "identity")
 
 
-def judged(plan: Plan, *outcomes: Any, known: Known = NOTHING_KNOWN) -> tuple[list[str], list[Change]]:
-    made = list(changes.judge(plan, outcomes, known))
-    return [draft.type.value for change in made for draft in change.drafts], made
+def judged(plan: FolderPlan, *outcomes: Any, known: Known = NOTHING_KNOWN) -> tuple[list[str], list[Finding]]:
+    made = list(changes.findings(plan, outcomes, known))
+    return [type(fact).__name__ for finding in made for fact in finding.facts], made
 
 
 @pytest.mark.parametrize(
@@ -99,14 +100,14 @@ def test_a_closed_folder_forgets_nothing() -> None:
     assert plan is not None
     found, made = judged(plan, Bad("no", "d"), known=Known({"1.1": True}, {}, {}))
     assert found == ["FileRejected"]
-    assert [change.forget_file for change in made if change.forget_file] == []
+    assert [finding.forget_file for finding in made if finding.forget_file] == []
 
 
 def test_a_folder_that_is_gone_takes_its_rejections_along() -> None:
     plan = changes.plan_absent("1.1", ["", "1.json"])
     found, made = judged(plan, known=Known({"1.1": True}, {"1.1": "d", "1.1/1.json": "d"}, {}))
     assert found == ["RejectionResolved", "RejectionResolved", "StudyVanished"]
-    assert {draft.data.get("how") for change in made for draft in change.drafts} == {"gone", None}
+    assert {getattr(fact, "how", None) for finding in made for fact in finding.facts} == {"gone", None}
     assert made[-1].forget_folder == "1.1"
 
 

@@ -13,13 +13,13 @@ from sqlalchemy import Connection
 
 from ledger.database import open_database
 from ledger.vault import Vault
-from processors.events.types import EventType
+from processors.events.series import StudyReturned
 from processors.gateway import Gateway
 from processors.source import changes
-from processors.source.batches import BATCH, MAX_BYTES, portions
+from processors.source.batches import BATCH, MAX_BYTES, reading_batches
 from processors.source.discover import discover
 from processors.source.record import _batches
-from processors.source.tree import Entry, Folder
+from processors.source.tree import FileEntry, Folder
 from tests.conftest import Server, SettableClock
 from tests.source.mortal import Killed, Mortal
 from tests.source.receiver import Receiver, history
@@ -114,20 +114,20 @@ def _dump(connection: Connection) -> list[Any]:
 
 
 def test_no_batch_holds_more_events_than_it_may() -> None:
-    draft = changes.Draft(EventType.STUDY_RETURNED, "study/1", {})
-    made = [changes.Change([draft] * (number % 4)) for number in range(9_000)]
+    fact = StudyReturned(StudyInstanceUID="1")
+    made = [changes.Finding([fact] * (number % 4)) for number in range(9_000)]
     batches = list(_batches(made))
-    assert [change for batch in batches for change in batch] == made
-    assert max(sum(len(change.drafts) for change in batch) for batch in batches) <= BATCH
+    assert [finding for batch in batches for finding in batch] == made
+    assert max(sum(len(finding.facts) for finding in batch) for batch in batches) <= BATCH
     assert len(batches) == 3
 
 
 def test_parts_of_a_plan_hold_all_of_it() -> None:
-    small = [Entry(f"{n}.json", f"{n}.json", 1, 10) for n in range(2 * BATCH + 1)]
-    large = [Entry(f"{n}.json", f"{n}.json", 1, MAX_BYTES // 3) for n in range(7)]
+    small = [FileEntry(f"{n}.json", f"{n}.json", 1, 10) for n in range(2 * BATCH + 1)]
+    large = [FileEntry(f"{n}.json", f"{n}.json", 1, MAX_BYTES // 3) for n in range(7)]
     for entries in (small, large):
-        plan = changes.Plan(Folder("1", "1", 5), entries, ["gone"], 5)
-        parts = [part for portion in portions([plan]) for part in portion]
+        plan = changes.FolderPlan(Folder("1", "1", 5), entries, ["gone"], 5)
+        parts = [part for batch in reading_batches([plan]) for part in batch]
         assert [entry for part in parts for entry in part.changed] == entries
         assert [part.last for part in parts] == [False] * (len(parts) - 1) + [True]
         assert [part.gone for part in parts][-1] == ["gone"]

@@ -33,7 +33,7 @@ def test_a_summary_with_nothing_but_its_uids_is_usable() -> None:
         **dict.fromkeys(summary.KEPT, ""),
         **dict.fromkeys(("AETitleCaller", "AETitleCalled", "CallerIP"), ""),
         "NumFiles": None,
-        "ClassifyType": [],
+        "ClassifyType": (),
     }
     assert found.identity == {"PatientID": "", "PatientName": ""}
 
@@ -104,8 +104,8 @@ def test_the_number_of_files_is_a_number_or_null(value: Any, count: int | None) 
     assert parse(NumFiles=value).data["NumFiles"] == count
 
 
-@pytest.mark.parametrize(("value", "texts"), [("OT", ["OT"]), (["A", "", None, 3], ["A", "3"]), (None, [])])
-def test_classify_types_are_a_list_of_texts(value: Any, texts: list[str]) -> None:
+@pytest.mark.parametrize(("value", "texts"), [("OT", ("OT",)), (["A", "", None, 3], ("A", "3")), (None, ())])
+def test_classify_types_are_a_list_of_texts(value: Any, texts: tuple[str, ...]) -> None:
     assert parse(ClassifyType=value).data["ClassifyType"] == texts
 
 

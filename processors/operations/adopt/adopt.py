@@ -14,7 +14,7 @@ from sqlalchemy import text
 from ledger.batching import Progress, batches
 from ledger.events import NewEvent
 from ledger.vault import SubjectName
-from processors.autoid import registry
+from processors.autoid import adoption
 from processors.delivery import actual
 from processors.events.types import EventType, site_stream, study_stream
 from processors.gateway import Gateway, Work
@@ -60,7 +60,7 @@ def adopt(gateway: Gateway, redcap: Redcap, *, by: str, step: Step) -> Adopted:
         _adopt_studies(gateway, redcap, studies, began, progress)
     if redcap.has("autoid"):
         with step("Reading AutoID"), in_turn(gateway, "autoid"):
-            registry.adopt(gateway, redcap)
+            adoption.adopt(gateway, redcap)
     return _completed(gateway, began, by, no_uids=sum(not is_uid(name) for name in names))
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from processors.naming.pattern import Pattern
 
 
-class Urn:
+class Sampler:
     """The names of a pattern that are not in `used`; each is drawn once, all with equal likelihood.
 
     Entries of `used` that are no names of the pattern make no difference.
@@ -60,6 +60,6 @@ def draw(
     """
     if n < 0:
         raise ValueError(f"expected a number of names from 0, found {n}")
-    urn = Urn(pattern, used)
-    urn.require(n)
-    return [urn.draw(randbelow) for _ in range(n)]
+    sampler = Sampler(pattern, used)
+    sampler.require(n)
+    return [sampler.draw(randbelow) for _ in range(n)]

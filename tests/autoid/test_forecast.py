@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from processors.autoid.forecast import Outlook, outlooks, runs_out
+from processors.autoid.forecast import Forecast, forecasts, runs_out
 from tests.autoid.sites import AutoidSite
 from tests.flow.harness import HEART
 
@@ -51,9 +51,9 @@ def test_ids_never_run_out_in_the_past(days: list[float], left: int) -> None:
     assert found is None or found >= NOW.date()
 
 
-def outlook(site: AutoidSite) -> list[Outlook]:
+def forecast(site: AutoidSite) -> list[Forecast]:
     with site.machine.gateway() as gateway, gateway.begin() as work:
-        return outlooks(work, site.clock())
+        return forecasts(work, site.clock())
 
 
 def test_a_project_is_shown_with_its_ids_in_use_and_left(site: AutoidSite) -> None:
@@ -66,28 +66,28 @@ def test_a_project_is_shown_with_its_ids_in_use_and_left(site: AutoidSite) -> No
     site.run()
     site.clock.advance(2 * 86_400)
     # Seven in use, of which six are the pattern's; four drawn within two days leave 94 for 47 days.
-    assert outlook(site) == [
-        Outlook(project=HEART, pattern="H-[0-9]{2}", in_use=7, left=94, runs_out=date(2026, 4, 20))
+    assert forecast(site) == [
+        Forecast(project=HEART, pattern="H-[0-9]{2}", in_use=7, left=94, runs_out=date(2026, 4, 20))
     ]
 
 
 def test_where_no_id_has_been_drawn_no_day_is_told(site: AutoidSite) -> None:
     site.run()
-    assert outlook(site) == [Outlook(project=HEART, pattern="H-[0-9]{4}", in_use=0, left=10_000, runs_out=None)]
+    assert forecast(site) == [Forecast(project=HEART, pattern="H-[0-9]{4}", in_use=0, left=10_000, runs_out=None)]
 
 
 def test_the_empty_name_does_not_count_as_left(site: AutoidSite) -> None:
     site.project(pattern="(H-1|)")
     site.study("1.2.1")
     site.run()
-    (found,) = outlook(site)
+    (found,) = forecast(site)
     assert (found.in_use, found.left, found.runs_out) == (1, 0, site.clock().date())
 
 
-def test_a_pattern_that_ours_cannot_read_has_no_outlook(site: AutoidSite) -> None:
+def test_a_pattern_that_ours_cannot_read_has_no_forecast(site: AutoidSite) -> None:
     site.project(pattern="H-[0-9]+")
     site.run()
-    (found,) = outlook(site)
+    (found,) = forecast(site)
     assert (found.left, found.runs_out) == (None, None)
 
 
@@ -95,7 +95,7 @@ def test_projects_that_ask_for_no_ids_are_left_out(site: AutoidSite) -> None:
     site.run()
     site.project(use=False)
     site.run()
-    assert outlook(site) == []
+    assert forecast(site) == []
 
 
 PATTERNS = ["(a|b|)", "[ab]{1,2}", "(a|ab)(c|bc)", "a?b?", "[ab]|[bc]"]
@@ -118,5 +118,5 @@ def test_left_is_never_negative_and_agrees_with_counting(site: AutoidSite, patte
                 text("insert into gateway.used_id values ('P', :name, 'reserved', null, 1, null, now(), null)"),
                 {"name": name},
             )
-        (found,) = outlooks(work, NOW)
+        (found,) = forecasts(work, NOW)
     assert found.left == len(allowed - used - {""})
