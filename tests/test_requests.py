@@ -74,7 +74,7 @@ TABLE = [
     Case(NO, NO, YES, OTHER, YES, THEIRS),
     Case(NO, NO, YES, OTHER, NO, THEIRS),
     Case(NO, NO, YES, BLANK, YES, THEIRS),
-    Case(NO, NO, YES, BLANK, NO, THEIRS),
+    Case(NO, NO, YES, BLANK, NO, OURS),
     Case(NO, NO, NO, SAME, YES, THEIRS),
     Case(NO, NO, NO, SAME, NO, THEIRS),
     Case(NO, NO, NO, OTHER, YES, THEIRS),
@@ -169,6 +169,12 @@ def test_a_closed_row_into_which_the_sender_writes_stays_ours() -> None:
 def test_an_emptied_row_into_which_the_sender_writes_stays_ours() -> None:
     withdrawn = ours(4, state="withdrawn", instance=1)
     assert owner(row(1, "", "", requested="", report=SENT), [withdrawn]) == Owner(withdrawn, wrote=True)
+
+
+def test_a_row_without_a_name_is_not_ours_by_its_minute_where_it_is_about_something_else() -> None:
+    ended = ours(4, state="ending")
+    assert owner(row(1, "BRAIN", "", requested=ended.minute), [ended]) == NOBODY_KNOWN
+    assert owner(row(1, name="", event="visit_1", requested=ended.minute), [ended]) == NOBODY_KNOWN
 
 
 def test_the_rows_that_we_wrote_are_told_by_request() -> None:
