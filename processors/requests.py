@@ -26,6 +26,7 @@ Whose a row is (`owner`), the first line that fits:
 | known to stand in this instance, not `found` | says what it says | ours |
 | the newest known to stand in this instance, not `found`, not in force | has no name | ours: emptied or closed |
 | any | says what it says, and tells the minute of the request | ours: its import was never recorded |
+| not in force | has its project and event, no name, and tells its minute | ours: neither was that, nor its closing |
 | `found` in this instance | says what it says | somebody else's, and answers it |
 | any other | whatever it says | somebody else's |
 
@@ -158,6 +159,10 @@ class TransferRequest:
             return False
         return self.pseudonym is None or row.name == self.pseudonym.strip()
 
+    def is_closed_in(self, row: TransferRow) -> bool:
+        """Whether the row reads as closing leaves one of it."""
+        return not self.in_force and self.key == row.key and not row.name
+
     def may_be_taken(self, now: datetime) -> bool:
         """Whether the sender may hold a copy of its row: then it may be sent as it was, whatever the row says now.
 
@@ -191,7 +196,8 @@ def owner(row: TransferRow, requests: Iterable[TransferRequest]) -> Owner:
     if written and not row.name and not written[0].in_force:
         return Owner(written[0], wrote=True)
     for request in newest_first:
-        if request.says(row) and request.minute == row.requested and request not in standing:
+        alike = request.says(row) or request.is_closed_in(row)
+        if alike and request.minute == row.requested and request not in standing:
             return Owner(request, wrote=True)
     for request in standing:
         if request.says(row):

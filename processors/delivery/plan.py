@@ -151,6 +151,11 @@ class _Transfers:
         self._highest = max([0, *self._rows, *(request.instance or 0 for request in desired.requests)])
         self._again = {request.position for request in _due(desired) if request.state == "placed"}
         self._ending = {request.position: request for request in desired.requests if self._is_to_end(request)}
+        self._own = {
+            request.position: request.instance
+            for request in desired.requests
+            if request.state == "placed" and request.instance is not None and self._stands(request)
+        }
 
     def _is_to_end(self, request: TransferRequest) -> bool:
         """Also one whose pseudonym was forgotten before it was placed, as it never can be; and one that had
@@ -190,7 +195,7 @@ class _Transfers:
 
     def _place(self, request: TransferRequest, *more: Fact) -> None:
         """Finds the request's row or writes one, `more` facts being true then; or tells who contests it."""
-        alike = min((row for row in self._rows.values() if request.says(row)), key=self._is_to_be_ended, default=None)
+        alike = min((row for row in self._rows.values() if request.says(row)), key=self._preference, default=None)
         if alike is None and self._is_contested(request):
             self._contests.discard(request.key)
             if request.state != "contested":
@@ -205,9 +210,10 @@ class _Transfers:
         else:
             self._write(request, facts)
 
-    def _is_to_be_ended(self, row: TransferRow) -> tuple[bool, int]:
-        told, _ = owner(row, self._desired.requests)
-        return told is not None and told.position in self._ending, row.instance
+    def _preference(self, row: TransferRow) -> tuple[bool, bool, int]:
+        """Rows that are to be ended come last, people's before them: what was sent in ours is told of ours only."""
+        told, wrote = owner(row, self._desired.requests)
+        return told is not None and told.position in self._ending, not wrote, row.instance
 
     def _met(self, request: TransferRequest, row: TransferRow) -> Fact:
         """The request stands already: written by a run that was killed, made by a person, or under a request
@@ -215,6 +221,7 @@ class _Transfers:
         and must not be again.
         """
         told, wrote = owner(row, self._desired.requests)
+        self._own[request.position] = row.instance
         if wrote and told is not None and told.position in self._ending:
             self._leave_out(told, row)
             return TransferAmended(
@@ -281,11 +288,11 @@ class _Transfers:
                     self._end_row(request, row, self._fate(request, row))
 
     def _doubles(self, request: TransferRequest) -> Iterator[TransferRow]:
-        """Rows of a placed request beside its own: written again by a run that was killed, and not recorded."""
-        if request.state == "placed" and request.position not in self._again and self._stands(request):
-            for row in self._written.get(request.position, ()):
-                if row.instance != request.instance and row.is_sendable:
-                    yield row
+        """Rows of a request beside its own: written again by a run that was killed, and not recorded."""
+        own = self._own.get(request.position)
+        for row in self._written.get(request.position, ()) if own is not None else ():
+            if row.instance != own and row.is_sendable:
+                yield row
 
     def _end(self, request: TransferRequest) -> None:
         rows = self._written.get(request.position, [])

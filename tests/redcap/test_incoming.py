@@ -1,4 +1,4 @@
-"""The rows of Incoming: as they are written, and as they are read back."""
+"""The rows of Incoming: as they are written, and as they are read back. Those of `transfers` alone: test_transfers."""
 
 import hashlib
 import json
@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.demo import samples
-from processors.redcap import incoming
-from processors.redcap.incoming import PresentRecord, PresentTransfer, Row
+from processors.redcap import incoming, transfers
+from processors.redcap.incoming import ActualRecord, Row
 from processors.source import summary
+from tests.transfer_requests import ours, row
 
 NOON = datetime(2026, 3, 2, 12, 5, 59, tzinfo=timezone(timedelta(hours=1)))
 NAMES = [
@@ -40,9 +41,6 @@ NAMES = [
 ]
 
 
-ASKED_AT = "2026-03-02 12:05"
-
-
 def data_of(**values: Any) -> dict[str, Any]:
     document = {"StudyInstanceUID": "1.2", "SeriesInstanceUID": "1.2.3"} | values
     return summary.parse(orjson.dumps(document), study="1.2", series="1.2.3").data
@@ -54,10 +52,8 @@ def exported(row: Row) -> dict[str, str]:
     return blank | {name: str(value) for name, value in row.items()}
 
 
-def transfer(instance: int, *, event_name: str = "", name: str = "H1") -> Row:
-    return incoming.transfer_row(
-        study="1.2", instance=instance, project="HEART", name=name, event_name=event_name, requested_at=NOON
-    )
+def transfer(instance: int, *, event_name: str = "") -> Row:
+    return transfers.requested_row(ours(5, event=event_name), instance)
 
 
 # Hashes and times
@@ -162,25 +158,6 @@ def test_a_series_without_a_count_or_types_says_so() -> None:
     assert (row["series_num_files"], row["series_classify_types"]) == ("", "[]")
 
 
-def test_a_blank_event_name_is_left_out() -> None:
-    assert "transfer_event_name" not in transfer(1)
-
-
-def test_an_event_name_is_written() -> None:
-    assert transfer(1, event_name="visit_1")["transfer_event_name"] == "visit_1"
-
-
-def test_a_transfer_row_says_nothing_of_what_the_sender_fills_in() -> None:
-    written = {"transfer_date", "transfer_mapped_uid", "transfer_error_message", "transfer_active_proc_time"}
-    assert not written & (transfer(1).keys() | incoming.emptied_transfer_row("1.2", 1).keys())
-
-
-def test_an_emptied_row_blanks_all_that_a_request_says() -> None:
-    emptied = incoming.emptied_transfer_row("1.2", 3)
-    assert emptied.keys() == transfer(3, event_name="e").keys()
-    assert {value for name, value in emptied.items() if name.startswith("transfer_")} == {""}
-
-
 @pytest.mark.parametrize("path", sorted(samples.raw_folder().glob("*/*.json")), ids=lambda path: path.stem[-12:])
 def test_every_real_summary_becomes_rows(path: Path) -> None:
     content = path.read_bytes()
@@ -192,76 +169,53 @@ def test_every_real_summary_becomes_rows(path: Path) -> None:
 # Reading
 
 
-def test_nothing_exported_is_nothing_present() -> None:
-    assert incoming.present_records([]) == {}
+def test_nothing_exported_is_no_record() -> None:
+    assert incoming.actual_records([]) == {}
 
 
 def test_a_record_without_repeats_exists() -> None:
     row = exported(incoming.study_row(data_of(), {}, NOON))
-    assert incoming.present_records([row]) == {
-        "1.2": PresentRecord(exists=True, series={}, highest_series_instance=0, transfers=())
+    assert incoming.actual_records([row]) == {
+        "1.2": ActualRecord(exists=True, series={}, highest_series_instance=0, transfers=())
     }
 
 
 def test_a_project_without_repeat_columns_in_its_answer_is_read() -> None:
-    assert incoming.present_records([{"study_instance_uid": "1.2"}])["1.2"].exists
+    assert incoming.actual_records([{"study_instance_uid": "1.2"}])["1.2"].exists
 
 
 def test_written_series_are_found_at_their_instances() -> None:
-    found = incoming.present_records([exported(incoming.series_row(data_of(), 7))])["1.2"]
+    found = incoming.actual_records([exported(incoming.series_row(data_of(), 7))])["1.2"]
     assert (found.series, found.highest_series_instance) == ({"1.2.3": 7}, 7)
 
 
 def test_a_series_that_stands_there_twice_keeps_the_lowest_instance_whatever_the_order() -> None:
     rows = [exported(incoming.series_row(data_of(), instance)) for instance in (10, 9, 11)]
     for order in (rows, rows[::-1]):
-        found = incoming.present_records(order)["1.2"]
+        found = incoming.actual_records(order)["1.2"]
         assert (found.series, found.highest_series_instance) == ({"1.2.3": 9}, 11)
 
 
 def test_a_blank_series_row_of_a_person_counts_for_the_next_instance_only() -> None:
     row = exported({"study_instance_uid": "1.2", "redcap_repeat_instrument": "series", "redcap_repeat_instance": 12})
-    found = incoming.present_records([row])["1.2"]
+    found = incoming.actual_records([row])["1.2"]
     assert (found.series, found.highest_series_instance) == ({}, 12)
 
 
-def test_a_written_transfer_is_read_back() -> None:
-    found = incoming.present_records([exported(transfer(3, event_name="e1"))])["1.2"]
-    assert found.transfers == (PresentTransfer(3, "HEART", "H1", "e1", sent=False, requested=ASKED_AT),)
-
-
-def test_blanks_around_what_people_typed_do_not_count() -> None:
-    row = exported(transfer(3)) | {"transfer_name": " H1 ", "transfer_project_name": "HEART\t", "transfer_date": " "}
-    assert incoming.present_records([row])["1.2"].transfers == (
-        PresentTransfer(3, "HEART", "H1", "", sent=False, requested=ASKED_AT),
-    )
-
-
-def test_a_transfer_with_a_date_has_been_sent() -> None:
-    row = exported(transfer(3)) | {"transfer_date": "2026-03-02 12:10"}
-    assert incoming.present_records([row])["1.2"].transfers[0].sent
+def test_transfers_are_read_with_the_codes_that_are_no_errors() -> None:
+    sent = exported(transfer(3)) | {"transfer_date": "2026-03-02 12:10", "transfer_error___3": "1"}
+    assert incoming.actual_records([sent])["1.2"].transfers == (transfers.transfer_row(sent),)
+    assert incoming.actual_records([sent], information=())["1.2"].transfers[0].report.state == "failed"
 
 
 def test_transfers_come_in_the_order_of_their_instances_as_numbers() -> None:
     rows = [exported(transfer(instance)) for instance in (10, 9, 2)]
-    assert [found.instance for found in incoming.present_records(rows)["1.2"].transfers] == [2, 9, 10]
+    assert [found.instance for found in incoming.actual_records(rows)["1.2"].transfers] == [2, 9, 10]
 
 
 def test_an_emptied_row_still_takes_its_instance() -> None:
-    row = exported(incoming.emptied_transfer_row("1.2", 5))
-    assert incoming.present_records([row])["1.2"].transfers == (
-        PresentTransfer(5, "", "", "", sent=False, requested=""),
-    )
-
-
-def test_when_rows_were_requested_is_read_by_study_and_instance() -> None:
-    assert incoming.present_records([exported(transfer(3))])["1.2"].transfers[0].requested == ASKED_AT
-
-
-def test_a_server_without_the_requested_date_tells_none() -> None:
-    row = exported(transfer(3))
-    del row["transfer_requested_date"]
-    assert incoming.present_records([row])["1.2"].transfers[0].requested is None
+    emptied = exported(transfers.emptied_row(row(5)))
+    assert incoming.actual_records([emptied])["1.2"].transfers == (row(5, "", "", requested=""),)
 
 
 LABELS = st.text(st.characters(exclude_categories=["Cs", "Cc"])).map(str.strip)
@@ -269,32 +223,24 @@ LABELS = st.text(st.characters(exclude_categories=["Cs", "Cc"])).map(str.strip)
 
 @given(
     series=st.dictionaries(st.integers(1, 200), st.sampled_from(["1.2.1", "1.2.2", "1.2.3"]), max_size=8),
-    transfers=st.dictionaries(st.integers(1, 200), st.tuples(LABELS, LABELS, LABELS), max_size=8),
+    asked=st.dictionaries(st.integers(1, 200), st.tuples(LABELS, LABELS, LABELS), max_size=8),
     shuffled=st.randoms(use_true_random=False),
 )
 def test_rows_come_back_as_they_were_written_in_any_order(
-    series: dict[int, str], transfers: dict[int, tuple[str, str, str]], shuffled: Random
+    series: dict[int, str], asked: dict[int, tuple[str, str, str]], shuffled: Random
 ) -> None:
     rows = [exported({"study_instance_uid": "1.2"})]
     rows += [
         exported(incoming.series_row(data_of() | {"SeriesInstanceUID": uid}, instance))
         for instance, uid in series.items()
     ]
-    rows += [
-        exported(
-            incoming.transfer_row(
-                study="1.2", instance=instance, project=project, name=name, event_name=event, requested_at=NOON
-            )
-        )
-        for instance, (project, name, event) in transfers.items()
-    ]
+    rows += [exported(transfers.requested_row(ours(5, *asked[instance]), instance)) for instance in asked]
     shuffled.shuffle(rows)
-    found = incoming.present_records(rows)["1.2"]
+    found = incoming.actual_records(rows)["1.2"]
     assert found.highest_series_instance == max(series, default=0)
     assert found.series == {uid: min(i for i, u in series.items() if u == uid) for uid in series.values()}
     assert found.transfers == tuple(
-        PresentTransfer(instance, *transfers[instance], sent=False, requested=ASKED_AT)
-        for instance in sorted(transfers)
+        row(instance, *asked[instance], requested=ours(5).minute) for instance in sorted(asked)
     )
 
 
@@ -304,12 +250,12 @@ def test_the_fields_of_each_kind_are_those_that_are_written_and_read() -> None:
     study = incoming.study_row(data, identity, datetime(2026, 3, 1, tzinfo=UTC))
     series = incoming.series_row(data, 1)
     asked = transfer(1, event_name="baseline")
-    emptied = incoming.emptied_transfer_row("1.2", 1)
-    read = {"transfer": set(incoming.READ_FIELDS) - {"series_instance_uid"}, "series": {"series_instance_uid"}}
-    for kind, rows in (("study", [study]), ("series", [series]), ("transfer", [asked, emptied])):
-        written = {name for row in rows for name in row if not name.startswith("redcap_repeat_")}
+    read = {"transfer": {"transfer_date"}}
+    for kind, written_rows in (("study", [study]), ("series", [series]), ("transfer", [asked])):
+        written = {name for written in written_rows for name in written if not name.startswith("redcap_repeat_")}
         assert set(incoming.FIELDS[kind]) == written | read.get(kind, set())
-    assert set(incoming.READ_FIELDS) <= {name for names in incoming.FIELDS.values() for name in names}
+    named = {name for names in incoming.FIELDS.values() for name in names}
+    assert set(incoming.READ_FIELDS) <= named | incoming.OPTIONAL_FIELDS
 
 
 def test_of_the_fields_that_a_server_lacks_only_the_needed_ones_count() -> None:
