@@ -19,9 +19,8 @@ from typing import Final, Literal
 from sqlalchemy import text
 
 from ledger import store
-from ledger.events import NewEvent
 from processors.errors import Refused, ServiceError
-from processors.events.types import EventType, study_stream
+from processors.events.deliveries import LostUpdateFound, RowKind
 from processors.gateway import Gateway, Work
 from processors.redcap import Banned, LogLine, Redcap, incoming
 
@@ -62,7 +61,7 @@ class Placement:
     """
 
     study: str
-    kind: str
+    kind: RowKind
     key: str
     instance: int
     found: bool
@@ -167,7 +166,7 @@ class _Check:
     def _done(self, clashes: Sequence[Placement], blind: str) -> Checked:
         """Records the clashes and that all up to here is checked, both or neither."""
         with self._gateway.begin() as work:
-            work.record([_event(placement) for placement in clashes])
+            work.record([_fact(placement) for placement in clashes])
             work.execute(_REMEMBER, {**self._row, "position": self._head})
         return Checked(clashes=len(clashes), warnings=self._warnings(blind))
 
@@ -218,12 +217,17 @@ def _is_clash(placement: Placement, before: Mapping[str, str], after: Mapping[st
     return any(value and value != placement.wrote[name].strip() for name, value in before.items())
 
 
-def _event(placement: Placement) -> NewEvent:
-    """The clash, without a word of what either said."""
-    about = {"request": int(placement.key)} if placement.kind == "transfer" else {"series": placement.key}
-    told = {"study": placement.study, "project": placement.project, "kind": placement.kind, **about}
-    data = {**told, "instance": placement.instance}
-    return NewEvent(stream=study_stream(placement.study), type=EventType.LOST_UPDATE_FOUND, data=data)
+def _fact(placement: Placement) -> LostUpdateFound:
+    """The lost update, without a word of what either said."""
+    is_transfer = placement.kind == "transfer"
+    return LostUpdateFound(
+        study=placement.study,
+        project=placement.project,
+        kind=placement.kind,
+        request=int(placement.key) if is_transfer else None,
+        series=None if is_transfer else placement.key,
+        instance=placement.instance,
+    )
 
 
 _MEMORY = text("select position, ask_after from gateway.clash_check where site = :site and project = :project")

@@ -125,7 +125,7 @@ def test_what_stands_is_not_requested_again() -> None:
 
 
 @pytest.mark.parametrize("state", ["requested", "placed", "contested"])
-def test_another_pseudonym_of_the_entry_replaces_what_stands(state: str) -> None:
+def test_another_pseudonym_of_the_entry_replaces_what_stands(state: State) -> None:
     found = decide([candidate("P2")], [standing(state=state)], corrected={50: corrected(pseudonym="P2")})
     assert asked(found) == [("HEART", "P2", (50,))]
 
@@ -167,7 +167,7 @@ def test_a_request_that_was_placed_has_replaced_already() -> None:
 
 
 @pytest.mark.parametrize("state", ["requested", "placed", "contested"])
-def test_a_forgotten_pseudonym_is_not_requested_anew(state: str) -> None:
+def test_a_forgotten_pseudonym_is_not_requested_anew(state: State) -> None:
     contest = {HEART: Conflict(key=HEART, kind="equals", causes=())}
     found = decide([candidate("P2")], [standing(None, state=state)], open_conflicts=contest)
     assert not found.requests
