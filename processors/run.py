@@ -19,6 +19,7 @@ from processors.configuration import Configuration
 from processors.delivery.deliver import Delivered, deliver
 from processors.delivery.lost_updates import Checked, find_clashes
 from processors.delivery.sender.poll import Looked, look
+from processors.delivery.sender.queue import look_into_folders
 from processors.errors import ConfigurationError
 from processors.gateway import Gateway
 from processors.redcap import Redcap
@@ -114,6 +115,7 @@ def write_pending(gateway: Gateway, redcap: Redcap, configuration: Configuration
     report.delivered = written if report.delivered is None else report.delivered + written
     if redcap.writes:
         report.checked += find_clashes(gateway, redcap)
+        report.checked += Checked(warnings=look_into_folders(gateway))
 
 
 def run_autoid(

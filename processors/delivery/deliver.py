@@ -12,6 +12,7 @@ from processors.delivery import due
 from processors.delivery.desired import desired_studies
 from processors.delivery.due import Again, DueRow
 from processors.delivery.plan import DesiredStudy, Plan, PlannedRow, plan_study
+from processors.delivery.sender.queue import Queue, recall_facts, recalled
 from processors.events.deliveries import RowAccepted, RowKind, RowMissing, RowRefused, RowRestored, StudyDelivered
 from processors.events.fact import Fact
 from processors.events.rules import ConflictFound
@@ -99,6 +100,7 @@ class _Delivery:
         delivered: Delivered,
     ) -> None:
         self._gateway = gateway
+        self._writes = redcap.writes
         self._writes_studies = "study" in kinds
         self._project = Project(redcap, project, gateway.database, gateway.clock, needed=incoming.needed_fields(kinds))
         self._kinds = kinds
@@ -125,6 +127,7 @@ class _Delivery:
     def _deliver(self, rows: Sequence[DueRow]) -> None:
         # A record that is found gone in one batch is not told again in the next.
         studies = [study for study in self._desired(rows, again=self._again is not None) if self._is_there(study)]
+        self._recall(studies)
         actual = self._actual(studies)
         plans = {study.study: self._plan(study, actual) for study in studies}
         brought_back = [study for study, plan in plans.items() if plan.brings_back]
@@ -137,6 +140,19 @@ class _Delivery:
             self._record(facts)
         self._refused_before = {(study.study, kind, key) for study in studies for kind, key in study.refused}
         self._import_in_order([row for plan in plans.values() for row in plan.rows])
+
+    def _recall(self, studies: Sequence[DesiredStudy]) -> None:
+        """Takes requests that are to be ended out of the sender's queue, so that it never has them."""
+        if self._gateway.sender.queue is None or not self._writes:
+            return
+        queue = Queue(self._gateway.sender)
+        facts: list[Fact] = []
+        for study in studies:
+            before = study.requests
+            study.requests = recalled(queue, before, self._gateway.clock())
+            facts += recall_facts(before, study.requests)
+        if facts:
+            self._record(facts)
 
     def _is_there(self, study: DesiredStudy) -> bool:
         return study.study not in self._gone

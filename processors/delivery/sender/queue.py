@@ -1,0 +1,181 @@
+"""The sender's folders: requests taken back from its queue before it takes them, and what it has done with others.
+
+The queue holds copies of rows, one file a request, named `<StudyUID>_<project>_<name>_<instance>.json`.
+Names hold pseudonyms: none is shown or recorded. They are put together from our requests and compared
+whole, never taken apart, because projects and pseudonyms may hold underscores. Only files of our own
+requests are touched; of `done`, names and times alone are read.
+"""
+
+import errno
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import text
+
+from processors.configuration import SenderSection
+from processors.events.fact import Fact
+from processors.events.transfers import TransferRecalled, TransferSent
+from processors.gateway import Gateway, Work
+from processors.requests import MINUTE, TransferRequest
+from processors.stored_requests import requests_at
+
+
+@dataclass(slots=True)
+class Queue:
+    """The folders as they are configured; `warnings` say, for a person, what could not be looked at."""
+
+    section: SenderSection
+    warnings: list[str] = field(default_factory=list)
+
+    def take_back(self, request: TransferRequest) -> bool:
+        """Whether the request's file was in the queue, and is no longer."""
+        queue, withdrawn = self.section.queue, self.section.withdrawn
+        if queue is None or withdrawn is None or request.pseudonym is None or request.instance is None:
+            return False
+        name = file_name(request)
+        if Path(name).name != name:
+            return False  # a slash in a project or pseudonym would lead out of the folder
+        try:
+            _move(queue / name, withdrawn / name)
+        except FileNotFoundError:
+            return False
+        except OSError as exc:
+            self._warn("sender.queue", queue, exc)
+            return False
+        return True
+
+    def names(self) -> list[str]:
+        """The names of the files that wait; none where the queue cannot be read."""
+        return [entry.name for entry in self._entries("sender.queue", self.section.queue)]
+
+    def done(self) -> dict[str, datetime]:
+        """When each file was carried out, by the name that it had in the queue."""
+        found = {}
+        for entry in self._entries("sender.done", self.section.done):
+            name, separator, _ = entry.name.rpartition("_ok_")
+            if separator:
+                try:
+                    found[name] = datetime.fromtimestamp(entry.stat(follow_symlinks=False).st_mtime, UTC)
+                except OSError:
+                    continue  # it has been cleared away since
+        return found
+
+    def _entries(self, key: str, folder: Path | None) -> Iterator[os.DirEntry[str]]:
+        if folder is None:
+            return
+        try:
+            with os.scandir(folder) as entries:
+                yield from entries
+        except OSError as exc:
+            self._warn(key, folder, exc)
+
+    def _warn(self, key: str, folder: Path, exc: OSError) -> None:
+        words = (
+            f"{key}: expected a folder of the sender's that can be read and written, found {folder}: "
+            f"{exc.strerror or type(exc).__name__}. Requests that may be in its hands are told as such."
+        )
+        if words not in self.warnings:
+            self.warnings.append(words)
+
+
+def file_name(request: TransferRequest) -> str:
+    """The name that the sender gives to the request's file."""
+    return f"{request.study}_{request.project}_{(request.pseudonym or '').strip()}_{request.instance}.json"
+
+
+def _move(source: Path, target: Path) -> None:
+    """Takes the file away in one step, which the sender sees as done or not done."""
+    if source.is_symlink():
+        raise FileNotFoundError(source)
+    try:
+        source.rename(target)
+    except OSError as exc:
+        if exc.errno != errno.EXDEV:
+            raise
+        # Another file system: out of the sender's sight first, since it reads files ending in .json.
+        hidden = source.with_name(f"{source.name}.withdrawn")
+        source.rename(hidden)
+        shutil.move(hidden, target)
+
+
+def recalled(queue: Queue, requests: Iterable[TransferRequest], now: datetime) -> list[TransferRequest]:
+    """The requests, those marked as recalled whose files were taken back: the sender never had them."""
+    return [
+        replace(request, recalled=True) if _is_to_be_recalled(request, now) and queue.take_back(request) else request
+        for request in requests
+    ]
+
+
+def _is_to_be_recalled(request: TransferRequest, now: datetime) -> bool:
+    return (
+        request.state == "ending"
+        and not request.found
+        and request.report.state == "awaited"
+        and request.may_be_taken(now)
+    )
+
+
+def recall_facts(before: Sequence[TransferRequest], after: Sequence[TransferRequest]) -> list[Fact]:
+    """That the files of these requests were taken back."""
+    return [
+        TransferRecalled(
+            study=request.study, project=request.project, request=request.position, instance=request.instance or 0
+        )
+        for old, request in zip(before, after, strict=True)
+        if request.recalled and not old.recalled
+    ]
+
+
+_ENDED = text("""
+    select position from gateway.transfer
+     where state in ('withdrawn', 'closed') and instance is not null and study = any(:studies)
+""")
+_POSSIBLY_SENT = text("""
+    select request from gateway.outcome join gateway.study using (study)
+     where ours and state = 'possibly sent' and site = :site
+""")
+
+
+def look_into_folders(gateway: Gateway) -> list[str]:
+    """Takes back what ended requests left in the queue, and tells which of them were sent; gives warnings.
+
+    The sender makes a request's file anew every minute, so that one may appear between our look at the
+    queue and our import.
+    """
+    queue = Queue(gateway.sender)
+    waiting = queue.names()
+    if waiting:
+        prefixes = {name[:end] for name in waiting for end, letter in enumerate(name) if letter == "_"}
+        with gateway.begin() as work:
+            ended = requests_at(work, work.execute(_ENDED, {"studies": list(prefixes)}).scalars().all())
+        for request in ended.values():
+            if file_name(request) in waiting:
+                queue.take_back(request)
+    if gateway.sender.done is not None:
+        with gateway.begin() as work:
+            work.record(_sent(work, queue))
+    return queue.warnings
+
+
+def _sent(work: Work, queue: Queue) -> list[Fact]:
+    """What may have been sent, and was: the folder tells before REDCap does, or where REDCap was not written to."""
+    watched = requests_at(work, work.execute(_POSSIBLY_SENT, {"site": work.site}).scalars().all())
+    if not watched:
+        return []
+    done = queue.done()
+    return [
+        TransferSent(
+            study=request.study,
+            project=request.project,
+            event_name=request.event_name,
+            request=request.position,
+            instance=request.instance or 0,
+            sent_at=work.local(done[file_name(request)]).strftime(MINUTE),
+        )
+        for request in watched.values()
+        if request.pseudonym is not None and file_name(request) in done
+    ]
