@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.delivery.sender.failure_class import VOCABULARY, failure_class
+from processors.redcap.failure_class import VOCABULARY, failure_class
 
 
 @pytest.mark.parametrize(
