@@ -264,12 +264,20 @@ class _Transfers:
 
     def _amendable(self, request: TransferRequest) -> tuple[TransferRequest, TransferRow] | None:
         """A row of a request that this one replaces, unless what it says may be sent, or was."""
-        for position in request.replaces:
+        for position in self._replaced_by(request):
             old = self._ending.get(position)
             for row in self._written.get(position, ()) if old is not None else ():
                 if old is not None and row.is_sendable and self._fate(old, row) == "unsent":
                     return old, row
         return None
+
+    def _replaced_by(self, request: TransferRequest) -> Iterator[int]:
+        """What it replaces, and what that replaced: it may have been corrected again before it was placed."""
+        for position in request.replaces:
+            yield position
+            for replaced in self._desired.requests:
+                if replaced.position == position:
+                    yield from self._replaced_by(replaced)
 
     def _is_contested(self, request: TransferRequest) -> bool:
         """Whether somebody else requested the same project and event under another pseudonym."""

@@ -61,9 +61,11 @@ class AutoidSite(Site):
             window_days=self.window_days,
         )
 
-    def run(self, steps: Steps | None = None, *, only_autoid: bool = False, all_of: str | None = None) -> Report:
-        """A run a minute later."""
-        self.clock.advance(60)
+    def run(
+        self, steps: Steps | None = None, *, after: float = 60, only_autoid: bool = False, all_of: str | None = None
+    ) -> Report:
+        """A run `after` so many seconds."""
+        self.clock.advance(after)
         self.simulator.calls.clear()
         report = self.machine.run(steps, only_autoid=only_autoid, all_of=all_of)
         assert report is not None, "expected to be alone"

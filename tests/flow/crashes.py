@@ -181,13 +181,13 @@ def end_state(site: AutoidSite) -> dict[str, Any]:
 
 
 def completed(site: AutoidSite, undisturbed: Undisturbed, number: int) -> str:
-    """What a normal run after the disturbed one comes to. `number` tells the cases apart.
+    """What a normal run in the same minute as the disturbed one comes to. `number` tells the cases apart.
 
     In every third, which is a matter of time, another run must find nothing left to do, and the chain
     and the projections are looked through.
     """
     await_released_locks(site)
-    site.run()
+    site.run(after=0)
     end = end_state(site)
     wrong = [part for part in end if end[part] != undisturbed.end[part]]
     if number % 3 == 0:

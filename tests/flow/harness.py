@@ -102,16 +102,16 @@ class _KilledBeforeImport(Steps):
         done = [
             call
             for call in self._simulator.calls
-            if call.content == "record" and call.project in ("incoming", "transfers") and not is_look(call)
+            if call.content == "record" and call.project in ("incoming", "transfers") and not is_poll(call)
         ]
         if len(done) == self._exports:
             raise Killed
         super().take()
 
 
-def is_look(call: Call) -> bool:
-    """Whether it is the one export by which a run looks at what has changed in transfers."""
-    return "transfer_error_message" in call.fields
+def is_poll(call: Call) -> bool:
+    """Whether it is the one export by which a run polls transfers for what has changed."""
+    return call.by_date and call.content == "record"
 
 
 class TwoEvents(Project):
@@ -350,14 +350,17 @@ class Site:
 
     # -- running ------------------------------------------------------------------------------------
 
-    def run(self, steps: Steps | None = None) -> Report:
-        """A run a minute later. Raises what ends it; `calls` are those it made."""
-        self.simulator.calls.clear()
-        return self.run_at(self.simulator.url, steps)
+    def run(self, steps: Steps | None = None, *, after: float = 60) -> Report:
+        """A run `after` so many seconds. Raises what ends it; `calls` are those it made.
 
-    def run_at(self, url: str, steps: Steps | None = None) -> Report:
-        """A run a minute later that looks for REDCap there."""
-        self.clock.advance(60)
+        What the run before it placed stood there for a minute then, so that the sender cannot have taken it yet.
+        """
+        self.simulator.calls.clear()
+        return self.run_at(self.simulator.url, steps, after=after)
+
+    def run_at(self, url: str, steps: Steps | None = None, *, after: float = 60) -> Report:
+        """A run that looks for REDCap there."""
+        self.clock.advance(after)
         return run_once(
             database_url=self.database_url,
             key_file=self.key_file,
@@ -372,19 +375,19 @@ class Site:
             timeout_seconds=self.timeout_seconds,
         )
 
-    def run_killed_at(self, step: int) -> bool:
+    def run_killed_at(self, step: int, *, after: float = 60) -> bool:
         """A run killed at that step; False where it has not so many and came to its end."""
         steps = Steps(fatal=step)
         try:
-            self.run(steps)
+            self.run(steps, after=after)
         except Killed:
             return True
         return False
 
-    def run_killed_before_import(self, *, exports: int = 1) -> None:
+    def run_killed_before_import(self, *, exports: int = 1, after: float = 60) -> None:
         """A run killed before it writes to REDCap, all being recorded that precedes it."""
         with contextlib.suppress(Killed):
-            self.run(_KilledBeforeImport(self.simulator, exports))
+            self.run(_KilledBeforeImport(self.simulator, exports), after=after)
             raise AssertionError("expected the run to write something")
 
     @property
@@ -398,8 +401,8 @@ class Site:
 
     @property
     def calls_about_studies(self) -> list[Call]:
-        """The calls of the last run to Incoming, but for its look at what has changed in transfers."""
-        return [call for call in self.simulator.calls if call.project == "incoming" and not is_look(call)]
+        """The calls of the last run to Incoming, but for its poll of transfers."""
+        return [call for call in self.simulator.calls if call.project == "incoming" and not is_poll(call)]
 
     # -- what came of it ----------------------------------------------------------------------------
 

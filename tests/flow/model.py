@@ -1,8 +1,8 @@
 """What REDCap's transfers must come to, worked out from the contract alone: the oracle of random histories.
 
-It knows files, rules, entries and rows as a person would list them on paper, and nothing of events,
-tables or calls. Every study has one patient, all of its series come over the same connection, and
-patterns match whole texts.
+It knows files, rules, entries, rows and minutes as a person would list them on paper, and nothing of
+events, tables or calls. There is a run a minute. Every study has one patient, all of its series come over
+the same connection, and patterns match whole texts.
 """
 
 from dataclasses import dataclass, field
@@ -49,7 +49,7 @@ class Entry:
 
 @dataclass
 class Row:
-    """A row of `transfers`."""
+    """A row of `transfers`; one of ours that was closed has no name."""
 
     key: Key
     name: str
@@ -59,7 +59,10 @@ class Row:
 
 @dataclass(eq=False)
 class Request:
-    """A request that this system decided on. `life`: which making of an entry of that record id it came from."""
+    """A request that this system decided on, placed in the `minute`.
+
+    `life`: which making of an entry of that record id it came from. One that is over waits to be ended.
+    """
 
     key: Key
     name: str
@@ -68,11 +71,16 @@ class Request:
     life: int = 0
     state: str = "open"
     instance: int = 0
+    minute: int = 0
     replaces: list["Request"] = field(default_factory=list)
 
     @property
     def in_force(self) -> bool:
         return self.state in ("open", "placed", "contested")
+
+    @property
+    def is_unsettled(self) -> bool:
+        return self.state in ("open", "over")
 
 
 @dataclass
@@ -83,7 +91,6 @@ class Known:
     series: set[str] = field(default_factory=set)
     requests: list[Request] = field(default_factory=list)
     conflicts: dict[Key, str] = field(default_factory=dict)
-    withdrawn: list[Request] = field(default_factory=list)
     touched: bool = False
 
 
@@ -114,9 +121,11 @@ class Model:
         self._entries_seen: dict[str, Entry] = {}
         self._entries_of_old: dict[str, Entry] = {}
         self._lives: dict[str, int] = {}
+        self._minute = 0
 
     def run(self) -> None:
-        """A run that nobody disturbs."""
+        """A run that nobody disturbs, a minute later."""
+        self._minute += 1
         gained, returned = self._discover()
         changed = {r for r, entry in self.entries.items() if self._entries_seen.get(r) != entry}
         directed = self.rules != self._rules_seen or self.entries != self._entries_seen
@@ -134,7 +143,7 @@ class Model:
             if uid in gained or uid in returned or named or corrected or again:
                 self._decide(study, known, gained=uid in gained)
         for uid, known in self.known.items():
-            if known.touched or known.withdrawn or any(q.state == "open" for q in known.requests):
+            if known.touched or any(request.is_unsettled for request in known.requests):
                 self._deliver(known, self.redcap[uid])
             known.touched = False
 
@@ -208,7 +217,6 @@ class Model:
             already = entry.key in agreed and agreed[entry.key].name == entry.subject
             if unnamed or (elsewhere and already):
                 request.state = "over"
-                known.withdrawn.append(request)
 
     def _wishes(self, study: Study, known: Known, *, gained: bool) -> dict[Key, list[Candidate]]:
         wishes: dict[Key, list[Candidate]] = {}
@@ -237,46 +245,51 @@ class Model:
         return request.record if usable and self._lives[request.record] == request.life else None
 
     def _deliver(self, known: Known, rows: dict[int, Row]) -> None:
-        highest = max([0, *rows, *(request.instance for request in known.requests)])
-        for request in known.withdrawn:
-            row = _row_of(request, rows)
-            if row is not None and not rows[row].sent:
-                del rows[row]
-        known.withdrawn.clear()
         contests = {key for key, kind in known.conflicts.items() if kind == "person"}
-        contested = [request for request in known.requests if request.state == "contested"]
-        for request in [*contested, *(request for request in known.requests if request.state == "open")]:
-            highest = self._place(request, rows, highest)
+        for request in known.requests:
+            if request.state not in ("open", "contested"):
+                continue
+            self._place(request, known.requests, rows)
             if request.state == "contested":
                 if request.key not in contests:
                     known.conflicts[request.key] = "person"
                 contests.discard(request.key)
         for key in contests:
             del known.conflicts[key]
+        for request in known.requests:
+            if request.state == "over":
+                self._end(request, rows)
 
-    def _place(self, request: Request, rows: dict[int, Row], highest: int) -> int:
-        """Brings one request into REDCap; the highest instance in use afterwards."""
-        old = [place for replaced in request.replaces if (place := _row_of(replaced, rows)) is not None]
+    def _place(self, request: Request, requests: list[Request], rows: dict[int, Row]) -> None:
+        """Brings one request into REDCap, in the place of one that is over if the sender cannot have that."""
+        over = {place: old for old in requests if old.state == "over" and (place := _row_of(old, rows)) is not None}
         alike = [n for n, row in sorted(rows.items()) if (row.key, row.name) == (request.key, request.name)]
-        alike.sort(key=lambda place: place in old)
-        ours = {place for place, row in rows.items() if row.ours}
-        unsent = [place for place in old if not rows[place].sent]
-        if alike:
-            request.state, request.instance = "placed", alike[0]
-            unsent = [place for place in unsent if place != alike[0]]
-        elif any(row.key == request.key and place not in ours for place, row in rows.items()):
+        alike.sort(key=lambda place: place in over)
+        free = [place for place, old in over.items() if old in request.replaces and self._is_safe(old, rows[place])]
+        if not alike and any(row.key == request.key and not row.ours for row in rows.values()):
             request.state = "contested"
+            return
+        if alike:
+            instance = alike[0]
         else:
-            request.state = "placed"
-            if unsent:
-                request.instance = unsent.pop(0)
-            else:
-                highest += 1
-                request.instance = highest
-            rows[request.instance] = Row(request.key, request.name, ours=True)
-        for place in unsent:
+            instance = free[0] if free else max([0, *rows, *(other.instance for other in requests)]) + 1
+            rows[instance] = Row(request.key, request.name, ours=True)
+        if instance in over:
+            over[instance].state = "ended"
+        request.state, request.instance, request.minute = "placed", instance, self._minute
+
+    def _end(self, request: Request, rows: dict[int, Row]) -> None:
+        """Empties the row if the sender cannot have it, else closes it: what was sent is not to be sent again."""
+        request.state = "ended"
+        place = _row_of(request, rows)
+        if place is not None and self._is_safe(request, rows[place]):
             del rows[place]
-        return highest
+        elif place is not None:
+            rows[place].name = ""
+
+    def _is_safe(self, request: Request, row: Row) -> bool:
+        """Whether what the row says cannot have been sent."""
+        return not row.sent and self._minute - request.minute <= 1
 
 
 def _winner(rivals: list[Candidate]) -> Candidate | None:

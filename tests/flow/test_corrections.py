@@ -6,6 +6,8 @@ from tests.flow.conftest import MakeSite
 from tests.flow.harness import BRAIN, HEART, Asked, Site
 
 SUPERSEDED = [("replaced after it was sent", "1.2.3")]
+POSSIBLY_SENT = {"may have been sent": 1}
+HOUR = 3_600
 
 
 @pytest.fixture
@@ -18,7 +20,12 @@ def coupled(site: Site) -> Site:
     return site
 
 
-def test_a_corrected_subject_amends_what_has_not_been_sent(coupled: Site) -> None:
+def closed(row: dict[str, str]) -> dict[str, str]:
+    """The row as it is once it cannot be sent any more: without its name, all else as it was."""
+    return {name: value for name, value in row.items() if name != "transfer_name"}
+
+
+def test_a_corrected_subject_amends_what_the_sender_cannot_have_taken(coupled: Site) -> None:
     coupled.entry(accession="ACC-1", subject="H-002", event="baseline")
     report = coupled.run()
     assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-002", "baseline")}
@@ -38,10 +45,41 @@ def test_a_corrected_project_amends_the_same_row(coupled: Site) -> None:
 
 
 def test_an_amended_row_says_when_it_was_amended(coupled: Site) -> None:
-    coupled.clock.advance(3_600)
     coupled.entry(accession="ACC-1", subject="H-002")
     coupled.run()
-    assert coupled.transfer_rows("1.2.3")[1]["transfer_requested_date"] == "2026-03-02 10:02"
+    assert coupled.transfer_rows("1.2.3")[1]["transfer_requested_date"] == "2026-03-02 09:02"
+
+
+@pytest.mark.parametrize("corrected", [{"subject": "H-002"}, {"subject": "B-001", "project": BRAIN}])
+def test_a_row_that_the_sender_may_have_taken_is_closed_and_another_placed(
+    coupled: Site, corrected: dict[str, str]
+) -> None:
+    before = coupled.transfer_rows("1.2.3")
+    coupled.entry(accession="ACC-1", **corrected)
+    report = coupled.run(after=61)
+    assert coupled.transfer_rows("1.2.3")[1] == closed(before[1])
+    assert coupled.transfers("1.2.3")[2] == Asked(corrected.get("project", HEART), corrected["subject"])
+    assert report.attention == POSSIBLY_SENT
+    coupled.assert_sound()
+
+
+def test_what_the_sender_writes_into_a_closed_row_settles_what_became_of_it(coupled: Site) -> None:
+    coupled.entry(accession="ACC-1", subject="H-002")
+    coupled.run(after=61)
+    coupled.sender_sends("1.2.3", 1)
+    assert coupled.run().attention == {"sent after it was ended": 1}
+    asked = coupled.query("select state, sent, mapped_uids from audit.transfer order by position")
+    assert asked == [("closed", True, ["mapped.1.2.3"]), ("placed", False, None)]
+    coupled.assert_sound()
+
+
+def test_a_row_that_failed_is_amended_however_long_it_stood(coupled: Site) -> None:
+    place = {"study_instance_uid": "1.2.3", "redcap_repeat_instrument": "transfers", "redcap_repeat_instance": "1"}
+    coupled.incoming.put([{**place, "transfer_error___2": "1", "transfer_date": "2026-03-02 09:02"}])
+    coupled.entry(accession="ACC-1", subject="H-002", event="baseline")
+    report = coupled.run(after=HOUR)
+    assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-002", "baseline")}
+    assert not report.needs_attention
 
 
 def test_a_correction_after_sending_places_a_new_row_and_lists_the_old_one(coupled: Site) -> None:
@@ -49,9 +87,9 @@ def test_a_correction_after_sending_places_a_new_row_and_lists_the_old_one(coupl
     before = coupled.transfer_rows("1.2.3")
     coupled.entry(accession="ACC-1", subject="H-002", event="baseline")
     coupled.run()
-    assert coupled.transfer_rows("1.2.3")[1] == before[1]
+    assert coupled.transfer_rows("1.2.3")[1] == closed(before[1])
     assert coupled.transfers("1.2.3") == {
-        1: Asked(HEART, "H-001", "baseline", sent=True),
+        1: Asked(HEART, "", "baseline", sent=True),
         2: Asked(HEART, "H-002", "baseline"),
     }
     assert coupled.notices() == SUPERSEDED
@@ -68,9 +106,9 @@ def test_a_superseded_row_is_listed_once_although_the_import_was_cut_off(coupled
 
 def test_corrected_twice_before_delivery_the_last_word_counts(coupled: Site) -> None:
     coupled.entry(accession="ACC-1", subject="H-002", event="baseline")
-    coupled.run_killed_before_import()
+    coupled.run_killed_before_import(after=30)
     coupled.entry(accession="ACC-1", subject="H-003", event="baseline")
-    coupled.run()
+    coupled.run(after=30)
     assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-003", "baseline")}
 
 
@@ -81,7 +119,7 @@ def test_corrected_twice_before_delivery_after_sending_the_old_row_is_listed_onc
     coupled.entry(accession="ACC-1", subject="H-003", event="baseline")
     coupled.run()
     assert coupled.transfers("1.2.3") == {
-        1: Asked(HEART, "H-001", "baseline", sent=True),
+        1: Asked(HEART, "", "baseline", sent=True),
         2: Asked(HEART, "H-003", "baseline"),
     }
     assert coupled.notices() == SUPERSEDED
@@ -122,7 +160,7 @@ def test_corrected_back_before_delivery_what_was_sent_is_not_sent_again(coupled:
     assert not report.needs_attention
 
 
-def test_corrected_back_after_both_were_sent_nothing_is_placed_again(coupled: Site) -> None:
+def test_corrected_back_after_both_were_sent_both_are_closed_and_it_is_placed_anew(coupled: Site) -> None:
     coupled.sender_sends("1.2.3", 1)
     coupled.entry(accession="ACC-1", subject="H-002", event="baseline")
     coupled.run()
@@ -130,27 +168,35 @@ def test_corrected_back_after_both_were_sent_nothing_is_placed_again(coupled: Si
     before = coupled.transfer_rows("1.2.3")
     coupled.entry(accession="ACC-1", subject="H-001", event="baseline")
     coupled.run()
-    assert coupled.transfer_rows("1.2.3") == before
+    rows = coupled.transfer_rows("1.2.3")
+    assert (rows[1], rows[2]) == (before[1], closed(before[2]))
+    assert coupled.transfers("1.2.3")[3] == Asked(HEART, "H-001", "baseline")
     assert coupled.notices() == SUPERSEDED * 2
 
 
-def test_corrected_back_after_the_first_was_sent_the_second_is_withdrawn(coupled: Site) -> None:
+def test_corrected_back_after_the_first_was_sent_the_second_is_amended(coupled: Site) -> None:
     coupled.sender_sends("1.2.3", 1)
     coupled.entry(accession="ACC-1", subject="H-002", event="baseline")
     coupled.run()
     coupled.entry(accession="ACC-1", subject="H-001", event="baseline")
     coupled.run()
-    assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-001", "baseline", sent=True)}
+    assert coupled.transfers("1.2.3") == {
+        1: Asked(HEART, "", "baseline", sent=True),
+        2: Asked(HEART, "H-001", "baseline"),
+    }
+    assert coupled.notices() == SUPERSEDED
 
 
-def test_what_the_sender_wrote_on_an_amended_row_stays(coupled: Site) -> None:
+def test_what_the_sender_wrote_of_the_old_request_is_cleared_from_an_amended_row(coupled: Site) -> None:
     place = {"study_instance_uid": "1.2.3", "redcap_repeat_instrument": "transfers", "redcap_repeat_instance": "1"}
     coupled.incoming.put([{**place, "transfer_error___2": "1", "transfer_error_message": "no route to host"}])
     coupled.entry(accession="ACC-1", subject="H-002")
     coupled.run()
-    row = coupled.transfer_rows("1.2.3")[1]
-    assert (row["transfer_error___2"], row["transfer_error_message"]) == ("1", "no route to host")
-    assert row["transfer_name"] == "H-002"
+    assert coupled.transfer_rows("1.2.3")[1] == {
+        "transfer_requested_date": "2026-03-02 09:02",
+        "transfer_project_name": HEART,
+        "transfer_name": "H-002",
+    }
 
 
 def test_a_row_that_a_person_has_changed_is_not_amended(coupled: Site) -> None:
@@ -171,13 +217,21 @@ def test_a_corrected_accession_number_withdraws_the_request_and_places_it_where_
     assert not report.needs_attention
 
 
-def test_a_corrected_accession_number_leaves_what_was_sent_and_lists_it(coupled: Site) -> None:
+def test_a_corrected_accession_number_closes_what_was_sent_and_lists_it(coupled: Site) -> None:
     coupled.sender_sends("1.2.3", 1)
     before = coupled.transfer_rows("1.2.3")
     coupled.entry(accession="ACC-2", subject="H-001", event="baseline")
     coupled.run()
-    assert coupled.transfer_rows("1.2.3") == before
+    assert coupled.transfer_rows("1.2.3") == {1: closed(before[1])}
     assert coupled.notices() == [("retracted after it was sent", "1.2.3")]
+
+
+def test_a_corrected_accession_number_closes_what_the_sender_may_have_taken(coupled: Site) -> None:
+    before = coupled.transfer_rows("1.2.3")
+    coupled.entry(accession="ACC-2", subject="H-001", event="baseline")
+    report = coupled.run(after=61)
+    assert coupled.transfer_rows("1.2.3") == {1: closed(before[1])}
+    assert report.attention == POSSIBLY_SENT
 
 
 def test_a_withdrawn_request_is_placed_again_when_the_entry_is_corrected_back(coupled: Site) -> None:
@@ -225,8 +279,9 @@ def test_an_entry_corrected_while_its_study_is_gone_takes_effect_when_it_returns
     coupled.run()
     assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-001", "baseline")}
     coupled.come_back("1.2.3")
-    coupled.run()
-    assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-002", "baseline")}
+    report = coupled.run()
+    assert coupled.transfers("1.2.3") == {1: Asked(HEART, "", "baseline"), 2: Asked(HEART, "H-002", "baseline")}
+    assert report.attention == POSSIBLY_SENT
 
 
 def test_a_rule_that_gives_another_name_to_a_late_series_amends_its_own_request(site: Site) -> None:
@@ -252,7 +307,7 @@ def test_with_transfers_in_a_project_of_their_own_corrections_work_alike(make_si
     site.run()
     assert sorted(site.transfers("1.2.3").values()) == [
         Asked(BRAIN, "B-002"),
-        Asked(HEART, "H-001", sent=True),
+        Asked(HEART, "", sent=True),
         Asked(HEART, "H-002"),
     ]
     assert site.notices() == SUPERSEDED
@@ -270,8 +325,8 @@ def test_an_entry_that_was_out_of_sight_for_a_run_is_still_the_same(coupled: Sit
         coupled.run()
     coupled.entry(accession="ACC-1", project=BRAIN, subject="B-002")
     report = coupled.run()
-    assert coupled.transfers("1.2.3") == {1: Asked(BRAIN, "B-002")}
-    assert not report.needs_attention
+    assert coupled.transfers("1.2.3") == {1: Asked(HEART, "", "baseline"), 2: Asked(BRAIN, "B-002")}
+    assert report.attention == POSSIBLY_SENT
     coupled.assert_sound()
 
 

@@ -1,6 +1,8 @@
 """What people delete in REDCap: noticed when it is touched, reported once, not written again."""
 
-from tests.flow.harness import Site
+import pytest
+
+from tests.flow.harness import HEART, Asked, Site
 
 
 def test_a_deleted_record_is_reported_once_and_not_written_again(site: Site) -> None:
@@ -16,12 +18,32 @@ def test_a_deleted_record_is_reported_once_and_not_written_again(site: Site) -> 
     assert len(site.events("RowMissing")) == 1
 
 
-def test_a_deleted_record_gets_no_requests_either(site: Site) -> None:
+@pytest.mark.parametrize("noticed", [False, True])
+def test_whoever_asks_for_a_deleted_record_gets_all_of_it_back(site: Site, *, noticed: bool) -> None:
+    site.series("1.2.3", "1.2.3.1", AccessionNumber="ACC-1")
+    site.series("1.2.3", "1.2.3.2", AccessionNumber="ACC-1")
+    site.run()
+    before = site.study_row("1.2.3"), site.series_rows("1.2.3")
+    site.person_deletes("1.2.3")
+    if noticed:
+        site.grow("1.2.3")
+        assert site.run().attention == {"row deleted or changed in REDCap": 1}
+    site.entry(accession="ACC-1")
+    assert site.run().attention == {}
+    assert (site.study_row("1.2.3"), len(site.series_rows("1.2.3"))) == (before[0], len(before[1]))
+    assert site.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
+    site.assert_sound()
+
+
+def test_a_deleted_record_is_not_brought_back_by_a_request_that_was_made_before(site: Site) -> None:
+    site.entry(accession="ACC-1")
     site.series("1.2.3", AccessionNumber="ACC-1")
     site.run()
     site.person_deletes("1.2.3")
-    site.entry(accession="ACC-1")
-    assert site.run().attention == {"row deleted or changed in REDCap": 1}
+    site.grow("1.2.3")
+    site.run()
+    site.entry(accession="ACC-1", subject="")
+    site.run()
     assert "1.2.3" not in site.incoming.records
 
 

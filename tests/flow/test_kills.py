@@ -74,7 +74,7 @@ def scene(
 def test_the_run_that_is_killed_does_a_bit_of_everything(scene: Scene) -> None:
     undisturbed = scene.undisturbed
     states = {(row[0], row[5]) for row in undisturbed.end["transfer"]}
-    assert {("1.2.1", "placed"), ("1.2.2", "retracted"), ("1.2.3", "replaced"), ("1.2.4", "contested")} <= states
+    assert {("1.2.1", "placed"), ("1.2.2", "withdrawn"), ("1.2.3", "closed"), ("1.2.4", "contested")} <= states
     assert {("2.2", "placed"), ("2.3", "placed"), ("2.5", "placed")} <= states
     assert {row[0] for row in undisturbed.end["notice"]} == {
         "replaced after it was sent",

@@ -101,6 +101,25 @@ def test_a_person_who_asked_for_the_same_keeps_the_row_when_our_entry_is_correct
     assert report.attention == {"contested by a person": 1}
 
 
+def test_what_a_person_asked_for_and_was_sent_is_not_told_of_our_request_that_was_never_placed(coupled: Site) -> None:
+    """The run that decided it was killed before its import, and a person asked for the same in another minute."""
+    coupled.run_killed_before_import()
+    coupled.person_requests("1.2.3", HEART, "H-001")
+    coupled.sender_sends("1.2.3", 1)
+    before = coupled.transfer_rows("1.2.3")
+    coupled.entry(accession="ACC-1", project=BRAIN, subject="B-001")
+    coupled.run()
+    first = coupled.query("select state, placed_at, sent, possibly_sent from audit.transfer order by position")[0]
+    assert first == ("withdrawn", None, None, None)
+    (observed,) = coupled.events("TransferObserved")
+    assert (observed["project"], observed["instance"]) == (HEART, 1)
+    assert [(sent["request"], sent["instance"]) for sent in coupled.events("TransferSent")] == [(None, 1)]
+    assert coupled.transfer_rows("1.2.3")[1] == before[1]
+    assert coupled.transfers("1.2.3")[2] == Asked(BRAIN, "B-001")
+    assert coupled.attention() == {}
+    coupled.assert_sound()
+
+
 def test_a_person_who_asked_for_the_same_keeps_the_row_when_our_entry_names_another_study(site: Site) -> None:
     site.person_requests("1.2.3", HEART, "H-001")
     before = site.transfer_rows("1.2.3")

@@ -15,7 +15,8 @@ class Call:
 
     `project` is blank where the token is unknown. `action` is "export", "import", "delete", "rename" or, for
     what is only asked, "export". `records` and `rows` count what was read or written (0 before the call is
-    carried out and where it fails), `fields` are the names asked for or written. `status` is 0 before the
+    carried out and where it fails), `fields` are the names asked for or written.
+    `by_date`: only what has changed since a time was asked for. `status` is 0 before the
     answer and where the connection was reset; `bytes` is the size of the answer's body.
     """
 
@@ -26,6 +27,7 @@ class Call:
     records: int = 0
     rows: int = 0
     fields: tuple[str, ...] = ()
+    by_date: bool = False
     status: int = 0
     bytes: int = 0
 

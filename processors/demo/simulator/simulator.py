@@ -149,6 +149,7 @@ class Simulator:
             content=parameters.text("content"),
             action=action_of(parameters),
             fields=(*parameters.array("fields"), *parameters.array("forms")),
+            by_date=bool(parameters.text("dateRangeBegin")),
         )
 
     def _carry_out(self, call: Call, project: Project | None, parameters: Parameters, size: int) -> Outcome:

@@ -17,7 +17,7 @@ from tests.flow.conftest import MakeSite
 from tests.flow.harness import BRAIN, HEART, Asked, Killed, Site, Steps
 from tests.flow.meanwhile import meanwhile
 
-CLASH = "written over by this system"
+LOST_UPDATE = "written over by this system"
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_the_ledger_says_where_and_for_which_request_but_not_what_either_said(co
     told = {"study": "1.2.3", "project": HEART, "kind": "transfer", "request": request, "instance": 1}
     assert coupled.events("LostUpdateFound") == [told]
     assert (report.checked.clashes, report.checked.warnings) == (1, [])
-    assert report.attention == {CLASH: 1}
+    assert report.attention == {LOST_UPDATE: 1}
     assert "B-900" not in coupled.everything_stored()
     coupled.assert_sound()
 
@@ -60,37 +60,37 @@ def test_it_is_told_once(coupled: Site) -> None:
     coupled.series("1.2.4")
     coupled.run()
     coupled.run()
-    assert coupled.notices() == [(CLASH, "1.2.3")]
+    assert coupled.notices() == [(LOST_UPDATE, "1.2.3")]
 
 
-def test_the_same_project_under_another_pseudonym_is_a_clash(coupled: Site) -> None:
+def test_the_same_project_under_another_pseudonym_is_a_lost_update(coupled: Site) -> None:
     meanwhile(coupled, lambda: coupled.person_requests("1.2.3", HEART, "H-900"))
-    assert coupled.run().attention == {CLASH: 1}
+    assert coupled.run().attention == {LOST_UPDATE: 1}
 
 
-def test_the_same_pseudonym_for_another_event_is_a_clash(coupled: Site) -> None:
+def test_the_same_pseudonym_for_another_event_is_a_lost_update(coupled: Site) -> None:
     """Our event name is blank, and a blank one is left out: theirs still stands there, in our row."""
     meanwhile(coupled, lambda: coupled.person_requests("1.2.3", HEART, "H-001", event="followup"))
-    assert coupled.run().attention == {CLASH: 1}
+    assert coupled.run().attention == {LOST_UPDATE: 1}
 
 
 def test_in_a_record_that_existed_before_it_is_found_too(coupled: Site) -> None:
     coupled.person_requests("1.2.3", "Other", "O-1")
     meanwhile(coupled, lambda: coupled.person_requests("1.2.3", BRAIN, "B-900"))
-    assert coupled.run().attention == {CLASH: 1}
+    assert coupled.run().attention == {LOST_UPDATE: 1}
     assert [event["instance"] for event in coupled.events("LostUpdateFound")] == [2]
 
 
 def test_it_is_found_among_other_records(coupled: Site) -> None:
     coupled.series("1.2.4")
     meanwhile(coupled, lambda: coupled.person_requests("1.2.3", BRAIN, "B-900"))
-    assert coupled.run().attention == {CLASH: 1}
+    assert coupled.run().attention == {LOST_UPDATE: 1}
 
 
-def test_a_series_row_of_another_program_is_a_clash(coupled: Site) -> None:
+def test_a_series_row_of_another_program_is_a_lost_update(coupled: Site) -> None:
     row = {"study_instance_uid": "1.2.3", "redcap_repeat_instrument": "series", "redcap_repeat_instance": "1"}
     meanwhile(coupled, lambda: coupled.incoming.put([{**row, "series_instance_uid": "9.9.9"}]))
-    assert coupled.run().attention == {CLASH: 1}
+    assert coupled.run().attention == {LOST_UPDATE: 1}
     told = {"study": "1.2.3", "project": "", "kind": "series", "series": "1.2.3.1", "instance": 1}
     assert coupled.events("LostUpdateFound") == [told]
 
@@ -98,7 +98,7 @@ def test_a_series_row_of_another_program_is_a_clash(coupled: Site) -> None:
 def test_where_transfers_have_a_project_of_their_own_its_log_is_asked(make_site: MakeSite) -> None:
     site = with_coupled_study(make_site(separate_transfers=True))
     meanwhile(site, lambda: site.person_requests("1.2.3", BRAIN, "B-900"), project="transfers")
-    assert site.run().attention == {CLASH: 1}
+    assert site.run().attention == {LOST_UPDATE: 1}
     assert log_calls(site) == ["incoming", "transfers"]
 
 
@@ -125,36 +125,36 @@ def test_a_run_killed_before_it_could_look_is_made_up_for_by_the_next(coupled: S
         coupled.run(KilledOnceImported(coupled, step))
         raise AssertionError("expected the run to be killed")
     assert coupled.notices() == []
-    assert coupled.run().attention == {CLASH: 1}
+    assert coupled.run().attention == {LOST_UPDATE: 1}
     coupled.run()
-    assert coupled.notices() == [(CLASH, "1.2.3")]
+    assert coupled.notices() == [(LOST_UPDATE, "1.2.3")]
 
 
 # -- no false alarm --------------------------------------------------------------------------------------------
 
 
-def test_a_person_who_writes_to_another_instance_is_no_clash(coupled: Site) -> None:
+def test_a_person_who_writes_to_another_instance_is_no_lost_update(coupled: Site) -> None:
     meanwhile(coupled, lambda: coupled.person_requests("1.2.3", BRAIN, "B-900", instance=4))
     assert not coupled.run().needs_attention
 
 
-def test_a_person_who_writes_elsewhere_in_the_record_is_no_clash(coupled: Site) -> None:
+def test_a_person_who_writes_elsewhere_in_the_record_is_no_lost_update(coupled: Site) -> None:
     meanwhile(coupled, lambda: coupled.incoming.put([{"study_instance_uid": "1.2.3", "study_description": "Kari's"}]))
     assert not coupled.run().needs_attention
 
 
-def test_the_same_instance_of_another_instrument_is_no_clash(coupled: Site) -> None:
+def test_the_same_instance_of_another_instrument_is_no_lost_update(coupled: Site) -> None:
     row = {"study_instance_uid": "1.2.3", "redcap_repeat_instrument": "transfers", "redcap_repeat_instance": "1"}
     meanwhile(coupled, lambda: coupled.incoming.put([{**row, "transfer_error_message": "seen by Kari"}]))
     assert not coupled.run().needs_attention
 
 
-def test_a_person_who_asks_for_the_very_same_is_no_clash(coupled: Site) -> None:
+def test_a_person_who_asks_for_the_very_same_is_no_lost_update(coupled: Site) -> None:
     meanwhile(coupled, lambda: coupled.person_requests("1.2.3", HEART, "H-001"))
     assert not coupled.run().needs_attention
 
 
-def test_a_person_who_corrects_our_row_later_is_no_clash(coupled: Site) -> None:
+def test_a_person_who_corrects_our_row_later_is_no_lost_update(coupled: Site) -> None:
     def correct(_call: object) -> None:
         coupled.simulator.after_commit = None
         coupled.person_requests("1.2.3", BRAIN, "B-900", instance=1)
@@ -165,26 +165,26 @@ def test_a_person_who_corrects_our_row_later_is_no_clash(coupled: Site) -> None:
     assert coupled.notices() == []
 
 
-def test_a_row_that_was_deleted_before_we_read_is_no_clash(coupled: Site) -> None:
+def test_a_row_that_was_deleted_before_we_read_is_no_lost_update(coupled: Site) -> None:
     coupled.person_requests("1.2.3", BRAIN, "B-900")
     coupled.person_deletes_transfer("1.2.3", 1)
     assert not coupled.run().needs_attention
 
 
-def test_a_record_that_was_deleted_before_we_read_is_no_clash(coupled: Site) -> None:
+def test_a_record_that_was_deleted_before_we_read_is_no_lost_update(coupled: Site) -> None:
     coupled.person_requests("1.2.3", BRAIN, "B-900")
     coupled.person_deletes("1.2.3")
     assert not coupled.run().needs_attention
 
 
-def test_a_request_that_a_person_corrected_before_we_found_it_is_no_clash(coupled: Site) -> None:
+def test_a_request_that_a_person_corrected_before_we_found_it_is_no_lost_update(coupled: Site) -> None:
     coupled.person_requests("1.2.3", HEART, "H-900")
     coupled.person_requests("1.2.3", HEART, "H-001", instance=1)
     assert not coupled.run().needs_attention
     assert [event["found"] for event in coupled.events("TransferPlaced")] == [True]
 
 
-def test_our_own_imports_are_no_clash(coupled: Site) -> None:
+def test_our_own_imports_are_no_lost_updates(coupled: Site) -> None:
     coupled.run()
     coupled.entry(accession="ACC-1", subject="H-002")
     coupled.series("1.2.3", "1.2.3.2", AccessionNumber="ACC-1")
@@ -194,15 +194,15 @@ def test_our_own_imports_are_no_clash(coupled: Site) -> None:
     assert not coupled.run().needs_attention
 
 
-def test_an_amendment_by_a_run_that_was_killed_before_recording_it_is_no_clash(coupled: Site) -> None:
+def test_an_amendment_by_a_run_that_was_killed_before_recording_it_is_no_lost_update(coupled: Site) -> None:
     """It used to be one: the next run finds the request in an instance where another of ours stood."""
     coupled.run()
     coupled.entry(accession="ACC-1", subject="H-002")
     with contextlib.suppress(Killed):
-        coupled.run(KilledOnceImported(coupled, "before a commit"))
+        coupled.run(KilledOnceImported(coupled, "before a commit"), after=30)
         raise AssertionError("expected the run to be killed")
     assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-002")}
-    assert not coupled.run().needs_attention
+    assert not coupled.run(after=30).needs_attention
     assert coupled.notices() == []
 
 
@@ -288,7 +288,7 @@ def test_a_log_that_does_not_answer_is_asked_again_in_an_hour(coupled: Site, kin
     coupled.simulator.clear_faults()
     assert (coupled.run().attention, log_calls(coupled)) == ({}, [])
     coupled.clock.advance(3600)
-    assert coupled.run().attention == {CLASH: 1}
+    assert coupled.run().attention == {LOST_UPDATE: 1}
 
 
 def test_a_ban_ends_the_run_as_ever_and_the_next_one_looks(coupled: Site) -> None:
@@ -296,7 +296,7 @@ def test_a_ban_ends_the_run_as_ever_and_the_next_one_looks(coupled: Site) -> Non
     meanwhile(coupled, lambda: coupled.person_requests("1.2.3", BRAIN, "B-900"))
     with pytest.raises(Banned):
         coupled.run()
-    assert coupled.run().attention == {CLASH: 1}
+    assert coupled.run().attention == {LOST_UPDATE: 1}
 
 
 def test_what_was_placed_more_than_a_day_ago_is_not_looked_up(coupled: Site) -> None:

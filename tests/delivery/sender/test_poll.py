@@ -1,4 +1,4 @@
-"""What a run's look at `transfers` tells: who else asks, and what the sender reports."""
+"""What a run's poll of `transfers` tells: who else asks, and what the sender reports."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -7,7 +7,7 @@ import pytest
 
 from processors.errors import Refused, ServiceError
 from tests.delivery.sender.conftest import STUDY, MakePlaced, MakeSite
-from tests.flow.harness import BRAIN, HEART, Killed, Site, Steps, is_look
+from tests.flow.harness import BRAIN, HEART, Killed, Site, Steps, is_poll
 
 REPORTED = ("TransferObserved", "TransferSent", "TransferFailed", "TransferReopened")
 
@@ -63,7 +63,7 @@ def told_of_request(site: Site) -> tuple[object, ...]:
 
 
 def test_a_request_that_was_sent_is_told_with_the_senders_date(placed: Site) -> None:
-    assert told_of_request(placed) == (None, None, False, None, None)
+    assert told_of_request(placed) == (False, None, False, None, None)
     placed.sender_sends(STUDY, 1)
     assert placed.run().looked.sent == 1  # type: ignore[union-attr]
     (sent,) = placed.events("TransferSent")
@@ -84,6 +84,14 @@ def test_what_was_seen_is_recorded_once_however_often_it_is_seen(placed: Site) -
     placed.clock.advance(3600)
     placed.run()
     assert placed.head() == head
+
+
+def test_masked_pixels_are_no_failure(placed: Site) -> None:
+    fails(placed, 1, errors=(3,), date="2026-03-02 08:55")
+    placed.run()
+    assert recorded(placed) == ["TransferSent"]
+    assert told_of_request(placed) == (True, "2026-03-02 08:55", False, None, ["3"])
+    assert placed.attention() == {}
 
 
 def test_a_failure_is_told_by_its_codes_and_the_class_of_its_message_only(placed: Site) -> None:
@@ -139,14 +147,15 @@ def test_a_sent_request_whose_date_somebody_takes_away_waits_again(placed: Site)
     placed.run()
     (reopened,) = placed.events("TransferReopened")
     assert reopened["request"] == placed.events("TransferSent")[0]["request"]
-    assert told_of_request(placed) == (None, None, False, None, None)
+    # What left the hospital has left it: that it was sent stays known.
+    assert told_of_request(placed) == (True, None, False, None, None)
     report(placed, 1, transfer_date="2026-03-02 11:00")
     placed.run()
     assert told_of_request(placed)[:2] == (True, "2026-03-02 11:00")
     placed.assert_sound()
 
 
-def test_a_second_sending_between_two_looks_is_noticed(placed: Site) -> None:
+def test_a_second_sending_between_two_polls_is_noticed(placed: Site) -> None:
     placed.sender_sends(STUDY, 1)
     placed.run()
     report(placed, 1, transfer_date="2026-03-02 11:00")
@@ -196,7 +205,7 @@ def test_what_the_sender_reports_of_a_persons_request_is_told_of_nobodys_request
     placed.run()
     assert placed.events("TransferFailed")[0]["request"] is None
     assert placed.attention() == {"transfer failed": 1}
-    assert told_of_request(placed) == (None, None, False, None, None)
+    assert told_of_request(placed) == (False, None, False, None, None)
     placed.assert_sound()
 
 
@@ -206,7 +215,7 @@ def test_our_row_that_a_person_rewrites_is_a_request_of_theirs(placed: Site) -> 
     placed.run()
     assert recorded(placed) == ["TransferObserved", "TransferSent"]
     assert placed.events("TransferSent")[0]["request"] is None
-    assert told_of_request(placed)[0] is None
+    assert told_of_request(placed)[0] is False
 
 
 def test_our_own_requests_are_not_taken_for_anybodys(placed: Site) -> None:
@@ -257,26 +266,26 @@ def test_a_row_that_was_seen_before_its_study_arrived_is_told_when_it_has(placed
     assert recorded(placed) == ["TransferObserved"]
 
 
-# -- when it looks ------------------------------------------------------------------------------------------
+# -- when it polls ------------------------------------------------------------------------------------------
 
 
-def test_a_run_makes_one_look_by_one_export_limited_by_date(placed: Site) -> None:
+def test_a_run_polls_once_by_one_export_limited_by_date(placed: Site) -> None:
     placed.run()
-    assert len([call for call in placed.calls if is_look(call)]) == 1
+    assert len([call for call in placed.calls if is_poll(call)]) == 1
     assert placed.run().calls <= 5
 
 
-def test_a_day_later_the_look_still_costs_one_call(placed: Site) -> None:
-    """The dictionary is looked up once a day by those who write; the look goes by what it was."""
+def test_a_day_later_the_poll_still_costs_one_call(placed: Site) -> None:
+    """The dictionary is looked up once a day by those who write; the poll goes by what it was."""
     placed.entry("9", accession="nobody's")
     placed.run()
     placed.clock.advance(25 * 3600)
     assert placed.run().calls == 4  # the main job alone; auto-ID makes one more
 
 
-def test_a_site_to_which_nothing_has_come_makes_no_look(site: Site) -> None:
+def test_a_site_to_which_nothing_has_come_makes_no_poll(site: Site) -> None:
     site.run()
-    assert not [call for call in site.calls if is_look(call)]
+    assert not [call for call in site.calls if is_poll(call)]
 
 
 def test_a_field_that_the_server_lacks_is_done_without(placed: Site) -> None:
@@ -317,7 +326,7 @@ def test_what_was_reported_while_no_run_got_through_is_told_by_the_next(placed: 
     assert recorded(placed) == ["TransferSent"]
 
 
-def test_killed_at_any_step_of_the_look_what_it_found_is_recorded_once(placed: Site) -> None:
+def test_killed_at_any_step_of_the_poll_what_it_found_is_recorded_once(placed: Site) -> None:
     steps = Steps()
     placed.run(steps)
     placed.sender_sends(STUDY, 1)
@@ -329,13 +338,13 @@ def test_killed_at_any_step_of_the_look_what_it_found_is_recorded_once(placed: S
     placed.assert_sound()
 
 
-def test_transfers_in_a_project_of_their_own_are_looked_at_there(make_placed: MakePlaced) -> None:
+def test_transfers_in_a_project_of_their_own_are_polled_there(make_placed: MakePlaced) -> None:
     placed = make_placed(separate_transfers=True)
     placed.sender_sends(STUDY, 1)
     placed.person_requests(STUDY, BRAIN, "B-1")
     placed.run()
     assert recorded(placed) == ["TransferObserved", "TransferSent"]
-    assert {call.project for call in placed.calls if is_look(call)} == {"transfers"}
+    assert {call.project for call in placed.calls if is_poll(call)} == {"transfers"}
 
 
 # -- what nobody reports ------------------------------------------------------------------------------------
@@ -353,8 +362,8 @@ def test_a_request_that_is_not_sent_for_a_day_needs_somebody(placed: Site) -> No
     assert placed.attention() == {}
 
 
-def test_of_requests_placed_before_anybody_looked_nothing_is_claimed(placed: Site) -> None:
-    """They may have been sent long ago, when no run looked at that yet."""
+def test_of_requests_placed_before_anybody_polled_nothing_is_claimed(placed: Site) -> None:
+    """They may have been sent long ago, when no run polled yet."""
     placed.query("delete from gateway.look returning 1")
     placed.clock.advance(3 * 24 * 3600)
     placed.run()
@@ -368,7 +377,7 @@ def test_a_request_that_is_withdrawn_is_waited_for_no_more(site: Site) -> None:
     site.run()
     site.entry(accession="ACC-2")
     site.run()
-    assert site.states(STUDY) == ["retracted"]
+    assert site.states(STUDY) == ["withdrawn"]
     site.clock.advance(3 * 24 * 3600)
     site.run()
     assert site.query("select study from audit.attention where kind = 'not sent for a day'") == [("1.2.4",)]
