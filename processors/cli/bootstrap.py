@@ -12,6 +12,7 @@ from ledger.database import Database
 from ledger.dry_run import DryRun
 from ledger.events import new_event_id
 from ledger.migrations import require_migrated
+from ledger.store import Clock
 from processors.cli import console
 from processors.cli.exit_codes import ending
 from processors.configuration import Configuration, load, resolve, withhold
@@ -64,14 +65,16 @@ def opened_ledger(config: Path | None) -> Iterator[tuple[Configuration, Database
 
 
 @contextmanager
-def opened_gateway(config: Path | None, *, with_keys: bool = True) -> Iterator[tuple[Configuration, Gateway]]:
+def opened_gateway(
+    config: Path | None, *, with_keys: bool = True, clock: Clock = now
+) -> Iterator[tuple[Configuration, Gateway]]:
     """The configuration and the ledger that it names, set up; with its keys, or opening them at need."""
     with opened_database(config) as (configuration, database):
         section = configuration.ledger
         yield (
             configuration,
             open_gateway(
-                database, section, clock=now, run=new_event_id(), sender=configuration.sender, with_keys=with_keys
+                database, section, clock=clock, run=new_event_id(), sender=configuration.sender, with_keys=with_keys
             ),
         )
 

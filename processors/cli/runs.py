@@ -6,8 +6,9 @@ from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 
+from ledger.store import Clock
 from processors.cli import console
-from processors.cli.bootstrap import opened_gateway, operator, prepare, recorded_redcap
+from processors.cli.bootstrap import now, opened_gateway, operator, prepare, recorded_redcap
 from processors.cli.exit_codes import ending
 from processors.configuration import Configuration
 from processors.gateway import Gateway
@@ -33,13 +34,14 @@ def periodic_run(
     only: Processor | None = None,
     all_of: str | None = None,
     fresh: bool = False,
+    clock: Clock = now,
 ) -> bool:
     """Does the periodic run and prints what it came to; True where something needs attention.
 
     `only` names the half to do alone; `all_of` a project for which auto-ID drops its window; `fresh`: what REDCap
     holds before the first run is strangers'.
     """
-    with opened_gateway(config) as (configuration, gateway), only_run(gateway) as alone:
+    with opened_gateway(config, clock=clock) as (configuration, gateway), only_run(gateway) as alone:
         if not alone:
             console.say_busy(gateway.site, json=json)
             return False

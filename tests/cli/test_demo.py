@@ -25,6 +25,14 @@ def test_the_demo_shows_the_whole_job_and_then_an_idle_run(folder: Path) -> None
     assert "coupling entry 1" in first.out
     assert "two studies of one patient get one ID" in first.out
     assert "studies with no PatientID" in first.out
+    assert "needs attention: 1 x may have been sent" in first.out
+    assert "43 reported sent, 1 failed" in first.out
+    assert [line.split()[-2:] for line in first.out.splitlines() if "coupling entry 1" in line] == [
+        ["closed", "sent"],
+        ["placed", "sent"],
+    ]
+    assert "needs attention: 1 x sent after it was ended" in first.out
+    assert first.out.count("sent, masked") == 1
     second = start("demo", "--folder", str(folder))
     assert second.code == 0
     assert "0 discovered" in second.out

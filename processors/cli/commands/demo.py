@@ -1,6 +1,7 @@
 """`fiona-ledger demo`: the main job on real summaries, against a simulated REDCap and an embedded PostgreSQL.
 
-It keeps what it makes in one folder, so that a second demo goes on where the first one ended and
+A stand-in for the sender carries the requests out. The first demo's quarter of an hour lies in the past, so that
+nobody waits for it. It keeps what it makes in one folder, so that a second demo goes on where the first one ended and
 shows an idle run.
 """
 
@@ -9,7 +10,8 @@ import os
 import shlex
 import shutil
 import sys
-from collections import Counter
+from collections import Counter, deque
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -18,10 +20,11 @@ from rich.console import Console
 from sqlalchemy import text
 
 from processors.cli import console
-from processors.cli.bootstrap import opened_gateway
+from processors.cli.bootstrap import now, opened_gateway
 from processors.cli.runs import periodic_run
 from processors.demo import samples
-from processors.demo.simulator import Simulator, standard_projects
+from processors.demo.sender import MASKED, NOT_SENT, Sender
+from processors.demo.simulator import Settings, Simulator, standard_projects
 from processors.explain.sentences import cause_name
 from processors.gateway import Gateway
 
@@ -70,6 +73,11 @@ _COUPLINGS = (
     },
     {"record_id": "2", "cl_accessionnumber": "0010", "cl_projectname": "STROKE", "cl_date": "2026-01-12 08:31"},
 )
+_CORRECTED = {**_COUPLINGS[0], "cl_subjectid": "CAR_071"}
+_ENDINGS = {
+    "1.3.6.1.4.1.5962.1.2.0.1175775772.5720.0": frozenset({MASKED}),
+    "1.3.6.1.4.1.5962.1.2.0.1175775772.5723.0": frozenset({NOT_SENT}),
+}
 _AUTOID_PROJECT = {
     "record_id": "1",
     "project_name": "TEACHING",
@@ -78,6 +86,15 @@ _AUTOID_PROJECT = {
     "project_autoid_aetitle": "FIONA",
     "project_active": "1",
 }
+
+
+class _Clock:
+    """The time in the demo, `minutes` from now."""
+
+    minutes = 0
+
+    def __call__(self) -> datetime:
+        return now() + timedelta(minutes=self.minutes)
 
 
 def command(
@@ -92,12 +109,16 @@ def command(
     folder.mkdir(parents=True, exist_ok=True)
     out = console.output()
     state = folder / "redcap.json"
-    simulator = Simulator(standard_projects(), state=state)
+    clock = _Clock()
+    simulator = Simulator(standard_projects(), state=state, settings=Settings(clock=clock))
     try:
         with simulator:
+            is_first = not (folder / "raw").exists()
             config = _set_up(folder, simulator, out)
-            out.rule("fiona-ledger run")
-            periodic_run(config, command="demo", json=False)
+            clock.minutes = -12 if is_first else 0
+            _run("fiona-ledger run", config, clock, out)
+            if is_first:
+                _send(folder, simulator, config, clock, out)
             with opened_gateway(config) as (_, gateway):
                 _show_requests(gateway, out)
                 _show_held(gateway, out)
@@ -113,7 +134,7 @@ def _set_up(folder: Path, simulator: Simulator, out: Console) -> Path:
     """Lays out summaries, rules and couplings where they are not there yet; gives the configuration."""
     raw = folder / "raw"
     if not raw.exists():
-        count = samples.lay_out(raw)
+        count = samples.lay_out(raw, age_seconds=15 * 60)
         half_written = raw / "1.2.3.4" / "1.2.3.4.5.json"
         half_written.parent.mkdir()
         half_written.write_text('{"StudyInstanceUID": "1.2.3.4", "Series', encoding="utf-8")
@@ -133,6 +154,38 @@ def _seed(simulator: Simulator) -> None:
     projects["routing"].put([dict(rule) for rule in _RULES])
     projects["coupling"].put([dict(entry) for entry in _COUPLINGS])
     projects["projects"].put([dict(_AUTOID_PROJECT)])
+
+
+def _run(title: str, config: Path, clock: _Clock, out: Console) -> None:
+    out.rule(title)
+    periodic_run(config, command="demo", json=False, clock=clock)
+
+
+def _send(folder: Path, simulator: Simulator, config: Path, clock: _Clock, out: Console) -> None:
+    """The sender carries out what was requested, while a person corrects an entry that it has read already."""
+    queue, done, fail = (folder / "sender" / name for name in ("queue", "done", "fail"))
+    sender = Sender(
+        transfers=simulator.projects["incoming"],
+        raw=folder / "raw",
+        queue=queue,
+        done=done,
+        fail=fail,
+        clock=clock,
+        ticks=_ENDINGS,
+    )
+    clock.minutes = -11
+    sender.create_transfer_requests()
+    batch = sender.anonymize_and_send()
+    next(batch)
+    clock.minutes = -8
+    simulator.projects["coupling"].put([_CORRECTED])
+    _run("an entry is corrected while its study is on its way: fiona-ledger run", config, clock, out)
+    clock.minutes = -4
+    deque(batch, maxlen=0)
+    sender.create_transfer_requests()
+    deque(sender.anonymize_and_send(), maxlen=0)
+    clock.minutes = 0
+    _run("the sender is done: fiona-ledger run", config, clock, out)
 
 
 def _configuration(folder: Path, simulator: Simulator) -> str:
@@ -164,7 +217,11 @@ def _data_dir(folder: Path) -> Path:
 
 
 _REQUESTS = text("""
-    select study, project, event_name, cause_kind, cause_record, state from gateway.transfer order by position
+    select transfer.study, transfer.project, transfer.event_name, cause_kind, cause_record, transfer.state,
+           told.state || case when told.errors @> '{3}' then ', masked' else '' end as told
+      from gateway.transfer
+      left join gateway.outcome as told on told.request = transfer.position and told.ours
+     order by min(transfer.position) over (partition by transfer.study, transfer.project), transfer.position
 """)
 _HELD = text("select reason, count(*) as studies from gateway.held_study group by reason order by reason")
 _SHOWN_PER_PROJECT = 3
@@ -180,8 +237,9 @@ def _show_requests(gateway: Gateway, out: Console) -> None:
         shown[row.project] += 1
         if shown[row.project] <= _SHOWN_PER_PROJECT:
             why = cause_name(row.cause_kind, row.cause_record)
-            cells.append((_short(row.study), row.project, row.event_name, why, row.state))
-    out.print(console.table("Which studies go where, and why", ("study", "project", "event", "why", "state"), cells))
+            cells.append((_short(row.study), row.project, row.event_name, why, row.state, row.told))
+    columns = ("study", "project", "event", "why", "state", "sender")
+    out.print(console.table("Which studies go where, and why", columns, cells))
     more = {project: count - _SHOWN_PER_PROJECT for project, count in shown.items() if count > _SHOWN_PER_PROJECT}
     if more:
         out.print("and " + ", ".join(f"{count} more to {project}" for project, count in more.items()), markup=False)
@@ -241,4 +299,4 @@ def _near(path: Path) -> str:
 
 def _short(uid: str) -> str:
     """A UID cut in its middle, so that a table fits a console."""
-    return uid if len(uid) <= 26 else f"{uid[:10]}…{uid[-15:]}"
+    return uid if len(uid) <= 22 else f"{uid[:8]}…{uid[-13:]}"
