@@ -159,12 +159,14 @@ class _Transfers:
 
     def _is_to_end(self, request: TransferRequest) -> bool:
         """Also one whose pseudonym was forgotten before it was placed, as it never can be; and one that had
-        ended, and of which a row can be sent all the same: by an import that REDCap applied late.
+        ended, and of which a row can be sent all the same: by an import that REDCap applied late. That of one
+        withdrawn may have been closed by a run that was killed: it says more than an emptied one.
         """
         if request.in_force:
             return request.pseudonym is None and request.state != "placed" and request.position in self._desired.due
         rows = self._written.get(request.position, ())
-        return request.state == "ending" or any(row.is_sendable for row in rows)
+        left = any(row.is_sendable or (request.state == "withdrawn" and row.project) for row in rows)
+        return request.state == "ending" or left
 
     def tell_missing(self) -> None:
         """Tells of placed requests whose rows say something else now, or are gone: a person did that, or

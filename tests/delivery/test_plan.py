@@ -491,10 +491,18 @@ def test_a_stray_is_not_amended_into_what_does_not_replace_it() -> None:
     assert imported(redcap, found).transfers() == {2: ("BRAIN", "P2", "")}
 
 
-@pytest.mark.parametrize("state", ["withdrawn", "closed"])
-def test_what_has_ended_and_cannot_be_sent_is_left(state: str) -> None:
+def test_a_stray_that_was_closed_by_a_run_that_was_killed_is_told() -> None:
+    """Nothing told that it may have been sent: the request counted as withdrawn unsent."""
+    withdrawn = stood(since=LONG, state="withdrawn")
+    found = plan(desired(withdrawn), Redcap().request(1, "HEART", "", requested=withdrawn.minute))
+    assert found.rows == []
+    assert fates(found) == {4: (1, "possibly sent", None)}
+
+
+@pytest.mark.parametrize(("state", "project"), [("withdrawn", ""), ("closed", "HEART")])
+def test_what_has_ended_and_cannot_be_sent_is_left(state: str, project: str) -> None:
     ended = stood(since=LONG, state=state)
-    assert plan(desired(ended), Redcap().request(1, "HEART", "", requested=ended.minute, report=SENT)) == Plan()
+    assert plan(desired(ended), Redcap().request(1, project, "", report=SENT)) == Plan()
 
 
 def test_the_simulated_import_changes_what_it_names_only() -> None:
