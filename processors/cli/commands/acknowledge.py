@@ -5,12 +5,11 @@ from typing import Annotated
 import typer
 from sqlalchemy import text
 
-from ledger.events import NewEvent
 from processors.cli import console
 from processors.cli.bootstrap import opened_gateway, operator
 from processors.cli.options import JsonOption, require_reason
 from processors.errors import ConfigurationError
-from processors.events.types import EventType, study_stream
+from processors.events.deliveries import Acknowledged
 
 _NOTICE = text("""
     select study, kind from gateway.notice where position = :position
@@ -42,8 +41,7 @@ def command(
                 f"Position {position} is no notice that waits to be acknowledged. `fiona-ledger status` lists those "
                 "that do; everything else on the list settles itself when its cause is mended."
             )
-        data = {"position": position, "by": operator(), "reason": reason.strip()}
-        work.record([NewEvent(stream=study_stream(row.study), type=EventType.ACKNOWLEDGED, data=data)])
+        work.record([Acknowledged(study=row.study, position=position, by=operator(), reason=reason.strip())])
     if json:
         console.print_json({"acknowledged": position})
     else:
