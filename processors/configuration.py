@@ -187,15 +187,12 @@ class AutoidSection(_Section):
 class SenderSection(_Section):
     """What is known of the programs that carry requests out: their folders, where they are on this machine.
 
-    `patience_hours` is how long a request that may have been sent is watched; `information` are codes of
-    transfer_error that are no errors.
+    `information` are codes of transfer_error that are no errors.
     """
 
     queue: FilePath | None = None
     done: FilePath | None = None
-    fail: FilePath | None = None
     withdrawn: FilePath | None = None
-    patience_hours: float = Field(default=24, gt=0, le=24 * 365)
     information: frozenset[int] = frozenset({3})
 
     @model_validator(mode="after")

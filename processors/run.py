@@ -1,7 +1,10 @@
-"""The periodic run: discover, observe, decide, deliver, one at a time for each site."""
+"""The periodic run, step by step: discover, observe, poll, decide, assign, deliver; one at a time for each site.
+
+Replays, shadows, adoptions and dry runs take the same steps.
+"""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
@@ -19,11 +22,11 @@ from processors.configuration import Configuration
 from processors.delivery.deliver import Delivered, deliver
 from processors.delivery.lost_updates import Checked, find_clashes
 from processors.delivery.sender.poll import Looked, look
-from processors.delivery.sender.queue import look_into_folders
 from processors.errors import ConfigurationError
 from processors.gateway import Gateway
 from processors.redcap import Redcap
 from processors.routing.decide import Decided, decide_transfers
+from processors.routing.redecide import decide_again
 from processors.routing.sync import Observed, observe
 from processors.source.discover import Discovery, discover
 
@@ -63,107 +66,123 @@ class Report:
         return asdict(self) | {"needs_attention": self.needs_attention}
 
 
-def run_incoming(gateway: Gateway, redcap: Redcap, configuration: Configuration, report: Report, step: Step) -> None:
-    """The main job, its findings noted in `report` as they come, so that an error does not lose them."""
-    decide_incoming(gateway, redcap, configuration, report, step)
-    write_pending(gateway, redcap, configuration, report, step)
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run's steps, each announced by `step` and its findings noted in `report`: an error does not lose them."""
+
+    gateway: Gateway
+    redcap: Redcap
+    configuration: Configuration
+    report: Report
+    step: Step
+
+    def incoming(self) -> None:
+        """The main job."""
+        self.decide_incoming()
+        self.deliver()
+
+    def decide_incoming(self) -> None:
+        """The main job up to where REDCap would be written to."""
+        self.discover()
+        observed = self.observe()
+        self.poll()
+        self.decide(observed)
+
+    def autoid(self, *, all_of: str | None = None) -> None:
+        """Gives IDs to the studies of projects that want them, and requests and writes their transfers."""
+        if self.wants_autoid(all_of):
+            self.assign(all_of=all_of)
+            self.deliver()
+
+    def discover(self) -> None:
+        """Records what has arrived."""
+        source = self.configuration.source
+        with self.step("Reading summaries") as progress:
+            self.report.discovery = discover(
+                self.gateway, raw=source.raw, settle_seconds=source.settle_seconds, progress=progress
+            )
+
+    def observe(self) -> Observed:
+        """Records what REDCap directs now, and gives it."""
+        with self.step("Asking REDCap for rules and couplings"):
+            observed = observe(self.gateway, self.redcap)
+        self.report.observed_changes = observed.changes
+        return observed
+
+    def poll(self) -> None:
+        """Records what the sender and other people have made of transfers."""
+        with self.step("Looking at transfers") as progress:
+            self.report.looked = look(self.gateway, self.redcap, progress)
+
+    def decide(self, observed: Observed) -> None:
+        """Decides about all that has happened since the last decision."""
+        routing = self.configuration.routing
+        with self.step("Deciding") as progress:
+            self.report.decided = decide_transfers(
+                self.gateway, observed, mode=routing.match, time_limit=routing.time_limit_seconds, progress=progress
+            )
+
+    def decide_again(
+        self, observed: Observed, *, project: str, studies: Sequence[str], include_vanished: bool
+    ) -> Collection[int]:
+        """Decides about a project's studies whatever was decided before; gives the requests that still stand."""
+        routing = self.configuration.routing
+        with self.step("Deciding") as progress:
+            self.report.decided, confirmed = decide_again(
+                self.gateway,
+                observed,
+                project=project,
+                studies=studies,
+                include_vanished=include_vanished,
+                mode=routing.match,
+                time_limit=routing.time_limit_seconds,
+                progress=progress,
+            )
+        return confirmed
+
+    def wants_autoid(self, all_of: str | None = None) -> bool:
+        """Whether auto-ID is configured. Raises `ConfigurationError` where it is by half."""
+        configured = [name for name in ("projects", "autoid") if self.redcap.has(name)]
+        if not configured and all_of is None:
+            return False
+        if len(configured) < 2:
+            raise ConfigurationError(
+                "redcap.tokens: expected tokens for both projects and autoid, as auto-ID needs both."
+            )
+        return True
+
+    def assign(self, *, all_of: str | None = None) -> None:
+        """Gives IDs, stores them and requests the transfers, which are still to be written then."""
+        section = self.configuration.autoid
+        with self.step("Giving IDs"):
+            self.report.assigned = assign_ids(
+                self.gateway,
+                self.redcap,
+                OwnGenerator(secrets.randbelow)
+                if section.generator is None
+                else SiteGenerator(section.generator, time_limit=section.generator_timeout_seconds),
+                window=timedelta(days=section.window_days),
+                all_of=all_of,
+            )
+
+    def deliver(self) -> None:
+        """Writes what the ledger wants REDCap to hold and REDCap does not."""
+        batch_rows = self.configuration.redcap.batch_rows
+        with self.step("Writing to REDCap") as progress:
+            written = deliver(self.gateway, self.redcap, batch_rows=batch_rows, progress=progress)
+        self.report.delivered = written if self.report.delivered is None else self.report.delivered + written
+        if self.redcap.writes:
+            self.report.checked += find_clashes(self.gateway, self.redcap)
+            self.report.checked += Checked(warnings=look_into_folders(self.gateway))
+
+    def count_attention(self) -> None:
+        """Notes what a person must look at, counted by kind."""
+        with self.gateway.begin() as work:
+            kinds = work.execute(_ATTENTION).all()
+        self.report.attention = {row.kind: row.notices for row in kinds}
 
 
-def decide_incoming(gateway: Gateway, redcap: Redcap, configuration: Configuration, report: Report, step: Step) -> None:
-    """The main job up to where REDCap would be written to."""
-    observed = discover_and_observe(gateway, redcap, configuration, report, step)
-    with step("Looking at transfers") as progress:
-        report.looked = look(gateway, redcap, progress)
-    decide_observed(gateway, observed, configuration, report, step)
-
-
-def discover_and_observe(
-    gateway: Gateway, redcap: Redcap, configuration: Configuration, report: Report, step: Step
-) -> Observed:
-    """Records what has arrived and what REDCap directs now; gives the latter."""
-    with step("Reading summaries") as progress:
-        report.discovery = discover(
-            gateway,
-            raw=configuration.source.raw,
-            settle_seconds=configuration.source.settle_seconds,
-            progress=progress,
-        )
-    with step("Asking REDCap for rules and couplings"):
-        observed = observe(gateway, redcap)
-    report.observed_changes = observed.changes
-    return observed
-
-
-def decide_observed(
-    gateway: Gateway, observed: Observed, configuration: Configuration, report: Report, step: Step
-) -> None:
-    """Decides about all that has happened since the last decision."""
-    with step("Deciding") as progress:
-        report.decided = decide_transfers(
-            gateway,
-            observed,
-            mode=configuration.routing.match,
-            time_limit=configuration.routing.time_limit_seconds,
-            progress=progress,
-        )
-
-
-def write_pending(gateway: Gateway, redcap: Redcap, configuration: Configuration, report: Report, step: Step) -> None:
-    """Writes what the ledger wants REDCap to hold and REDCap does not."""
-    with step("Writing to REDCap") as progress:
-        written = deliver(gateway, redcap, batch_rows=configuration.redcap.batch_rows, progress=progress)
-    report.delivered = written if report.delivered is None else report.delivered + written
-    if redcap.writes:
-        report.checked += find_clashes(gateway, redcap)
-        report.checked += Checked(warnings=look_into_folders(gateway))
-
-
-def run_autoid(
-    gateway: Gateway,
-    redcap: Redcap,
-    configuration: Configuration,
-    report: Report,
-    step: Step,
-    *,
-    all_of: str | None = None,
-) -> None:
-    """Gives IDs to the studies of projects that want them, and requests and writes their transfers."""
-    if wants_autoid(redcap, all_of):
-        decide_autoid(gateway, redcap, configuration, report, step, all_of=all_of)
-        write_pending(gateway, redcap, configuration, report, step)
-
-
-def wants_autoid(redcap: Redcap, all_of: str | None = None) -> bool:
-    """Whether auto-ID is configured. Raises `ConfigurationError` where it is by half."""
-    configured = [name for name in ("projects", "autoid") if redcap.has(name)]
-    if not configured and all_of is None:
-        return False
-    if len(configured) < 2:
-        raise ConfigurationError("redcap.tokens: expected tokens for both projects and autoid, as auto-ID needs both.")
-    return True
-
-
-def decide_autoid(
-    gateway: Gateway,
-    redcap: Redcap,
-    configuration: Configuration,
-    report: Report,
-    step: Step,
-    *,
-    all_of: str | None = None,
-) -> None:
-    """Gives IDs, stores them and requests the transfers, which are still to be written then."""
-    section = configuration.autoid
-    with step("Giving IDs"):
-        report.assigned = assign_ids(
-            gateway,
-            redcap,
-            OwnGenerator(secrets.randbelow)
-            if section.generator is None
-            else SiteGenerator(section.generator, time_limit=section.generator_timeout_seconds),
-            window=timedelta(days=section.window_days),
-            all_of=all_of,
-        )
+_ATTENTION = text("select kind, count(*) as notices from audit.attention group by kind order by kind")
 
 
 @contextmanager
@@ -191,13 +210,6 @@ def recorded_run(gateway: Gateway, command: str, report: Report, *, ending: Endi
             _finish(gateway, report, before, code)
         raise
     _finish(gateway, report, before, 1 if report.needs_attention else 0)
-
-
-def attention(gateway: Gateway) -> dict[str, int]:
-    """What a person must look at, counted by kind."""
-    with gateway.begin() as work:
-        rows = work.execute(text("select kind, count(*) as notices from audit.attention group by kind order by kind"))
-        return {row.kind: row.notices for row in rows}
 
 
 _WITHDRAWN = text("""

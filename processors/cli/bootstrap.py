@@ -21,7 +21,7 @@ from processors.gateway import Gateway, open_gateway, open_gateway_database
 from processors.locks import no_runs, only_run
 from processors.operations.rebuild import emptied_tables
 from processors.redcap import DryRunRedcap, Redcap, SharedRateLimit
-from processors.run import Report, recorded_run
+from processors.run import Report, Run, recorded_run
 
 _Client = TypeVar("_Client", bound=Redcap)
 
@@ -88,13 +88,13 @@ def opened_tables(config: Path | None) -> Iterator[tuple[Configuration, Gateway]
 
 
 @contextmanager
-def opened_alone(config: Path | None) -> Iterator[tuple[Configuration, Gateway]]:
+def opened_exclusively(config: Path | None) -> Iterator[tuple[Configuration, Gateway]]:
     """The configuration and the ledger, brought up to date, while no run of the site can begin.
 
     Raises `ServiceError` where one is under way: the command has done nothing then.
     """
-    with opened_gateway(config) as (configuration, gateway), only_run(gateway) as alone:
-        if not alone:
+    with opened_gateway(config) as (configuration, gateway), only_run(gateway) as locked:
+        if not locked:
             raise ServiceError(
                 f"A run for site {gateway.site!r} is under way: nothing was done. Try again when it has ended."
             )
@@ -103,8 +103,8 @@ def opened_alone(config: Path | None) -> Iterator[tuple[Configuration, Gateway]]
 
 
 @contextmanager
-def rehearsed(config: Path | None) -> Iterator[tuple[Configuration, Gateway, DryRunRedcap]]:
-    """The ledger and REDCap for a dry run: what is recorded is taken back, what is written is not.
+def opened_dry_run(config: Path | None) -> Iterator[Run]:
+    """A run on the ledger and REDCap of which what is recorded is taken back, and what is written is not.
 
     No run of any site can begin meanwhile. Raises `ServiceError` where one is under way.
     """
@@ -121,7 +121,7 @@ def rehearsed(config: Path | None) -> Iterator[tuple[Configuration, Gateway, Dry
                 database=dry_run, vault=real.vault, site=section.site, clock=now, run=real.run, sender=real.sender
             )
             with _client(DryRunRedcap, configuration, database) as redcap:
-                yield configuration, gateway, redcap
+                yield Run(gateway, redcap, configuration, Report(), console.step)
 
 
 @contextmanager
@@ -132,23 +132,23 @@ def opened_redcap(configuration: Configuration, gateway: Gateway) -> Iterator[Re
 
 
 @contextmanager
-def recorded_redcap(configuration: Configuration, gateway: Gateway, command: str, report: Report) -> Iterator[Redcap]:
-    """The client for the configured REDCap, within a run that the ledger keeps a row of."""
+def opened_run(configuration: Configuration, gateway: Gateway, command: str, report: Report) -> Iterator[Run]:
+    """A run on the configured REDCap, of which the ledger keeps a row."""
     # What is wrong with the tokens is a way for a run to end, and recorded as one.
     with recorded_run(gateway, command, report, ending=ending), opened_redcap(configuration, gateway) as redcap:
         try:
-            yield redcap
+            yield Run(gateway, redcap, configuration, report, console.step)
         finally:
             report.calls = redcap.calls
 
 
-def prepare(gateway: Gateway, *, alone: bool = False) -> None:
+def prepare(gateway: Gateway, *, exclusive: bool = False) -> None:
     """Brings the tables up to date. Raises `ConfigurationError` where somebody has emptied one by hand.
 
-    `alone`: the caller keeps all runs away.
+    `exclusive`: the caller keeps all runs away.
     """
     with console.step("Catching up") as progress:
-        gateway.catch_up(progress, alone=alone)
+        gateway.catch_up(progress, alone=exclusive)
         _require_whole_tables(gateway)
 
 

@@ -8,7 +8,7 @@ import typer
 from sqlalchemy import text
 
 from processors.cli import console
-from processors.cli.bootstrap import opened_alone, opened_redcap, operator
+from processors.cli.bootstrap import opened_exclusively, opened_redcap, operator
 from processors.cli.exit_codes import exit_codes
 from processors.cli.options import require_reason
 from processors.delivery.deliver import deliver
@@ -39,7 +39,7 @@ def override(
     require_reason(reason)
     if pseudonym is not None and not pseudonym.strip():
         raise ConfigurationError("--to-subject: expected a pseudonym, found nothing but blanks.")
-    with exit_codes() as afterwords, opened_alone(config) as (configuration, gateway):
+    with exit_codes() as afterwords, opened_exclusively(config) as (configuration, gateway):
         amendment = Amendment(
             study=study,
             project=project,

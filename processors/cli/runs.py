@@ -8,15 +8,14 @@ from pathlib import Path
 
 from ledger.store import Clock
 from processors.cli import console
-from processors.cli.bootstrap import now, opened_gateway, operator, prepare, recorded_redcap
+from processors.cli.bootstrap import now, opened_gateway, opened_run, operator, prepare
 from processors.cli.exit_codes import ending
 from processors.configuration import Configuration
 from processors.gateway import Gateway
 from processors.locks import only_run
 from processors.operations.adopt.guard import require_moved_in
 from processors.operations.replay import Replayed, Scope, replay
-from processors.redcap import Redcap
-from processors.run import Report, attention, run_autoid, run_incoming
+from processors.run import Report, Run
 
 
 class Processor(StrEnum):
@@ -41,47 +40,47 @@ def periodic_run(
     `only` names the half to do alone; `all_of` a project for which auto-ID drops its window; `fresh`: what REDCap
     holds before the first run is strangers'.
     """
-    with opened_gateway(config, clock=clock) as (configuration, gateway), only_run(gateway) as alone:
-        if not alone:
+    with opened_gateway(config, clock=clock) as (configuration, gateway), only_run(gateway) as locked:
+        if not locked:
             console.say_busy(gateway.site, json=json)
             return False
         report = Report()
-        with _reported(configuration, gateway, command, report, lambda: _print_run(report, json=json)) as redcap:
+        with _reported(configuration, gateway, command, report, lambda: _print_run(report, json=json)) as run:
             prepare(gateway)
-            require_moved_in(gateway, redcap, fresh=fresh, by=operator())
+            require_moved_in(gateway, run.redcap, fresh=fresh, by=operator())
             if only != Processor.AUTOID:
-                run_incoming(gateway, redcap, configuration, report, console.step)
+                run.incoming()
             if only != Processor.INCOMING:
-                run_autoid(gateway, redcap, configuration, report, console.step, all_of=all_of)
-            report.attention = attention(gateway)
+                run.autoid(all_of=all_of)
+            run.count_attention()
     return report.needs_attention
 
 
 def replay_run(config: Path | None, scope: Scope, *, command: str, json: bool) -> bool:
     """Replays and prints what it came to; True where something needs attention."""
-    with opened_gateway(config) as (configuration, gateway), only_run(gateway) as alone:
-        if not alone:
+    with opened_gateway(config) as (configuration, gateway), only_run(gateway) as locked:
+        if not locked:
             console.say_busy(gateway.site, json=json)
             return False
         report, replayed = Report(), None
         with _reported(
             configuration, gateway, command, report, lambda: _print_replay(report, replayed, json=json)
-        ) as redcap:
+        ) as run:
             prepare(gateway)
-            require_moved_in(gateway, redcap, fresh=False, by=operator())
-            replayed = replay(gateway, redcap, configuration, scope, report, console.step, by=operator())
-            report.attention = attention(gateway)
+            require_moved_in(gateway, run.redcap, fresh=False, by=operator())
+            replayed = replay(run, scope, by=operator())
+            run.count_attention()
     return report.needs_attention
 
 
 @contextmanager
 def _reported(
     configuration: Configuration, gateway: Gateway, command: str, report: Report, print_it: Callable[[], None]
-) -> Iterator[Redcap]:
-    """The client for REDCap within a run that is recorded, and printed at its end."""
+) -> Iterator[Run]:
+    """A run that is recorded, and printed at its end."""
     try:
-        with recorded_redcap(configuration, gateway, command, report) as redcap:
-            yield redcap
+        with opened_run(configuration, gateway, command, report) as run:
+            yield run
     except (Exception, KeyboardInterrupt) as error:
         report.error = ending(error).message
         raise

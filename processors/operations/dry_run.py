@@ -3,17 +3,17 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection
-
 from ledger import store
-from ledger.events import Event
-from processors.events.types import EventType
+from processors.events.deliveries import RowFact, RowMissing, RowRestored
+from processors.events.fact import OfStudy
+from processors.events.pseudonyms import StudyHeld, StudyReleased
+from processors.events.rules import ConflictFound, ConflictResolved, RuleTimedOut
+from processors.events.transfers import TransferPlaced, TransferRequested, TransferRetracted, TransferWithdrawn
 from processors.explain.sentences import cause_name
+from processors.gateway import Work
 
-Data = Mapping[str, Any]
 
-
-class Change(NamedTuple):
+class PlannedChange(NamedTuple):
     """One change: of a study's transfer to a project, or of its rows. `project` and `event_name` may be blank."""
 
     project: str
@@ -23,43 +23,55 @@ class Change(NamedTuple):
     why: str
 
 
-def changes(connection: Connection, after: int) -> list[Change]:
+def planned_changes(work: Work, after: int) -> list[PlannedChange]:
     """The changes that the events after this position stand for, by project and study."""
-    found: dict[int, Change] = {}
-    for event in store.read(connection, after=after, types=_TOLD.keys() | {EventType.TRANSFER_PLACED}):
-        if event.type != EventType.TRANSFER_PLACED:
-            _add(found, event)
-        elif event.data["found"] and event.data["request"] in found:
-            request = found[event.data["request"]]
-            found[event.data["request"]] = request._replace(change="leave: REDCap holds the same request")
-    return sorted(found.values())
+    changes: dict[int, PlannedChange] = {}
+    for event in store.read(work.connection, after=after, types=[*_TYPES, TransferPlaced.__name__]):
+        if event.type in _TYPES:
+            change = _planned(_TYPES[event.type].read(event))
+            if change is not None:
+                changes[event.position] = change
+            continue
+        placed = TransferPlaced.read(event)
+        if placed.found and placed.request in changes:
+            request = changes[placed.request]
+            changes[placed.request] = request._replace(change="leave: REDCap holds the same request")
+    return sorted(changes.values())
 
 
-def _add(found: dict[int, Change], event: Event) -> None:
-    told = _TOLD[EventType(event.type)](event.data)
-    if told is not None:
-        data = event.data
-        found[event.position] = Change(data.get("project") or "", data["study"], data.get("event_name") or "", *told)
+def _planned(fact: OfStudy) -> PlannedChange | None:
+    words = _WORDS[type(fact)](fact)
+    if words is None:
+        return None
+    return PlannedChange(getattr(fact, "project", ""), fact.study, getattr(fact, "event_name", ""), *words)
 
 
-def _requested(data: Data) -> tuple[str, str]:
-    cause = data["cause"]
-    return "change its request" if data["replaces"] else "request", cause_name(cause["kind"], cause["record_id"])
+Words = tuple[str, str]
+"""What changes, and why."""
 
 
-def _superseded(data: Data) -> tuple[str, str] | None:
-    return ("report", "it was sent under the old request") if data["sent"] else None
+def _requested(fact: TransferRequested) -> Words:
+    return "change its request" if fact.replaces else "request", cause_name(fact.cause.kind, fact.cause.record_id)
 
 
-_TOLD: Mapping[EventType, Callable[[Data], tuple[str, str] | None]] = {
-    EventType.TRANSFER_REQUESTED: _requested,
-    EventType.TRANSFER_RETRACTED: lambda data: ("withdraw its request", data["reason"]),
-    EventType.TRANSFER_WITHDRAWN: _superseded,
-    EventType.CONFLICT_FOUND: lambda data: ("report a conflict", data["kind"]),
-    EventType.CONFLICT_RESOLVED: lambda _: ("settle a conflict", ""),
-    EventType.RULE_TIMED_OUT: lambda data: ("report a rule", f"routing rule {data['record_id']} ran out of time"),
-    EventType.STUDY_HELD: lambda data: ("hold", data["reason"]),
-    EventType.STUDY_RELEASED: lambda data: ("release", data["reason"]),
-    EventType.ROW_MISSING: lambda data: ("report a missing row", f"{data['kind']} {data['key']}".strip()),
-    EventType.ROW_RESTORED: lambda data: ("write a missing row", f"{data['kind']} {data['key']}".strip()),
+def _replaced(fact: TransferWithdrawn) -> Words | None:
+    return ("report", "it was sent under the old request") if fact.fate == "sent" else None
+
+
+def _row(fact: RowFact) -> str:
+    return f"{fact.kind} {fact.key}".strip()
+
+
+_WORDS: Mapping[type[OfStudy], Callable[[Any], Words | None]] = {
+    TransferRequested: _requested,
+    TransferRetracted: lambda fact: ("withdraw its request", fact.reason),
+    TransferWithdrawn: _replaced,
+    ConflictFound: lambda fact: ("report a conflict", fact.kind),
+    ConflictResolved: lambda _: ("settle a conflict", ""),
+    RuleTimedOut: lambda fact: ("report a rule", f"routing rule {fact.record_id} ran out of time"),
+    StudyHeld: lambda fact: ("hold", fact.reason),
+    StudyReleased: lambda fact: ("release", fact.reason),
+    RowMissing: lambda fact: ("report a missing row", _row(fact)),
+    RowRestored: lambda fact: ("write a missing row", _row(fact)),
 }
+_TYPES = {fact.__name__: fact for fact in _WORDS}

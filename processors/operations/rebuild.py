@@ -5,22 +5,26 @@ from sqlalchemy import Connection, text
 from ledger.batching import Progress
 from ledger.database import Database
 from ledger.projector import Projector
-from processors.events.types import EventType
+from processors.events.operations import AdoptionCompleted, StudyAdopted
+from processors.events.pseudonyms import AutoidProjectChanged, IdGenerated
+from processors.events.rules import CouplingEntryChanged, DecisionsMade, RoutingRuleChanged
+from processors.events.series import SeriesDiscovered
+from processors.events.transfers import TransferObserved, TransferRequested
 from processors.projections import PROJECTIONS
 
 # An event of this type leaves a row in the table for ever: with such an event, the table is not empty.
 _NEVER_EMPTY_AGAIN = (
-    ("studies", "gateway.study", EventType.SERIES_DISCOVERED),
-    ("studies", "gateway.series", EventType.SERIES_DISCOVERED),
-    ("directives", "gateway.rule", EventType.ROUTING_RULE_CHANGED),
-    ("directives", "gateway.coupling_entry", EventType.COUPLING_ENTRY_CHANGED),
-    ("transfers", "gateway.transfer", EventType.TRANSFER_REQUESTED),
-    ("transfers", "gateway.decision", EventType.DECISIONS_MADE),
-    ("pseudonyms", "gateway.autoid_project", EventType.AUTOID_PROJECT_CHANGED),
-    ("pseudonyms", "gateway.used_id", EventType.ID_GENERATED),
-    ("pseudonyms", "gateway.observed_transfer", EventType.TRANSFER_OBSERVED),
-    ("adopted", "gateway.adopted_study", EventType.STUDY_ADOPTED),
-    ("adopted", "gateway.moved_in", EventType.ADOPTION_COMPLETED),
+    ("studies", "gateway.study", SeriesDiscovered),
+    ("studies", "gateway.series", SeriesDiscovered),
+    ("directives", "gateway.rule", RoutingRuleChanged),
+    ("directives", "gateway.coupling_entry", CouplingEntryChanged),
+    ("transfers", "gateway.transfer", TransferRequested),
+    ("transfers", "gateway.decision", DecisionsMade),
+    ("pseudonyms", "gateway.autoid_project", AutoidProjectChanged),
+    ("pseudonyms", "gateway.used_id", IdGenerated),
+    ("pseudonyms", "gateway.observed_transfer", TransferObserved),
+    ("adopted", "gateway.adopted_study", StudyAdopted),
+    ("adopted", "gateway.moved_in", AdoptionCompleted),
 )
 
 
@@ -32,8 +36,10 @@ def emptied_tables(connection: Connection) -> list[tuple[str, str]]:
     """
     return [
         (projection, table)
-        for projection, table, type_ in _NEVER_EMPTY_AGAIN
-        if connection.execute(text(_EMPTIED.format(table)), {"projection": projection, "type": type_}).scalar_one()
+        for projection, table, fact in _NEVER_EMPTY_AGAIN
+        if connection.execute(
+            text(_EMPTIED.format(table)), {"projection": projection, "type": fact.__name__}
+        ).scalar_one()
     ]
 
 

@@ -11,19 +11,15 @@ from typing import Any
 
 from sqlalchemy import text
 
-from ledger.batching import Progress, batches
-from ledger.events import NewEvent
-from processors.configuration import Configuration
+from ledger.batching import batches
 from processors.delivery.deliver import Delivered, deliver_again
 from processors.errors import ConfigurationError
-from processors.events.types import EventType, decision_stream
-from processors.gateway import Gateway, Work
-from processors.redcap import Redcap
-from processors.routing.redecide import decide_again
-from processors.routing.sync import Observed, observe
-from processors.run import Report, Step, write_pending
+from processors.events.operations import ReplayCompleted, ReplayStarted
+from processors.gateway import Gateway
+from processors.routing.sync import Observed
+from processors.run import Run
 
-PORTION = 500
+BATCH = 500
 """So many studies are written before it is noted that they were."""
 
 
@@ -40,15 +36,6 @@ class Scope:
     until: datetime | None = None
     include_vanished: bool = False
 
-    def as_data(self) -> dict[str, Any]:
-        """As it stands in an event."""
-        return {
-            "project": self.project,
-            "since": None if self.since is None else self.since.isoformat(),
-            "until": None if self.until is None else self.until.isoformat(),
-            "include_vanished": self.include_vanished,
-        }
-
 
 @dataclass(kw_only=True, slots=True)
 class Replayed:
@@ -58,55 +45,35 @@ class Replayed:
     written_before: int = 0
 
 
-def replay(
-    gateway: Gateway,
-    redcap: Redcap,
-    configuration: Configuration,
-    scope: Scope,
-    report: Report,
-    step: Step,
-    *,
-    by: str,
-) -> Replayed:
-    """Replays; what it comes to is noted in `report` as it comes.
+def replay(run: Run, scope: Scope, *, by: str) -> Replayed:
+    """Replays; what it comes to is noted in the run's report as it comes.
 
     Raises `ConfigurationError` where nothing is known of the project.
     """
-    observed = _observed(gateway, redcap, scope, report, step)
+    gateway = run.gateway
+    observed = _observed(run, scope)
     studies = _studies(gateway, scope)
     written_up_to = _begin(gateway, scope, by)
     replayed = Replayed(studies=len(studies), written_before=sum(study <= written_up_to for study in studies))
     restored: Collection[int] = ()
     if observed is not None:
-        with step("Deciding") as progress:
-            report.decided, confirmed = decide_again(
-                gateway,
-                observed,
-                project=scope.project,
-                studies=studies,
-                include_vanished=scope.include_vanished,
-                mode=configuration.routing.match,
-                time_limit=configuration.routing.time_limit_seconds,
-                progress=progress,
-            )
+        confirmed = run.decide_again(
+            observed, project=scope.project, studies=studies, include_vanished=scope.include_vanished
+        )
         restored = _unsent(gateway, confirmed)
-    left = studies[replayed.written_before :]
-    with step("Writing to REDCap") as progress:
-        _write(gateway, redcap, configuration.redcap.batch_rows, left, restored, report, progress)
+    _write(run, studies[replayed.written_before :], restored)
     if replayed.written_before:
         # What has been requested meanwhile for studies that were written before.
-        write_pending(gateway, redcap, configuration, report, step)
+        run.deliver()
     _end(gateway, scope, by)
     return replayed
 
 
-def _observed(gateway: Gateway, redcap: Redcap, scope: Scope, report: Report, step: Step) -> Observed | None:
+def _observed(run: Run, scope: Scope) -> Observed | None:
     if not scope.project:
         return None
-    with step("Asking REDCap for rules and couplings"):
-        observed = observe(gateway, redcap)
-    report.observed_changes = observed.changes
-    _require_known(gateway, observed, scope.project)
+    observed = run.observe()
+    _require_known(run.gateway, observed, scope.project)
     return observed
 
 
@@ -159,23 +126,19 @@ def _unsent(gateway: Gateway, requests: Collection[int]) -> set[int]:
         return set(work.execute(_UNSENT, {"positions": list(requests)}).scalars())
 
 
-def _write(
-    gateway: Gateway,
-    redcap: Redcap,
-    batch_rows: int,
-    studies: Sequence[str],
-    restored: Collection[int],
-    report: Report,
-    progress: Progress | None,
-) -> None:
-    report.delivered = Delivered()
+def _write(run: Run, studies: Sequence[str], restored: Collection[int]) -> None:
+    run.report.delivered = Delivered()
     done = 0
-    for portion in batches(studies, PORTION):
-        report.delivered += deliver_again(gateway, redcap, studies=portion, transfers=restored, batch_rows=batch_rows)
-        _note(gateway, portion[-1])
-        done += len(portion)
-        if progress is not None:
-            progress(done, len(studies))
+    batch_rows = run.configuration.redcap.batch_rows
+    with run.step("Writing to REDCap") as progress:
+        for batch in batches(studies, BATCH):
+            run.report.delivered += deliver_again(
+                run.gateway, run.redcap, studies=batch, transfers=restored, batch_rows=batch_rows
+            )
+            _note(run.gateway, batch[-1])
+            done += len(batch)
+            if progress is not None:
+                progress(done, len(studies))
 
 
 _UNDER_WAY = text(
@@ -202,7 +165,7 @@ def _begin(gateway: Gateway, scope: Scope, by: str) -> str:
             == scope
         ):
             return str(row.delivered_up_to)
-        _record(work, EventType.REPLAY_STARTED, scope, by)
+        work.record([ReplayStarted(**_facts(work.site, scope, by))])
         work.execute(
             _REMEMBER,
             {
@@ -223,10 +186,17 @@ def _note(gateway: Gateway, study: str) -> None:
 
 def _end(gateway: Gateway, scope: Scope, by: str) -> None:
     with gateway.begin() as work:
-        _record(work, EventType.REPLAY_COMPLETED, scope, by)
+        work.record([ReplayCompleted(**_facts(work.site, scope, by))])
         work.execute(_FORGET, {"site": gateway.site})
 
 
-def _record(work: Work, type_: EventType, scope: Scope, by: str) -> None:
-    data = {"site": work.site, **scope.as_data(), "by": by}
-    work.record([NewEvent(stream=decision_stream(work.site), type=type_, data=data)])
+def _facts(site: str, scope: Scope, by: str) -> dict[str, Any]:
+    """What the events of a replay hold."""
+    return {
+        "site": site,
+        "project": scope.project,
+        "since": None if scope.since is None else scope.since.isoformat(),
+        "until": None if scope.until is None else scope.until.isoformat(),
+        "include_vanished": scope.include_vanished,
+        "by": by,
+    }

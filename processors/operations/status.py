@@ -82,7 +82,7 @@ def status(gateway: Gateway) -> Status:
             studies=counts.studies,
             series=counts.series,
             studies_on_disk=counts.on_disk,
-            last_run=_last_run(work, gateway.site),
+            last_run=_last_run(work),
             last_success=last_success,
             silent_seconds=None if last_success is None else int((now - last_success).total_seconds()),
             stalled_since=work.execute(_STALLED, of_site | {"before": before}).scalar_one_or_none(),
@@ -123,17 +123,17 @@ _TRANSFERS = text("""
      where site = :site group by state order by state
 """)
 _SENDING = text("""
-    select count(*) filter (where told.state = 'sent') as sent,
-           count(*) filter (where told.state = 'failed' and transfer.state = 'placed') as failed,
-           count(*) filter (where is_unsent) as unsent, min(told.at) filter (where is_unsent) as oldest
-      from gateway.outcome as told
-      join gateway.transfer on transfer.position = told.request
-      join gateway.study on study.study = told.study
+    select count(*) filter (where outcome.state = 'sent') as sent,
+           count(*) filter (where outcome.state = 'failed' and transfer.state = 'placed') as failed,
+           count(*) filter (where is_unsent) as unsent, min(outcome.at) filter (where is_unsent) as oldest
+      from gateway.outcome
+      join gateway.transfer on transfer.position = outcome.request
+      join gateway.study on study.study = outcome.study
       left join gateway.look on look.site = study.site
      cross join lateral (
-           select told.state = 'awaited' and transfer.state = 'placed' and not transfer.found
-                  and told.at >= look.since) as what (is_unsent)
-     where told.ours and study.site = :site
+           select outcome.state = 'awaited' and transfer.state = 'placed' and not transfer.found
+                  and outcome.at >= look.since) as what (is_unsent)
+     where outcome.ours and study.site = :site
 """)
 _ATTENTION = text("""
     select kind, position, study, project, subject, details, advice from audit.attention
@@ -141,6 +141,6 @@ _ATTENTION = text("""
 """)
 
 
-def _last_run(work: Work, site: str) -> dict[str, Any] | None:
-    row = work.execute(_LAST_RUN, {"site": site}).mappings().one_or_none()
+def _last_run(work: Work) -> dict[str, Any] | None:
+    row = work.execute(_LAST_RUN, {"site": work.site}).mappings().one_or_none()
     return None if row is None else dict(row)

@@ -8,7 +8,7 @@ from typing import Any
 from processors.locks import only_run
 from processors.operations.adopt.adopt import Adopted, adopt
 from processors.operations.shadow.shadow import Shadowed, require_own_ledger, shadow
-from processors.run import Report
+from processors.run import Report, Run
 from tests.autoid.machine import Machine, _context
 from tests.autoid.sites import AutoidSite
 from tests.flow.harness import HEART, Killed, Steps
@@ -30,7 +30,8 @@ class Operator:
             assert stack.enter_context(only_run(gateway))
             redcap = stack.enter_context(self.machine.redcap(steps))
             gateway.catch_up()
-            return adopt(gateway, redcap, by="operator", step=steps.announce)
+            run = Run(gateway, redcap, self.machine._configuration(), Report(), steps.announce)
+            return adopt(run, by="operator")
 
     def shadow(self) -> Shadowed:
         steps = Steps()
@@ -39,7 +40,7 @@ class Operator:
             require_own_ledger(gateway)
             redcap = stack.enter_context(self.machine.redcap(steps))
             gateway.catch_up()
-            return shadow(gateway, redcap, self.machine._configuration(), Report(), steps.announce)
+            return shadow(Run(gateway, redcap, self.machine._configuration(), Report(), steps.announce))
 
     def start_adopting(self, *, fatal: int) -> BaseProcess:
         """An adoption in a process of its own, which kills itself at the step with the number `fatal`."""

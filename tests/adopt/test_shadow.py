@@ -4,7 +4,7 @@ import pytest
 
 from processors.errors import ConfigurationError
 from processors.events.fact import Cause
-from processors.operations.shadow.compare import Ours, Study, agreed, differences
+from processors.operations.shadow.compare import ComparedStudy, DecidedTransfer, agreed, differences
 from processors.requests import Key, TransferRow
 from tests.adopt.sites import AdoptingSite
 from tests.flow.harness import BRAIN, HEART, Asked
@@ -137,11 +137,11 @@ def test_a_ledger_that_was_a_shadow_goes_live_and_places_what_is_lacking_alone(s
 # The comparison itself
 
 
-def compared(ours: dict[Key, str | None], theirs: list[tuple[str, str]]) -> Study:
+def compared(ours: dict[Key, str | None], theirs: list[tuple[str, str]]) -> ComparedStudy:
     cause = Cause("rule", "1", 4)
-    return Study(
+    return ComparedStudy(
         study="1.2",
-        ours={key: Ours(name, cause) for key, name in ours.items()},
+        ours={key: DecidedTransfer(name, cause) for key, name in ours.items()},
         theirs=[
             TransferRow(study="1.2", instance=instance, project=project, event_name="", name=name, requested="")
             for instance, (project, name) in enumerate(theirs, start=1)

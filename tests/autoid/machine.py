@@ -15,7 +15,7 @@ from processors.configuration import AutoidSection, Configuration, RedcapSection
 from processors.gateway import Gateway
 from processors.locks import only_run
 from processors.redcap import Redcap
-from processors.run import Report, attention, run_autoid, run_incoming
+from processors.run import Report, Run
 from tests.conftest import SettableClock
 from tests.flow.harness import ZONE, SteppingDatabase, Steps
 
@@ -45,13 +45,14 @@ class Machine:
             report = Report()
             with self.redcap(steps) as redcap:
                 gateway.catch_up()
+                run = Run(gateway, redcap, configuration, report, steps.announce)
                 try:
                     if not only_autoid:
-                        run_incoming(gateway, redcap, configuration, report, steps.announce)
-                    run_autoid(gateway, redcap, configuration, report, steps.announce, all_of=all_of)
+                        run.incoming()
+                    run.autoid(all_of=all_of)
                 finally:
                     report.calls = redcap.calls
-                report.attention = attention(gateway)
+                run.count_attention()
         return report
 
     @contextmanager

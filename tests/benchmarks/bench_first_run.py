@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from processors.cli.bootstrap import opened_gateway, opened_redcap
 from processors.delivery.deliver import deliver
 from processors.operations.replay import Scope, replay
-from processors.run import Report, decide_incoming
+from processors.run import Report, Run
 from tests.benchmarks import tree
 from tests.benchmarks.processes import Took, taken
 from tests.benchmarks.redcap import PROJECT
@@ -105,13 +105,12 @@ def _replays(server: Server, raw: Path) -> Iterator[tuple[Effort, Effort]]:
 
 def _delivered_and_replayed(config: Path) -> tuple[Effort, Effort]:
     with opened_gateway(config) as (configuration, gateway), opened_redcap(configuration, gateway) as client:
-        decide_incoming(gateway, client, configuration, Report(), _unwatched)
+        run = Run(gateway, client, configuration, Report(), _unwatched)
+        run.decide_incoming()
         rows = configuration.redcap.batch_rows
         delivered = _effort(lambda: deliver(gateway, client, batch_rows=rows))
         scope = Scope(project=PROJECT)
-        return delivered, _effort(
-            lambda: replay(gateway, client, configuration, scope, Report(), _unwatched, by="benchmark")
-        )
+        return delivered, _effort(lambda: replay(run, scope, by="benchmark"))
 
 
 def _unwatched(_: str) -> AbstractContextManager[None]:

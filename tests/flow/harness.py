@@ -25,7 +25,7 @@ from processors.gateway import Gateway
 from processors.projections import PROJECTIONS
 from processors.redcap import Redcap
 from processors.redcap.dictionary import choices
-from processors.run import Report, attention, run_incoming
+from processors.run import Report, Run
 from tests.conftest import SettableClock
 from tests.ledger.layout import expected_hash
 from tests.source.receiver import SETTLED, Receiver
@@ -171,11 +171,12 @@ def run_once(
             timeout_seconds=timeout_seconds,
         ) as redcap:
             gateway.catch_up()
+            run = Run(gateway, redcap, configuration, report, steps.announce)
             try:
-                run_incoming(gateway, redcap, configuration, report, steps.announce)
+                run.incoming()
             finally:
                 report.calls = redcap.calls
-            report.attention = attention(gateway)
+            run.count_attention()
         return report
     finally:
         database.close()

@@ -7,8 +7,8 @@ from ledger import store
 from processors.demo.simulator import Fault
 from processors.errors import ConfigurationError, ServiceError
 from processors.explain.recorded import FROM_THE_BEGINNING
-from processors.operations.forget.data_subjects import Unknown
-from processors.operations.forget.external_copies import Place
+from processors.operations.forget.data_subjects import UnknownDataSubject
+from processors.operations.forget.external_copies import RedcapCopy
 from processors.operations.forget.forget import compact
 from processors.operations.status import status
 from processors.routing.study_state import gather
@@ -70,7 +70,7 @@ def test_redcaps_rows_are_listed_and_left(site: PrivateSite) -> None:
     two_patients(site)
     before = {name: project.rows() for name, project in site.simulator.projects.items()}
     record = next(name for name, row in site.autoid_rows().items() if row.key == key_of(ADA))
-    places, folders = site.forget_patients(ADA).elsewhere
+    places, folders = site.forget_patients(ADA).external_copies
     assert sorted((place.project, place.record_id, place.instance or 0) for place in places) == [
         ("autoid", record, 0),
         ("coupling", "7", 0),
@@ -209,7 +209,7 @@ def test_a_study_of_two_patients_forgets_the_pseudonym_with_either(site: Private
 def test_a_study_that_is_its_patients_only_one_is_forgotten_with_the_patient(site: PrivateSite) -> None:
     two_patients(site)
     done = site.forget_study("1.3")
-    assert done.belongings[0].studies == ("1.3",)
+    assert done.data_subjects[0].studies == ("1.3",)
     assert site.finds(traces(GRACE, GRACES_NAME)) == set()
     assert site.finds({ADA, ADAS_NAME}) == {ADA, ADAS_NAME}
     assert site.events("SubjectForgotten")[0]["name"] == "1.3"
@@ -248,7 +248,7 @@ def test_after_a_projects_links_are_forgotten_its_ids_stay_in_use(site: PrivateS
     assert site.finds({key_of(ADA), key_of(GRACE)}) == set()
     assert site.finds({ADA, GRACE}) == {ADA, GRACE}
     assert site.used() == ids
-    assert {place.project for place in done.elsewhere.places} == {"autoid"}
+    assert {place.project for place in done.external_copies.rows} == {"autoid"}
     assert site.run().attention == {}
     site.assert_sound()
 
@@ -292,9 +292,9 @@ def test_of_a_list_with_somebody_unknown_nobody_is_forgotten(site: PrivateSite, 
 
 def test_unknown_studies_and_projects_are_said_to_be_so(site: PrivateSite) -> None:
     two_patients(site)
-    with pytest.raises(Unknown, match=r"no study '9\.9'"):
+    with pytest.raises(UnknownDataSubject, match=r"no study '9\.9'"):
         site.forget_study("9.9")
-    with pytest.raises(Unknown, match="no auto-ID project 'NONE'"):
+    with pytest.raises(UnknownDataSubject, match="no auto-ID project 'NONE'"):
         site.forget_project("NONE")
 
 
@@ -303,7 +303,7 @@ def test_a_patient_whom_only_autoid_knows_is_forgotten_too(site: PrivateSite) ->
     site.study("1.3", GRACE)
     site.run()
     done = site.forget_patients(ADA)
-    assert done.elsewhere.places == [Place("autoid", "3", None, "a patient's hash and ID")]
+    assert done.external_copies.rows == [RedcapCopy("autoid", "3", None, "a patient's hash and ID")]
     assert site.finds({key_of(ADA)}) == set()
 
 
@@ -311,11 +311,11 @@ def test_a_patient_id_counts_to_the_letter_and_its_likes_are_mentioned(site: Pri
     site.series("1.1", PatientID="P1")
     site.series("1.2", PatientID="P1 ")
     site.run()
-    (owner,) = site.forget_patients("P1").belongings
+    (owner,) = site.forget_patients("P1").data_subjects
     assert (owner.alike, owner.studies) == (True, ("1.1",))
-    with pytest.raises(Unknown, match="does know line 1 with other blanks"):
+    with pytest.raises(UnknownDataSubject, match="does know line 1 with other blanks"):
         site.forget_patients(" P1")
-    (owner,) = site.forget_patients("P1 ").belongings
+    (owner,) = site.forget_patients("P1 ").data_subjects
     assert (owner.alike, owner.studies) == (False, ("1.2",))
 
 

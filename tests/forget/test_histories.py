@@ -106,7 +106,7 @@ class History:
         except ConfigurationError:
             assert not self.site.finds(traces(id_of(patient)))
             return
-        self._look({patient}, set(done.belongings[0].studies))
+        self._look({patient}, set(done.data_subjects[0].studies))
 
     def forget_study(self, study: str) -> None:
         head = self.site.head()

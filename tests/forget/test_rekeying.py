@@ -13,10 +13,10 @@ from ledger.errors import Corrupt, KeyProblem
 from ledger.key_file import next_key_file, read_master_key
 from ledger.vault import SubjectName, Vault
 from processors.errors import ServiceError
-from processors.events.types import EventType
+from processors.events.transfers import TransferObserved
 from processors.gateway import Gateway
 from processors.locks import only_run
-from processors.operations.forget.exclusive_lock import alone
+from processors.operations.forget.exclusive_lock import exclusive_lock
 from processors.operations.forget.rekey import rekey
 from tests.forget.killed import killed_at
 from tests.ledger.samples import first_broken
@@ -29,19 +29,15 @@ STEPS = [
     "after the commit",
     "after the renaming",
 ]
-PATIENTS = {f"PID-{number}": {"PatientID": f"PID-{number}"} for number in range(5)}
+PATIENTS = {f"PID-{number}": {"pseudonym": f"PID-{number}"} for number in range(5)}
 
 
 def seal(gateway: Gateway, patient_id: str) -> None:
     with gateway.begin() as work:
-        event = work.sealed(
-            SubjectName("patient", "", patient_id),
-            PATIENTS.get(patient_id, {"PatientID": patient_id}),
-            stream=f"study/{patient_id}",
-            type_=EventType.TRANSFER_OBSERVED,
-            data={"study": patient_id},
+        observed = TransferObserved(
+            study=patient_id, project="Heart", event_name="", instance=1, fingerprint="", pseudonym=patient_id
         )
-        work.record([event])
+        work.record([work.seal(observed, SubjectName("patient", "", patient_id))])
 
 
 @pytest.fixture
@@ -261,12 +257,12 @@ def test_a_run_under_way_is_waited_for(gateway: Gateway, key_file: Path) -> None
     with (
         only_run(gateway),
         pytest.raises(ServiceError, match="Nothing was changed: the run of site 'main' did not end"),
-        alone(gateway, waiting=told.append, patience_seconds=0.05),
+        exclusive_lock(gateway, waiting=told.append, patience_seconds=0.05),
     ):
         pass
     assert told == ["the run of site 'main'"]
     assert key_file.read_bytes() == before
-    with alone(gateway):
+    with exclusive_lock(gateway):
         pass
 
 
@@ -276,7 +272,7 @@ def test_runs_of_all_sites_wait_until_it_is_over(gateway: Gateway, database: Dat
             text("insert into gateway.decision (site, position) values ('elsewhere', 0)"),
         )
     there = Gateway(database=database, vault=gateway.vault, site="elsewhere", clock=gateway.clock, run=gateway.run)
-    with alone(gateway):
+    with exclusive_lock(gateway):
         for site in (gateway, there):
             with only_run(site) as free:
                 assert not free

@@ -8,20 +8,19 @@ from uuid import uuid4
 from ledger import store
 from ledger.database import Database
 from ledger.dry_run import DryRun
-from ledger.events import NewEvent
 from ledger.vault import Vault
 from processors.configuration import Configuration, RedcapSection, RoutingSection, SourceSection
 from processors.delivery.deliver import deliver
-from processors.events.types import EventType, study_stream
+from processors.events.deliveries import Acknowledged
 from processors.gateway import Gateway
-from processors.operations.dry_run import Change, changes
+from processors.operations.dry_run import PlannedChange, planned_changes
 from processors.operations.forget.data_subjects import of_patients
 from processors.operations.forget.forget import forget
 from processors.operations.replay import Replayed, Scope, replay
 from processors.redcap import DryRunRedcap, NoRateLimit, Redcap
 from processors.requests import TransferRequest
 from processors.routing.overrides import Amendment, amend
-from processors.run import Report, decide_incoming, write_pending
+from processors.run import Report, Run
 from tests.flow.harness import HEART, ZONE, Site, SteppingDatabase, Steps
 
 
@@ -59,9 +58,8 @@ def replay_all(site: Site, scope: Scope | None = None, *, steps: Steps | None = 
             gateway_of(site, database) as gateway,
             Redcap(url=site.simulator.url, tokens=site.tokens, rate_limit=steps, sleep=lambda _: None) as redcap,
         ):
-            replayed = replay(
-                gateway, redcap, configuration(site), scope or Scope(project=HEART), report, steps.announce, by="kari"
-            )
+            run = Run(gateway, redcap, configuration(site), report, steps.announce)
+            replayed = replay(run, scope or Scope(project=HEART), by="kari")
     finally:
         database.close()
     return Replay(replayed, report)
@@ -93,8 +91,7 @@ def acknowledge(site: Site) -> None:
     database = Database(site.database_url)
     with gateway_of(site, database) as gateway, gateway.begin() as work:
         for position, study in site.query("select position, study from gateway.missing_row"):
-            data = {"position": position, "by": "kari", "reason": "meant"}
-            work.record([NewEvent(stream=study_stream(study), type=EventType.ACKNOWLEDGED, data=data)])
+            work.record([Acknowledged(study=study, position=position, by="kari", reason="meant")])
     database.close()
 
 
@@ -106,7 +103,7 @@ def forget_patient(site: Site, patient_id: str) -> None:
     database.close()
 
 
-def rehearse(site: Site, scope: Scope | None = None) -> list[Change]:
+def rehearse(site: Site, scope: Scope | None = None) -> list[PlannedChange]:
     """What a run would change now, or with a `scope` a replay."""
     site.clock.advance(60)
     database = Database(site.database_url)
@@ -118,13 +115,12 @@ def rehearse(site: Site, scope: Scope | None = None) -> list[Change]:
         ):
             with gateway.begin() as work:
                 before = store.head(work.connection).position
-            report, steps = Report(), Steps()
+            run = Run(gateway, redcap, configuration(site), Report(), Steps().announce)
             if scope is None:
-                decide_incoming(gateway, redcap, configuration(site), report, steps.announce)
-                write_pending(gateway, redcap, configuration(site), report, steps.announce)
+                run.incoming()
             else:
-                replay(gateway, redcap, configuration(site), scope, report, steps.announce, by="kari")
+                replay(run, scope, by="kari")
             with gateway.begin() as work:
-                return changes(work.connection, before)
+                return planned_changes(work, before)
     finally:
         database.close()

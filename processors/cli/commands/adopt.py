@@ -5,7 +5,7 @@ from dataclasses import asdict
 import typer
 
 from processors.cli import console
-from processors.cli.bootstrap import opened_alone, operator, recorded_redcap
+from processors.cli.bootstrap import opened_exclusively, opened_run, operator
 from processors.cli.options import JsonOption
 from processors.operations.adopt.adopt import adopt
 from processors.run import Report
@@ -18,10 +18,10 @@ def command(context: typer.Context, *, json: JsonOption = False) -> None:
 
     Example: fiona-ledger adopt
     """
-    with opened_alone(context.obj) as (configuration, gateway):
+    with opened_exclusively(context.obj) as (configuration, gateway):
         report = Report()
-        with recorded_redcap(configuration, gateway, "adopt", report) as redcap:
-            adopted = adopt(gateway, redcap, by=operator(), step=console.step)
+        with opened_run(configuration, gateway, "adopt", report) as run:
+            adopted = adopt(run, by=operator())
     if json:
         console.print_json(asdict(adopted) | {"calls": report.calls})
         return

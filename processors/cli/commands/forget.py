@@ -14,7 +14,7 @@ from processors.cli.key_changes import NOT_COMPACTED, say_waiting
 from processors.cli.options import JsonOption
 from processors.errors import ConfigurationError
 from processors.gateway import Work
-from processors.operations.forget.data_subjects import Belongings, of_patients, of_project, of_study
+from processors.operations.forget.data_subjects import DataSubject, of_patients, of_project, of_study
 from processors.operations.forget.forget import Forgotten, check_reason, compact, forget
 
 _LISTED = 40
@@ -50,7 +50,7 @@ def command(
     given = patient_ids(sys.stdin.buffer.read()) if patient_id_stdin else []
     with opened_gateway(context.obj) as (configuration, gateway):
 
-        def find(work: Work) -> list[Belongings]:
+        def find(work: Work) -> list[DataSubject]:
             if study is not None:
                 return [of_study(work, study)]
             if autoid_project is not None:
@@ -58,10 +58,10 @@ def command(
             return of_patients(work, given)
 
         with gateway.begin() as work:
-            found = find(work)
-            check_reason(reason, found)
-        if any(owner.all_subjects for owner in found):
-            _confirm(found, yes=yes)
+            data_subjects = find(work)
+            check_reason(reason, data_subjects)
+        if any(owner.all_subjects for owner in data_subjects):
+            _confirm(data_subjects, yes=yes)
         transfers = "transfers" if configuration.redcap.tokens.transfers is not None else "incoming"
         done = forget(
             gateway,
@@ -77,7 +77,7 @@ def command(
         console.print_json(_as_data(done, raw, compacted=compacted))
     else:
         _print(done, raw, compacted=compacted)
-    return not compacted or any(owner.alike for owner in done.belongings)
+    return not compacted or any(owner.alike for owner in done.data_subjects)
 
 
 def patient_ids(content: bytes) -> list[str]:
@@ -94,11 +94,11 @@ def patient_ids(content: bytes) -> list[str]:
     return lines
 
 
-def _confirm(found: Sequence[Belongings], *, yes: bool) -> None:
+def _confirm(data_subjects: Sequence[DataSubject], *, yes: bool) -> None:
     """Asks the person at the terminal. Raises `ConfigurationError` where there is none, or who says no."""
     if yes:
         return
-    question = f"About to forget {_summary(found)}. This can never be undone. Go on?"
+    question = f"About to forget {_summary(data_subjects)}. This can never be undone. Go on?"
     # Standard input may have brought the PatientIDs: the answer comes from the terminal itself.
     terminal = _terminal()
     if terminal is None:
@@ -120,14 +120,14 @@ def _terminal() -> TextIO | None:
         return None
 
 
-def _summary(found: Sequence[Belongings]) -> str:
-    first = found[0]
+def _summary(data_subjects: Sequence[DataSubject]) -> str:
+    first = data_subjects[0]
     if first.what == "autoid-project":
         return f"who has which of {len(first.all_subjects)} IDs in project {first.name}"
-    studies = sum(len(owner.studies) for owner in found)
-    kinds = _counts(found)
+    studies = sum(len(owner.studies) for owner in data_subjects)
+    kinds = _counts(data_subjects)
     parts = [f"{count} x {_KINDS.get(kind, kind)}" for kind, count in kinds.items()]
-    whom = f"the patient of study {first.name}" if first.what == "study" else _number(len(found), "patient")
+    whom = f"the patient of study {first.name}" if first.what == "study" else _number(len(data_subjects), "patient")
     return f"{whom} with {_number(studies, 'study', 'studies')} ({', '.join(parts)})"
 
 
@@ -143,9 +143,9 @@ def _number(count: int, one: str, more: str | None = None) -> str:
     return f"{count} {one if count == 1 else more or one + 's'}"
 
 
-def _counts(found: Sequence[Belongings]) -> dict[str, int]:
+def _counts(data_subjects: Sequence[DataSubject]) -> dict[str, int]:
     counts: dict[str, int] = {}
-    for owner in found:
+    for owner in data_subjects:
         for kind, subjects in owner.subjects.items():
             counts[kind] = counts.get(kind, 0) + len(subjects)
     return counts
@@ -154,33 +154,33 @@ def _counts(found: Sequence[Belongings]) -> dict[str, int]:
 def _as_data(done: Forgotten, raw: Path, *, compacted: bool) -> dict[str, Any]:
     return {
         "forgotten": done.destroyed,
-        "kinds": _counts(done.belongings),
+        "kinds": _counts(done.data_subjects),
         "positions": done.positions,
-        "studies": sorted({study for owner in done.belongings for study in owner.studies}),
-        "redcap": [place._asdict() for place in done.elsewhere.places],
-        "folders": [str(raw / study) for study in done.elsewhere.folders],
+        "studies": sorted({study for owner in done.data_subjects for study in owner.studies}),
+        "redcap": [copy._asdict() for copy in done.external_copies.rows],
+        "folders": [str(raw / study) for study in done.external_copies.folders],
         "also_known_with_other_blanks": _alike(done),
         "compacted": compacted,
     }
 
 
 def _alike(done: Forgotten) -> list[int]:
-    return [number for number, owner in enumerate(done.belongings, start=1) if owner.alike]
+    return [number for number, owner in enumerate(done.data_subjects, start=1) if owner.alike]
 
 
 def _print(done: Forgotten, raw: Path, *, compacted: bool) -> None:
     out = console.output()
     if done.destroyed:
-        out.print(f"Forgotten: {_summary(done.belongings)}; recorded at {done.positions[0]}.", markup=False)
+        out.print(f"Forgotten: {_summary(done.data_subjects)}; recorded at {done.positions[0]}.", markup=False)
     else:
         out.print("Nothing to forget: it was forgotten before, or nothing was ever sealed for it.", markup=False)
-    places, folders = done.elsewhere
-    if places:
+    copies, folders = done.external_copies
+    if copies:
         title = "Left in REDCap, for its administrator to delete or to keep"
-        rows = [(place.project, place.record_id, place.instance, place.holds) for place in places[:_LISTED]]
+        rows = [(copy.project, copy.record_id, copy.instance, copy.holds) for copy in copies[:_LISTED]]
         out.print(console.table(title, ("project", "record", "transfer", "holds"), rows))
-    if len(places) > _LISTED:
-        out.print(f"... and {len(places) - _LISTED} more (`--json` lists them all)", markup=False)
+    if len(copies) > _LISTED:
+        out.print(f"... and {len(copies) - _LISTED} more (`--json` lists them all)", markup=False)
     if folders:
         out.print("Left on disk; a summary that changes there makes its patient known again:", markup=False)
         out.print("\n".join(f"  {raw / study}" for study in folders[:_LISTED]), markup=False)
@@ -199,7 +199,7 @@ def _notes(done: Forgotten, *, compacted: bool) -> Iterator[str]:
         )
     if not done.destroyed:
         return
-    if done.belongings[0].what == "autoid-project":
+    if done.data_subjects[0].what == "autoid-project":
         yield (
             "Not reached: transfer requests that carry these IDs. They stay sealed for their patients and name the ID "
             "that they came from, until the patients are forgotten."

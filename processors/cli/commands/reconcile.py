@@ -115,8 +115,8 @@ def command(
         if not (settle.restore or settle.accept):
             outcome = _work(configuration, gateway, scope, settle)
         else:
-            with only_run(gateway) as alone:
-                if not alone:
+            with only_run(gateway) as locked:
+                if not locked:
                     console.say_busy(gateway.site, json=shown == Format.JSON)
                     return False
                 outcome = _work(configuration, gateway, scope, settle)

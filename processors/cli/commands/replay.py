@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from processors.cli import console, dates
+from processors.cli import dates
 from processors.cli.bootstrap import operator
-from processors.cli.dry_run import dry_run as rehearsal
+from processors.cli.dry_run import printed_dry_run
 from processors.cli.options import DryRunOption, JsonOption
 from processors.cli.runs import replay_run
 from processors.operations.adopt.guard import require_moved_in
@@ -43,7 +43,7 @@ def command(
     )
     if not dry_run:
         return replay_run(context.obj, scope, command="replay", json=json)
-    with rehearsal(context.obj, json=json) as (configuration, gateway, redcap, report):
-        require_moved_in(gateway, redcap, fresh=False, by=operator())
-        replay(gateway, redcap, configuration, scope, report, console.step, by=operator())
-    return report.needs_attention
+    with printed_dry_run(context.obj, json=json) as run:
+        require_moved_in(run.gateway, run.redcap, fresh=False, by=operator())
+        replay(run, scope, by=operator())
+    return run.report.needs_attention

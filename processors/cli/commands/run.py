@@ -4,13 +4,11 @@ from typing import Annotated
 
 import typer
 
-from processors.cli import console
 from processors.cli.bootstrap import operator
-from processors.cli.dry_run import dry_run as rehearsal
+from processors.cli.dry_run import printed_dry_run
 from processors.cli.options import DryRunOption, JsonOption
 from processors.cli.runs import Processor, periodic_run
 from processors.operations.adopt.guard import require_moved_in
-from processors.run import decide_autoid, decide_incoming, wants_autoid, write_pending
 
 
 def command(
@@ -29,12 +27,12 @@ def command(
     """
     if not dry_run:
         return periodic_run(context.obj, command="run", only=only, json=json, fresh=fresh)
-    with rehearsal(context.obj, json=json) as (configuration, gateway, redcap, report):
-        require_moved_in(gateway, redcap, fresh=fresh, by=operator())
+    with printed_dry_run(context.obj, json=json) as run:
+        require_moved_in(run.gateway, run.redcap, fresh=fresh, by=operator())
         if only != Processor.AUTOID:
-            decide_incoming(gateway, redcap, configuration, report, console.step)
-        if only != Processor.INCOMING and wants_autoid(redcap):
-            decide_autoid(gateway, redcap, configuration, report, console.step)
+            run.decide_incoming()
+        if only != Processor.INCOMING and run.wants_autoid():
+            run.assign()
         # Once, at the end: REDCap does not have what a first delivery would have written.
-        write_pending(gateway, redcap, configuration, report, console.step)
-    return report.needs_attention
+        run.deliver()
+    return run.report.needs_attention

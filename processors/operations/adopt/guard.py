@@ -5,10 +5,9 @@ They were made by the scripts that this system follows. Not knowing them, it wou
 
 from sqlalchemy import text
 
-from ledger.events import NewEvent
 from processors.delivery import actual
 from processors.errors import ConfigurationError
-from processors.events.types import EventType, site_stream
+from processors.events.operations import StartedFresh
 from processors.gateway import Gateway
 from processors.redcap import Redcap
 
@@ -38,13 +37,8 @@ def require_moved_in(gateway: Gateway, redcap: Redcap, *, fresh: bool, by: str) 
     count = len(actual.record_ids(redcap, "incoming"))
     if count and not fresh:
         raise ConfigurationError(_refusal(gateway, count))
-    event = NewEvent(
-        stream=site_stream(gateway.site),
-        type=EventType.STARTED_FRESH,
-        data={"site": gateway.site, "by": by, "records": count},
-    )
     with gateway.begin() as work:
-        work.record([event])
+        work.record([StartedFresh(site=work.site, by=by, records=count)])
 
 
 def _refusal(gateway: Gateway, count: int) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from sqlalchemy import text
 
 from processors.gateway import Work
-from processors.operations.adopt.diff import AdoptedTransfer, Asked, Knowledge
+from processors.operations.adopt.diff import AdoptedTransfer, KnownStudy, TransferTarget
 
 _KNOWN_RECORDS = """
     select study from gateway.adopted_study
@@ -26,22 +26,22 @@ def known_records(work: Work) -> set[str]:
     return set(work.execute(_ALL_RECORDS).scalars())
 
 
-def knowledge(work: Work, studies: Collection[str]) -> dict[str, Knowledge]:
+def known_studies(work: Work, studies: Collection[str]) -> dict[str, KnownStudy]:
     """What the ledger knows of each of these studies."""
     chosen = {"studies": list(studies)}
-    known = {study: Knowledge() for study in studies}
+    known = {study: KnownStudy() for study in studies}
     for study in work.execute(_RECORDS, chosen).scalars():
         known[study].record = True
     ours = work.execute(_OURS, chosen).all()
     adopted = work.execute(_ADOPTED, chosen).all()
-    found = work.identities({row.position for row in (*ours, *adopted)})
+    identities = work.identities({row.position for row in (*ours, *adopted)})
 
     def pseudonym(position: int) -> str | None:
-        return found[position][1].get("pseudonym")
+        return identities[position][1].get("pseudonym")
 
     for row in ours:
-        known[row.study].ours.append(Asked(row.project, row.event_name, pseudonym(row.position)))
+        known[row.study].ours.append(TransferTarget(row.project, row.event_name, pseudonym(row.position)))
     for row in adopted:
-        asked = Asked(row.project, row.event_name, pseudonym(row.position))
-        known[row.study].adopted[row.instance] = AdoptedTransfer(asked, row.sent)
+        target = TransferTarget(row.project, row.event_name, pseudonym(row.position))
+        known[row.study].adopted[row.instance] = AdoptedTransfer(target, row.sent)
     return known

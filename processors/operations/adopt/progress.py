@@ -12,7 +12,7 @@ GOOD_FOR = timedelta(days=1)
 """An adoption that was left for longer begins anew: what it had read may have changed meanwhile."""
 
 
-class Place(NamedTuple):
+class Checkpoint(NamedTuple):
     """The last study that was read, blank for none, and the ledger's last event when the adoption began."""
 
     study: str
@@ -27,16 +27,17 @@ _KEEP = text("""
 _END = text("delete from gateway.adoption_progress where site = :site")
 
 
-def place(gateway: Gateway) -> Place:
+def begin_or_resume(gateway: Gateway) -> Checkpoint:
     """Where an interrupted adoption goes on, or a new one begins."""
     with gateway.begin() as work:
         left = work.execute(_LEFT, {"site": gateway.site, "since": gateway.clock() - GOOD_FOR}).one_or_none()
-        found = Place("", store.head(work.connection).position) if left is None else Place(left.study, left.began)
-        keep(work, found)
-    return found
+        began = store.head(work.connection).position
+        checkpoint = Checkpoint("", began) if left is None else Checkpoint(left.study, left.began)
+        keep(work, checkpoint)
+    return checkpoint
 
 
-def keep(work: Work, reached: Place) -> None:
+def keep(work: Work, reached: Checkpoint) -> None:
     """Notes how far it has come, in the transaction that records what was read."""
     work.execute(_KEEP, {"site": work.site, **reached._asdict(), "now": work.clock()})
 

@@ -1,4 +1,4 @@
-"""What is sealed for a patient, a study, or a project's IDs: gathering, no deciding.
+"""Data subjects, and what is sealed for them: a patient, a study, or a project's IDs. Gathering, no deciding.
 
 To a patient belong, each with a key of its own:
 
@@ -22,22 +22,24 @@ from ledger import store
 from ledger.vault import SubjectName
 from processors.autoid.patient_keys import link_subject, patient_key
 from processors.errors import ConfigurationError
-from processors.events.types import EventType, study_stream
+from processors.events.fact import study_stream
+from processors.events.rules import CouplingEntryChanged
+from processors.events.series import SeriesDiscovered, SeriesRevised
 from processors.gateway import Work
 
 What = Literal["patient", "study", "autoid-project"]
 
 _STUDY_PREFIX = study_stream("")
-_SERIES_TYPES = [EventType.SERIES_DISCOVERED, EventType.SERIES_REVISED]
+_SERIES_TYPES = [SeriesDiscovered.__name__, SeriesRevised.__name__]
 
 
-class Unknown(ConfigurationError):
+class UnknownDataSubject(ConfigurationError):
     """The ledger knows nothing of what is to be forgotten; nothing was changed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Belongings:
-    """What is sealed for one patient, one study, or one project's IDs: the subjects that still have a key.
+class DataSubject:
+    """One patient, the patient of one study, or all who have an ID in a project: the subjects that still have a key.
 
     `name` is the study's or project's; that of a patient is not kept. `secrets` must not stand in anything
     that is recorded. `alike`: the ledger knows this PatientID with other blanks around it, too.
@@ -56,10 +58,11 @@ class Belongings:
         return [subject for subjects in self.subjects.values() for subject in subjects]
 
 
-def of_patients(work: Work, patient_ids: Sequence[str]) -> list[Belongings]:
-    """What belongs to each of these patients. Raises `Unknown` where the ledger knows one of them not (any more).
+def of_patients(work: Work, patient_ids: Sequence[str]) -> list[DataSubject]:
+    """What belongs to each of these patients.
 
-    A forgotten patient is as unknown as one who never was here: that is what forgetting means.
+    Raises `UnknownDataSubject` where the ledger knows one of them not (any more). A forgotten
+    patient is as unknown as one who never was here: that is what forgetting means.
     """
     blank = [number for number, patient_id in enumerate(patient_ids, start=1) if not patient_id.strip()]
     if blank:
@@ -69,9 +72,9 @@ def of_patients(work: Work, patient_ids: Sequence[str]) -> list[Belongings]:
         )
     links = _link_scopes(work)
     names = {patient_id: _names(patient_id, links) for patient_id in patient_ids}
-    found = work.vault.found(work.connection, [name for known in names.values() for name in known])
+    subjects_by_name = work.vault.found(work.connection, [name for known in names.values() for name in known])
     known = {
-        patient_id: [found[name] for name in names[patient_id] if name in found]
+        patient_id: [subjects_by_name[name] for name in names[patient_id] if name in subjects_by_name]
         for patient_id in dict.fromkeys(patient_ids)
     }
     alike = _alike(work, patient_ids)
@@ -79,7 +82,7 @@ def of_patients(work: Work, patient_ids: Sequence[str]) -> list[Belongings]:
     if unknown:
         near = [number for number in unknown if patient_ids[number - 1] in alike]
         hint = f" It does know {_lines(near).lower()} with other blanks around it." if near else ""
-        raise Unknown(
+        raise UnknownDataSubject(
             f"{_lines(unknown)} of the input: the ledger knows nobody of this PatientID, be it that it never did or "
             f"that the patient was forgotten before: it cannot tell. A PatientID counts to the letter.{hint} Take "
             "out what is unknown and give the command again. Nothing was changed."
@@ -88,7 +91,7 @@ def of_patients(work: Work, patient_ids: Sequence[str]) -> list[Belongings]:
     return _gathered(
         work,
         [
-            _Owner(
+            _Identified(
                 what="patient",
                 subjects=tuple(subjects),
                 studies=tuple(sorted({study for subject in subjects for study in studies[subject]})),
@@ -100,17 +103,17 @@ def of_patients(work: Work, patient_ids: Sequence[str]) -> list[Belongings]:
     )
 
 
-def of_study(work: Work, study: str) -> Belongings:
+def of_study(work: Work, study: str) -> DataSubject:
     """What belongs to this study: with its patient, of whom it must be the only one.
 
-    Raises `Unknown`, or `ConfigurationError` where the patient has other studies: what is sealed for one
+    Raises `UnknownDataSubject`, or `ConfigurationError` where the patient has other studies: what is sealed for one
     of them is sealed under the patient's key, and cannot be forgotten without the rest.
     """
     events = store.read_stream(work.connection, study_stream(study))
     if not events:
-        raise Unknown(f"The ledger knows no study {study!r}. Nothing was changed.")
+        raise UnknownDataSubject(f"The ledger knows no study {study!r}. Nothing was changed.")
     patients = _living(work, {event.subject for event in events}, "patient")
-    others = {other for found in _studies_of(work, patients).values() for other in found} - {study}
+    others = {other for theirs in _studies_of(work, patients).values() for other in theirs} - {study}
     if others:
         raise ConfigurationError(
             f"Study {study} cannot be forgotten alone: what identifies its patient is sealed under one key for all "
@@ -127,7 +130,7 @@ def of_study(work: Work, study: str) -> Belongings:
     secrets = {
         identity[key] for identity in identities for key in ("PatientID", "PatientName") if identity[key].strip()
     }
-    owner = _Owner(
+    owner = _Identified(
         what="study",
         name=study,
         subjects=tuple(dict.fromkeys([*patients, *work.vault.found(work.connection, names).values()])),
@@ -137,18 +140,18 @@ def of_study(work: Work, study: str) -> Belongings:
     return _gathered(work, [owner])[0]
 
 
-def of_project(work: Work, project: str) -> Belongings:
-    """The links of all patients to this auto-ID project. Raises `Unknown`."""
+def of_project(work: Work, project: str) -> DataSubject:
+    """The links of all patients to this auto-ID project. Raises `UnknownDataSubject`."""
     links = work.execute(_LINKS, {"project": project}).all()
     if not links and not work.execute(_IS_PROJECT, {"project": project}).scalar_one():
-        raise Unknown(f"The ledger knows no auto-ID project {project!r}. Nothing was changed.")
+        raise UnknownDataSubject(f"The ledger knows no auto-ID project {project!r}. Nothing was changed.")
     living = [row.subject for row in links if row.living]
-    return Belongings(what="autoid-project", name=project, subjects={"link": living} if living else {})
+    return DataSubject(what="autoid-project", name=project, subjects={"link": living} if living else {})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Owner:
-    """To whom belongings are gathered: the subjects and studies known at the start."""
+class _Identified:
+    """A data subject as it was named: the subjects and studies known at the start."""
 
     what: What
     name: str = ""
@@ -213,23 +216,23 @@ def _living(work: Work, subjects: Iterable[UUID | None], kind: str) -> list[UUID
     return [row.subject for row in rows if row.kind == kind]
 
 
-def _gathered(work: Work, owners: Sequence[_Owner]) -> list[Belongings]:
-    """The owners' belongings; what belongs to two of them is told of the first."""
-    studies = {study for owner in owners for study in owner.studies}
+def _gathered(work: Work, identified: Sequence[_Identified]) -> list[DataSubject]:
+    """The data subjects as a whole; what belongs to two of them is counted with the first."""
+    studies = {study for owner in identified for study in owner.studies}
     of_studies = work.vault.found(work.connection, [SubjectName("study", "", study) for study in studies])
     of_entries = _entry_subjects(work, studies)
-    told: set[UUID] = set()
+    counted: set[UUID] = set()
     gathered = []
-    for owner in owners:
+    for owner in identified:
         candidates = [
             *owner.subjects,
             *(of_studies[name] for study in owner.studies if (name := SubjectName("study", "", study)) in of_studies),
             *(subject for study in owner.studies for subject in sorted(of_entries[study])),
         ]
-        mine = [subject for subject in dict.fromkeys(candidates) if subject not in told]
-        told.update(mine)
+        mine = [subject for subject in dict.fromkeys(candidates) if subject not in counted]
+        counted.update(mine)
         gathered.append(
-            Belongings(
+            DataSubject(
                 what=owner.what,
                 name=owner.name,
                 subjects=_by_kind(work, mine),
@@ -249,7 +252,7 @@ def _entry_subjects(work: Work, studies: Collection[str]) -> dict[str, set[UUID]
         if row.accession.strip():
             accessions[row.accession.strip()].add(row.stream.removeprefix(_STUDY_PREFIX))
     named: dict[str, set[UUID]] = defaultdict(set)
-    wanted = {"type": EventType.COUPLING_ENTRY_CHANGED, "studies": list(studies), "accessions": list(accessions)}
+    wanted = {"type": CouplingEntryChanged.__name__, "studies": list(studies), "accessions": list(accessions)}
     for row in work.execute(_ENTRIES, wanted):
         for study in ({row.study} & set(studies)) | accessions.get(row.accession, set()):
             named[study].add(row.subject)

@@ -17,7 +17,7 @@ Waiting = Callable[[str], None]
 
 
 @contextmanager
-def alone(
+def exclusive_lock(
     gateway: Gateway, *, waiting: Waiting = lambda _site: None, patience_seconds: float = PATIENCE_SECONDS
 ) -> Iterator[Connection]:
     """No run of any site that has ever worked on this ledger is under way, and none begins.

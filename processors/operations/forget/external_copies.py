@@ -7,10 +7,10 @@ from uuid import UUID
 from sqlalchemy import text
 
 from processors.gateway import Work
-from processors.operations.forget.data_subjects import Belongings
+from processors.operations.forget.data_subjects import DataSubject
 
 
-class Place(NamedTuple):
+class RedcapCopy(NamedTuple):
     """A row in REDCap; `instance` is None for a whole record."""
 
     project: str
@@ -19,10 +19,10 @@ class Place(NamedTuple):
     holds: str
 
 
-class Elsewhere(NamedTuple):
+class ExternalCopies(NamedTuple):
     """What is left outside of the ledger: rows of REDCap, and studies whose folders are on disk."""
 
-    places: list[Place]
+    rows: list[RedcapCopy]
     folders: list[str]
 
 
@@ -45,29 +45,32 @@ _ENTRIES = text("""
 """)
 
 
-def elsewhere(work: Work, belongings: Sequence[Belongings], *, transfers: str) -> Elsewhere:
-    """The rows and folders that these belongings have led to; `transfers` is the REDCap project of transfer requests.
+def external_copies(work: Work, data_subjects: Sequence[DataSubject], *, transfers: str) -> ExternalCopies:
+    """The rows and folders that these data subjects have led to.
 
-    To be asked before the keys are destroyed; the answer does not depend on them.
+    `transfers` is the REDCap project of transfer requests. To be asked before the keys are destroyed; the
+    answer does not depend on them.
     """
-    studies = [study for owner in belongings for study in owner.studies]
-    rows = work.execute(_RECORDS, {"studies": studies}).all()
-    places = [
-        Place("incoming", row.study, None, "hashes of PatientID and PatientName") for row in rows if row.delivered
+    studies = [study for owner in data_subjects for study in owner.studies]
+    studies_known = work.execute(_RECORDS, {"studies": studies}).all()
+    rows = [
+        RedcapCopy("incoming", row.study, None, "hashes of PatientID and PatientName")
+        for row in studies_known
+        if row.delivered
     ]
-    places.extend(
-        Place(transfers, row.study, row.instance, "a pseudonym")
+    rows.extend(
+        RedcapCopy(transfers, row.study, row.instance, "a pseudonym")
         for row in work.execute(_TRANSFERS, {"studies": studies})
     )
-    entries = work.execute(_ENTRIES, {"couplings": list(_of_kind(belongings, "coupling"))}).scalars()
-    places.extend(Place("coupling", record, None, "a study and its pseudonym") for record in entries)
-    ids = work.execute(_IDS, {"links": list(_of_kind(belongings, "link"))}).scalars()
-    places.extend(Place("autoid", record, None, "a patient's hash and ID") for record in sorted(ids, key=_by_number))
-    return Elsewhere(places, [row.study for row in rows if row.on_disk])
+    entries = work.execute(_ENTRIES, {"couplings": list(_of_kind(data_subjects, "coupling"))}).scalars()
+    rows.extend(RedcapCopy("coupling", record, None, "a study and its pseudonym") for record in entries)
+    ids = work.execute(_IDS, {"links": list(_of_kind(data_subjects, "link"))}).scalars()
+    rows.extend(RedcapCopy("autoid", record, None, "a patient's hash and ID") for record in sorted(ids, key=_by_number))
+    return ExternalCopies(rows, [row.study for row in studies_known if row.on_disk])
 
 
-def _of_kind(belongings: Sequence[Belongings], kind: str) -> Iterator[UUID]:
-    for owner in belongings:
+def _of_kind(data_subjects: Sequence[DataSubject], kind: str) -> Iterator[UUID]:
+    for owner in data_subjects:
         yield from owner.subjects.get(kind, ())
 
 

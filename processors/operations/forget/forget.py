@@ -1,7 +1,7 @@
-"""Destroying the keys of those who are to be forgotten, with the event that says so, in one transaction."""
+"""Erasure by crypto-shredding: keys are destroyed, with the event that says whose, in one transaction."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import text
@@ -10,25 +10,24 @@ from ledger import store
 from ledger.batching import batches
 from ledger.database import Database
 from ledger.errors import LedgerError
-from ledger.events import NewEvent
 from processors.errors import ConfigurationError
-from processors.events.types import EventType, vault_stream
+from processors.events.operations import SubjectForgotten
 from processors.gateway import Gateway, Work
-from processors.operations.forget.data_subjects import Belongings
-from processors.operations.forget.exclusive_lock import Waiting, alone
-from processors.operations.forget.external_copies import Elsewhere, elsewhere
+from processors.operations.forget.data_subjects import DataSubject
+from processors.operations.forget.exclusive_lock import Waiting, exclusive_lock
+from processors.operations.forget.external_copies import ExternalCopies, external_copies
 
 SUBJECTS_AN_EVENT = 1_000
 
-Find = Callable[[Work], Sequence[Belongings]]
+Find = Callable[[Work], Sequence[DataSubject]]
 """Gathers what is to be forgotten."""
 
 
 class Forgotten(NamedTuple):
-    """What was forgotten, and what is left elsewhere. `positions` are those of the events that tell it."""
+    """What was forgotten, and the copies that are left. `positions` are those of the events that tell it."""
 
-    belongings: Sequence[Belongings]
-    elsewhere: Elsewhere
+    data_subjects: Sequence[DataSubject]
+    external_copies: ExternalCopies
     positions: list[int]
     destroyed: int
 
@@ -46,26 +45,26 @@ def forget(
 
     `transfers` is the REDCap project that holds transfer requests.
     """
-    with alone(gateway, waiting=waiting):
+    with exclusive_lock(gateway, waiting=waiting):
         gateway.catch_up(alone=True)
         with gateway.begin() as work:
             # Nothing is sealed for these subjects between the look and the destruction.
             store.lock_head(work.connection)
-            belongings = find(work)
-            check_reason(reason, belongings)
-            left = elsewhere(work, belongings, transfers=transfers)
-            events = [event for owner in belongings for event in _events(owner, reason=reason, by=by)]
-            subjects = [subject for owner in belongings for subject in owner.all_subjects]
+            data_subjects = find(work)
+            check_reason(reason, data_subjects)
+            copies = external_copies(work, data_subjects, transfers=transfers)
+            facts = [fact for data_subject in data_subjects for fact in _forgotten(data_subject, reason=reason, by=by)]
+            subjects = [subject for data_subject in data_subjects for subject in data_subject.all_subjects]
             destroyed = gateway.vault.forget(work.connection, subjects) if subjects else 0
-            stored = work.record(events)
-    return Forgotten(belongings, left, [event.position for event in stored], destroyed)
+            stored = work.record(facts)
+    return Forgotten(data_subjects, copies, [event.position for event in stored], destroyed)
 
 
-def check_reason(reason: str, belongings: Sequence[Belongings]) -> None:
+def check_reason(reason: str, data_subjects: Sequence[DataSubject]) -> None:
     """Raises `ConfigurationError` unless the reason says something and names nobody: it is kept for ever."""
     if not reason.strip():
         raise ConfigurationError("--reason: expected a few words, such as who asked for it; found none.")
-    for secret in {secret for owner in belongings for secret in owner.secrets}:
+    for secret in {secret for data_subject in data_subjects for secret in data_subject.secrets}:
         if re.search(rf"(?<!\w){re.escape(secret)}(?!\w)", reason, re.IGNORECASE):
             raise ConfigurationError(
                 "--reason holds the PatientID or name of somebody who is to be forgotten, and would be kept in "
@@ -97,26 +96,18 @@ def compact(database: Database, *, patience_seconds: float = 10) -> bool:
 _FILE = text("select pg_relation_filenode('ledger.subject')")
 
 
-def _events(owner: Belongings, *, reason: str, by: str) -> list[NewEvent]:
-    """Mostly one; a project's links are told in portions."""
-    pairs = [(kind, subject) for kind, subjects in owner.subjects.items() for subject in subjects]
-    events = []
-    for portion in batches(pairs, SUBJECTS_AN_EVENT):
+def _forgotten(data_subject: DataSubject, *, reason: str, by: str) -> Iterator[SubjectForgotten]:
+    """Mostly one fact; a project's links are told in batches."""
+    pairs = [(kind, subject) for kind, subjects in data_subject.subjects.items() for subject in subjects]
+    for batch in batches(pairs, SUBJECTS_AN_EVENT):
         subjects: dict[str, list[str]] = {}
-        for kind, subject in portion:
+        for kind, subject in batch:
             subjects.setdefault(kind, []).append(str(subject))
-        events.append(
-            NewEvent(
-                stream=vault_stream("subjects"),
-                type=EventType.SUBJECT_FORGOTTEN,
-                data={
-                    "what": owner.what,
-                    "name": owner.name,
-                    "by": by,
-                    "reason": reason.strip(),
-                    "subjects": subjects,
-                    "studies": len(owner.studies),
-                },
-            )
+        yield SubjectForgotten(
+            what=data_subject.what,
+            name=data_subject.name,
+            by=by,
+            reason=reason.strip(),
+            subjects=subjects,
+            studies=len(data_subject.studies),
         )
-    return events

@@ -3,12 +3,11 @@
 from pathlib import Path
 
 from ledger.batching import Progress
-from ledger.events import NewEvent
 from ledger.rekeying import At, finish, hold_key_change_lock, rewrap, unwatched
 from ledger.vault import Vault
-from processors.events.types import EventType, vault_stream
+from processors.events.operations import MasterKeyChanged
 from processors.gateway import Gateway
-from processors.operations.forget.exclusive_lock import Waiting, alone
+from processors.operations.forget.exclusive_lock import Waiting, exclusive_lock
 
 
 def rekey(
@@ -24,16 +23,11 @@ def rekey(
 
     `at` is told each step as it is reached.
     """
-    with alone(gateway, waiting=waiting) as guard:
+    with exclusive_lock(gateway, waiting=waiting) as guard:
         hold_key_change_lock(guard)
         with gateway.begin() as work:
             new_key, count = rewrap(work.connection, key_file, at=at, progress=progress)
-            event = NewEvent(
-                stream=vault_stream("master-key"),
-                type=EventType.MASTER_KEY_CHANGED,
-                data={"by": by, "subjects": count},
-            )
-            work.record([event])
+            work.record([MasterKeyChanged(by=by, subjects=count)])
             at("before the commit")
         at("after the commit")
         finish(key_file, new_key)

@@ -13,14 +13,14 @@ Kind = Literal["only here", "only in REDCap", "another pseudonym"]
 NOBODY_ASKS = "no rule or coupling entry asks for it"
 
 
-class Ours(NamedTuple):
+class DecidedTransfer(NamedTuple):
     """A request that this system would make; its pseudonym is None where it was forgotten."""
 
     pseudonym: str | None
     cause: Cause
 
 
-class Difference(NamedTuple):
+class ShadowDifference(NamedTuple):
     """Where the two differ, and why this system decided as it did."""
 
     study: str
@@ -30,7 +30,7 @@ class Difference(NamedTuple):
 
 
 @dataclass(kw_only=True, slots=True)
-class Study:
+class ComparedStudy:
     """One study: what is asked for here, what REDCap holds, and what is left open here.
 
     `conflicts` are the kinds of conflicts, for which nothing is requested; `wanting` are the projects
@@ -38,7 +38,7 @@ class Study:
     """
 
     study: str
-    ours: Mapping[Key, Ours]
+    ours: Mapping[Key, DecidedTransfer]
     theirs: Sequence[TransferRow]
     conflicts: Mapping[Key, str]
     wanting: Collection[str] = ()
@@ -46,38 +46,40 @@ class Study:
     @property
     def names(self) -> dict[Key, set[str]]:
         """The pseudonyms in REDCap, by project and event."""
-        found: dict[Key, set[str]] = {}
+        pseudonyms: dict[Key, set[str]] = {}
         for row in self.theirs:
             if row.project:
-                found.setdefault(Key(row.project, row.event_name), set()).add(row.name)
-        return found
+                pseudonyms.setdefault(Key(row.project, row.event_name), set()).add(row.name)
+        return pseudonyms
 
 
-def agreed(study: Study) -> list[Key]:
+def agreed(study: ComparedStudy) -> list[Key]:
     """What is asked for here and there alike."""
     names = study.names
     requests = [key for key, ours in study.ours.items() if _agrees(ours, names.get(key, set()))]
     return requests + [key for key in names if key.project in study.wanting]
 
 
-def differences(study: Study) -> Iterator[Difference]:
+def differences(study: ComparedStudy) -> Iterator[ShadowDifference]:
     """Where the two differ, in a fixed order."""
     names = study.names
     for key, ours in sorted(study.ours.items()):
         if key not in names:
-            yield Difference(study.study, key, "only here", cause_name(ours.cause.kind, ours.cause.record_id))
+            yield ShadowDifference(study.study, key, "only here", cause_name(ours.cause.kind, ours.cause.record_id))
         elif not _agrees(ours, names[key]):
-            yield Difference(study.study, key, "another pseudonym", cause_name(ours.cause.kind, ours.cause.record_id))
+            yield ShadowDifference(
+                study.study, key, "another pseudonym", cause_name(ours.cause.kind, ours.cause.record_id)
+            )
     for key in sorted(names.keys() - study.ours.keys()):
         if key.project not in study.wanting:
             conflict = study.conflicts.get(key)
             why = NOBODY_ASKS if conflict is None else f"conflict here ({conflict}): nothing is requested"
-            yield Difference(study.study, key, "only in REDCap", why)
+            yield ShadowDifference(study.study, key, "only in REDCap", why)
     if not names:
         # A study that REDCap holds any request for is given no ID, here as there.
         for project in sorted(study.wanting):
-            yield Difference(study.study, Key(project, ""), "only here", "auto-ID")
+            yield ShadowDifference(study.study, Key(project, ""), "only here", "auto-ID")
 
 
-def _agrees(ours: Ours, names: Collection[str]) -> bool:
+def _agrees(ours: DecidedTransfer, names: Collection[str]) -> bool:
     return bool(names) and (ours.pseudonym is None or ours.pseudonym.strip() in names)

@@ -8,13 +8,13 @@ from sqlalchemy import text
 
 from ledger import store
 from processors.gateway import Gateway, Work
-from processors.operations.shadow.compare import Difference
+from processors.operations.shadow.compare import ShadowDifference
 
 
-class Lasting(NamedTuple):
+class LastingDifference(NamedTuple):
     """A difference, and since when it has been seen."""
 
-    difference: Difference
+    difference: ShadowDifference
     since: datetime
 
 
@@ -52,29 +52,29 @@ _INSERT = text("""
 """)
 
 
-class Agenda(NamedTuple):
+class Worklist(NamedTuple):
     """The studies to compare, and up to which event they are known."""
 
     studies: list[str]
     until: int
 
 
-def agenda(gateway: Gateway) -> Agenda:
+def worklist(gateway: Gateway) -> Worklist:
     """The studies about which something was decided since the last look, and those that differed then."""
     with gateway.begin() as work:
         after = work.execute(_LOOKED, {"site": gateway.site}).scalar_one_or_none() or 0
         until = store.head(work.connection).position
         work.execute(_DROP_GONE, {"site": gateway.site})
         studies = work.execute(_TO_COMPARE, {"site": gateway.site, "after": after}).scalars()
-        return Agenda(list(studies), until)
+        return Worklist(list(studies), until)
 
 
-def keep(work: Work, studies: Collection[str], found: Sequence[Difference]) -> list[Lasting]:
+def keep(work: Work, studies: Collection[str], differing: Sequence[ShadowDifference]) -> list[LastingDifference]:
     """The differences of these studies, each with the time since when it has been seen."""
     chosen = {"site": work.site, "studies": list(studies)}
     known = {tuple(row)[:4]: row.since for row in work.execute(_KNOWN, chosen)}
     now = work.clock()
-    lasting = [Lasting(each, known.get((each.study, *each.key, each.kind), now)) for each in found]
+    lasting = [LastingDifference(each, known.get((each.study, *each.key, each.kind), now)) for each in differing]
     work.execute(_DROP, chosen)
     rows = [
         {"site": work.site, "study": each.study, **each.key._asdict(), "kind": each.kind, "since": since}
@@ -85,7 +85,7 @@ def keep(work: Work, studies: Collection[str], found: Sequence[Difference]) -> l
     return lasting
 
 
-def looked(gateway: Gateway, until: int) -> None:
+def note_compared(gateway: Gateway, until: int) -> None:
     """Notes that all that was decided up to this event has been compared."""
     with gateway.begin() as work:
         work.execute(_LOOK, {"site": gateway.site, "position": until})

@@ -11,19 +11,17 @@ from ledger.batching import batches
 from processors.autoid.candidates import candidates, wanting_projects
 from processors.autoid.holds import LASTING
 from processors.autoid.sync import observe_projects
-from processors.configuration import AutoidSection, Configuration
 from processors.delivery import actual
 from processors.errors import ConfigurationError
 from processors.events.fact import Cause
 from processors.gateway import Gateway, Work
 from processors.operations.adopt.guard import has_moved_in
-from processors.operations.shadow import lasting as memory
-from processors.operations.shadow.compare import Ours, Study, agreed, differences
-from processors.operations.shadow.lasting import Lasting
+from processors.operations.shadow.compare import ComparedStudy, DecidedTransfer, agreed, differences
+from processors.operations.shadow.lasting import LastingDifference, keep, note_compared, worklist
 from processors.redcap import Redcap
 from processors.redcap.incoming import ABSENT
 from processors.requests import Key
-from processors.run import Report, Step, decide_observed, discover_and_observe, wants_autoid
+from processors.run import Run
 
 GRACE = timedelta(minutes=10)
 """The scripts run each minute, too: what has differed for less is not told as a difference yet."""
@@ -36,8 +34,8 @@ class Shadowed:
     studies: int = 0
     same: int = 0
     ids: int = 0
-    differing: list[Lasting] = field(default_factory=list)
-    not_yet: list[Lasting] = field(default_factory=list)
+    differing: list[LastingDifference] = field(default_factory=list)
+    not_yet: list[LastingDifference] = field(default_factory=list)
 
 
 def require_own_ledger(gateway: Gateway) -> None:
@@ -49,28 +47,29 @@ def require_own_ledger(gateway: Gateway) -> None:
         )
 
 
-def shadow(gateway: Gateway, redcap: Redcap, configuration: Configuration, report: Report, step: Step) -> Shadowed:
+def shadow(run: Run) -> Shadowed:
     """Decides as a run does, and compares. Nothing is written to REDCap and no ID drawn."""
     # But for looking at the transfers of others: what the scripts request must not count here.
-    observed = discover_and_observe(gateway, redcap, configuration, report, step)
-    decide_observed(gateway, observed, configuration, report, step)
-    wanting = _wanting(gateway, redcap, configuration.autoid)
-    agenda = memory.agenda(gateway)
+    run.discover()
+    run.decide(run.observe())
+    wanting = _wanting(run)
+    due = worklist(run.gateway)
     shadowed = Shadowed()
-    with step("Comparing") as progress:
-        for portion in batches(agenda.studies, actual.BATCH):
-            _compare(gateway, redcap, portion, wanting, shadowed)
+    with run.step("Comparing") as progress:
+        for batch in batches(due.studies, actual.BATCH):
+            _compare(run.gateway, run.redcap, batch, wanting, shadowed)
             if progress is not None:
-                progress(shadowed.studies, len(agenda.studies))
-    memory.looked(gateway, agenda.until)
+                progress(shadowed.studies, len(due.studies))
+    note_compared(run.gateway, due.until)
     return shadowed
 
 
-def _wanting(gateway: Gateway, redcap: Redcap, section: AutoidSection) -> dict[str, set[str]]:
+def _wanting(run: Run) -> dict[str, set[str]]:
     """The projects of which each study would be given an ID."""
-    if not wants_autoid(redcap):
+    if not run.wants_autoid():
         return {}
-    observe_projects(gateway, redcap, own_generator=section.generator is None)
+    gateway, section = run.gateway, run.configuration.autoid
+    observe_projects(gateway, run.redcap, own_generator=section.generator is None)
     since = gateway.clock() - timedelta(days=section.window_days)
     wanting: dict[str, set[str]] = defaultdict(set)
     with gateway.begin() as work:
@@ -92,14 +91,14 @@ def _compare(
         for each in compared.values():
             each.theirs = present.get(each.study, ABSENT).transfers
             each.wanting = wanting.get(each.study, set())
-        found = [difference for each in compared.values() for difference in differences(each)]
-        lasting = memory.keep(work, studies, found)
-    told_from = gateway.clock() - GRACE
+        differing = [difference for each in compared.values() for difference in differences(each)]
+        lasting = keep(work, studies, differing)
+    lasting_since = gateway.clock() - GRACE
     shadowed.studies += len(studies)
     shadowed.same += sum(len(agreed(each)) for each in compared.values())
     shadowed.ids += sum(bool(each.wanting) for each in compared.values())
-    shadowed.differing.extend(each for each in lasting if each.since <= told_from)
-    shadowed.not_yet.extend(each for each in lasting if each.since > told_from)
+    shadowed.differing.extend(each for each in lasting if each.since <= lasting_since)
+    shadowed.not_yet.extend(each for each in lasting if each.since > lasting_since)
 
 
 _REQUESTS = text("""
@@ -109,16 +108,19 @@ _REQUESTS = text("""
 _CONFLICTS = text("select study, project, event_name, kind from gateway.conflict where study = any(:studies)")
 
 
-def _decided(work: Work, studies: Sequence[str]) -> dict[str, Study]:
+def _decided(work: Work, studies: Sequence[str]) -> dict[str, ComparedStudy]:
     """What was decided here about these studies."""
-    requests: dict[str, dict[Key, Ours]] = defaultdict(dict)
+    requests: dict[str, dict[Key, DecidedTransfer]] = defaultdict(dict)
     conflicts: dict[str, dict[Key, str]] = defaultdict(dict)
     rows = work.execute(_REQUESTS, {"studies": list(studies)}).all()
-    found = work.identities([row.position for row in rows])
+    identities = work.identities([row.position for row in rows])
     for row in rows:
-        _, payload = found[row.position]
+        _, payload = identities[row.position]
         cause = Cause(row.cause_kind, row.cause_record, row.cause_position)
-        requests[row.study][Key(row.project, row.event_name)] = Ours(payload.get("pseudonym"), cause)
+        requests[row.study][Key(row.project, row.event_name)] = DecidedTransfer(payload.get("pseudonym"), cause)
     for row in work.execute(_CONFLICTS, {"studies": list(studies)}):
         conflicts[row.study][Key(row.project, row.event_name)] = row.kind
-    return {study: Study(study=study, ours=requests[study], theirs=(), conflicts=conflicts[study]) for study in studies}
+    return {
+        study: ComparedStudy(study=study, ours=requests[study], theirs=(), conflicts=conflicts[study])
+        for study in studies
+    }
