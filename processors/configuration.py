@@ -187,12 +187,15 @@ class AutoidSection(_Section):
 class SenderSection(_Section):
     """What is known of the programs that carry requests out: their folders, where they are on this machine.
 
-    `information` are codes of transfer_error that are no errors.
+    `patience_hours` is how long what may have been sent is waited for without a word; `information` are codes
+    of transfer_error that are no errors.
     """
 
     queue: FilePath | None = None
     done: FilePath | None = None
+    fail: FilePath | None = None
     withdrawn: FilePath | None = None
+    patience_hours: float = Field(default=24, gt=0, le=24 * 365)
     information: frozenset[int] = frozenset({3})
 
     @model_validator(mode="after")

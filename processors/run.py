@@ -22,6 +22,7 @@ from processors.configuration import Configuration
 from processors.delivery.deliver import Delivered, deliver
 from processors.delivery.lost_updates import Checked, find_clashes
 from processors.delivery.sender.poll import Looked, look
+from processors.delivery.sender.queue import look_after_sender
 from processors.errors import ConfigurationError
 from processors.gateway import Gateway
 from processors.redcap import Redcap
@@ -173,7 +174,7 @@ class Run:
         self.report.delivered = written if self.report.delivered is None else self.report.delivered + written
         if self.redcap.writes:
             self.report.checked += find_clashes(self.gateway, self.redcap)
-            self.report.checked += Checked(warnings=look_into_folders(self.gateway))
+            self.report.checked += Checked(warnings=look_after_sender(self.gateway))
 
     def count_attention(self) -> None:
         """Notes what a person must look at, counted by kind."""

@@ -11,14 +11,14 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import text
 
 from processors.configuration import SenderSection
 from processors.events.fact import Fact
-from processors.events.transfers import TransferRecalled, TransferSent
+from processors.events.transfers import TransferFailed, TransferRecalled, TransferSent
 from processors.gateway import Gateway, Work
 from processors.requests import MINUTE, TransferRequest
 from processors.stored_requests import requests_at
@@ -54,15 +54,22 @@ class Queue:
 
     def done(self) -> dict[str, datetime]:
         """When each file was carried out, by the name that it had in the queue."""
-        found = {}
-        for entry in self._entries("sender.done", self.section.done):
-            name, separator, _ = entry.name.rpartition("_ok_")
+        return self._times("sender.done", self.section.done, "_ok_")
+
+    def failed(self) -> dict[str, datetime]:
+        """When each file was given up, by the name that it had in the queue."""
+        return self._times("sender.fail", self.section.fail, "_fail.log")
+
+    def _times(self, key: str, folder: Path | None, ending: str) -> dict[str, datetime]:
+        times = {}
+        for entry in self._entries(key, folder):
+            name, separator, _ = entry.name.rpartition(ending)
             if separator:
                 try:
-                    found[name] = datetime.fromtimestamp(entry.stat(follow_symlinks=False).st_mtime, UTC)
+                    times[name] = datetime.fromtimestamp(entry.stat(follow_symlinks=False).st_mtime, UTC)
                 except OSError:
                     continue  # it has been cleared away since
-        return found
+        return times
 
     def _entries(self, key: str, folder: Path | None) -> Iterator[os.DirEntry[str]]:
         if folder is None:
@@ -135,19 +142,19 @@ _ENDED = text("""
      where state in ('withdrawn', 'closed') and instance is not null and study = any(:studies)
 """)
 _POSSIBLY_SENT = text("""
-    select request from gateway.outcome join gateway.study using (study)
-     where ours and state = 'possibly sent' and site = :site
+    select request, at from gateway.outcome join gateway.study using (study)
+     where ours and not acknowledged and state = 'possibly sent' and site = :site
 """)
 
 
-def look_into_folders(gateway: Gateway) -> list[str]:
-    """Takes back what ended requests left in the queue, and tells which of them were sent; gives warnings.
+def look_after_sender(gateway: Gateway) -> list[str]:
+    """Takes back what ended requests left in the queue, and tells which of them were carried out; gives warnings.
 
     The sender makes a request's file anew every minute, so that one may appear between our look at the
     queue and our import.
     """
     queue = Queue(gateway.sender)
-    waiting = queue.names()
+    waiting = set(queue.names())
     if waiting:
         prefixes = {name[:end] for name in waiting for end, letter in enumerate(name) if letter == "_"}
         with gateway.begin() as work:
@@ -155,27 +162,34 @@ def look_into_folders(gateway: Gateway) -> list[str]:
         for request in ended.values():
             if file_name(request) in waiting:
                 queue.take_back(request)
-    if gateway.sender.done is not None:
-        with gateway.begin() as work:
-            work.record(_sent(work, queue))
+    with gateway.begin() as work:
+        watched = work.execute(_POSSIBLY_SENT, {"site": work.site}).all()
+        if watched and (gateway.sender.done is not None or gateway.sender.fail is not None):
+            work.record(_carried_out(work, queue, [row.request for row in watched]))
+    patience = timedelta(hours=gateway.sender.patience_hours)
+    long_ago = sum(gateway.clock() - row.at > patience for row in watched)
+    if long_ago:
+        queue.warnings.append(
+            f"Of {long_ago} requests that may have been sent before they were replaced or withdrawn, the sender has told "
+            f"nothing for more than {gateway.sender.patience_hours:g} hours. `fiona-ledger status` lists them as "
+            "`may have been sent`: ask there, then acknowledge."
+        )
     return queue.warnings
 
 
-def _sent(work: Work, queue: Queue) -> list[Fact]:
-    """What may have been sent, and was: the folder tells before REDCap does, or where REDCap was not written to."""
-    watched = requests_at(work, work.execute(_POSSIBLY_SENT, {"site": work.site}).scalars().all())
-    if not watched:
-        return []
-    done = queue.done()
-    return [
-        TransferSent(
-            study=request.study,
-            project=request.project,
-            event_name=request.event_name,
-            request=request.position,
-            instance=request.instance or 0,
-            sent_at=work.local(done[file_name(request)]).strftime(MINUTE),
-        )
-        for request in watched.values()
-        if request.pseudonym is not None and file_name(request) in done
-    ]
+def _carried_out(work: Work, queue: Queue, positions: Sequence[int]) -> list[Fact]:
+    """What the folders tell of these before REDCap does, or where the sender has written nothing there."""
+    done, failed = queue.done(), queue.failed()
+    facts: list[Fact] = []
+    for request in requests_at(work, positions).values():
+        name = file_name(request)
+        about = {"study": request.study, "project": request.project, "event_name": request.event_name}
+        place = {"request": request.position, "instance": request.instance or 0}
+        if request.pseudonym is None:
+            continue
+        if name in done:
+            facts.append(TransferSent(**about, **place, sent_at=work.local(done[name]).strftime(MINUTE)))
+        elif name in failed:
+            tried_at = work.local(failed[name]).strftime(MINUTE)
+            facts.append(TransferFailed(**about, **place, tried_at=tried_at, errors=(), failure="not found on disk"))
+    return facts

@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from ledger.batching import Progress, batches
 from ledger.vault import SubjectName
+from processors.autoid.adoption import adopt as adopt_entries
 from processors.delivery import actual
 from processors.events.operations import AdoptionCompleted, StudyAdopted
 from processors.events.transfers import TransferAdopted
@@ -54,7 +55,7 @@ def adopt(run: Run, *, by: str) -> Adopted:
         _adopt_studies(gateway, redcap, studies, checkpoint, progress)
     if redcap.has("autoid"):
         with run.step("Reading AutoID"), in_turn(gateway, "autoid"):
-            adoption.adopt(gateway, redcap)
+            adopt_entries(gateway, redcap)
     return _completed(gateway, checkpoint, by, no_uids=sum(not is_uid(name) for name in names))
 
 

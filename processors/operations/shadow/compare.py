@@ -83,3 +83,7 @@ def differences(study: ComparedStudy) -> Iterator[ShadowDifference]:
 
 def _agrees(ours: DecidedTransfer, names: Collection[str]) -> bool:
     return bool(names) and (ours.pseudonym is None or ours.pseudonym.strip() in names)
+
+
+def _why(ours: DecidedTransfer) -> str:
+    return cause_name(ours.cause.kind, ours.cause.record_id)
