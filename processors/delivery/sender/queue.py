@@ -170,8 +170,8 @@ def look_after_sender(gateway: Gateway) -> list[str]:
     long_ago = sum(gateway.clock() - row.at > patience for row in watched)
     if long_ago:
         queue.warnings.append(
-            f"Of {long_ago} requests that may have been sent before they were replaced or withdrawn, the sender has told "
-            f"nothing for more than {gateway.sender.patience_hours:g} hours. `fiona-ledger status` lists them as "
+            f"Of {long_ago} requests that may have been sent before they were replaced or withdrawn, the sender has "
+            f"told nothing for more than {gateway.sender.patience_hours:g} hours. `fiona-ledger status` lists them as "
             "`may have been sent`: ask there, then acknowledge."
         )
     return queue.warnings
@@ -183,13 +183,30 @@ def _carried_out(work: Work, queue: Queue, positions: Sequence[int]) -> list[Fac
     facts: list[Fact] = []
     for request in requests_at(work, positions).values():
         name = file_name(request)
-        about = {"study": request.study, "project": request.project, "event_name": request.event_name}
-        place = {"request": request.position, "instance": request.instance or 0}
         if request.pseudonym is None:
             continue
         if name in done:
-            facts.append(TransferSent(**about, **place, sent_at=work.local(done[name]).strftime(MINUTE)))
+            facts.append(
+                TransferSent(
+                    study=request.study,
+                    project=request.project,
+                    event_name=request.event_name,
+                    request=request.position,
+                    instance=request.instance or 0,
+                    sent_at=work.local(done[name]).strftime(MINUTE),
+                )
+            )
         elif name in failed:
-            tried_at = work.local(failed[name]).strftime(MINUTE)
-            facts.append(TransferFailed(**about, **place, tried_at=tried_at, errors=(), failure="not found on disk"))
+            facts.append(
+                TransferFailed(
+                    study=request.study,
+                    project=request.project,
+                    event_name=request.event_name,
+                    request=request.position,
+                    instance=request.instance or 0,
+                    tried_at=work.local(failed[name]).strftime(MINUTE),
+                    errors=(),
+                    failure="not found on disk",
+                )
+            )
     return facts
