@@ -424,7 +424,7 @@ def _ends(told: Told) -> None:
     )
     for type_ in (EventType.STUDY_VANISHED, EventType.STUDY_RETURNED, EventType.STUDY_VANISHED):
         told(type_, study_stream(HEAD), StudyInstanceUID=HEAD)
-    told.of(EventType.TRANSFER_OBSERVED, HIP)
+    told.of(EventType.STUDY_REQUESTED_BY_OTHERS, HIP)
     told.of(EventType.STUDY_ADOPTED, HIP, series={"1.2.2.1": 1})
     told.of(
         EventType.TRANSFER_ADOPTED,

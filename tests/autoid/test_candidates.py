@@ -172,7 +172,7 @@ def test_a_study_whose_coupling_was_withdrawn_gets_its_id(site: AutoidSite) -> N
     site.run()
     site.entry(study="9.9.9", subject="C-1")
     site.run()
-    assert site.states("1.2.1") == ["retracted", "placed"]
+    assert site.states("1.2.1") == ["withdrawn", "placed"]
     (asked,) = [asked for asked in site.transfers("1.2.1").values() if asked.name]
     assert asked == Asked(HEART, site.id_of("PID-1"))
 

@@ -101,7 +101,7 @@ def test_a_request_that_was_not_placed_yet_is_retracted(site: PrivateSite) -> No
     assert site.states("1.1") == ["requested"]
     site.forget_patients(ADA)
     site.run()
-    assert (site.states("1.1"), site.transfers("1.1")) == (["retracted"], {})
+    assert (site.states("1.1"), site.transfers("1.1")) == (["withdrawn"], {})
     assert "study_patient_id" not in site.study_row("1.1")
     site.assert_sound()
 

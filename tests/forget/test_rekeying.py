@@ -97,7 +97,7 @@ def test_names_and_contents_are_found_again_after_a_change(filled: Gateway, data
         assert (vault.found(connection, [name]), vault.fingerprint(b"content")) == (known, print_)
         assert filled.vault.found(connection, [name]) == known != {}
     seal(filled, "PID-9")
-    assert opened(database, key_file) == [*PATIENTS.values(), {"PatientID": "PID-9"}]
+    assert opened(database, key_file) == [*PATIENTS.values(), {"pseudonym": "PID-9"}]
 
 
 @pytest.mark.parametrize("step", range(len(STEPS)), ids=STEPS)
@@ -115,7 +115,7 @@ def test_killed_at_any_step_the_ledger_opens_and_the_change_can_be_made(
     filled.vault = vault
     seal(filled, "PID-8")
     assert rekey(filled, key_file, by="operator") == len(PATIENTS) + 1
-    assert opened(database, key_file) == [*PATIENTS.values(), {"PatientID": "PID-8"}]
+    assert opened(database, key_file) == [*PATIENTS.values(), {"pseudonym": "PID-8"}]
     assert sorted(path.name for path in key_file.parent.glob("vault.key*")) == ["vault.key"]
     with pytest.raises(KeyProblem):
         opened(database, old)

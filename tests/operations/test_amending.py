@@ -21,7 +21,7 @@ def requested(site: Site) -> Site:
 def test_a_request_that_was_not_sent_is_emptied(requested: Site) -> None:
     amend_by_hand(requested, STUDY)
     assert requested.transfers(STUDY) == {}
-    assert requested.states(STUDY) == ["retracted"]
+    assert requested.states(STUDY) == ["withdrawn"]
     assert requested.attention() == {}
     requested.assert_sound()
 
@@ -41,7 +41,7 @@ def test_no_rule_asks_for_it_again(requested: Site) -> None:
     requested.rule("2", patient_name="Doe")
     requested.run()
     replay_all(requested)
-    assert requested.states(STUDY) == ["retracted"]
+    assert requested.states(STUDY) == ["withdrawn"]
     assert requested.transfers(STUDY) == {}
 
 
@@ -80,7 +80,7 @@ def test_what_was_sent_is_recorded_as_such_and_stays(requested: Site) -> None:
 def test_a_request_that_was_not_sent_is_amended(requested: Site) -> None:
     amend_by_hand(requested, STUDY, to="H-017")
     assert requested.transfers(STUDY) == {1: Asked(HEART, "H-017")}
-    assert requested.states(STUDY) == ["replaced", "placed"]
+    assert requested.states(STUDY) == ["withdrawn", "placed"]
     requested.assert_sound()
 
 
@@ -142,7 +142,7 @@ def test_where_there_are_several_events_one_must_be_named(site: Site) -> None:
     with pytest.raises(ConfigurationError, match="'first', 'second'"):
         amend_by_hand(site, STUDY)
     amend_by_hand(site, STUDY, event="second")
-    assert site.states(STUDY) == ["placed", "retracted"]
+    assert site.states(STUDY) == ["placed", "withdrawn"]
 
 
 def test_what_was_never_requested_cannot_be_withdrawn(requested: Site) -> None:

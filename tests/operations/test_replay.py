@@ -257,7 +257,7 @@ def test_killed_at_any_step_it_ends_in_the_same_state(make_site: MakeSite) -> No
 def test_an_interrupted_replay_goes_on_after_the_studies_that_it_had_written(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("processors.operations.replay.PORTION", 2)
+    monkeypatch.setattr("processors.operations.replay.BATCH", 2)
     for number in range(1, 7):
         site.series(f"1.2.{number}")
     site.run()
