@@ -172,9 +172,9 @@ def test_a_study_whose_coupling_was_withdrawn_gets_its_id(site: AutoidSite) -> N
     site.run()
     site.entry(study="9.9.9", subject="C-1")
     site.run()
-    assert site.states("1.2.1") == ["retracted", "placed"]
-    (asked,) = [asked for asked in site.transfers("1.2.1").values() if asked.name]
-    assert asked == Asked(HEART, site.id_of("PID-1"))
+    assert site.states("1.2.1") == ["withdrawn", "placed"]
+    (request,) = [request for request in site.transfers("1.2.1").values() if request.name]
+    assert request == Asked(HEART, site.id_of("PID-1"))
 
 
 def test_a_study_whose_coupling_was_withdrawn_after_it_was_sent_gets_no_id(site: AutoidSite) -> None:
@@ -185,7 +185,8 @@ def test_a_study_whose_coupling_was_withdrawn_after_it_was_sent_gets_no_id(site:
     site.entry(study="9.9.9", subject="C-1")
     site.run()
     site.run()
-    assert site.transfers("1.2.1") == {1: Asked(HEART, "C-1", sent=True)}
+    assert site.states("1.2.1") == ["closed"]
+    assert site.transfers("1.2.1") == {1: Asked(HEART, "", sent=True)}
     assert site.used() == {}
 
 
