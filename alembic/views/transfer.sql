@@ -15,7 +15,9 @@ create view audit.transfer as
            nullif(transfer.replaces, '{}') as replaces, life.amends, life.amended_by,
            replacement.position as replaced_by, replacing.recorded_at as replaced_at,
            life.retracted_at, life.retraction_reason, life.ended_at,
-           told.sends > 0 as sent, told.sends, told.first_sent_at,
+           case when life.was_sent or told.sends > 0 then true
+                when transfer.state = 'withdrawn' or told.request is not null then false end as sent,
+           told.sends, told.first_sent_at,
            case when told.sends > 0 or told.state = 'failed' then told.sent_at end as sent_at,
            told.state = 'possibly sent' as possibly_sent, transfer.state = 'closed' as closed,
            nullif(told.mapped_uids, '{}') as mapped_uids,
@@ -34,7 +36,8 @@ create view audit.transfer as
                                 and later.data ->> 'replaced' = transfer.position::text) as amended_by,
                   min(later.recorded_at) filter (where later.type = 'TransferRetracted') as retracted_at,
                   min(later.data ->> 'reason') filter (where later.type = 'TransferRetracted') as retraction_reason,
-                  max(later.recorded_at) filter (where later.type = 'TransferWithdrawn') as ended_at
+                  max(later.recorded_at) filter (where later.type = 'TransferWithdrawn') as ended_at,
+                  bool_or(later.data ->> 'fate' = 'sent') as was_sent
              from (select ours.*, ours.type in ('TransferPlaced', 'TransferAmended')
                                   and ours.data ->> 'request' = transfer.position::text as places
                      from ledger.event as ours
@@ -89,7 +92,8 @@ comment on column audit.transfer.retracted_at is 'When it was decided to withdra
 comment on column audit.transfer.retraction_reason is 'Why it was withdrawn.';
 comment on column audit.transfer.ended_at is 'When nothing of it could be sent any more.';
 comment on column audit.transfer.sent is
-    'Whether it has been sent, as the sender reports it; empty where nothing is known.';
+    'Whether it has been sent, by what the sender reports, or as seen when its row was ended; empty where nothing is '
+    'known.';
 comment on column audit.transfer.sends is 'How often it was sent: a late series has the whole study sent again.';
 comment on column audit.transfer.first_sent_at is 'When it was first sent, as the sender wrote it in REDCap.';
 comment on column audit.transfer.sent_at is 'When it was last sent, or tried, as the sender wrote it in REDCap.';

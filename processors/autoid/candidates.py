@@ -58,8 +58,8 @@ _PROJECTS = text("""
 # the reason may pass by itself: a generator that failed, AutoID contradicting itself. Otherwise a
 # held study would cost calls every minute. One that was held in time goes on waiting when its
 # window has passed: otherwise it would be shown as waiting and never get anything. A request that
-# was retracted asks for nothing any more; had it been sent, REDCap would still hold it. What an
-# operator withdrew is not asked for again.
+# was withdrawn asks for nothing any more; had it been sent, it would be closed. What an operator
+# withdrew is not asked for again.
 _CANDIDATES = text("""
     select study, row_position, on_disk, changed
       from (select study.study, study.row_position, study.on_disk, study.arrived_at,

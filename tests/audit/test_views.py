@@ -234,7 +234,7 @@ STORY = ("state", "instance", "found", "replaces", "amends", "amended_by", "repl
 def test_a_request_whose_entry_was_corrected_tells_by_which_it_was_replaced_and_amended(story: Story) -> None:
     found = transfer(story, "by entry")
     assert part(found, *STORY, "requested_run", "placed_run") == {
-        "state": "replaced",
+        "state": "withdrawn",
         "instance": 2,
         "found": False,
         "replaces": None,
@@ -251,7 +251,7 @@ def test_a_request_whose_entry_was_corrected_tells_by_which_it_was_replaced_and_
 def test_the_request_that_amended_it_and_was_sent_before_its_own_correction_tells_both(story: Story) -> None:
     found = transfer(story, "corrected")
     assert part(found, *STORY, "requested_run", "placed_at", "placed_run") == {
-        "state": "replaced",
+        "state": "closed",
         "instance": 2,
         "found": False,
         "replaces": [story.at("by entry")],
@@ -270,7 +270,7 @@ def test_the_request_that_amended_it_and_was_sent_before_its_own_correction_tell
 def test_the_last_request_of_the_entry_tells_that_it_was_withdrawn_and_why(story: Story) -> None:
     found = transfer(story, "again")
     assert part(found, *STORY, "retracted_at", "retraction_reason") == {
-        "state": "retracted",
+        "state": "withdrawn",
         "instance": 3,
         "found": False,
         "replaces": [story.at("corrected")],

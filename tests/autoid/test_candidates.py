@@ -185,7 +185,8 @@ def test_a_study_whose_coupling_was_withdrawn_after_it_was_sent_gets_no_id(site:
     site.entry(study="9.9.9", subject="C-1")
     site.run()
     site.run()
-    assert site.transfers("1.2.1") == {1: Asked(HEART, "C-1", sent=True)}
+    assert site.states("1.2.1") == ["closed"]
+    assert site.transfers("1.2.1") == {1: Asked(HEART, "", sent=True)}
     assert site.used() == {}
 
 
