@@ -215,7 +215,7 @@ def recorded_run(gateway: Gateway, command: str, report: Report, *, ending: Endi
 
 _WITHDRAWN = text("""
     select count(*) from ledger.event
-     where position > :before and run = :run and type = 'RetractionDelivered'
+     where position > :before and run = :run and type = 'TransferWithdrawn' and data ->> 'by' is null
 """)
 
 

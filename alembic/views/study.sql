@@ -11,15 +11,14 @@ create view audit.study as
            (select count(*) from gateway.transfer
              where transfer.study = study.study and state = 'placed') as placed,
            (select count(*) from gateway.transfer
-             where transfer.study = study.study and state in ('requested', 'retracting')) as pending,
+             where transfer.study = study.study and state in ('requested', 'ending')) as pending,
            (select count(*) from (
                    select event.data ->> 'request' from ledger.event
                     where event.stream = 'study/' || study.study
-                      and event.type in ('TransferReplaced', 'RetractionDelivered')
-                      and event.data ->> 'sent' = 'true'
+                      and event.type = 'TransferWithdrawn' and event.data ->> 'fate' = 'sent'
                    union
                    select told.request::text from gateway.outcome as told
-                    where told.study = study.study and told.ours and told.state = 'sent') as sent) as known_sent,
+                    where told.study = study.study and told.ours and told.sends > 0) as sent) as known_sent,
            held.reason as held_reason
       from gateway.study
       left join ledger.event as newest on newest.position = study.row_position

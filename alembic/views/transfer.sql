@@ -9,7 +9,7 @@ create view audit.transfer as
                        (cause.data::jsonb - 'patient_id_pattern' - 'patient_name_pattern')::json
                   when 'IdReserved' then (cause.data::jsonb - 'value')::json
                   else cause.data
-             end)::jsonb - 'fingerprint')::json as cause_content,
+             end)::jsonb - 'fingerprint' - 'asks_fingerprint')::json as cause_content,
            transfer.whole_match, event.run as requested_run, transfer.state,
            transfer.placed_at, life.placed_run, transfer.instance, life.found,
            nullif(transfer.replaces, '{}') as replaces, life.amends, life.amended_by,

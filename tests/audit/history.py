@@ -490,6 +490,10 @@ def _by_hand(told: Told) -> None:
         by="admin",
         reason="wrong study",
     )
+    late = {"project": BRAIN, "request": told.positions["again"], "instance": 3}
+    told.of(EventType.TRANSFER_STRAYED, KNEE, **late)
+    told.of(EventType.TRANSFER_RECALLED, KNEE, **late)
+    told.of(EventType.TRANSFER_WITHDRAWN, KNEE, **late, by=None, fate="unsent")
     told.of(EventType.LOST_UPDATE_FOUND, HIP, "clash", project=HEART, kind="transfer", request=1, instance=4)
     told(
         EventType.ACKNOWLEDGED,

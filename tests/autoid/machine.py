@@ -83,7 +83,7 @@ class Machine:
     def _configuration(self) -> Configuration:
         return Configuration(
             source=SourceSection(raw=self.raw),
-            redcap=RedcapSection(url=self.redcap_url, tokens=self.tokens),  # type: ignore[arg-type]
+            redcap=RedcapSection(url=self.redcap_url, tokens={"incoming": "", **self.tokens}),  # type: ignore[arg-type]
             autoid=AutoidSection(
                 window_days=self.window_days,
                 generator=self.generator,

@@ -299,6 +299,7 @@ class Site:
         project: str = HEART,
         subject: str = "H-001",
         event: str = "",
+        date: str = "2026-03-01 08:00",
     ) -> None:
         """Makes an entry of the coupling list, or corrects the one of that record id."""
         row = {
@@ -307,8 +308,8 @@ class Site:
             "cl_studyinstanceuid": study,
             "cl_projectname": project,
             "cl_subjectid": subject,
+            "cl_date": date,
             "cl_eventname": event,
-            "cl_date": "2026-03-01 08:00",
         }
         self.simulator.projects["coupling"].put([row])
 

@@ -106,8 +106,8 @@ def test_a_request_that_was_not_placed_yet_is_retracted(site: PrivateSite) -> No
     site.assert_sound()
 
 
-def test_a_request_whose_import_was_not_confirmed_is_not_placed_again(site: PrivateSite) -> None:
-    """Its row is in REDCap, and the ledger does not know: the administrator is told of the study."""
+def test_the_row_of_a_request_whose_import_was_not_confirmed_is_ended(site: PrivateSite) -> None:
+    """It is in REDCap, and the ledger does not know: nobody could recognise it any more when it is sent."""
     site.rule(patient_id=ADA, project=BRAIN)
     site.series("1.1", PatientID=ADA)
     site.simulator.inject(Fault(kind="reset", project="incoming", action="import", after_commit=True))
@@ -116,7 +116,7 @@ def test_a_request_whose_import_was_not_confirmed_is_not_placed_again(site: Priv
     assert site.states("1.1") == ["requested"]
     site.forget_patients(ADA)
     site.run()
-    assert list(site.transfers("1.1").values()) == [Asked(BRAIN, ADA)]
+    assert list(site.transfers("1.1").values()) == []
 
 
 def test_who_comes_back_after_being_forgotten_is_somebody_new(site: PrivateSite) -> None:

@@ -70,10 +70,10 @@ def test_other_projects_are_not_concerned(requested: Site) -> None:
     assert Asked(BRAIN, "PID-1") in requested.transfers(STUDY).values()
 
 
-def test_what_was_sent_is_recorded_as_such_and_stays(requested: Site) -> None:
+def test_what_was_sent_is_told_as_such_and_cannot_be_sent_again(requested: Site) -> None:
     requested.sender_sends(STUDY, 1)
     amend_by_hand(requested, STUDY)
-    assert requested.transfers(STUDY) == {1: Asked(HEART, "PID-1", sent=True)}
+    assert requested.transfers(STUDY) == {1: Asked(HEART, "", sent=True)}
     assert requested.notices() == [("retracted after it was sent", STUDY)]
 
 
@@ -87,7 +87,7 @@ def test_a_request_that_was_not_sent_is_amended(requested: Site) -> None:
 def test_what_was_sent_gets_a_new_request_and_a_notice(requested: Site) -> None:
     requested.sender_sends(STUDY, 1)
     amend_by_hand(requested, STUDY, to="H-017")
-    assert requested.transfers(STUDY) == {1: Asked(HEART, "PID-1", sent=True), 2: Asked(HEART, "H-017")}
+    assert requested.transfers(STUDY) == {1: Asked(HEART, "", sent=True), 2: Asked(HEART, "H-017")}
     assert requested.notices() == [("replaced after it was sent", STUDY)]
 
 
@@ -134,15 +134,43 @@ def test_a_persons_own_row_is_not_touched(site: Site) -> None:
     assert site.transfers(STUDY) == {1: Asked(HEART, "PID-1")}
 
 
-def test_where_there_are_several_events_one_must_be_named(site: Site) -> None:
+@pytest.fixture
+def two_events(site: Site) -> Site:
     site.entry("1", accession="ACC-1", subject="H-001", event="first")
     site.entry("2", accession="ACC-1", subject="H-001", event="second")
     site.series(STUDY, AccessionNumber="ACC-1")
     site.run()
+    return site
+
+
+def test_where_there_are_several_events_the_one_to_be_reassigned_must_be_named(two_events: Site) -> None:
     with pytest.raises(ConfigurationError, match="'first', 'second'"):
-        amend_by_hand(site, STUDY)
-    amend_by_hand(site, STUDY, event="second")
-    assert site.states(STUDY) == ["placed", "withdrawn"]
+        amend_by_hand(two_events, STUDY, to="H-017")
+    amend_by_hand(two_events, STUDY, to="H-017", event="second")
+    assert two_events.states(STUDY) == ["placed", "withdrawn", "placed"]
+
+
+def test_a_study_is_withdrawn_from_all_events_of_the_project_unless_one_is_named(two_events: Site) -> None:
+    amend_by_hand(two_events, STUDY, event="second")
+    assert two_events.states(STUDY) == ["placed", "withdrawn"]
+    amend_by_hand(two_events, STUDY)
+    assert two_events.states(STUDY) == ["withdrawn", "withdrawn"]
+
+
+def test_what_was_withdrawn_stays_so_for_events_that_come_later(two_events: Site) -> None:
+    amend_by_hand(two_events, STUDY)
+    two_events.rule("1", patient_id="PID-1", event="third")
+    two_events.series(STUDY, f"{STUDY}.2", AccessionNumber="ACC-1")
+    two_events.run()
+    assert two_events.transfers(STUDY) == {}
+
+
+def test_another_date_of_the_entry_is_no_newer_word(two_events: Site) -> None:
+    amend_by_hand(two_events, STUDY)
+    for record, event in (("1", "first"), ("2", "second")):
+        two_events.entry(record, accession="ACC-1", subject="H-001", event=event, date="2026-03-05 10:00")
+    two_events.run()
+    assert two_events.transfers(STUDY) == {}
 
 
 def test_what_was_never_requested_cannot_be_withdrawn(requested: Site) -> None:
