@@ -110,7 +110,7 @@ def test_what_a_person_asked_for_and_was_sent_is_not_told_of_our_request_that_wa
     coupled.entry(accession="ACC-1", project=BRAIN, subject="B-001")
     coupled.run()
     first = coupled.query("select state, placed_at, sent, possibly_sent from audit.transfer order by position")[0]
-    assert first == ("withdrawn", None, None, None)
+    assert first == ("withdrawn", None, False, None)
     (observed,) = coupled.events("TransferObserved")
     assert (observed["project"], observed["instance"]) == (HEART, 1)
     assert [(sent["request"], sent["instance"]) for sent in coupled.events("TransferSent")] == [(None, 1)]

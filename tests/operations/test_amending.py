@@ -147,14 +147,14 @@ def test_where_there_are_several_events_the_one_to_be_reassigned_must_be_named(t
     with pytest.raises(ConfigurationError, match="'first', 'second'"):
         amend_by_hand(two_events, STUDY, to="H-017")
     amend_by_hand(two_events, STUDY, to="H-017", event="second")
-    assert two_events.states(STUDY) == ["placed", "withdrawn", "placed"]
+    assert two_events.states(STUDY) == ["placed", "closed", "placed"]
 
 
 def test_a_study_is_withdrawn_from_all_events_of_the_project_unless_one_is_named(two_events: Site) -> None:
     amend_by_hand(two_events, STUDY, event="second")
     assert two_events.states(STUDY) == ["placed", "withdrawn"]
     amend_by_hand(two_events, STUDY)
-    assert two_events.states(STUDY) == ["withdrawn", "withdrawn"]
+    assert two_events.states(STUDY) == ["closed", "withdrawn"]
 
 
 def test_what_was_withdrawn_stays_so_for_events_that_come_later(two_events: Site) -> None:
