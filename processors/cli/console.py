@@ -138,6 +138,7 @@ def _lines(report: Report) -> Iterator[str]:
             f"{report.delivered.transfers} transfers written, {report.withdrawn} withdrawn, "
             f"{report.delivered.refused} rows refused; {report.calls} calls."
         )
+        yield from (f"  {warning}" for warning in report.delivered.warnings)
         if report.delivered.left_out:
             yield f"  Left out, as REDCap's dictionary lacks them: {', '.join(report.delivered.left_out)}."
     for warning in report.checked.warnings:

@@ -34,13 +34,15 @@ class Delivered:
     restored: int = 0
     contested: int = 0
     left_out: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def __add__(self, other: "Delivered") -> "Delivered":
         """Both together."""
-        counts = asdict(self).keys() - {"left_out"}
+        counts = asdict(self).keys() - {"left_out", "warnings"}
         return Delivered(
             **{name: getattr(self, name) + getattr(other, name) for name in counts},
             left_out=sorted({*self.left_out, *other.left_out}),
+            warnings=sorted({*self.warnings, *other.warnings}),
         )
 
 
@@ -151,6 +153,7 @@ class _Delivery:
             before = study.requests
             study.requests = recalled(queue, before, self._gateway.clock())
             facts += recall_facts(before, study.requests)
+        self._delivered.warnings = sorted({*self._delivered.warnings, *queue.warnings})
         if facts:
             self._record(facts)
 

@@ -18,7 +18,7 @@ from ledger import chain, store
 from ledger.batching import Progress
 from ledger.database import Database
 from ledger.vault import Vault
-from processors.configuration import Configuration, RedcapSection, RoutingSection, SourceSection
+from processors.configuration import Configuration, RedcapSection, RoutingSection, SenderSection, SourceSection
 from processors.demo.simulator import Project, Simulator, standard_projects
 from processors.demo.simulator.calls import Call
 from processors.gateway import Gateway
@@ -149,6 +149,7 @@ def run_once(
     match: str = "prefix",
     time_limit: float = 0.5,
     timeout_seconds: float = 10,
+    sender: SenderSection | None = None,
 ) -> Report:
     """One run of the main job with everything opened anew, as a process of its own would."""
     steps = steps or Steps()
@@ -156,7 +157,9 @@ def run_once(
     try:
         with database.begin() as connection:
             vault = Vault.open(connection, key_file)
-        gateway = Gateway(database=database, vault=vault, site="main", clock=clock, run=uuid4(), zone=ZONE)
+        gateway = Gateway(
+            database=database, vault=vault, site="main", clock=clock, run=uuid4(), zone=ZONE, sender=sender
+        )
         configuration = Configuration(
             source=SourceSection(raw=raw),
             redcap=RedcapSection(url=redcap_url, batch_rows=batch_rows, tokens=tokens),  # type: ignore[arg-type]
@@ -207,6 +210,7 @@ class Site:
         self.match = match
         self.time_limit = time_limit
         self.timeout_seconds = timeout_seconds
+        self.sender: SenderSection | None = None
         self._summaries: dict[tuple[str, str], dict[str, Any]] = {}
         self._database = Database(database_url)
 
@@ -375,6 +379,7 @@ class Site:
             match=self.match,
             time_limit=self.time_limit,
             timeout_seconds=self.timeout_seconds,
+            sender=self.sender,
         )
 
     def run_killed_at(self, step: int, *, after: float = 60) -> bool:

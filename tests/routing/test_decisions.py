@@ -156,9 +156,10 @@ def test_a_rule_replaces_what_an_entry_led_to_that_names_another_study_now() -> 
     assert not found.retractions
 
 
-def test_a_request_that_was_not_placed_hands_on_what_it_had_to_replace() -> None:
+def test_what_a_request_that_was_not_placed_had_to_replace_ends_by_itself() -> None:
     unplaced = standing("P2", position=60, state="requested", replaces=(50, 40))
-    assert asked(decide([candidate("P3")], [unplaced])) == [("HEART", "P3", (60, 50, 40))]
+    found = decide([candidate("P3")], [unplaced], corrected={60: corrected(pseudonym="P3")})
+    assert asked(found) == [("HEART", "P3", (60,))]
 
 
 def test_a_request_that_was_placed_has_replaced_already() -> None:

@@ -9,6 +9,7 @@ requests are touched; of `done`, names and times alone are read.
 import errno
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -40,11 +41,17 @@ class Queue:
         if Path(name).name != name:
             return False  # a slash in a project or pseudonym would lead out of the folder
         try:
-            _move(queue / name, withdrawn / name)
+            if not stat.S_ISREG((queue / name).lstat().st_mode):
+                return False
         except FileNotFoundError:
             return False
         except OSError as exc:
             self._warn("sender.queue", queue, exc)
+            return False
+        try:
+            _move(queue / name, withdrawn / name)
+        except OSError as exc:
+            self._warn("sender.withdrawn", withdrawn, exc)
             return False
         return True
 
@@ -61,14 +68,16 @@ class Queue:
         return self._times("sender.fail", self.section.fail, "_fail.log")
 
     def _times(self, key: str, folder: Path | None, ending: str) -> dict[str, datetime]:
-        times = {}
+        times: dict[str, datetime] = {}
         for entry in self._entries(key, folder):
             name, separator, _ = entry.name.rpartition(ending)
             if separator:
                 try:
-                    times[name] = datetime.fromtimestamp(entry.stat(follow_symlinks=False).st_mtime, UTC)
+                    # Renaming into the folder is what changes this time; that of the content is when it was queued.
+                    ended = datetime.fromtimestamp(entry.stat(follow_symlinks=False).st_ctime, UTC)
                 except OSError:
                     continue  # it has been cleared away since
+                times[name] = max(ended, times.get(name, ended))
         return times
 
     def _entries(self, key: str, folder: Path | None) -> Iterator[os.DirEntry[str]]:
@@ -96,8 +105,6 @@ def file_name(request: TransferRequest) -> str:
 
 def _move(source: Path, target: Path) -> None:
     """Takes the file away in one step, which the sender sees as done or not done."""
-    if source.is_symlink():
-        raise FileNotFoundError(source)
     try:
         source.rename(target)
     except OSError as exc:
@@ -122,7 +129,8 @@ def _is_to_be_recalled(request: TransferRequest, now: datetime) -> bool:
         request.state == "ending"
         and not request.found
         and request.report.state == "awaited"
-        and request.may_be_taken(now)
+        # Taken back before, and not ended since, it may have been queued again.
+        and replace(request, recalled=False).may_be_taken(now)
     )
 
 
@@ -137,9 +145,9 @@ def recall_facts(before: Sequence[TransferRequest], after: Sequence[TransferRequ
     ]
 
 
-_ENDED = text("""
+_PLACED = text("""
     select position from gateway.transfer
-     where state in ('withdrawn', 'closed') and instance is not null and study = any(:studies)
+     where instance is not null and study = any(:studies)
 """)
 _POSSIBLY_SENT = text("""
     select request, at from gateway.outcome join gateway.study using (study)
@@ -158,9 +166,11 @@ def look_after_sender(gateway: Gateway) -> list[str]:
     if waiting:
         prefixes = {name[:end] for name in waiting for end, letter in enumerate(name) if letter == "_"}
         with gateway.begin() as work:
-            ended = requests_at(work, work.execute(_ENDED, {"studies": list(prefixes)}).scalars().all())
-        for request in ended.values():
-            if file_name(request) in waiting:
+            known = requests_at(work, work.execute(_PLACED, {"studies": list(prefixes)}).scalars().all()).values()
+        # One in force may have the name of one that has ended: an entry was corrected and corrected back.
+        wanted = {file_name(request) for request in known if request.in_force}
+        for request in known:
+            if not request.in_force and file_name(request) in waiting - wanted:
                 queue.take_back(request)
     with gateway.begin() as work:
         watched = work.execute(_POSSIBLY_SENT, {"site": work.site}).all()
