@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import BaseModel
@@ -9,6 +10,8 @@ from pydantic import BaseModel
 from processors.cli.commands import COMMANDS
 from processors.cli.main import load
 from processors.configuration import Configuration, TokenSource
+from processors.events import FACTS
+from processors.requests import IN_FORCE, ReportState, State
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -57,3 +60,15 @@ def test_every_kind_of_attention_is_in_the_troubleshooting() -> None:
 def test_links_within_the_documentation_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", path.read_text("utf-8")):
         assert (path.parent / target).exists(), target
+
+
+def test_the_life_of_a_request_is_drawn_as_the_code_has_it() -> None:
+    page = (ROOT / "docs" / "lifecycle.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `([a-z ]+)` \| (yes|no|[^|]+) \|", page, re.MULTILINE))
+    states = {state for state, column in rows.items() if column in ("yes", "no")}
+    assert states == set(get_args(State))
+    assert {state for state in states if rows[state] == "yes"} == set(IN_FORCE)
+    assert rows.keys() - states == set(get_args(ReportState))
+    assert set(re.findall(r"^    (\w+) --> \w+:", page, re.MULTILINE)) == states
+    named = set(re.findall(r"\b(?:Transfer|Conflict)[A-Z][a-z]+\b", page))
+    assert named <= FACTS.keys()
