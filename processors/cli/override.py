@@ -55,7 +55,14 @@ def override(
             deliver(gateway, redcap, batch_rows=configuration.redcap.batch_rows)
         ends = [_end(gateway, request) for request in requests]
     if json:
-        rows = [{"instance": row.instance, **row.report._asdict()} for row in sent]
+        rows = [
+            {
+                "instance": row.instance,
+                "sent_at": row.report.sent_at,
+                "mapped_uid": ",".join(row.report.mapped_uids),
+            }
+            for row in sent
+        ]
         console.print_json({"action": amendment.action, "requests": [end._asdict() for end in ends], "sent": rows})
     else:
         _print(amendment, ends, sent)

@@ -164,9 +164,12 @@ class _Transfers:
         """
         if request.in_force:
             return request.pseudonym is None and request.state != "placed" and request.position in self._desired.due
-        rows = self._written.get(request.position, ())
-        left = any(row.is_sendable or (request.state == "withdrawn" and row.project) for row in rows)
-        return request.state == "ending" or left
+        return request.state == "ending" or any(
+            row.is_sendable or self._was_closed_unseen(request, row) for row in self._written.get(request.position, ())
+        )
+
+    def _was_closed_unseen(self, request: TransferRequest, row: TransferRow) -> bool:
+        return request.state == "withdrawn" and bool(row.project) and self._fate(request, row) != "unsent"
 
     def tell_missing(self) -> None:
         """Tells of placed requests whose rows say something else now, or are gone: a person did that, or

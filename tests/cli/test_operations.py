@@ -183,7 +183,7 @@ def test_of_a_request_that_was_sent_it_tells_what_to_remove_downstream(requested
     site.simulator.projects["incoming"].put([{**place, **SENT}])
     done = site.command("retract", study, "--project", "Alpha", "--reason", "wrong patient", "--json")
     assert done.code == 1
-    assert done.data["sent"] == {"instance": 1, "sent_at": "2026-03-02 08:55", "mapped_uid": "9.8.7.6"}
+    assert done.data["sent"] == [{"instance": 1, "sent_at": "2026-03-02 08:55", "mapped_uid": "9.8.7.6"}]
 
 
 def test_a_reassigned_request_is_amended(requested: tuple[Site, str]) -> None:
