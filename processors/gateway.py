@@ -19,7 +19,6 @@ from ledger.vault import SubjectName, Vault, initialise
 from processors.configuration import LedgerSection, SenderSection
 from processors.errors import ServiceError
 from processors.events.fact import Fact
-from processors.events.types import EventType
 from processors.locks import no_other_runs
 from processors.projections import PROJECTIONS
 from processors.text import is_blank
@@ -169,27 +168,6 @@ class Work:
     def version(self, stream: str) -> int:
         """The newest version of a stream, 0 where it has no events."""
         return store.stream_version(self.connection, stream)
-
-    def sealed(
-        self,
-        name: SubjectName,
-        payload: Mapping[str, Any],
-        *,
-        stream: str,
-        type_: EventType,
-        data: Mapping[str, Any],
-    ) -> NewEvent:
-        """A new event whose `payload` is sealed for the named subject."""
-        subject = self.vault.subjects(self.connection, [name])[name]
-        event_id = new_event_id()
-        return NewEvent(
-            stream=stream,
-            type=type_,
-            data=data,
-            event_id=event_id,
-            subject=subject,
-            sealed=self.vault.seal(subject, event_id, payload),
-        )
 
     def identities(self, positions: Collection[int]) -> dict[int, tuple[Event, dict[str, Any]]]:
         """The events at these positions with what was sealed in them: empty where it was forgotten."""

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from ledger.events import Event
-from processors.events.types import EventType
-from processors.projections.rows import Each, Parameters, Rules, apply_rules
+from processors.events.operations import AdoptionCompleted, StartedFresh, StudyAdopted
+from processors.events.transfers import AdoptedTransferGone, TransferAdopted, TransferObserved
+from processors.projections.rows import Parameters, Rules, on
 from processors.projections.statements import Table
 
 
@@ -23,19 +24,20 @@ class Adopted:
     )
 
     def __init__(self) -> None:
-        self._rules: Rules = {
-            EventType.STUDY_ADOPTED: [Each(_UPSERT_STUDY, _study), Each(_UPSERT_SERIES, _series)],
-            EventType.TRANSFER_ADOPTED: [Each(_UPSERT_TRANSFER, _transfer)],
-            EventType.ADOPTED_TRANSFER_GONE: [Each(_DELETE_TRANSFER, _gone)],
-            EventType.TRANSFER_OBSERVED: [Each(_DELETE_TRANSFER, _changed)],
-            EventType.ADOPTION_COMPLETED: [Each(_MOVE_IN, lambda event: _moved_in(event, "adopted"))],
-            EventType.STARTED_FRESH: [Each(_MOVE_IN, lambda event: _moved_in(event, "fresh"))],
-        }
-        self.types = frozenset(self._rules)
+        self._rules = Rules(
+            on(StudyAdopted, (_UPSERT_STUDY, _study), (_UPSERT_SERIES, _series)),
+            on(TransferAdopted, (_UPSERT_TRANSFER, _transfer)),
+            on(AdoptedTransferGone, (_DELETE_TRANSFER, _row)),
+            # Where a row is told to ask for something, it asks no longer for what was adopted.
+            on(TransferObserved, (_DELETE_TRANSFER, _row)),
+            on(AdoptionCompleted, (_MOVE_IN, lambda completed, event: _moved_in(completed.site, "adopted", event))),
+            on(StartedFresh, (_MOVE_IN, lambda started, event: _moved_in(started.site, "fresh", event))),
+        )
+        self.types = self._rules.types
 
     def apply(self, connection: Connection, events: Sequence[Event]) -> None:
         """Applies the events in order."""
-        apply_rules(connection, events, self._rules)
+        self._rules.apply(connection, events)
 
 
 _STUDIES = Table(
@@ -85,28 +87,33 @@ _MOVED_IN = Table(
 _MOVE_IN = _MOVED_IN.upsert()
 
 
-def _study(event: Event) -> list[Parameters]:
-    return [{"study": event.data["study"], "site": event.site, "position": event.position}]
+def _study(adopted: StudyAdopted, event: Event) -> list[Parameters]:
+    return [{"study": adopted.study, "site": event.site, "position": event.position}]
 
 
-def _series(event: Event) -> list[Parameters]:
-    study = event.data["study"]
-    return [{"study": study, "series": series, "instance": placed} for series, placed in event.data["series"].items()]
+def _series(adopted: StudyAdopted, _: Event) -> list[Parameters]:
+    return [
+        {"study": adopted.study, "series": series, "instance": instance} for series, instance in adopted.series.items()
+    ]
 
 
-def _transfer(event: Event) -> list[Parameters]:
-    keys = ("study", "instance", "project", "event_name", "sent", "requested")
-    return [{key: event.data[key] for key in keys} | {"position": event.position}]
+def _transfer(adopted: TransferAdopted, event: Event) -> list[Parameters]:
+    return [
+        {
+            "study": adopted.study,
+            "instance": adopted.instance,
+            "project": adopted.project,
+            "event_name": adopted.event_name,
+            "sent": adopted.sent,
+            "requested": adopted.requested,
+            "position": event.position,
+        }
+    ]
 
 
-def _gone(event: Event) -> list[Parameters]:
-    return [{"study": event.data["study"], "instance": event.data["instance"]}]
+def _row(transfer: AdoptedTransferGone | TransferObserved, _: Event) -> list[Parameters]:
+    return [{"study": transfer.study, "instance": transfer.instance}]
 
 
-def _changed(event: Event) -> list[Parameters]:
-    """Where a row is told to ask for something, it asks no longer for what was adopted."""
-    return _gone(event) if "instance" in event.data else []
-
-
-def _moved_in(event: Event, how: str) -> list[Parameters]:
-    return [{"site": event.data["site"], "how": how, "position": event.position}]
+def _moved_in(site: str, how: str, event: Event) -> list[Parameters]:
+    return [{"site": site, "how": how, "position": event.position}]

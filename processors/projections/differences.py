@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from ledger.events import Event
-from processors.events.types import EventType
-from processors.projections.rows import Each, Parameters, Rules, apply_rules
+from processors.events.deliveries import DifferenceAccepted, RowRestored
+from processors.projections.rows import Parameters, Rules, on
 from processors.projections.statements import Table
 
 
@@ -18,18 +18,17 @@ class Differences:
     tables: Sequence[str] = ("gateway.accepted_difference",)
 
     def __init__(self) -> None:
-        self._rules: Rules = {
-            EventType.DIFFERENCE_ACCEPTED: [Each(_ACCEPT, _accepted)],
-            EventType.ROW_RESTORED: [Each(_WITHDRAW, _row)],
-        }
-        self.types = frozenset(self._rules)
+        self._rules = Rules(
+            on(DifferenceAccepted, (_ACCEPT, _accepted)),
+            on(RowRestored, (_WITHDRAW, _row)),
+        )
+        self.types = self._rules.types
 
     def apply(self, connection: Connection, events: Sequence[Event]) -> None:
         """Applies the events in order."""
-        apply_rules(connection, events, self._rules)
+        self._rules.apply(connection, events)
 
 
-_ROW = ("study", "kind", "key")
 _DIFFERENCES = Table(
     name="accepted_difference",
     key=("study", "kind", "key"),
@@ -46,10 +45,11 @@ _ACCEPT = _DIFFERENCES.upsert()
 _WITHDRAW = _DIFFERENCES.delete()
 
 
-def _accepted(event: Event) -> list[Parameters]:
-    keys = ("study", "kind", "key", "row_position", "fingerprint")
-    return [{key: event.data[key] for key in keys} | {"position": event.position}]
+def _accepted(accepted: DifferenceAccepted, event: Event) -> list[Parameters]:
+    (row,) = _row(accepted, event)
+    told: Parameters = {"row_position": accepted.row_position, "fingerprint": accepted.fingerprint}
+    return [row | told | {"position": event.position}]
 
 
-def _row(event: Event) -> list[Parameters]:
-    return [{key: event.data[key] for key in _ROW}]
+def _row(row: DifferenceAccepted | RowRestored, _: Event) -> list[Parameters]:
+    return [{"study": row.study, "kind": row.kind, "key": row.key}]

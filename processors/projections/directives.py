@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, text
 
 from ledger.events import Event
-from processors.events.types import EventType
-from processors.projections.rows import Again, Change, Each, Parameters, Rules, apply_rules
+from processors.events.rules import CouplingEntryChanged, CouplingEntryRemoved, RoutingRuleChanged, RoutingRuleRemoved
+from processors.projections.rows import Again, Parameters, Rules, Statement, on
 from processors.projections.statements import Table
 
 
@@ -18,22 +18,18 @@ class Directives:
     tables: Sequence[str] = ("gateway.rule", "gateway.coupling_entry")
 
     def __init__(self) -> None:
-        self._rules: Rules = {
-            EventType.ROUTING_RULE_CHANGED: [Each(_UPSERT_RULE, _directive)],
-            EventType.ROUTING_RULE_REMOVED: [Each(_REMOVE_RULE, _record)],
-            EventType.COUPLING_ENTRY_CHANGED: [Each(_UPSERT_ENTRY, _entry)],
-            EventType.COUPLING_ENTRY_REMOVED: [Each(_REMOVE_ENTRY, _record)],
-        }
-        self.types = frozenset(self._rules)
+        self._rules = Rules(
+            on(RoutingRuleChanged, (_UPSERT_RULE, _changed)),
+            on(RoutingRuleRemoved, (_REMOVE_RULE, _removed)),
+            on(CouplingEntryChanged, (_UPSERT_ENTRY, _entry)),
+            on(CouplingEntryRemoved, (_REMOVE_ENTRY, _removed)),
+        )
+        self.types = self._rules.types
 
     def apply(self, connection: Connection, events: Sequence[Event]) -> None:
         """Applies the events in order."""
-        apply_rules(connection, events, self._rules)
+        self._rules.apply(connection, events)
 
-
-_DIRECTIVES = """
-    json_to_recordset(cast(:rows as json)) as r (record_id text, position bigint, fingerprint text, problems text[])
-"""
 
 _RULES = Table(
     name="rule",
@@ -49,7 +45,7 @@ _UPSERT_RULE = _RULES.upsert(also="removed = false")
 _REMOVE_RULE = _RULES.mark_removed()
 # An entry that comes back as it was has only been out of sight: an export that failed to show it must
 # not make strangers of its requests. With another content, REDCap has given its record id away.
-_UPSERT_ENTRY = Change(
+_UPSERT_ENTRY = Statement(
     "coupling_entry",
     ("record_id",),
     text("""
@@ -84,21 +80,21 @@ _ENTRIES = Table(
 _REMOVE_ENTRY = _ENTRIES.mark_removed()
 
 
-def _directive(event: Event) -> list[Parameters]:
+def _changed(directive: RoutingRuleChanged | CouplingEntryChanged, event: Event) -> list[Parameters]:
     return [
         {
-            "record_id": event.data["record_id"],
+            "record_id": directive.record_id,
             "position": event.position,
-            "fingerprint": event.data["fingerprint"],
-            "problems": event.data["problems"],
+            "fingerprint": directive.fingerprint,
+            "problems": directive.problems,
         }
     ]
 
 
-def _entry(event: Event) -> list[Parameters]:
-    (directive,) = _directive(event)
-    return [directive | {"asks_fingerprint": event.data["asks_fingerprint"]}]
+def _entry(entry: CouplingEntryChanged, event: Event) -> list[Parameters]:
+    (directive,) = _changed(entry, event)
+    return [directive | {"asks_fingerprint": entry.asks_fingerprint}]
 
 
-def _record(event: Event) -> list[Parameters]:
-    return [{"record_id": event.data["record_id"], "position": event.position}]
+def _removed(directive: RoutingRuleRemoved | CouplingEntryRemoved, event: Event) -> list[Parameters]:
+    return [{"record_id": directive.record_id, "position": event.position}]

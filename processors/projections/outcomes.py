@@ -10,8 +10,18 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, text
 
 from ledger.events import Event
-from processors.events.types import EventType
-from processors.projections.rows import Again, Change, Each, Parameters, Rules, apply_rules
+from processors.events.deliveries import Acknowledged, RowMissing
+from processors.events.transfers import (
+    SenderReport,
+    TransferAmended,
+    TransferFailed,
+    TransferObserved,
+    TransferPlaced,
+    TransferReopened,
+    TransferSent,
+    TransferWithdrawn,
+)
+from processors.projections.rows import Again, Parameters, Rules, Statement, on
 
 
 class Outcomes:
@@ -22,28 +32,28 @@ class Outcomes:
     tables: Sequence[str] = ("gateway.outcome",)
 
     def __init__(self) -> None:
-        self._rules: Rules = {
-            EventType.TRANSFER_PLACED: [Each(_PLACE, _placed)],
-            EventType.TRANSFER_AMENDED: [Each(_SETTLE, _amended), Each(_PLACE, _placed)],
-            EventType.TRANSFER_WITHDRAWN: [Each(_SETTLE, _withdrawn), Each(_DOUBT, _possibly_sent)],
-            EventType.ROW_MISSING: [Each(_SETTLE, _missing)],
-            EventType.TRANSFER_OBSERVED: [Each(_OBSERVE, _observed)],
-            EventType.TRANSFER_SENT: [Each(_REPORT_OURS, _of_ours), Each(_REPORT_THEIRS, _of_theirs)],
-            EventType.TRANSFER_FAILED: [Each(_REPORT_OURS, _of_ours), Each(_REPORT_THEIRS, _of_theirs)],
-            EventType.TRANSFER_REOPENED: [Each(_REPORT_OURS, _of_ours), Each(_REPORT_THEIRS, _of_theirs)],
-            EventType.ACKNOWLEDGED: [Each(_ACKNOWLEDGE, lambda event: [{"acknowledged": event.data["position"]}])],
-        }
-        self.types = frozenset(self._rules)
+        self._rules = Rules(
+            on(TransferPlaced, (_PLACE, _placed)),
+            on(TransferAmended, (_SETTLE, _amended), (_PLACE, _placed)),
+            on(TransferWithdrawn, (_SETTLE, _unsent), (_DOUBT, _possibly_sent)),
+            on(RowMissing, (_SETTLE, _missing)),
+            on(TransferObserved, (_OBSERVE, _observed)),
+            on(TransferSent, (_REPORT_OURS, _of_ours), (_REPORT_THEIRS, _of_theirs)),
+            on(TransferFailed, (_REPORT_OURS, _of_ours), (_REPORT_THEIRS, _of_theirs)),
+            on(TransferReopened, (_REPORT_OURS, _of_ours), (_REPORT_THEIRS, _of_theirs)),
+            on(Acknowledged, (_ACKNOWLEDGE, lambda acknowledged, _: [{"acknowledged": acknowledged.position}])),
+        )
+        self.types = self._rules.types
 
     def apply(self, connection: Connection, events: Sequence[Event]) -> None:
         """Applies the events in order."""
-        apply_rules(connection, events, self._rules)
+        self._rules.apply(connection, events)
 
 
 _OURS = ("request",)
 _THEIRS = ("study", "instance")
 
-_PLACE = Change(
+_PLACE = Statement(
     "outcome",
     _OURS,
     text("""
@@ -57,7 +67,7 @@ _PLACE = Change(
     """),
 )
 # What was sent stays known, whatever becomes of the request afterwards.
-_SETTLE = Change(
+_SETTLE = Statement(
     "outcome",
     _OURS,
     text("""
@@ -67,7 +77,7 @@ _SETTLE = Change(
     """),
 )
 # The sender may hold a copy of its row: whatever it writes into that instance is about this request.
-_DOUBT = Change(
+_DOUBT = Statement(
     "outcome",
     _OURS,
     text("""
@@ -80,7 +90,7 @@ _DOUBT = Change(
          where outcome.state = 'awaited'
     """),
 )
-_OBSERVE = Change(
+_OBSERVE = Statement(
     "outcome",
     _THEIRS,
     text("""
@@ -111,7 +121,7 @@ _REPORTED = """
 """
 _COUNTED = "case when state = 'sent' then 1 else 0 end, case when state = 'sent' then sent_at end"
 # A run may have been killed before it could record where it placed the request.
-_REPORT_OURS = Change(
+_REPORT_OURS = Statement(
     "outcome",
     _OURS,
     text(f"""
@@ -125,7 +135,7 @@ _REPORT_OURS = Change(
 )
 # What stood there before this system is not observed, but adopted: then the sender is first to tell, and
 # that row keeps the position of its first event.
-_REPORT_THEIRS = Change(
+_REPORT_THEIRS = Statement(
     "outcome",
     _THEIRS,
     text(f"""
@@ -138,7 +148,7 @@ _REPORT_THEIRS = Change(
     """),
     Again.BOTH_COUNT,
 )
-_ACKNOWLEDGE = Change(
+_ACKNOWLEDGE = Statement(
     "outcome",
     (),
     text("""
@@ -148,58 +158,70 @@ _ACKNOWLEDGE = Change(
     """),
 )
 
-_STATES = {
-    EventType.TRANSFER_SENT: "sent",
-    EventType.TRANSFER_FAILED: "failed",
-    EventType.TRANSFER_REOPENED: "awaited",
-}
+
+def _placed(placed: TransferPlaced | TransferAmended | TransferWithdrawn, event: Event) -> list[Parameters]:
+    return [_told_by(event) | {"request": placed.request, "study": placed.study, "instance": placed.instance}]
 
 
-def _placed(event: Event) -> list[Parameters]:
-    keys = ("request", "study", "instance")
-    return [{key: event.data[key] for key in keys} | {"position": event.position, "at": event.recorded_at}]
+def _amended(amended: TransferAmended, _: Event) -> list[Parameters]:
+    return [{"request": amended.replaced}]
 
 
-def _amended(event: Event) -> list[Parameters]:
-    return [{"request": event.data["replaced"]}]
+def _unsent(withdrawn: TransferWithdrawn, _: Event) -> list[Parameters]:
+    return [{"request": withdrawn.request}] if withdrawn.fate == "unsent" else []
 
 
-def _withdrawn(event: Event) -> list[Parameters]:
-    return [{"request": event.data["request"]}] if event.data["fate"] == "unsent" else []
+def _possibly_sent(withdrawn: TransferWithdrawn, event: Event) -> list[Parameters]:
+    return _placed(withdrawn, event) if withdrawn.fate == "possibly sent" else []
 
 
-def _possibly_sent(event: Event) -> list[Parameters]:
-    return _placed(event) if event.data["fate"] == "possibly sent" else []
+def _missing(row: RowMissing, _: Event) -> list[Parameters]:
+    return [{"request": int(row.key)}] if row.kind == "transfer" else []
 
 
-def _missing(event: Event) -> list[Parameters]:
-    return [{"request": int(event.data["key"])}] if event.data["kind"] == "transfer" else []
+def _observed(observed: TransferObserved, event: Event) -> list[Parameters]:
+    return [
+        _told_by(event)
+        | {
+            "study": observed.study,
+            "instance": observed.instance,
+            "project": observed.project,
+            "event_name": observed.event_name,
+            "fingerprint": observed.fingerprint,
+        }
+    ]
 
 
-def _observed(event: Event) -> list[Parameters]:
-    keys = ("study", "instance", "project", "event_name", "fingerprint")
-    return [{key: event.data[key] for key in keys} | {"position": event.position, "at": event.recorded_at}]
+def _of_ours(report: SenderReport, event: Event) -> list[Parameters]:
+    return [] if report.request is None else [_reported(report, event) | {"request": report.request}]
 
 
-def _of_ours(event: Event) -> list[Parameters]:
-    return [] if event.data["request"] is None else [_reported(event) | {"request": event.data["request"]}]
-
-
-def _of_theirs(event: Event) -> list[Parameters]:
-    if event.data["request"] is not None:
+def _of_theirs(report: SenderReport, event: Event) -> list[Parameters]:
+    if report.request is not None:
         return []
-    return [_reported(event) | {key: event.data[key] for key in ("project", "event_name")}]
+    return [_reported(report, event) | {"project": report.project, "event_name": report.event_name}]
 
 
-def _reported(event: Event) -> Parameters:
-    return {
-        "study": event.data["study"],
-        "instance": event.data["instance"],
-        "state": _STATES[EventType(event.type)],
-        "sent_at": event.data.get("sent_at") or event.data.get("tried_at"),
-        "errors": event.data.get("errors", []),
-        "failure": event.data.get("failure"),
-        "mapped_uids": event.data.get("mapped_uids", []),
-        "position": event.position,
-        "at": event.recorded_at,
-    }
+def _reported(report: SenderReport, event: Event) -> Parameters:
+    row: Parameters = _told_by(event) | {"study": report.study, "instance": report.instance}
+    match report:
+        case TransferSent():
+            return row | {
+                "state": "sent",
+                "sent_at": report.sent_at,
+                "errors": report.errors,
+                "mapped_uids": report.mapped_uids,
+            }
+        case TransferFailed():
+            return row | {
+                "state": "failed",
+                "sent_at": report.tried_at,
+                "errors": report.errors,
+                "failure": report.failure,
+                "mapped_uids": (),
+            }
+    return row | {"state": "awaited", "errors": (), "mapped_uids": ()}
+
+
+def _told_by(event: Event) -> Parameters:
+    return {"position": event.position, "at": event.recorded_at}

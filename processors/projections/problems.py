@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, text
 
 from ledger.events import Event
-from processors.events.types import EventType
-from processors.projections.rows import Change, Each, Parameters, Rules, apply_rules
+from processors.events.deliveries import Acknowledged, RowAccepted, RowMissing, RowRefused, RowRestored
+from processors.events.series import FileRejected, RejectionResolved
+from processors.events.transfers import TransferPlaced, TransferRequested, TransferRetracted
+from processors.projections.rows import Parameters, Rules, Statement, on
 from processors.projections.statements import Table
 
 
@@ -18,27 +20,25 @@ class Problems:
     tables: Sequence[str] = ("gateway.rejected_file", "gateway.refused_row", "gateway.missing_row")
 
     def __init__(self) -> None:
-        self._rules: Rules = {
-            EventType.FILE_REJECTED: [Each(_UPSERT_FILE, lambda event: [_data(event, "path", "reason", "digest")])],
-            EventType.REJECTION_RESOLVED: [Each(_DELETE_FILE, lambda event: [_data(event, "path")])],
-            EventType.ROW_REFUSED: [Each(_UPSERT_REFUSED, _refused)],
-            EventType.ROW_ACCEPTED: [Each(_DELETE_REFUSED, _row)],
+        self._rules = Rules(
+            on(FileRejected, (_UPSERT_FILE, _rejected)),
+            on(RejectionResolved, (_DELETE_FILE, lambda resolved, _: [{"path": resolved.path}])),
+            on(RowRefused, (_UPSERT_REFUSED, _refused)),
+            on(RowAccepted, (_DELETE_REFUSED, _row)),
             # A refused row is nobody's problem any more once its request is replaced, withdrawn or found placed.
-            EventType.TRANSFER_REQUESTED: [Each(_DELETE_REFUSED, _replaced)],
-            EventType.TRANSFER_RETRACTED: [Each(_DELETE_REFUSED, _request)],
-            EventType.TRANSFER_PLACED: [Each(_DELETE_REFUSED, _request)],
-            EventType.ROW_MISSING: [Each(_UPSERT_MISSING, _row)],
-            EventType.ROW_RESTORED: [Each(_DELETE_MISSING, _row)],
-            EventType.ACKNOWLEDGED: [Each(_ACKNOWLEDGE, lambda event: [{"acknowledged": event.data["position"]}])],
-        }
-        self.types = frozenset(self._rules)
+            on(TransferRequested, (_DELETE_REFUSED, _replaced)),
+            on(TransferRetracted, (_DELETE_REFUSED, _request)),
+            on(TransferPlaced, (_DELETE_REFUSED, _request)),
+            on(RowMissing, (_UPSERT_MISSING, _row)),
+            on(RowRestored, (_DELETE_MISSING, _row)),
+            on(Acknowledged, (_ACKNOWLEDGE, lambda acknowledged, _: [{"acknowledged": acknowledged.position}])),
+        )
+        self.types = self._rules.types
 
     def apply(self, connection: Connection, events: Sequence[Event]) -> None:
         """Applies the events in order."""
-        apply_rules(connection, events, self._rules)
+        self._rules.apply(connection, events)
 
-
-_ROW = ("study", "kind", "key")
 
 _FILES = Table(
     name="rejected_file",
@@ -80,7 +80,7 @@ _MISSING_ROWS = Table(
 )
 _UPSERT_MISSING = _MISSING_ROWS.upsert()
 # It stays on record: that is why it is not written again.
-_ACKNOWLEDGE = Change(
+_ACKNOWLEDGE = Statement(
     "missing_row",
     (),
     text("""
@@ -92,26 +92,27 @@ _ACKNOWLEDGE = Change(
 _DELETE_MISSING = _MISSING_ROWS.delete()
 
 
-def _data(event: Event, *keys: str) -> Parameters:
-    return {key: event.data[key] for key in keys} | {"position": event.position}
+def _rejected(file: FileRejected, event: Event) -> list[Parameters]:
+    return [{"path": file.path, "reason": file.reason, "digest": file.digest, "position": event.position}]
 
 
-def _refused(event: Event) -> list[Parameters]:
-    row = _data(event, "study", "kind", "key", "row_position", "field", "message")
-    return [row | {"refused_at": event.recorded_at}]
+def _refused(row: RowRefused, event: Event) -> list[Parameters]:
+    (key,) = _row(row, event)
+    refusal: Parameters = {"row_position": row.row_position, "field": row.field, "message": row.message}
+    return [key | refusal | {"refused_at": event.recorded_at}]
 
 
-def _row(event: Event) -> list[Parameters]:
-    return [_data(event, *_ROW)]
+def _row(row: RowRefused | RowAccepted | RowMissing | RowRestored, event: Event) -> list[Parameters]:
+    return [{"study": row.study, "kind": row.kind, "key": row.key, "position": event.position}]
 
 
-def _request(event: Event) -> list[Parameters]:
-    return [_refused_request(event, event.data["request"])]
+def _request(transfer: TransferRetracted | TransferPlaced, _: Event) -> list[Parameters]:
+    return [_row_of(transfer.study, transfer.request)]
 
 
-def _replaced(event: Event) -> list[Parameters]:
-    return [_refused_request(event, request) for request in event.data["replaces"]]
+def _replaced(requested: TransferRequested, _: Event) -> list[Parameters]:
+    return [_row_of(requested.study, request) for request in requested.replaces]
 
 
-def _refused_request(event: Event, request: int) -> Parameters:
-    return {"study": event.data["study"], "kind": "transfer", "key": str(request)}
+def _row_of(study: str, request: int) -> Parameters:
+    return {"study": study, "kind": "transfer", "key": str(request)}

@@ -5,8 +5,23 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, text
 
 from ledger.events import Event
-from processors.events.types import EventType
-from processors.projections.rows import Again, Change, Each, Parameters, Rules, apply_rules
+from processors.events.fact import OfStudy
+from processors.events.pseudonyms import (
+    AutoidProjectChanged,
+    AutoidProjectRemoved,
+    ContradictionFound,
+    ContradictionResolved,
+    IdAdopted,
+    IdDelivered,
+    IdFact,
+    IdGenerated,
+    IdReserved,
+    StudyHeld,
+    StudyReleased,
+)
+from processors.events.series import StudyRequestedByOthers
+from processors.events.transfers import TransferObserved
+from processors.projections.rows import Again, Parameters, Rules, Statement, on
 from processors.projections.statements import Table
 
 
@@ -24,33 +39,25 @@ class Pseudonyms:
     )
 
     def __init__(self) -> None:
-        self._rules: Rules = {
-            EventType.AUTOID_PROJECT_CHANGED: [Each(_UPSERT_PROJECT, _project)],
-            EventType.AUTOID_PROJECT_REMOVED: [Each(_REMOVE_PROJECT, lambda event: [_data(event, "record_id")])],
-            EventType.ID_GENERATED: [Each(_INSERT_ID, lambda event: [_used(event, "generated")])],
-            EventType.ID_ADOPTED: [
-                Each(_LET_GO_OF_ID, _forgotten),
-                Each(_ADOPT_ID, lambda event: [_used(event, "adopted")]),
-            ],
-            EventType.ID_RESERVED: [Each(_RESERVE_ID, lambda event: [_used(event, "reserved")])],
-            EventType.ID_DELIVERED: [Each(_DELIVER_ID, lambda event: [_data(event, "project", "value", "record_id")])],
-            EventType.CONTRADICTION_FOUND: [
-                Each(_UPSERT_CONTRADICTION, _contradiction),
-                Each(_RESERVE_ID, lambda event: [_used(event, "reserved")]),
-            ],
-            EventType.CONTRADICTION_RESOLVED: [
-                Each(_DELETE_CONTRADICTION, lambda event: [_data(event, "project", "record_id")])
-            ],
-            EventType.STUDY_HELD: [Each(_HOLD, lambda event: [_data(event, "study", "project", "reason")])],
-            EventType.STUDY_RELEASED: [Each(_RELEASE, lambda event: [_data(event, "study")])],
-            EventType.TRANSFER_OBSERVED: [Each(_OBSERVE, lambda event: [_data(event, "study")])],
-            EventType.STUDY_REQUESTED_BY_OTHERS: [Each(_OBSERVE, lambda event: [_data(event, "study")])],
-        }
-        self.types = frozenset(self._rules)
+        self._rules = Rules(
+            on(AutoidProjectChanged, (_UPSERT_PROJECT, _project)),
+            on(AutoidProjectRemoved, (_REMOVE_PROJECT, _removed)),
+            on(IdGenerated, (_INSERT_ID, _generated)),
+            on(IdAdopted, (_LET_GO_OF_ID, _forgotten), (_ADOPT_ID, _adopted)),
+            on(IdReserved, (_RESERVE_ID, _reserved)),
+            on(IdDelivered, (_DELIVER_ID, _delivered)),
+            on(ContradictionFound, (_UPSERT_CONTRADICTION, _contradiction), (_RESERVE_ID, _reserved)),
+            on(ContradictionResolved, (_DELETE_CONTRADICTION, _resolved)),
+            on(StudyHeld, (_HOLD, _held)),
+            on(StudyReleased, (_RELEASE, _study)),
+            on(TransferObserved, (_OBSERVE, _study)),
+            on(StudyRequestedByOthers, (_OBSERVE, _study)),
+        )
+        self.types = self._rules.types
 
     def apply(self, connection: Connection, events: Sequence[Event]) -> None:
         """Applies the events in order."""
-        apply_rules(connection, events, self._rules)
+        self._rules.apply(connection, events)
 
 
 _PROJECTS = Table(
@@ -75,7 +82,7 @@ _IDS = """
         project text, value text, kind text, subject uuid, position bigint, pattern text, recorded_at timestamptz,
         record_id text, forgotten uuid)
 """
-_INSERT_ID = Change(
+_INSERT_ID = Statement(
     "used_id",
     _ID,
     text(f"""
@@ -86,7 +93,7 @@ _INSERT_ID = Change(
     Again.BOTH_COUNT,
 )
 # A patient who was forgotten has come back: the ID is nobody's until it is adopted for the one they are now.
-_LET_GO_OF_ID = Change(
+_LET_GO_OF_ID = Statement(
     "used_id",
     _ID,
     text(f"""
@@ -98,7 +105,7 @@ _LET_GO_OF_ID = Change(
 )
 # An ID of AutoID is usually carried by a transfer request too, and may have been reserved for that. From a
 # patient it is not taken: the table refuses an adopted ID without a subject.
-_ADOPT_ID = Change(
+_ADOPT_ID = Statement(
     "used_id",
     _ID,
     text(f"""
@@ -114,7 +121,7 @@ _ADOPT_ID = Change(
 )
 # Somebody may have given by hand what was drawn here as well: then it is in use already. So it is with
 # an ID about which AutoID contradicts itself: whosever it turns out to be, nobody else may draw it.
-_RESERVE_ID = Change(
+_RESERVE_ID = Statement(
     "used_id",
     _ID,
     text("""
@@ -126,7 +133,7 @@ _RESERVE_ID = Change(
     """),
     Again.FIRST_COUNTS,
 )
-_DELIVER_ID = Change(
+_DELIVER_ID = Statement(
     "used_id",
     _ID,
     text("""
@@ -172,28 +179,77 @@ _OBSERVED = Table(
 _OBSERVE = _OBSERVED.insert_once()
 
 
-def _data(event: Event, *keys: str) -> Parameters:
-    return {key: event.data[key] for key in keys} | {"position": event.position}
+def _project(project: AutoidProjectChanged, event: Event) -> list[Parameters]:
+    return [
+        {
+            "record_id": project.record_id,
+            "position": event.position,
+            "fingerprint": project.fingerprint,
+            "project": project.project,
+            "pattern": project.pattern,
+            "aetitle": project.aetitle,
+            "wanted": project.wanted,
+            "problems": project.problems,
+        }
+    ]
 
 
-def _project(event: Event) -> list[Parameters]:
-    return [_data(event, "record_id", "fingerprint", "project", "pattern", "aetitle", "wanted", "problems")]
+def _removed(project: AutoidProjectRemoved, event: Event) -> list[Parameters]:
+    return [{"record_id": project.record_id, "position": event.position}]
 
 
-def _forgotten(event: Event) -> list[Parameters]:
-    forgotten = event.data.get("forgotten")
-    return [] if forgotten is None else [_data(event, *_ID) | {"forgotten": forgotten}]
+def _generated(drawn: IdGenerated, event: Event) -> list[Parameters]:
+    return [_used(drawn, event, "generated") | {"subject": event.subject, "pattern": drawn.pattern}]
 
 
-def _used(event: Event, kind: str) -> Parameters:
-    return _data(event, "project", "value") | {
+def _forgotten(adopted: IdAdopted, _: Event) -> list[Parameters]:
+    if adopted.forgotten is None:
+        return []
+    return [{"project": adopted.project, "value": adopted.value, "forgotten": adopted.forgotten}]
+
+
+def _adopted(adopted: IdAdopted, event: Event) -> list[Parameters]:
+    return [_used(adopted, event, "adopted") | {"subject": event.subject, "record_id": adopted.record_id}]
+
+
+def _reserved(reserved: IdReserved | ContradictionFound, event: Event) -> list[Parameters]:
+    return [_used(reserved, event, "reserved")]
+
+
+def _used(used: IdFact, event: Event, kind: str) -> Parameters:
+    return {
+        "project": used.project,
+        "value": used.value,
         "kind": kind,
-        "subject": event.subject,
-        "pattern": event.data.get("pattern"),
+        "position": event.position,
         "recorded_at": event.recorded_at,
-        "record_id": event.data.get("record_id"),
     }
 
 
-def _contradiction(event: Event) -> list[Parameters]:
-    return [_data(event, "project", "record_id", "value", "details") | {"subject": event.subject}]
+def _delivered(delivered: IdDelivered, _: Event) -> list[Parameters]:
+    return [{"project": delivered.project, "value": delivered.value, "record_id": delivered.record_id}]
+
+
+def _contradiction(contradiction: ContradictionFound, event: Event) -> list[Parameters]:
+    return [
+        {
+            "project": contradiction.project,
+            "record_id": contradiction.record_id,
+            "subject": event.subject,
+            "value": contradiction.value,
+            "position": event.position,
+            "details": contradiction.details,
+        }
+    ]
+
+
+def _resolved(contradiction: ContradictionResolved, _: Event) -> list[Parameters]:
+    return [{"project": contradiction.project, "record_id": contradiction.record_id}]
+
+
+def _held(held: StudyHeld, event: Event) -> list[Parameters]:
+    return [{"study": held.study, "project": held.project, "reason": held.reason, "position": event.position}]
+
+
+def _study(about: OfStudy, event: Event) -> list[Parameters]:
+    return [{"study": about.study, "position": event.position}]

@@ -2,21 +2,22 @@
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import orjson
 from sqlalchemy import Connection, TextClause
 
 from ledger.events import Event
+from processors.events.fact import Fact
 
 Parameters = dict[str, Any]
 
 
 class Again(Enum):
-    """What it comes to where a change is made to the same row twice in succession."""
+    """What it comes to where a statement is made for the same row twice in succession."""
 
     LAST_COUNTS = auto()
     """The second leaves nothing of the first, which need not be made."""
@@ -26,8 +27,8 @@ class Again(Enum):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Change:
-    """A statement that changes rows of a table, all at once, from the JSON list `:rows`.
+class Statement:
+    """SQL that changes rows of a table, all at once, from the JSON list `:rows`.
 
     `key` names the parameters that identify the row, by which changes of a table are told apart. Without
     one, the statement may concern any row of any table of the projection. `taken_up_by` is the change that
@@ -37,49 +38,62 @@ class Change:
 
     table: str
     key: tuple[str, ...]
-    statement: TextClause
+    sql: TextClause
     again: Again = Again.LAST_COUNTS
-    taken_up_by: "Change | None" = None
+    taken_up_by: "Statement | None" = None
 
     def row(self, parameters: Parameters) -> Hashable:
         """The row that is changed with these parameters."""
         return self.table, *[parameters[name] for name in self.key]
 
 
+F = TypeVar("F", bound=Fact)
+
+
 @dataclass(frozen=True, slots=True)
-class Each:
-    """A change made for every set of parameters that an event gives: none, one or more."""
+class Rule(Generic[F]):
+    """What events of one type demand: statements in this order, each for as many rows as its function gives."""
 
-    change: Change
-    parameters_of: Callable[[Event], list[Parameters]]
-
-
-Rules = Mapping[str, Sequence[Each]]
-"""What to change for each type of event, in this order."""
+    fact: type[F]
+    statements: tuple[tuple[Statement, Callable[[F, Event], list[Parameters]]], ...]
 
 
-def apply_rules(connection: Connection, events: Sequence[Event], rules: Rules) -> None:
-    """Makes the changes that the events demand, as if one after the other."""
-    batch = Batch()
-    for event in events:
-        for rule in rules[event.type]:
-            for parameters in rule.parameters_of(event):
-                batch.add(rule.change, parameters)
-    for step in batch.steps:
-        execute(connection, step.change.statement, list(step.rows.values()))
+def on(fact: type[F], *statements: tuple[Statement, Callable[[F, Event], list[Parameters]]]) -> Rule[F]:
+    """The rule for events of this type."""
+    return Rule(fact, statements)
 
 
-def execute(connection: Connection, statement: TextClause, rows: Sequence[Parameters]) -> None:
-    """Executes a statement for these rows, if there are any."""
+class Rules:
+    """What to do for each type of event."""
+
+    def __init__(self, *rules: Rule[Any]) -> None:
+        self._rules = {rule.fact.__name__: rule for rule in rules}
+        self.types = frozenset(self._rules)
+
+    def apply(self, connection: Connection, events: Sequence[Event]) -> None:
+        """Changes the rows as the events demand, as if one event after the other."""
+        batch = Batch()
+        for event in events:
+            rule = self._rules[event.type]
+            fact = rule.fact.read(event)
+            for statement, parameters_of in rule.statements:
+                for parameters in parameters_of(fact, event):
+                    batch.add(statement, parameters)
+        for step in batch.steps:
+            execute(connection, step.statement.sql, list(step.rows.values()))
+
+
+def execute(connection: Connection, sql: TextClause, rows: Sequence[Parameters]) -> None:
+    """Executes the statement for these rows, if there are any."""
     if rows:
-        connection.execute(statement, {"rows": orjson.dumps(rows).decode()})
+        connection.execute(sql, {"rows": orjson.dumps(rows).decode()})
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One execution of a change's statement, for so many rows, each once."""
+    """One execution of a statement, for so many rows, each once."""
 
-    change: Change
+    statement: Statement
     rows: dict[Hashable, Parameters] = field(default_factory=dict)
 
 
@@ -93,48 +107,48 @@ class Batch:
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
-        self._places: dict[Change, list[int]] = defaultdict(list)
+        self._places: dict[Statement, list[int]] = defaultdict(list)
         self._latest: dict[Hashable, int] = {}
         self._barrier = -1
 
-    def add(self, change: Change, parameters: Parameters) -> None:
+    def add(self, statement: Statement, parameters: Parameters) -> None:
         """Adds a change that is to be made after those added before."""
-        if not change.key:
-            self._add_for_any_row(change, parameters)
+        if not statement.key:
+            self._add_for_any_row(statement, parameters)
             return
-        row = change.row(parameters)
+        row = statement.row(parameters)
         latest = self._latest.get(row, -1)
-        if latest > self._barrier and self._joined(self.steps[latest], row, change, parameters):
+        if latest > self._barrier and self._joined(self.steps[latest], row, statement, parameters):
             return
-        place = self._place_after(max(latest, self._barrier), change)
+        place = self._place_after(max(latest, self._barrier), statement)
         self.steps[place].rows[row] = parameters
         self._latest[row] = place
 
     @staticmethod
-    def _joined(step: Step, row: Hashable, change: Change, parameters: Parameters) -> bool:
+    def _joined(step: Step, row: Hashable, statement: Statement, parameters: Parameters) -> bool:
         """Whether the change needs no step of its own after this one, the latest that concerns the row."""
-        if step.change is change.taken_up_by:
+        if step.statement is statement.taken_up_by:
             step.rows[row] |= parameters
             return True
-        if step.change is not change or change.again is Again.BOTH_COUNT:
+        if step.statement is not statement or statement.again is Again.BOTH_COUNT:
             return False
-        if change.again is Again.LAST_COUNTS:
+        if statement.again is Again.LAST_COUNTS:
             step.rows[row] = parameters
         return True
 
-    def _place_after(self, latest: int, change: Change) -> int:
+    def _place_after(self, latest: int, statement: Statement) -> int:
         """The first step after that one in which this change is made; a new one at the end if there is none."""
-        places = self._places[change]
+        places = self._places[statement]
         found = bisect_left(places, latest + 1)
         if found == len(places):
             places.append(len(self.steps))
-            self.steps.append(Step(change))
+            self.steps.append(Step(statement))
         return places[found]
 
-    def _add_for_any_row(self, change: Change, parameters: Parameters) -> None:
+    def _add_for_any_row(self, statement: Statement, parameters: Parameters) -> None:
         """Adds it as the last step, after which all others come that are added from now on."""
-        if not self.steps or self.steps[-1].change is not change:
-            self.steps.append(Step(change))
+        if not self.steps or self.steps[-1].statement is not statement:
+            self.steps.append(Step(statement))
         self._barrier = len(self.steps) - 1
         rows = self.steps[-1].rows
         rows[len(rows)] = parameters

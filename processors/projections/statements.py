@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from processors.projections.rows import Again, Change
+from processors.projections.rows import Again, Statement
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,22 +16,22 @@ class Table:
     key: tuple[str, ...]
     columns: Mapping[str, str]
 
-    def upsert(self, also: str = "") -> Change:
+    def upsert(self, also: str = "") -> Statement:
         """Inserts rows, and overwrites those that are there; `also` is set in these besides."""
         values = [f"{column} = excluded.{column}" for column in self.columns if column not in self.key]
         return self._insert(f"update set {', '.join(filter(None, [*values, also]))}", Again.LAST_COUNTS)
 
-    def insert_once(self) -> Change:
+    def insert_once(self) -> Statement:
         """Inserts rows, and leaves those that are there as they are."""
         return self._insert("nothing", Again.FIRST_COUNTS)
 
-    def delete(self) -> Change:
+    def delete(self) -> Statement:
         """Deletes the rows of these keys, where they are there."""
         same = " and ".join(f"t.{column} = r.{column}" for column in self.key)
         statement = f"delete from gateway.{self.name} as t using {self._rows(self.key)} where {same}"
-        return Change(self.name, self.key, text(statement))
+        return Statement(self.name, self.key, text(statement))
 
-    def mark_removed(self) -> Change:
+    def mark_removed(self) -> Statement:
         """Keeps the rows of these keys, marked as removed by the event at `position`."""
         same = " and ".join(f"t.{column} = r.{column}" for column in self.key)
         statement = f"""
@@ -39,16 +39,16 @@ class Table:
               from {self._rows((*self.key, "position"))}
              where {same}
         """
-        return Change(self.name, self.key, text(statement))
+        return Statement(self.name, self.key, text(statement))
 
-    def _insert(self, on_conflict: str, again: Again) -> Change:
+    def _insert(self, on_conflict: str, again: Again) -> Statement:
         columns = ", ".join(self.columns)
         statement = f"""
             insert into gateway.{self.name} ({columns})
             select {columns} from {self._rows(self.columns)}
             on conflict ({", ".join(self.key)}) do {on_conflict}
         """
-        return Change(self.name, self.key, text(statement), again)
+        return Statement(self.name, self.key, text(statement), again)
 
     def _rows(self, columns: Iterable[str]) -> str:
         """The parameters as rows of these columns, named `r`."""

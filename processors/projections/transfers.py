@@ -7,8 +7,25 @@ from sqlalchemy import Connection, text
 
 from ledger import codec
 from ledger.events import Event
-from processors.events.types import EventType
-from processors.projections.rows import Again, Change, Each, Parameters, Rules, apply_rules
+from processors.events.deliveries import Acknowledged, LostUpdateFound
+from processors.events.rules import (
+    ConflictFound,
+    ConflictResolved,
+    DecidedByHand,
+    DecisionsMade,
+    RuleTimedOut,
+    RuleTimeoutResolved,
+)
+from processors.events.transfers import (
+    TransferAmended,
+    TransferPlaced,
+    TransferRecalled,
+    TransferRequested,
+    TransferRetracted,
+    TransferStrayed,
+    TransferWithdrawn,
+)
+from processors.projections.rows import Again, Parameters, Rules, Statement, on
 
 
 class Transfers:
@@ -26,35 +43,31 @@ class Transfers:
     )
 
     def __init__(self) -> None:
-        self._rules: Rules = {
-            EventType.TRANSFER_REQUESTED: [
-                Each(_INSERT, _request),
-                Each(_SET_STATE, _replaced),
-                Each(_NOTICE, _partial_match),
-            ],
-            EventType.TRANSFER_RETRACTED: [Each(_SET_STATE, lambda event: _state(event, "ending"))],
-            EventType.TRANSFER_PLACED: [Each(_PLACE, _placed)],
-            EventType.TRANSFER_AMENDED: [Each(_PLACE, _placed), Each(_SET_STATE, _amended)],
-            EventType.TRANSFER_WITHDRAWN: [Each(_SET_STATE, _ended), Each(_NOTICE, _if_sent)],
-            EventType.TRANSFER_STRAYED: [Each(_SET_STATE, lambda event: _state(event, "ending"))],
-            EventType.TRANSFER_RECALLED: [Each(_RECALL, lambda event: [{"request": event.data["request"]}])],
-            EventType.CONFLICT_FOUND: [Each(_UPSERT_CONFLICT, _conflict), Each(_CONTEST, _contested)],
-            EventType.CONFLICT_RESOLVED: [Each(_DELETE_CONFLICT, _conflict_key)],
-            EventType.RULE_TIMED_OUT: [Each(_UPSERT_FAILURE, _failure)],
-            EventType.RULE_TIMEOUT_RESOLVED: [Each(_DELETE_FAILURE, _failure)],
-            EventType.DECISIONS_MADE: [Each(_UPSERT_DECISION, _decision)],
-            EventType.DECIDED_BY_HAND: [Each(_UPSERT_BY_HAND, _by_hand)],
-            EventType.LOST_UPDATE_FOUND: [Each(_NOTICE, _lost_update)],
-            EventType.ACKNOWLEDGED: [Each(_DELETE_NOTICE, lambda event: [{"position": event.data["position"]}])],
-        }
-        self.types = frozenset(self._rules)
+        self._rules = Rules(
+            on(TransferRequested, (_INSERT, _requested), (_SET_STATE, _replaced), (_NOTICE, _partial_match)),
+            on(TransferRetracted, (_SET_STATE, _to_be_ended)),
+            on(TransferPlaced, (_PLACE, _placed)),
+            on(TransferAmended, (_PLACE, _placed), (_SET_STATE, _amended)),
+            on(TransferWithdrawn, (_SET_STATE, _ended), (_NOTICE, _if_sent)),
+            on(TransferStrayed, (_SET_STATE, _to_be_ended)),
+            on(TransferRecalled, (_RECALL, lambda recalled, _: [{"request": recalled.request}])),
+            on(ConflictFound, (_UPSERT_CONFLICT, _conflict), (_CONTEST, _contested)),
+            on(ConflictResolved, (_DELETE_CONFLICT, _decided)),
+            on(RuleTimedOut, (_UPSERT_FAILURE, _failure)),
+            on(RuleTimeoutResolved, (_DELETE_FAILURE, _failure)),
+            on(DecisionsMade, (_UPSERT_DECISION, lambda made, _: [{"site": made.site, "position": made.position}])),
+            on(DecidedByHand, (_UPSERT_BY_HAND, _decided)),
+            on(LostUpdateFound, (_NOTICE, _lost_update)),
+            on(Acknowledged, (_DELETE_NOTICE, lambda acknowledged, _: [{"position": acknowledged.position}])),
+        )
+        self.types = self._rules.types
 
     def apply(self, connection: Connection, events: Sequence[Event]) -> None:
         """Applies the events in order."""
-        apply_rules(connection, events, self._rules)
+        self._rules.apply(connection, events)
 
 
-_INSERT = Change(
+_INSERT = Statement(
     "transfer",
     ("position",),
     text("""
@@ -71,7 +84,7 @@ _INSERT = Change(
     """),
     Again.BOTH_COUNT,
 )
-_SET_STATE = Change(
+_SET_STATE = Statement(
     "transfer",
     ("request",),
     text("""
@@ -82,7 +95,7 @@ _SET_STATE = Change(
     taken_up_by=_INSERT,
 )
 # What was retracted or replaced while another site's import was under way stays so, and is to be ended.
-_PLACE = Change(
+_PLACE = Statement(
     "transfer",
     ("request",),
     text("""
@@ -95,7 +108,7 @@ _PLACE = Change(
     """),
     taken_up_by=_INSERT,
 )
-_CONTEST = Change(
+_CONTEST = Statement(
     "transfer",
     ("request",),
     text("""
@@ -104,7 +117,7 @@ _CONTEST = Change(
          where transfer.position = r.request and transfer.state in ('requested', 'placed')
     """),
 )
-_RECALL = Change(
+_RECALL = Statement(
     "transfer",
     ("request",),
     text("""
@@ -114,7 +127,7 @@ _RECALL = Change(
     """),
 )
 _SUBJECT = ("study", "project", "event_name")
-_UPSERT_CONFLICT = Change(
+_UPSERT_CONFLICT = Statement(
     "conflict",
     _SUBJECT,
     text("""
@@ -126,7 +139,7 @@ _UPSERT_CONFLICT = Change(
            set kind = excluded.kind, position = excluded.position, details = excluded.details
     """),
 )
-_DELETE_CONFLICT = Change(
+_DELETE_CONFLICT = Statement(
     "conflict",
     _SUBJECT,
     text("""
@@ -136,7 +149,7 @@ _DELETE_CONFLICT = Change(
     """),
 )
 _FAILURE = ("record_id", "study")
-_UPSERT_FAILURE = Change(
+_UPSERT_FAILURE = Statement(
     "rule_failure",
     _FAILURE,
     text("""
@@ -146,7 +159,7 @@ _UPSERT_FAILURE = Change(
         on conflict (record_id, study) do update set position = excluded.position
     """),
 )
-_DELETE_FAILURE = Change(
+_DELETE_FAILURE = Statement(
     "rule_failure",
     _FAILURE,
     text("""
@@ -155,7 +168,7 @@ _DELETE_FAILURE = Change(
          where f.record_id = r.record_id and f.study = r.study
     """),
 )
-_NOTICE = Change(
+_NOTICE = Statement(
     "notice",
     ("position",),
     text("""
@@ -166,7 +179,7 @@ _NOTICE = Change(
     """),
     Again.BOTH_COUNT,
 )
-_DELETE_NOTICE = Change(
+_DELETE_NOTICE = Statement(
     "notice",
     ("position",),
     text("""
@@ -175,7 +188,7 @@ _DELETE_NOTICE = Change(
          where n.position = r.position
     """),
 )
-_UPSERT_DECISION = Change(
+_UPSERT_DECISION = Statement(
     "decision",
     ("site",),
     text("""
@@ -185,7 +198,7 @@ _UPSERT_DECISION = Change(
         on conflict (site) do update set position = excluded.position
     """),
 )
-_UPSERT_BY_HAND = Change(
+_UPSERT_BY_HAND = Statement(
     "decision_by_hand",
     _SUBJECT,
     text("""
@@ -197,117 +210,108 @@ _UPSERT_BY_HAND = Change(
 )
 
 
-def _request(event: Event) -> list[Parameters]:
-    cause = event.data["cause"]
+def _requested(requested: TransferRequested, event: Event) -> list[Parameters]:
     return [
         {
             "position": event.position,
-            "study": event.data["study"],
-            "project": event.data["project"],
-            "event_name": event.data["event_name"],
-            "cause_kind": cause["kind"],
-            "cause_record": cause["record_id"],
-            "cause_position": cause["position"],
-            "whole_match": event.data["whole_match"],
-            "replaces": event.data["replaces"],
+            "study": requested.study,
+            "project": requested.project,
+            "event_name": requested.event_name,
+            "cause_kind": requested.cause.kind,
+            "cause_record": requested.cause.record_id,
+            "cause_position": requested.cause.position,
+            "whole_match": requested.whole_match,
+            "replaces": requested.replaces,
         }
     ]
 
 
-def _replaced(event: Event) -> list[Parameters]:
+def _replaced(requested: TransferRequested, _: Event) -> list[Parameters]:
     """What may stand of them in REDCap has still to be ended."""
-    return [_with_state(request, "ending") for request in event.data["replaces"]]
+    return [_state(request, "ending") for request in requested.replaces]
 
 
-def _amended(event: Event) -> list[Parameters]:
+def _to_be_ended(transfer: TransferRetracted | TransferStrayed, _: Event) -> list[Parameters]:
+    return [_state(transfer.request, "ending")]
+
+
+def _amended(amended: TransferAmended, event: Event) -> list[Parameters]:
     """The row says something else now: nothing is left of the request that it was."""
-    return [_with_state(event.data["replaced"], "withdrawn") | {"ended_position": event.position}]
+    return [_state(amended.replaced, "withdrawn", event.position)]
 
 
-def _ended(event: Event) -> list[Parameters]:
-    state = "withdrawn" if event.data["fate"] == "unsent" else "closed"
-    return [_with_state(event.data["request"], state) | {"ended_position": event.position}]
+def _ended(withdrawn: TransferWithdrawn, event: Event) -> list[Parameters]:
+    return [_state(withdrawn.request, "withdrawn" if withdrawn.fate == "unsent" else "closed", event.position)]
 
 
-def _partial_match(event: Event) -> list[Parameters]:
-    if event.data["whole_match"]:
-        return []
-    cause = event.data["cause"]
-    return [_notice(event, "pattern matched the start only", {"rule": cause["record_id"]})]
-
-
-def _if_sent(event: Event) -> list[Parameters]:
-    if event.data["fate"] != "sent":
-        return []
-    kind = "retracted after it was sent" if event.data["by"] is None else "replaced after it was sent"
-    return [_notice(event, kind, {"request": event.data["request"]})]
-
-
-def _lost_update(event: Event) -> list[Parameters]:
-    keys = ("request", "series", "instance")
-    where: Parameters = {key: event.data[key] for key in keys if event.data.get(key) is not None}
-    return [_notice(event, "written over by this system", where)]
-
-
-def _notice(event: Event, kind: str, details: Parameters) -> Parameters:
-    return {
-        "position": event.position,
-        "kind": kind,
-        "study": event.data["study"],
-        "project": event.data["project"],
-        "details": orjson.Fragment(codec.encode(details)),
-    }
-
-
-def _state(event: Event, state: str) -> list[Parameters]:
-    return [_with_state(event.data["request"], state)]
-
-
-def _with_state(request: int, state: str) -> Parameters:
+def _state(request: int, state: str, ended_position: int | None = None) -> Parameters:
     # Joined with the insert of the same row: a placement before counts no more, one after it does.
-    return {"request": request, "state": state, "placed": False, "ended_position": None}
+    return {"request": request, "state": state, "placed": False, "ended_position": ended_position}
 
 
-def _contested(event: Event) -> list[Parameters]:
-    return [{"request": event.data["request"]}] if event.data.get("request") else []
-
-
-def _placed(event: Event) -> list[Parameters]:
+def _placed(placed: TransferPlaced | TransferAmended, event: Event) -> list[Parameters]:
     return [
         {
-            "request": event.data["request"],
+            "request": placed.request,
             "placed": True,
-            "instance": event.data["instance"],
-            "found": event.data.get("found", False),
+            "instance": placed.instance,
+            "found": isinstance(placed, TransferPlaced) and placed.found,
             "placed_at": event.recorded_at,
         }
     ]
 
 
-def _conflict_key(event: Event) -> list[Parameters]:
-    return [{key: event.data[key] for key in _SUBJECT}]
+def _partial_match(requested: TransferRequested, event: Event) -> list[Parameters]:
+    if requested.whole_match:
+        return []
+    return [_notice(requested, event, "pattern matched the start only", {"rule": requested.cause.record_id})]
 
 
-def _conflict(event: Event) -> list[Parameters]:
-    (key,) = _conflict_key(event)
+def _if_sent(withdrawn: TransferWithdrawn, event: Event) -> list[Parameters]:
+    if withdrawn.fate != "sent":
+        return []
+    kind = "retracted after it was sent" if withdrawn.by is None else "replaced after it was sent"
+    return [_notice(withdrawn, event, kind, {"request": withdrawn.request})]
+
+
+def _lost_update(lost: LostUpdateFound, event: Event) -> list[Parameters]:
+    where: Parameters = {"request": lost.request, "series": lost.series, "instance": lost.instance}
+    known = {name: value for name, value in where.items() if value is not None}
+    return [_notice(lost, event, "written over by this system", known)]
+
+
+def _notice(
+    about: TransferRequested | TransferWithdrawn | LostUpdateFound, event: Event, kind: str, details: Parameters
+) -> Parameters:
+    return {
+        "position": event.position,
+        "kind": kind,
+        "study": about.study,
+        "project": about.project,
+        "details": orjson.Fragment(codec.encode(details)),
+    }
+
+
+def _conflict(conflict: ConflictFound, event: Event) -> list[Parameters]:
+    causes = [cause._asdict() for cause in conflict.causes]
+    (decided,) = _decided(conflict, event)
+    return [decided | {"kind": conflict.kind, "details": orjson.Fragment(codec.encode({"causes": causes}))}]
+
+
+def _contested(conflict: ConflictFound, _: Event) -> list[Parameters]:
+    return [] if conflict.request is None else [{"request": conflict.request}]
+
+
+def _decided(decided: ConflictFound | ConflictResolved | DecidedByHand, event: Event) -> list[Parameters]:
     return [
-        key
-        | {
-            "kind": event.data["kind"],
+        {
+            "study": decided.study,
+            "project": decided.project,
+            "event_name": decided.event_name,
             "position": event.position,
-            "details": orjson.Fragment(codec.encode({"causes": event.data["causes"]})),
         }
     ]
 
 
-def _by_hand(event: Event) -> list[Parameters]:
-    (key,) = _conflict_key(event)
-    return [key | {"position": event.position}]
-
-
-def _failure(event: Event) -> list[Parameters]:
-    return [{"record_id": event.data["record_id"], "study": event.data["study"], "position": event.position}]
-
-
-def _decision(event: Event) -> list[Parameters]:
-    return [{"site": event.data["site"], "position": event.data["position"]}]
+def _failure(timeout: RuleTimedOut | RuleTimeoutResolved, event: Event) -> list[Parameters]:
+    return [{"record_id": timeout.record_id, "study": timeout.study, "position": event.position}]

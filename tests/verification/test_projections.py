@@ -1,5 +1,6 @@
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,25 @@ from ledger.database import Database
 from ledger.events import Event, NewEvent
 from ledger.projector import Projection, Projector
 from ledger.vault import SubjectName, Vault
-from processors.events.types import EventType
+from processors.events.deliveries import Acknowledged, RowAccepted, RowMissing, RowRefused, RowRestored, StudyDelivered
+from processors.events.fact import Cause, Fact
+from processors.events.operations import AdoptionCompleted, StudyAdopted
+from processors.events.pseudonyms import AutoidProjectChanged, IdGenerated, IdReserved
+from processors.events.rules import (
+    ConflictFound,
+    ConflictResolved,
+    CouplingEntryChanged,
+    DecisionsMade,
+    RoutingRuleChanged,
+)
+from processors.events.series import FileRejected, SeriesDiscovered, SeriesRevised, StudyVanished
+from processors.events.transfers import TransferObserved, TransferPlaced, TransferRequested, TransferWithdrawn
 from processors.gateway import Gateway
 from processors.locks import no_runs, only_run
 from processors.operations.rebuild import emptied_tables
 from processors.projections import PROJECTIONS
-from processors.projections.studies import ROW_KEYS
 from tests.ledger.samples import append, fact, scalar, the_store
-from tests.verification.histories import DATA, histories
+from tests.verification.histories import as_new_event, histories
 from tests.verification.program import Program
 
 TABLES = [(projection.name, table) for projection in PROJECTIONS for table in projection.tables]
@@ -50,10 +62,6 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     # The size is no argument anywhere: it only bounds memory and the length of a transaction.
     monkeypatch.setattr(projector, "BATCH", 7)
     monkeypatch.setattr(verification, "BATCH", 7)
-
-
-def test_random_histories_hold_every_type_of_event() -> None:
-    assert set(DATA) == set(EventType)
 
 
 @pytest.mark.usefixtures("small_batches")
@@ -111,58 +119,49 @@ def from_two_sites(events: Iterable[Event]) -> list[Event]:
 def test_a_series_that_was_changed_and_changed_back_in_one_batch_is_delivered_and_routed_again(
     database: Database,
 ) -> None:
-    said = FULL[EventType.SERIES_DISCOVERED]
-    apply_together(database, [(EventType.SERIES_DISCOVERED, said)])
-    changed = said | {"identity_fingerprint": "somebody else"}
-    apply_together(database, [(EventType.SERIES_REVISED, changed), (EventType.SERIES_REVISED, said)])
+    apply_together(database, [SeriesDiscovered(**SUMMARY)])
+    changed = SeriesRevised(**SUMMARY | {"identity_fingerprint": "somebody else"})
+    apply_together(database, [changed, SeriesRevised(**SUMMARY)])
     assert scalar(database, "select row_position from gateway.study") == 3
     assert scalar(database, "select routed_position from gateway.series") == 3
 
 
 def test_an_acknowledgement_concerns_what_was_there_when_it_was_given(database: Database) -> None:
     """Not what goes missing later, though the statement for that is executed before as well."""
-    known, acknowledged = ({"study": study, "kind": "study", "key": ""} for study in ("1.2", "1.3"))
-    missing, restored = EventType.ROW_MISSING, EventType.ROW_RESTORED
-    told: list[tuple[EventType, dict[str, Any]]] = [(missing, known), (restored, known), (missing, known)]
-    told += [(missing, acknowledged), (EventType.ACKNOWLEDGED, {"position": 4}), (missing, acknowledged)]
-    apply_together(database, told)
+    missing, restored = (type_(study="1.2", kind="study", key="") for type_ in (RowMissing, RowRestored))
+    acknowledged = RowMissing(study="1.3", kind="study", key="")
+    by_hand = Acknowledged(study="1.3", position=4, by="operator", reason="seen")
+    apply_together(database, [missing, restored, missing, acknowledged, by_hand, acknowledged])
     query = "select json_object_agg(study, array[position::text, acknowledged::text]) from gateway.missing_row"
     assert scalar(database, query) == {"1.2": ["3", "false"], "1.3": ["6", "true"]}
 
 
 def test_a_request_of_before_is_placed_though_its_state_changes_in_the_same_batch(database: Database) -> None:
     """Only what is inserted by the same batch takes up what becomes of it."""
-    apply_together(database, [(EventType.TRANSFER_REQUESTED, FULL[EventType.TRANSFER_REQUESTED])])
-    about = {"study": "1.2", "project": "P", "request": 1}
-    conflict = about | {"event_name": "", "kind": "person", "causes": []}
-    apply_together(
-        database, [(EventType.CONFLICT_FOUND, conflict), (EventType.TRANSFER_PLACED, about | {"instance": 3})]
-    )
+    apply_together(database, [REQUESTED])
+    conflict = ConflictFound(study="1.2", project="P", event_name="", kind="person", causes=(), request=1)
+    apply_together(database, [conflict, TransferPlaced(study="1.2", request=1, instance=3, found=False)])
     assert scalar(database, "select array[state, instance::text] from gateway.transfer") == ["placed", "3"]
 
 
 def test_a_request_placed_in_the_batch_that_inserts_it_is_placed_where_somebody_had_placed_it(
     database: Database,
 ) -> None:
-    placed = {"study": "1.2", "request": 1, "instance": 3, "found": True}
-    requested = FULL[EventType.TRANSFER_REQUESTED]
-    apply_together(database, [(EventType.TRANSFER_REQUESTED, requested), (EventType.TRANSFER_PLACED, placed)])
+    apply_together(database, [REQUESTED, TransferPlaced(study="1.2", request=1, instance=3, found=True)])
     query = "select array[state, instance::text, found::text, (placed_at is null)::text] from gateway.transfer"
     assert scalar(database, query) == ["placed", "3", "true", "false"]
 
 
 def test_what_is_reserved_or_observed_again_in_one_batch_keeps_its_first_event(database: Database) -> None:
-    reserved, observed = {"project": "P", "value": "P-1"}, {"study": "1.2"}
-    told = [(EventType.ID_RESERVED, reserved), (EventType.TRANSFER_OBSERVED, observed)]
-    apply_together(database, told * 2)
+    apply_together(database, [IdReserved(project="P", value="P-1"), OBSERVED] * 2)
     assert scalar(database, "select array_agg(position) from gateway.used_id") == [1]
     assert scalar(database, "select array_agg(position) from gateway.observed_transfer") == [2]
 
 
-def apply_together(database: Database, told: list[tuple[EventType, dict[str, Any]]]) -> None:
+def apply_together(database: Database, facts: Sequence[Fact]) -> None:
     with database.begin() as connection:
-        new = [NewEvent(stream="s", type=type_, data=data) for type_, data in told]
-        Projector(PROJECTIONS).advance(connection, the_store().append(connection, new))
+        stored = the_store().append(connection, [as_new_event(fact) for fact in facts])
+        Projector(PROJECTIONS).advance(connection, stored)
 
 
 def split(events: list[Event], at: int) -> tuple[list[Event], list[Event]]:
@@ -195,60 +194,70 @@ def statements_taken(database: Database, studies: int) -> int:
 def life(n: int) -> list[NewEvent]:
     """A study arrives, is requested, placed and delivered; there is a conflict, and a row that is refused."""
     study, request = f"1.2.{n}", 10 * n + 2
-    about = {"study": study, "project": "P", "event_name": ""}
-    row = {"study": study, "kind": "study", "key": ""}
-    types: list[tuple[EventType, dict[str, Any]]] = [
-        (
-            EventType.SERIES_DISCOVERED,
-            FULL[EventType.SERIES_DISCOVERED] | {"StudyInstanceUID": study, "SeriesInstanceUID": f"{study}.1"},
-        ),
-        (EventType.TRANSFER_REQUESTED, FULL[EventType.TRANSFER_REQUESTED] | {"study": study}),
-        (EventType.TRANSFER_PLACED, {"study": study, "request": request, "instance": 1}),
-        (EventType.CONFLICT_FOUND, about | {"kind": "person", "causes": [], "request": request}),
-        (EventType.CONFLICT_RESOLVED, about),
-        (EventType.TRANSFER_WITHDRAWN, about | {"request": request, "instance": 1, "by": request, "fate": "sent"}),
-        (EventType.ROW_REFUSED, row | {"row_position": 1, "field": "f", "message": "m"}),
-        (EventType.ROW_ACCEPTED, row),
-        (EventType.STUDY_DELIVERED, {"study": study, "row": 1, "series": {}}),
-        (EventType.STUDY_VANISHED, {"StudyInstanceUID": study}),
+    facts: list[Fact] = [
+        SeriesDiscovered(**SUMMARY | {"StudyInstanceUID": study, "SeriesInstanceUID": f"{study}.1"}),
+        replace(REQUESTED, study=study),
+        TransferPlaced(study=study, request=request, instance=1, found=False),
+        ConflictFound(study=study, project="P", event_name="", kind="person", causes=(), request=request),
+        ConflictResolved(study=study, project="P", event_name=""),
+        TransferWithdrawn(study=study, project="P", request=request, instance=1, by=request, fate="sent"),
+        RowRefused(study=study, kind="study", key="", row_position=1, field="f", message="m"),
+        RowAccepted(study=study, kind="study", key=""),
+        StudyDelivered(study=study, row=1, series={}),
+        StudyVanished(StudyInstanceUID=study),
     ]
-    return [NewEvent(stream=f"study/{study}", type=type_, data=data) for type_, data in types]
+    return [as_new_event(fact) for fact in facts]
 
 
-FULL: dict[EventType, dict[str, Any]] = {
-    EventType.SERIES_DISCOVERED: {
-        "StudyInstanceUID": "1.2",
-        "SeriesInstanceUID": "1.2.1",
-        **dict.fromkeys(ROW_KEYS, ""),
-        "AETitleCalled": "A",
-        "fingerprint": "",
-    },
-    EventType.ROUTING_RULE_CHANGED: {"record_id": "1", "fingerprint": "", "problems": []},
-    EventType.COUPLING_ENTRY_CHANGED: {"record_id": "1", "fingerprint": "", "asks_fingerprint": "", "problems": []},
-    EventType.TRANSFER_REQUESTED: {
-        "study": "1.2",
-        "project": "P",
-        "event_name": "",
-        "cause": {"kind": "rule", "record_id": "1", "position": 2},
-        "whole_match": True,
-        "replaces": [],
-    },
-    EventType.DECISIONS_MADE: {"site": "main", "position": 4},
-    EventType.AUTOID_PROJECT_CHANGED: {
-        "record_id": "1",
-        "fingerprint": "",
-        "project": "P",
-        "pattern": "x",
-        "aetitle": "A",
-        "wanted": True,
-        "problems": [],
-    },
-    EventType.ID_GENERATED: {"project": "P", "value": "x", "pattern": "x", "project_position": 6},
-    EventType.TRANSFER_OBSERVED: {"study": "1.2"},
-    EventType.STUDY_ADOPTED: {"study": "1.2", "series": {}},
-    EventType.ADOPTION_COMPLETED: {"site": "main", "by": "operator"},
-    EventType.FILE_REJECTED: {"path": "x", "reason": "y", "digest": "z"},
+SUMMARY: dict[str, Any] = {
+    **{field.name: "" for field in fields(SeriesDiscovered) if field.name not in SeriesDiscovered.SEALED},
+    "StudyInstanceUID": "1.2",
+    "SeriesInstanceUID": "1.2.1",
+    "AETitleCalled": "A",
+    "NumFiles": 1,
+    "ClassifyType": (),
 }
+REQUESTED = TransferRequested(
+    study="1.2", project="P", event_name="", cause=Cause("rule", "1", 2), whole_match=True, replaces=()
+)
+OBSERVED = TransferObserved(study="1.2", project="P", event_name="", instance=1, fingerprint="")
+
+FULL: Sequence[Fact] = (
+    SeriesDiscovered(**SUMMARY),
+    RoutingRuleChanged(
+        record_id="1",
+        active=True,
+        project="P",
+        called="A",
+        calling="",
+        patient_id_pattern=".*",
+        patient_name_pattern="",
+        event_name="",
+        problems=(),
+        fingerprint="",
+    ),
+    CouplingEntryChanged(
+        record_id="1",
+        accession="A-1",
+        study="",
+        project="P",
+        event_name="",
+        date="",
+        problems=(),
+        fingerprint="",
+        asks_fingerprint="",
+    ),
+    REQUESTED,
+    DecisionsMade(site="main", position=4, studies=1),
+    AutoidProjectChanged(
+        record_id="1", fingerprint="", project="P", pattern="x", aetitle="A", wanted=True, problems=()
+    ),
+    IdGenerated(project="P", value="x", pattern="x", project_position=6),
+    OBSERVED,
+    StudyAdopted(study="1.2", series={}),
+    AdoptionCompleted(site="main", studies=1, series=0, transfers=0, ids=0, by="operator"),
+    FileRejected(path="x", reason="y", digest="z"),
+)
 
 
 @pytest.fixture
@@ -257,12 +266,7 @@ def full(gateway: Gateway, vault: Vault) -> Database:
     with gateway.begin() as work:
         subject = vault.subjects(work.connection, [SubjectName("link", "P", "1")])
         (owner,) = subject.values()
-        work.record(
-            [
-                NewEvent(stream=f"s/{type_}", type=type_, data=data, subject=owner if "Id" in type_ else None)
-                for type_, data in FULL.items()
-            ],
-        )
+        work.record([as_new_event(fact, owner if isinstance(fact, IdGenerated) else None) for fact in FULL])
     return gateway.database
 
 
@@ -318,7 +322,7 @@ def test_a_table_emptied_by_hand_is_noticed_and_the_rebuild_offered(
 
 
 def test_a_projection_that_has_not_come_so_far_is_not_taken_for_emptied(database: Database) -> None:
-    append(database, NewEvent(stream="s", type=EventType.SERIES_DISCOVERED, data={}))
+    append(database, as_new_event(SeriesDiscovered(**SUMMARY)))
     assert emptied(database) == []
 
 
@@ -363,7 +367,7 @@ def test_comparing_changes_nothing_and_leaves_no_table_behind(full: Database, pr
 
 
 def test_a_projection_that_is_behind_is_compared_as_far_as_it_has_come(full: Database, program: Program) -> None:
-    append(full, NewEvent(stream="s", type=EventType.FILE_REJECTED, data={"path": "q", "reason": "r", "digest": "d"}))
+    append(full, as_new_event(FileRejected(path="q", reason="r", digest="d")))
     assert program("verify", "--projections").code == 0
 
 
@@ -451,11 +455,11 @@ def test_no_run_begins_while_a_rebuild_is_under_way(full: Database, gateway: Gat
 
 def test_stored_events_of_version_1_are_projected_in_the_shape_of_today(database: Database) -> None:
     """Had the accession number been called `accession` once, an upcaster would bring it to its name of today."""
-    today = FULL[EventType.SERIES_DISCOVERED] | {"AccessionNumber": "A-1"}
-    old = {key: value for key, value in today.items() if key != "AccessionNumber"} | {"accession": "A-1"}
-    append(database, NewEvent(stream="study/1.2", type=EventType.SERIES_DISCOVERED, data=old))
+    today = as_new_event(SeriesDiscovered(**SUMMARY | {"AccessionNumber": "A-1"}))
+    old = {key: value for key, value in today.data.items() if key != "AccessionNumber"} | {"accession": "A-1"}
+    append(database, replace(today, data=old))
     upcasters: codec.Upcasters = {
-        (str(EventType.SERIES_DISCOVERED), 1): lambda data: {
+        (today.type, 1): lambda data: {
             **{key: value for key, value in data.items() if key != "accession"},
             "AccessionNumber": data["accession"],
         }
@@ -464,12 +468,8 @@ def test_stored_events_of_version_1_are_projected_in_the_shape_of_today(database
     current.catch_up(database.begin)
     assert scalar(database, "select accession from gateway.series") == "A-1"
     with database.begin() as connection:
-        event = NewEvent(
-            stream="study/1.2",
-            type=EventType.SERIES_DISCOVERED,
-            data=today | {"SeriesInstanceUID": "1.2.2"},
-            schema_version=2,
-        )
+        another = as_new_event(SeriesDiscovered(**SUMMARY | {"AccessionNumber": "A-1", "SeriesInstanceUID": "1.2.2"}))
+        event = replace(another, schema_version=2)
         current.advance(connection, the_store().append(connection, [event]))
     current.rebuild(database.begin, "studies")
     assert scalar(database, "select array_agg(accession order by series) from gateway.series") == ["A-1", "A-1"]
