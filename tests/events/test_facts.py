@@ -30,7 +30,7 @@ def values(type_: Any) -> st.SearchStrategy[Any]:
     arguments = [values(argument) for argument in get_args(type_) if isinstance(argument, type) or get_args(argument)]
     match get_origin(type_) or type_:
         case kind if kind is str:
-            return st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00"), max_size=10)
+            return st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=10)
         case kind if kind is int:
             return st.integers(0, 2**63 - 1)
         case kind if kind is Cause:
