@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 from hypothesis import given, settings
@@ -10,12 +9,16 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from ledger.database import Database
-from ledger.events import NewEvent
 from ledger.projector import Projector
 from ledger.store import Store
-from processors.events.types import EventType, file_stream, study_stream
+from processors.events.deliveries import RowAccepted, RowRefused
+from processors.events.fact import Cause, Fact
+from processors.events.pseudonyms import StudyHeld, StudyReleased
+from processors.events.rules import ConflictFound, ConflictResolved
+from processors.events.series import FileRejected, RejectionResolved
+from processors.events.transfers import TransferPlaced, TransferRetracted
 from processors.projections import PROJECTIONS
-from processors.projections.studies import ROW_KEYS
+from tests.facts import a_request, a_series, in_plain
 
 STUDIES = ("1.2.1", "1.2.2")
 
@@ -25,53 +28,45 @@ requests = st.sampled_from((1, 2, 3))
 rows = st.sampled_from((("study", ""), ("series", "s"), ("transfer", "1"), ("transfer", "2")))
 
 
-def _of_study(type_: EventType, study: str, **data: Any) -> NewEvent:
-    return NewEvent(stream=study_stream(study), type=type_, data={"study": study, **data})
-
-
-def _requested(study: str, project: str, replaces: list[int]) -> NewEvent:
-    cause = {"kind": "rule", "record_id": "1", "position": 1}
-    return _of_study(
-        EventType.TRANSFER_REQUESTED,
-        study,
-        project=project,
-        event_name="",
-        cause=cause,
-        whole_match=True,
-        replaces=replaces,
-    )
-
-
-def _refused(study: str, row: tuple[str, str]) -> NewEvent:
-    told = {"row_position": 1, "field": "f", "message": "m"}
-    return _of_study(EventType.ROW_REFUSED, study, kind=row[0], key=row[1], **told)
-
-
-def _file(type_: EventType, path: str) -> NewEvent:
-    data = {"path": path, "reason": "r", "digest": "d", "how": "gone"}
-    return NewEvent(stream=file_stream(path), type=type_, data=data)
-
-
 paths = st.sampled_from(("1.2.1/a", "1.2.1/b"))
+RULE = Cause("rule", "1", 1)
+
 happenings = st.lists(
     st.one_of(
-        st.builds(_refused, studies, rows),
-        st.builds(lambda s, row: _of_study(EventType.ROW_ACCEPTED, s, kind=row[0], key=row[1]), studies, rows),
-        st.builds(_requested, studies, projects, st.lists(requests, max_size=2, unique=True)),
         st.builds(
-            lambda s, r: _of_study(EventType.TRANSFER_PLACED, s, request=r, instance=1, found=False), studies, requests
+            lambda study, row: RowRefused(study=study, kind=row[0], key=row[1], row_position=1, field="f", message="m"),
+            studies,
+            rows,
         ),
-        st.builds(lambda s, r: _of_study(EventType.TRANSFER_RETRACTED, s, request=r, reason="r"), studies, requests),
+        st.builds(lambda study, row: RowAccepted(study=study, kind=row[0], key=row[1]), studies, rows),
         st.builds(
-            lambda s, p, kind: _of_study(EventType.CONFLICT_FOUND, s, project=p, event_name="", kind=kind, causes=[]),
+            lambda study, project, replaced: a_request(study, project, RULE, replaces=tuple(replaced)),
             studies,
             projects,
-            st.sampled_from(("equals", "person")),
+            st.lists(requests, max_size=2, unique=True),
         ),
-        st.builds(lambda s, p: _of_study(EventType.CONFLICT_RESOLVED, s, project=p, event_name=""), studies, projects),
-        st.builds(lambda s, p: _of_study(EventType.STUDY_HELD, s, project=p, reason=f"r{p}"), studies, projects),
-        st.builds(lambda s, p: _of_study(EventType.STUDY_RELEASED, s, project=p, reason=""), studies, projects),
-        st.builds(_file, st.sampled_from((EventType.FILE_REJECTED, EventType.REJECTION_RESOLVED)), paths),
+        st.builds(TransferPlaced, study=studies, request=requests, instance=st.just(1), found=st.booleans()),
+        st.builds(
+            TransferRetracted,
+            study=studies,
+            project=projects,
+            request=requests,
+            reason=st.just("r"),
+            cause=st.just(RULE),
+        ),
+        st.builds(
+            ConflictFound,
+            study=studies,
+            project=projects,
+            event_name=st.just(""),
+            kind=st.sampled_from(("equals", "person")),
+            causes=st.just(()),
+        ),
+        st.builds(ConflictResolved, study=studies, project=projects, event_name=st.just("")),
+        st.builds(StudyHeld, study=studies, project=projects, reason=st.sampled_from(("r", "s"))),
+        st.builds(StudyReleased, study=studies, project=projects, reason=st.just("")),
+        st.builds(FileRejected, path=paths, reason=st.just("r"), digest=st.just("d")),
+        st.builds(RejectionResolved, path=paths, how=st.just("gone")),
     ),
     max_size=25,
 )
@@ -84,24 +79,13 @@ PAIRS = (
 )
 
 
-def _arrival(study: str) -> NewEvent:
-    data = {
-        "StudyInstanceUID": study,
-        "SeriesInstanceUID": f"{study}.1",
-        **dict.fromkeys(ROW_KEYS, ""),
-        "fingerprint": "",
-    }
-    return NewEvent(stream=study_stream(study), type=EventType.SERIES_DISCOVERED, data=data)
-
-
 @settings(max_examples=60)
 @given(happenings)
-def test_what_is_open_in_a_view_is_what_stands_in_the_projection(
-    database: Database, happened: Sequence[NewEvent]
-) -> None:
+def test_what_is_open_in_a_view_is_what_stands_in_the_projection(database: Database, happened: Sequence[Fact]) -> None:
     with database.engine.connect() as connection, connection.begin() as transaction:
         store = Store(site="main", run=UUID(int=1), clock=lambda: datetime(2026, 3, 2, tzinfo=UTC))
-        events = store.append(connection, [*map(_arrival, STUDIES), *happened])
+        arrived = [a_series(study, f"{study}.1") for study in STUDIES]
+        events = store.append(connection, [in_plain(fact) for fact in (*arrived, *happened)])
         Projector(PROJECTIONS).advance(connection, events)
         for name, columns in PAIRS:
             shown = connection.execute(text(f"select {columns} from audit.{name} where open order by position"))

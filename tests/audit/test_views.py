@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from ledger.projector import Projector
-from processors.events.types import EventType
+from processors.events import FACTS
 from processors.projections import PROJECTIONS
 from tests.audit.conftest import Story
 from tests.audit.history import (
@@ -59,7 +59,7 @@ def test_every_view_and_column_says_what_it_shows_in_a_sentence(story: Story) ->
 
 
 def test_the_history_has_an_event_of_every_type(story: Story) -> None:
-    assert story.told.types == set(EventType)
+    assert story.told.types == set(FACTS)
 
 
 # -- audit.event ---------------------------------------------------------------------------------------

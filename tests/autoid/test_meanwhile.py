@@ -30,11 +30,11 @@ from processors.demo.simulator.calls import Call
 from processors.errors import ServiceError
 from processors.events.fact import Cause
 from processors.events.pseudonyms import IdGenerated
-from processors.events.transfers import TransferRequested
 from processors.gateway import Gateway, Work, patient_subject
 from processors.redcap import Redcap
 from tests.autoid.drawn import WINDOW, waiting
 from tests.autoid.sites import AETITLE, EXHAUSTED, PATTERN, AutoidSite, elsewhere, key_of
+from tests.facts import a_request
 from tests.flow.harness import HEART
 from tests.source.receiver import Receiver
 
@@ -109,15 +109,7 @@ def _ensure(found: int, expected: int) -> None:
 
 def requested(work: Work, name: str, study: str) -> NewEvent:
     """The event with which a rule sends a study to the project under this name."""
-    request = TransferRequested(
-        study=study,
-        project=HEART,
-        event_name="",
-        cause=Cause("rule", "1", 1),
-        whole_match=True,
-        replaces=(),
-        pseudonym=name,
-    )
+    request = a_request(study, HEART, Cause("rule", "1", 1), pseudonym=name)
     return work.seal(request, patient_subject(study, "PID-9"))
 
 

@@ -17,18 +17,24 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from ledger.events import NewEvent
 from ledger.projector import Projector
 from ledger.store import Store
-from processors.events.types import EventType, autoid_stream, file_stream, rule_stream, study_stream
+from processors.events.deliveries import RowAccepted, RowRefused, StudyDelivered
+from processors.events.fact import Cause, Fact
+from processors.events.pseudonyms import IdGenerated, StudyHeld, StudyReleased
+from processors.events.rules import ConflictFound, ConflictResolved
+from processors.events.series import FileRejected, RejectionResolved
+from processors.events.transfers import TransferAmended, TransferPlaced
 from processors.projections import PROJECTIONS
 from tests.benchmarks.rows import Row, at_most, row
 from tests.conftest import SettableClock
+from tests.facts import a_request, a_rule, a_series, in_plain, revised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ledger.database import Database
+    from ledger.events import NewEvent
 
 DAYS = 1_000
 BATCHES_A_DAY = 4
@@ -36,7 +42,7 @@ REPETITIONS = 5
 LIMITS_MS = {"one study": 50, "one day": 100, "newest": 5_000, "count": 5_000}
 """The issue sets the first; the others are for a person who waits."""
 
-_KEPT = {
+_KEPT: dict[str, Any] = {
     "StudyDescription": "MR Caput",
     "StudyDate": "20260302",
     "StudyTime": "101010",
@@ -46,8 +52,8 @@ _KEPT = {
     "SeriesTime": "101011",
     "SequenceName": "*tfl3d1_16ns",
     "NumFiles": 176,
-    "ClassifyType": ["T1", "sagittal"],
-    "CallerIP": "10.0.0.1",
+    "ClassifyType": ("T1", "sagittal"),
+    "fingerprint": "0" * 64,
 }
 
 
@@ -69,46 +75,27 @@ class History:
         self._position = 0
         self._number = 0
 
-    def _event(self, stream: str, type_: EventType, /, **data: Any) -> NewEvent:
+    def _event(self, fact: Fact, subject: UUID | None = None) -> NewEvent:
         self._position += 1
-        return NewEvent(stream=stream, type=type_, data=data)
+        return in_plain(fact, subject=subject)
 
     def events(self) -> Iterator[NewEvent]:
         """Without an end."""
         for record in range(1, 21):
-            yield self._event(
-                rule_stream(str(record)),
-                EventType.ROUTING_RULE_CHANGED,
-                record_id=str(record),
-                project=f"P{record}",
-                patient_id_pattern="X[0-9]+",
-                patient_name_pattern="",
-                fingerprint="f",
-                problems=[],
-            )
+            yield self._event(a_rule(str(record), f"P{record}", patient_id_pattern="X[0-9]+"))
         while True:
             self._number += 1
             yield from self._study(f"1.2.826.0.1.3680043.8.498.{self._chance.randrange(10**24)}.{self._number}")
 
     def _study(self, study: str) -> Iterator[NewEvent]:
-        series = [f"{study}.{number}" for number in range(self._chance.randint(1, 9))]
+        uids = [f"{study}.{number}" for number in range(self._chance.randint(1, 9))]
         first = self._position + 1
-        for type_ in (EventType.SERIES_DISCOVERED, EventType.SERIES_REVISED):
-            for uid in series:
-                yield self._event(
-                    study_stream(study),
-                    type_,
-                    **_KEPT,
-                    StudyInstanceUID=study,
-                    SeriesInstanceUID=uid,
-                    AccessionNumber=str(self._number),
-                    AETitleCalled="FIONA",
-                    AETitleCaller=f"CT{self._number % 9}",
-                    fingerprint="0" * 64,
-                    identity_fingerprint="0" * 32,
-                )
-        placed = {uid: {"instance": n, "position": first + n} for n, uid in enumerate(series)}
-        yield self._event(study_stream(study), EventType.STUDY_DELIVERED, study=study, row=first, series=placed)
+        scanner, accession = f"CT{self._number % 9}", str(self._number)
+        arrived = [a_series(study, uid, AccessionNumber=accession, AETitleCaller=scanner, **_KEPT) for uid in uids]
+        yield from map(self._event, arrived)
+        yield from map(self._event, map(revised, arrived))
+        placed = {uid: {"instance": n, "position": first + n} for n, uid in enumerate(uids)}
+        yield self._event(StudyDelivered(study=study, row=first, series=placed))
         if self._chance.random() < 0.8:
             yield from self._requests(study)
         if self._chance.random() < 0.1:
@@ -116,47 +103,29 @@ class History:
 
     def _requests(self, study: str) -> Iterator[NewEvent]:
         record = self._chance.randint(1, 20)
-        about: dict[str, Any] = {"study": study, "project": f"P{record}"}
-        asked = {
-            "event_name": "",
-            "cause": {"kind": "rule", "record_id": str(record), "position": record},
-            "whole_match": True,
-        }
-        stream = study_stream(study)
-        yield self._event(stream, EventType.TRANSFER_REQUESTED, **about, **asked, replaces=[])
+        requested = a_request(study, f"P{record}", Cause("rule", str(record), record))
+        yield self._event(requested)
         old = self._position
-        placed = {"study": study, "instance": 1}
-        yield self._event(stream, EventType.TRANSFER_PLACED, **placed, request=old, found=False)
+        yield self._event(TransferPlaced(study=study, request=old, instance=1, found=False))
         if self._chance.random() < 0.1:
-            yield self._event(stream, EventType.TRANSFER_REQUESTED, **about, **asked, replaces=[old])
-            new = self._position
-            yield self._event(stream, EventType.TRANSFER_AMENDED, **placed, request=new, replaced=old)
+            yield self._event(replace(requested, replaces=(old,)))
+            yield self._event(TransferAmended(study=study, request=self._position, instance=1, replaced=old))
 
     def _problems(self, study: str) -> Iterator[NewEvent]:
-        stream = study_stream(study)
-        conflict = {"study": study, "project": "P1", "event_name": ""}
-        causes = [{"kind": "rule", "record_id": "1", "position": 1}]
-        yield self._event(stream, EventType.CONFLICT_FOUND, **conflict, kind="equals", causes=causes)
-        yield self._event(stream, EventType.CONFLICT_RESOLVED, **conflict)
+        conflict: dict[str, Any] = {"study": study, "project": "P1", "event_name": ""}
+        yield self._event(ConflictFound(**conflict, kind="equals", causes=(Cause("rule", "1", 1),)))
+        yield self._event(ConflictResolved(**conflict))
         held = {"study": study, "project": "P2", "reason": "no PatientID"}
-        yield self._event(stream, EventType.STUDY_HELD, **held)
-        yield self._event(stream, EventType.STUDY_RELEASED, **held)
-        row = {"study": study, "kind": "study", "key": ""}
-        refusal = {"row_position": 1, "field": "study_date", "message": "not a date"}
-        yield self._event(stream, EventType.ROW_REFUSED, **row, **refusal)
-        yield self._event(stream, EventType.ROW_ACCEPTED, **row)
+        yield self._event(StudyHeld(**held))
+        yield self._event(StudyReleased(**held))
+        row: dict[str, Any] = {"study": study, "kind": "study", "key": ""}
+        yield self._event(RowRefused(**row, row_position=1, field="study_date", message="not a date"))
+        yield self._event(RowAccepted(**row))
         path = f"{study}/{study}.0.json"
-        yield self._event(file_stream(path), EventType.FILE_REJECTED, path=path, reason="an empty file", digest="d")
-        yield self._event(file_stream(path), EventType.REJECTION_RESOLVED, path=path, how="readable")
-        drawn = self._event(
-            autoid_stream("P2"),
-            EventType.ID_GENERATED,
-            project="P2",
-            value=f"P2_{self._number}",
-            pattern="P2_[0-9]+",
-            project_position=1,
-        )
-        yield replace(drawn, subject=UUID(int=self._number))
+        yield self._event(FileRejected(path=path, reason="an empty file", digest="d"))
+        yield self._event(RejectionResolved(path=path, how="readable"))
+        drawn = IdGenerated(project="P2", value=f"P2_{self._number}", pattern="P2_[0-9]+", project_position=1)
+        yield self._event(drawn, UUID(int=self._number))
 
 
 def fill(database: Database, events: int, *, days: int = DAYS) -> None:

@@ -6,9 +6,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ledger.batching import batches
-from ledger.events import NewEvent
 from ledger.projector import BATCH
-from processors.events.types import EventType, study_stream
+from processors.events.deliveries import StudyDelivered
 from processors.source.discover import discover
 from tests.benchmarks import tree
 from tests.benchmarks.processes import taken
@@ -81,10 +80,5 @@ def _deliver(gateway: Gateway) -> None:
             work.record([_delivered(study, series) for study, series in studies])
 
 
-def _delivered(study: str, series: dict[str, dict[str, int]]) -> NewEvent:
-    row_position = min(told["position"] for told in series.values())
-    return NewEvent(
-        stream=study_stream(study),
-        type=EventType.STUDY_DELIVERED,
-        data={"study": study, "row": row_position, "series": series},
-    )
+def _delivered(study: str, series: dict[str, dict[str, int]]) -> StudyDelivered:
+    return StudyDelivered(study=study, row=min(told["position"] for told in series.values()), series=series)

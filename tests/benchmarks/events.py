@@ -8,15 +8,17 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from ledger.events import NewEvent
-from processors.events.types import EventType, study_stream
+from processors.events.series import SeriesDiscovered
 from processors.source import summary
 from tests.benchmarks import tree
+from tests.facts import in_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import Connection
+
+    from ledger.events import NewEvent
 
 BATCH = 5_000
 _SEALED_BYTES = 90
@@ -29,13 +31,8 @@ def new_events(count: int) -> list[NewEvent]:
 
 def _new_event(made: tree.Made) -> NewEvent:
     found = summary.parse(made.content, study=made.study, series=made.series)
-    return NewEvent(
-        stream=study_stream(made.study),
-        type=EventType.SERIES_DISCOVERED,
-        data=found.data | {"fingerprint": "0" * 32, "identity_fingerprint": "1" * 32},
-        subject=UUID(int=1),
-        sealed=os.urandom(_SEALED_BYTES),
-    )
+    arrived = SeriesDiscovered(**found.data, fingerprint="0" * 32, identity_fingerprint="1" * 32)
+    return in_plain(arrived, subject=UUID(int=1), sealed=os.urandom(_SEALED_BYTES))
 
 
 def batches_of_rows(connection: Connection) -> Iterator[bytes]:

@@ -10,22 +10,11 @@ from processors.events.fact import Fact
 from processors.redcap import incoming, transfers
 from processors.redcap.incoming import Row
 from processors.requests import AWAITED, Report, TransferRequest
+from tests.facts import a_series
 from tests.transfer_requests import BY_HAND, NOW, STUDY
 
 TICKS = ("transfer_error___1", "transfer_error___2", "transfer_error___3")
 STUDY_ROW: Row = {transfers.RECORD_ID: STUDY}
-
-_SERIES = {
-    "StudyInstanceUID": STUDY,
-    "SeriesDescription": "",
-    "SeriesDate": "",
-    "StudyDate": "",
-    "SeriesTime": "",
-    "StudyTime": "",
-    "NumFiles": 1,
-    "SequenceName": "",
-    "ClassifyType": [],
-}
 
 Address = tuple[str, int]
 Asked = tuple[str, str, str]
@@ -124,7 +113,7 @@ def desired(*requests: TransferRequest, **others: Any) -> DesiredStudy:
 
 def series(uid: str, position: int = 1, instance: int | None = None) -> DesiredSeries:
     """A series to be written."""
-    return DesiredSeries(series=uid, position=position, data=_SERIES | {"SeriesInstanceUID": uid}, instance=instance)
+    return DesiredSeries(series=uid, position=position, data=a_series(STUDY, uid).data, instance=instance)
 
 
 def imported(redcap: Redcap, found: Plan) -> Redcap:

@@ -25,17 +25,13 @@ from processors.events.pseudonyms import StudyHeld, StudyReleased
 from processors.events.rules import (
     ConflictFound,
     ConflictResolved,
-    CouplingEntryChanged,
     DecidedByHand,
-    RoutingRuleChanged,
     RuleTimedOut,
     RuleTimeoutResolved,
 )
 from processors.events.series import (
     FileRejected,
     RejectionResolved,
-    SeriesDiscovered,
-    SeriesRevised,
     StudyRequestedByOthers,
     StudyReturned,
     StudyVanished,
@@ -49,42 +45,21 @@ from processors.events.transfers import (
     TransferPlaced,
     TransferRecalled,
     TransferReopened,
-    TransferRequested,
     TransferRetracted,
     TransferSent,
     TransferStrayed,
     TransferWithdrawn,
 )
 from processors.explain.sentences import History, sentence
+from tests.facts import a_request, a_rule, a_series, an_entry, revised
 
 STUDY = "1.2"
 RULE = Cause("rule", "7", 5)
 ENTRY = Cause("coupling", "4", 6)
 
-ARRIVED = SeriesDiscovered(
-    StudyInstanceUID=STUDY,
-    SeriesInstanceUID="1.2.1",
-    StudyDescription="",
-    StudyDate="",
-    StudyTime="",
-    InstitutionName="",
-    AccessionNumber="A1",
-    SeriesDescription="",
-    SeriesDate="",
-    SeriesTime="",
-    SequenceName="",
-    NumFiles=4,
-    ClassifyType=("T1",),
-    AETitleCaller="CT1",
-    AETitleCalled="FIONA",
-    CallerIP="",
-    fingerprint="1",
-    identity_fingerprint="a",
-)
-REVISED = SeriesRevised(**{**ARRIVED.data, "ClassifyType": ("T1",), "fingerprint": "2"})
-REQUESTED = TransferRequested(
-    study=STUDY, project="HEART", event_name="baseline", cause=RULE, whole_match=True, replaces=()
-)
+ARRIVED = a_series(STUDY, "1.2.1", NumFiles=4, ClassifyType=("T1",), AccessionNumber="A1")
+REVISED = revised(ARRIVED, fingerprint="1" * 32)
+REQUESTED = a_request(STUDY, "HEART", RULE, event_name="baseline")
 LOST_ROW = LostUpdateFound(study=STUDY, project="Incoming", kind="transfer", request=17, series=None, instance=3)
 LOST_SERIES = replace(LOST_ROW, kind="series", request=None, series="1.2.1")
 SENT = TransferSent(
@@ -300,18 +275,7 @@ def test_a_request_is_named_by_what_it_asked_for() -> None:
 
 
 def test_a_request_tells_what_its_rule_said_then_without_the_patterns() -> None:
-    rule = RoutingRuleChanged(
-        record_id="7",
-        active=True,
-        project="HEART",
-        called="FIONA",
-        calling="CT1",
-        patient_id_pattern="SECRET",
-        patient_name_pattern="",
-        event_name="",
-        problems=(),
-        fingerprint="",
-    )
+    rule = a_rule("7", "HEART", called="FIONA", calling="CT1", patient_id_pattern="SECRET")
     assert told(REQUESTED, History(causes={5: rule})) == (
         "Requested for HEART, event baseline, because of routing rule 7, which then said: HEART, for series to FIONA "
         "or from CT1."
@@ -319,17 +283,7 @@ def test_a_request_tells_what_its_rule_said_then_without_the_patterns() -> None:
 
 
 def test_a_request_tells_what_its_entry_said_then() -> None:
-    entry = CouplingEntryChanged(
-        record_id="4",
-        accession="A1",
-        study="",
-        project="HEART",
-        event_name="baseline",
-        date="",
-        problems=(),
-        fingerprint="",
-        asks_fingerprint="",
-    )
+    entry = an_entry("4", "HEART", accession="A1", event_name="baseline")
     assert told(replace(REQUESTED, cause=ENTRY), History(causes={6: entry})) == (
         "Requested for HEART, event baseline, because of coupling entry 4, which then said: HEART, event baseline, "
         "for accession A1."
