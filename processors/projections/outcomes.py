@@ -89,6 +89,7 @@ _DOUBT = Statement(
            set state = 'possibly sent', position = excluded.position, at = excluded.at, acknowledged = false
          where outcome.state = 'awaited'
     """),
+    Again.FIRST_COUNTS,
 )
 _OBSERVE = Statement(
     "outcome",

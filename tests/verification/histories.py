@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ledger.events import NewEvent
 from processors.events import FACTS
 from processors.events.fact import Cause, Fact
+from tests.facts import in_plain
 
 STUDIES = st.sampled_from(["1.2.1", "1.2.2", "1.2.3"])
 PROJECTS = st.sampled_from(["Heart", "Brain"])
@@ -133,11 +134,6 @@ def _adopted(draw: Draw, so: So) -> dict[str, Any]:
 _OF_A_PATIENT = {"IdGenerated", "IdAdopted", "ContradictionFound"}
 
 
-def as_new_event(fact: Fact, subject: UUID | None = None) -> NewEvent:
-    """The event in which the fact is recorded, without what is sealed of it."""
-    return NewEvent(stream=fact.stream, type=type(fact).__name__, data=fact.data, subject=subject)
-
-
 @st.composite
 def histories(draw: Draw, max_size: int = 30, types: Collection[str] = tuple(FACTS)) -> list[list[NewEvent]]:
     """Events of these types in the portions in which they are appended."""
@@ -149,7 +145,7 @@ def histories(draw: Draw, max_size: int = 30, types: Collection[str] = tuple(FAC
         fact = a_fact(draw, FACTS[name], So(position, requests, ids))
         if name == "TransferRequested":
             requests.append(position)
-        portions[-1].append(as_new_event(fact, UUID(int=position) if name in _OF_A_PATIENT else None))
+        portions[-1].append(in_plain(fact, subject=UUID(int=position) if name in _OF_A_PATIENT else None))
         if draw(st.integers(0, 3)) == 0:
             portions.append([])
     return [portion for portion in portions if portion]

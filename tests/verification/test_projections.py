@@ -1,8 +1,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -22,18 +21,17 @@ from processors.events.pseudonyms import AutoidProjectChanged, IdGenerated, IdRe
 from processors.events.rules import (
     ConflictFound,
     ConflictResolved,
-    CouplingEntryChanged,
     DecisionsMade,
-    RoutingRuleChanged,
 )
-from processors.events.series import FileRejected, SeriesDiscovered, SeriesRevised, StudyVanished
-from processors.events.transfers import TransferObserved, TransferPlaced, TransferRequested, TransferWithdrawn
+from processors.events.series import FileRejected, StudyVanished
+from processors.events.transfers import TransferObserved, TransferPlaced, TransferWithdrawn
 from processors.gateway import Gateway
 from processors.locks import no_runs, only_run
 from processors.operations.rebuild import emptied_tables
 from processors.projections import PROJECTIONS
+from tests.facts import a_request, a_rule, a_series, an_entry, in_plain, revised
 from tests.ledger.samples import append, fact, scalar, the_store
-from tests.verification.histories import as_new_event, histories
+from tests.verification.histories import histories
 from tests.verification.program import Program
 
 TABLES = [(projection.name, table) for projection in PROJECTIONS for table in projection.tables]
@@ -119,9 +117,9 @@ def from_two_sites(events: Iterable[Event]) -> list[Event]:
 def test_a_series_that_was_changed_and_changed_back_in_one_batch_is_delivered_and_routed_again(
     database: Database,
 ) -> None:
-    apply_together(database, [SeriesDiscovered(**SUMMARY)])
-    changed = SeriesRevised(**SUMMARY | {"identity_fingerprint": "somebody else"})
-    apply_together(database, [changed, SeriesRevised(**SUMMARY)])
+    apply_together(database, [SUMMARY])
+    changed = revised(SUMMARY, identity_fingerprint="somebody else")
+    apply_together(database, [changed, revised(SUMMARY)])
     assert scalar(database, "select row_position from gateway.study") == 3
     assert scalar(database, "select routed_position from gateway.series") == 3
 
@@ -158,9 +156,15 @@ def test_what_is_reserved_or_observed_again_in_one_batch_keeps_its_first_event(d
     assert scalar(database, "select array_agg(position) from gateway.observed_transfer") == [2]
 
 
+def test_what_may_have_been_sent_is_told_since_the_first_doubt(database: Database) -> None:
+    doubted = TransferWithdrawn(study="1.2", project="P", request=1, instance=1, by=None, fate="possibly sent")
+    apply_together(database, [REQUESTED, doubted, doubted])
+    assert scalar(database, "select array_agg(position) from gateway.outcome") == [2]
+
+
 def apply_together(database: Database, facts: Sequence[Fact]) -> None:
     with database.begin() as connection:
-        stored = the_store().append(connection, [as_new_event(fact) for fact in facts])
+        stored = the_store().append(connection, [in_plain(fact) for fact in facts])
         Projector(PROJECTIONS).advance(connection, stored)
 
 
@@ -195,7 +199,7 @@ def life(n: int) -> list[NewEvent]:
     """A study arrives, is requested, placed and delivered; there is a conflict, and a row that is refused."""
     study, request = f"1.2.{n}", 10 * n + 2
     facts: list[Fact] = [
-        SeriesDiscovered(**SUMMARY | {"StudyInstanceUID": study, "SeriesInstanceUID": f"{study}.1"}),
+        a_series(study, f"{study}.1", AETitleCalled="A"),
         replace(REQUESTED, study=study),
         TransferPlaced(study=study, request=request, instance=1, found=False),
         ConflictFound(study=study, project="P", event_name="", kind="person", causes=(), request=request),
@@ -206,47 +210,17 @@ def life(n: int) -> list[NewEvent]:
         StudyDelivered(study=study, row=1, series={}),
         StudyVanished(StudyInstanceUID=study),
     ]
-    return [as_new_event(fact) for fact in facts]
+    return [in_plain(fact) for fact in facts]
 
 
-SUMMARY: dict[str, Any] = {
-    **{field.name: "" for field in fields(SeriesDiscovered) if field.name not in SeriesDiscovered.SEALED},
-    "StudyInstanceUID": "1.2",
-    "SeriesInstanceUID": "1.2.1",
-    "AETitleCalled": "A",
-    "NumFiles": 1,
-    "ClassifyType": (),
-}
-REQUESTED = TransferRequested(
-    study="1.2", project="P", event_name="", cause=Cause("rule", "1", 2), whole_match=True, replaces=()
-)
+SUMMARY = a_series("1.2", "1.2.1", AETitleCalled="A")
+REQUESTED = a_request("1.2", "P", Cause("rule", "1", 2))
 OBSERVED = TransferObserved(study="1.2", project="P", event_name="", instance=1, fingerprint="")
 
 FULL: Sequence[Fact] = (
-    SeriesDiscovered(**SUMMARY),
-    RoutingRuleChanged(
-        record_id="1",
-        active=True,
-        project="P",
-        called="A",
-        calling="",
-        patient_id_pattern=".*",
-        patient_name_pattern="",
-        event_name="",
-        problems=(),
-        fingerprint="",
-    ),
-    CouplingEntryChanged(
-        record_id="1",
-        accession="A-1",
-        study="",
-        project="P",
-        event_name="",
-        date="",
-        problems=(),
-        fingerprint="",
-        asks_fingerprint="",
-    ),
+    SUMMARY,
+    a_rule("1", "P"),
+    an_entry("1", "P"),
     REQUESTED,
     DecisionsMade(site="main", position=4, studies=1),
     AutoidProjectChanged(
@@ -266,7 +240,7 @@ def full(gateway: Gateway, vault: Vault) -> Database:
     with gateway.begin() as work:
         subject = vault.subjects(work.connection, [SubjectName("link", "P", "1")])
         (owner,) = subject.values()
-        work.record([as_new_event(fact, owner if isinstance(fact, IdGenerated) else None) for fact in FULL])
+        work.record([in_plain(fact, subject=owner if isinstance(fact, IdGenerated) else None) for fact in FULL])
     return gateway.database
 
 
@@ -322,7 +296,7 @@ def test_a_table_emptied_by_hand_is_noticed_and_the_rebuild_offered(
 
 
 def test_a_projection_that_has_not_come_so_far_is_not_taken_for_emptied(database: Database) -> None:
-    append(database, as_new_event(SeriesDiscovered(**SUMMARY)))
+    append(database, in_plain(SUMMARY))
     assert emptied(database) == []
 
 
@@ -367,7 +341,7 @@ def test_comparing_changes_nothing_and_leaves_no_table_behind(full: Database, pr
 
 
 def test_a_projection_that_is_behind_is_compared_as_far_as_it_has_come(full: Database, program: Program) -> None:
-    append(full, as_new_event(FileRejected(path="q", reason="r", digest="d")))
+    append(full, in_plain(FileRejected(path="q", reason="r", digest="d")))
     assert program("verify", "--projections").code == 0
 
 
@@ -455,7 +429,7 @@ def test_no_run_begins_while_a_rebuild_is_under_way(full: Database, gateway: Gat
 
 def test_stored_events_of_version_1_are_projected_in_the_shape_of_today(database: Database) -> None:
     """Had the accession number been called `accession` once, an upcaster would bring it to its name of today."""
-    today = as_new_event(SeriesDiscovered(**SUMMARY | {"AccessionNumber": "A-1"}))
+    today = in_plain(replace(SUMMARY, AccessionNumber="A-1"))
     old = {key: value for key, value in today.data.items() if key != "AccessionNumber"} | {"accession": "A-1"}
     append(database, replace(today, data=old))
     upcasters: codec.Upcasters = {
@@ -468,7 +442,7 @@ def test_stored_events_of_version_1_are_projected_in_the_shape_of_today(database
     current.catch_up(database.begin)
     assert scalar(database, "select accession from gateway.series") == "A-1"
     with database.begin() as connection:
-        another = as_new_event(SeriesDiscovered(**SUMMARY | {"AccessionNumber": "A-1", "SeriesInstanceUID": "1.2.2"}))
+        another = in_plain(replace(SUMMARY, AccessionNumber="A-1", SeriesInstanceUID="1.2.2"))
         event = replace(another, schema_version=2)
         current.advance(connection, the_store().append(connection, [event]))
     current.rebuild(database.begin, "studies")
