@@ -63,12 +63,24 @@ def test_links_within_the_documentation_lead_somewhere(path: Path) -> None:
 
 
 def test_the_life_of_a_request_is_drawn_as_the_code_has_it() -> None:
-    page = (ROOT / "docs" / "lifecycle.md").read_text("utf-8")
+    page = (ROOT / "docs" / "lifecycle.md").read_text("utf-8").partition("## The life of a study")[0]
     rows = dict(re.findall(r"^\| `([a-z ]+)` \| (yes|no|[^|]+) \|", page, re.MULTILINE))
     states = {state for state, column in rows.items() if column in ("yes", "no")}
     assert states == set(get_args(State))
     assert {state for state in states if rows[state] == "yes"} == set(IN_FORCE)
     assert rows.keys() - states == set(get_args(ReportState))
     assert set(re.findall(r"^    (\w+) --> \w+:", page, re.MULTILINE)) == states
-    named = set(re.findall(r"\b(?:Transfer|Conflict)[A-Z][a-z]+\b", page))
-    assert named <= FACTS.keys()
+
+
+@pytest.mark.parametrize("page", ["lifecycle.md", "architecture.md", "deciding.md", "reconciling.md"])
+def test_the_events_that_a_page_names_are_the_programs(page: str) -> None:
+    subjects = "Series|Study|File|Rejection|Routing|Coupling|Decisions|Transfer|Conflict|Row|Id|Contradiction|Lost"
+    named = set(re.findall(rf"\b(?:{subjects})[A-Z][A-Za-z]+\b", (ROOT / "docs" / page).read_text("utf-8")))
+    assert named - {"StudyInstanceUID"} <= FACTS.keys()
+
+
+def test_the_page_on_adding_things_names_files_that_are_there() -> None:
+    page = (ROOT / "docs" / "extending.md").read_text("utf-8")
+    paths = re.findall(r"`((?:processors|ledger|alembic|tests)/[\w./]+)`", page)
+    assert len(paths) > 30
+    assert [path for path in paths if "NAME" not in path and not (ROOT / path).exists()] == []
