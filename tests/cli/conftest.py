@@ -13,8 +13,7 @@ import pytest
 
 from processors.demo import samples
 from processors.demo.simulator import Simulator, standard_projects
-
-ROOT = Path(__file__).parents[2]
+from tests.processes import ROOT, run_command
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Site:
     config: Path
 
     def command(self, *arguments: str, main: str = "main", **environment: str) -> Done:
-        return start("--config", str(self.config), *arguments, main=main, **environment)
+        return forked("--config", str(self.config), *arguments, main=main, **environment)
 
     def shut_out(self) -> None:
         """REDCap refuses every call from now on. At once: where it is not reached, calls are tried again for 13 s."""
@@ -58,18 +57,27 @@ class Site:
 
 
 def start(*arguments: str, main: str = "main", program: str = "fiona-ledger", **environment: str) -> Done:
-    """Runs an entry point of `processors.cli.main` to its end, as if it were started as `program`."""
+    """Starts an entry point of `processors.cli.main` as `program`, imports and all, and waits for its end."""
     code = f"import sys; sys.argv[0] = {program!r}; from processors.cli.main import {main}; {main}()"
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "LANG": "C.UTF-8", **environment},
+        env=_environment(environment),
         check=False,
         timeout=120,
     )
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+def forked(*arguments: str, main: str = "main", **environment: str) -> Done:
+    """The same without the imports: a process forked from one that has them."""
+    return Done(*run_command(main, arguments, program="fiona-ledger", environment=_environment(environment)))
+
+
+def _environment(more: dict[str, str]) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "LANG": "C.UTF-8", **more}
 
 
 @pytest.fixture

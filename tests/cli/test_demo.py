@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import ROOT, start
+from tests.cli.conftest import start
+from tests.processes import ROOT
 
 
 @pytest.fixture

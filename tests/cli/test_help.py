@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 import processors.cli.commands
 from processors.cli.commands import COMMANDS
 from processors.cli.main import app, load
-from tests.cli.conftest import ROOT, start
+from tests.cli.conftest import start
+from tests.processes import ROOT
 
 NAMES = [name for commands in COMMANDS.values() for name in commands]
 OTHER_PROGRAMS = {"populate_incoming", "populate_autoid", "gen_id"}

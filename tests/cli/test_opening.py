@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from processors.cli.bootstrap import operator
-from tests.cli.conftest import ROOT, Site
+from tests.cli.conftest import Site
+from tests.processes import ROOT
 
 # Prints the environments of the ledger's PostgreSQL and of a program started as a generator would be.
 WATCHER = """

@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import text
 
 from ledger.database import Database
-from tests.cli.conftest import ROOT, Site
+from tests.cli.conftest import Site
 from tests.conftest import Server
+from tests.processes import ROOT
 
 SENT = {"transfer_date": "2026-03-02 08:55", "transfer_mapped_uid": "9.8.7.6"}
 

@@ -22,9 +22,10 @@ from processors.explain.what_if import Comparison
 from processors.gateway import Gateway, Work
 from processors.operations.forget.data_subjects import of_patients
 from processors.operations.forget.forget import forget
-from tests.cli.conftest import ROOT, Done, start
+from tests.cli.conftest import Done, forked
 from tests.flow.conftest import MakeSite, make_site
 from tests.flow.harness import ZONE, Site
+from tests.processes import ROOT
 
 __all__ = ["make_site"]
 
@@ -90,7 +91,7 @@ class Explained:
 
     def command(self, *arguments: str) -> Done:
         """The command as a user starts it, to its end."""
-        return start("--config", str(self.configuration()), *arguments)
+        return forked("--config", str(self.configuration()), *arguments)
 
     @contextmanager
     def started(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:

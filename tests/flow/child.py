@@ -1,18 +1,11 @@
 """A run in a process of its own, which can be killed like one."""
 
-import multiprocessing
-from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.context import ForkServerProcess
 from multiprocessing.synchronize import Event
 
 from tests.autoid.machine import Machine
 from tests.flow.harness import Steps
-
-
-def context() -> ForkServerContext:
-    """Processes forked from one that has imported all that a run needs and has no threads."""
-    made = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload(["__main__", "tests.autoid.machine", "tests.flow.child"])
-    return made
+from tests.processes import context
 
 
 class Hold:

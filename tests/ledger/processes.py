@@ -1,6 +1,5 @@
 """What tests run in processes of their own: functions that a fresh interpreter can import."""
 
-import multiprocessing
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,14 +16,13 @@ from ledger.migrations import migrate
 from ledger.projector import Projector
 from ledger.vault import SubjectName, Vault, initialise
 from tests.ledger.samples import fact, opened, the_store
+from tests.processes import context
 
 
 @contextmanager
 def processes(count: int) -> Iterator[Executor]:
     """Processes that are forked from a fresh interpreter, not from this one with its threads and sockets."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    with ProcessPoolExecutor(count, mp_context=context) as pool:
+    with ProcessPoolExecutor(count, mp_context=context()) as pool:
         yield pool
 
 

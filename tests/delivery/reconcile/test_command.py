@@ -11,7 +11,8 @@ import pytest
 from ledger.database import Database
 from processors.demo.simulator import Project
 from processors.demo.simulator.calls import Call
-from tests.cli.conftest import ROOT, Site, simulator, site
+from tests.cli.conftest import Site, simulator, site
+from tests.processes import ROOT
 
 __all__ = ["simulator", "site"]
 
