@@ -3,14 +3,20 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+QUICK := tests/test_*.py tests/events tests/naming/test_[p-s]*.py tests/routing tests/redcap tests/source tests/delivery/test_*.py \
+  tests/explain/test_sentences.py tests/flow/test_routing.py tests/flow/test_coupling.py tests/flow/test_corrections.py
 
-.PHONY: demo test check bench clean
+.PHONY: demo test quick check bench soak mutants clean
 
 demo: $(INSTALLED)  ## run the main job on real summaries against a simulated REDCap
 	@$(BIN)/fiona-ledger demo
 
 test: check  ## everything that must hold
 	$(BIN)/python -m pytest -n auto
+
+quick: $(INSTALLED)  ## what finds most mistakes, within a minute
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest -n auto --hypothesis-profile quick $(QUICK)
 
 check: $(INSTALLED)  ## style, types, layers
 	$(BIN)/ruff check .
@@ -20,6 +26,10 @@ check: $(INSTALLED)  ## style, types, layers
 
 bench: $(INSTALLED)  ## how fast it is, against limits and peers measured in the same run
 	$(BIN)/python -m tests.benchmarks
+
+mutants: $(INSTALLED)  ## does a test notice it when a decision is made otherwise? (hours)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,mutants]'
+	$(BIN)/python -m tests.mutants
 
 clean:
 	rm -rf $(VENV) .demo

@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +43,7 @@ hypothesis.settings.register_profile(
     max_examples=50,
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow],
 )
+hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("fiona-ledger"), max_examples=10)
 hypothesis.settings.load_profile("fiona-ledger")
 
 
@@ -98,24 +99,27 @@ def server_folder() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
-    named = os.environ.get(TEST_URL)
-    if named:
-        yield Server(named)
-        return
+@contextmanager
+def a_server() -> Iterator[Server]:
+    """An embedded server for tests: what they write may be lost when the machine goes down."""
     with server_folder() as folder:
         started = embedded.start(folder)
         try:
             socket_folder = conninfo_to_dict(started.conninfo)["host"]
             server = Server(f"postgresql://postgres@/postgres?host={socket_folder}")
-            # What tests write may be lost when the machine goes down.
             for setting in ("fsync", "synchronous_commit", "full_page_writes"):
                 server.execute(f"alter system set {setting} = off")
             server.execute("select pg_reload_conf()")
             yield server
         finally:
             started.close()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    named = os.environ.get(TEST_URL)
+    with nullcontext(Server(named)) if named else a_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
