@@ -21,7 +21,7 @@ from processors.autoid.candidates import (
 )
 from processors.autoid.draw import draw_ids
 from processors.autoid.generators import Generator
-from processors.autoid.holds import GONE, LASTING, NO_PATIENT_ID, PROJECT_UNUSABLE, held_studies, hold
+from processors.autoid.holds import GONE, LASTING, NO_PATIENT_ID, PROJECT_UNUSABLE, TWO_PATIENTS, held_studies, hold
 from processors.autoid.request import request_transfers
 from processors.autoid.store import store_ids, undelivered_ids
 from processors.autoid.sync import observe_projects
@@ -113,7 +113,7 @@ def _waiting(gateway: Gateway, window: timedelta, all_of: str | None, *, retry: 
         for project in wanting_projects(work):
             since = _EVER if project.project == all_of else now - window
             studies = candidates(work, project, since=since, lasting=LASTING, retry=retry)
-            for reason in (PROJECT_UNUSABLE, GONE, NO_PATIENT_ID):
+            for reason in (PROJECT_UNUSABLE, GONE, TWO_PATIENTS, NO_PATIENT_ID):
                 held = [study for study in studies if _obstacle(project, study) == reason]
                 hold(work, project.project, held, reason)
             usable = [study for study in studies if _obstacle(project, study) is None]
@@ -128,6 +128,8 @@ def _obstacle(project: WantingProject, study: Candidate) -> str | None:
         return PROJECT_UNUSABLE
     if not study.on_disk:
         return GONE
+    if study.of_two_patients:
+        return TWO_PATIENTS
     return NO_PATIENT_ID if study.key is None else None
 
 

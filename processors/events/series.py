@@ -78,6 +78,32 @@ class StudyReturned(Fact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SeriesVanished(Fact):
+    """A series' file is no longer on disk, though others of its study are."""
+
+    StudyInstanceUID: str
+    SeriesInstanceUID: str
+
+    @property
+    def stream(self) -> str:
+        """Its study's."""
+        return study_stream(self.StudyInstanceUID)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeriesReturned(Fact):
+    """A series that had vanished by itself is on disk again."""
+
+    StudyInstanceUID: str
+    SeriesInstanceUID: str
+
+    @property
+    def stream(self) -> str:
+        """Its study's."""
+        return study_stream(self.StudyInstanceUID)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FileRejected(Fact):
     """A file below the raw folder is no usable summary. `digest` is of the content that was rejected."""
 

@@ -24,7 +24,7 @@ class Studies:
     """One row a study, one row a series."""
 
     name = "studies"
-    code_version = 1
+    code_version = 2
     tables: Sequence[str] = ("gateway.study", "gateway.series")
 
     def __init__(self) -> None:
@@ -43,13 +43,15 @@ class Studies:
         execute(connection, _DELIVER_SERIES, list(told.other_series.values()))
         if told.series:
             _write(connection, told)
+        execute(connection, _SET_PRESENCE, list(told.presence.values()))
 
 
 @dataclass(kw_only=True, slots=True)
 class _Series:
-    """What some events say of a series: its first and its newest content, and where what matters last changed.
+    """What some events say of a series: its first and its newest content, and where what matters changed.
 
-    `row_moved` and `rerouted` say that it changed within these events, whatever it was before.
+    `row_moved` says that its row changed within these events, whatever it was before. `stated` are the first of
+    them and each that changed what routing looks at.
     """
 
     first: Event
@@ -57,10 +59,11 @@ class _Series:
     row: tuple[Any, ...]
     row_position: int
     row_moved: bool = False
+    first_routing: tuple[Any, ...]
     routing: tuple[Any, ...]
-    routed_position: int
+    stated: list[int]
     accession: str
-    rerouted: bool = False
+    called: str
     instance: int | None = None
     delivered_position: int | None = None
 
@@ -70,13 +73,15 @@ class _Told:
     """What some events say, by study and by series.
 
     `studies` and `series` are those whose content they tell, with what befell them afterwards; `other_studies`
-    and `other_series` hold what befell those of whose content they had not told by then.
+    and `other_series` hold what befell those of whose content they had not told by then; `presence` which series
+    vanished and came back by themselves.
     """
 
     studies: dict[str, Parameters] = field(default_factory=dict)
     series: dict[tuple[str, str], _Series] = field(default_factory=dict)
     other_studies: dict[str, Parameters] = field(default_factory=dict)
     other_series: dict[tuple[str, str], Parameters] = field(default_factory=dict)
+    presence: dict[tuple[str, str], Parameters] = field(default_factory=dict)
 
 
 def _told(events: Sequence[Event]) -> _Told:
@@ -98,18 +103,22 @@ def _take_content(told: _Told, event: Event) -> None:
             newest=event,
             row=row,
             row_position=event.position,
+            first_routing=routing,
             routing=routing,
-            routed_position=event.position,
+            stated=[event.position],
             accession=data["AccessionNumber"].strip(),
+            called=data["AETitleCalled"],
         )
         return
     known.newest = event
     # A blank where there was a value says nothing new.
     known.accession = data["AccessionNumber"].strip() or known.accession
+    known.called = data["AETitleCalled"] or known.called
     if known.row != row:
         known.row, known.row_position, known.row_moved = row, event.position, True
     if known.routing != routing:
-        known.routing, known.routed_position, known.rerouted = routing, event.position, True
+        known.routing = routing
+        known.stated.append(event.position)
 
 
 def _take_delivery(told: _Told, event: Event) -> None:
@@ -132,6 +141,16 @@ def _take_return(told: _Told, event: Event) -> None:
     _befallen(told, event.data["StudyInstanceUID"]).update(on_disk=True, returned_position=event.position)
 
 
+def _take_presence(told: _Told, event: Event) -> None:
+    study, series = event.data["StudyInstanceUID"], event.data["SeriesInstanceUID"]
+    told.presence[study, series] = {
+        "study": study,
+        "series": series,
+        "present": event.type == EventType.SERIES_RETURNED,
+        "presence_position": event.position,
+    }
+
+
 def _befallen(told: _Told, study: str) -> Parameters:
     """Where to put down what befell the study."""
     if study in told.studies:
@@ -145,6 +164,8 @@ _TAKE: Mapping[str, Callable[[_Told, Event], None]] = {
     EventType.STUDY_DELIVERED: _take_delivery,
     EventType.STUDY_VANISHED: _take_vanishing,
     EventType.STUDY_RETURNED: _take_return,
+    EventType.SERIES_VANISHED: _take_presence,
+    EventType.SERIES_RETURNED: _take_presence,
 }
 
 
@@ -161,8 +182,8 @@ def _write(connection: Connection, told: _Told) -> None:
     of_new = [series for (study, _), series in told.series.items() if study in new]
     of_known = [series for (study, _), series in told.series.items() if study in leading]
     execute(connection, _INSERT_SERIES, [_content(series) for series in of_new])
+    execute(connection, _RESTATE, [_statement(series) for series in of_known])
     execute(connection, _UPSERT_SERIES, [_content(series) for series in of_known])
-    execute(connection, _REROUTE, [_rerouted(series) for series in of_known if series.rerouted])
 
 
 def _leading_series(connection: Connection, studies: Collection[str]) -> dict[str, str]:
@@ -182,7 +203,7 @@ def _new_study(leading: _Series) -> Parameters:
 def _led_study(leading: _Series) -> Parameters:
     return {
         "study": leading.first.data["StudyInstanceUID"],
-        "called": leading.newest.data["AETitleCalled"],
+        "called": leading.called,
         "row_key": _key(leading.row),
         "row_position": leading.row_position,
         "row_moved": leading.row_moved,
@@ -195,7 +216,8 @@ def _content(series: _Series) -> Parameters:
         "study": data["StudyInstanceUID"],
         "series": data["SeriesInstanceUID"],
         "position": series.newest.position,
-        "routed_position": series.routed_position,
+        "stated": series.stated,
+        "routed_position": series.stated[-1],
         "routing_key": _key(series.routing),
         "fingerprint": data["fingerprint"],
         "accession": series.accession,
@@ -204,12 +226,14 @@ def _content(series: _Series) -> Parameters:
     }
 
 
-def _rerouted(series: _Series) -> Parameters:
+def _statement(series: _Series) -> Parameters:
     data = series.newest.data
     return {
         "study": data["StudyInstanceUID"],
         "series": data["SeriesInstanceUID"],
-        "routed_position": series.routed_position,
+        "first_key": _key(series.first_routing),
+        "stated": series.stated,
+        "routed_position": series.stated[-1],
     }
 
 
@@ -236,7 +260,8 @@ _INSERT_STUDIES = text("""
 # hands when a late series arrives; and it is written again only where what it says has changed, or
 # every new image would undo what people corrected in it.
 _LEAD = text("""
-    update gateway.study set row_position = r.row_position, row_key = r.row_key, called = r.called
+    update gateway.study set row_position = r.row_position, row_key = r.row_key,
+                             called = coalesce(nullif(r.called, ''), study.called)
       from json_to_recordset(cast(:rows as json)) as r (
                study text, called text, row_key text, row_position bigint, row_moved boolean)
      where study.study = r.study and (r.row_moved or study.row_key <> r.row_key)
@@ -250,13 +275,13 @@ _UPDATE_STUDIES = text("""
      where study.study = r.study
 """)
 _SERIES_ROWS = """
-    insert into gateway.series (study, series, position, routed_position, routing_key, fingerprint, accession,
+    insert into gateway.series (study, series, position, stated, routed_position, routing_key, fingerprint, accession,
                                 instance, delivered_position)
-    select study, series, position, routed_position, routing_key, fingerprint, accession, instance,
+    select study, series, position, stated, routed_position, routing_key, fingerprint, accession, instance,
            coalesce(delivered_position, 0)
       from json_to_recordset(cast(:rows as json)) as r (
-               study text, series text, position bigint, routed_position bigint, routing_key text, fingerprint text,
-               accession text, instance integer, delivered_position bigint)
+               study text, series text, position bigint, stated bigint[], routed_position bigint, routing_key text,
+               fingerprint text, accession text, instance integer, delivered_position bigint)
 """
 _INSERT_SERIES = text(_SERIES_ROWS)
 _UPSERT_SERIES = text(f"""{_SERIES_ROWS}
@@ -264,16 +289,24 @@ _UPSERT_SERIES = text(f"""{_SERIES_ROWS}
        set position = excluded.position, fingerprint = excluded.fingerprint,
            accession = coalesce(nullif(excluded.accession, ''), series.accession),
            routing_key = excluded.routing_key,
-           routed_position = case when series.routing_key <> excluded.routing_key
-                                  then excluded.routed_position else series.routed_position end,
            instance = coalesce(excluded.instance, series.instance),
            delivered_position = case when excluded.instance is null
                                      then series.delivered_position else excluded.delivered_position end
 """)
-# Changed and changed back within these events: the content alone does not show it.
-_REROUTE = text("""
-    update gateway.series set routed_position = r.routed_position
-      from json_to_recordset(cast(:rows as json)) as r (study text, series text, routed_position bigint)
+# Before the content is written: the first of these events changed something only where its key is another one.
+_RESTATE = text("""
+    update gateway.series set stated = series.stated || told.stated, routed_position = told.routed_position
+      from (select r.study, r.series, r.routed_position,
+                   case when known.routing_key = r.first_key then r.stated[2:] else r.stated end as stated
+              from json_to_recordset(cast(:rows as json)) as r (
+                       study text, series text, first_key text, stated bigint[], routed_position bigint)
+              join gateway.series as known using (study, series)) as told
+     where series.study = told.study and series.series = told.series and cardinality(told.stated) > 0
+""")
+_SET_PRESENCE = text("""
+    update gateway.series set present = r.present, presence_position = r.presence_position
+      from json_to_recordset(cast(:rows as json)) as r (
+               study text, series text, present boolean, presence_position bigint)
      where series.study = r.study and series.series = r.series
 """)
 _DELIVER_SERIES = text("""

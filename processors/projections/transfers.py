@@ -15,7 +15,7 @@ class Transfers:
     """One row a transfer request, in the state that its latest event left it in."""
 
     name = "transfers"
-    code_version = 3
+    code_version = 4
     tables: Sequence[str] = (
         "gateway.transfer",
         "gateway.conflict",
@@ -38,6 +38,7 @@ class Transfers:
             EventType.TRANSFER_WITHDRAWN: [Each(_SET_STATE, _ended), Each(_NOTICE, _if_sent)],
             EventType.TRANSFER_STRAYED: [Each(_SET_STATE, lambda event: _state(event, "ending"))],
             EventType.TRANSFER_RECALLED: [Each(_RECALL, lambda event: [{"request": event.data["request"]}])],
+            EventType.STUDY_CHANGE_FOUND: [Each(_NOTICE, _study_changed)],
             EventType.CONFLICT_FOUND: [Each(_UPSERT_CONFLICT, _conflict), Each(_CONTEST, _contested)],
             EventType.CONFLICT_RESOLVED: [Each(_DELETE_CONFLICT, _conflict_key)],
             EventType.RULE_TIMED_OUT: [Each(_UPSERT_FAILURE, _failure)],
@@ -241,6 +242,11 @@ def _if_sent(event: Event) -> list[Parameters]:
         return []
     kind = "retracted after it was sent" if event.data["by"] is None else "replaced after it was sent"
     return [_notice(event, kind, {"request": event.data["request"]})]
+
+
+def _study_changed(event: Event) -> list[Parameters]:
+    details = {key: event.data[key] for key in ("request", "changed", "consequence")}
+    return [_notice(event, "study changed", details)]
 
 
 def _lost_update(event: Event) -> list[Parameters]:

@@ -3,6 +3,7 @@
 The rows say only what is already in the ledger, so losing them costs time, not facts.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -62,12 +63,16 @@ def known(work: Work, folders: Collection[str]) -> Known:
         parameters,
     )
     series = work.execute(
-        text("select study, series, fingerprint from gateway.series where study = any(:folders)"), parameters
-    )
+        text("select study, series, fingerprint, present from gateway.series where study = any(:folders)"), parameters
+    ).all()
+    presence: dict[str, dict[str, bool]] = defaultdict(dict)
+    for row in series:
+        presence[row.study][row.series] = row.present
     return Known(
         on_disk={row.study: row.on_disk for row in studies},
         rejected={row.path: row.digest for row in rejected},
-        fingerprints={(study, uid): fingerprint for study, uid, fingerprint in series},
+        fingerprints={(row.study, row.series): row.fingerprint for row in series},
+        presence=presence,
     )
 
 

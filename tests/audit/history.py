@@ -424,6 +424,10 @@ def _ends(told: Told) -> None:
     )
     for type_ in (EventType.STUDY_VANISHED, EventType.STUDY_RETURNED, EventType.STUDY_VANISHED):
         told(type_, study_stream(HEAD), StudyInstanceUID=HEAD)
+    for type_ in (EventType.SERIES_VANISHED, EventType.SERIES_RETURNED):
+        told(type_, study_stream(HEAD), StudyInstanceUID=HEAD, SeriesInstanceUID="1.2.3.1")
+    told.of(EventType.TWO_PATIENTS_FOUND, HEAD, patients=[["1.2.3.1"], ["1.2.3.2"]])
+    told.of(EventType.TWO_PATIENTS_RESOLVED, HEAD)
     told.of(EventType.STUDY_REQUESTED_BY_OTHERS, HIP)
     told.of(EventType.STUDY_ADOPTED, HIP, series={"1.2.2.1": 1})
     told.of(
@@ -490,6 +494,15 @@ def _by_hand(told: Told) -> None:
         by="admin",
         reason="wrong study",
     )
+    change = told.of(
+        EventType.STUDY_CHANGE_FOUND,
+        KNEE,
+        project=BRAIN,
+        request=told.positions["again"],
+        changed=["PatientID"],
+        consequence="withdrawn",
+    )
+    told(EventType.ACKNOWLEDGED, study_stream(KNEE), position=change, by="admin", reason="the right patient now")
     late = {"project": BRAIN, "request": told.positions["again"], "instance": 3}
     told.of(EventType.TRANSFER_STRAYED, KNEE, **late)
     told.of(EventType.TRANSFER_RECALLED, KNEE, **late)

@@ -182,6 +182,8 @@ DATA: dict[EventType, Callable[[Draw, So], dict[str, Any]]] = {
     EventType.SERIES_REVISED: _series,
     EventType.STUDY_VANISHED: _PRESENCE,
     EventType.STUDY_RETURNED: _PRESENCE,
+    EventType.SERIES_VANISHED: _series,
+    EventType.SERIES_RETURNED: _series,
     EventType.FILE_REJECTED: _of(path=RECORDS, reason=WORDS, digest=WORDS),
     EventType.REJECTION_RESOLVED: _of(path=RECORDS, how=st.sampled_from(["readable", "gone"])),
     EventType.ROUTING_RULE_CHANGED: _of(record_id=RECORDS, fingerprint=WORDS, problems=PROBLEMS),
@@ -193,6 +195,11 @@ DATA: dict[EventType, Callable[[Draw, So], dict[str, Any]]] = {
     EventType.DECISIONS_MADE: _of(site=st.sampled_from(["north", "south"]), position=POSITIONS, studies=POSITIONS),
     EventType.TRANSFER_REQUESTED: _transfer_request,
     EventType.TRANSFER_RETRACTED: _about_request,
+    EventType.STUDY_CHANGE_FOUND: lambda draw, so: (
+        _about_request(draw, so) | {"changed": ["PatientID"], "consequence": draw(WORDS)}
+    ),
+    EventType.TWO_PATIENTS_FOUND: _of(study=STUDIES, patients=st.lists(st.lists(RECORDS, max_size=2), max_size=2)),
+    EventType.TWO_PATIENTS_RESOLVED: _of(study=STUDIES),
     EventType.CONFLICT_FOUND: _conflict,
     EventType.CONFLICT_RESOLVED: _of(study=STUDIES, project=PROJECTS, event_name=WORDS),
     EventType.RULE_TIMED_OUT: _of(record_id=RECORDS, study=STUDIES),
