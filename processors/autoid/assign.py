@@ -4,7 +4,7 @@ The ID is an event before anybody else sees it, then a row of AutoID, then a tra
 between any two of these, the next run finds the first ones done and goes on with the same ID.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -169,12 +169,19 @@ def _drop_requested_by_others(gateway: Gateway, redcap: Redcap, waiting: list[Wa
     waiting[:] = [group for group in waiting if group.studies]
 
 
+def _is_request(row: Mapping[str, str]) -> bool:
+    return all(row.get(field, "").strip() for field in ("transfer_project_name", "transfer_name"))
+
+
 def _requested_in_redcap(redcap: Redcap, studies: Sequence[str]) -> set[str]:
     project = transfers_project(redcap)
     requested: set[str] = set()
     for start in range(0, len(studies), BATCH):
         rows = redcap.export_records(
-            project, records=studies[start : start + BATCH], fields=("study_instance_uid", "transfer_project_name")
+            project,
+            records=studies[start : start + BATCH],
+            fields=("study_instance_uid", "transfer_project_name", "transfer_name"),
         )
-        requested.update(row["study_instance_uid"] for row in rows if row.get("transfer_project_name", "").strip())
+        # A row without a name is none: closing leaves it so.
+        requested.update(row["study_instance_uid"] for row in rows if _is_request(row))
     return requested

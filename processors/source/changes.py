@@ -105,7 +105,7 @@ def plan(listing: Listing, remembered: Files, times: Times) -> FolderPlan | None
     is_complete = is_settled(folder.mtime_ns, times)
     fit = (
         len(settled) == len(entries)
-        and (is_complete or not gone)
+        and (is_complete or not gone or not entries)
         and folder.mtime_ns <= times.now_ns - _GRANULARITY
         and all(entry.mtime_ns != UNKNOWN for entry in entries)
     )
