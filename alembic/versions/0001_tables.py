@@ -125,6 +125,7 @@ create table gateway.study (
 );
 comment on table gateway.study is
     'Each study that has arrived. Its REDCap row is made from its leading series, the first one recorded.';
+comment on column gateway.study.site is 'The site where it lies, or lay last: its runs decide about it.';
 comment on column gateway.study.row_position is 'The event that the study''s REDCap row is made from.';
 comment on column gateway.study.delivered_position is 'The event that the row in REDCap was made from; 0: none yet.';
 comment on column gateway.study.returned_position is

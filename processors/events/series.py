@@ -67,7 +67,7 @@ class StudyVanished(Fact):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyReturned(Fact):
-    """A study that had vanished is on disk again."""
+    """A study that had vanished is on disk again, or lies at another site still, which is the event's."""
 
     StudyInstanceUID: str
 

@@ -138,7 +138,9 @@ def _take_vanishing(told: _Told, event: Event) -> None:
 
 
 def _take_return(told: _Told, event: Event) -> None:
-    _befallen(told, event.data["StudyInstanceUID"]).update(on_disk=True, returned_position=event.position)
+    _befallen(told, event.data["StudyInstanceUID"]).update(
+        on_disk=True, returned_position=event.position, site=event.site
+    )
 
 
 def _take_presence(told: _Told, event: Event) -> None:
@@ -269,9 +271,10 @@ _LEAD = text("""
 _UPDATE_STUDIES = text("""
     update gateway.study set delivered_position = coalesce(r.delivered_position, study.delivered_position),
                              on_disk = coalesce(r.on_disk, study.on_disk),
-                             returned_position = coalesce(r.returned_position, study.returned_position)
+                             returned_position = coalesce(r.returned_position, study.returned_position),
+                             site = coalesce(r.site, study.site)
       from json_to_recordset(cast(:rows as json)) as r (
-               study text, delivered_position bigint, on_disk boolean, returned_position bigint)
+               study text, delivered_position bigint, on_disk boolean, returned_position bigint, site text)
      where study.study = r.study
 """)
 _SERIES_ROWS = """

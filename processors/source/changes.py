@@ -150,6 +150,7 @@ def findings(plan: FolderPlan, outcomes: Sequence[Outcome], known: Known) -> Ite
     """What to record and remember of a folder, given what came of each of its changed files."""
     key = plan.folder.key
     returning = known.on_disk.get(key) is False
+    has_returned = False
     complete = True
     for entry, outcome in zip(plan.changed, outcomes, strict=True):
         if isinstance(outcome, NotNow):
@@ -160,21 +161,22 @@ def findings(plan: FolderPlan, outcomes: Sequence[Outcome], known: Known) -> Ite
             yield Finding(_rejected(key, entry, outcome, known), (key, entry.key, mtime_ns, entry.size))
         else:
             facts = _kept(key, entry, outcome, known, returning=returning)
-            returning = False
+            has_returned, returning = has_returned or returning, False
             yield Finding(facts, (key, entry.key, entry.mtime_ns, entry.size))
     for name in plan.gone:
         how: Resolution = "gone" if name or plan.mtime_ns is None else "readable"
         yield Finding(_resolved(path_of(key, name), how, known), forget_file=(key, name))
     if plan.last:
-        yield _conclusion(plan, known, complete=complete)
+        is_there = known.on_disk.get(key, False) or has_returned
+        yield _conclusion(plan, known, complete=complete, is_there=is_there)
 
 
-def _conclusion(plan: FolderPlan, known: Known, *, complete: bool) -> Finding:
+def _conclusion(plan: FolderPlan, known: Known, *, complete: bool, is_there: bool) -> Finding:
     key = plan.folder.key
     facts: list[Fact] = []
     if plan.vanished:
-        facts += [StudyVanished(StudyInstanceUID=key)] if known.on_disk.get(key) else []
-    elif plan.present is not None and key in known.on_disk:
+        facts += [StudyVanished(StudyInstanceUID=key)] if is_there else []
+    elif plan.present is not None and is_there:
         facts += [
             SeriesVanished(StudyInstanceUID=key, SeriesInstanceUID=uid)
             for uid, is_there in sorted(known.presence.get(key, {}).items())
