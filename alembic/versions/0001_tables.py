@@ -125,6 +125,7 @@ create table gateway.study (
 );
 comment on table gateway.study is
     'Each study that has arrived. Its REDCap row is made from its leading series, the first one recorded.';
+comment on column gateway.study.site is 'The site where it lies, or lay last: its runs decide about it.';
 comment on column gateway.study.row_position is 'The event that the study''s REDCap row is made from.';
 comment on column gateway.study.delivered_position is 'The event that the row in REDCap was made from; 0: none yet.';
 comment on column gateway.study.returned_position is
@@ -139,14 +140,23 @@ create table gateway.series (
     study              text   not null,
     series             text   not null,
     position           bigint not null,
+    stated             bigint[] not null,
     routed_position    bigint not null,
     routing_key        text   not null,
     fingerprint        text   not null,
     accession          text   not null,
     instance           integer,
     delivered_position bigint not null default 0,
+    present            boolean not null default true,
+    presence_position  bigint not null default 0,
     primary key (study, series)
 );
+comment on column gateway.series.stated is
+    'The events with which it came to say what it says of whose it is and where from: the first, and each change.';
+comment on column gateway.series.present is 'Whether its file was there when its study''s folder was last looked into.';
+comment on column gateway.series.presence_position is
+    'The event with which it last vanished or came back while its study stayed; 0: never.';
+create index series_presence on gateway.series (presence_position) where presence_position > 0;
 comment on column gateway.series.position is 'The event with the newest content of the series.';
 comment on column gateway.series.instance is 'Its repeat instance in REDCap, once placed.';
 create index series_pending on gateway.series (study) where position > delivered_position;
@@ -221,6 +231,17 @@ create table gateway.conflict (
     details    json   not null,
     primary key (study, project, event_name)
 );
+create table gateway.mixed_study (
+    study         text   primary key,
+    position      bigint not null,
+    patients      json   not null,
+    over_position bigint
+);
+comment on table gateway.mixed_study is
+    'Studies whose series are, or were, of two patients: nothing but a coupling entry with the UID asks for them.';
+comment on column gateway.mixed_study.patients is 'The series of each patient.';
+comment on column gateway.mixed_study.over_position is
+    'The event since which they are of one patient again; empty: they are not.';
 create table gateway.rule_failure (
     record_id text   not null,
     study     text   not null,

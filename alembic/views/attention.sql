@@ -30,7 +30,15 @@ create view audit.attention as
     union all
     select 'held study', position, study, project, null, reason,
            'It gets its ID as soon as the reason is gone. While it is on disk, it can be coupled by hand instead.'
-      from gateway.held_study
+      from gateway.held_study where reason <> 'two patients in one study'
+    union all
+    select 'two patients in one study', position, study, null, null,
+           (select string_agg(series, ' / ')
+              from (select (select string_agg(uid, ', ') from json_array_elements_text(patient) as uid) as series
+                      from json_array_elements(patients) as patient) as of_each),
+           'Have the stray series removed, or its PatientID corrected; the study is decided again then. If it is to go '
+           || 'all the same, couple it by its study UID.'
+      from gateway.mixed_study where over_position is null
     union all
     select 'contradiction in AutoID', position, null, project, record_id, details,
            'Correct the entries in REDCap''s AutoID; the patients concerned get no ID until then.'

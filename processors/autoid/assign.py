@@ -4,7 +4,7 @@ The ID is an event before anybody else sees it, then a row of AutoID, then a tra
 between any two of these, the next run finds the first ones done and goes on with the same ID.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -21,7 +21,7 @@ from processors.autoid.candidates import (
 )
 from processors.autoid.draw import draw_ids
 from processors.autoid.generators import Generator
-from processors.autoid.holds import GONE, LASTING, NO_PATIENT_ID, PROJECT_UNUSABLE, held_studies, hold
+from processors.autoid.holds import GONE, LASTING, NO_PATIENT_ID, PROJECT_UNUSABLE, TWO_PATIENTS, held_studies, hold
 from processors.autoid.request import request_transfers
 from processors.autoid.store import store_ids, undelivered_ids
 from processors.autoid.sync import observe_projects
@@ -113,7 +113,7 @@ def _waiting(gateway: Gateway, window: timedelta, all_of: str | None, *, retry: 
         for project in wanting_projects(work):
             since = _EVER if project.project == all_of else now - window
             studies = candidates(work, project, since=since, lasting=LASTING, retry=retry)
-            for reason in (PROJECT_UNUSABLE, GONE, NO_PATIENT_ID):
+            for reason in (PROJECT_UNUSABLE, GONE, TWO_PATIENTS, NO_PATIENT_ID):
                 held = [study for study in studies if _obstacle(project, study) == reason]
                 hold(work, project.project, held, reason)
             usable = [study for study in studies if _obstacle(project, study) is None]
@@ -128,6 +128,8 @@ def _obstacle(project: WantingProject, study: Candidate) -> str | None:
         return PROJECT_UNUSABLE
     if not study.on_disk:
         return GONE
+    if study.of_two_patients:
+        return TWO_PATIENTS
     return NO_PATIENT_ID if study.key is None else None
 
 
@@ -167,12 +169,19 @@ def _drop_requested_by_others(gateway: Gateway, redcap: Redcap, waiting: list[Wa
     waiting[:] = [group for group in waiting if group.studies]
 
 
+def _is_request(row: Mapping[str, str]) -> bool:
+    return all(row.get(field, "").strip() for field in ("transfer_project_name", "transfer_name"))
+
+
 def _requested_in_redcap(redcap: Redcap, studies: Sequence[str]) -> set[str]:
     project = transfers_project(redcap)
     requested: set[str] = set()
     for start in range(0, len(studies), BATCH):
         rows = redcap.export_records(
-            project, records=studies[start : start + BATCH], fields=("study_instance_uid", "transfer_project_name")
+            project,
+            records=studies[start : start + BATCH],
+            fields=("study_instance_uid", "transfer_project_name", "transfer_name"),
         )
-        requested.update(row["study_instance_uid"] for row in rows if row.get("transfer_project_name", "").strip())
+        # A row without a name is none: closing leaves it so.
+        requested.update(row["study_instance_uid"] for row in rows if _is_request(row))
     return requested

@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from processors.autoid.patient_keys import patient_key
 from processors.gateway import Work
+from processors.routing.patients import patients_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,7 +26,7 @@ class WantingProject:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Candidate:
-    """A study addressed to a project. `key` is its patient's, None without a PatientID.
+    """A study addressed to a project. `key` is its patient's, None without a PatientID, or with several.
 
     `changed`: it is not held, or since it was, it or its project has changed or it has come back to the disk.
     """
@@ -35,6 +36,7 @@ class Candidate:
     subject: UUID
     on_disk: bool
     changed: bool
+    of_two_patients: bool = False
 
 
 @dataclass(kw_only=True, slots=True)
@@ -49,6 +51,16 @@ class Waiting:
         return list(dict.fromkeys(study.key for study in self.studies if study.key is not None))
 
 
+ASKED_FOR = """
+    exists (select from gateway.transfer
+              left join gateway.mixed_study as mixed
+                on mixed.study = transfer.study and transfer.ended_position between mixed.position and over_position
+             where transfer.study = {study} and transfer.state <> 'withdrawn' and mixed.study is null)
+"""
+"""Whether a request of ours knows of the study. One that was withdrawn asks for nothing any more; nor does one that
+was sent, and closed while the study was of two patients: its patient's ID is for the series that follow.
+"""
+
 _PROJECTS = text("""
     select record_id, project, pattern, aetitle, position, problems from gateway.autoid_project
      where wanted and not removed order by record_id
@@ -57,22 +69,24 @@ _PROJECTS = text("""
 # A study once held is looked at again when it or its project has changed, and now and then where
 # the reason may pass by itself: a generator that failed, AutoID contradicting itself. Otherwise a
 # held study would cost calls every minute. One that was held in time goes on waiting when its
-# window has passed: otherwise it would be shown as waiting and never get anything. A request that
-# was withdrawn asks for nothing any more; had it been sent, it would be closed. What an operator
-# withdrew is not asked for again.
-_CANDIDATES = text("""
+# window has passed: otherwise it would be shown as waiting and never get anything; so does one that had an ID, and
+# turned out to be somebody else's. What an operator withdrew is not asked for again.
+_CANDIDATES = text(f"""
     select study, row_position, on_disk, changed
       from (select study.study, study.row_position, study.on_disk, study.arrived_at,
                    held.study as held, held.reason,
                    held.study is null
-                   or held.position < greatest(:project_position, study.row_position, study.returned_position)
-                       as changed
+                   or held.position < greatest(:project_position, study.row_position, study.returned_position,
+                          (select max(greatest(routed_position, presence_position)) from gateway.series
+                            where series.study = study.study)) as changed
               from gateway.study left join gateway.held_study as held using (study)
              where study.site = :site and study.called = :aetitle) as addressed
-     where (arrived_at >= :since or held is not null)
+     where (arrived_at >= :since or held is not null
+            or exists (select from gateway.transfer
+                        where transfer.study = addressed.study and transfer.project = :project
+                          and cause_kind = 'autoid'))
        and (changed or (:retry and reason <> all(:lasting)))
-       and not exists (select from gateway.transfer
-                        where transfer.study = addressed.study and transfer.state <> 'withdrawn')
+       and not {ASKED_FOR.format(study="addressed.study")}
        and not exists (select from gateway.observed_transfer as observed where observed.study = addressed.study)
        and not exists (select from gateway.adopted_transfer as adopted where adopted.study = addressed.study)
        and not exists (select from gateway.decision_by_hand as decided
@@ -81,11 +95,10 @@ _CANDIDATES = text("""
 """)
 # A study that was requested otherwise waits no longer; nor does one that no project claims any more,
 # or whose patient was forgotten: nothing could ever release it.
-_SETTLED = text("""
+_SETTLED = text(f"""
     select held.study, held.project, held.reason from gateway.held_study as held join gateway.study using (study)
      where study.site = :site
-       and (exists (select from gateway.transfer
-                     where transfer.study = held.study and transfer.state <> 'withdrawn')
+       and ({ASKED_FOR.format(study="held.study")}
             or exists (select from gateway.observed_transfer as observed where observed.study = held.study)
             or exists (select from gateway.adopted_transfer as adopted where adopted.study = held.study)
             or not exists (select from gateway.autoid_project as claiming
@@ -137,15 +150,24 @@ def candidates(
             "retry": retry,
         },
     ).all()
-    identities = work.identities({row.row_position for row in rows})
+    patients = patients_of(work, [row.study for row in rows])
+    told_at = {
+        row.study: patients[row.study][0].position if row.study in patients else row.row_position for row in rows
+    }
+    identities = work.identities(set(told_at.values()))
     waiting = []
     for row in rows:
-        event, identity = identities[row.row_position]
+        event, identity = identities[told_at[row.study]]
         # Forgotten identities are no blank PatientIDs: nobody asked for these studies any more.
         if identity and event.subject is not None:
-            key = patient_key(identity["PatientID"])
+            number = len(patients.get(row.study, ()))
             candidate = Candidate(
-                study=row.study, key=key, subject=event.subject, on_disk=row.on_disk, changed=row.changed
+                study=row.study,
+                key=patient_key(identity["PatientID"]) if number == 1 else None,
+                subject=event.subject,
+                on_disk=row.on_disk,
+                changed=row.changed,
+                of_two_patients=number > 1,
             )
             waiting.append(candidate)
     return waiting

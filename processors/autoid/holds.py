@@ -13,7 +13,8 @@ PROJECT_UNUSABLE = "its auto-ID project cannot be used"
 CONTRADICTED = "AutoID contradicts itself about its patient"
 REFUSED = "REDCap refuses its ID in AutoID"
 GONE = "gone from disk"
-LASTING = (NO_PATIENT_ID, PROJECT_UNUSABLE, GONE)
+TWO_PATIENTS = "two patients in one study"
+LASTING = (NO_PATIENT_ID, PROJECT_UNUSABLE, GONE, TWO_PATIENTS)
 """Reasons that pass only when the study or the project changes, or the study comes back to the disk."""
 
 _HELD = text("select study, project, reason from gateway.held_study where study = any(:studies)")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import text
 
 from ledger import store
-from processors.autoid.candidates import Candidate, Waiting
+from processors.autoid.candidates import ASKED_FOR, Candidate, Waiting
 from processors.autoid.holds import CONTRADICTED, newly_held, reasons
 from processors.autoid.patient_keys import link_subject
 from processors.autoid.used_ids import blocked_patients
@@ -18,8 +18,8 @@ _STORED = text("""
     select subject, value, position, record_id from gateway.used_id
      where project = :project and record_id is not null and subject = any(:subjects)
 """)
-_REQUESTED = text("""
-    select study from gateway.transfer where study = any(:studies) and state <> 'withdrawn'
+_REQUESTED = text(f"""
+    select study from gateway.study where study = any(:studies) and {ASKED_FOR.format(study="study.study")}
 """)
 
 

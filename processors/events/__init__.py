@@ -3,6 +3,7 @@
 fact         what all types have: stream, data, payload, read
 series       what arrives, changes and goes on disk
 rules        what people direct in REDCap, and what deciding by it comes to
+patients     whose a study is, where that changed or is contradictory
 transfers    the life of a transfer request
 deliveries   rows in REDCap: delivered, refused, missing, written over
 pseudonyms   generated IDs
@@ -15,7 +16,7 @@ keywords; others are snake_case. What identifies a person stands only in the sea
 from collections.abc import Mapping
 from types import ModuleType
 
-from processors.events import deliveries, operations, pseudonyms, rules, series, transfers
+from processors.events import deliveries, operations, patients, pseudonyms, rules, series, transfers
 from processors.events.fact import Fact
 
 
@@ -31,5 +32,5 @@ def _facts(*modules: ModuleType) -> dict[str, type[Fact]]:
     return {fact.__name__: fact for fact in defined if fact not in shared}
 
 
-FACTS: Mapping[str, type[Fact]] = _facts(series, rules, transfers, deliveries, pseudonyms, operations)
+FACTS: Mapping[str, type[Fact]] = _facts(series, rules, patients, transfers, deliveries, pseudonyms, operations)
 """Every type of event, by its name."""

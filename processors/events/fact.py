@@ -99,6 +99,10 @@ def _cause(value: Mapping[str, Any]) -> Cause:
     return Cause(value["kind"], value["record_id"], value["position"])
 
 
+def _groups(values: list[list[str]]) -> tuple[tuple[str, ...], ...]:
+    return tuple(map(tuple, values))
+
+
 def _causes(values: list[Mapping[str, Any]]) -> tuple[Cause, ...]:
     return tuple(map(_cause, values))
 
@@ -108,6 +112,7 @@ _RESTORE: Mapping[Any, Callable[[Any], Any]] = {
     tuple[Cause, ...]: _causes,
     tuple[str, ...]: tuple,
     tuple[int, ...]: tuple,
+    tuple[tuple[str, ...], ...]: _groups,
 }
 
 

@@ -67,13 +67,39 @@ class StudyVanished(Fact):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyReturned(Fact):
-    """A study that had vanished is on disk again."""
+    """A study that had vanished is on disk again, or lies at another site still, which is the event's."""
 
     StudyInstanceUID: str
 
     @property
     def stream(self) -> str:
         """The study's."""
+        return study_stream(self.StudyInstanceUID)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeriesVanished(Fact):
+    """A series' file is no longer on disk, though others of its study are."""
+
+    StudyInstanceUID: str
+    SeriesInstanceUID: str
+
+    @property
+    def stream(self) -> str:
+        """Its study's."""
+        return study_stream(self.StudyInstanceUID)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeriesReturned(Fact):
+    """A series that had vanished by itself is on disk again."""
+
+    StudyInstanceUID: str
+    SeriesInstanceUID: str
+
+    @property
+    def stream(self) -> str:
+        """Its study's."""
         return study_stream(self.StudyInstanceUID)
 
 

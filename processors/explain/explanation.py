@@ -83,6 +83,7 @@ def explain(work: Work, study: str, matching: Matching) -> Explanation:
         requests=requests_of(work, [study], states=(*IN_FORCE, "ending"))[study],
         conflicts=list(evidence.conflicts.values()),
         held=None if row.held_for is None else (row.held_for, row.held_reason),
+        patients=[patient.series for patient in evidence.patients],
         others=any(moment.type in _BY_OTHERS for moment in moments),
         by_hand=[Key(project, event_name or "") for project, event_name in evidence.by_hand],
         outcome=_as_far_as_known(judgement.outcome, directed),

@@ -11,7 +11,7 @@ from processors.explain.near_miss import FORGOTTEN, Matching
 from processors.gateway import Work
 from processors.routing.coupling import CouplingList, Entry
 from processors.routing.evaluate import Directives
-from processors.routing.rules import Router, Rule
+from processors.routing.rules import Router, Rule, rule_that_said
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +49,7 @@ def in_force(work: Work) -> InForce:
     rule_positions = {row.record_id: row.position for row in work.execute(_RULES)}
     entry_rows = work.execute(_ENTRIES).all()
     rule_events = store.read_positions(work.connection, rule_positions.values()).values()
-    rules = [_rule(RoutingRuleChanged.read(event)) for event in rule_events]
+    rules = [rule_that_said(RoutingRuleChanged.read(event)) for event in rule_events]
     entry_events = work.identities([row.position for row in entry_rows]).values()
     entries = [_entry(CouplingEntryChanged.read(event, payload)) for event, payload in entry_events]
     return InForce(
@@ -66,20 +66,6 @@ _RULES = text("select record_id, position from gateway.rule where not removed")
 _ENTRIES = text(
     "select record_id, position, life_position, asks_position from gateway.coupling_entry where not removed"
 )
-
-
-def _rule(fact: RoutingRuleChanged) -> Rule:
-    return Rule(
-        record_id=fact.record_id,
-        active=fact.active,
-        project=fact.project,
-        called=fact.called,
-        calling=fact.calling,
-        patient_id_pattern=fact.patient_id_pattern,
-        patient_name_pattern=fact.patient_name_pattern,
-        event_name=fact.event_name,
-        problems=fact.problems,
-    )
 
 
 def _entry(fact: CouplingEntryChanged) -> Entry:

@@ -22,6 +22,7 @@ from processors.events.deliveries import (
 )
 from processors.events.fact import Cause, CauseKind, Fact
 from processors.events.operations import StudyAdopted
+from processors.events.patients import Consequence, StudyChangeFound, TwoPatientsFound, TwoPatientsResolved
 from processors.events.pseudonyms import StudyHeld, StudyReleased
 from processors.events.rules import (
     ConflictFound,
@@ -37,7 +38,9 @@ from processors.events.series import (
     RejectionResolved,
     SeriesDiscovered,
     SeriesFact,
+    SeriesReturned,
     SeriesRevised,
+    SeriesVanished,
     StudyRequestedByOthers,
     StudyReturned,
     StudyVanished,
@@ -160,6 +163,16 @@ def _study_returned(_fact: StudyReturned, _history: History) -> str:
 
 
 @_words.register
+def _series_vanished(fact: SeriesVanished, _history: History) -> str:
+    return f"Series {fact.SeriesInstanceUID} vanished from disk; others of the study are there."
+
+
+@_words.register
+def _series_returned(fact: SeriesReturned, _history: History) -> str:
+    return f"Series {fact.SeriesInstanceUID} is on disk again."
+
+
+@_words.register
 def _file_rejected(fact: FileRejected, _history: History) -> str:
     return f"The file {fact.path} was rejected: {fact.reason}."
 
@@ -239,6 +252,40 @@ def _transfer_recalled(fact: TransferRecalled, history: History) -> str:
 def _transfer_strayed(fact: TransferStrayed, history: History) -> str:
     request = _request(fact.request, history)
     return f"{request} has a row that can be sent although it had ended{_instance(fact.instance)}: it is ended again."
+
+
+_CONSEQUENCES: Mapping[Consequence, str] = {
+    "stands": "it stands all the same",
+    "amended": "another one takes its place",
+    "withdrawn": "nothing asks for it any more",
+}
+
+
+@_words.register
+def _study_change_found(fact: StudyChangeFound, history: History) -> str:
+    request = _request(fact.request, history)
+    return f"{request} rests on what has changed ({', '.join(fact.changed)}): {_CONSEQUENCES[fact.consequence]}."
+
+
+@_words.register
+def _two_patients_found(fact: TwoPatientsFound, _history: History) -> str:
+    return (
+        f"Its series are of {len(fact.patients)} patients: {of_each(fact.patients)}. Nothing is requested but what a "
+        "coupling entry with its study UID asks for."
+    )
+
+
+@_words.register
+def _two_patients_resolved(_fact: TwoPatientsResolved, _history: History) -> str:
+    return "Its series on disk are of one patient again: all of it is decided anew."
+
+
+def of_each(patients: Iterable[Sequence[str]]) -> str:
+    """The series of each patient."""
+    return "; ".join(f"{letter}: {', '.join(series)}" for letter, series in zip(_LETTERS, patients, strict=False))
+
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 @_words.register

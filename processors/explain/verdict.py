@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from processors.events.fact import Cause
 from processors.explain.conditions import EntryAccount, RuleAccount
-from processors.explain.sentences import cause_name, destination, positions
+from processors.explain.sentences import cause_name, destination, of_each, positions
 from processors.requests import Key, TransferRequest
 from processors.routing.decisions import Conflict, Outcome
 
@@ -19,8 +19,8 @@ class Situation:
     `requests` are those of ours that are in force or being withdrawn. `outcome` is what deciding all of the
     study's series anew would come to, `wanted` what is asked for then, whether it stands or not; `undecided`: the
     next run will do so. `others`: somebody else has requested a transfer; `by_hand`: what an operator decided
-    about. `id_projects` draw IDs for the AE title that the study was addressed to. `rules` holds the accounts of
-    each of its origins.
+    about. `patients` are the series of each. `id_projects` draw IDs for the AE title that the study was addressed to.
+    `rules` holds the accounts of each of its origins.
     """
 
     on_disk: bool
@@ -29,6 +29,7 @@ class Situation:
     requests: Sequence[TransferRequest]
     conflicts: Sequence[Conflict]
     held: tuple[str, str] | None
+    patients: Sequence[Sequence[str]]
     others: bool
     by_hand: Collection[Key]
     outcome: Outcome
@@ -48,6 +49,11 @@ def verdict(situation: Situation) -> list[str]:
     if situation.held is not None:
         project, reason = situation.held
         lines.append(f"It waits for an ID of {project}: {reason}.")
+    if len(situation.patients) > 1:
+        lines.append(
+            f"Its series are of {len(situation.patients)} patients ({of_each(situation.patients)}): while that lasts, "
+            "nothing asks for it but a coupling entry with its study UID."
+        )
     if situation.others:
         lines.append("Somebody else has requested transfers of it in REDCap: see the timeline.")
     lines += _anew(situation)

@@ -76,7 +76,8 @@ class RequestChange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """What other rules would change. `studies`: how many were looked at, `forgotten` of them without identity.
+    """What other rules would change. `studies`: how many were looked at, `forgotten` of them without identity,
+    `of_two_patients` so that no rule is tried on them.
 
     `changed_rules` are those in which the tables differ, `late` those that ran out of time, `left_out` those of
     them that were then left out of both tables.
@@ -84,6 +85,7 @@ class Comparison:
 
     studies: int
     forgotten: int
+    of_two_patients: int
     changed_rules: Sequence[str]
     changes: Sequence[RequestChange]
     late: Sequence[str]
@@ -119,13 +121,15 @@ def compare(
     before = _Table(directed, directed.rules, concerned, matching, breaker)
     after = _Table(directed, changed, concerned, matching, breaker)
     changes: list[RequestChange] = []
-    studies = 0
+    studies = of_two_patients = 0
     for evidence in recorded_studies(work, since=since, progress=progress):
         studies += 1
+        of_two_patients += evidence.of_two_patients
         changes.extend(_changes(evidence, before.decide(evidence), after.decide(evidence)))
     return Comparison(
         studies=studies,
         forgotten=forgotten_studies(work, since),
+        of_two_patients=of_two_patients,
         changed_rules=sorted(differing),
         changes=_with_standing(work, changes),
         late=sorted(breaker.late),

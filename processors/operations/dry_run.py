@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from ledger import store
 from processors.events.deliveries import RowFact, RowMissing, RowRestored
 from processors.events.fact import OfStudy
+from processors.events.patients import StudyChangeFound, TwoPatientsFound, TwoPatientsResolved
 from processors.events.pseudonyms import StudyHeld, StudyReleased
 from processors.events.rules import ConflictFound, ConflictResolved, RuleTimedOut
 from processors.events.transfers import TransferPlaced, TransferRequested, TransferRetracted, TransferWithdrawn
@@ -58,6 +59,13 @@ def _replaced(fact: TransferWithdrawn) -> Words | None:
     return ("report", "it was sent under the old request") if fact.fate == "sent" else None
 
 
+def _changed(fact: StudyChangeFound) -> Words | None:
+    """Of requests that end, their ending tells."""
+    if fact.consequence != "stands":
+        return None
+    return "report", f"its request stands, though the study has changed ({', '.join(fact.changed)})"
+
+
 def _row(fact: RowFact) -> str:
     return f"{fact.kind} {fact.key}".strip()
 
@@ -66,6 +74,9 @@ _WORDS: Mapping[type[OfStudy], Callable[[Any], Words | None]] = {
     TransferRequested: _requested,
     TransferRetracted: lambda fact: ("withdraw its request", fact.reason),
     TransferWithdrawn: _replaced,
+    StudyChangeFound: _changed,
+    TwoPatientsFound: lambda fact: ("hold", f"its series are of {len(fact.patients)} patients"),
+    TwoPatientsResolved: lambda _: ("release", "its series are of one patient again"),
     ConflictFound: lambda fact: ("report a conflict", fact.kind),
     ConflictResolved: lambda _: ("settle a conflict", ""),
     RuleTimedOut: lambda fact: ("report a rule", f"routing rule {fact.record_id} ran out of time"),

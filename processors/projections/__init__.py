@@ -5,6 +5,7 @@ leads to its sealed part. So forgetting a subject (erasure) blanks nothing here,
 
 studies       what has arrived, and how much of it REDCap holds
 directives    routing rules and coupling entries
+mixed_studies studies whose series are of two patients
 transfers     decisions, requests, conflicts
 outcomes      what the sender reported of requests
 problems      files rejected, rows refused or missing
@@ -18,12 +19,23 @@ rows          a batch of events carried over to rows, in few statements
 from processors.projections.adopted import Adopted
 from processors.projections.differences import Differences
 from processors.projections.directives import Directives
+from processors.projections.mixed_studies import MixedStudies
 from processors.projections.outcomes import Outcomes
 from processors.projections.problems import Problems
 from processors.projections.pseudonyms import Pseudonyms
 from processors.projections.studies import Studies
 from processors.projections.transfers import Transfers
 
-PROJECTIONS = (Studies(), Directives(), Transfers(), Problems(), Pseudonyms(), Adopted(), Outcomes(), Differences())
+PROJECTIONS = (
+    Studies(),
+    Directives(),
+    MixedStudies(),
+    Transfers(),
+    Problems(),
+    Pseudonyms(),
+    Adopted(),
+    Outcomes(),
+    Differences(),
+)
 
 __all__ = ["PROJECTIONS"]

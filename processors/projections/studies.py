@@ -12,7 +12,15 @@ from sqlalchemy import Connection, text
 from ledger.events import Event
 from processors.events.deliveries import StudyDelivered
 from processors.events.fact import Fact
-from processors.events.series import SeriesDiscovered, SeriesFact, SeriesRevised, StudyReturned, StudyVanished
+from processors.events.series import (
+    SeriesDiscovered,
+    SeriesFact,
+    SeriesReturned,
+    SeriesRevised,
+    SeriesVanished,
+    StudyReturned,
+    StudyVanished,
+)
 from processors.projections.rows import Parameters, execute
 
 ROUTING_KEYS = ("identity_fingerprint", "AETitleCaller", "AETitleCalled", "AccessionNumber")
@@ -26,7 +34,7 @@ class Studies:
     """One row a study, one row a series."""
 
     name = "studies"
-    code_version = 1
+    code_version = 2
     tables: Sequence[str] = ("gateway.study", "gateway.series")
 
     def __init__(self) -> None:
@@ -43,15 +51,18 @@ class Studies:
         news = _news(events)
         execute(connection, _UPDATE_STUDIES, list(news.other_studies.values()))
         execute(connection, _DELIVER_SERIES, list(news.other_series.values()))
+        execute(connection, _SET_PRESENCE, list(news.other_presence.values()))
         if news.series:
             _write(connection, news)
+        execute(connection, _SET_PRESENCE, list(news.presence.values()))
 
 
 @dataclass(kw_only=True, slots=True)
 class _Series:
-    """What some events say of a series: its newest content, where it stands, and where what matters last changed.
+    """What some events say of a series: its newest content, where it stands, and where what matters changed.
 
-    `row_moved` and `rerouted` say that it changed within these events, whatever it was before.
+    `row_moved` says that its row changed within these events, whatever it was before. `stated` are the first of
+    them and each that changed what routing looks at.
     """
 
     first: Event
@@ -60,10 +71,11 @@ class _Series:
     row: tuple[Any, ...]
     row_position: int
     row_moved: bool = False
+    first_routing: tuple[Any, ...]
     routing: tuple[Any, ...]
-    routed_position: int
+    stated: list[int]
     accession: str
-    rerouted: bool = False
+    called: str
     instance: int | None = None
     delivered_position: int | None = None
 
@@ -73,13 +85,16 @@ class _News:
     """What some events say, by study and by series.
 
     `studies` and `series` are those whose content they tell, with what befell them afterwards; `other_studies`
-    and `other_series` hold what befell those of whose content they had not told by then.
+    and `other_series` hold what befell those of whose content they had not told by then; `presence` and
+    `other_presence` which of either vanished and came back by themselves.
     """
 
     studies: dict[str, Parameters] = field(default_factory=dict)
     series: dict[tuple[str, str], _Series] = field(default_factory=dict)
     other_studies: dict[str, Parameters] = field(default_factory=dict)
     other_series: dict[tuple[str, str], Parameters] = field(default_factory=dict)
+    presence: dict[tuple[str, str], Parameters] = field(default_factory=dict)
+    other_presence: dict[tuple[str, str], Parameters] = field(default_factory=dict)
 
     def take(self, fact: Fact, event: Event) -> None:
         """Adds what one more event says."""
@@ -91,7 +106,11 @@ class _News:
             case StudyVanished():
                 self._befallen(fact.StudyInstanceUID)["on_disk"] = False
             case StudyReturned():
-                self._befallen(fact.StudyInstanceUID).update(on_disk=True, returned_position=event.position)
+                self._befallen(fact.StudyInstanceUID).update(
+                    on_disk=True, returned_position=event.position, site=event.site
+                )
+            case SeriesVanished() | SeriesReturned():
+                self._take_presence(fact, event)
 
     def _take_content(self, series: SeriesFact, event: Event) -> None:
         key = series.StudyInstanceUID, series.SeriesInstanceUID
@@ -105,18 +124,22 @@ class _News:
                 position=event.position,
                 row=row,
                 row_position=event.position,
+                first_routing=routing,
                 routing=routing,
-                routed_position=event.position,
+                stated=[event.position],
                 accession=series.AccessionNumber.strip(),
+                called=series.AETitleCalled,
             )
             return
         known.newest, known.position = series, event.position
         # A blank where there was a value says nothing new.
         known.accession = series.AccessionNumber.strip() or known.accession
+        known.called = series.AETitleCalled or known.called
         if known.row != row:
             known.row, known.row_position, known.row_moved = row, event.position, True
         if known.routing != routing:
-            known.routing, known.routed_position, known.rerouted = routing, event.position, True
+            known.routing = routing
+            known.stated.append(event.position)
 
     def _take_delivery(self, delivered: StudyDelivered) -> None:
         if delivered.row is not None:
@@ -128,6 +151,16 @@ class _News:
             else:
                 known.instance, known.delivered_position = row["instance"], row["position"]
 
+    def _take_presence(self, series: SeriesVanished | SeriesReturned, event: Event) -> None:
+        key = series.StudyInstanceUID, series.SeriesInstanceUID
+        presence = self.presence if key in self.series else self.other_presence
+        presence[key] = {
+            "study": series.StudyInstanceUID,
+            "series": series.SeriesInstanceUID,
+            "present": isinstance(series, SeriesReturned),
+            "presence_position": event.position,
+        }
+
     def _befallen(self, study: str) -> Parameters:
         """Where to put down what befell the study."""
         if study in self.studies:
@@ -136,7 +169,16 @@ class _News:
 
 
 _FACTS: Mapping[str, type[Fact]] = {
-    fact.__name__: fact for fact in (SeriesDiscovered, SeriesRevised, StudyDelivered, StudyVanished, StudyReturned)
+    fact.__name__: fact
+    for fact in (
+        SeriesDiscovered,
+        SeriesRevised,
+        SeriesVanished,
+        SeriesReturned,
+        StudyDelivered,
+        StudyVanished,
+        StudyReturned,
+    )
 }
 
 
@@ -160,8 +202,8 @@ def _write(connection: Connection, news: _News) -> None:
     of_new = [series for (study, _), series in news.series.items() if study in new]
     of_known = [series for (study, _), series in news.series.items() if study in leading]
     execute(connection, _INSERT_SERIES, [_content(series) for series in of_new])
+    execute(connection, _RESTATE, [_statement(series) for series in of_known])
     execute(connection, _UPSERT_SERIES, [_content(series) for series in of_known])
-    execute(connection, _REROUTE, [_rerouted(series) for series in of_known if series.rerouted])
 
 
 def _leading_series(connection: Connection, studies: Collection[str]) -> dict[str, str]:
@@ -181,7 +223,7 @@ def _new_study(leading: _Series) -> Parameters:
 def _led_study(leading: _Series) -> Parameters:
     return {
         "study": leading.newest.StudyInstanceUID,
-        "called": leading.newest.AETitleCalled,
+        "called": leading.called,
         "row_key": _key(leading.row),
         "row_position": leading.row_position,
         "row_moved": leading.row_moved,
@@ -193,7 +235,8 @@ def _content(series: _Series) -> Parameters:
         "study": series.newest.StudyInstanceUID,
         "series": series.newest.SeriesInstanceUID,
         "position": series.position,
-        "routed_position": series.routed_position,
+        "stated": series.stated,
+        "routed_position": series.stated[-1],
         "routing_key": _key(series.routing),
         "fingerprint": series.newest.fingerprint,
         "accession": series.accession,
@@ -202,11 +245,13 @@ def _content(series: _Series) -> Parameters:
     }
 
 
-def _rerouted(series: _Series) -> Parameters:
+def _statement(series: _Series) -> Parameters:
     return {
         "study": series.newest.StudyInstanceUID,
         "series": series.newest.SeriesInstanceUID,
-        "routed_position": series.routed_position,
+        "first_key": _key(series.first_routing),
+        "stated": series.stated,
+        "routed_position": series.stated[-1],
     }
 
 
@@ -233,7 +278,8 @@ _INSERT_STUDIES = text("""
 # hands when a late series arrives; and it is written again only where what it says has changed, or
 # every new image would undo what people corrected in it.
 _LEAD = text("""
-    update gateway.study set row_position = r.row_position, row_key = r.row_key, called = r.called
+    update gateway.study set row_position = r.row_position, row_key = r.row_key,
+                             called = coalesce(nullif(r.called, ''), study.called)
       from json_to_recordset(cast(:rows as json)) as r (
                study text, called text, row_key text, row_position bigint, row_moved boolean)
      where study.study = r.study and (r.row_moved or study.row_key <> r.row_key)
@@ -241,19 +287,20 @@ _LEAD = text("""
 _UPDATE_STUDIES = text("""
     update gateway.study set delivered_position = coalesce(r.delivered_position, study.delivered_position),
                              on_disk = coalesce(r.on_disk, study.on_disk),
-                             returned_position = coalesce(r.returned_position, study.returned_position)
+                             returned_position = coalesce(r.returned_position, study.returned_position),
+                             site = coalesce(r.site, study.site)
       from json_to_recordset(cast(:rows as json)) as r (
-               study text, delivered_position bigint, on_disk boolean, returned_position bigint)
+               study text, delivered_position bigint, on_disk boolean, returned_position bigint, site text)
      where study.study = r.study
 """)
 _SERIES_ROWS = """
-    insert into gateway.series (study, series, position, routed_position, routing_key, fingerprint, accession,
+    insert into gateway.series (study, series, position, stated, routed_position, routing_key, fingerprint, accession,
                                 instance, delivered_position)
-    select study, series, position, routed_position, routing_key, fingerprint, accession, instance,
+    select study, series, position, stated, routed_position, routing_key, fingerprint, accession, instance,
            coalesce(delivered_position, 0)
       from json_to_recordset(cast(:rows as json)) as r (
-               study text, series text, position bigint, routed_position bigint, routing_key text, fingerprint text,
-               accession text, instance integer, delivered_position bigint)
+               study text, series text, position bigint, stated bigint[], routed_position bigint, routing_key text,
+               fingerprint text, accession text, instance integer, delivered_position bigint)
 """
 _INSERT_SERIES = text(_SERIES_ROWS)
 _UPSERT_SERIES = text(f"""{_SERIES_ROWS}
@@ -261,16 +308,24 @@ _UPSERT_SERIES = text(f"""{_SERIES_ROWS}
        set position = excluded.position, fingerprint = excluded.fingerprint,
            accession = coalesce(nullif(excluded.accession, ''), series.accession),
            routing_key = excluded.routing_key,
-           routed_position = case when series.routing_key <> excluded.routing_key
-                                  then excluded.routed_position else series.routed_position end,
            instance = coalesce(excluded.instance, series.instance),
            delivered_position = case when excluded.instance is null
                                      then series.delivered_position else excluded.delivered_position end
 """)
-# Changed and changed back within these events: the content alone does not show it.
-_REROUTE = text("""
-    update gateway.series set routed_position = r.routed_position
-      from json_to_recordset(cast(:rows as json)) as r (study text, series text, routed_position bigint)
+# Before the content is written: the first of these events changed something only where its key is another one.
+_RESTATE = text("""
+    update gateway.series set stated = series.stated || told.stated, routed_position = told.routed_position
+      from (select r.study, r.series, r.routed_position,
+                   case when known.routing_key = r.first_key then r.stated[2:] else r.stated end as stated
+              from json_to_recordset(cast(:rows as json)) as r (
+                       study text, series text, first_key text, stated bigint[], routed_position bigint)
+              join gateway.series as known using (study, series)) as told
+     where series.study = told.study and series.series = told.series and cardinality(told.stated) > 0
+""")
+_SET_PRESENCE = text("""
+    update gateway.series set present = r.present, presence_position = r.presence_position
+      from json_to_recordset(cast(:rows as json)) as r (
+               study text, series text, present boolean, presence_position bigint)
      where series.study = r.study and series.series = r.series
 """)
 _DELIVER_SERIES = text("""

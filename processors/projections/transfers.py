@@ -8,6 +8,7 @@ from sqlalchemy import Connection, text
 from ledger import codec
 from ledger.events import Event
 from processors.events.deliveries import Acknowledged, LostUpdateFound
+from processors.events.patients import StudyChangeFound
 from processors.events.rules import (
     ConflictFound,
     ConflictResolved,
@@ -32,7 +33,7 @@ class Transfers:
     """One row a transfer request, in the state that its latest event left it in."""
 
     name = "transfers"
-    code_version = 3
+    code_version = 4
     tables: Sequence[str] = (
         "gateway.transfer",
         "gateway.conflict",
@@ -51,6 +52,7 @@ class Transfers:
             on(TransferWithdrawn, (_SET_STATE, _ended), (_NOTICE, _if_sent)),
             on(TransferStrayed, (_SET_STATE, _to_be_ended)),
             on(TransferRecalled, (_RECALL, lambda recalled, _: [{"request": recalled.request}])),
+            on(StudyChangeFound, (_NOTICE, _study_changed)),
             on(ConflictFound, (_UPSERT_CONFLICT, _conflict), (_CONTEST, _contested)),
             on(ConflictResolved, (_DELETE_CONFLICT, _decided)),
             on(RuleTimedOut, (_UPSERT_FAILURE, _failure)),
@@ -274,6 +276,15 @@ def _if_sent(withdrawn: TransferWithdrawn, event: Event) -> list[Parameters]:
     return [_notice(withdrawn, event, kind, {"request": withdrawn.request})]
 
 
+def _study_changed(change: StudyChangeFound, event: Event) -> list[Parameters]:
+    details: Parameters = {
+        "request": change.request,
+        "changed": change.changed,
+        "consequence": change.consequence,
+    }
+    return [_notice(change, event, "study changed", details)]
+
+
 def _lost_update(lost: LostUpdateFound, event: Event) -> list[Parameters]:
     where: Parameters = {"request": lost.request, "series": lost.series, "instance": lost.instance}
     known = {name: value for name, value in where.items() if value is not None}
@@ -281,7 +292,10 @@ def _lost_update(lost: LostUpdateFound, event: Event) -> list[Parameters]:
 
 
 def _notice(
-    about: TransferRequested | TransferWithdrawn | LostUpdateFound, event: Event, kind: str, details: Parameters
+    about: TransferRequested | TransferWithdrawn | StudyChangeFound | LostUpdateFound,
+    event: Event,
+    kind: str,
+    details: Parameters,
 ) -> Parameters:
     return {
         "position": event.position,

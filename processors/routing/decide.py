@@ -6,7 +6,7 @@ the first ones again, which then find their own requests standing and ask for no
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import text
 
@@ -82,13 +82,7 @@ def _with_coupled(work: Work, site: str, window: Agenda, directives: Directives)
         {entry.accession for entry in usable if entry.accession},
         {entry.study for entry in usable if entry.study},
     )
-    return Agenda(
-        after=window.after,
-        until=window.until,
-        gained=window.gained,
-        reopened=window.reopened,
-        coupled=window.coupled | named,
-    )
+    return replace(window, coupled=window.coupled | named)
 
 
 def _mark(gateway: Gateway, window: Agenda) -> None:

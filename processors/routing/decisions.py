@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from processors.events.fact import Cause
+from processors.events.patients import Consequence
 from processors.events.rules import ConflictKind
 from processors.requests import Key, TransferRequest
 
@@ -56,6 +57,15 @@ class Retraction:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Reviewed:
+    """A request that rested on what its study said, and what becomes of it now that this has changed."""
+
+    request: TransferRequest
+    changed: tuple[str, ...]
+    consequence: Consequence
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
     """What deciding one study came to."""
 
@@ -63,6 +73,7 @@ class Outcome:
     conflicts: list[Conflict] = field(default_factory=list)
     resolved: list[Key] = field(default_factory=list)
     retractions: list[Retraction] = field(default_factory=list)
+    reviewed: list[Reviewed] = field(default_factory=list)
 
 
 class Corrected(NamedTuple):
@@ -98,7 +109,7 @@ def decide(
     open_conflicts = open_conflicts or {}
     outcome = Outcome()
     by_key = _by_key(candidates, by_hand or {})
-    wanted = {key: winner.pseudonym for key, rivals in by_key.items() if (winner := _agreed(rivals)) is not None}
+    wanted = _wanted(by_key)
     # What a candidate still asks for, under whatever pseudonym, is settled under its own key.
     given_up = [request for request in standing if request.key not in wanted]
     found: list[Conflict] = []
@@ -123,13 +134,21 @@ def confirmed(candidates: Iterable[Candidate], standing: Iterable[TransferReques
 
     A generated ID is for ever, and so is what an operator decided; the others need a candidate.
     """
-    by_key = _by_key(candidates, by_hand)
-    wanted = {(key, winner.pseudonym) for key, rivals in by_key.items() if (winner := _agreed(rivals)) is not None}
+    still = wanted_of(candidates, by_hand)
     return [
         request.position
         for request in standing
-        if request.cause.kind in ("autoid", "operator") or (request.key, request.pseudonym) in wanted
+        if request.cause.kind in ("autoid", "operator") or still.get(request.key, "") == request.pseudonym
     ]
+
+
+def wanted_of(candidates: Iterable[Candidate], by_hand: ByHand) -> dict[Key, str]:
+    """The pseudonyms that the candidates agree on."""
+    return _wanted(_by_key(candidates, by_hand))
+
+
+def _wanted(by_key: Mapping[Key, Sequence[Candidate]]) -> dict[Key, str]:
+    return {key: winner.pseudonym for key, rivals in by_key.items() if (winner := _agreed(rivals)) is not None}
 
 
 def _by_key(candidates: Iterable[Candidate], by_hand: ByHand) -> dict[Key, list[Candidate]]:

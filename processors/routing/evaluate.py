@@ -11,6 +11,7 @@ from processors.requests import Key
 from processors.routing import decisions
 from processors.routing.coupling import CouplingList, Entry
 from processors.routing.decisions import Candidate, Corrected, NewRequest, Outcome
+from processors.routing.review import review_change, review_two_patients
 from processors.routing.rules import Identity, MatchMode, Router
 from processors.routing.study_state import Evidence
 from processors.routing.sync import Observed
@@ -31,13 +32,18 @@ class Directives:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judgement:
-    """What rules and entries ask for about one study, and what is to be recorded about it."""
+    """What rules and entries ask for about one study, and what is to be recorded about it.
+
+    `two_patients` are the series of each where it is found to be of two; `one_again`: it is no longer.
+    """
 
     evidence: Evidence
     candidates: Sequence[Candidate]
     outcome: Outcome
     timed_out: frozenset[str]
     recovered: frozenset[str]
+    two_patients: tuple[tuple[str, ...], ...] | None = None
+    one_again: bool = False
 
 
 _RULE_POSITIONS = text("select record_id, position from gateway.rule where not removed")
@@ -61,6 +67,8 @@ def directives_of(work: Work, observed: Observed, *, mode: MatchMode, time_limit
 
 def judge(evidence: Evidence, directives: Directives) -> Judgement:
     """What one study's evidence comes to under the directives in force."""
+    if evidence.of_two_patients:
+        return _judge_two_patients(evidence, directives)
     candidates = [*_coupling_candidates(evidence, directives)]
     failed: set[str] = set()
     for identity in sorted(evidence.gained):
@@ -80,17 +88,53 @@ def judge(evidence: Evidence, directives: Directives) -> Judgement:
         by_hand=evidence.by_hand,
         gone=evidence.gone,
     )
-    outcome = replace(outcome, requests=[each for each in outcome.requests if not _stood_before(each, evidence)])
-    if not evidence.on_disk:
-        # Its entries wait with it, and so do the conflicts between them.
-        outcome = replace(outcome, resolved=[])
+    if evidence.change is not None:
+        outcome = review_change(
+            outcome,
+            evidence,
+            evidence.change,
+            wanted=decisions.wanted_of(candidates, evidence.by_hand),
+            router=directives.router,
+            asks_since=directives.entries_ask_since,
+        )
     return Judgement(
         evidence=evidence,
         candidates=candidates,
-        outcome=outcome,
+        outcome=_as_it_stands(outcome, evidence),
         timed_out=frozenset(failed - evidence.failed_rules),
         recovered=frozenset(evidence.failed_rules - failed),
+        one_again=evidence.of_one_again,
     )
+
+
+def _judge_two_patients(evidence: Evidence, directives: Directives) -> Judgement:
+    """What the evidence comes to where nothing can be said of the study as a whole: a person's word about it counts."""
+    candidates = [*_coupling_candidates(evidence, directives)]
+    outcome = decisions.decide(
+        candidates,
+        evidence.standing,
+        corrected=_corrected(evidence, directives),
+        open_conflicts=evidence.conflicts,
+        by_hand=evidence.by_hand,
+        gone=evidence.gone,
+    )
+    wanted = decisions.wanted_of(candidates, evidence.by_hand)
+    patients = tuple(patient.series for patient in evidence.patients)
+    return Judgement(
+        evidence=evidence,
+        candidates=candidates,
+        outcome=_as_it_stands(review_two_patients(outcome, evidence, wanted=wanted), evidence),
+        timed_out=frozenset(),
+        recovered=frozenset(),
+        two_patients=patients if patients != evidence.held else None,
+    )
+
+
+def _as_it_stands(outcome: Outcome, evidence: Evidence) -> Outcome:
+    """The outcome without what REDCap held before this system, or cannot be over yet."""
+    requests = [each for each in outcome.requests if not _stood_before(each, evidence)]
+    # The entries of a study that has vanished wait with it, and so do the conflicts between them.
+    return replace(outcome, requests=requests, resolved=outcome.resolved if evidence.on_disk else [])
 
 
 def _stood_before(request: NewRequest, evidence: Evidence) -> bool:
@@ -137,7 +181,8 @@ def _coupling_candidates(evidence: Evidence, directives: Directives) -> Iterable
     # An entry waits for a study that has vanished until it arrives again.
     if not evidence.on_disk:
         return
-    for entry in directives.entries.naming(evidence.study, evidence.accessions):
+    accessions = () if evidence.of_two_patients else evidence.accessions
+    for entry in directives.entries.naming(evidence.study, accessions):
         yield Candidate(
             key=Key(entry.project, entry.event_name),
             pseudonym=entry.subject_id,
@@ -152,7 +197,9 @@ def _entry_cause(entry: Entry, directives: Directives) -> Cause:
 
 def _corrected(evidence: Evidence, directives: Directives) -> dict[int, Corrected]:
     """For each request that an entry led to: the entry as it reads now, if it is still the same entry."""
-    naming = {entry.record_id for entry in directives.entries.naming(evidence.study, evidence.accessions)}
+    # Series that have left the disk change nothing, unless the study is somebody else's without them.
+    accessions = evidence.known_accessions if evidence.change is None else evidence.accessions
+    naming = {entry.record_id for entry in directives.entries.naming(evidence.study, accessions)}
     corrected = {}
     for request in evidence.standing:
         entry = directives.entries.get(request.cause.record_id) if request.cause.kind == "coupling" else None

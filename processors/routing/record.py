@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from ledger.events import NewEvent
 from ledger.vault import SubjectName
 from processors.events.fact import Fact
+from processors.events.patients import StudyChangeFound, TwoPatientsFound, TwoPatientsResolved
 from processors.events.rules import ConflictFound, ConflictResolved, RuleTimedOut, RuleTimeoutResolved
 from processors.events.transfers import TransferRequested, TransferRetracted
 from processors.gateway import Work
@@ -21,6 +22,18 @@ def decision_events(work: Work, judgements: Sequence[Judgement]) -> list[Fact | 
 
 def _events_of(work: Work, judgement: Judgement) -> Iterator[Fact | NewEvent]:
     study, outcome = judgement.evidence.study, judgement.outcome
+    if judgement.two_patients is not None:
+        yield TwoPatientsFound(study=study, patients=judgement.two_patients)
+    if judgement.one_again:
+        yield TwoPatientsResolved(study=study)
+    for reviewed in outcome.reviewed:
+        yield StudyChangeFound(
+            study=study,
+            project=reviewed.request.project,
+            request=reviewed.request.position,
+            changed=reviewed.changed,
+            consequence=reviewed.consequence,
+        )
     for request in outcome.requests:
         yield _requested(work, judgement.evidence, request)
     for retraction in outcome.retractions:

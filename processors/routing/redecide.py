@@ -60,7 +60,7 @@ def _everything(head: int, studies: Sequence[str]) -> Agenda:
 
 
 def _only(judgement: Judgement, project: str, rules: Mapping[str, str]) -> Judgement:
-    """What the judgement says about the project. Nothing is retracted: that is for the run that sees a correction."""
+    """What the judgement says about the project. Nothing is retracted, or told of its patients: that is for runs."""
     outcome = judgement.outcome
     return replace(
         judgement,
@@ -71,10 +71,16 @@ def _only(judgement: Judgement, project: str, rules: Mapping[str, str]) -> Judge
         ),
         timed_out=frozenset(record for record in judgement.timed_out if rules.get(record) == project),
         recovered=frozenset(record for record in judgement.recovered if rules.get(record) == project),
+        two_patients=None,
+        one_again=False,
     )
 
 
 def _confirmed(judgement: Judgement, project: str) -> list[int]:
     evidence: Evidence = judgement.evidence
-    standing = [request for request in evidence.standing if request.key.project == project]
+    standing = [
+        request
+        for request in evidence.standing
+        if request.key.project == project and not (evidence.of_two_patients and request.cause.kind == "autoid")
+    ]
     return decisions.confirmed(judgement.candidates, standing, by_hand=evidence.by_hand)

@@ -7,9 +7,10 @@ pattern). The pseudonym is the PatientID where that matched, else the PatientNam
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal, NamedTuple
 
+from processors.events.rules import RoutingRuleChanged
 from processors.routing import patterns
 from processors.routing.patterns import BadPattern, PatternTimeout
 
@@ -76,6 +77,11 @@ def rules_from_rows(rows: Sequence[Mapping[str, str]], projects: Mapping[str, st
     return rules + [_repeated(record) for record, number in times.items() if number > 1]
 
 
+def rule_that_said(fact: RoutingRuleChanged) -> Rule:
+    """The rule as it read then."""
+    return Rule(**{field.name: getattr(fact, field.name) for field in fields(Rule)})
+
+
 class Router:
     """Rules laid out by AE title, so that a series meets only those that may concern it."""
 
@@ -95,6 +101,10 @@ class Router:
     def __bool__(self) -> bool:
         """Whether any rule can match at all."""
         return bool(self._called or self._calling)
+
+    def with_rules(self, rules: Iterable[Rule]) -> "Router":
+        """One that goes by these rules instead, in the same way."""
+        return Router(rules, mode=self._mode, time_limit=self._time_limit)
 
     def hits(self, identity: Identity) -> tuple[list[Hit], list[Rule]]:
         """The rules that match, and those that ran out of time, each in the order of their record ids."""

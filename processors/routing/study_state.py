@@ -2,20 +2,21 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID
 
 import orjson
 from sqlalchemy import text
 
 from ledger import store
-from ledger.events import Event
-from processors.events.fact import Cause
+from processors.events import FACTS
+from processors.events.fact import Cause, Fact, study_stream
 from processors.gateway import Work
 from processors.requests import IN_FORCE, Key, TransferRequest
 from processors.routing.adopted_requests import Pseudonyms, adopted_requests
 from processors.routing.decisions import Conflict
+from processors.routing.patients import Patient, patients_of
 from processors.routing.rules import Identity
+from processors.routing.statements import StudyChange, changes_since, identity_of, statement, told_at
 from processors.stored_requests import requests_of
 
 
@@ -24,7 +25,8 @@ class Agenda:
     """The studies to decide upon, and why: `gained` a series, or `reopened` by a changed rule or entry.
 
     A series that now says that it is somebody else's, or came from elsewhere, counts as gained; and so do all
-    of a study that was `received_anew`, after its record was deleted.
+    of a study that was `received_anew`, after its record was deleted. Of a study that was `regrouped`, single
+    series have left the disk or come back.
 
     The window is `after` < position <= `until`.
     """
@@ -35,11 +37,12 @@ class Agenda:
     reopened: frozenset[str]
     coupled: frozenset[str]
     received_anew: frozenset[str] = frozenset()
+    regrouped: frozenset[str] = frozenset()
 
     @property
     def studies(self) -> list[str]:
         """All of them, in a fixed order."""
-        return sorted(self.gained | self.reopened | self.coupled)
+        return sorted(self.gained | self.reopened | self.coupled | self.regrouped)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -50,6 +53,11 @@ class Evidence:
     are the positions of what an operator decided about it, `adopted` what REDCap held before this system.
     `gone` are requests whose rows somebody deleted, with the events that told so; `received_anew_at` is where
     the study was asked for anew by arriving again after that.
+
+    `accessions` are those of its series on disk, `known_accessions` all there ever were. `patients` are those of its
+    series on disk, `held` the series of each where it is known to be of two. `change`: what they say otherwise than
+    before; then `causes` are what the rules and entries behind its requests said, by position, and `noticed` where
+    it was last told that a request stands all the same.
     """
 
     study: str
@@ -57,6 +65,12 @@ class Evidence:
     on_disk: bool
     shared: bool = False
     accessions: set[str] = field(default_factory=set)
+    known_accessions: set[str] = field(default_factory=set)
+    patients: Sequence[Patient] = ()
+    held: tuple[tuple[str, ...], ...] | None = None
+    change: StudyChange | None = None
+    causes: dict[int, Fact] = field(default_factory=dict)
+    noticed: dict[int, int] = field(default_factory=dict)
     gained: set[Identity] = field(default_factory=set)
     earlier: set[Identity] = field(default_factory=set)
     standing: list[TransferRequest] = field(default_factory=list)
@@ -71,6 +85,21 @@ class Evidence:
     def is_undecided(self) -> bool:
         """Whether something was left undecided before: then its earlier series are looked at again."""
         return bool(self.conflicts or self.failed_rules)
+
+    @property
+    def of_two_patients(self) -> bool:
+        """Whether its series on disk are of two patients or more."""
+        return len(self.patients) > 1
+
+    @property
+    def of_one_again(self) -> bool:
+        """Whether they were, and are no longer."""
+        return self.held is not None and not self.of_two_patients
+
+    @property
+    def is_decided_anew(self) -> bool:
+        """Whether all of its series are looked at as if they had just arrived."""
+        return self.change is not None or self.of_one_again
 
 
 def agenda(work: Work, site: str) -> Agenda:
@@ -87,6 +116,7 @@ def agenda(work: Work, site: str) -> Agenda:
         received_anew=received_anew,
         coupled=frozenset(work.execute(_COUPLED, window).scalars()),
         reopened=frozenset(work.execute(_UNDECIDED, window | {"changed": changed}).scalars()),
+        regrouped=frozenset(work.execute(_REGROUPED, window).scalars()),
     )
 
 
@@ -125,6 +155,10 @@ _COUPLED = text("""
      where cause_kind = 'coupling' and state = any(:in_force)
        and entry.position > :after and not entry.removed and site = :site
 """)
+_REGROUPED = text("""
+    select study from gateway.series join gateway.study using (study)
+     where presence_position > :after and presence_position <= :until and site = :site
+""")
 _UNDECIDED = text("""
     select study from gateway.study
      where (:changed or returned_position > :after) and on_disk and site = :site
@@ -162,7 +196,12 @@ def gather(work: Work, studies: Sequence[str], window: Agenda, *, with_identitie
         evidence[row.study].by_hand[row.project, row.event_name] = row.position
     for study, adopted in adopted_requests(work, studies).items():
         evidence[study].adopted = adopted
+    for study, patients in patients_of(work, studies).items():
+        evidence[study].patients = patients
+    for row in work.execute(_HELD, chosen):
+        evidence[row.study].held = tuple(map(tuple, orjson.loads(row.patients)))
     _add_series(work, evidence, window, with_identities=with_identities)
+    _add_causes(work, [known for known in evidence.values() if known.change is not None or known.of_two_patients])
     return [evidence[study] for study in studies]
 
 
@@ -175,8 +214,10 @@ _SUBJECTS = text("""
      where study = any(:studies)
 """)
 _SERIES = text("""
-    select study, accession, position, routed_position, routing_key from gateway.series where study = any(:studies)
-     order by position
+    select study, series, accession, position, stated, routed_position, routing_key, present,
+           presence_position, series = leading_series as leads
+      from gateway.series join gateway.study using (study)
+     where study = any(:studies) order by position
 """)
 _CONFLICTS = text("""
     select study, project, event_name, kind, details::text from gateway.conflict where study = any(:studies)
@@ -187,6 +228,13 @@ _GONE = text("""
      where study = any(:studies)
        and (missing.kind = 'study' or (missing.kind, missing.key) = ('transfer', transfer.position::text))
      group by study, transfer.position
+""")
+_HELD = text("""
+    select study, patients::text from gateway.mixed_study where study = any(:studies) and over_position is null
+""")
+_NOTICED = text("""
+    select (data ->> 'request')::bigint as request, max(position) as position from ledger.event
+     where stream = any(:streams) and type = 'StudyChangeFound' group by 1
 """)
 _BY_HAND = text("select study, project, event_name, position from gateway.decision_by_hand where study = any(:studies)")
 _FAILURES = text("select study, record_id from gateway.rule_failure where study = any(:studies)")
@@ -200,28 +248,41 @@ def _add_series(
     with_identities: bool,
 ) -> None:
     rows = work.execute(_SERIES, {"studies": list(evidence)}).all()
-    for row in rows:
-        evidence[row.study].accessions.add(row.accession)
-    if not with_identities:
-        return
+    changes = changes_since(work, rows, window.after)
+    for study, change in changes.by_study.items():
+        evidence[study].change = change
     wanted = {}
     for row in rows:
-        anew = row.study in window.received_anew
-        if row.routed_position > window.after or anew or evidence[row.study].is_undecided:
-            new = anew or window.after < row.routed_position <= window.until
+        known = evidence[row.study]
+        known.known_accessions.add(row.accession)
+        if not row.present:
+            continue
+        known.accessions.add(row.accession)
+        anew = row.study in window.received_anew or known.is_decided_anew
+        if not (with_identities or known.is_decided_anew):
+            continue
+        if row.routed_position > window.after or anew or known.is_undecided:
+            is_news = (row.study, row.series) not in changes.nothing_new
+            new = anew or (window.after < row.routed_position <= window.until and is_news)
             # Series with one key say the same, and most of a study's do: one is enough to be unsealed. The newest,
             # as a patient who was forgotten and came back is sealed under two keys.
-            wanted[row.study, row.routing_key, new] = row.position
-    found = work.identities(wanted.values())
-    for (study, _, new), position in wanted.items():
-        told = _identity(*found[position])
+            key = row.routing_key if len(row.stated) == 1 else row.series
+            wanted[row.study, key, new] = told_at(row) if len(row.stated) > 1 else [row.position]
+    found = work.identities({position for positions in wanted.values() for position in positions})
+    for (study, _, new), positions in wanted.items():
+        told = identity_of(statement(positions, found))
         (evidence[study].gained if new else evidence[study].earlier).add(told)
 
 
-def _identity(event: Event, identity: dict[str, Any]) -> Identity:
-    return Identity(
-        called=event.data["AETitleCalled"],
-        calling=event.data["AETitleCaller"],
-        patient_id=identity.get("PatientID", ""),
-        patient_name=identity.get("PatientName", ""),
-    )
+def _add_causes(work: Work, changed: Sequence[Evidence]) -> None:
+    """Adds what led to the requests of these studies, and where it was told that they stand."""
+    if not changed:
+        return
+    noticed = work.execute(_NOTICED, {"streams": [study_stream(known.study) for known in changed]}).all()
+    positions = {request.cause.position for known in changed for request in known.standing}
+    events = store.read_positions(work.connection, positions)
+    causes = {position: FACTS[event.type].read(event) for position, event in events.items()}
+    for known in changed:
+        requests = {request.position for request in known.standing}
+        known.causes = causes
+        known.noticed = {row.request: row.position for row in noticed if row.request in requests}

@@ -5,6 +5,7 @@ read (`findings`); in between, nothing but the files themselves is looked at.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from processors.events.fact import Fact
@@ -12,7 +13,9 @@ from processors.events.series import (
     FileRejected,
     RejectionResolved,
     SeriesDiscovered,
+    SeriesReturned,
     SeriesRevised,
+    SeriesVanished,
     StudyReturned,
     StudyVanished,
 )
@@ -47,7 +50,8 @@ class FolderPlan(NamedTuple):
     `changed` is to be read; `gone` are keys of remembered files that are no more. `vanished`: it
     holds no summary. `mtime_ns` is to be remembered when all of `changed` could be dealt with, and
     None is for a folder that is gone. Where a folder is dealt with in parts, only the `last`
-    concludes it.
+    concludes it. `present` are the keys of all files in it, None where that cannot be told yet: a folder that
+    has just changed is still being filled, or cleared.
     """
 
     folder: Folder
@@ -57,18 +61,20 @@ class FolderPlan(NamedTuple):
     vanished: bool = False
     unsettled: int = 0
     last: bool = True
+    present: Collection[str] | None = None
 
 
 class Known(NamedTuple):
     """What the ledger says about the studies and files in question.
 
     Whether a study is on disk; the digest by path of a rejected file; the fingerprint by study and
-    series.
+    series; by study, whether each of its series was in the folder when that was last looked into.
     """
 
     on_disk: Mapping[str, bool]
     rejected: Mapping[str, str]
     fingerprints: Mapping[tuple[str, str], str]
+    presence: Mapping[str, Mapping[str, bool]] = MappingProxyType({})
 
 
 class Finding(NamedTuple):
@@ -95,18 +101,22 @@ def plan(listing: Listing, remembered: Files, times: Times) -> FolderPlan | None
         )
     settled = [entry for entry in entries if is_settled(entry.mtime_ns, times)]
     changed = [entry for entry in settled if remembered.get(entry.key) != (entry.mtime_ns, entry.size)]
+    gone = sorted(remembered.keys() - {entry.key for entry in entries})
+    is_complete = is_settled(folder.mtime_ns, times)
     fit = (
         len(settled) == len(entries)
+        and (is_complete or not gone or not entries)
         and folder.mtime_ns <= times.now_ns - _GRANULARITY
         and all(entry.mtime_ns != UNKNOWN for entry in entries)
     )
     return FolderPlan(
         folder,
         changed,
-        sorted(remembered.keys() - {entry.key for entry in entries}),
+        gone,
         max(folder.mtime_ns, LOOK_AGAIN) if fit else LOOK_AGAIN,
         vanished=not entries,
         unsettled=len(entries) - len(settled),
+        present=frozenset(entry.key for entry in entries) if is_complete else None,
     )
 
 
@@ -140,6 +150,7 @@ def findings(plan: FolderPlan, outcomes: Sequence[Outcome], known: Known) -> Ite
     """What to record and remember of a folder, given what came of each of its changed files."""
     key = plan.folder.key
     returning = known.on_disk.get(key) is False
+    has_returned = False
     complete = True
     for entry, outcome in zip(plan.changed, outcomes, strict=True):
         if isinstance(outcome, NotNow):
@@ -150,18 +161,27 @@ def findings(plan: FolderPlan, outcomes: Sequence[Outcome], known: Known) -> Ite
             yield Finding(_rejected(key, entry, outcome, known), (key, entry.key, mtime_ns, entry.size))
         else:
             facts = _kept(key, entry, outcome, known, returning=returning)
-            returning = False
+            has_returned, returning = has_returned or returning, False
             yield Finding(facts, (key, entry.key, entry.mtime_ns, entry.size))
     for name in plan.gone:
         how: Resolution = "gone" if name or plan.mtime_ns is None else "readable"
         yield Finding(_resolved(path_of(key, name), how, known), forget_file=(key, name))
     if plan.last:
-        yield _conclusion(plan, known, complete=complete)
+        is_there = known.on_disk.get(key, False) or has_returned
+        yield _conclusion(plan, known, complete=complete, is_there=is_there)
 
 
-def _conclusion(plan: FolderPlan, known: Known, *, complete: bool) -> Finding:
+def _conclusion(plan: FolderPlan, known: Known, *, complete: bool, is_there: bool) -> Finding:
     key = plan.folder.key
-    facts = [StudyVanished(StudyInstanceUID=key)] if plan.vanished and known.on_disk.get(key) else []
+    facts: list[Fact] = []
+    if plan.vanished:
+        facts += [StudyVanished(StudyInstanceUID=key)] if is_there else []
+    elif plan.present is not None and is_there:
+        facts += [
+            SeriesVanished(StudyInstanceUID=key, SeriesInstanceUID=uid)
+            for uid, is_there in sorted(known.presence.get(key, {}).items())
+            if is_there and f"{uid}.json" not in plan.present
+        ]
     if plan.mtime_ns is None:
         return Finding(facts, forget_folder=key)
     return Finding(facts, remember_folder=(key, plan.mtime_ns if complete else LOOK_AGAIN))
@@ -172,6 +192,8 @@ def _kept(key: str, entry: FileEntry, kept: Kept, known: Known, *, returning: bo
     summary, fingerprint, identity_fingerprint = kept
     if returning:
         facts.append(StudyReturned(StudyInstanceUID=summary.study))
+    if not known.presence.get(summary.study, {}).get(summary.series, True):
+        facts.append(SeriesReturned(StudyInstanceUID=summary.study, SeriesInstanceUID=summary.series))
     before = known.fingerprints.get((summary.study, summary.series))
     if before != fingerprint:
         fact = SeriesDiscovered if before is None else SeriesRevised

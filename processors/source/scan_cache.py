@@ -3,6 +3,7 @@
 The rows say only what is already in the ledger, so losing them costs time, not facts.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -51,10 +52,17 @@ def files(work: Work, folders: Collection[str]) -> dict[str, dict[str, tuple[int
 
 
 def known(work: Work, folders: Collection[str]) -> Known:
-    """What the ledger says about these studies and what lies in their folders."""
+    """What the ledger says about these studies and what lies in their folders.
+
+    Of other sites' studies, of those only that have vanished there: they are this site's, if they lie here.
+    """
     parameters = {"site": work.site, "folders": list(folders)}
     studies = work.execute(
-        text("select study, on_disk from gateway.study where site = :site and study = any(:folders)"), parameters
+        text("""
+            select study, on_disk from gateway.study
+             where (site = :site or not on_disk) and study = any(:folders)
+        """),
+        parameters,
     )
     # A scan of the table, which holds next to nothing; asking by path would send every file's.
     rejected = work.execute(
@@ -62,12 +70,16 @@ def known(work: Work, folders: Collection[str]) -> Known:
         parameters,
     )
     series = work.execute(
-        text("select study, series, fingerprint from gateway.series where study = any(:folders)"), parameters
-    )
+        text("select study, series, fingerprint, present from gateway.series where study = any(:folders)"), parameters
+    ).all()
+    presence: dict[str, dict[str, bool]] = defaultdict(dict)
+    for row in series:
+        presence[row.study][row.series] = row.present
     return Known(
         on_disk={row.study: row.on_disk for row in studies},
         rejected={row.path: row.digest for row in rejected},
-        fingerprints={(study, uid): fingerprint for study, uid, fingerprint in series},
+        fingerprints={(row.study, row.series): row.fingerprint for row in series},
+        presence=presence,
     )
 
 
@@ -86,6 +98,22 @@ def unremembered_studies(work: Work) -> set[str]:
         {"site": work.site},
     )
     return set(rows.scalars())
+
+
+# A site alone has nothing to take over: then no study is looked at.
+_FORGET_LOST_ELSEWHERE = text("""
+    with lost as (
+         select study from gateway.study
+          where site <> :site and not on_disk and exists (select from gateway.decision where decision.site <> :site)),
+    files as (
+         delete from gateway.file using lost where file.site = :site and file.study = lost.study)
+    delete from gateway.folder using lost where folder.site = :site and folder.study = lost.study
+""")
+
+
+def forget_lost_elsewhere(work: Work) -> None:
+    """Has the studies looked at again that have vanished from the site that had them, if they lie here."""
+    work.execute(_FORGET_LOST_ELSEWHERE, {"site": work.site})
 
 
 def on_disk(work: Work, studies: Collection[str]) -> tuple[int, int]:

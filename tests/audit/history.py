@@ -32,6 +32,7 @@ from processors.events.operations import (
     StudyAdopted,
     SubjectForgotten,
 )
+from processors.events.patients import StudyChangeFound, TwoPatientsFound, TwoPatientsResolved
 from processors.events.pseudonyms import (
     AutoidProjectChanged,
     AutoidProjectRemoved,
@@ -57,6 +58,8 @@ from processors.events.rules import (
 from processors.events.series import (
     FileRejected,
     RejectionResolved,
+    SeriesReturned,
+    SeriesVanished,
     StudyRequestedByOthers,
     StudyReturned,
     StudyVanished,
@@ -364,6 +367,10 @@ def _ends(told: Told) -> None:
     told(FileRejected(path="1.2.8/b.json", reason="still not UTF-8", digest="2"), "rejected again")
     for fact in (StudyVanished, StudyReturned, StudyVanished):
         told(fact(StudyInstanceUID=HEAD))
+    for of_series in (SeriesVanished, SeriesReturned):
+        told(of_series(StudyInstanceUID=HEAD, SeriesInstanceUID="1.2.3.1"))
+    told(TwoPatientsFound(study=HEAD, patients=(("1.2.3.1",), ("1.2.3.2",))))
+    told(TwoPatientsResolved(study=HEAD))
     told(StudyRequestedByOthers(study=HIP))
     _moving_in(told)
     told(ContradictionResolved(project=TEACHING, record_id="6"))
@@ -410,6 +417,16 @@ def _by_hand(told: Told) -> None:
         study=KNEE, project=BRAIN, event_name="baseline", action="retract", by="admin", reason="wrong study"
     )
     told(decided)
+    change = told(
+        StudyChangeFound(
+            study=KNEE,
+            project=BRAIN,
+            request=told.positions["again"],
+            changed=("PatientID",),
+            consequence="withdrawn",
+        )
+    )
+    told(Acknowledged(study=KNEE, position=change, by="admin", reason="the right patient now"))
     late: dict[str, Any] = {"study": KNEE, "project": BRAIN, "request": told.positions["again"], "instance": 3}
     told(TransferStrayed(**late))
     told(TransferRecalled(**late))

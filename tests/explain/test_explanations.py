@@ -12,7 +12,7 @@ from processors.events.series import StudyRequestedByOthers
 from processors.events.transfers import TransferSent
 from processors.explain.explanation import Explanation
 from processors.explain.timeline import grouped
-from tests.explain.conftest import Explained
+from tests.explain.conftest import Explained, row
 from tests.flow.harness import BRAIN, HEART
 
 STUDY = "1.2.3"
@@ -334,3 +334,19 @@ def test_explaining_records_nothing(explained: Explained) -> None:
     head, tables = explained.site.head(), explained.site.projections()
     explained.explain(STUDY)
     assert (explained.site.head(), explained.site.projections()) == (head, tables)
+
+
+def test_a_study_of_two_patients_says_so(explained: Explained) -> None:
+    site = explained.site
+    site.rule("7", patient_id="HRT-[0-9]+")
+    site.series(STUDY, "1.2.3.1", PatientID="HRT-1")
+    site.series(STUDY, "1.2.3.2", PatientID="HRT-2")
+    site.run()
+    found = explained.explain(STUDY)
+    assert found.verdict[0] == (
+        "Its series are of 2 patients (A: 1.2.3.1; B: 1.2.3.2): while that lasts, nothing asks for it but a coupling "
+        "entry with its study UID."
+    )
+    assert "HRT" not in " ".join((*words(found), *found.verdict))
+    compared = explained.compare(row("8", allowed_patientid="HRT.*"))
+    assert (compared.changes, compared.of_two_patients) == ([], 1)

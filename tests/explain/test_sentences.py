@@ -21,6 +21,7 @@ from processors.events.deliveries import (
 )
 from processors.events.fact import Cause, Fact
 from processors.events.operations import StudyAdopted
+from processors.events.patients import StudyChangeFound, TwoPatientsFound, TwoPatientsResolved
 from processors.events.pseudonyms import StudyHeld, StudyReleased
 from processors.events.rules import (
     ConflictFound,
@@ -32,6 +33,8 @@ from processors.events.rules import (
 from processors.events.series import (
     FileRejected,
     RejectionResolved,
+    SeriesReturned,
+    SeriesVanished,
     StudyRequestedByOthers,
     StudyReturned,
     StudyVanished,
@@ -72,6 +75,26 @@ SENTENCES: list[tuple[Fact, str]] = [
     (REVISED, "Series 1.2.1 was revised."),
     (StudyVanished(StudyInstanceUID=STUDY), "The study's files vanished from disk."),
     (StudyReturned(StudyInstanceUID=STUDY), "The study's files are on disk again."),
+    (
+        SeriesVanished(StudyInstanceUID=STUDY, SeriesInstanceUID="1.2.1"),
+        "Series 1.2.1 vanished from disk; others of the study are there.",
+    ),
+    (SeriesReturned(StudyInstanceUID=STUDY, SeriesInstanceUID="1.2.1"), "Series 1.2.1 is on disk again."),
+    (
+        StudyChangeFound(study=STUDY, project="HEART", request=17, changed=("PatientID",), consequence="withdrawn"),
+        "The request [17] rests on what has changed (PatientID): nothing asks for it any more.",
+    ),
+    (
+        TwoPatientsFound(study=STUDY, patients=(("1.2.1", "1.2.3"), ("1.2.2",))),
+        (
+            "Its series are of 2 patients: A: 1.2.1, 1.2.3; B: 1.2.2. Nothing is requested but what a coupling entry "
+            "with its study UID asks for."
+        ),
+    ),
+    (
+        TwoPatientsResolved(study=STUDY),
+        "Its series on disk are of one patient again: all of it is decided anew.",
+    ),
     (
         StudyRequestedByOthers(study=STUDY),
         "Somebody else has requested a transfer of it in REDCap: no ID is drawn for it.",

@@ -24,10 +24,10 @@ def test_a_conflict_in_one_project_does_not_hold_up_another(site: Site) -> None:
     assert site.transfers("1.2.3") == {1: Asked(BRAIN, "PID-1")}
 
 
-def test_two_series_with_different_ids_conflict(site: Site) -> None:
-    site.rule(patient_id="PID-.")
-    site.series("1.2.3", "1.2.3.1", PatientID="PID-1")
-    site.series("1.2.3", "1.2.3.2", PatientID="PID-2")
+def test_two_series_with_different_names_conflict(site: Site) -> None:
+    site.rule(patient_name="Doe.*")
+    site.series("1.2.3", "1.2.3.1", PatientName="Doe^Jane")
+    site.series("1.2.3", "1.2.3.2", PatientName="Doe^Janet")
     report = site.run()
     assert site.transfers("1.2.3") == {}
     assert report.attention == {"conflict": 1}

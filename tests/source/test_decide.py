@@ -124,3 +124,15 @@ def test_keys_are_the_names_where_those_are_uids() -> None:
     assert key_of("\udcff") == "\\xff"
     assert len(key_of("x" * 255)) == 127
     assert key_of("x" * 254) != key_of("x" * 255)
+
+
+def test_a_series_that_is_not_in_its_settled_folder_has_vanished() -> None:
+    known = Known({"1.1": True}, {}, {}, {"1.1": {"1": True, "2": True, "3": False}})
+    plan = planned(entry("1.json"), n1_json=(OLD, 10), n2_json=(OLD, 10))
+    found, made = judged(plan, known=known)
+    assert found == ["SeriesVanished"]
+    young = planned(entry("1.json"), at=folder(NOW - 30 * SECOND), n1_json=(OLD, 10), n2_json=(OLD, 10))
+    found, made = judged(young, known=known)
+    assert (found, made[-1].remember_folder) == ([], ("1.1", changes.LOOK_AGAIN))
+    found, _ = judged(plan, known=known._replace(on_disk={}))
+    assert found == []

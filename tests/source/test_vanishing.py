@@ -52,6 +52,58 @@ def test_a_study_that_has_lost_some_series_stays(gateway: Gateway, find: Find, r
     receiver.remove(file)
     assert find().vanished == 0
     assert remembered(gateway) == ["1.1/1.1.2.json"]
+    assert types(gateway) == ["SeriesDiscovered", "SeriesDiscovered"]
+
+
+def test_a_series_has_vanished_once_its_folder_has_come_to_rest(
+    gateway: Gateway, find: Find, receiver: Receiver, clock: SettableClock
+) -> None:
+    """A folder that is being cleared loses its files one by one: that tells nothing of those that are still there."""
+    file = receiver.summary("1.1", "1.1.1")
+    receiver.summary("1.1", "1.1.2")
+    find()
+    receiver.remove(file)
+    find()
+    clock.advance(60)
+    find()
+    find()
+    gone = {"StudyInstanceUID": "1.1", "SeriesInstanceUID": "1.1.1"}
+    assert history(gateway)[2:] == [("SeriesVanished", gone)]
+    receiver.summary("1.1", "1.1.1")
+    find()
+    assert history(gateway)[3:] == [("SeriesReturned", gone)]
+    receiver.remove(file)
+    clock.advance(60)
+    find()
+    receiver.summary("1.1", "1.1.1", NumFiles="7")
+    find()
+    assert types(gateway)[4:] == ["SeriesVanished", "SeriesReturned", "SeriesRevised"]
+
+
+def test_a_study_that_comes_back_without_a_series_has_lost_it(
+    gateway: Gateway, find: Find, receiver: Receiver, clock: SettableClock
+) -> None:
+    receiver.summary("1.1", "1.1.1")
+    receiver.summary("1.1", "1.1.2")
+    find()
+    shutil.rmtree(receiver.raw / "1.1")
+    find()
+    receiver.summary("1.1", "1.1.2")
+    clock.advance(60)
+    find()
+    assert types(gateway)[2:] == ["StudyVanished", "StudyReturned", "SeriesVanished"]
+
+
+def test_a_series_that_is_broken_or_links_elsewhere_is_still_there(
+    gateway: Gateway, find: Find, receiver: Receiver, clock: SettableClock
+) -> None:
+    receiver.summary("1.1", "1.1.1")
+    receiver.summary("1.1", "1.1.2")
+    find()
+    receiver.file("1.1/1.1.1.json", b"[")
+    clock.advance(120)
+    find()
+    assert types(gateway)[2:] == ["FileRejected"]
 
 
 @pytest.mark.parametrize(("number", "expected"), [("1", []), ("2", ["SeriesRevised"])])

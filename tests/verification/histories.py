@@ -60,7 +60,7 @@ OF_ANY_TYPE: Mapping[str, Values] = {
     **dict.fromkeys(("position", "row_position", "project_position"), POSITIONS),
     **dict.fromkeys(("studies", "series", "transfers", "ids", "records", "subjects"), st.integers(0, 3)),
     **dict.fromkeys(("tried_at", "requested", "since", "until", "failure"), st.none() | WORDS),
-    **dict.fromkeys(("errors", "fields", "ClassifyType"), st.lists(RECORDS, max_size=2).map(tuple)),
+    **dict.fromkeys(("errors", "fields", "changed", "ClassifyType"), st.lists(RECORDS, max_size=2).map(tuple)),
     **dict.fromkeys(("active", "wanted", "whole_match", "found", "sent", "include_vanished"), st.booleans()),
     "SeriesInstanceUID": SERIES,
     "AccessionNumber": st.sampled_from(["", " A1 "]),
@@ -74,6 +74,7 @@ OF_ANY_TYPE: Mapping[str, Values] = {
     "kind": KINDS,
     "value": st.builds("RESERVED-{}".format, st.integers(1, 4)),
     "forgotten": st.none(),
+    "patients": st.lists(st.lists(RECORDS, max_size=2).map(tuple), max_size=2).map(tuple),
     "mapped_uids": st.lists(STUDIES, max_size=2).map(tuple),
 }
 

@@ -93,6 +93,8 @@ def _print_comparison(comparison: Comparison, unknown: Sequence[str]) -> None:
 def _caveats(comparison: Comparison, unknown: Sequence[str]) -> Iterator[str]:
     if comparison.forgotten:
         yield f"{comparison.forgotten} of the studies have been forgotten: no pattern can be tried on them."
+    if comparison.of_two_patients:
+        yield f"{comparison.of_two_patients} of the studies have series of two patients: no rule is tried on them."
     if comparison.late:
         yield f"Ran out of time, and match nothing then: {', '.join(comparison.late)}. See `fiona-ledger rules check`."
     if comparison.left_out:
@@ -124,6 +126,7 @@ def _comparison_data(comparison: Comparison, unknown: Sequence[str]) -> dict[str
     return {
         "studies": comparison.studies,
         "forgotten": comparison.forgotten,
+        "of_two_patients": comparison.of_two_patients,
         "changed_rules": comparison.changed_rules,
         "late": comparison.late,
         "left_out": comparison.left_out,

@@ -1,0 +1,58 @@
+"""Projection of studies whose series are of two patients: gateway.mixed_study."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, text
+
+from ledger.events import Event
+from processors.events.patients import TwoPatientsFound, TwoPatientsResolved
+from processors.projections.rows import Parameters, Rules, Statement, on
+
+
+class MixedStudies:
+    """One row a study that is or was of two patients."""
+
+    name = "mixed_studies"
+    code_version = 1
+    tables: Sequence[str] = ("gateway.mixed_study",)
+
+    def __init__(self) -> None:
+        self._rules = Rules(
+            on(TwoPatientsFound, (_FIND, _found)),
+            on(TwoPatientsResolved, (_RESOLVE, _resolved)),
+        )
+        self.types = self._rules.types
+
+    def apply(self, connection: Connection, events: Sequence[Event]) -> None:
+        """Applies the events in order."""
+        self._rules.apply(connection, events)
+
+
+_FIND = Statement(
+    "mixed_study",
+    ("study",),
+    text("""
+        insert into gateway.mixed_study (study, position, patients)
+        select study, position, patients
+          from json_to_recordset(cast(:rows as json)) as r (study text, position bigint, patients json)
+        on conflict (study) do update
+           set position = excluded.position, patients = excluded.patients, over_position = null
+    """),
+)
+_RESOLVE = Statement(
+    "mixed_study",
+    ("study",),
+    text("""
+        update gateway.mixed_study set over_position = r.position
+          from json_to_recordset(cast(:rows as json)) as r (study text, position bigint)
+         where mixed_study.study = r.study
+    """),
+)
+
+
+def _found(found: TwoPatientsFound, event: Event) -> list[Parameters]:
+    return [{"study": found.study, "position": event.position, "patients": found.patients}]
+
+
+def _resolved(resolved: TwoPatientsResolved, event: Event) -> list[Parameters]:
+    return [{"study": resolved.study, "position": event.position}]

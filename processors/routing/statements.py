@@ -1,0 +1,139 @@
+"""What a study's series say of whose it is and where it came from, and where that has changed.
+
+A blank where there was a value says nothing new: each of a series' values is the last that was not blank.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import Row
+
+from ledger.events import Event
+from processors.gateway import Work
+from processors.routing.rules import Identity
+from processors.text import is_blank, without_padding
+
+_SEALED = ("PatientID", "PatientName")
+_PLAIN = ("AETitleCalled", "AETitleCaller", "AccessionNumber")
+
+Unsealed = Mapping[int, tuple[Event, Mapping[str, Any]]]
+"""Events with what was sealed in them, by position."""
+
+Statement = Mapping[str, str]
+"""What a series says, by DICOM's keywords; blank values are left out."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyChange:
+    """That a study's series on disk say something else than before, since the event at `position`.
+
+    `readdressed`: the series that leads the study was sent to another AE title.
+    """
+
+    keywords: tuple[str, ...]
+    position: int
+    readdressed: bool
+
+    @property
+    def of_patient(self) -> bool:
+        """Whether it is somebody else's now."""
+        return "PatientID" in self.keywords
+
+
+class Changes(NamedTuple):
+    """The changes by study, and the series (study and UID) that were told again with nothing new in it."""
+
+    by_study: Mapping[str, StudyChange]
+    nothing_new: frozenset[tuple[str, str]]
+
+
+def told_at(series: Row[Any]) -> list[int]:
+    """The events that hold what the series says: the newest too, in which a patient who came back can be read."""
+    return sorted({*series.stated, series.position})
+
+
+def statement(positions: Iterable[int], found: Unsealed) -> Statement:
+    """What a series says, by these events of it."""
+    said = {}
+    for position in positions:
+        event, identity = found[position]
+        values = {name: identity.get(name, "") for name in _SEALED} | {name: event.data[name] for name in _PLAIN}
+        said.update({name: value for name, value in values.items() if not is_blank(value)})
+    return said
+
+
+def identity_of(said: Statement) -> Identity:
+    """What rules look at."""
+    return Identity(
+        called=said.get("AETitleCalled", ""),
+        calling=said.get("AETitleCaller", ""),
+        patient_id=said.get("PatientID", ""),
+        patient_name=said.get("PatientName", ""),
+    )
+
+
+def changes_since(work: Work, series: Sequence[Row[Any]], after: int) -> Changes:
+    """What has changed after that position in what these series say."""
+    by_study: dict[str, list[Row[Any]]] = defaultdict(list)
+    for row in series:
+        by_study[row.study].append(row)
+    moved = [rows for rows in by_study.values() if any(_has_moved(row, after) for row in rows)]
+    found = work.identities({position for rows in moved for row in rows for position in told_at(row)})
+    changes = {}
+    nothing_new: set[tuple[str, str]] = set()
+    for rows in moved:
+        told = [_Told.of(row, found, after) for row in rows]
+        change = _change(told)
+        if change is not None:
+            changes[rows[0].study] = change
+        nothing_new.update((each.row.study, each.row.series) for each in told if each.before == each.now)
+    return Changes(changes, frozenset(nothing_new))
+
+
+def _has_moved(row: Row[Any], after: int) -> bool:
+    return bool(row.stated[0] <= after < max(row.stated[-1], row.presence_position))
+
+
+class _Told(NamedTuple):
+    """What a series on disk said before and says now; empty where it was not there."""
+
+    row: Row[Any]
+    before: Statement
+    now: Statement
+
+    @classmethod
+    def of(cls, row: Row[Any], found: Unsealed, after: int) -> "_Told":
+        was_there = row.present if row.presence_position <= after else not row.present
+        before = statement((position for position in told_at(row) if position <= after and was_there), found)
+        return cls(row, before, statement(told_at(row) if row.present else (), found))
+
+    @property
+    def changed(self) -> set[str]:
+        """What it says otherwise than before."""
+        if not self.row.present:
+            return set()
+        return {name for name, value in self.before.items() if not _are_alike(value, self.now.get(name, ""))}
+
+
+def _change(told: Sequence[_Told]) -> StudyChange | None:
+    keywords = {name for each in told for name in each.changed}
+    before, now = (
+        {without_padding(said["PatientID"]) for said in sides if "PatientID" in said}
+        for sides in ([each.before for each in told], [each.now for each in told])
+    )
+    # The patient changes with the series that come and go, too; one of two that goes leaves the other as it was.
+    if before and now - before:
+        keywords.add("PatientID")
+    if not keywords:
+        return None
+    return StudyChange(
+        keywords=tuple(sorted(keywords)),
+        position=max(position for each in told for position in (each.row.stated[-1], each.row.presence_position)),
+        readdressed=any(each.row.leads and "AETitleCalled" in each.changed for each in told),
+    )
+
+
+def _are_alike(one: str, other: str) -> bool:
+    return without_padding(one) == without_padding(other)
