@@ -19,7 +19,7 @@ _STORED = text("""
      where project = :project and record_id is not null and subject = any(:subjects)
 """)
 _REQUESTED = text(f"""
-    select study from gateway.study where study = any(:studies) and {ASKED_FOR.format(study="study.study")}
+    select study from gateway.transfer as known where study = any(:studies) and {ASKED_FOR.format(study="known.study")}
 """)
 
 

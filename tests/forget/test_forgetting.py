@@ -194,7 +194,7 @@ def test_that_somebody_else_is_given_a_forgotten_patients_id_is_still_noticed(si
 
 def test_a_study_of_two_patients_forgets_the_pseudonym_with_either(site: PrivateSite) -> None:
     """It used to be sealed for the first patient only, whatever it said about the second."""
-    site.rule(patient_id="1906.*", project=BRAIN)
+    site.entry(study="1.1", subject=GRACE, project=BRAIN)
     site.series("1.1", "1.1.1", PatientID=ADA, PatientName=ADAS_NAME)
     site.series("1.1", "1.1.2", PatientID=GRACE, PatientName=GRACES_NAME)
     site.run()
