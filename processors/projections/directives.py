@@ -11,7 +11,7 @@ from processors.projections.statements import Table
 
 
 class Directives:
-    """One row for each routing rule and coupling entry that REDCap holds, or held: then it is marked removed."""
+    """One row for each routing rule and coupling entry that REDCap holds, or held: then it is doubted, or removed."""
 
     name = "directives"
     code_version = 1
@@ -20,8 +20,12 @@ class Directives:
     def __init__(self) -> None:
         self._rules: Rules = {
             EventType.ROUTING_RULE_CHANGED: [Each(_UPSERT_RULE, _directive)],
+            EventType.ROUTING_RULE_DOUBTED: [Each(_DOUBT_RULE, _record)],
+            EventType.ROUTING_RULE_RETURNED: [Each(_RETURN_RULE, _record)],
             EventType.ROUTING_RULE_REMOVED: [Each(_REMOVE_RULE, _record)],
             EventType.COUPLING_ENTRY_CHANGED: [Each(_UPSERT_ENTRY, _entry)],
+            EventType.COUPLING_ENTRY_DOUBTED: [Each(_DOUBT_ENTRY, _record)],
+            EventType.COUPLING_ENTRY_RETURNED: [Each(_RETURN_ENTRY, _record)],
             EventType.COUPLING_ENTRY_REMOVED: [Each(_REMOVE_ENTRY, _record)],
         }
         self.types = frozenset(self._rules)
@@ -45,7 +49,9 @@ _RULES = Table(
         "problems": "text[]",
     },
 )
-_UPSERT_RULE = _RULES.upsert(also="removed = false")
+_UPSERT_RULE = _RULES.upsert(also="removed = false, doubted_position = null")
+_DOUBT_RULE = _RULES.mark_doubted()
+_RETURN_RULE = _RULES.mark_returned()
 _REMOVE_RULE = _RULES.mark_removed()
 # An entry that comes back as it was has only been out of sight: an export that failed to show it must
 # not make strangers of its requests. With another content, REDCap has given its record id away.
@@ -60,7 +66,7 @@ _UPSERT_ENTRY = Change(
                record_id text, position bigint, fingerprint text, asks_fingerprint text, problems text[])
         on conflict (record_id) do update
            set position = excluded.position, fingerprint = excluded.fingerprint, problems = excluded.problems,
-               removed = false, asks_fingerprint = excluded.asks_fingerprint,
+               removed = false, doubted_position = null, asks_fingerprint = excluded.asks_fingerprint,
                asks_position = case when coupling_entry.asks_fingerprint <> excluded.asks_fingerprint
                                     then excluded.position
                                     else coupling_entry.asks_position end,
@@ -81,6 +87,8 @@ _ENTRIES = Table(
         "problems": "text[]",
     },
 )
+_DOUBT_ENTRY = _ENTRIES.mark_doubted()
+_RETURN_ENTRY = _ENTRIES.mark_returned()
 _REMOVE_ENTRY = _ENTRIES.mark_removed()
 
 

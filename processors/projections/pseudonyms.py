@@ -25,7 +25,9 @@ class Pseudonyms:
 
     def __init__(self) -> None:
         self._rules: Rules = {
-            EventType.AUTOID_PROJECT_CHANGED: [Each(_UPSERT_PROJECT, _project)],
+            EventType.AUTOID_PROJECT_CHANGED: [Each(_SEE_PROJECT, _seen), Each(_UPSERT_PROJECT, _project)],
+            EventType.AUTOID_PROJECT_DOUBTED: [Each(_DOUBT_PROJECT, _seen)],
+            EventType.AUTOID_PROJECT_RETURNED: [Each(_SEE_PROJECT, _seen)],
             EventType.AUTOID_PROJECT_REMOVED: [Each(_REMOVE_PROJECT, lambda event: [_data(event, "record_id")])],
             EventType.ID_GENERATED: [Each(_INSERT_ID, lambda event: [_used(event, "generated")])],
             EventType.ID_ADOPTED: [
@@ -69,6 +71,28 @@ _PROJECTS = Table(
 )
 _UPSERT_PROJECT = _PROJECTS.upsert(also="removed = false")
 _REMOVE_PROJECT = _PROJECTS.mark_removed()
+_SIGHTINGS = """
+    json_to_recordset(cast(:rows as json)) as r (record_id text, position bigint, recorded_at timestamptz)
+     where p.record_id = r.record_id
+"""
+_DOUBT_PROJECT = Change(
+    "autoid_project",
+    ("record_id",),
+    text(f"""
+        update gateway.autoid_project as p
+           set doubted_position = r.position, missed_from = r.recorded_at, missed_until = null
+          from {_SIGHTINGS}
+    """),
+)
+_SEE_PROJECT = Change(
+    "autoid_project",
+    ("record_id",),
+    text(f"""
+        update gateway.autoid_project as p set doubted_position = null, missed_until = r.recorded_at
+          from {_SIGHTINGS} and p.doubted_position is not null
+    """),
+    Again.FIRST_COUNTS,
+)
 _ID = ("project", "value")
 _IDS = """
     json_to_recordset(cast(:rows as json)) as r (
@@ -178,6 +202,10 @@ def _data(event: Event, *keys: str) -> Parameters:
 
 def _project(event: Event) -> list[Parameters]:
     return [_data(event, "record_id", "fingerprint", "project", "pattern", "aetitle", "wanted", "problems")]
+
+
+def _seen(event: Event) -> list[Parameters]:
+    return [_data(event, "record_id") | {"recorded_at": event.recorded_at}]
 
 
 def _forgotten(event: Event) -> list[Parameters]:

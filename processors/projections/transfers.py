@@ -9,6 +9,7 @@ from ledger import codec
 from ledger.events import Event
 from processors.events.types import EventType
 from processors.projections.rows import Again, Change, Each, Parameters, Rules, apply_rules
+from processors.projections.statements import Table
 
 
 class Transfers:
@@ -19,6 +20,7 @@ class Transfers:
     tables: Sequence[str] = (
         "gateway.transfer",
         "gateway.conflict",
+        "gateway.deferred_decision",
         "gateway.rule_failure",
         "gateway.notice",
         "gateway.decision",
@@ -40,6 +42,8 @@ class Transfers:
             EventType.TRANSFER_RECALLED: [Each(_RECALL, lambda event: [{"request": event.data["request"]}])],
             EventType.CONFLICT_FOUND: [Each(_UPSERT_CONFLICT, _conflict), Each(_CONTEST, _contested)],
             EventType.CONFLICT_RESOLVED: [Each(_DELETE_CONFLICT, _conflict_key)],
+            EventType.DECISION_DEFERRED: [Each(_UPSERT_DEFERRED, _deferred)],
+            EventType.DECISION_RESUMED: [Each(_DELETE_DEFERRED, _conflict_key)],
             EventType.RULE_TIMED_OUT: [Each(_UPSERT_FAILURE, _failure)],
             EventType.RULE_TIMEOUT_RESOLVED: [Each(_DELETE_FAILURE, _failure)],
             EventType.DECISIONS_MADE: [Each(_UPSERT_DECISION, _decision)],
@@ -135,6 +139,19 @@ _DELETE_CONFLICT = Change(
          where c.study = r.study and c.project = r.project and c.event_name = r.event_name
     """),
 )
+_DEFERRED = Table(
+    name="deferred_decision",
+    key=_SUBJECT,
+    columns={
+        "study": "text",
+        "project": "text",
+        "event_name": "text",
+        "position": "bigint",
+        "details": "json",
+    },
+)
+_UPSERT_DEFERRED = _DEFERRED.upsert()
+_DELETE_DEFERRED = _DEFERRED.delete()
 _FAILURE = ("record_id", "study")
 _UPSERT_FAILURE = Change(
     "rule_failure",
@@ -288,6 +305,15 @@ def _conflict_key(event: Event) -> list[Parameters]:
     return [{key: event.data[key] for key in _SUBJECT}]
 
 
+def _causes(event: Event) -> orjson.Fragment:
+    return orjson.Fragment(codec.encode({"causes": event.data["causes"]}))
+
+
+def _deferred(event: Event) -> list[Parameters]:
+    (key,) = _conflict_key(event)
+    return [key | {"position": event.position, "details": _causes(event)}]
+
+
 def _conflict(event: Event) -> list[Parameters]:
     (key,) = _conflict_key(event)
     return [
@@ -295,7 +321,7 @@ def _conflict(event: Event) -> list[Parameters]:
         | {
             "kind": event.data["kind"],
             "position": event.position,
-            "details": orjson.Fragment(codec.encode({"causes": event.data["causes"]})),
+            "details": _causes(event),
         }
     ]
 

@@ -5,7 +5,14 @@ from collections.abc import Iterator, Sequence
 from ledger.events import NewEvent
 from ledger.vault import SubjectName
 from processors.events.fact import Fact
-from processors.events.rules import ConflictFound, ConflictResolved, RuleTimedOut, RuleTimeoutResolved
+from processors.events.rules import (
+    ConflictFound,
+    ConflictResolved,
+    DecisionDeferred,
+    DecisionResumed,
+    RuleTimedOut,
+    RuleTimeoutResolved,
+)
 from processors.events.transfers import TransferRequested, TransferRetracted
 from processors.gateway import Work
 from processors.routing.decisions import NewRequest
@@ -35,6 +42,10 @@ def _events_of(work: Work, judgement: Judgement) -> Iterator[Fact | NewEvent]:
         yield ConflictFound(study=study, **conflict.key._asdict(), kind=conflict.kind, causes=conflict.causes)
     for key in outcome.resolved:
         yield ConflictResolved(study=study, **key._asdict())
+    for deferral in judgement.deferred:
+        yield DecisionDeferred(study=study, **deferral.key._asdict(), causes=deferral.causes)
+    for key in judgement.resumed:
+        yield DecisionResumed(study=study, **key._asdict())
     for record in sorted(judgement.timed_out):
         yield RuleTimedOut(study=study, record_id=record)
     for record in sorted(judgement.recovered):

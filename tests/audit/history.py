@@ -385,11 +385,16 @@ def _corrections(told: Told) -> None:
         cause=elsewhere,
     )
     told.of(EventType.TRANSFER_WITHDRAWN, KNEE, project=BRAIN, request=third, instance=3, by=None, fate="unsent")
-    told(EventType.COUPLING_ENTRY_REMOVED, coupling_stream("7"), record_id="7")
+    told(EventType.COUPLING_ENTRY_DOUBTED, coupling_stream("7"), "entry 7 missed", record_id="7")
+    told(EventType.COUPLING_ENTRY_RETURNED, coupling_stream("7"), "entry 7 returned", record_id="7")
+    told(EventType.COUPLING_ENTRY_DOUBTED, coupling_stream("7"), "entry 7 doubted", record_id="7")
+    told(EventType.COUPLING_ENTRY_REMOVED, coupling_stream("7"), "entry 7 removed", record_id="7")
 
 
 def _ends(told: Told) -> None:
     """What was wrong on the first day is mended, but for one file, one row and one contest."""
+    told(EventType.ROUTING_RULE_DOUBTED, rule_stream("2"), "rule 2 doubted", record_id="2")
+    told(EventType.ROUTING_RULE_RETURNED, rule_stream("2"), "rule 2 returned", record_id="2")
     told(EventType.ROUTING_RULE_REMOVED, rule_stream("2"), record_id="2")
     told.of(EventType.RULE_TIMEOUT_RESOLVED, HIP, record_id="2")
     told.of(EventType.CONFLICT_RESOLVED, HIP, "conflict resolved", project=HEART, event_name="")
@@ -448,7 +453,14 @@ def _ends(told: Told) -> None:
     )
     told(EventType.STARTED_FRESH, site_stream("abroad"), site="abroad", by="admin", records=0)
     told(EventType.CONTRADICTION_RESOLVED, autoid_stream(TEACHING), project=TEACHING, record_id="6")
+    told(EventType.AUTOID_PROJECT_DOUBTED, autoid_project_stream("5"), "project 5 doubted", record_id="5")
+    told(EventType.AUTOID_PROJECT_RETURNED, autoid_project_stream("5"), "project 5 returned", record_id="5")
     told(EventType.AUTOID_PROJECT_REMOVED, autoid_project_stream("5"), record_id="5")
+    told(EventType.ROUTING_RULE_DOUBTED, rule_stream("1"), "rule 1 doubted", record_id="1")
+    about = {"project": BRAIN, "event_name": ""}
+    causes = [{"kind": "rule", "record_id": "1", "position": told.positions["rule 1"]}]
+    told.of(EventType.DECISION_DEFERRED, HEAD, **about, causes=causes)
+    told.of(EventType.DECISION_RESUMED, HEAD, **about)
     told(
         EventType.ACKNOWLEDGED,
         study_stream(KNEE),

@@ -141,6 +141,8 @@ class History:
         held = {"study": study, "project": "P2", "reason": "no PatientID"}
         yield self._event(stream, EventType.STUDY_HELD, **held)
         yield self._event(stream, EventType.STUDY_RELEASED, **held)
+        yield self._event(rule_stream("1"), EventType.ROUTING_RULE_DOUBTED, record_id="1")
+        yield self._event(rule_stream("1"), EventType.ROUTING_RULE_RETURNED, record_id="1")
         row = {"study": study, "kind": "study", "key": ""}
         refusal = {"row_position": 1, "field": "study_date", "message": "not a date"}
         yield self._event(stream, EventType.ROW_REFUSED, **row, **refusal)
@@ -205,6 +207,7 @@ TIMES = {
     "held_study": "held_at",
     "conflict": "found_at",
     "refused_row": "refused_at",
+    "doubt": "doubted_at",
     "run": "started_at",
     "daily_volume": "day",
 }

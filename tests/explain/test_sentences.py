@@ -27,6 +27,8 @@ from processors.events.rules import (
     ConflictResolved,
     CouplingEntryChanged,
     DecidedByHand,
+    DecisionDeferred,
+    DecisionResumed,
     RoutingRuleChanged,
     RuleTimedOut,
     RuleTimeoutResolved,
@@ -239,16 +241,32 @@ SENTENCES: list[tuple[Fact, str]] = [
         TransferReopened(study=STUDY, project="HEART", event_name="", request=17, instance=3),
         "The request [17] is to be sent again (instance 3): the sender's report was taken away.",
     ),
+    (
+        DecisionDeferred(
+            study=STUDY, project="HEART", event_name="", causes=(Cause("coupling", "3", 8), Cause("rule", "7", 4))
+        ),
+        "Not decided for HEART before the next export: the latest one lacks coupling entry 3, routing rule 7.",
+    ),
+    (
+        DecisionResumed(study=STUDY, project="HEART", event_name="baseline"),
+        "Decided for HEART, event baseline, as no export leaves that open any more.",
+    ),
 ]
 OF_OTHER_STREAMS = {
     "RoutingRuleChanged",
+    "RoutingRuleDoubted",
+    "RoutingRuleReturned",
     "RoutingRuleRemoved",
     "CouplingEntryChanged",
+    "CouplingEntryDoubted",
+    "CouplingEntryReturned",
     "CouplingEntryRemoved",
     "DecisionsMade",
     "ReplayStarted",
     "ReplayCompleted",
     "AutoidProjectChanged",
+    "AutoidProjectDoubted",
+    "AutoidProjectReturned",
     "AutoidProjectRemoved",
     "IdGenerated",
     "IdAdopted",
