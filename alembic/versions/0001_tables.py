@@ -197,8 +197,11 @@ create table gateway.rule (
     position    bigint   not null,
     fingerprint text     not null,
     problems    text[]   not null default '{}',
-    removed     boolean  not null default false
+    removed     boolean  not null default false,
+    doubted_position bigint
 );
+comment on column gateway.rule.doubted_position is
+    'The event that tells that it was missing from the latest export; null where it was there, or is removed.';
 create table gateway.coupling_entry (
     record_id     text   primary key,
     position      bigint not null,
@@ -207,8 +210,11 @@ create table gateway.coupling_entry (
     fingerprint   text   not null,
     asks_fingerprint text not null,
     problems      text[] not null default '{}',
-    removed       boolean not null default false
+    removed       boolean not null default false,
+    doubted_position bigint
 );
+comment on column gateway.coupling_entry.doubted_position is
+    'The event that tells that it was missing from the latest export; null where it was there, or is removed.';
 comment on column gateway.coupling_entry.asks_position is
     'The event since which it asks for what it asks for now: its date, or being out of sight, changes nothing in that.';
 comment on column gateway.coupling_entry.position is
@@ -221,6 +227,17 @@ create table gateway.decision (
     position bigint not null
 );
 comment on table gateway.decision is 'Up to which event each site has decided about transfers.';
+
+create table gateway.deferred_decision (
+    study      text   not null,
+    project    text   not null,
+    event_name text   not null,
+    position   bigint not null,
+    details    json   not null,
+    primary key (study, project, event_name)
+);
+comment on table gateway.deferred_decision is
+    'What is not decided before the next export tells whether doubted rules and entries are gone: its causes.';
 
 create table gateway.conflict (
     study      text   not null,
@@ -308,9 +325,16 @@ create table gateway.autoid_project (
     aetitle     text    not null,
     wanted      boolean not null,
     problems    text[]  not null default '{}',
-    removed     boolean not null default false
+    removed     boolean not null default false,
+    doubted_position bigint,
+    missed_from      timestamptz,
+    missed_until     timestamptz
 );
 comment on column gateway.autoid_project.wanted is 'Whether the project asks for generated IDs.';
+comment on column gateway.autoid_project.doubted_position is
+    'The event that tells that it was missing from the latest export; null where it was there, or is removed.';
+comment on column gateway.autoid_project.missed_from is
+    'When exports last began to lack it, until `missed_until`: that time does not count against studies that waited.';
 
 create table gateway.used_id (
     project      text        not null,
@@ -594,7 +618,8 @@ comment on column gateway.clash_check.told_at is 'When it was last said that the
 INDEXES = """
 create index event_recorded_at on ledger.event (recorded_at);
 create index event_problem on ledger.event (type, position)
- where type in ('ConflictFound', 'RowRefused', 'StudyHeld');
+ where type in ('ConflictFound', 'RowRefused', 'StudyHeld', 'RoutingRuleDoubted', 'CouplingEntryDoubted',
+                'AutoidProjectDoubted');
 create index event_rejected_file on ledger.event (split_part(data ->> 'path', '/', 1), position)
  where type = 'FileRejected';
 create index event_leaves_row on ledger.event (type, position)

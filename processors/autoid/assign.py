@@ -91,7 +91,13 @@ def _is_contradicted(gateway: Gateway) -> bool:
 
 def _require_taking_part(gateway: Gateway, name: str) -> None:
     with gateway.begin() as work:
-        names = sorted({project.project for project in wanting_projects(work)} - {""})
+        wanting = wanting_projects(work)
+    if any(project.doubted for project in wanting if project.project == name):
+        raise ConfigurationError(
+            f"Project {name!r} is missing from REDCap's latest export of projects: no ID is drawn for it before the "
+            "next run sees the same. Start this again."
+        )
+    names = sorted({project.project for project in wanting} - {""})
     if name not in names:
         known = ", ".join(names) or "none"
         raise ConfigurationError(f"Expected a project that takes part in auto-ID ({known}), found {name!r}.")
@@ -111,6 +117,8 @@ def _waiting(gateway: Gateway, window: timedelta, all_of: str | None, *, retry: 
     waiting = []
     with gateway.begin() as work:
         for project in wanting_projects(work):
+            if project.doubted:
+                continue
             since = _EVER if project.project == all_of else now - window
             studies = candidates(work, project, since=since, lasting=LASTING, retry=retry)
             for reason in (PROJECT_UNUSABLE, GONE, TWO_PATIENTS, NO_PATIENT_ID):

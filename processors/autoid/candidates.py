@@ -14,7 +14,11 @@ from processors.routing.patients import patients_of
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WantingProject:
-    """A project that wants generated IDs, from the event at `position`. With `problems` its studies are held."""
+    """A project that wants generated IDs, from the event at `position`. With `problems` its studies are held.
+
+    While it is `doubted`, nothing is decided about its studies. `missed` is when it last was, from and until:
+    that time does not count against studies that waited for it.
+    """
 
     record_id: str
     project: str
@@ -22,6 +26,8 @@ class WantingProject:
     aetitle: str
     position: int
     problems: tuple[str, ...]
+    doubted: bool = False
+    missed: tuple[datetime, datetime] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +68,8 @@ was sent, and closed while the study was of two patients: its patient's ID is fo
 """
 
 _PROJECTS = text("""
-    select record_id, project, pattern, aetitle, position, problems from gateway.autoid_project
+    select record_id, project, pattern, aetitle, position, problems, doubted_position, missed_from, missed_until
+      from gateway.autoid_project
      where wanted and not removed order by record_id
 """)
 # Studies that have left the disk are among them: nobody could tell otherwise that they lack an ID.
@@ -81,7 +88,7 @@ _CANDIDATES = text(f"""
                             where series.study = study.study)) as changed
               from gateway.study left join gateway.held_study as held using (study)
              where study.site = :site and study.called = :aetitle) as addressed
-     where (arrived_at >= :since or held is not null
+     where (arrived_at >= :since or (arrived_at >= :earliest and arrived_at <= :missed_from) or held is not null
             or exists (select from gateway.transfer
                         where transfer.study = addressed.study and transfer.project = :project
                           and cause_kind = 'autoid'))
@@ -120,6 +127,8 @@ def wanting_projects(work: Work) -> list[WantingProject]:
             aetitle=row.aetitle,
             position=row.position,
             problems=tuple(row.problems),
+            doubted=row.doubted_position is not None,
+            missed=None if row.missed_until is None else (row.missed_from, row.missed_until),
         )
         for row in work.execute(_PROJECTS)
     ]
@@ -138,6 +147,7 @@ def candidates(
     `lasting` are the reasons for holding a study that do not pass by themselves; studies held for
     others are among them only with `retry`.
     """
+    missed_from, missed_until = project.missed or (since, since)
     rows = work.execute(
         _CANDIDATES,
         {
@@ -145,6 +155,8 @@ def candidates(
             "aetitle": project.aetitle,
             "project": project.project,
             "since": since,
+            "earliest": since - (missed_until - missed_from),
+            "missed_from": missed_from,
             "project_position": project.position,
             "lasting": list(lasting),
             "retry": retry,

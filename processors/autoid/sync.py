@@ -1,19 +1,27 @@
 """Noticing what administrators changed in REDCap's list of projects since the last run."""
 
+from collections.abc import Collection
 from dataclasses import asdict
 
 import orjson
+from sqlalchemy import text
 
 from processors.autoid.projects import AutoidProject, problems_of, projects_from_rows
-from processors.events.pseudonyms import AutoidProjectChanged, AutoidProjectRemoved
-from processors.gateway import Gateway
-from processors.observed_list import changed, known_records, removals
+from processors.events.pseudonyms import (
+    AutoidProjectChanged,
+    AutoidProjectDoubted,
+    AutoidProjectRemoved,
+    AutoidProjectReturned,
+)
+from processors.gateway import Gateway, Work
+from processors.observed_list import compared, head
 from processors.redcap import Project, Redcap
 
 
 def observe_projects(gateway: Gateway, redcap: Redcap, *, own_generator: bool) -> None:
-    """Records what administrators changed in the list of projects."""
+    """Records what administrators changed in the list of projects, and what is missing from it."""
     needed = ("record_id", "project_name", "project_use_autoid", "project_autoid_aetitle", "project_patient_naming")
+    asked_at = head(gateway)
     listed = Project(redcap, "projects", gateway.database, gateway.clock, needed=needed)
     projects = projects_from_rows(listed.export_list())
     by_record = {project.record_id: project for project in projects}
@@ -21,13 +29,26 @@ def observe_projects(gateway: Gateway, redcap: Redcap, *, own_generator: bool) -
         record: _fingerprint(gateway, project, own_generator=own_generator) for record, project in by_record.items()
     }
     with gateway.begin() as work:
-        known = known_records(work, "gateway.autoid_project")
+        found = compared(work, "gateway.autoid_project", fingerprints, asked_at=asked_at)
+        claimed = _titles(work, found.doubted)
         changes = [
             _project_changed(by_record[record], fingerprints[record], own_generator=own_generator)
-            for record in changed(fingerprints, known)
+            for record in found.changed
+            # Whether it shares its AE title is not known before it is known whether the other one is gone.
+            if by_record[record].aetitle not in claimed
         ]
-        removed = [AutoidProjectRemoved(record_id=record) for record in removals(by_record, known)]
-        work.record([*changes, *removed])
+        settled = found.facts(
+            doubted=AutoidProjectDoubted, returned=AutoidProjectReturned, removed=AutoidProjectRemoved
+        )
+        work.record([*changes, *settled])
+
+
+_TITLES = text("select aetitle from gateway.autoid_project where wanted and record_id = any(:records)")
+
+
+def _titles(work: Work, records: Collection[str]) -> set[str]:
+    """The AE titles that these records claim."""
+    return set(work.execute(_TITLES, {"records": list(records)}).scalars())
 
 
 def _fingerprint(gateway: Gateway, project: AutoidProject, *, own_generator: bool) -> str:

@@ -31,8 +31,18 @@ class AutoidProjectChanged(AutoidProjectFact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AutoidProjectDoubted(AutoidProjectFact):
+    """A project is missing from an export, which may have left it out: not yet believed to be gone."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AutoidProjectReturned(AutoidProjectFact):
+    """A doubted project is there again, as it was."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AutoidProjectRemoved(AutoidProjectFact):
-    """A project is gone from the list."""
+    """A project is gone from the list: two runs in succession have missed it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

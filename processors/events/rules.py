@@ -37,8 +37,18 @@ class RoutingRuleChanged(RoutingRuleFact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RoutingRuleDoubted(RoutingRuleFact):
+    """A routing rule is missing from an export, which may have left it out: not yet believed to be gone."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RoutingRuleReturned(RoutingRuleFact):
+    """A doubted routing rule is there again, as it was."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RoutingRuleRemoved(RoutingRuleFact):
-    """A routing rule is gone from REDCap."""
+    """A routing rule is gone from REDCap: two runs in succession have missed it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,8 +85,18 @@ class CouplingEntryChanged(CouplingEntryFact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CouplingEntryDoubted(CouplingEntryFact):
+    """A coupling entry is missing from an export, which may have left it out: not yet believed to be gone."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CouplingEntryReturned(CouplingEntryFact):
+    """A doubted coupling entry is there again, as it was."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CouplingEntryRemoved(CouplingEntryFact):
-    """A coupling entry is gone from REDCap."""
+    """A coupling entry is gone from REDCap: two runs in succession have missed it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,6 +111,23 @@ class DecisionsMade(Fact):
     def stream(self) -> str:
         """The site's progress in deciding."""
         return decision_stream(self.site)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecisionDeferred(OfStudy):
+    """What is requested for a project and event depends on doubted rules or entries (`causes`): nothing is decided."""
+
+    project: str
+    event_name: str
+    causes: tuple[Cause, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecisionResumed(OfStudy):
+    """A deferred decision depends on nothing doubted any more, and was made."""
+
+    project: str
+    event_name: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from processors.explain.near_miss import (
-    FORGOTTEN,
     Matching,
     accession_difference,
     accession_likeness,
@@ -17,7 +16,7 @@ from processors.explain.near_miss import (
     title_difference,
 )
 from processors.routing import patterns
-from processors.routing.coupling import CouplingList, Entry
+from processors.routing.coupling import FORGOTTEN, CouplingList, Entry
 from processors.routing.patterns import BadPattern, PatternTimeout
 from processors.routing.rules import Identity, Router, Rule
 from processors.text import is_blank

@@ -10,13 +10,14 @@ from processors.events.fact import Cause
 from processors.events.series import SeriesFact, StudyRequestedByOthers
 from processors.events.transfers import TransferAdopted, TransferObserved
 from processors.explain.conditions import EntryAccount, RuleAccount, entry_accounts, rule_accounts
-from processors.explain.near_miss import FORGOTTEN, Matching
+from processors.explain.near_miss import Matching
 from processors.explain.policy import InForce, in_force
 from processors.explain.recorded import FROM_THE_BEGINNING
 from processors.explain.timeline import Moment, timeline
 from processors.explain.verdict import Situation, verdict
 from processors.gateway import Work
 from processors.requests import IN_FORCE, Key
+from processors.routing.coupling import FORGOTTEN
 from processors.routing.decisions import Outcome
 from processors.routing.evaluate import Directives, judge
 from processors.routing.rules import Identity
@@ -70,12 +71,13 @@ def explain(work: Work, study: str, matching: Matching) -> Explanation:
     """The explanation of a study that the ledger knows."""
     row = work.execute(_STUDY, {"study": study}).one()
     directed = in_force(work)
-    directives = directed.directives(directed.rules.values(), matching)
+    directives = replace(directed.directives(directed.rules.values(), matching), doubted=directed.doubted)
     (evidence,) = gather(work, [study], FROM_THE_BEGINNING, with_identities=True)
     accounts = [_origin_account(origin, directed, directives, matching) for origin in _origins(work, study)]
     entries = entry_accounts(directed.entries.values(), study, evidence.accessions, on_disk=evidence.on_disk)
     moments = timeline(work, study)
     judgement = judge(evidence, directives)
+    id_projects = work.execute(_ID_PROJECTS, {"called": row.called}).all()
     situation = Situation(
         on_disk=evidence.on_disk,
         undecided=row.undecided,
@@ -88,8 +90,10 @@ def explain(work: Work, study: str, matching: Matching) -> Explanation:
         by_hand=[Key(project, event_name or "") for project, event_name in evidence.by_hand],
         outcome=_as_far_as_known(judgement.outcome, directed),
         wanted={candidate.key for candidate in judgement.candidates},
+        doubted=sorted({(each.cause.kind, each.cause.record_id) for each in judgement.doubtful}),
         late=sorted(evidence.failed_rules | judgement.timed_out),
-        id_projects=list(work.execute(_ID_PROJECTS, {"called": row.called}).scalars()),
+        id_projects=[each.project for each in id_projects if not each.doubted],
+        doubted_projects=[each.project for each in id_projects if each.doubted],
         rules=[account.rules for account in accounts],
         entries=entries,
     )
@@ -162,7 +166,7 @@ _STUDY = text("""
      where study.study = :study
 """)
 _ID_PROJECTS = text("""
-    select project from gateway.autoid_project
+    select project, doubted_position is not null as doubted from gateway.autoid_project
      where wanted and not removed and problems = '{}' and aetitle = :called and aetitle <> '' order by project
 """)
 _LAST_READ = text("select max(started_at) from gateway.run where site = :site and exit_code in (0, 1)")

@@ -9,9 +9,6 @@ from processors.routing.patterns import BadPattern, PatternTimeout
 from processors.routing.rules import MatchMode
 from processors.text import without_padding
 
-FORGOTTEN = "\x00forgotten"
-"""Stands for a subject ID that was forgotten: no pseudonym is like it, and it is never shown."""
-
 
 class Matching(NamedTuple):
     """How patterns are read: whether they must match all of a text, and for how long each may be tried."""

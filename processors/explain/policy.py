@@ -1,24 +1,25 @@
 """The rules and coupling entries in force, from the ledger alone: REDCap is not asked."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from ledger import store
-from processors.events.rules import CouplingEntryChanged, RoutingRuleChanged
-from processors.explain.near_miss import FORGOTTEN, Matching
+from processors.explain.near_miss import Matching
 from processors.gateway import Work
 from processors.routing.coupling import CouplingList, Entry
 from processors.routing.evaluate import Directives
-from processors.routing.rules import Router, Rule, rule_that_said
+from processors.routing.rules import Router, Rule
+from processors.routing.stored_directives import entries_at, rules_at
+from processors.routing.sync import Doubted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InForce:
     """What REDCap directed when it was last read: rules and entries by record id, each with its event's position.
 
-    `entry_lives` are the positions from which on each entry has been the same entry.
+    `entry_lives` are the positions from which on each entry has been the same entry. What was missing then is
+    `doubted`: it is among them as it was before.
     """
 
     rules: Mapping[str, Rule]
@@ -27,9 +28,10 @@ class InForce:
     entry_positions: Mapping[str, int]
     entry_lives: Mapping[str, int]
     entries_ask_since: Mapping[str, int]
+    doubted: Doubted
 
     def directives(self, rules: Iterable[Rule], matching: Matching) -> Directives:
-        """What decisions are made by under these rules, and the entries in force.
+        """What decisions are made by under these rules, and the entries in force, as if nothing were doubted.
 
         A rule that the ledger does not hold has the position 0.
         """
@@ -46,37 +48,25 @@ class InForce:
 
 def in_force(work: Work) -> InForce:
     """What is in force now."""
-    rule_positions = {row.record_id: row.position for row in work.execute(_RULES)}
+    rule_rows = work.execute(_RULES).all()
+    rule_positions = {row.record_id: row.position for row in rule_rows}
     entry_rows = work.execute(_ENTRIES).all()
-    rule_events = store.read_positions(work.connection, rule_positions.values()).values()
-    rules = [rule_that_said(RoutingRuleChanged.read(event)) for event in rule_events]
-    entry_events = work.identities([row.position for row in entry_rows]).values()
-    entries = [_entry(CouplingEntryChanged.read(event, payload)) for event, payload in entry_events]
     return InForce(
-        rules={rule.record_id: rule for rule in rules},
+        rules={rule.record_id: rule for rule in rules_at(work, rule_positions.values())},
         rule_positions=rule_positions,
-        entries={entry.record_id: entry for entry in entries},
+        entries={entry.record_id: entry for entry in entries_at(work, [row.position for row in entry_rows])},
         entry_positions={row.record_id: row.position for row in entry_rows},
         entry_lives={row.record_id: row.life_position for row in entry_rows},
         entries_ask_since={row.record_id: row.asks_position for row in entry_rows},
+        doubted=Doubted(
+            rules=frozenset(row.record_id for row in rule_rows if row.doubted_position is not None),
+            entries=frozenset(row.record_id for row in entry_rows if row.doubted_position is not None),
+        ),
     )
 
 
-_RULES = text("select record_id, position from gateway.rule where not removed")
-_ENTRIES = text(
-    "select record_id, position, life_position, asks_position from gateway.coupling_entry where not removed"
-)
-
-
-def _entry(fact: CouplingEntryChanged) -> Entry:
-    entry = Entry(
-        record_id=fact.record_id,
-        accession=fact.accession,
-        study=fact.study,
-        project=fact.project,
-        subject_id=FORGOTTEN if fact.subject_id is None else fact.subject_id,
-        event_name=fact.event_name,
-        date=fact.date,
-    )
-    repeated = replace(entry, repeated=True)
-    return repeated if fact.problems == repeated.problems else entry
+_RULES = text("select record_id, position, doubted_position from gateway.rule where not removed")
+_ENTRIES = text("""
+    select record_id, position, life_position, asks_position, doubted_position
+      from gateway.coupling_entry where not removed
+""")

@@ -31,7 +31,7 @@ def recorded_studies(
     done = 0
     for batch in batches(studies, _BATCH):
         for evidence in gather(work, batch, FROM_THE_BEGINNING, with_identities=True):
-            yield replace(evidence, on_disk=True, standing=[], conflicts={}, failed_rules=set())
+            yield replace(evidence, on_disk=True, standing=[], conflicts={}, deferred={}, failed_rules=set())
         done += len(batch)
         if progress is not None:
             progress(done, len(studies))

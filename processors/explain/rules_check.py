@@ -47,15 +47,25 @@ class TrialCounts:
 
 
 def check(
-    rules: Sequence[Rule], tried: TrialCounts, others: Collection[str], matching: Matching, *, typed: bool = False
+    rules: Sequence[Rule],
+    tried: TrialCounts,
+    others: Collection[str],
+    matching: Matching,
+    *,
+    typed: bool = False,
+    doubted: Collection[str] = (),
 ) -> list[Finding]:
     """All findings; `others` are the projects that something else than these rules names.
 
-    `typed`: the projects' names were not chosen from REDCap's list, so that they may be anything.
+    `typed`: the projects' names were not chosen from REDCap's list, so that they may be anything. `doubted` are the
+    rules that are missing from REDCap's latest export.
     """
     rules = sorted(rules, key=lambda rule: (len(rule.record_id), rule.record_id))
     findings = [finding for rule in rules for finding in _of_rule(rule, tried, matching)]
     findings += [*_remarks(rules), *_duplicates(rules)]
+    if doubted:
+        words = "Nothing is decided by them before the next run sees the same."
+        findings.append(Finding(kind="missing from the export", rules=tuple(sorted(doubted)), words=words, remark=True))
     findings += [
         Finding(
             kind="overlap",

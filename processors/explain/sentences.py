@@ -29,6 +29,8 @@ from processors.events.rules import (
     ConflictResolved,
     CouplingEntryChanged,
     DecidedByHand,
+    DecisionDeferred,
+    DecisionResumed,
     RoutingRuleChanged,
     RuleTimedOut,
     RuleTimeoutResolved,
@@ -304,6 +306,18 @@ def _cause_names(causes: Iterable[Cause]) -> str:
 @_words.register
 def _conflict_resolved(fact: ConflictResolved, _history: History) -> str:
     return f"The conflict for {destination(fact.project, fact.event_name)} is over."
+
+
+@_words.register
+def _decision_deferred(fact: DecisionDeferred, _history: History) -> str:
+    where = destination(fact.project, fact.event_name)
+    missing = ", ".join(cause_name(cause.kind, cause.record_id) for cause in fact.causes)
+    return f"Not decided for {where} before the next export: the latest one lacks {missing}."
+
+
+@_words.register
+def _decision_resumed(fact: DecisionResumed, _history: History) -> str:
+    return f"Decided for {destination(fact.project, fact.event_name)}, as no export leaves that open any more."
 
 
 @_words.register

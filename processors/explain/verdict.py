@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from processors.events.fact import Cause
+from processors.events.fact import Cause, CauseKind
 from processors.explain.conditions import EntryAccount, RuleAccount
 from processors.explain.sentences import cause_name, destination, of_each, positions
 from processors.requests import Key, TransferRequest
@@ -19,7 +19,9 @@ class Situation:
     `requests` are those of ours that are in force or being withdrawn. `outcome` is what deciding all of the
     study's series anew would come to, `wanted` what is asked for then, whether it stands or not; `undecided`: the
     next run will do so. `others`: somebody else has requested a transfer; `by_hand`: what an operator decided
-    about. `patients` are the series of each. `id_projects` draw IDs for the AE title that the study was addressed to.
+    about. `patients` are the series of each. `doubted` are rules and entries with a say about it that are missing from
+    REDCap's latest export. `id_projects` draw IDs for the AE title that the study was addressed to, if they are not
+    `doubted_projects`.
     `rules` holds the accounts of each of its origins.
     """
 
@@ -34,8 +36,10 @@ class Situation:
     by_hand: Collection[Key]
     outcome: Outcome
     wanted: Collection[Key]
+    doubted: Sequence[tuple[CauseKind, str]]
     late: Sequence[str]
     id_projects: Sequence[str]
+    doubted_projects: Sequence[str]
     rules: Sequence[Sequence[RuleAccount]]
     entries: Sequence[EntryAccount]
 
@@ -56,6 +60,7 @@ def verdict(situation: Situation) -> list[str]:
         )
     if situation.others:
         lines.append("Somebody else has requested transfers of it in REDCap: see the timeline.")
+    lines += _doubts(situation)
     lines += _anew(situation)
     if not lines:
         lines.append(_nothing(situation))
@@ -102,6 +107,20 @@ def _withdrawn(key: Key) -> str:
         f"Withdrawn by hand for {destination(*key)}: rules do not ask for it again, nor do coupling entries of before, "
         "only one that is made or changed since."
     )
+
+
+def _doubts(situation: Situation) -> Iterator[str]:
+    """What waits for the next run because REDCap's latest export has left something out."""
+    for kind, record in situation.doubted:
+        yield (
+            f"{_capital(cause_name(kind, record))} is missing from REDCap's latest export; nothing is decided by it "
+            "before the next run sees the same."
+        )
+    for project in situation.doubted_projects:
+        yield (
+            f"The project {project} is missing from REDCap's latest export of projects; no ID is drawn for it before "
+            "the next run sees the same."
+        )
 
 
 def _anew(situation: Situation) -> Iterator[str]:

@@ -1,21 +1,41 @@
 """What a dry run would change: told from the events that it recorded and took back again."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ledger import store
 from processors.events.deliveries import RowFact, RowMissing, RowRestored
-from processors.events.fact import OfStudy
+from processors.events.fact import Cause, CauseKind, Fact
 from processors.events.patients import StudyChangeFound, TwoPatientsFound, TwoPatientsResolved
-from processors.events.pseudonyms import StudyHeld, StudyReleased
-from processors.events.rules import ConflictFound, ConflictResolved, RuleTimedOut
+from processors.events.pseudonyms import (
+    AutoidProjectDoubted,
+    AutoidProjectFact,
+    AutoidProjectRemoved,
+    StudyHeld,
+    StudyReleased,
+)
+from processors.events.rules import (
+    ConflictFound,
+    ConflictResolved,
+    CouplingEntryDoubted,
+    CouplingEntryFact,
+    CouplingEntryRemoved,
+    DecisionDeferred,
+    RoutingRuleDoubted,
+    RoutingRuleFact,
+    RoutingRuleRemoved,
+    RuleTimedOut,
+)
 from processors.events.transfers import TransferPlaced, TransferRequested, TransferRetracted, TransferWithdrawn
 from processors.explain.sentences import cause_name
 from processors.gateway import Work
 
 
 class PlannedChange(NamedTuple):
-    """One change: of a study's transfer to a project, or of its rows. `project` and `event_name` may be blank."""
+    """One change: of a study's transfer to a project, or of its rows; or of what is believed of a list in REDCap.
+
+    `project`, `event_name` and `study` may be blank.
+    """
 
     project: str
     study: str
@@ -40,11 +60,12 @@ def planned_changes(work: Work, after: int) -> list[PlannedChange]:
     return sorted(changes.values())
 
 
-def _planned(fact: OfStudy) -> PlannedChange | None:
+def _planned(fact: Fact) -> PlannedChange | None:
     words = _WORDS[type(fact)](fact)
     if words is None:
         return None
-    return PlannedChange(getattr(fact, "project", ""), fact.study, getattr(fact, "event_name", ""), *words)
+    project, study, event_name = (getattr(fact, name, "") for name in ("project", "study", "event_name"))
+    return PlannedChange(project, study, event_name, *words)
 
 
 Words = tuple[str, str]
@@ -66,11 +87,39 @@ def _changed(fact: StudyChangeFound) -> Words | None:
     return "report", f"its request stands, though the study has changed ({', '.join(fact.changed)})"
 
 
+def _directive(fact: RoutingRuleFact | CouplingEntryFact) -> str:
+    kind: CauseKind = "rule" if isinstance(fact, RoutingRuleFact) else "coupling"
+    return cause_name(kind, fact.record_id)
+
+
+def _names(causes: Iterable[Cause]) -> str:
+    return ", ".join(cause_name(cause.kind, cause.record_id) for cause in causes)
+
+
+def _project(fact: AutoidProjectFact) -> str:
+    return f"record {fact.record_id} of the projects"
+
+
+def _doubted(name: str) -> Words:
+    return "doubt, and decide nothing by it", f"{name} is missing from REDCap's export"
+
+
+def _removed(name: str) -> Words:
+    return "take for removed", f"{name} is missing once more from REDCap's export"
+
+
 def _row(fact: RowFact) -> str:
     return f"{fact.kind} {fact.key}".strip()
 
 
-_WORDS: Mapping[type[OfStudy], Callable[[Any], Words | None]] = {
+_WORDS: Mapping[type[Fact], Callable[[Any], Words | None]] = {
+    RoutingRuleDoubted: lambda fact: _doubted(_directive(fact)),
+    RoutingRuleRemoved: lambda fact: _removed(_directive(fact)),
+    CouplingEntryDoubted: lambda fact: _doubted(_directive(fact)),
+    CouplingEntryRemoved: lambda fact: _removed(_directive(fact)),
+    AutoidProjectDoubted: lambda fact: _doubted(_project(fact)),
+    AutoidProjectRemoved: lambda fact: _removed(_project(fact)),
+    DecisionDeferred: lambda fact: ("leave undecided", f"it depends on what is missing: {_names(fact.causes)}"),
     TransferRequested: _requested,
     TransferRetracted: lambda fact: ("withdraw its request", fact.reason),
     TransferWithdrawn: _replaced,

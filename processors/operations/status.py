@@ -1,6 +1,7 @@
 """How the gateway is doing: last run, what waits to be written, what needs a person."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -31,6 +32,16 @@ class Sending:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Doubts:
+    """Records of a list that REDCap's latest export lacks, the first since then; so many studies of the site wait."""
+
+    list: str
+    records: Sequence[str]
+    since: datetime
+    studies: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Status:
     """One screen of facts. `last_run` is None where none has been yet.
 
@@ -54,6 +65,7 @@ class Status:
     transfers: dict[str, int]
     sending: Sending
     autoid: list[Forecast]
+    doubts: list[Doubts]
     attention: list[dict[str, Any]]
 
     @property
@@ -91,6 +103,7 @@ def status(gateway: Gateway) -> Status:
             transfers={row.state: row.requests for row in work.execute(_TRANSFERS, of_site)},
             sending=Sending(**work.execute(_SENDING, of_site).mappings().one()),
             autoid=forecasts(work, now),
+            doubts=[Doubts(**row) for row in work.execute(_DOUBTS, of_site).mappings()],
             attention=[dict(row) for row in work.execute(_ATTENTION).mappings()],
         )
 
@@ -138,6 +151,25 @@ _SENDING = text("""
 _ATTENTION = text("""
     select kind, position, study, project, subject, details, advice from audit.attention
      order by kind, position
+""")
+
+
+_DOUBTS = text("""
+    with doubted (list, kind, record_id, position) as (
+         select 'routing rules', 'rule', record_id, doubted_position from gateway.rule
+          where doubted_position is not null
+         union all
+         select 'coupling list', 'coupling', record_id, doubted_position from gateway.coupling_entry
+          where doubted_position is not null
+         union all
+         select 'projects', 'autoid', record_id, doubted_position from gateway.autoid_project
+          where doubted_position is not null)
+    select list, array_agg(record_id order by position) as records, min(recorded_at) as since,
+           (select count(distinct study) from gateway.deferred_decision join gateway.study using (study)
+             cross join lateral json_array_elements(details -> 'causes') as cause
+             where site = :site and cause ->> 'kind' = kind) as studies
+      from doubted join (select position, recorded_at from ledger.event) as told using (position)
+     group by list, kind order by list
 """)
 
 

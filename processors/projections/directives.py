@@ -5,13 +5,24 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, text
 
 from ledger.events import Event
-from processors.events.rules import CouplingEntryChanged, CouplingEntryRemoved, RoutingRuleChanged, RoutingRuleRemoved
+from processors.events.rules import (
+    CouplingEntryChanged,
+    CouplingEntryDoubted,
+    CouplingEntryFact,
+    CouplingEntryRemoved,
+    CouplingEntryReturned,
+    RoutingRuleChanged,
+    RoutingRuleDoubted,
+    RoutingRuleFact,
+    RoutingRuleRemoved,
+    RoutingRuleReturned,
+)
 from processors.projections.rows import Again, Parameters, Rules, Statement, on
 from processors.projections.statements import Table
 
 
 class Directives:
-    """One row for each routing rule and coupling entry that REDCap holds, or held: then it is marked removed."""
+    """One row for each routing rule and coupling entry that REDCap holds, or held: then it is doubted, or removed."""
 
     name = "directives"
     code_version = 1
@@ -20,9 +31,13 @@ class Directives:
     def __init__(self) -> None:
         self._rules = Rules(
             on(RoutingRuleChanged, (_UPSERT_RULE, _changed)),
-            on(RoutingRuleRemoved, (_REMOVE_RULE, _removed)),
+            on(RoutingRuleDoubted, (_DOUBT_RULE, _record)),
+            on(RoutingRuleReturned, (_RETURN_RULE, _record)),
+            on(RoutingRuleRemoved, (_REMOVE_RULE, _record)),
             on(CouplingEntryChanged, (_UPSERT_ENTRY, _entry)),
-            on(CouplingEntryRemoved, (_REMOVE_ENTRY, _removed)),
+            on(CouplingEntryDoubted, (_DOUBT_ENTRY, _record)),
+            on(CouplingEntryReturned, (_RETURN_ENTRY, _record)),
+            on(CouplingEntryRemoved, (_REMOVE_ENTRY, _record)),
         )
         self.types = self._rules.types
 
@@ -41,7 +56,9 @@ _RULES = Table(
         "problems": "text[]",
     },
 )
-_UPSERT_RULE = _RULES.upsert(also="removed = false")
+_UPSERT_RULE = _RULES.upsert(also="removed = false, doubted_position = null")
+_DOUBT_RULE = _RULES.mark_doubted()
+_RETURN_RULE = _RULES.mark_returned()
 _REMOVE_RULE = _RULES.mark_removed()
 # An entry that comes back as it was has only been out of sight: an export that failed to show it must
 # not make strangers of its requests. With another content, REDCap has given its record id away.
@@ -56,7 +73,7 @@ _UPSERT_ENTRY = Statement(
                record_id text, position bigint, fingerprint text, asks_fingerprint text, problems text[])
         on conflict (record_id) do update
            set position = excluded.position, fingerprint = excluded.fingerprint, problems = excluded.problems,
-               removed = false, asks_fingerprint = excluded.asks_fingerprint,
+               removed = false, doubted_position = null, asks_fingerprint = excluded.asks_fingerprint,
                asks_position = case when coupling_entry.asks_fingerprint <> excluded.asks_fingerprint
                                     then excluded.position
                                     else coupling_entry.asks_position end,
@@ -77,6 +94,8 @@ _ENTRIES = Table(
         "problems": "text[]",
     },
 )
+_DOUBT_ENTRY = _ENTRIES.mark_doubted()
+_RETURN_ENTRY = _ENTRIES.mark_returned()
 _REMOVE_ENTRY = _ENTRIES.mark_removed()
 
 
@@ -96,5 +115,5 @@ def _entry(entry: CouplingEntryChanged, event: Event) -> list[Parameters]:
     return [directive | {"asks_fingerprint": entry.asks_fingerprint}]
 
 
-def _removed(directive: RoutingRuleRemoved | CouplingEntryRemoved, event: Event) -> list[Parameters]:
+def _record(directive: RoutingRuleFact | CouplingEntryFact, event: Event) -> list[Parameters]:
     return [{"record_id": directive.record_id, "position": event.position}]

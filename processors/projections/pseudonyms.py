@@ -8,7 +8,10 @@ from ledger.events import Event
 from processors.events.fact import OfStudy
 from processors.events.pseudonyms import (
     AutoidProjectChanged,
+    AutoidProjectDoubted,
+    AutoidProjectFact,
     AutoidProjectRemoved,
+    AutoidProjectReturned,
     ContradictionFound,
     ContradictionResolved,
     IdAdopted,
@@ -40,8 +43,10 @@ class Pseudonyms:
 
     def __init__(self) -> None:
         self._rules = Rules(
-            on(AutoidProjectChanged, (_UPSERT_PROJECT, _project)),
-            on(AutoidProjectRemoved, (_REMOVE_PROJECT, _removed)),
+            on(AutoidProjectChanged, (_SEE_PROJECT, _record), (_UPSERT_PROJECT, _project)),
+            on(AutoidProjectDoubted, (_DOUBT_PROJECT, _record)),
+            on(AutoidProjectReturned, (_SEE_PROJECT, _record)),
+            on(AutoidProjectRemoved, (_REMOVE_PROJECT, _record)),
             on(IdGenerated, (_INSERT_ID, _generated)),
             on(IdAdopted, (_LET_GO_OF_ID, _forgotten), (_ADOPT_ID, _adopted)),
             on(IdReserved, (_RESERVE_ID, _reserved)),
@@ -76,6 +81,28 @@ _PROJECTS = Table(
 )
 _UPSERT_PROJECT = _PROJECTS.upsert(also="removed = false")
 _REMOVE_PROJECT = _PROJECTS.mark_removed()
+_SIGHTINGS = """
+    json_to_recordset(cast(:rows as json)) as r (record_id text, position bigint, recorded_at timestamptz)
+     where p.record_id = r.record_id
+"""
+_DOUBT_PROJECT = Statement(
+    "autoid_project",
+    ("record_id",),
+    text(f"""
+        update gateway.autoid_project as p
+           set doubted_position = r.position, missed_from = r.recorded_at, missed_until = null
+          from {_SIGHTINGS}
+    """),
+)
+_SEE_PROJECT = Statement(
+    "autoid_project",
+    ("record_id",),
+    text(f"""
+        update gateway.autoid_project as p set doubted_position = null, missed_until = r.recorded_at
+          from {_SIGHTINGS} and p.doubted_position is not null
+    """),
+    Again.FIRST_COUNTS,
+)
 _ID = ("project", "value")
 _IDS = """
     json_to_recordset(cast(:rows as json)) as r (
@@ -194,8 +221,8 @@ def _project(project: AutoidProjectChanged, event: Event) -> list[Parameters]:
     ]
 
 
-def _removed(project: AutoidProjectRemoved, event: Event) -> list[Parameters]:
-    return [{"record_id": project.record_id, "position": event.position}]
+def _record(project: AutoidProjectFact, event: Event) -> list[Parameters]:
+    return [{"record_id": project.record_id, "position": event.position, "recorded_at": event.recorded_at}]
 
 
 def _generated(drawn: IdGenerated, event: Event) -> list[Parameters]:

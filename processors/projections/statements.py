@@ -33,9 +33,20 @@ class Table:
 
     def mark_removed(self) -> Statement:
         """Keeps the rows of these keys, marked as removed by the event at `position`."""
+        return self._set("removed = true, doubted_position = null, position = r.position")
+
+    def mark_doubted(self) -> Statement:
+        """Keeps the rows of these keys, marked as doubted by the event at `position`."""
+        return self._set("doubted_position = r.position")
+
+    def mark_returned(self) -> Statement:
+        """Keeps the rows of these keys, doubted no longer."""
+        return self._set("doubted_position = null")
+
+    def _set(self, changes: str) -> Statement:
         same = " and ".join(f"t.{column} = r.{column}" for column in self.key)
         statement = f"""
-            update gateway.{self.name} as t set removed = true, position = r.position
+            update gateway.{self.name} as t set {changes}
               from {self._rows((*self.key, "position"))}
              where {same}
         """

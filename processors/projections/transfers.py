@@ -13,6 +13,8 @@ from processors.events.rules import (
     ConflictFound,
     ConflictResolved,
     DecidedByHand,
+    DecisionDeferred,
+    DecisionResumed,
     DecisionsMade,
     RuleTimedOut,
     RuleTimeoutResolved,
@@ -27,6 +29,7 @@ from processors.events.transfers import (
     TransferWithdrawn,
 )
 from processors.projections.rows import Again, Parameters, Rules, Statement, on
+from processors.projections.statements import Table
 
 
 class Transfers:
@@ -41,6 +44,7 @@ class Transfers:
         "gateway.notice",
         "gateway.decision",
         "gateway.decision_by_hand",
+        "gateway.deferred_decision",
     )
 
     def __init__(self) -> None:
@@ -55,6 +59,8 @@ class Transfers:
             on(StudyChangeFound, (_NOTICE, _study_changed)),
             on(ConflictFound, (_UPSERT_CONFLICT, _conflict), (_CONTEST, _contested)),
             on(ConflictResolved, (_DELETE_CONFLICT, _decided)),
+            on(DecisionDeferred, (_UPSERT_DEFERRED, _deferred)),
+            on(DecisionResumed, (_DELETE_DEFERRED, _decided)),
             on(RuleTimedOut, (_UPSERT_FAILURE, _failure)),
             on(RuleTimeoutResolved, (_DELETE_FAILURE, _failure)),
             on(DecisionsMade, (_UPSERT_DECISION, lambda made, _: [{"site": made.site, "position": made.position}])),
@@ -150,6 +156,19 @@ _DELETE_CONFLICT = Statement(
          where c.study = r.study and c.project = r.project and c.event_name = r.event_name
     """),
 )
+_DEFERRED = Table(
+    name="deferred_decision",
+    key=_SUBJECT,
+    columns={
+        "study": "text",
+        "project": "text",
+        "event_name": "text",
+        "position": "bigint",
+        "details": "json",
+    },
+)
+_UPSERT_DEFERRED = _DEFERRED.upsert()
+_DELETE_DEFERRED = _DEFERRED.delete()
 _FAILURE = ("record_id", "study")
 _UPSERT_FAILURE = Statement(
     "rule_failure",
@@ -307,16 +326,26 @@ def _notice(
 
 
 def _conflict(conflict: ConflictFound, event: Event) -> list[Parameters]:
-    causes = [cause._asdict() for cause in conflict.causes]
     (decided,) = _decided(conflict, event)
-    return [decided | {"kind": conflict.kind, "details": orjson.Fragment(codec.encode({"causes": causes}))}]
+    return [decided | {"kind": conflict.kind, "details": _causes(conflict)}]
+
+
+def _deferred(deferred: DecisionDeferred, event: Event) -> list[Parameters]:
+    (decided,) = _decided(deferred, event)
+    return [decided | {"details": _causes(deferred)}]
+
+
+def _causes(because: ConflictFound | DecisionDeferred) -> orjson.Fragment:
+    return orjson.Fragment(codec.encode({"causes": [cause._asdict() for cause in because.causes]}))
 
 
 def _contested(conflict: ConflictFound, _: Event) -> list[Parameters]:
     return [] if conflict.request is None else [{"request": conflict.request}]
 
 
-def _decided(decided: ConflictFound | ConflictResolved | DecidedByHand, event: Event) -> list[Parameters]:
+def _decided(
+    decided: ConflictFound | ConflictResolved | DecisionDeferred | DecisionResumed | DecidedByHand, event: Event
+) -> list[Parameters]:
     return [
         {
             "study": decided.study,

@@ -8,6 +8,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+FORGOTTEN = "\x00forgotten"
+"""Stands for a subject ID that was forgotten: no pseudonym is like it, and it is never shown."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:

@@ -30,6 +30,7 @@ class Decided:
     requested: int = 0
     conflicts: int = 0
     retracted: int = 0
+    deferred: int = 0
     timed_out: int = 0
 
     def count(self, judgements: Sequence[Judgement]) -> None:
@@ -38,6 +39,7 @@ class Decided:
         self.requested += sum(len(judgement.outcome.requests) for judgement in judgements)
         self.conflicts += sum(len(judgement.outcome.conflicts) for judgement in judgements)
         self.retracted += sum(len(judgement.outcome.retractions) for judgement in judgements)
+        self.deferred += sum(len(judgement.deferred) for judgement in judgements)
         self.timed_out += sum(len(judgement.timed_out) for judgement in judgements)
 
 

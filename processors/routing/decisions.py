@@ -76,6 +76,13 @@ class Outcome:
     reviewed: list[Reviewed] = field(default_factory=list)
 
 
+class Deferral(NamedTuple):
+    """What is not decided yet for a project and event, as it depends on doubted rules or entries."""
+
+    key: Key
+    causes: tuple[Cause, ...]
+
+
 class Corrected(NamedTuple):
     """An entry that has led to a request of this study before, as it reads now.
 
@@ -127,6 +134,46 @@ def decide(
     settled = {position for request in outcome.requests for position in request.replaces}
     outcome.retractions.extend(_retractions(standing, corrected, wanted, settled))
     return outcome
+
+
+def either_way(
+    with_doubted: Outcome, without: Outcome, standing: Sequence[TransferRequest]
+) -> tuple[Outcome, set[Key]]:
+    """What is decided whether or not the doubted is gone, and the keys for which that makes a difference.
+
+    `with_doubted` and `without` are what the study comes to if all that is doubted stands, and if it is gone.
+    """
+    keys = {request.position: request.key for request in standing}
+    one, other = _steps(with_doubted, keys), _steps(without, keys)
+    common = one & other
+    requests = [
+        replace(request, replaces=tuple(old for old in request.replaces if (keys[old], "replaced", old) in common))
+        for request in without.requests
+        if (request.candidate.key, "requested", request.candidate.pseudonym) in common
+    ]
+    told = {(each.request.position, each.consequence) for each in with_doubted.reviewed}
+    outcome = Outcome(
+        requests=requests,
+        conflicts=[conflict for conflict in without.conflicts if (conflict.key, "conflict", conflict) in common],
+        resolved=[key for key in without.resolved if (key, "resolved", None) in common],
+        retractions=[
+            each for each in without.retractions if (each.request.key, "retracted", each.request.position) in common
+        ],
+        reviewed=[each for each in without.reviewed if (each.request.position, each.consequence) in told],
+    )
+    return outcome, {key for key, _, _ in one ^ other}
+
+
+def _steps(outcome: Outcome, keys: Mapping[int, Key]) -> set[tuple[Key, str, object]]:
+    """All that an outcome does, each with the key that it is done for; `keys` are those of the standing requests."""
+    requested = outcome.requests
+    return {
+        *((request.candidate.key, "requested", request.candidate.pseudonym) for request in requested),
+        *((keys[old], "replaced", old) for request in requested for old in request.replaces),
+        *((conflict.key, "conflict", conflict) for conflict in outcome.conflicts),
+        *((key, "resolved", None) for key in outcome.resolved),
+        *((each.request.key, "retracted", each.request.position) for each in outcome.retractions),
+    }
 
 
 def confirmed(candidates: Iterable[Candidate], standing: Iterable[TransferRequest], *, by_hand: ByHand) -> list[int]:

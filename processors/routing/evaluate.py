@@ -1,7 +1,7 @@
 """Judging one study: what rules and entries ask for, against what was requested before."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import text
 
@@ -10,17 +10,17 @@ from processors.gateway import Work
 from processors.requests import Key
 from processors.routing import decisions
 from processors.routing.coupling import CouplingList, Entry
-from processors.routing.decisions import Candidate, Corrected, NewRequest, Outcome
+from processors.routing.decisions import Candidate, Corrected, Deferral, NewRequest, Outcome
 from processors.routing.review import review_change, review_two_patients
-from processors.routing.rules import Identity, MatchMode, Router
+from processors.routing.rules import Identity, MatchMode, Router, Rule
 from processors.routing.study_state import Evidence
-from processors.routing.sync import Observed
+from processors.routing.sync import Doubted, Observed
 from processors.text import without_padding
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Directives:
-    """Rules and entries in force, with the positions of the events that hold them."""
+    """Rules and entries in force, with the positions of the events that hold them; some may be `doubted`."""
 
     router: Router
     entries: CouplingList
@@ -28,18 +28,24 @@ class Directives:
     entry_positions: Mapping[str, int]
     entry_lives: Mapping[str, int]
     entries_ask_since: Mapping[str, int]
+    doubted: Doubted = field(default_factory=Doubted)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judgement:
     """What rules and entries ask for about one study, and what is to be recorded about it.
 
-    `two_patients` are the series of each where it is found to be of two; `one_again`: it is no longer.
+    `doubtful` are those candidates that doubted rules and entries make. `deferred` and `resumed` tell of what
+    depends on them for the first time, and of what no longer does. `two_patients` are the series of each where it is
+    found to be of two; `one_again`: it is no longer.
     """
 
     evidence: Evidence
     candidates: Sequence[Candidate]
+    doubtful: Sequence[Candidate]
     outcome: Outcome
+    deferred: Sequence[Deferral]
+    resumed: Sequence[Key]
     timed_out: frozenset[str]
     recovered: frozenset[str]
     two_patients: tuple[tuple[str, ...], ...] | None = None
@@ -62,79 +68,102 @@ def directives_of(work: Work, observed: Observed, *, mode: MatchMode, time_limit
         entry_positions={row.record_id: row.position for row in entries},
         entry_lives={row.record_id: row.life_position for row in entries},
         entries_ask_since={row.record_id: row.asks_position for row in entries},
+        doubted=observed.doubted,
     )
 
 
 def judge(evidence: Evidence, directives: Directives) -> Judgement:
-    """What one study's evidence comes to under the directives in force."""
-    if evidence.of_two_patients:
-        return _judge_two_patients(evidence, directives)
-    candidates = [*_coupling_candidates(evidence, directives)]
-    failed: set[str] = set()
-    for identity in sorted(evidence.gained):
-        found, timed_out = _rule_candidates(identity, directives)
-        anew = evidence.received_anew_at
-        candidates.extend(replace(each, asks_since=max(each.asks_since, anew)) for each in found)
-        failed |= timed_out
-    for identity in sorted(evidence.earlier):
-        found, timed_out = _rule_candidates(identity, directives)
-        candidates.extend(c for c in found if _reopened(c, evidence))
-        failed |= timed_out & evidence.failed_rules
-    outcome = decisions.decide(
-        candidates,
-        evidence.standing,
-        corrected=_corrected(evidence, directives),
-        open_conflicts=evidence.conflicts,
-        by_hand=evidence.by_hand,
-        gone=evidence.gone,
-    )
-    if evidence.change is not None:
-        outcome = review_change(
-            outcome,
-            evidence,
-            evidence.change,
-            wanted=decisions.wanted_of(candidates, evidence.by_hand),
-            router=directives.router,
-            asks_since=directives.entries_ask_since,
-        )
+    """What one study's evidence comes to under the directives in force.
+
+    Where something is doubted, that is what it comes to whether or not the doubted is gone.
+    """
+    candidates, late = _candidates(evidence, directives)
+    corrected = _corrected(evidence, directives)
+    doubted = directives.doubted
+    outcome = _outcome(evidence, directives, candidates, corrected)
+    certain = [candidate for candidate in candidates if candidate.cause not in doubted]
+    still_certain = {position: entry for position, entry in corrected.items() if entry.cause not in doubted}
+    left_open = {key for cause, key in late.items() if cause in doubted}
+    if len(certain) < len(candidates) or len(still_certain) < len(corrected):
+        without = _outcome(evidence, directives, certain, still_certain)
+        outcome, depends = decisions.either_way(outcome, without, evidence.standing)
+        left_open |= depends
+    causes = {*late, *(each.cause for each in candidates), *(each.cause for each in corrected.values())}
+    deferred = _deferred(left_open, sorted(cause for cause in causes if cause in doubted))
+    failed = {cause.record_id for cause in late if cause not in doubted}
+    tried = frozenset() if evidence.of_two_patients else evidence.failed_rules
+    patients = tuple(patient.series for patient in evidence.patients)
     return Judgement(
         evidence=evidence,
         candidates=candidates,
-        outcome=_as_it_stands(outcome, evidence),
+        doubtful=[candidate for candidate in candidates if candidate.cause in doubted],
+        outcome=outcome,
+        deferred=[each for each in deferred if evidence.deferred.get(each.key) != each.causes],
+        # A study that is not on disk is decided when it is received again.
+        resumed=sorted(evidence.deferred.keys() - left_open) if evidence.on_disk else [],
         timed_out=frozenset(failed - evidence.failed_rules),
-        recovered=frozenset(evidence.failed_rules - failed),
+        recovered=frozenset(tried - failed - doubted.rules),
+        two_patients=patients if evidence.of_two_patients and patients != evidence.held else None,
         one_again=evidence.of_one_again,
     )
 
 
-def _judge_two_patients(evidence: Evidence, directives: Directives) -> Judgement:
-    """What the evidence comes to where nothing can be said of the study as a whole: a person's word about it counts."""
+def _candidates(evidence: Evidence, directives: Directives) -> tuple[list[Candidate], dict[Cause, Key]]:
+    """What is asked for, and the rules that had no answer in time, each with what it would ask for.
+
+    Of a study of two patients nothing can be said as a whole: only a person's word about it counts.
+    """
     candidates = [*_coupling_candidates(evidence, directives)]
+    late: dict[Cause, Key] = {}
+    if evidence.of_two_patients:
+        return candidates, late
+    for identity in sorted(evidence.gained):
+        found, timed_out = _rule_candidates(identity, directives)
+        anew = evidence.received_anew_at
+        candidates.extend(replace(each, asks_since=max(each.asks_since, anew)) for each in found)
+        late |= timed_out
+    for identity in sorted(evidence.earlier):
+        found, timed_out = _rule_candidates(identity, directives)
+        candidates.extend(each for each in found if _is_reopened(each.key, each.cause, evidence))
+        undecided = evidence.failed_rules | evidence.deferred_rules
+        late |= {cause: key for cause, key in timed_out.items() if cause.record_id in undecided}
+    return candidates, late
+
+
+def _outcome(
+    evidence: Evidence,
+    directives: Directives,
+    candidates: Sequence[Candidate],
+    corrected: Mapping[int, Corrected],
+) -> Outcome:
+    """What these candidates come to, without what REDCap held before this system, or cannot be over yet."""
     outcome = decisions.decide(
         candidates,
         evidence.standing,
-        corrected=_corrected(evidence, directives),
+        corrected=corrected,
         open_conflicts=evidence.conflicts,
         by_hand=evidence.by_hand,
         gone=evidence.gone,
     )
     wanted = decisions.wanted_of(candidates, evidence.by_hand)
-    patients = tuple(patient.series for patient in evidence.patients)
-    return Judgement(
-        evidence=evidence,
-        candidates=candidates,
-        outcome=_as_it_stands(review_two_patients(outcome, evidence, wanted=wanted), evidence),
-        timed_out=frozenset(),
-        recovered=frozenset(),
-        two_patients=patients if patients != evidence.held else None,
-    )
-
-
-def _as_it_stands(outcome: Outcome, evidence: Evidence) -> Outcome:
-    """The outcome without what REDCap held before this system, or cannot be over yet."""
+    if evidence.of_two_patients:
+        outcome = review_two_patients(outcome, evidence, wanted=wanted)
+    elif evidence.change is not None:
+        outcome = review_change(
+            outcome,
+            evidence,
+            evidence.change,
+            wanted=wanted,
+            router=directives.router,
+            asks_since=directives.entries_ask_since,
+        )
     requests = [each for each in outcome.requests if not _stood_before(each, evidence)]
-    # The entries of a study that has vanished wait with it, and so do the conflicts between them.
+    # The entries of a study that is not on disk wait with it, and so do the conflicts between them.
     return replace(outcome, requests=requests, resolved=outcome.resolved if evidence.on_disk else [])
+
+
+def _deferred(keys: Iterable[Key], causes: Sequence[Cause]) -> Iterator[Deferral]:
+    return (Deferral(key, tuple(causes)) for key in sorted(keys))
 
 
 def _stood_before(request: NewRequest, evidence: Evidence) -> bool:
@@ -152,29 +181,35 @@ def _stood_before(request: NewRequest, evidence: Evidence) -> bool:
     return not (cause.kind == "coupling" and request.candidate.asks_since > stood)
 
 
-def _reopened(candidate: Candidate, evidence: Evidence) -> bool:
+def _is_reopened(key: Key, cause: Cause, evidence: Evidence) -> bool:
     """Whether an old series is to be routed again.
 
     Routing happens when a study gains a series; what was left undecided then is decided once the
-    rules allow it.
+    rules allow it. A rule that was doubted then may ask for something else by now.
     """
-    return candidate.key in evidence.conflicts or candidate.cause.record_id in evidence.failed_rules
+    if key in evidence.conflicts or cause.record_id in evidence.failed_rules:
+        return True
+    return evidence.on_disk and (key in evidence.deferred or cause.record_id in evidence.deferred_rules)
 
 
-def _rule_candidates(identity: Identity, directives: Directives) -> tuple[list[Candidate], set[str]]:
+def _rule_candidates(identity: Identity, directives: Directives) -> tuple[list[Candidate], dict[Cause, Key]]:
     hits, timed_out = directives.router.hits(identity)
     candidates = [
         Candidate(
             key=Key(hit.rule.project, hit.rule.event_name),
             # REDCap strips it, and so do comparisons with what is there: two spellings would conflict for nothing.
             pseudonym=without_padding(hit.pseudonym),
-            cause=Cause("rule", hit.rule.record_id, directives.rule_positions[hit.rule.record_id]),
+            cause=_rule_cause(hit.rule, directives),
             asks_since=directives.rule_positions[hit.rule.record_id],
             whole_match=hit.whole,
         )
         for hit in hits
     ]
-    return candidates, {rule.record_id for rule in timed_out}
+    return candidates, {_rule_cause(rule, directives): Key(rule.project, rule.event_name) for rule in timed_out}
+
+
+def _rule_cause(rule: Rule, directives: Directives) -> Cause:
+    return Cause("rule", rule.record_id, directives.rule_positions[rule.record_id])
 
 
 def _coupling_candidates(evidence: Evidence, directives: Directives) -> Iterable[Candidate]:

@@ -6,7 +6,14 @@ from ledger.events import NewEvent
 from ledger.vault import SubjectName
 from processors.events.fact import Fact
 from processors.events.patients import StudyChangeFound, TwoPatientsFound, TwoPatientsResolved
-from processors.events.rules import ConflictFound, ConflictResolved, RuleTimedOut, RuleTimeoutResolved
+from processors.events.rules import (
+    ConflictFound,
+    ConflictResolved,
+    DecisionDeferred,
+    DecisionResumed,
+    RuleTimedOut,
+    RuleTimeoutResolved,
+)
 from processors.events.transfers import TransferRequested, TransferRetracted
 from processors.gateway import Work
 from processors.routing.decisions import NewRequest
@@ -22,18 +29,7 @@ def decision_events(work: Work, judgements: Sequence[Judgement]) -> list[Fact | 
 
 def _events_of(work: Work, judgement: Judgement) -> Iterator[Fact | NewEvent]:
     study, outcome = judgement.evidence.study, judgement.outcome
-    if judgement.two_patients is not None:
-        yield TwoPatientsFound(study=study, patients=judgement.two_patients)
-    if judgement.one_again:
-        yield TwoPatientsResolved(study=study)
-    for reviewed in outcome.reviewed:
-        yield StudyChangeFound(
-            study=study,
-            project=reviewed.request.project,
-            request=reviewed.request.position,
-            changed=reviewed.changed,
-            consequence=reviewed.consequence,
-        )
+    yield from _about_the_study(judgement)
     for request in outcome.requests:
         yield _requested(work, judgement.evidence, request)
     for retraction in outcome.retractions:
@@ -48,6 +44,33 @@ def _events_of(work: Work, judgement: Judgement) -> Iterator[Fact | NewEvent]:
         yield ConflictFound(study=study, **conflict.key._asdict(), kind=conflict.kind, causes=conflict.causes)
     for key in outcome.resolved:
         yield ConflictResolved(study=study, **key._asdict())
+    yield from _left_open(judgement)
+
+
+def _about_the_study(judgement: Judgement) -> Iterator[Fact]:
+    """What its series say of whose it is, and what that means for its requests."""
+    study = judgement.evidence.study
+    if judgement.two_patients is not None:
+        yield TwoPatientsFound(study=study, patients=judgement.two_patients)
+    if judgement.one_again:
+        yield TwoPatientsResolved(study=study)
+    for reviewed in judgement.outcome.reviewed:
+        yield StudyChangeFound(
+            study=study,
+            project=reviewed.request.project,
+            request=reviewed.request.position,
+            changed=reviewed.changed,
+            consequence=reviewed.consequence,
+        )
+
+
+def _left_open(judgement: Judgement) -> Iterator[Fact]:
+    """What could not be decided, or can be at last."""
+    study = judgement.evidence.study
+    for deferral in judgement.deferred:
+        yield DecisionDeferred(study=study, **deferral.key._asdict(), causes=deferral.causes)
+    for key in judgement.resumed:
+        yield DecisionResumed(study=study, **key._asdict())
     for record in sorted(judgement.timed_out):
         yield RuleTimedOut(study=study, record_id=record)
     for record in sorted(judgement.recovered):

@@ -60,7 +60,11 @@ def _everything(head: int, studies: Sequence[str]) -> Agenda:
 
 
 def _only(judgement: Judgement, project: str, rules: Mapping[str, str]) -> Judgement:
-    """What the judgement says about the project. Nothing is retracted, or told of its patients: that is for runs."""
+    """What the judgement says about the project.
+
+    Nothing is retracted, and nothing told of its patients: that is for the run that sees a correction, which also
+    ends what was deferred.
+    """
     outcome = judgement.outcome
     return replace(
         judgement,
@@ -69,6 +73,8 @@ def _only(judgement: Judgement, project: str, rules: Mapping[str, str]) -> Judge
             conflicts=[conflict for conflict in outcome.conflicts if conflict.key.project == project],
             resolved=[key for key in outcome.resolved if key.project == project],
         ),
+        deferred=[deferral for deferral in judgement.deferred if deferral.key.project == project],
+        resumed=[],
         timed_out=frozenset(record for record in judgement.timed_out if rules.get(record) == project),
         recovered=frozenset(record for record in judgement.recovered if rules.get(record) == project),
         two_patients=None,
@@ -83,4 +89,8 @@ def _confirmed(judgement: Judgement, project: str) -> list[int]:
         for request in evidence.standing
         if request.key.project == project and not (evidence.of_two_patients and request.cause.kind == "autoid")
     ]
-    return decisions.confirmed(judgement.candidates, standing, by_hand=evidence.by_hand)
+    asked = decisions.confirmed(judgement.candidates, standing, by_hand=evidence.by_hand)
+    if not judgement.doubtful:
+        return asked
+    certain = [candidate for candidate in judgement.candidates if candidate not in judgement.doubtful]
+    return [each for each in decisions.confirmed(certain, standing, by_hand=evidence.by_hand) if each in asked]

@@ -1,6 +1,6 @@
 """What the ledger says about the studies that have to be decided upon: gathering, no deciding."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -22,7 +22,8 @@ from processors.stored_requests import requests_of
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Agenda:
-    """The studies to decide upon, and why: `gained` a series, or `reopened` by a changed rule or entry.
+    """The studies to decide upon, and why: `gained` a series, or `reopened` by a changed rule or entry, or the
+    end of a doubt.
 
     A series that now says that it is somebody else's, or came from elsewhere, counts as gained; and so do all
     of a study that was `received_anew`, after its record was deleted. Of a study that was `regrouped`, single
@@ -50,7 +51,8 @@ class Evidence:
     """What is known about one study. `gained` and `earlier` are its series' identities, by when they came.
 
     `subject` is that of its leading series; `shared`: other series are of another patient. `by_hand`
-    are the positions of what an operator decided about it, `adopted` what REDCap held before this system.
+    are the positions of what an operator decided about it; `deferred` is what depended on doubted rules and entries
+    before, and on which; `adopted` what REDCap held before this system.
     `gone` are requests whose rows somebody deleted, with the events that told so; `received_anew_at` is where
     the study was asked for anew by arriving again after that.
 
@@ -75,6 +77,7 @@ class Evidence:
     earlier: set[Identity] = field(default_factory=set)
     standing: list[TransferRequest] = field(default_factory=list)
     conflicts: dict[Key, Conflict] = field(default_factory=dict)
+    deferred: dict[Key, tuple[Cause, ...]] = field(default_factory=dict)
     failed_rules: set[str] = field(default_factory=set)
     by_hand: dict[tuple[str, str | None], int] = field(default_factory=dict)
     adopted: Pseudonyms = field(default_factory=dict)
@@ -84,7 +87,12 @@ class Evidence:
     @property
     def is_undecided(self) -> bool:
         """Whether something was left undecided before: then its earlier series are looked at again."""
-        return bool(self.conflicts or self.failed_rules)
+        return bool(self.conflicts or self.deferred or self.failed_rules)
+
+    @property
+    def deferred_rules(self) -> set[str]:
+        """The rules that were doubted when something was left undecided."""
+        return {cause.record_id for causes in self.deferred.values() for cause in causes if cause.kind == "rule"}
 
     @property
     def of_two_patients(self) -> bool:
@@ -115,7 +123,12 @@ def agenda(work: Work, site: str) -> Agenda:
         gained=frozenset(work.execute(_GAINED, window).scalars()) | received_anew,
         received_anew=received_anew,
         coupled=frozenset(work.execute(_COUPLED, window).scalars()),
-        reopened=frozenset(work.execute(_UNDECIDED, window | {"changed": changed}).scalars()),
+        reopened=frozenset(
+            (
+                *work.execute(_UNDECIDED, window | {"changed": changed}).scalars(),
+                *work.execute(_DEFERRED, window).scalars(),
+            )
+        ),
         regrouped=frozenset(work.execute(_REGROUPED, window).scalars()),
     )
 
@@ -165,6 +178,11 @@ _UNDECIDED = text("""
        and (exists (select from gateway.conflict where conflict.study = study.study and kind <> 'person')
             or exists (select from gateway.rule_failure where rule_failure.study = study.study))
 """)
+# Each export settles what was doubted before it, in whichever way.
+_DEFERRED = text("""
+    select distinct study from gateway.deferred_decision join gateway.study using (study)
+     where on_disk and site = :site
+""")
 _NAMED = text("""
     select study from gateway.series join gateway.study using (study)
      where accession = any(:accessions) and on_disk and site = :site
@@ -182,16 +200,11 @@ def gather(work: Work, studies: Sequence[str], window: Agenda, *, with_identitie
     }
     for study, standing in requests_of(work, studies, states=IN_FORCE).items():
         evidence[study].standing = standing
-    for row in work.execute(_CONFLICTS, chosen):
-        key = Key(row.project, row.event_name)
-        causes = tuple(Cause(**cause) for cause in orjson.loads(row.details)["causes"])
-        evidence[row.study].conflicts[key] = Conflict(key=key, kind=row.kind, causes=causes)
+    _add_undecided(work, evidence)
     for row in work.execute(_GONE, chosen):
         evidence[row.study].gone[row.request] = row.position
     for study in window.received_anew & evidence.keys():
         evidence[study].received_anew_at = window.until
-    for row in work.execute(_FAILURES, chosen):
-        evidence[row.study].failed_rules.add(row.record_id)
     for row in work.execute(_BY_HAND, chosen):
         evidence[row.study].by_hand[row.project, row.event_name] = row.position
     for study, adopted in adopted_requests(work, studies).items():
@@ -203,6 +216,18 @@ def gather(work: Work, studies: Sequence[str], window: Agenda, *, with_identitie
     _add_series(work, evidence, window, with_identities=with_identities)
     _add_causes(work, [known for known in evidence.values() if known.change is not None or known.of_two_patients])
     return [evidence[study] for study in studies]
+
+
+def _add_undecided(work: Work, evidence: Mapping[str, Evidence]) -> None:
+    """Adds what was left open before: contradictions, doubts, and rules that ran out of time."""
+    chosen = {"studies": list(evidence)}
+    for row in work.execute(_CONFLICTS, chosen):
+        key = Key(row.project, row.event_name)
+        evidence[row.study].conflicts[key] = Conflict(key=key, kind=row.kind, causes=_causes(row.details))
+    for row in work.execute(_DEFERRED_KEYS, chosen):
+        evidence[row.study].deferred[Key(row.project, row.event_name)] = _causes(row.details)
+    for row in work.execute(_FAILURES, chosen):
+        evidence[row.study].failed_rules.add(row.record_id)
 
 
 # The leading series' event tells whose study it is; its row position never leads elsewhere.
@@ -222,6 +247,9 @@ _SERIES = text("""
 _CONFLICTS = text("""
     select study, project, event_name, kind, details::text from gateway.conflict where study = any(:studies)
 """)
+_DEFERRED_KEYS = text("""
+    select study, project, event_name, details::text from gateway.deferred_decision where study = any(:studies)
+""")
 _GONE = text("""
     select study, transfer.position as request, max(missing.position) as position
       from gateway.transfer join gateway.missing_row as missing using (study)
@@ -238,6 +266,10 @@ _NOTICED = text("""
 """)
 _BY_HAND = text("select study, project, event_name, position from gateway.decision_by_hand where study = any(:studies)")
 _FAILURES = text("select study, record_id from gateway.rule_failure where study = any(:studies)")
+
+
+def _causes(details: str) -> tuple[Cause, ...]:
+    return tuple(Cause(**cause) for cause in orjson.loads(details)["causes"])
 
 
 def _add_series(

@@ -1,29 +1,36 @@
 """Noticing what people changed in REDCap's rules and coupling list since the last run.
 
 Both are fetched once a run, whole, before anything is decided: a failed fetch ends the run and is
-never taken for "no rules". What differs from what the ledger holds becomes an event.
+never taken for "no rules". What differs from what the ledger holds becomes an event. What is missing is
+doubted: it stands as the ledger has it, and nothing is decided because of it, until the next run misses it too.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import orjson
+from sqlalchemy import text
 
 from ledger.events import NewEvent
 from ledger.vault import SubjectName
-from processors.events.fact import Fact
+from processors.events.fact import Cause, Fact
 from processors.events.rules import (
     CouplingEntryChanged,
+    CouplingEntryDoubted,
     CouplingEntryRemoved,
+    CouplingEntryReturned,
     RoutingRuleChanged,
+    RoutingRuleDoubted,
     RoutingRuleRemoved,
+    RoutingRuleReturned,
 )
 from processors.gateway import Gateway, Work
-from processors.observed_list import changed, known_records, removals
+from processors.observed_list import Comparison, compared, head
 from processors.redcap import Project, Redcap
 from processors.routing.coupling import Entry, entries_from_rows
 from processors.routing.rules import Rule, rules_from_rows
+from processors.routing.stored_directives import entries_at, rules_at
 
 _RULE_FIELDS = (
     "record_id",
@@ -38,12 +45,26 @@ _RULE_FIELDS = (
 _ENTRY_FIELDS = ("record_id", "cl_accessionnumber", "cl_projectname", "cl_subjectid", "cl_eventname")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Doubted:
+    """The record ids of rules and entries that are missing from the latest export, and not believed to be gone."""
+
+    rules: frozenset[str] = frozenset()
+    entries: frozenset[str] = frozenset()
+
+    def __contains__(self, cause: Cause) -> bool:
+        """Whether the cause of something is doubted."""
+        records = {"rule": self.rules, "coupling": self.entries}
+        return cause.record_id in records.get(cause.kind, ())
+
+
 class Observed(NamedTuple):
-    """What REDCap directs at present, and how many changes were recorded."""
+    """What REDCap directs at present, the doubted included, and how many changes were recorded."""
 
     rules: list[Rule]
     entries: list[Entry]
     changes: int
+    doubted: Doubted
 
 
 def observe(gateway: Gateway, redcap: Redcap) -> Observed:
@@ -53,34 +74,47 @@ def observe(gateway: Gateway, redcap: Redcap) -> Observed:
     """
     routing = Project(redcap, "routing", gateway.database, gateway.clock, needed=_RULE_FIELDS)
     coupling = Project(redcap, "coupling", gateway.database, gateway.clock, needed=_ENTRY_FIELDS)
+    asked_at = head(gateway)
     # A project's name is the label of its choice, which may hold blanks and commas.
     labels = routing.choices("routing_dest_project")
     rules = rules_from_rows(routing.export_list(), labels)
     entries = entries_from_rows(coupling.export_list())
     with gateway.begin() as work:
-        events = [*_rule_events(work, rules), *_entry_events(work, entries)]
+        rule_prints = {rule.record_id: _fingerprint(work, asdict(rule)) for rule in rules}
+        entry_prints = {entry.record_id: _fingerprint(work, asdict(entry)) for entry in entries}
+        of_rules = compared(work, "gateway.rule", rule_prints, asked_at=asked_at)
+        of_entries = compared(work, "gateway.coupling_entry", entry_prints, asked_at=asked_at)
+        events = [
+            *_rule_events(rules, rule_prints, of_rules),
+            *_entry_events(work, entries, entry_prints, of_entries),
+        ]
         work.record(events)
-    return Observed(rules, entries, len(events))
+        doubted = Doubted(rules=frozenset(of_rules.doubted), entries=frozenset(of_entries.doubted))
+        doubted_rules = rules_at(work, _positions(work, "gateway.rule", doubted.rules))
+        doubted_entries = entries_at(work, _positions(work, "gateway.coupling_entry", doubted.entries))
+    return Observed([*rules, *doubted_rules], [*entries, *doubted_entries], len(events), doubted)
 
 
-def _rule_events(work: Work, rules: Sequence[Rule]) -> list[Fact | NewEvent]:
+def _positions(work: Work, table: str, records: Collection[str]) -> list[int]:
+    """The events that hold what these records said when they were last seen."""
+    statement = text(f"select position from {table} where record_id = any(:records)")
+    return list(work.execute(statement, {"records": list(records)}).scalars()) if records else []
+
+
+def _rule_events(rules: Sequence[Rule], prints: Mapping[str, str], found: Comparison) -> list[Fact]:
     by_record = {rule.record_id: rule for rule in rules}
-    known = known_records(work, "gateway.rule")
-    prints = {record: _fingerprint(work, asdict(rule)) for record, rule in by_record.items()}
-    events: list[Fact | NewEvent] = [
-        RoutingRuleChanged(**asdict(by_record[record]), fingerprint=prints[record]) for record in changed(prints, known)
-    ]
-    return events + [RoutingRuleRemoved(record_id=record) for record in removals(by_record, known)]
+    changes = [RoutingRuleChanged(**asdict(by_record[record]), fingerprint=prints[record]) for record in found.changed]
+    settled = found.facts(doubted=RoutingRuleDoubted, returned=RoutingRuleReturned, removed=RoutingRuleRemoved)
+    return [*changes, *settled]
 
 
-def _entry_events(work: Work, entries: Sequence[Entry]) -> list[Fact | NewEvent]:
+def _entry_events(
+    work: Work, entries: Sequence[Entry], prints: Mapping[str, str], found: Comparison
+) -> list[Fact | NewEvent]:
     by_record = {entry.record_id: entry for entry in entries}
-    known = known_records(work, "gateway.coupling_entry")
-    prints = {record: _fingerprint(work, asdict(entry)) for record, entry in by_record.items()}
-    events: list[Fact | NewEvent] = [
-        _entry_changed(work, by_record[record], prints[record]) for record in changed(prints, known)
-    ]
-    return events + [CouplingEntryRemoved(record_id=record) for record in removals(by_record, known)]
+    changes = [_entry_changed(work, by_record[record], prints[record]) for record in found.changed]
+    settled = found.facts(doubted=CouplingEntryDoubted, returned=CouplingEntryReturned, removed=CouplingEntryRemoved)
+    return [*changes, *settled]
 
 
 def _entry_changed(work: Work, entry: Entry, fingerprint: str) -> NewEvent:

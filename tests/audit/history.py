@@ -35,7 +35,9 @@ from processors.events.operations import (
 from processors.events.patients import StudyChangeFound, TwoPatientsFound, TwoPatientsResolved
 from processors.events.pseudonyms import (
     AutoidProjectChanged,
+    AutoidProjectDoubted,
     AutoidProjectRemoved,
+    AutoidProjectReturned,
     ContradictionFound,
     ContradictionResolved,
     IdAdopted,
@@ -48,10 +50,16 @@ from processors.events.pseudonyms import (
 from processors.events.rules import (
     ConflictFound,
     ConflictResolved,
+    CouplingEntryDoubted,
     CouplingEntryRemoved,
+    CouplingEntryReturned,
     DecidedByHand,
+    DecisionDeferred,
+    DecisionResumed,
     DecisionsMade,
+    RoutingRuleDoubted,
     RoutingRuleRemoved,
+    RoutingRuleReturned,
     RuleTimedOut,
     RuleTimeoutResolved,
 )
@@ -339,11 +347,16 @@ def _corrections(told: Told) -> None:
     )
     told(retracted, "retracted")
     told(TransferWithdrawn(study=KNEE, project=BRAIN, request=third, instance=3, by=None, fate="unsent"))
-    told(CouplingEntryRemoved(record_id="7"))
+    told(CouplingEntryDoubted(record_id="7"), "entry 7 missed")
+    told(CouplingEntryReturned(record_id="7"), "entry 7 returned")
+    told(CouplingEntryDoubted(record_id="7"), "entry 7 doubted")
+    told(CouplingEntryRemoved(record_id="7"), "entry 7 removed")
 
 
 def _ends(told: Told) -> None:
     """What was wrong on the first day is mended, but for one file, one row and one contest."""
+    told(RoutingRuleDoubted(record_id="2"), "rule 2 doubted")
+    told(RoutingRuleReturned(record_id="2"), "rule 2 returned")
     told(RoutingRuleRemoved(record_id="2"))
     told(RuleTimeoutResolved(study=HIP, record_id="2"))
     told(ConflictResolved(study=HIP, project=HEART, event_name=""), "conflict resolved")
@@ -374,7 +387,12 @@ def _ends(told: Told) -> None:
     told(StudyRequestedByOthers(study=HIP))
     _moving_in(told)
     told(ContradictionResolved(project=TEACHING, record_id="6"))
+    told(AutoidProjectDoubted(record_id="5"), "project 5 doubted")
+    told(AutoidProjectReturned(record_id="5"), "project 5 returned")
     told(AutoidProjectRemoved(record_id="5"))
+    told(RoutingRuleDoubted(record_id="1"), "rule 1 doubted")
+    told(DecisionDeferred(study=HEAD, project=BRAIN, event_name="", causes=(rule_1,)))
+    told(DecisionResumed(study=HEAD, project=BRAIN, event_name=""))
     told(Acknowledged(study=KNEE, position=told.positions["sent before"], by="admin", reason="told the sender"))
     forgotten = SubjectForgotten(
         what="study", name="1.2.77", by="admin", reason="consent withdrawn", subjects={"study": []}, studies=0

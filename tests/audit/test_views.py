@@ -29,6 +29,7 @@ VIEWS = (
     "attention",
     "conflict",
     "daily_volume",
+    "doubt",
     "event",
     "generated_id",
     "held_study",
@@ -518,6 +519,19 @@ def test_a_day_is_one_of_the_sessions_time_zone(story: Story) -> None:
 
 
 # -- what must hold for all of them ----------------------------------------------------------------------
+
+
+def test_a_doubt_tells_what_was_missing_and_how_that_was_settled(story: Story) -> None:
+    rows = story.ask("select list, record_id, doubted_at, ended_at, ended_how, open from audit.doubt order by position")
+    times = story.told.times
+    told = ("list", "record_id", "doubted_at", "ended_at", "ended_how", "open")
+    assert [tuple(row[name] for name in told) for row in rows] == [
+        ("coupling list", "7", times["entry 7 missed"], times["entry 7 returned"], "returned", False),
+        ("coupling list", "7", times["entry 7 doubted"], times["entry 7 removed"], "removed", False),
+        ("routing rules", "2", times["rule 2 doubted"], times["rule 2 returned"], "returned", False),
+        ("projects", "5", times["project 5 doubted"], times["project 5 returned"], "returned", False),
+        ("routing rules", "1", times["rule 1 doubted"], None, None, True),
+    ]
 
 
 @pytest.mark.parametrize("view", VIEWS)

@@ -118,6 +118,7 @@ def test_a_study_that_no_project_claims_any_more_is_released(site: AutoidSite, h
     assert site.held() == {"1.2.1": PROJECT_UNUSABLE}
     if how == "removed":
         site.remove_project()
+        site.run()
     else:
         site.project(pattern="H-[0-9]*", use=how != "switched off", aetitle="OTHER")
     site.run()

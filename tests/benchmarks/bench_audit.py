@@ -22,7 +22,7 @@ from ledger.store import Store
 from processors.events.deliveries import RowAccepted, RowRefused, StudyDelivered
 from processors.events.fact import Cause, Fact
 from processors.events.pseudonyms import IdGenerated, StudyHeld, StudyReleased
-from processors.events.rules import ConflictFound, ConflictResolved
+from processors.events.rules import ConflictFound, ConflictResolved, RoutingRuleDoubted, RoutingRuleReturned
 from processors.events.series import FileRejected, RejectionResolved
 from processors.events.transfers import TransferAmended, TransferPlaced
 from processors.projections import PROJECTIONS
@@ -118,6 +118,8 @@ class History:
         held = {"study": study, "project": "P2", "reason": "no PatientID"}
         yield self._event(StudyHeld(**held))
         yield self._event(StudyReleased(**held))
+        yield self._event(RoutingRuleDoubted(record_id="1"))
+        yield self._event(RoutingRuleReturned(record_id="1"))
         row: dict[str, Any] = {"study": study, "kind": "study", "key": ""}
         yield self._event(RowRefused(**row, row_position=1, field="study_date", message="not a date"))
         yield self._event(RowAccepted(**row))

@@ -125,3 +125,20 @@ def test_only_the_sites_own_studies_are_counted(
     assert own.transfers["placed"] > 0
     other = status_of(gateway_of(database, vault, clock, "north"))
     assert (other.studies, other.series, other.studies_on_disk, other.transfers) == (0, 0, 0, {})
+
+
+def test_what_redcap_left_out_once_is_told_and_needs_nobody(site: Site) -> None:
+    routing = site.simulator.projects["routing"]
+    routing.put([{"record_id": "7", "routing_active": "0", "routing_dest_project": "1"}])
+    site.command("run", "--only", "incoming")
+    stored = routing.records.pop("7")
+    site.command("run", "--only", "incoming")
+    told = "Missing from REDCap's latest export of routing rules: 1 (7), since "
+    shown = site.command("status")
+    assert told in shown.out
+    assert "Nothing is decided by them before the next run sees the same." in " ".join(shown.out.split())
+    assert site.command("status", "--json").data["doubts"][0]["records"] == ["7"]
+    assert "missing from the export" in site.command("rules", "check").out
+    routing.records["7"] = stored
+    site.command("run", "--only", "incoming")
+    assert "Missing from" not in site.command("status").out

@@ -27,6 +27,8 @@ from processors.events.rules import (
     ConflictFound,
     ConflictResolved,
     DecidedByHand,
+    DecisionDeferred,
+    DecisionResumed,
     RuleTimedOut,
     RuleTimeoutResolved,
 )
@@ -90,6 +92,16 @@ SENTENCES: list[tuple[Fact, str]] = [
             "Its series are of 2 patients: A: 1.2.1, 1.2.3; B: 1.2.2. Nothing is requested but what a coupling entry "
             "with its study UID asks for."
         ),
+    ),
+    (
+        DecisionDeferred(
+            study=STUDY, project="HEART", event_name="", causes=(Cause("coupling", "3", 8), Cause("rule", "7", 4))
+        ),
+        "Not decided for HEART before the next export: the latest one lacks coupling entry 3, routing rule 7.",
+    ),
+    (
+        DecisionResumed(study=STUDY, project="HEART", event_name="baseline"),
+        "Decided for HEART, event baseline, as no export leaves that open any more.",
     ),
     (
         TwoPatientsResolved(study=STUDY),
@@ -240,6 +252,12 @@ SENTENCES: list[tuple[Fact, str]] = [
 ]
 OF_OTHER_STREAMS = {
     "RoutingRuleChanged",
+    "RoutingRuleDoubted",
+    "RoutingRuleReturned",
+    "CouplingEntryDoubted",
+    "CouplingEntryReturned",
+    "AutoidProjectDoubted",
+    "AutoidProjectReturned",
     "RoutingRuleRemoved",
     "CouplingEntryChanged",
     "CouplingEntryRemoved",

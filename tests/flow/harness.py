@@ -321,6 +321,14 @@ class Site:
         """The project gets a second event, or loses it again."""
         self.simulator.projects[project].__class__ = TwoEvents if twice else Project
 
+    @contextmanager
+    def left_out(self, project: str, *records: str) -> Iterator[None]:
+        """Meanwhile REDCap leaves these records out of its exports of a list without a word; all, if none is named."""
+        stored = self.simulator.projects[project].records
+        missing = {record: stored.pop(record) for record in records or [*stored]}
+        yield
+        stored |= missing
+
     def remove_entry(self, record: str = "1") -> None:
         self.simulator.projects["coupling"].delete(record)
 

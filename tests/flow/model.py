@@ -83,14 +83,25 @@ class Request:
         return self.state in ("open", "over")
 
 
+class Conflict(NamedTuple):
+    """Why nothing is asked for, and of whom that is a quarrel: records or requests."""
+
+    kind: str
+    between: frozenset[object] = frozenset()
+
+
 @dataclass
 class Known:
-    """What is known of a study that has arrived."""
+    """What is known of a study that has arrived.
+
+    `deferred` is what was left open because records were missing from one export, with the rules that were.
+    """
 
     on_disk: bool = True
     series: set[str] = field(default_factory=set)
     requests: list[Request] = field(default_factory=list)
-    conflicts: dict[Key, str] = field(default_factory=dict)
+    conflicts: dict[Key, Conflict] = field(default_factory=dict)
+    deferred: dict[Key, set[str]] = field(default_factory=dict)
     touched: bool = False
 
 
@@ -106,8 +117,31 @@ class Candidate(NamedTuple):
         return ("coupling", "rule")[self.rank]
 
 
+class Plan(NamedTuple):
+    """What a run would do about a study."""
+
+    requests: list[tuple[Key, Candidate, list[Request]]]
+    withdrawn: list[Request]
+    conflicts: dict[Key, Conflict]
+    over: list[Key]
+
+    def steps(self, known: Known) -> set[tuple[Key, object]]:
+        """All that it would change, each with the key that it is done for."""
+        return {
+            *((key, winner.name) for key, winner, _ in self.requests),
+            *((old.key, old) for _, _, replaced in self.requests for old in replaced),
+            *((old.key, ("withdrawn", old)) for old in self.withdrawn),
+            *((key, conflict) for key, conflict in self.conflicts.items() if known.conflicts.get(key) != conflict),
+            *((key, "over") for key in self.over),
+        }
+
+
 class Model:
-    """The world outside, and what a run makes of it."""
+    """The world outside, and what a run makes of it.
+
+    `doubted` are the lists and records that the last export lacked. Until the next one lacks them, too, a run does
+    only what it would do whether or not they are gone.
+    """
 
     def __init__(self, studies: list[Study]) -> None:
         self.studies = {study.uid: study for study in studies}
@@ -117,8 +151,9 @@ class Model:
         self.entries: dict[str, Entry] = {}
         self.redcap: dict[str, dict[int, Row]] = {study.uid: {} for study in studies}
         self.known: dict[str, Known] = {}
-        self._rules_seen: dict[str, Rule] = {}
-        self._entries_seen: dict[str, Entry] = {}
+        self.doubted: set[tuple[str, str]] = set()
+        self._rules: dict[str, Rule] = {}
+        self._entries: dict[str, Entry] = {}
         self._entries_of_old: dict[str, Entry] = {}
         self._lives: dict[str, int] = {}
         self._minute = 0
@@ -127,25 +162,35 @@ class Model:
         """A run that nobody disturbs, a minute later."""
         self._minute += 1
         gained, returned = self._discover()
-        changed = {r for r, entry in self.entries.items() if self._entries_seen.get(r) != entry}
-        directed = self.rules != self._rules_seen or self.entries != self._entries_seen
-        for record in self.entries.keys() - self._entries_seen.keys():
-            if self._entries_of_old.get(record) != self.entries[record]:
-                self._lives[record] = self._lives.get(record, 0) + 1
-        self._entries_of_old |= self.entries
-        self._rules_seen, self._entries_seen = dict(self.rules), dict(self.entries)
+        changed, directed = self._observe()
         for uid, known in self.known.items():
             study = self.studies[uid]
-            named = known.on_disk and any(self.entries[r].names(study) for r in changed)
+            named = known.on_disk and any(self._entries[r].names(study) for r in changed)
             corrected = any(q.in_force and q.kind == "coupling" and q.record in changed for q in known.requests)
-            undecided = any(kind != "person" for kind in known.conflicts.values())
-            again = known.on_disk and undecided and (directed or uid in returned)
+            undecided = any(conflict.kind != "person" for conflict in known.conflicts.values())
+            again = known.on_disk and (bool(known.deferred) or (undecided and (directed or uid in returned)))
             if uid in gained or uid in returned or named or corrected or again:
                 self._decide(study, known, gained=uid in gained)
         for uid, known in self.known.items():
             if known.touched or any(request.is_unsettled for request in known.requests):
                 self._deliver(known, self.redcap[uid])
             known.touched = False
+
+    def _observe(self) -> tuple[set[str], bool]:
+        """Reads both lists: the entries that are new or changed, and whether anything is, or is gone."""
+        missing = {("rule", r) for r in self._rules.keys() - self.rules.keys()}
+        missing |= {("coupling", r) for r in self._entries.keys() - self.entries.keys()}
+        self.doubted = missing - self.doubted
+        rules = {r: rule for r, rule in self._rules.items() if ("rule", r) in self.doubted} | self.rules
+        entries = {r: entry for r, entry in self._entries.items() if ("coupling", r) in self.doubted} | self.entries
+        changed = {r for r, entry in entries.items() if self._entries.get(r) != entry}
+        directed = rules != self._rules or entries != self._entries
+        for record in entries.keys() - self._entries.keys():
+            if self._entries_of_old.get(record) != entries[record]:
+                self._lives[record] = self._lives.get(record, 0) + 1
+        self._entries_of_old |= entries
+        self._rules, self._entries = rules, entries
+        return changed, directed
 
     def _discover(self) -> tuple[set[str], set[str]]:
         gained, returned = set(), set()
@@ -165,67 +210,106 @@ class Model:
         return gained, returned
 
     def _decide(self, study: Study, known: Known, *, gained: bool) -> None:
+        """Does what is to be done whether or not the doubted is gone, and leaves the rest open."""
         wishes = self._wishes(study, known, gained=gained)
+        doubtful = {wish for rivals in wishes.values() for wish in rivals if (wish.kind, wish.record) in self.doubted}
+        certain = {key: left for key, rivals in wishes.items() if (left := [w for w in rivals if w not in doubtful])}
+        entries = {r: entry for r, entry in self._entries.items() if ("coupling", r) not in self.doubted}
+        plan = self._plan(study, known, certain, entries)
+        one, other = plan.steps(known), self._plan(study, known, wishes, self._entries).steps(known)
+        made = [
+            self._request(key, winner, [old for old in replaced if (old.key, old) in one & other])
+            for key, winner, replaced in plan.requests
+            if (key, winner.name) in one & other
+        ]
+        for request in [old for new in made for old in new.replaces]:
+            request.state = "over"
+        for request in plan.withdrawn:
+            if (request.key, ("withdrawn", request)) in one & other:
+                request.state = "over"
+        known.requests += made
+        for key in plan.over:
+            if (key, "over") in one & other:
+                del known.conflicts[key]
+        known.conflicts |= {key: found for key, found in plan.conflicts.items() if (key, found) in one & other}
+        rules = {wish.record for wish in doubtful if wish.kind == "rule"}
+        left_open = {key: rules for key, _ in one ^ other}
+        known.deferred = left_open if known.on_disk else known.deferred | left_open
+
+    def _plan(self, study: Study, known: Known, wishes: dict[Key, list[Candidate]], entries: dict[str, Entry]) -> Plan:
         agreed = {key: winner for key, rivals in wishes.items() if (winner := _winner(rivals)) is not None}
-        conflicts = dict.fromkeys(wishes.keys() - agreed.keys(), "equals")
-        made: list[Request] = []
+        conflicts = {key: Conflict("equals", _equals(wishes[key])) for key in wishes.keys() - agreed.keys()}
+        requests: list[tuple[Key, Candidate, list[Request]]] = []
         for key, winner in sorted(agreed.items()):
             current = next((request for request in known.requests if request.in_force and request.key == key), None)
-            hidden = known.conflicts.get(key, "person") != "person"
+            hidden = known.conflicts.get(key, _OF_A_PERSON).kind != "person"
             if current is not None and current.name == winner.name:
                 if current.state == "contested" and hidden:
-                    made.append(self._request(key, winner, [current]))
+                    requests.append((key, winner, [current]))
             elif current is not None and current.kind == "coupling" and winner.kind == "rule":
-                conflicts[key] = "coupling stands"
+                conflicts[key] = Conflict("coupling stands", frozenset({current, winner}))
             else:
                 replaced = [] if current is None else [current]
-                made.append(self._request(key, winner, replaced + self._moved(study, known, key, winner, agreed)))
-        given_up = [request for new in made for request in new.replaces]
-        self._withdraw(study, known, agreed, given_up)
-        for request in given_up:
-            request.state = "over"
-        known.requests += made
-        if known.on_disk:
-            for key in [key for key, kind in known.conflicts.items() if kind != "person" and key not in conflicts]:
-                del known.conflicts[key]
-        known.conflicts |= conflicts
+                moved = self._moved(study, known, key, winner, agreed, entries)
+                requests.append((key, winner, replaced + moved))
+        given_up = [request for _, _, replaced in requests for request in replaced]
+        withdrawn = self._withdrawn(study, known, agreed, given_up, entries)
+        over = [key for key, found in known.conflicts.items() if found.kind != "person" and key not in conflicts]
+        return Plan(requests, withdrawn, conflicts, over if known.on_disk else [])
 
     def _moved(
-        self, study: Study, known: Known, key: Key, winner: Candidate, agreed: dict[Key, Candidate]
+        self,
+        study: Study,
+        known: Known,
+        key: Key,
+        winner: Candidate,
+        agreed: dict[Key, Candidate],
+        entries: dict[str, Entry],
     ) -> list[Request]:
         """What the winning entry asked for before it was corrected, and nobody asks for any more."""
-        if winner.kind != "coupling" or not self.entries[winner.record].names(study):
+        if winner.kind != "coupling" or not entries[winner.record].names(study):
             return []
         return [
             request
             for request in known.requests
             if request.in_force
-            and self._same_entry(request) == winner.record
+            and self._same_entry(request, entries) == winner.record
             and request.key != key
             and not _is_wanted(request, agreed)
         ]
 
-    def _withdraw(self, study: Study, known: Known, agreed: dict[Key, Candidate], given_up: list[Request]) -> None:
-        """Withdraws what corrected entries no longer ask of this study."""
+    def _withdrawn(
+        self,
+        study: Study,
+        known: Known,
+        agreed: dict[Key, Candidate],
+        given_up: list[Request],
+        entries: dict[str, Entry],
+    ) -> list[Request]:
+        """What corrected entries no longer ask of this study."""
+        withdrawn = []
         for request in known.requests:
-            record = self._same_entry(request)
+            record = self._same_entry(request, entries)
             if not request.in_force or record is None or request in given_up or _is_wanted(request, agreed):
                 continue
-            entry = self.entries[record]
+            entry = entries[record]
             unnamed = not entry.names(study) and (entry.key, entry.subject) == (request.key, request.name)
             elsewhere = entry.names(study) and entry.key != request.key
             already = entry.key in agreed and agreed[entry.key].name == entry.subject
             if unnamed or (elsewhere and already):
-                request.state = "over"
+                withdrawn.append(request)
+        return withdrawn
 
     def _wishes(self, study: Study, known: Known, *, gained: bool) -> dict[Key, list[Candidate]]:
         wishes: dict[Key, list[Candidate]] = {}
         if known.on_disk:
-            for record, entry in self.entries.items():
+            for record, entry in self._entries.items():
                 if entry.names(study):
                     wishes.setdefault(entry.key, []).append(Candidate(0, record, entry.subject))
-        for record, rule in self.rules.items():
-            if rule.active and (gained or rule.key in known.conflicts):
+        open_rules = {record for rules in known.deferred.values() for record in rules}
+        for record, rule in self._rules.items():
+            resumed = known.on_disk and (rule.key in known.deferred or record in open_rules)
+            if rule.active and (gained or resumed or rule.key in known.conflicts):
                 name = study.patient_name if rule.by_name else study.patient_id
                 wishes.setdefault(rule.key, []).append(Candidate(1, record, name))
         return wishes
@@ -237,22 +321,22 @@ class Model:
             chain += [request] if request.state == "placed" else [request, *request.replaces]
         return Request(key, winner.name, winner.kind, winner.record, life, replaces=chain)
 
-    def _same_entry(self, request: Request) -> str | None:
+    def _same_entry(self, request: Request, entries: dict[str, Entry]) -> str | None:
         """The record of the entry that led to the request, if it is usable and the same entry still."""
-        if request.kind != "coupling" or request.record not in self.entries:
+        if request.kind != "coupling" or request.record not in entries:
             return None
-        usable = self.entries[request.record].is_usable
+        usable = entries[request.record].is_usable
         return request.record if usable and self._lives[request.record] == request.life else None
 
     def _deliver(self, known: Known, rows: dict[int, Row]) -> None:
-        contests = {key for key, kind in known.conflicts.items() if kind == "person"}
+        contests = {key for key, conflict in known.conflicts.items() if conflict.kind == "person"}
         for request in known.requests:
             if request.state not in ("open", "contested"):
                 continue
             self._place(request, known.requests, rows)
             if request.state == "contested":
                 if request.key not in contests:
-                    known.conflicts[request.key] = "person"
+                    known.conflicts[request.key] = _OF_A_PERSON
                 contests.discard(request.key)
         for key in contests:
             del known.conflicts[key]
@@ -292,10 +376,15 @@ class Model:
         return not row.sent and self._minute - request.minute <= 1
 
 
+_OF_A_PERSON = Conflict("person")
+
+
+def _equals(rivals: list[Candidate]) -> frozenset[Candidate]:
+    return frozenset(rival for rival in rivals if rival.rank == min(rivals).rank)
+
+
 def _winner(rivals: list[Candidate]) -> Candidate | None:
-    best = min(rivals)
-    equals = [rival for rival in rivals if rival.rank == best.rank]
-    return best if len({rival.name for rival in equals}) == 1 else None
+    return min(rivals) if len({rival.name for rival in _equals(rivals)}) == 1 else None
 
 
 def _is_wanted(request: Request, agreed: dict[Key, Candidate]) -> bool:

@@ -83,6 +83,7 @@ def test_two_entries_that_no_longer_disagree_are_decided(site: Site, how: str) -
         site.entry("2", study="1.2.3", subject="H-001")
     else:
         site.remove_entry("2")
+        site.run()
     report = site.run()
     assert site.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
     assert not report.needs_attention
@@ -98,6 +99,7 @@ def test_two_rules_that_no_longer_disagree_are_decided(site: Site, how: str) -> 
         site.rule("2", patient_id="PID-.")
     elif how == "removed":
         site.remove_rule("2")
+        site.run()
     else:
         site.rule("2", patient_name="Doe", active=False)
     report = site.run()
@@ -123,6 +125,7 @@ def test_a_conflict_that_no_rule_asks_for_any_more_is_over(site: Site) -> None:
     site.run()
     site.remove_rule("1")
     site.remove_rule("2")
+    site.run()
     report = site.run()
     assert site.transfers("1.2.3") == {}
     assert not report.needs_attention
@@ -269,6 +272,7 @@ def test_a_rule_does_not_overturn_what_an_entry_asked_for_earlier(site: Site) ->
     site.remove_entry()
     site.rule(patient_id="PID-1")
     site.series("1.2.3", "1.2.3.2", AccessionNumber="ACC-1")
+    site.run()
     report = site.run()
     assert site.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
     assert report.attention == {"coupling stands": 1}
@@ -282,7 +286,9 @@ def test_a_standing_coupling_is_no_longer_shown_once_the_rule_is_gone(site: Site
     site.rule(patient_id="PID-1")
     site.series("1.2.3", "1.2.3.2", AccessionNumber="ACC-1")
     site.run()
+    site.run()
     site.remove_rule()
+    site.run()
     assert site.run().attention == {}
     assert site.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
 

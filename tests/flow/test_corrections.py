@@ -252,6 +252,7 @@ def test_a_record_id_that_redcap_gives_to_a_new_entry_withdraws_nothing(coupled:
 def test_a_record_id_given_away_after_its_removal_was_seen_withdraws_nothing(coupled: Site) -> None:
     coupled.remove_entry()
     coupled.run()
+    coupled.run()
     coupled.entry(accession="ACC-9", subject="H-001", event="baseline")
     coupled.run()
     assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-001", "baseline")}

@@ -207,5 +207,6 @@ def test_entries_that_stand_there_twice_are_reported_and_change_nothing(site: Si
     for project in ("coupling", "routing"):
         site.repeat_records(project, twice=False)
     site.remove_rule()
+    site.run()
     assert not site.run().needs_attention
     assert sorted(site.transfers("1.2.3").values()) == [Asked(BRAIN, "B-001"), Asked(HEART, "H-001")]

@@ -61,6 +61,7 @@ steps = weighted(
     st.tuples(st.just("entry removed"), one_or_two),
     st.tuples(st.just("rule"), one_or_two, rules),
     st.tuples(st.just("rule removed"), one_or_two),
+    st.tuples(st.just("left out"), st.sampled_from(["coupling", "coupling", "routing"]), one_or_two),
     st.tuples(st.just("person deletes"), study_uids, st.integers(0, 3)),
     st.tuples(st.just("arrives"), study_uids, st.integers(1, 5)),
     st.tuples(st.just("arrives"), study_uids, st.integers(1, 5)),
@@ -100,6 +101,7 @@ class World:
     model: Model
     people: dict[tuple[str, int], dict[str, str]] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
+    missing: dict[tuple[str, str], tuple[Any, Any]] = field(default_factory=dict)
 
     def do(self, step: Step) -> None:
         getattr(self, step[0].replace(" ", "_"))(*step[1:])
@@ -157,6 +159,21 @@ class World:
         if self.model.entries.pop(record, None) is not None:
             self.site.remove_entry(record)
 
+    def left_out(self, project: str, record: str) -> None:
+        """REDCap leaves the record out of what it exports to the next run."""
+        listed: dict[str, Any] = self.model.entries if project == "coupling" else self.model.rules
+        if record in listed:
+            stored = self.site.simulator.projects[project].records.pop(record)
+            self.missing[project, record] = (stored, listed.pop(record))
+
+    def _bring_back(self) -> None:
+        for (project, record), (stored, content) in self.missing.items():
+            listed: dict[str, Any] = self.model.entries if project == "coupling" else self.model.rules
+            if record not in listed:
+                self.site.simulator.projects[project].records[record] = stored
+                listed[record] = content
+        self.missing.clear()
+
     def person_requests(self, uid: str, key: Key, name: str) -> None:
         instance = self.site.person_requests(uid, key.project, name, event=key.event)
         self.model.redcap[uid][instance] = Row(key, name, ours=False)
@@ -184,15 +201,28 @@ class World:
 
     def run(self) -> None:
         self._undisturbed()
+        self._model_runs()
+
+    def _model_runs(self) -> None:
         self.model.run()
+        self._bring_back()
+
+    def _note_doubts(self) -> None:
+        """A killed run may have read the lists: only the ledger can tell whether it has."""
+        for kind, table in (("rule", "gateway.rule"), ("coupling", "gateway.coupling_entry")):
+            doubted = f"select record_id from {table} where doubted_position is not null or removed"
+            self.model.doubted |= {(kind, record) for (record,) in self.site.query(doubted)}
+            present = f"select record_id from {table} where doubted_position is null and not removed"
+            self.model.doubted -= {(kind, record) for (record,) in self.site.query(present)}
 
     def run_after_kills(self, places: list[int]) -> None:
         for number, place in enumerate(places):
             before = self._sent()
             self.site.run_killed_at(place, after=0 if number else 60)
             self._hold(before)
+            self._note_doubts()
         self._undisturbed(after=0)
-        self.model.run()
+        self._model_runs()
 
     def run_after_a_fault(self, fault: str) -> None:
         self.site.simulator.inject(FAULTS[fault])
@@ -201,13 +231,15 @@ class World:
         except ServiceError as error:
             self.errors.append("".join(traceback.format_exception(error)))
         self.site.simulator.clear_faults()
+        self._note_doubts()
         self._undisturbed(after=0)
-        self.model.run()
+        self._model_runs()
 
     def killed(self, place: int) -> None:
         before = self._sent()
         self.site.run_killed_at(place)
         self._hold(before)
+        self._bring_back()
 
     def _undisturbed(self, *, after: float = 60) -> None:
         before = self._sent()
@@ -251,7 +283,7 @@ class World:
         conflicts = {
             (uid, key.project, key.event, kind)
             for uid, known in self.model.known.items()
-            for key, kind in known.conflicts.items()
+            for key, (kind, _) in known.conflicts.items()
         }
         assert set(self.site.query("select study, project, event_name, kind from gateway.conflict")) == conflicts
 

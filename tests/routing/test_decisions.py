@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from processors.events.fact import Cause, CauseKind
 from processors.requests import Key, State, TransferRequest
-from processors.routing.decisions import Candidate, Conflict, Corrected, NewRequest, Outcome, decide
+from processors.routing.decisions import Candidate, Conflict, Corrected, NewRequest, Outcome, decide, either_way
 
 REQUESTED = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 HEART, BRAIN, LUNG = Key("HEART", ""), Key("BRAIN", ""), Key("LUNG", "visit_1")
@@ -290,6 +290,49 @@ def test_a_contested_request_is_requested_anew_when_the_conflict_that_hid_it_is_
 
 
 # What always holds
+
+
+# What is decided whether or not the doubted is gone
+
+
+def test_what_only_the_doubted_asks_for_is_left_open() -> None:
+    assert either_way(decide([candidate()], []), decide([], []), []) == (Outcome(), {HEART})
+
+
+def test_what_is_asked_for_either_way_is_requested_because_of_what_is_certain() -> None:
+    certain, doubted = candidate(record="2"), candidate(record="1")
+    outcome, left_open = either_way(decide([doubted, certain], []), decide([certain], []), [])
+    assert ([each.candidate for each in outcome.requests], left_open) == ([certain], set())
+
+
+def test_a_rule_does_not_win_while_the_entry_that_would_outrank_it_is_doubted() -> None:
+    rule = candidate("P2", kind="rule", record="7")
+    outcome, left_open = either_way(decide([candidate("P1"), rule], []), decide([rule], []), [])
+    assert (outcome, left_open) == (Outcome(), {HEART})
+
+
+def test_a_conflict_with_the_doubted_is_not_reported_and_one_without_it_is() -> None:
+    one, other, doubted = (candidate(f"P{record}", record=record) for record in ("1", "2", "3"))
+    outcome, left_open = either_way(decide([one, doubted], []), decide([one], []), [])
+    assert (outcome, left_open) == (Outcome(), {HEART})
+    brain = [candidate("P1", BRAIN, record="4"), candidate("P2", BRAIN, record="5")]
+    outcome, left_open = either_way(decide([one, other, doubted, *brain], []), decide([one, other, *brain], []), [])
+    assert ([conflict.key for conflict in outcome.conflicts], left_open) == ([BRAIN], {HEART})
+
+
+def test_what_a_corrected_entry_gives_up_stands_while_the_doubted_asks_for_it() -> None:
+    request, moved = standing("P1"), candidate("P1", BRAIN)
+    entry = {request.position: corrected(BRAIN)}
+    doubted = candidate("P1", record="2")
+    both = decide([moved, doubted], [request], corrected=entry), decide([moved], [request], corrected=entry)
+    outcome, left_open = either_way(*both, [request])
+    assert (asked(outcome), outcome.retractions, left_open) == ([("BRAIN", "P1", ())], [], {HEART})
+
+
+def test_nothing_is_withdrawn_by_a_doubted_correction() -> None:
+    request = standing("P1")
+    with_doubted = decide([], [request], corrected={request.position: corrected(names_study=False)})
+    assert either_way(with_doubted, decide([], [request]), [request]) == (Outcome(), {HEART})
 
 
 @dataclass(frozen=True)

@@ -36,14 +36,16 @@ def command(
     """
     with opened_tables(context.obj) as (configuration, gateway), gateway.begin() as work:
         matching = Matching(configuration.routing.match, configuration.routing.time_limit_seconds)
-        rules = list(policy.in_force(work).rules.values())
+        directed = policy.in_force(work)
+        rules = list(directed.rules.values())
         others = set(rules_check.projects_named(work))
         if file is not None:
             others |= {rule.project for rule in rules}
             rules = rules_file.read_rules(file, others)
         with console.step("Trying the rules") as progress:
             tried = rules_check.try_rules(work, rules, matching, progress)
-    findings = rules_check.check(rules, tried, others, matching, typed=file is not None)
+    doubted = directed.doubted.rules if file is None else ()
+    findings = rules_check.check(rules, tried, others, matching, typed=file is not None, doubted=doubted)
     counted = {"rules": len(rules), "studies": tried.studies, "forgotten": tried.forgotten}
     if json:
         console.print_json({**counted, "findings": [asdict(finding) for finding in findings], "caveat": _CAVEAT})

@@ -16,6 +16,7 @@ from processors.operations.status import status as status_of
 # Of what needs attention, all kinds together: it is to fit on one screen.
 _LISTED = 24
 _LEAST_LISTED = 2
+_RECORDS_LISTED = 10
 
 
 def command(context: typer.Context, *, json: JsonOption = False) -> bool:
@@ -64,8 +65,21 @@ def _facts(found: Status) -> Iterator[str]:
         left = "" if outlook.left is None else f", {outlook.left} left"
         until = "" if outlook.runs_out is None else f", at the present pace until {outlook.runs_out}"
         yield f"IDs of {outlook.project}: {outlook.in_use} in use{left}{until}."
+    for doubts in found.doubts:
+        studies = f"; {doubts.studies} studies wait for that" * bool(doubts.studies)
+        yield (
+            f"Missing from REDCap's latest export of {doubts.list}: {len(doubts.records)} ({_listed(doubts.records)}), "
+            f"since {doubts.since.astimezone():%Y-%m-%d %H:%M}. Nothing is decided by them before the next run sees "
+            f"the same{studies}."
+        )
     for waiting in found.pending:
         yield f"To be written: {waiting.rows} {waiting.kind} rows, oldest of {waiting.oldest:%Y-%m-%d %H:%M}."
+
+
+def _listed(records: Sequence[str]) -> str:
+    """The first few record ids."""
+    more = ", ..." * (len(records) > _RECORDS_LISTED)
+    return ", ".join(records[:_RECORDS_LISTED]) + more
 
 
 def _last_run(run_: Mapping[str, Any] | None) -> str:

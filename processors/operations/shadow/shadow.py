@@ -74,7 +74,7 @@ def _wanting(run: Run) -> dict[str, set[str]]:
     wanting: dict[str, set[str]] = defaultdict(set)
     with gateway.begin() as work:
         for project in wanting_projects(work):
-            if project.problems:
+            if project.problems or project.doubted:
                 continue
             for study in candidates(work, project, since=since, lasting=LASTING, retry=True):
                 if study.on_disk and study.key is not None:

@@ -1,0 +1,430 @@
+"""One export is not the truth: REDCap can leave records out of it without a word."""
+
+from collections.abc import Iterator
+from itertools import count
+from uuid import uuid4
+
+import pytest
+
+from ledger.database import Database
+from ledger.vault import Vault
+from processors.explain import explanation
+from processors.explain.near_miss import Matching
+from processors.gateway import Gateway
+from processors.observed_list import compared
+from processors.operations.dry_run import planned_changes
+from processors.operations.replay import Scope
+from processors.operations.status import status
+from processors.redcap import NoRateLimit, Redcap
+from processors.routing.sync import observe
+from tests.flow.harness import BRAIN, HEART, ZONE, Asked, Site
+from tests.flow.test_routing import HOSTILE
+from tests.operations.operator import amend_by_hand, rehearse, replay_all
+
+
+@pytest.fixture
+def gateway(site: Site) -> Iterator[Gateway]:
+    """A hold on the site's ledger, of a run of its own."""
+    database = Database(site.database_url)
+    with database.begin() as connection:
+        vault = Vault.open(connection, site.key_file)
+    yield Gateway(database=database, vault=vault, site="main", clock=site.clock, run=uuid4(), zone=ZONE)
+    database.close()
+
+
+@pytest.fixture
+def ruled(site: Site) -> Site:
+    """A site with one rule, that has been read."""
+    site.rule("7", patient_id="PID-1")
+    site.run()
+    return site
+
+
+@pytest.fixture
+def coupled(site: Site) -> Site:
+    """A site with one entry, that has been read, and a request because of it."""
+    site.entry(accession="ACC-1", subject="H-001")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    return site
+
+
+# -- what is missing once ----------------------------------------------------------------------------------
+
+
+def test_a_rule_that_was_left_out_once_is_applied_to_what_arrived_meanwhile(ruled: Site) -> None:
+    """The study used to go nowhere, for ever."""
+    with ruled.left_out("routing"):
+        ruled.series("1.2.3")
+        report = ruled.run()
+        assert (ruled.transfers("1.2.3"), report.attention) == ({}, {})
+        assert ruled.events("RoutingRuleDoubted") == [{"record_id": "7"}]
+    ruled.run()
+    assert ruled.transfers("1.2.3") == {1: Asked(HEART, "PID-1")}
+    assert (ruled.events("RoutingRuleReturned"), ruled.events("RoutingRuleRemoved")) == ([{"record_id": "7"}], [])
+    head = ruled.head()
+    ruled.run()
+    assert ruled.head() == head
+    ruled.assert_sound()
+
+
+def test_an_entry_that_was_left_out_once_is_applied_to_what_arrived_meanwhile(site: Site) -> None:
+    site.entry(accession="ACC-1", subject="H-001")
+    site.run()
+    with site.left_out("coupling"):
+        site.series("1.2.3", AccessionNumber="ACC-1")
+        site.run()
+        assert site.transfers("1.2.3") == {}
+    site.run()
+    assert site.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
+    site.assert_sound()
+
+
+def test_an_entry_that_is_left_out_keeps_its_request(coupled: Site) -> None:
+    coupled.rule(patient_id="PID-1")
+    with coupled.left_out("coupling"):
+        coupled.series("1.2.3", "1.2.3.2")
+        report = coupled.run()
+        assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
+        assert report.attention == {}
+    coupled.run()
+    assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
+    assert coupled.attention() == {}
+
+
+@pytest.mark.parametrize("end", ["returns", "is gone"])
+def test_a_rule_does_not_take_the_place_of_a_doubted_entry(site: Site, end: str) -> None:
+    site.entry(accession="ACC-1", subject="H-001")
+    site.rule(patient_id="PID-1")
+    site.run()
+    with site.left_out("coupling"):
+        site.series("1.2.3", AccessionNumber="ACC-1")
+        site.run()
+        assert site.transfers("1.2.3") == {}
+        if end == "is gone":
+            site.run()
+            assert site.transfers("1.2.3") == {1: Asked(HEART, "PID-1")}
+            return
+    site.run()
+    assert site.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
+
+
+@pytest.mark.parametrize("end", ["returns", "is gone"])
+def test_a_rule_is_no_rival_before_it_is_known_whether_it_is_gone(site: Site, end: str) -> None:
+    site.rule("1", patient_id="PID-1")
+    site.rule("2", patient_name="Doe")
+    site.run()
+    with site.left_out("routing", "2"):
+        site.series("1.2.3", PatientName="Doe")
+        report = site.run()
+        assert (site.transfers("1.2.3"), report.attention) == ({}, {})
+        if end == "is gone":
+            assert site.run().attention == {}
+            assert site.transfers("1.2.3") == {1: Asked(HEART, "PID-1")}
+            return
+    assert site.run().attention == {"conflict": 1}
+    assert site.transfers("1.2.3") == {}
+
+
+def test_an_open_conflict_stays_open_while_one_side_of_it_is_doubted(site: Site) -> None:
+    site.rule("1", patient_id="PID-1")
+    site.rule("2", patient_name="Doe")
+    site.series("1.2.3", PatientName="Doe")
+    site.run()
+    with site.left_out("routing", "2"):
+        site.series("1.2.3", "1.2.3.2")
+        assert site.run().attention == {"conflict": 1}
+    assert site.run().attention == {"conflict": 1}
+    assert site.transfers("1.2.3") == {}
+
+
+def test_what_is_asked_for_without_the_doubted_as_well_is_placed_at_once(site: Site) -> None:
+    site.rule("1", patient_id="PID-1")
+    site.rule("2", patient_id="PID-.*")
+    site.rule("3", project=BRAIN, patient_id="PID-1")
+    site.run()
+    with site.left_out("routing", "2"):
+        site.series("1.2.3")
+        site.run()
+        assert set(site.transfers("1.2.3").values()) == {Asked(HEART, "PID-1"), Asked(BRAIN, "PID-1")}
+        assert site.events("DecisionDeferred") == []
+
+
+def test_an_export_that_is_empty_removes_nothing(site: Site) -> None:
+    site.rule("1", patient_id="PID-1")
+    site.rule("2", patient_id="PID-1", event="late")
+    site.entry(accession="ACC-1", project=BRAIN, subject="B-001")
+    site.run()
+    with site.left_out("routing"), site.left_out("coupling"):
+        site.series("1.2.3", AccessionNumber="ACC-1")
+        site.run()
+        assert site.transfers("1.2.3") == {}
+    site.run()
+    asked = {Asked(HEART, "PID-1"), Asked(HEART, "PID-1", "late"), Asked(BRAIN, "B-001")}
+    assert set(site.transfers("1.2.3").values()) == asked
+    assert site.events("RoutingRuleRemoved") == site.events("CouplingEntryRemoved") == []
+
+
+def test_a_rule_that_ran_out_of_time_and_is_doubted_is_told_of_when_it_is_back(site: Site) -> None:
+    site.time_limit = 0.1
+    site.rule("1", patient_name=HOSTILE)
+    site.run()
+    with site.left_out("routing"):
+        site.series("1.2.3", PatientName="a" * 5_000 + "!")
+        assert site.run().attention == {}
+    assert site.run().attention == {"rule ran out of time": 1}
+    site.rule("1", patient_name="a+!")
+    assert site.run().attention == {}
+    assert site.transfers("1.2.3") == {1: Asked(HEART, "a" * 5_000 + "!")}
+
+
+# -- what returns otherwise, or is gone ----------------------------------------------------------------------
+
+
+def test_an_entry_that_returns_changed_is_the_same_entry_corrected(coupled: Site) -> None:
+    with coupled.left_out("coupling"):
+        coupled.run()
+    coupled.entry(accession="ACC-9", subject="H-001")
+    coupled.run()
+    assert [asked.name for asked in coupled.transfers("1.2.3").values()] == [""]
+
+
+def test_an_entry_that_returns_changed_is_applied_as_it_reads_to_what_arrived_meanwhile(site: Site) -> None:
+    site.entry(accession="ACC-1", subject="H-001")
+    site.run()
+    with site.left_out("coupling"):
+        site.series("1.2.3", AccessionNumber="ACC-1")
+        site.run()
+    site.entry(accession="ACC-1", project=BRAIN, subject="B-001")
+    site.run()
+    assert site.transfers("1.2.3") == {1: Asked(BRAIN, "B-001")}
+
+
+def test_a_rule_that_returns_changed_is_applied_as_it_reads_to_what_waited_for_it(ruled: Site) -> None:
+    with ruled.left_out("routing"):
+        ruled.series("1.2.3")
+        ruled.run()
+    ruled.rule("7", project=BRAIN, patient_id="PID-1", event="first")
+    ruled.run()
+    assert ruled.transfers("1.2.3") == {1: Asked(BRAIN, "PID-1", "first")}
+    assert ruled.query("select study from gateway.deferred_decision") == []
+
+
+def test_a_rule_that_two_runs_miss_is_gone_and_what_waited_goes_nowhere(ruled: Site) -> None:
+    with ruled.left_out("routing"):
+        ruled.series("1.2.3")
+        ruled.run()
+        ruled.run()
+        assert ruled.events("RoutingRuleRemoved") == [{"record_id": "7"}]
+        assert ruled.query("select study from gateway.deferred_decision") == []
+    ruled.run()
+    assert ruled.transfers("1.2.3") == {}
+    ruled.assert_sound()
+
+
+def test_an_entry_made_anew_under_another_record_id_amends_when_the_old_one_is_gone(coupled: Site) -> None:
+    coupled.remove_entry("1")
+    coupled.entry("2", accession="ACC-1", subject="H-002")
+    report = coupled.run()
+    assert (coupled.transfers("1.2.3"), report.attention) == ({1: Asked(HEART, "H-001")}, {})
+    coupled.run()
+    assert [asked for asked in coupled.transfers("1.2.3").values() if asked.name] == [Asked(HEART, "H-002")]
+
+
+def test_an_entry_made_anew_with_the_same_words_changes_nothing(coupled: Site) -> None:
+    coupled.remove_entry("1")
+    coupled.entry("2", accession="ACC-1", subject="H-001")
+    for _ in range(3):
+        assert coupled.run().attention == {}
+        assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
+
+
+def test_an_entry_that_is_corrected_while_another_is_doubted_waits_for_it_where_they_meet(coupled: Site) -> None:
+    coupled.entry("2", accession="ACC-1", project=BRAIN, subject="B-001")
+    coupled.run()
+    with coupled.left_out("coupling", "2"):
+        coupled.entry("1", accession="ACC-1", project=BRAIN, subject="B-002")
+        coupled.run()
+        before = {Asked(HEART, "H-001"), Asked(BRAIN, "B-001")}
+        assert set(coupled.transfers("1.2.3").values()) == before
+        coupled.run()
+        after = {asked for asked in coupled.transfers("1.2.3").values() if asked.name}
+        assert after == {Asked(BRAIN, "B-002")}
+
+
+def test_a_corrected_entry_whose_correction_was_not_decided_yet_is_applied_when_it_returns(coupled: Site) -> None:
+    coupled.entry(accession="ACC-1", subject="H-002")
+    for step in count(1):
+        assert coupled.run_killed_at(step)
+        if len(coupled.events("CouplingEntryChanged")) == 2:
+            break
+    with coupled.left_out("coupling"):
+        coupled.run(after=0)
+        assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
+    coupled.run()
+    assert [asked for asked in coupled.transfers("1.2.3").values() if asked.name] == [Asked(HEART, "H-002")]
+
+
+def test_a_study_that_vanishes_while_it_waits_is_decided_when_it_is_back(ruled: Site) -> None:
+    with ruled.left_out("routing"):
+        ruled.series("1.2.3")
+        ruled.run()
+    ruled.vanish("1.2.3")
+    ruled.run()
+    assert ruled.transfers("1.2.3") == {}
+    head = ruled.head()
+    ruled.run()
+    assert ruled.head() == head
+    ruled.come_back("1.2.3")
+    ruled.run()
+    assert ruled.transfers("1.2.3") == {1: Asked(HEART, "PID-1")}
+
+
+# -- what counts as another export -----------------------------------------------------------------------------
+
+
+def test_a_run_that_misses_it_twice_has_seen_one_slip(ruled: Site, gateway: Gateway) -> None:
+    with (
+        ruled.left_out("routing"),
+        Redcap(url=ruled.simulator.url, tokens=ruled.tokens, rate_limit=NoRateLimit()) as redcap,
+    ):
+        first, second = observe(gateway, redcap), observe(gateway, redcap)
+        assert first.doubted == second.doubted
+        assert [rule.record_id for rule in second.rules] == ["7"]
+    assert ruled.events("RoutingRuleRemoved") == []
+
+
+def test_an_export_that_began_before_the_doubt_does_not_confirm_it(ruled: Site, gateway: Gateway) -> None:
+    with ruled.left_out("routing"):
+        ruled.run()
+    ((doubt,),) = ruled.query("select doubted_position from gateway.rule")
+    with gateway.begin() as work:
+        before = compared(work, "gateway.rule", {}, asked_at=doubt - 1)
+        after = compared(work, "gateway.rule", {}, asked_at=doubt)
+    assert ((before.removed, before.doubted), (after.removed, after.doubted)) == (([], ["7"]), (["7"], []))
+
+
+def test_a_doubt_stands_though_its_run_is_killed_at_any_step(ruled: Site) -> None:
+    for step in count(1):
+        study = f"1.2.3.{step}"
+        with ruled.left_out("routing"):
+            ruled.series(study)
+            killed = ruled.run_killed_at(step)
+        ruled.run()
+        assert ruled.transfers(study) == {1: Asked(HEART, "PID-1")}, step
+        if not killed:
+            break
+    assert ruled.events("RoutingRuleRemoved") == []
+    ruled.assert_sound()
+
+
+def test_what_waited_is_requested_once_though_the_run_that_settles_it_is_killed_at_any_step(ruled: Site) -> None:
+    for step in count(1):
+        study = f"1.2.3.{step}"
+        with ruled.left_out("routing"):
+            ruled.series(study)
+            ruled.run()
+        killed = ruled.run_killed_at(step)
+        ruled.run()
+        assert ruled.transfers(study) == {1: Asked(HEART, "PID-1")}, step
+        if not killed:
+            break
+    ruled.assert_sound()
+
+
+# -- what operators do meanwhile -------------------------------------------------------------------------------
+
+
+def test_what_was_retracted_while_its_entry_was_doubted_stays_so_when_it_returns(coupled: Site) -> None:
+    with coupled.left_out("coupling"):
+        coupled.run()
+        amend_by_hand(coupled, "1.2.3")
+    coupled.run()
+    coupled.series("1.2.3", "1.2.3.2")
+    coupled.run()
+    assert {asked.name for asked in coupled.transfers("1.2.3").values()} <= {""}
+
+
+def test_a_replay_requests_nothing_because_of_what_is_doubted_before_it_returns(site: Site) -> None:
+    site.series("1.2.3")
+    site.run()
+    site.rule("7", patient_id="PID-1")
+    site.run()
+    with site.left_out("routing"):
+        replay_all(site, Scope(project=HEART))
+        assert site.transfers("1.2.3") == {}
+    site.run()
+    assert site.transfers("1.2.3") == {1: Asked(HEART, "PID-1")}
+
+
+def test_a_replay_does_not_restore_a_row_that_only_the_doubted_asks_for(coupled: Site) -> None:
+    coupled.person_deletes_transfer("1.2.3", 1)
+    with coupled.left_out("coupling"):
+        replay_all(coupled)
+        assert coupled.transfers("1.2.3") == {}
+    replay_all(coupled)
+    assert set(coupled.transfers("1.2.3").values()) == {Asked(HEART, "H-001")}
+
+
+def test_a_dry_run_tells_what_would_be_doubted_and_records_nothing(ruled: Site) -> None:
+    ruled.series("1.2.3")
+    head = ruled.head()
+    with ruled.left_out("routing"):
+        changes = rehearse(ruled)
+        assert [(change.study, change.change, change.why) for change in changes] == [
+            ("", "doubt, and decide nothing by it", "routing rule 7 is missing from REDCap's export"),
+            ("1.2.3", "leave undecided", "it depends on what is missing: routing rule 7"),
+        ]
+    assert ruled.head() == head
+
+
+def test_a_dry_run_tells_what_would_be_taken_for_removed(ruled: Site) -> None:
+    with ruled.left_out("routing"):
+        ruled.run()
+        (change,) = rehearse(ruled)
+    assert change.why == "routing rule 7 is missing once more from REDCap's export"
+    assert ruled.events("RoutingRuleRemoved") == []
+
+
+# -- what is told of it ------------------------------------------------------------------------------------------
+
+
+def test_status_tells_of_doubts_as_information(ruled: Site, gateway: Gateway) -> None:
+    with ruled.left_out("routing"):
+        ruled.series("1.2.3")
+        ruled.run()
+    found = status(gateway)
+    (doubts,) = found.doubts
+    assert (doubts.list, list(doubts.records), doubts.studies) == ("routing rules", ["7"], 1)
+    assert (doubts.since, found.attention) == (ruled.clock.now, [])
+    ruled.run()
+    assert status(gateway).doubts == []
+
+
+def test_explain_tells_that_a_rule_is_missing_and_what_was_left_open(ruled: Site, gateway: Gateway) -> None:
+    with ruled.left_out("routing"):
+        ruled.series("1.2.3")
+        ruled.run()
+    told = _explained(gateway, "1.2.3")
+    assert told.verdict[0] == (
+        "Routing rule 7 is missing from REDCap's latest export; nothing is decided by it before the next run sees the "
+        "same."
+    )
+    words = "Not decided for Heart Study before the next export: the latest one lacks routing rule 7."
+    assert words in [moment.words for moment in told.timeline]
+    ruled.run()
+    told = _explained(gateway, "1.2.3")
+    assert not any("missing" in line for line in told.verdict)
+
+
+def test_the_events_of_a_doubt_are_what_a_dry_run_would_tell(ruled: Site, gateway: Gateway) -> None:
+    head = ruled.head()
+    with ruled.left_out("routing"):
+        ruled.run()
+    with gateway.begin() as work:
+        assert [change.change for change in planned_changes(work, head)] == ["doubt, and decide nothing by it"]
+
+
+def _explained(gateway: Gateway, study: str) -> explanation.Explanation:
+    with gateway.begin() as work:
+        return explanation.explain(work, study, Matching("prefix", 0.5))
