@@ -98,8 +98,9 @@ def server_folder() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
+@contextmanager
+def started_server() -> Iterator[Server]:
+    """The server that is named, or an embedded one of our own."""
     named = os.environ.get(TEST_URL)
     if named:
         yield Server(named)
@@ -116,6 +117,12 @@ def server() -> Iterator[Server]:
             yield server
         finally:
             started.close()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    with started_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

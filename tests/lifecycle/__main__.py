@@ -1,0 +1,84 @@
+"""Any number of histories: `python -m tests.lifecycle HISTORIES SEED`, with figures at the end (`make soak`).
+
+They are lived in portions, so that one violation does not end the soak. Each is shrunk and told as a story.
+"""
+
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from ledger.database import open_database
+from ledger.migrations import migrate
+from ledger.vault import initialise
+from tests.conftest import started_server
+from tests.lifecycle.ground import Ground
+from tests.lifecycle.histories import VOCABULARY, Step, histories, live
+from tests.lifecycle.invariants import Violation
+from tests.lifecycle.world import SECRETS, world
+
+PORTION = 100
+FIGURES = ("histories", "steps", "runs", "kills", "sender actions", "violations")
+
+
+@contextmanager
+def prepared(folder: Path) -> Iterator[tuple[Ground, Path]]:
+    """A ground on a server of its own, and the key file of its vault."""
+    key_file = folder / "vault.key"
+    with started_server() as server, server.fresh() as name:
+        database = open_database(server.url_of(name), folder)
+        migrate(database)
+        with database.begin() as connection:
+            initialise(connection, key_file)
+        database.close()
+        ground = Ground(server.url_of(name))
+        yield ground, key_file
+        ground.close()
+
+
+def portion(ground: Ground, key_file: Path, folder: Path, number: int, at: int, figures: Counter[str]) -> None:
+    """So many histories; the first violation among them is shrunk and printed."""
+    numbers = count()
+
+    @seed(at)
+    @settings(max_examples=number, derandomize=False, database=None, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.generate, Phase.shrink), print_blob=False)
+    @given(history=histories(VOCABULARY), has_folders=st.booleans())
+    def lived(history: list[Step], has_folders: bool) -> None:
+        with world(ground, key_file, folder / f"{at}-{next(numbers)}", has_folders=has_folders) as around:
+            try:
+                live(around, history, [*SECRETS, *around.site.tokens.values()])
+            finally:
+                figures.update(around.counts)
+
+    try:
+        lived()
+    except Violation as violation:
+        figures["violations"] += 1
+        print(f"\nA violation, found with seed {at}:\n{violation}\n", flush=True)
+
+
+def main(histories_wanted: int, first_seed: int) -> int:
+    """Lives through them; 1 where there was a violation."""
+    figures: Counter[str] = Counter()
+    began = time.monotonic()
+    folder = Path(tempfile.mkdtemp(prefix="fiona-soak-"))
+    try:
+        with prepared(folder) as (ground, key_file):
+            for at, done in enumerate(range(0, histories_wanted, PORTION), start=first_seed):
+                portion(ground, key_file, folder, min(PORTION, histories_wanted - done), at, figures)
+                print(f"{time.monotonic() - began:6.0f} s: " + ", ".join(f"{figures[name]} {name}" for name in FIGURES), flush=True)
+    finally:
+        shutil.rmtree(folder)
+    return 1 if figures["violations"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))

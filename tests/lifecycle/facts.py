@@ -1,0 +1,224 @@
+"""What happened outside, as a person would list it on paper: summaries, rules, entries, rows, decisions by hand.
+
+Time is counted in steps of the history (`tick`).
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+NEVER = -1
+
+
+class Key(NamedTuple):
+    """What a study can be asked for once."""
+
+    project: str
+    event: str
+
+
+class Place(NamedTuple):
+    """A row of `transfers`."""
+
+    study: str
+    instance: int
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What a summary says about its study. A blank says nothing."""
+
+    patient_id: str
+    patient_name: str
+    accession: str
+    called: str = "FIONA"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A routing rule that accepts our patients' IDs, or their names."""
+
+    key: Key
+    by_name: bool = False
+    called: str = "FIONA"
+    active: bool = True
+
+    def pseudonym(self, told: Statement) -> str | None:
+        """Under which the rule asks for a study of which a series says this; None where it does not."""
+        if not self.active or told.called != self.called:
+            return None
+        return (told.patient_name if self.by_name else told.patient_id) or None
+
+
+@dataclass(frozen=True)
+class Words:
+    """What an entry of the coupling list says."""
+
+    key: Key
+    subject: str
+    accession: str = ""
+    study: str = ""
+
+
+@dataclass
+class Entry:
+    """An entry, since when it has these words, and since when a run may or must have seen them.
+
+    `doubtful`: whether a run saw other words in between cannot be told, because it was disturbed.
+    """
+
+    words: Words
+    since: int
+    seen_at: int | None = None
+    doubtful: bool = False
+    maybe_seen: list[Words] = field(default_factory=list)
+
+
+@dataclass
+class Study:
+    """What is known of a study: what its series say now, which of them the next decision is about, whether it is there."""
+
+    uid: str
+    series: dict[str, Statement] = field(default_factory=dict)
+    on_disk: bool = False
+    was_missed: bool = False
+    undecided: dict[str, list[dict[str, Rule]]] = field(default_factory=dict)
+
+    @property
+    def accessions(self) -> set[str]:
+        return {told.accession for told in self.series.values()} - {""}
+
+    def is_named_by(self, words: Words) -> bool:
+        return words.study == self.uid or words.accession in self.accessions
+
+
+@dataclass(frozen=True)
+class Hand:
+    """What an operator decided; `event` None: for all events of the project; `name` None: withdrawn."""
+
+    tick: int
+    study: str
+    project: str
+    event: str | None
+    name: str | None
+
+    def covers(self, study: str, key: Key) -> bool:
+        return (self.study, self.project) == (study, key.project) and self.event in (None, key.event)
+
+
+@dataclass(frozen=True)
+class Excuse:
+    """Somebody deleted a row or record (`project` None: all of it), and an operator said that it was meant so."""
+
+    tick: int
+    study: str
+    project: str | None
+
+    def covers(self, study: str, key: Key) -> bool:
+        return self.study == study and self.project in (None, key.project)
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A request file of the sender's: what its row said when it was written."""
+
+    place: Place
+    key: Key
+    name: str
+    file: str
+
+
+@dataclass
+class Attempt:
+    """A copy that was carried out: when, with which ticks, whether its row still said the same then.
+
+    `told`: whether REDCap took what the sender wrote.
+    """
+
+    copy: Copy
+    date: str
+    ticks: frozenset[str]
+    was_ended: bool
+    told: bool
+
+
+@dataclass
+class Facts:
+    """All of it. `people` are rows that people made or changed, as they left them."""
+
+    tick: int = 0
+    studies: dict[str, Study] = field(default_factory=dict)
+    rules: dict[str, Rule] = field(default_factory=dict)
+    entries: dict[str, Entry] = field(default_factory=dict)
+    gone_entries: dict[str, list[Entry]] = field(default_factory=lambda: defaultdict(list))
+    people: dict[Place, dict[str, str]] = field(default_factory=dict)
+    hands: list[Hand] = field(default_factory=list)
+    excuses: list[Excuse] = field(default_factory=list)
+    rules_may: dict[tuple[str, Key], set[str]] = field(default_factory=lambda: defaultdict(set))
+    rules_must: dict[tuple[str, Key], set[str]] = field(default_factory=dict)
+
+    # -- entries -----------------------------------------------------------------------------------------
+
+    def say(self, record: str, words: Words) -> None:
+        """A person makes the entry, or corrects it. The same words again are nothing new."""
+        gone = self.gone_entries[record]
+        if record not in self.entries and gone and gone[-1].words == words:
+            self.entries[record] = gone.pop()
+            return
+        before = self.entries.get(record)
+        if before is None:
+            self.entries[record] = Entry(words, self.tick)
+        elif before.words != words:
+            doubtful = bool(before.maybe_seen)
+            maybe_seen = [*before.maybe_seen, before.words] if before.seen_at is None else []
+            self.entries[record] = Entry(words, self.tick, doubtful=doubtful, maybe_seen=maybe_seen)
+
+    def unsay(self, record: str) -> bool:
+        """A person removes the entry; whether there was one."""
+        if record not in self.entries:
+            return False
+        self.gone_entries[record].append(self.entries.pop(record))
+        return True
+
+    def hand(self, study: str, key: Key) -> Hand | None:
+        return next((hand for hand in reversed(self.hands) if hand.covers(study, key)), None)
+
+    def excuse(self, study: str, key: Key) -> Excuse | None:
+        return next((excuse for excuse in reversed(self.excuses) if excuse.covers(study, key)), None)
+
+    # -- runs ---------------------------------------------------------------------------------------------
+
+    def run(self, *, undisturbed: bool) -> None:
+        """What a run may have decided by, and an undisturbed one must have."""
+        for study in self.studies.values():
+            if study.on_disk:
+                self._apply_rules(study, undisturbed=undisturbed)
+            if undisturbed:
+                study.was_missed = not study.on_disk
+        for entry in self.entries.values():
+            if undisturbed and entry.seen_at is None:
+                entry.seen_at = self.tick
+                entry.maybe_seen.clear()
+            elif not undisturbed:
+                entry.maybe_seen.append(entry.words)
+
+    def _apply_rules(self, study: Study, *, undisturbed: bool) -> None:
+        for told in study.series.values():
+            for key, name in _asked(self.rules, [told]):
+                self.rules_may[study.uid, key].add(name)
+        for seen in study.undecided.values():
+            seen.append(dict(self.rules))
+        if undisturbed and study.undecided:
+            gained = [study.series[series] for series in study.undecided]
+            views = [_asked(rules, gained) for seen in study.undecided.values() for rules in seen]
+            study.undecided.clear()
+            for key in {key for view in views for key, _ in view}:
+                names = [{name for k, name in view if k == key} for view in views]
+                if all(each == names[0] for each in names):
+                    self.rules_must[study.uid, key] = names[0]
+                else:
+                    self.rules_must.pop((study.uid, key), None)
+
+
+def _asked(rules: dict[str, Rule], said: list[Statement]) -> set[tuple[Key, str]]:
+    return {(rule.key, name) for rule in rules.values() for told in said if (name := rule.pseudonym(told)) is not None}
