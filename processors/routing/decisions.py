@@ -201,11 +201,7 @@ def _coupling_stands(request: TransferRequest, corrected: Mapping[int, Corrected
 
 def _asks_elsewhere(entry: Corrected, request: TransferRequest) -> bool:
     """Whether the entry behind the request was corrected to ask for another study, project or event."""
-    if entry.names_study:
-        return entry.key != request.key
-    # Only the accession number or study UID was corrected. Where more differs, REDCap has given the
-    # record id of a removed entry to a new one, which says nothing about this study.
-    return (entry.key, entry.pseudonym) == (request.key, request.pseudonym)
+    return not entry.names_study or entry.key != request.key
 
 
 def _moved_by(
