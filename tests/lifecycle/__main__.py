@@ -49,7 +49,15 @@ def portion(ground: Ground, key_file: Path, folder: Path, number: int, at: int, 
     numbers = count()
 
     @seed(at)
-    @settings(max_examples=number, derandomize=False, database=None, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.generate, Phase.shrink), print_blob=False)
+    @settings(
+        max_examples=number,
+        derandomize=False,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.generate, Phase.shrink),
+        print_blob=False,
+    )
     @given(history=histories(VOCABULARY), has_folders=st.booleans())
     def lived(history: list[Step], has_folders: bool) -> None:
         with world(ground, key_file, folder / f"{at}-{next(numbers)}", has_folders=has_folders) as around:
@@ -74,7 +82,10 @@ def main(histories_wanted: int, first_seed: int) -> int:
         with prepared(folder) as (ground, key_file):
             for at, done in enumerate(range(0, histories_wanted, PORTION), start=first_seed):
                 portion(ground, key_file, folder, min(PORTION, histories_wanted - done), at, figures)
-                print(f"{time.monotonic() - began:6.0f} s: " + ", ".join(f"{figures[name]} {name}" for name in FIGURES), flush=True)
+                print(
+                    f"{time.monotonic() - began:6.0f} s: " + ", ".join(f"{figures[name]} {name}" for name in FIGURES),
+                    flush=True,
+                )
     finally:
         shutil.rmtree(folder)
     return 1 if figures["violations"] else 0

@@ -3,10 +3,19 @@
 It knows what happened outside (`facts`) and nothing of events, tables, calls or earlier decisions of the product.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tests.lifecycle.facts import NEVER, Entry, Facts, Key
+
+
+class Wanted(NamedTuple):
+    """Under which names a study is asked for, since when."""
+
+    key: Key
+    names: set[str]
+    since: int
 
 
 @dataclass(frozen=True)
@@ -33,25 +42,25 @@ class Contract:
             return names | self.facts.rules_may[study, key]
         return names | ({hand.name} if hand.name is not None else set())
 
-    def must(self, study: str) -> dict[Key, str | None]:
-        """Under which pseudonym the study must be asked for, by project and event; None: a conflict must be shown."""
-        wanted = {key: self._wanted(study, key) for key in self._keys(study)}
-        return {key: next(iter(names)) if len(names) == 1 else None for key, names in wanted.items() if names}
+    def must(self, study: str) -> Iterator[Wanted]:
+        """What must be there, be sent or, where several are wanted for one project and event, be told as a conflict."""
+        for key in self._keys(study):
+            wanted = self._wanted(study, key)
+            if wanted.names:
+                yield wanted
 
-    def _wanted(self, study: str, key: Key) -> set[str]:
+    def _wanted(self, study: str, key: Key) -> Wanted:
         hand, excuse = self.facts.hand(study, key), self.facts.excuse(study, key)
         since = max(NEVER if hand is None else hand.tick, NEVER if excuse is None else excuse.tick)
-        if self.facts.studies[study].on_disk:
-            entries = self._naming(study, key)
-            names = {entry.words.subject for entry in entries if _is_newer(entry, since)}
-            if any(_may_be_newer(entry, since) for entry in entries):
-                # Those of which it cannot be told leave it open.
-                return names if all(_is_newer(e, since) for e in entries if _may_be_newer(e, since)) else set()
-        elif self._naming(study, key):
-            return set()
+        entries = [entry for entry in self._naming(study, key) if _may_be_newer(entry, since)]
+        if entries:
+            # Those of which it cannot be told leave it open, and so do those that wait for the study to return.
+            is_sure = self.facts.studies[study].on_disk and all(_is_newer(entry, since) for entry in entries)
+            names = {entry.words.subject for entry in entries if is_sure}
+            return Wanted(key, names, max(entry.since for entry in entries))
         if hand is not None:
-            return {hand.name} if hand.name is not None and hand.tick == since else set()
-        return self.facts.rules_must.get((study, key), set()) if since == NEVER else set()
+            return Wanted(key, {hand.name} if hand.name is not None and hand.tick == since else set(), since)
+        return Wanted(key, self.facts.rules_must.get((study, key), set()) if since == NEVER else set(), since)
 
     def _keys(self, study: str) -> set[Key]:
         asked = {entry.words.key for entry in self.facts.entries.values()}

@@ -108,7 +108,7 @@ class Hand:
 
 @dataclass(frozen=True)
 class Excuse:
-    """Somebody deleted a row or record (`project` None: all of it), and an operator said that it was meant so."""
+    """Somebody deleted or changed a row, or deleted the record (`project` None): it is not written again by itself."""
 
     tick: int
     study: str
@@ -154,6 +154,8 @@ class Facts:
     people: dict[Place, dict[str, str]] = field(default_factory=dict)
     hands: list[Hand] = field(default_factory=list)
     excuses: list[Excuse] = field(default_factory=list)
+    asked_again: dict[tuple[str, Key], int] = field(default_factory=dict)
+    sent: dict[tuple[str, Key, str], int] = field(default_factory=dict)
     rules_may: dict[tuple[str, Key], set[str]] = field(default_factory=lambda: defaultdict(set))
     rules_must: dict[tuple[str, Key], set[str]] = field(default_factory=dict)
 
@@ -184,7 +186,23 @@ class Facts:
         return next((hand for hand in reversed(self.hands) if hand.covers(study, key)), None)
 
     def excuse(self, study: str, key: Key) -> Excuse | None:
-        return next((excuse for excuse in reversed(self.excuses) if excuse.covers(study, key)), None)
+        """The last one that nobody's replay or restoring has overruled."""
+        overruled = self.asked_again.get((study, key), NEVER)
+        excuses = (e for e in reversed(self.excuses) if e.covers(study, key) and e.tick > overruled)
+        return next(excuses, None)
+
+    def ask_again(self, project: str) -> None:
+        """An operator replays the project: its rules and entries of today are applied to all that is there."""
+        for study in self.studies.values():
+            if study.on_disk:
+                by_rule = {
+                    (key, name) for key, name in _asked(self.rules, [*study.series.values()]) if key.project == project
+                }
+                for key in {key for key, _ in by_rule}:
+                    self.rules_must[study.uid, key] = {name for k, name in by_rule if k == key}
+                for key in {key for key, _ in by_rule} | {e.words.key for e in self.entries.values()}:
+                    if key.project == project:
+                        self.asked_again[study.uid, key] = self.tick
 
     # -- runs ---------------------------------------------------------------------------------------------
 

@@ -23,10 +23,6 @@ _TABLES = text("""
     select format('%I.%I', table_schema, table_name) from information_schema.tables
      where table_schema in ('ledger', 'gateway') and table_type = 'BASE TABLE' order by 1
 """)
-_GUARDED = text("""
-    select distinct format('%I.%I', event_object_schema, event_object_table) from information_schema.triggers
-     where event_object_schema in ('ledger', 'gateway') order by 1
-""")
 
 
 class Ground:
@@ -37,20 +33,24 @@ class Ground:
         self.database = Database(url)
         with self.database.begin() as connection:
             # What makes the ledger append-only stands in the way of emptying it; other tests hold it.
-            for table in connection.execute(_GUARDED).scalars().all():
-                connection.execute(text(f"alter table {table} disable trigger user"))
-            self._tables = list(connection.execute(_TABLES).scalars())
-            self._rows = {table: rows for table in self._tables if (rows := _rows(connection, table)) is not None}
+            tables = list(connection.execute(_TABLES).scalars())
+            for table in tables:
+                if table.startswith("ledger."):
+                    connection.execute(text(f"alter table {table} disable trigger user"))
+            rows = {table: found for table in tables if (found := _rows(connection, table)) is not None}
+        # Foreign keys keep still as well. Emptied by truncating, forty tables took 0.2 s.
+        self._clearing = ";".join(
+            [
+                "set local session_replication_role = replica",
+                *(f"delete from {table}" for table in tables),
+                *(f"insert into {t} select * from json_populate_recordset(null::{t}, '{r}')" for t, r in rows.items()),
+            ]
+        )
 
     def clear(self) -> None:
         """Leaves what a migrated database holds."""
         with self.database.begin() as connection:
-            connection.execute(text(f"truncate {', '.join(self._tables)}"))
-            for table, rows in self._rows.items():
-                connection.execute(
-                    text(f"insert into {table} select * from json_populate_recordset(null::{table}, cast(:rows as json))"),
-                    {"rows": rows},
-                )
+            connection.exec_driver_sql(self._clearing)
 
     def stepping(self, steps: Steps) -> SteppingDatabase:
         """The database as a run sees it that may be killed at a step."""

@@ -73,13 +73,19 @@ OPERATORS = [
 ]
 TIME = [steps("time passes", st.sampled_from([1, 2, 70, 1_500, 21_600]))]
 RUNS = [
-    *[steps("run")] * 6,
-    steps("run killed", st.integers(5, 60)),
+    *[steps("run")] * 5,
+    steps("run killed", st.integers(5, 80)),
     steps("run cut off", st.sampled_from(sorted(FAULTS))),
     steps("run while the sender works", ticks),
 ]
 VOCABULARY = [ARRIVALS, DIRECTIVES, DIRECTIVES, PEOPLE, SENDER, SENDER, OPERATORS, TIME]
-START: list[Step] = [("arrives", "1.2.1", 1)]
+_KEY = Key(HEART, "")
+START: list[list[Step]] = [
+    [("entry", "1", Words(_KEY, "SUBJ-X1", "ACC-1")), ("arrives", "1.2.1", 1), ("run",)],
+    [("entry", "1", Words(_KEY, "SUBJ-X1", study="1.2.1")), ("arrives", "1.2.1", 1), ("run",)],
+    [("rule", "1", Rule(_KEY)), ("arrives", "1.2.1", 1), ("run",)],
+    [("arrives", "1.2.1", 1)],
+]
 
 
 def _any_of(kinds: list[list[Steps]]) -> Steps:
@@ -89,8 +95,11 @@ def _any_of(kinds: list[list[Steps]]) -> Steps:
 
 def histories(vocabulary: list[list[Steps]]) -> st.SearchStrategy[list[Step]]:
     """Some things happen, then there is a run, and so on."""
-    days = st.lists(st.tuples(st.lists(_any_of(vocabulary), min_size=1, max_size=3), _any_of([RUNS])), min_size=2, max_size=6)
-    return days.map(lambda days: START + [step for day, run in days for step in [*day, run]])
+    happenings = st.lists(_any_of(vocabulary), min_size=1, max_size=3)
+    days = st.lists(st.tuples(happenings, _any_of([RUNS])), min_size=2, max_size=7)
+    return st.tuples(st.sampled_from(START), days).map(
+        lambda told: told[0] + [step for day, run in told[1] for step in [*day, run]]
+    )
 
 
 def live(world: World, history: list[Step], secrets: list[str]) -> None:
@@ -99,7 +108,3 @@ def live(world: World, history: list[Step], secrets: list[str]) -> None:
         world.do(step)
     world.counts["histories"] += 1
     world.invariants.at_the_end(secrets)
-
-
-def folder_for(parent: Path, number: int) -> Path:
-    return parent / f"history-{number}"

@@ -6,8 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from processors.demo.sender import MASKED
-from tests.lifecycle.contract import Contract
-from tests.lifecycle.facts import Attempt, Copy, Key, Place
+from tests.lifecycle.contract import Contract, Wanted
+from tests.lifecycle.facts import NEVER, Attempt, Copy, Key, Place
 
 if TYPE_CHECKING:
     from tests.lifecycle.program import Shown
@@ -107,12 +107,19 @@ class Invariants:
     def _nothing_is_missing(self, study: str, shown: list[Shown]) -> None:
         rows = self._world.rows(study).values()
         there = {(_key(row), row.get("transfer_name", "")) for row in rows}
-        for key, name in self._contract.must(study).items():
+        for wanted in self._contract.must(study):
+            key, names = wanted.key, wanted.names
             kinds = _kinds(shown, study, key.project) - OF_THE_SENDER
-            if (key, name) in there or kinds:
+            if kinds or (
+                len(names) == 1 and any((key, name) in there or self._was_sent(study, wanted) for name in names)
+            ):
                 continue
-            wanted = "a conflict is to be shown" if name is None else f"it is to be sent as {name}"
-            self._fail(f"of {study} to {_named(key)} nothing stands in REDCap and nothing is shown, while {wanted}")
+            what = f"it is to be sent as {' '.join(names)}" if len(names) == 1 else "a conflict is to be shown"
+            self._fail(f"of {study} to {_named(key)} nothing stands in REDCap and nothing is shown, while {what}")
+
+    def _was_sent(self, study: str, wanted: Wanted) -> bool:
+        """As it is wanted, and since it is: it need not be there any more."""
+        return any(self._world.facts.sent.get((study, wanted.key, name), NEVER) > wanted.since for name in wanted.names)
 
     def _what_was_taken_is_told(self, shown: list[Shown]) -> None:
         last = {attempt.copy.place: attempt for attempt in self._world.attempts}
@@ -148,7 +155,9 @@ class Invariants:
             )
         kinds = _kinds(shown, copy.place.study, copy.key.project)
         if sent and attempt.was_ended and not kinds & TOLD and not self._is_acknowledged(copy):
-            self._fail(f"{copy.place.study} was sent as {copy.name} after that was ended, and status shows nothing of it")
+            self._fail(
+                f"{copy.place.study} was sent as {copy.name} after that was ended, and status shows nothing of it"
+            )
 
     def _held(self) -> list[Copy]:
         """Copies that the sender has, and has not carried out; not those that were taken back."""
@@ -158,7 +167,11 @@ class Invariants:
     def _copy_is_watched(self, copy: Copy, shown: list[Shown]) -> None:
         place = copy.place
         row = self._world.rows(place.study).get(place.instance)
-        if place in self._world.facts.people or row is None or (_key(row), row.get("transfer_name")) == (copy.key, copy.name):
+        if (
+            place in self._world.facts.people
+            or row is None
+            or (_key(row), row.get("transfer_name")) == (copy.key, copy.name)
+        ):
             return
         if not _kinds(shown, place.study, copy.key.project) & (WATCHED | TOLD) and not self._is_acknowledged(copy):
             self._fail(

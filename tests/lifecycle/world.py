@@ -215,6 +215,7 @@ class World:
             before = self.rows(uid)[place.instance]
             if "transfer_name" in before and before["transfer_name"] != name:
                 self._edited.setdefault(place, before)
+                self._excuse(place, before)
                 self._put_row(place, {"transfer_name": name})
                 self.facts.people[place] = self.rows(uid)[place.instance]
                 self.tell(f"A person changes the name in instance {place.instance} of {uid} to {name}.")
@@ -223,6 +224,7 @@ class World:
         place = self._chosen(uid, choice)
         if place is not None and self._is_open(uid):
             row = self.rows(uid)[place.instance]
+            self._excuse(place, row)
             self.site.person_deletes_transfer(uid, place.instance)
             self._forget_rows(Deleted({place: row}, {}), [place])
             self.tell(f"A person deletes instance {place.instance} of {uid}.")
@@ -231,9 +233,13 @@ class World:
         if uid in self.site.incoming.records and self._is_open(uid):
             places = [Place(uid, instance) for instance in self.rows(uid)]
             deleted = Deleted({}, {}, record=(uid, self.site.incoming.records[uid]))
+            self.facts.excuses.append(Excuse(self.facts.tick, uid, None))
             self.site.person_deletes(uid)
             self._forget_rows(deleted, places)
             self.tell(f"A person deletes the whole record of {uid}.")
+
+    def _excuse(self, place: Place, row: dict[str, str]) -> None:
+        self.facts.excuses.append(Excuse(self.facts.tick, place.study, row.get("transfer_project_name", "")))
 
     def _forget_rows(self, deleted: Deleted, places: list[Place]) -> None:
         for place in places:
@@ -324,7 +330,9 @@ class World:
             self.tell(f"The sender queues {_copied(taken)}.")
 
     def sender_begins(self) -> None:
-        """It reads its queue, and gets no further for now."""
+        """It looks, reads its queue, and gets no further for now."""
+        if self._batch is None:
+            self.sender_looks()
         if self._batch is None and any(self.sender.queue.iterdir()):
             self._batch = self.sender.anonymize_and_send()
             next(self._batch)
@@ -373,6 +381,8 @@ class World:
             self.facts.people[place] = row
         elif attempt.copy.file:
             self.attempts.append(attempt)
+        if attempt.ticks <= {MASKED}:
+            self.facts.sent[taken.study, attempt.copy.key, taken.name] = self.facts.tick
 
     # -- the clock ------------------------------------------------------------------------------------------
 
@@ -468,9 +478,7 @@ class World:
         steps = Steps(fatal=step)
         self._overrides(uid, project, None, None, steps, f"An operator retracts {uid} from {project}")
 
-    def _overrides(
-        self, uid: str, project: str, event: str | None, name: str | None, steps: Steps, what: str
-    ) -> None:
+    def _overrides(self, uid: str, project: str, event: str | None, name: str | None, steps: Steps, what: str) -> None:
         if uid not in self.facts.studies:
             return
         self.site.clock.advance(60)
@@ -497,8 +505,6 @@ class World:
 
     def _note_acknowledged(self, chosen: Shown) -> None:
         self.acknowledged.add((chosen.study, chosen.project))
-        if chosen.kind.startswith("row deleted"):
-            self.facts.excuses.append(Excuse(self.facts.tick, chosen.study, chosen.project))
 
     def replays(self, project: str) -> None:
         self.site.clock.advance(60)
@@ -506,6 +512,7 @@ class World:
             known = self.program.replay(project, Steps())
         if known:
             self.facts.run(undisturbed=False)
+            self.facts.ask_again(project)
             self.tell(f"An operator replays {project}.")
 
     def reconciles_and_restores(self) -> None:
@@ -518,7 +525,6 @@ class World:
         self.site.clock.advance(60)
         with self._nobodys_business():
             studies = self.program.accept(Steps())
-        self.facts.excuses += [Excuse(self.facts.tick, study, None) for study in studies]
         self.acknowledged |= {(study, None) for study in studies}
         self.tell("An operator reconciles, and accepts what REDCap says.")
 
@@ -528,7 +534,9 @@ def _named(key: Key) -> str:
 
 
 def _copied(taken: Taken) -> str:
-    return f"{taken.study} as {taken.name} to {_named(Key(taken.project, taken.event_name))} (instance {taken.instance})"
+    return (
+        f"{taken.study} as {taken.name} to {_named(Key(taken.project, taken.event_name))} (instance {taken.instance})"
+    )
 
 
 def _says(row: dict[str, str], copy: Copy) -> bool:
