@@ -59,7 +59,7 @@ def portion(ground: Ground, key_file: Path, folder: Path, number: int, at: int, 
         print_blob=False,
     )
     @given(history=histories(VOCABULARY), has_folders=st.booleans())
-    def lived(history: list[Step], has_folders: bool) -> None:
+    def lived(*, history: list[Step], has_folders: bool) -> None:
         with world(ground, key_file, folder / f"{at}-{next(numbers)}", has_folders=has_folders) as around:
             try:
                 live(around, history, [*SECRETS, *around.site.tokens.values()])
@@ -70,7 +70,7 @@ def portion(ground: Ground, key_file: Path, folder: Path, number: int, at: int, 
         lived()
     except Violation as violation:
         figures["violations"] += 1
-        print(f"\nA violation, found with seed {at}:\n{violation}\n", flush=True)
+        _say(f"\nA violation, found with seed {at}:\n{violation}\n")
 
 
 def main(histories_wanted: int, first_seed: int) -> int:
@@ -82,13 +82,16 @@ def main(histories_wanted: int, first_seed: int) -> int:
         with prepared(folder) as (ground, key_file):
             for at, done in enumerate(range(0, histories_wanted, PORTION), start=first_seed):
                 portion(ground, key_file, folder, min(PORTION, histories_wanted - done), at, figures)
-                print(
-                    f"{time.monotonic() - began:6.0f} s: " + ", ".join(f"{figures[name]} {name}" for name in FIGURES),
-                    flush=True,
-                )
+                counted = ", ".join(f"{figures[name]} {name}" for name in FIGURES)
+                _say(f"{time.monotonic() - began:6.0f} s: {counted}")
     finally:
         shutil.rmtree(folder)
     return 1 if figures["violations"] else 0
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ class Contract:
         gone = [entry for entries in self.facts.gone_entries.values() for entry in entries]
         names |= {e.words.subject for e in gone if self._names(e, study, key) and _may_be_newer(e, since)}
         if hand is None:
-            return names | self.facts.rules_may[study, key]
+            return names | (set() if self.facts.studies[study].is_mixed else self.facts.rules_may[study, key])
         return names | ({hand.name} if hand.name is not None else set())
 
     def must(self, study: str) -> Iterator[Wanted]:
@@ -60,7 +60,8 @@ class Contract:
             return Wanted(key, names, max(entry.since for entry in entries))
         if hand is not None:
             return Wanted(key, {hand.name} if hand.name is not None and hand.tick == since else set(), since)
-        return Wanted(key, self.facts.rules_must.get((study, key), set()) if since == NEVER else set(), since)
+        by_rule = since == NEVER and not self.facts.studies[study].is_mixed
+        return Wanted(key, self.facts.rules_must.get((study, key), set()) if by_rule else set(), since)
 
     def _keys(self, study: str) -> set[Key]:
         asked = {entry.words.key for entry in self.facts.entries.values()}

@@ -4,6 +4,7 @@ Time is counted in steps of the history (`tick`).
 """
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -76,7 +77,7 @@ class Entry:
 
 @dataclass
 class Study:
-    """What is known of a study: what its series say now, which of them the next decision is about, whether it is there."""
+    """A study: what its series say now, which of them the next decision is about, whether it is there."""
 
     uid: str
     series: dict[str, Statement] = field(default_factory=dict)
@@ -85,11 +86,17 @@ class Study:
     undecided: dict[str, list[dict[str, Rule]]] = field(default_factory=dict)
 
     @property
+    def is_mixed(self) -> bool:
+        """Whether its series are of two patients."""
+        return len({told.patient_id for told in self.series.values()} - {""}) > 1
+
+    @property
     def accessions(self) -> set[str]:
         return {told.accession for told in self.series.values()} - {""}
 
     def is_named_by(self, words: Words) -> bool:
-        return words.study == self.uid or words.accession in self.accessions
+        """By its UID, or by its accession number: not while that may be another patient's."""
+        return words.study == self.uid or (words.accession in self.accessions and not self.is_mixed)
 
 
 @dataclass(frozen=True)
@@ -144,10 +151,14 @@ class Attempt:
 
 @dataclass
 class Facts:
-    """All of it. `people` are rows that people made or changed, as they left them."""
+    """All of it. `people` are rows that people made or changed, as they left them.
+
+    `is_less_than_seen`: rules or entries were removed since the last run, which the next one cannot believe yet.
+    """
 
     tick: int = 0
     studies: dict[str, Study] = field(default_factory=dict)
+    is_less_than_seen: bool = False
     rules: dict[str, Rule] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
     gone_entries: dict[str, list[Entry]] = field(default_factory=lambda: defaultdict(list))
@@ -180,7 +191,25 @@ class Facts:
         if record not in self.entries:
             return False
         self.gone_entries[record].append(self.entries.pop(record))
+        self.is_less_than_seen = True
         return True
+
+    def switch_off(self, record: str) -> bool:
+        """A person removes the rule; whether there was one."""
+        self.is_less_than_seen |= record in self.rules
+        return self.rules.pop(record, None) is not None
+
+    # -- summaries ----------------------------------------------------------------------------------------
+
+    def restate(self, study: Study, told: dict[str, Statement]) -> None:
+        """Its summaries say something else: what rules asked by what they said before counts no more."""
+        study.series |= told
+        study.undecided |= {series: [] for series in told}
+        for key in [key for named, key in self.rules_may if named == study.uid]:
+            del self.rules_may[study.uid, key]
+            self.rules_must.pop((study.uid, key), None)
+
+    # -- what was decided by hand ---------------------------------------------------------------------------
 
     def hand(self, study: str, key: Key) -> Hand | None:
         return next((hand for hand in reversed(self.hands) if hand.covers(study, key)), None)
@@ -196,7 +225,7 @@ class Facts:
         for study in self.studies.values():
             if study.on_disk:
                 by_rule = {
-                    (key, name) for key, name in _asked(self.rules, [*study.series.values()]) if key.project == project
+                    (key, name) for key, name in _asked(self.rules, study.series.values()) if key.project == project
                 }
                 for key in {key for key, _ in by_rule}:
                     self.rules_must[study.uid, key] = {name for k, name in by_rule if k == key}
@@ -209,10 +238,11 @@ class Facts:
     def run(self, *, undisturbed: bool) -> None:
         """What a run may have decided by, and an undisturbed one must have."""
         for study in self.studies.values():
-            if study.on_disk:
+            if study.on_disk and not study.is_mixed:
                 self._apply_rules(study, undisturbed=undisturbed)
             if undisturbed:
                 study.was_missed = not study.on_disk
+        self.is_less_than_seen = False
         for entry in self.entries.values():
             if undisturbed and entry.seen_at is None:
                 entry.seen_at = self.tick
@@ -221,9 +251,8 @@ class Facts:
                 entry.maybe_seen.append(entry.words)
 
     def _apply_rules(self, study: Study, *, undisturbed: bool) -> None:
-        for told in study.series.values():
-            for key, name in _asked(self.rules, [told]):
-                self.rules_may[study.uid, key].add(name)
+        for key, name in _asked(self.rules, study.series.values()):
+            self.rules_may[study.uid, key].add(name)
         for seen in study.undecided.values():
             seen.append(dict(self.rules))
         if undisturbed and study.undecided:
@@ -238,5 +267,5 @@ class Facts:
                     self.rules_must.pop((study.uid, key), None)
 
 
-def _asked(rules: dict[str, Rule], said: list[Statement]) -> set[tuple[Key, str]]:
+def _asked(rules: dict[str, Rule], said: Iterable[Statement]) -> set[tuple[Key, str]]:
     return {(rule.key, name) for rule in rules.values() for told in said if (name := rule.pseudonym(told)) is not None}

@@ -1,6 +1,5 @@
 """Random histories: what may happen, and how one is lived through."""
 
-from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
@@ -77,6 +76,26 @@ RUNS = [
     steps("run killed", st.integers(5, 80)),
     steps("run cut off", st.sampled_from(sorted(FAULTS))),
     steps("run while the sender works", ticks),
+    steps("run while an operator retracts", studies, projects),
+]
+DOUBT = [steps("run without an entry", records), steps("run without a rule", records)]
+STATEMENTS = [
+    steps(
+        "says something else",
+        studies,
+        st.sampled_from(
+            [
+                {"patient_id": "PATID-0003"},
+                {"patient_id": "OTHER-0003"},
+                {"patient_name": "Secretive^Cora"},
+                {"accession": "ACC-2"},
+                {"accession": "ACC-1"},
+                {"called": "ELSEWHERE"},
+                {"called": "FIONA"},
+            ]
+        ),
+    ),
+    steps("gets a stray series", studies),
 ]
 VOCABULARY = [ARRIVALS, DIRECTIVES, DIRECTIVES, PEOPLE, SENDER, SENDER, OPERATORS, TIME]
 _KEY = Key(HEART, "")

@@ -74,13 +74,18 @@ class Invariants:
 
     # -- after a run ----------------------------------------------------------------------------------------
 
-    def after_a_run(self) -> None:
-        """All that the contract says of what may and must be sendable, and of what the sender took."""
+    def after_a_run(self, *, decided: bool) -> None:
+        """All that the contract says of what may and must be sendable, and of what the sender took.
+
+        `decided`: the run could believe all that it saw, so that what is in force must be there.
+        """
         shown = self._world.program.shown()
         for row in self._sendable():
             self._is_asked_for(row, shown)
-        for study in self._world.facts.studies:
-            self._nothing_is_missing(study, shown)
+        for study in self._world.facts.studies.values() if decided else ():
+            self._nothing_is_missing(study.uid, shown)
+            if study.is_mixed and "two patients in one study" not in _kinds(shown, study.uid, ""):
+                self._fail(f"{study.uid} has series of two patients, and status does not say so")
         self._what_was_taken_is_told(shown)
 
     def after_an_override(self, study: str, project: str, event: str | None, said: str) -> None:

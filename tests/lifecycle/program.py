@@ -1,7 +1,7 @@
 """The product as this machine uses it: runs and commands, each opened anew, in this process."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -107,6 +107,14 @@ class Program:
             deliver(run.gateway, run.redcap, batch_rows=BATCH_ROWS)
             ends = [_end(run.gateway, request) for request in requests]
             return "not yet" if any(end.waits for end in ends) else "done"
+
+    def decide(self, study: str, project: str) -> None:
+        """`retract` at another site, of which no more is done yet than to record it."""
+        amendment = Amendment(
+            study=study, project=project, event_name=None, pseudonym=None, by="ola", reason="ticket 1"
+        )
+        with suppress(ConfigurationError):
+            amend(self._gateway(), amendment)
 
     def acknowledge(self, position: int) -> bool:
         """Takes a notice off the list, if it is one that can be."""

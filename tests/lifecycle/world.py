@@ -7,7 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,32 @@ class World:
                 self.site.series(uid, series, age=AGE, AccessionNumber="")
             self.tell(f"The summaries of {uid} are re-sent with a blank accession number.")
 
+    def says_something_else(self, uid: str, told: dict[str, str]) -> None:
+        """All of its summaries are re-sent, and say something else about whose it is or where it came from."""
+        study = self.facts.studies.get(uid)
+        if study is None or not study.on_disk or study.undecided or not self._all_there(study):
+            return
+        after = {series: replace(before, **told) for series, before in study.series.items()}
+        if after != study.series:
+            self.facts.restate(study, after)
+            for series, statement in after.items():
+                self._write(uid, series, statement)
+            self.tell(f"Study {uid} is re-sent, and says now: {', '.join(f'{k} {v}' for k, v in told.items())}.")
+
+    def gets_a_stray_series(self, uid: str) -> None:
+        """One of another patient."""
+        study = self.facts.studies.get(uid)
+        if study is not None and study.on_disk and not study.is_mixed:
+            series = f"{uid}.9"
+            told = replace(PATIENTS[uid], patient_id="PATID-0009", patient_name="Secretive^Cora")
+            self._write(uid, series, told)
+            study.series[series] = told
+            study.undecided[series] = []
+            self.tell(f"A series of another patient arrives in {uid}.")
+
+    def _all_there(self, study: Study) -> bool:
+        return set(self._on_disk(study.uid)) == set(study.series)
+
     def vanishes(self, uid: str) -> None:
         if self._is_on_disk(uid):
             shutil.rmtree(self.site.receiver.raw / uid)
@@ -164,7 +190,7 @@ class World:
         self.tell(f"Rule {record} says: to {_named(rule.key)} under {name}{switched}.")
 
     def rule_removed(self, record: str) -> None:
-        if self.facts.rules.pop(record, None) is not None:
+        if self.facts.switch_off(record):
             self.site.remove_rule(record)
             self.tell(f"Rule {record} is removed.")
 
@@ -393,14 +419,54 @@ class World:
     # -- the program ----------------------------------------------------------------------------------------
 
     def run(self) -> None:
+        """A run that nobody disturbs. What it finds removed it cannot believe yet: then it need not do all."""
+        believes = not self.facts.is_less_than_seen
         self.site.clock.advance(60)
         self.tell("A run.")
+        self._run()
+        self.facts.run(undisturbed=believes)
+        self.invariants.after_a_run(decided=believes)
+        self.attempts.clear()
+
+    def _run(self) -> None:
         with self._nobodys_business():
             self._say(self.program.run(Steps()).as_data())
         self.counts["runs"] += 1
-        self.facts.run(undisturbed=True)
-        self.invariants.after_a_run()
+
+    def run_without_an_entry(self, record: str) -> None:
+        """REDCap leaves the entry out of one export."""
+        if record in self.facts.entries:
+            self._run_without("coupling", record, f"A run, in which REDCap leaves out entry {record}.")
+
+    def run_without_a_rule(self, record: str) -> None:
+        """REDCap leaves the rule out of one export."""
+        if record in self.facts.rules:
+            self._run_without("routing", record, f"A run, in which REDCap leaves out rule {record}.")
+
+    def _run_without(self, project: str, record: str, sentence: str) -> None:
+        self.site.clock.advance(60)
+        self.tell(sentence)
+        records = self.site.simulator.projects[project].records
+        left_out = records.pop(record)
+        self._run()
+        records[record] = left_out
+        self.facts.run(undisturbed=False)
+        self.invariants.after_a_run(decided=False)
         self.attempts.clear()
+
+    def run_while_an_operator_retracts(self, uid: str, project: str) -> None:
+        """Between what the run reads and what it writes, an operator of another site decides."""
+        if uid not in self.facts.studies:
+            return
+
+        def retract() -> None:
+            self._noting_hands(uid, None, lambda: self.program.decide(uid, project))
+            self.tell(f"Before it writes, an operator of another site retracts {uid} from {project}.")
+
+        self.site.clock.advance(60)
+        self.tell("A run.")
+        self._between_read_and_write(retract, self._run)
+        self.facts.run(undisturbed=False)
 
     def run_killed(self, step: int) -> None:
         """A run that is killed at that step, if it has so many."""
@@ -418,9 +484,9 @@ class World:
         """Between what the run reads and what it writes, the sender carries out what it had read."""
         self.sender_begins()
         if self._batch is not None:
-            self._between_read_and_write(lambda: self.sender_sends(tick))
+            self._between_read_and_write(lambda: self.sender_sends(tick), self.run)
 
-    def _between_read_and_write(self, act: Callable[[], None]) -> None:
+    def _between_read_and_write(self, act: Callable[[], None], run: Callable[[], None]) -> None:
         done: list[str] = []
 
         def before(call: Any) -> None:
@@ -430,7 +496,7 @@ class World:
 
         self.site.simulator.before_call = before
         try:
-            self.run()
+            run()
         finally:
             self.site.simulator.before_call = None
 
@@ -482,20 +548,27 @@ class World:
         if uid not in self.facts.studies:
             return
         self.site.clock.advance(60)
-        before = len(self.site.events("DecidedByHand"))
-        said = ""
-        try:
-            with self._nobodys_business():
-                said = self.program.override(uid, project, event, name, steps)
-                self.tell(f"{what}: {said}.")
-        except Killed:
-            self.counts["kills"] += 1
-            self.tell(f"{what}, and is killed at step {steps.fatal} ({steps.names[-1]}).")
-        decided = self.site.events("DecidedByHand")[before:]
-        for each in decided:
-            self.facts.hands.append(Hand(self.facts.tick, uid, project, each["event_name"], name))
+        said: list[str] = []
+
+        def override() -> None:
+            try:
+                with self._nobodys_business():
+                    said.append(self.program.override(uid, project, event, name, steps))
+                    self.tell(f"{what}: {said[0]}.")
+            except Killed:
+                self.counts["kills"] += 1
+                self.tell(f"{what}, and is killed at step {steps.fatal} ({steps.names[-1]}).")
+
+        self._noting_hands(uid, name, override)
         if said:
-            self.invariants.after_an_override(uid, project, event, said)
+            self.invariants.after_an_override(uid, project, event, said[0])
+
+    def _noting_hands(self, uid: str, name: str | None, act: Callable[[], None]) -> None:
+        """What an operator has decided is what was recorded of it: killed before, it was nothing."""
+        before = len(self.site.events("DecidedByHand"))
+        act()
+        for each in self.site.events("DecidedByHand")[before:]:
+            self.facts.hands.append(Hand(self.facts.tick, uid, each["project"], each["event_name"], name))
 
     def acknowledges(self, choice: int) -> None:
         shown = self.program.shown()
