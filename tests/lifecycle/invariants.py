@@ -74,10 +74,10 @@ class Invariants:
 
     # -- after a run ----------------------------------------------------------------------------------------
 
-    def after_a_run(self, *, decided: bool) -> None:
+    def after_a_run(self, attempts: list[Attempt], *, decided: bool) -> None:
         """All that the contract says of what may and must be sendable, and of what the sender took.
 
-        `decided`: the run could believe all that it saw, so that what is in force must be there.
+        `attempts` are those that it could see. `decided`: the run could believe all that it saw, so that what is in force must be there.
         """
         shown = self._world.program.shown()
         for row in self._sendable():
@@ -86,7 +86,7 @@ class Invariants:
             self._nothing_is_missing(study.uid, shown)
             if study.is_mixed and "two patients in one study" not in _kinds(shown, study.uid, ""):
                 self._fail(f"{study.uid} has series of two patients, and status does not say so")
-        self._what_was_taken_is_told(shown)
+        self._what_was_taken_is_told(attempts, shown)
 
     def after_an_override(self, study: str, project: str, event: str | None, said: str) -> None:
         """What is said to be withdrawn cannot be sent; nor can what is said not to be there."""
@@ -126,8 +126,8 @@ class Invariants:
         """As it is wanted, and since it is: it need not be there any more."""
         return any(self._world.facts.sent.get((study, wanted.key, name), NEVER) > wanted.since for name in wanted.names)
 
-    def _what_was_taken_is_told(self, shown: list[Shown]) -> None:
-        last = {attempt.copy.place: attempt for attempt in self._world.attempts}
+    def _what_was_taken_is_told(self, attempts: list[Attempt], shown: list[Shown]) -> None:
+        last = {attempt.copy.place: attempt for attempt in attempts}
         for attempt in last.values():
             if attempt.told and self._is_as_it_was_left(attempt):
                 self._attempt_is_told(attempt, shown)

@@ -74,6 +74,7 @@ class World:
     held: dict[str, Copy] = field(default_factory=dict)
     attempts: list[Attempt] = field(default_factory=list)
     acknowledged: set[tuple[str, str | None]] = field(default_factory=set)
+    _looked_at: list[Attempt] = field(default_factory=list)
     _batch: Iterator[SenderStep] | None = None
     _deleted: list[Deleted] = field(default_factory=list)
     _edited: dict[Place, dict[str, str]] = field(default_factory=dict)
@@ -425,10 +426,11 @@ class World:
         self.tell("A run.")
         self._run()
         self.facts.run(undisturbed=believes)
-        self.invariants.after_a_run(decided=believes)
-        self.attempts.clear()
+        self.invariants.after_a_run(self._looked_at, decided=believes)
 
     def _run(self) -> None:
+        # What the sender does while it is under way, the next one tells.
+        self._looked_at, self.attempts = self.attempts, []
         with self._nobodys_business():
             self._say(self.program.run(Steps()).as_data())
         self.counts["runs"] += 1
@@ -451,8 +453,7 @@ class World:
         self._run()
         records[record] = left_out
         self.facts.run(undisturbed=False)
-        self.invariants.after_a_run(decided=False)
-        self.attempts.clear()
+        self.invariants.after_a_run(self._looked_at, decided=False)
 
     def run_while_an_operator_retracts(self, uid: str, project: str) -> None:
         """Between what the run reads and what it writes, an operator of another site decides."""
@@ -466,6 +467,7 @@ class World:
         self.site.clock.advance(60)
         self.tell("A run.")
         self._between_read_and_write(retract, self._run)
+        self.attempts[:0] = self._looked_at
         self.facts.run(undisturbed=False)
 
     def run_killed(self, step: int) -> None:
@@ -634,7 +636,7 @@ def world(ground: Ground, key_file: Path, folder: Path, *, has_folders: bool) ->
         clock=clock,
         **{name: path for name, path in folders.items() if name != "withdrawn"},  # type: ignore[arg-type]
     )
-    section = SenderSection(**folders) if has_folders else SenderSection()
+    section = SenderSection.model_validate(folders if has_folders else {})
     program = Program(ground, site, key_file, section)
     yield World(ground, site, program, sender, has_folders)
     shutil.rmtree(folder)
