@@ -4,7 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check bench clean
+HISTORIES ?= 500
+SEED ?= 1
+
+.PHONY: demo test check bench soak clean
 
 demo: $(INSTALLED)  ## run the main job on real summaries against a simulated REDCap
 	@$(BIN)/fiona-ledger demo
@@ -20,6 +23,9 @@ check: $(INSTALLED)  ## style, types, layers
 
 bench: $(INSTALLED)  ## how fast it is, against limits and peers measured in the same run
 	$(BIN)/python -m tests.benchmarks
+
+soak: $(INSTALLED)  ## as many random histories as are wanted: make soak HISTORIES=5000 SEED=1
+	$(BIN)/python -m tests.lifecycle $(HISTORIES) $(SEED)
 
 clean:
 	rm -rf $(VENV) .demo

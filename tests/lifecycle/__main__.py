@@ -10,20 +10,15 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
-
-from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis import strategies as st
 
 from ledger.database import open_database
 from ledger.migrations import migrate
 from ledger.vault import initialise
 from tests.conftest import started_server
 from tests.lifecycle.ground import Ground
-from tests.lifecycle.histories import VOCABULARY, Step, histories, live
+from tests.lifecycle.histories import live_through
 from tests.lifecycle.invariants import Violation
-from tests.lifecycle.world import SECRETS, world
 
 PORTION = 100
 FIGURES = ("histories", "steps", "runs", "kills", "sender actions", "violations")
@@ -44,35 +39,6 @@ def prepared(folder: Path) -> Iterator[tuple[Ground, Path]]:
         ground.close()
 
 
-def portion(ground: Ground, key_file: Path, folder: Path, number: int, at: int, figures: Counter[str]) -> None:
-    """So many histories; the first violation among them is shrunk and printed."""
-    numbers = count()
-
-    @seed(at)
-    @settings(
-        max_examples=number,
-        derandomize=False,
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        phases=(Phase.generate, Phase.shrink),
-        print_blob=False,
-    )
-    @given(history=histories(VOCABULARY), has_folders=st.booleans())
-    def lived(*, history: list[Step], has_folders: bool) -> None:
-        with world(ground, key_file, folder / f"{at}-{next(numbers)}", has_folders=has_folders) as around:
-            try:
-                live(around, history, [*SECRETS, *around.site.tokens.values()])
-            finally:
-                figures.update(around.counts)
-
-    try:
-        lived()
-    except Violation as violation:
-        figures["violations"] += 1
-        _say(f"\nA violation, found with seed {at}:\n{violation}\n")
-
-
 def main(histories_wanted: int, first_seed: int) -> int:
     """Lives through them; 1 where there was a violation."""
     figures: Counter[str] = Counter()
@@ -81,7 +47,12 @@ def main(histories_wanted: int, first_seed: int) -> int:
     try:
         with prepared(folder) as (ground, key_file):
             for at, done in enumerate(range(0, histories_wanted, PORTION), start=first_seed):
-                portion(ground, key_file, folder, min(PORTION, histories_wanted - done), at, figures)
+                try:
+                    number = min(PORTION, histories_wanted - done)
+                    live_through(ground, key_file, folder, number=number, first_seed=at, figures=figures)
+                except Violation as violation:
+                    figures["violations"] += 1
+                    _say(f"\nA violation, found with seed {at}:\n{violation}\n")
                 counted = ", ".join(f"{figures[name]} {name}" for name in FIGURES)
                 _say(f"{time.monotonic() - began:6.0f} s: {counted}")
     finally:

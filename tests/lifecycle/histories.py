@@ -1,12 +1,17 @@
 """Random histories: what may happen, and how one is lived through."""
 
+from collections import Counter
+from itertools import count
+from pathlib import Path
 from typing import Any
 
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from tests.flow.harness import BRAIN, HEART
 from tests.lifecycle.facts import Key, Rule, Words
-from tests.lifecycle.world import FAULTS, SUBJECTS, World
+from tests.lifecycle.ground import Ground
+from tests.lifecycle.world import FAULTS, SECRETS, SUBJECTS, World, world
 
 Step = tuple[Any, ...]
 Steps = st.SearchStrategy[Step]
@@ -121,9 +126,38 @@ def histories(vocabulary: list[list[Steps]]) -> st.SearchStrategy[list[Step]]:
     )
 
 
-def live(world: World, history: list[Step], secrets: list[str]) -> None:
-    """Lives through it, and looks at the end whether all is well and stays as it is."""
-    for step in [*history, ("run",)]:
-        world.do(step)
-    world.counts["histories"] += 1
-    world.invariants.at_the_end(secrets)
+def live(around: World, history: list[Step]) -> None:
+    """Lives through it, and looks at the end whether all is well."""
+    for step in [*history, ("run",), ("run",)]:
+        around.do(step)
+    around.counts["histories"] += 1
+    around.invariants.at_the_end([*SECRETS, *around.site.tokens.values()])
+
+
+def live_through(
+    ground: Ground, key_file: Path, folder: Path, *, number: int, first_seed: int, figures: Counter[str]
+) -> None:
+    """So many histories, always the same for a seed. Raises the first `Violation`, shrunk, with its story.
+
+    `figures` are counted on, those of shrinking with them.
+    """
+    numbers = count()
+
+    @seed(first_seed)
+    @settings(
+        max_examples=number,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.generate, Phase.shrink),
+        print_blob=False,
+    )
+    @given(history=histories(VOCABULARY), has_folders=st.booleans())
+    def lived(*, history: list[Step], has_folders: bool) -> None:
+        with world(ground, key_file, folder / f"{first_seed}-{next(numbers)}", has_folders=has_folders) as around:
+            try:
+                live(around, history)
+            finally:
+                figures.update(around.counts)
+
+    lived()

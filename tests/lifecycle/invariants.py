@@ -77,7 +77,8 @@ class Invariants:
     def after_a_run(self, attempts: list[Attempt], *, decided: bool) -> None:
         """All that the contract says of what may and must be sendable, and of what the sender took.
 
-        `attempts` are those that it could see. `decided`: the run could believe all that it saw, so that what is in force must be there.
+        `attempts` are those that it could see. `decided`: it could believe all that it saw, so that what is in force
+        must be there.
         """
         shown = self._world.program.shown()
         for row in self._sendable():
