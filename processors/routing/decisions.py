@@ -200,8 +200,9 @@ def _coupling_stands(request: TransferRequest, corrected: Mapping[int, Corrected
 
 
 def _asks_elsewhere(entry: Corrected, request: TransferRequest) -> bool:
-    """Whether the entry behind the request was corrected to ask for another study, project or event."""
-    return not entry.names_study or entry.key != request.key
+    """Whether the entry behind the request was corrected to ask for something else; a forgotten pseudonym is any."""
+    is_renamed = request.pseudonym not in (None, entry.pseudonym)
+    return not entry.names_study or entry.key != request.key or is_renamed
 
 
 def _moved_by(
@@ -247,6 +248,6 @@ def _retractions(
         elif wanted.get(entry.key) == entry.pseudonym:
             reason = "its coupling entry now asks for what was requested already"
         else:
-            continue
+            reason = "its coupling entry now asks for something else, which waits"
         retractions.append(Retraction(request=request, cause=entry.cause, reason=reason))
     return retractions

@@ -212,10 +212,7 @@ class Model:
             if not request.in_force or record is None or request in given_up or _is_wanted(request, agreed):
                 continue
             entry = self.entries[record]
-            unnamed = not entry.names(study)
-            elsewhere = entry.names(study) and entry.key != request.key
-            already = entry.key in agreed and agreed[entry.key].name == entry.subject
-            if unnamed or (elsewhere and already):
+            if not entry.names(study) or (entry.key, entry.subject) != (request.key, request.name):
                 request.state = "over"
 
     def _wishes(self, study: Study, known: Known, *, gained: bool) -> dict[Key, list[Candidate]]:
