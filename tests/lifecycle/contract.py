@@ -27,14 +27,16 @@ class Contract:
     def may(self, study: str, key: Key) -> Collection[str]:
         """The pseudonyms under which a row of ours may stand.
 
-        An entry that names the study has the word, over rules and over what an operator decided before it was
-        made or changed. Then comes the operator, then what rules asked, and entries that are gone since.
+        An entry that names the study has the word once the study is there, over rules and over what an operator
+        decided before it was made or changed. Then comes the operator, then what rules asked, and entries that are
+        gone since.
         """
         hand = self.facts.hand(study, key)
         since = NEVER if hand is None else hand.tick
         entries = [entry for entry in self._naming(study, key) if _may_be_newer(entry, since)]
         names = {entry.words.subject for entry in entries}
-        if len(names) == 1 and any(_is_newer(entry, since) for entry in entries):
+        is_there = self.facts.studies[study].on_disk
+        if is_there and len(names) == 1 and any(_is_newer(entry, since) for entry in entries):
             return names
         gone = [entry for entries in self.facts.gone_entries.values() for entry in entries]
         names |= {e.words.subject for e in gone if self._names(e, study, key) and _may_be_newer(e, since)}
