@@ -89,6 +89,10 @@ class Invariants:
                 self._fail(f"{study.uid} has series of two patients, and status does not say so")
         self._what_was_taken_is_told(attempts, shown)
 
+    def after_a_run_in_doubt(self, attempts: list[Attempt]) -> None:
+        """What holds although REDCap left something out."""
+        self._what_was_taken_is_told(attempts, self._world.program.shown())
+
     def after_an_override(self, study: str, project: str, event: str | None, said: str) -> None:
         """What is said to be withdrawn cannot be sent; nor can what is said not to be there."""
         if said == "not yet":

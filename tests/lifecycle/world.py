@@ -453,7 +453,7 @@ class World:
         self._run()
         records[record] = left_out
         self.facts.run(undisturbed=False)
-        self.invariants.after_a_run(self._looked_at, decided=False)
+        self.invariants.after_a_run_in_doubt(self._looked_at)
 
     def run_while_an_operator_retracts(self, uid: str, project: str) -> None:
         """Between what the run reads and what it writes, an operator of another site decides."""
