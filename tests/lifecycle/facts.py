@@ -65,7 +65,8 @@ class Words:
 class Entry:
     """An entry, since when it has these words, and since when a run may or must have seen them.
 
-    `doubtful`: whether a run saw other words in between cannot be told, because it was disturbed.
+    `doubtful`: whether a run saw other words in between cannot be told, because it was disturbed. `before`: as a run
+    may have seen it last, if it has not seen these words.
     """
 
     words: Words
@@ -73,6 +74,12 @@ class Entry:
     seen_at: int | None = None
     doubtful: bool = False
     maybe_seen: list[Words] = field(default_factory=list)
+    before: "Entry | None" = None
+
+    @property
+    def seen_last(self) -> "Entry | None":
+        """As a run may have seen it last."""
+        return self.before if self.seen_at is None and not self.maybe_seen else self
 
 
 @dataclass
@@ -184,13 +191,17 @@ class Facts:
         elif before.words != words:
             doubtful = bool(before.maybe_seen)
             maybe_seen = [*before.maybe_seen, before.words] if before.seen_at is None else []
-            self.entries[record] = Entry(words, self.tick, doubtful=doubtful, maybe_seen=maybe_seen)
+            self.entries[record] = Entry(
+                words, self.tick, doubtful=doubtful, maybe_seen=maybe_seen, before=before.seen_last
+            )
 
     def unsay(self, record: str) -> bool:
         """A person removes the entry; whether there was one."""
         if record not in self.entries:
             return False
-        self.gone_entries[record].append(self.entries.pop(record))
+        gone = self.entries.pop(record)
+        # Words that no run has seen are as if they had not been said.
+        self.gone_entries[record] += [gone.before, gone] if gone.seen_at is None and gone.before else [gone]
         self.is_less_than_seen = True
         return True
 
