@@ -251,6 +251,7 @@ class Facts:
         for study in self.studies.values():
             if study.on_disk and not study.is_mixed:
                 self._apply_rules(study, undisturbed=undisturbed)
+                self._give_entries_the_word(study)
             if undisturbed:
                 study.was_missed = not study.on_disk
         self.is_less_than_seen = False
@@ -260,6 +261,12 @@ class Facts:
                 entry.maybe_seen.clear()
             elif not undisturbed:
                 entry.maybe_seen.append(entry.words)
+
+    def _give_entries_the_word(self, study: Study) -> None:
+        """What an entry asks for, rules need not ask for, nor when it is corrected: not before the study gains a series."""
+        for entry in self.entries.values():
+            if study.is_named_by(entry.words):
+                self.rules_must.pop((study.uid, entry.words.key), None)
 
     def _apply_rules(self, study: Study, *, undisturbed: bool) -> None:
         for key, name in _asked(self.rules, study.series.values()):
