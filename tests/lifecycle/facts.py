@@ -263,7 +263,7 @@ class Facts:
                 entry.maybe_seen.append(entry.words)
 
     def _give_entries_the_word(self, study: Study) -> None:
-        """What an entry asks for, rules need not ask for, nor when it is corrected: not before the study gains a series."""
+        """What an entry asks for, rules need not; nor once it is corrected, before the study gains a series."""
         for entry in self.entries.values():
             if study.is_named_by(entry.words):
                 self.rules_must.pop((study.uid, entry.words.key), None)
