@@ -6,6 +6,9 @@ INSTALLED := $(VENV)/.installed
 QUICK := tests/test_*.py tests/events tests/naming/test_[p-s]*.py tests/routing tests/redcap tests/source tests/delivery/test_*.py \
   tests/explain/test_sentences.py tests/flow/test_routing.py tests/flow/test_coupling.py tests/flow/test_corrections.py
 
+HISTORIES ?= 500
+SEED ?= 1
+
 .PHONY: demo test quick check bench soak mutants clean
 
 demo: $(INSTALLED)  ## run the main job on real summaries against a simulated REDCap
@@ -30,6 +33,9 @@ bench: $(INSTALLED)  ## how fast it is, against limits and peers measured in the
 mutants: $(INSTALLED)  ## does a test notice it when a decision is made otherwise? (hours)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,mutants]'
 	$(BIN)/python -m tests.mutants
+
+soak: $(INSTALLED)  ## as many random histories as are wanted: make soak HISTORIES=5000 SEED=1
+	$(BIN)/python -m tests.lifecycle $(HISTORIES) $(SEED)
 
 clean:
 	rm -rf $(VENV) .demo

@@ -268,11 +268,15 @@ class _Transfers:
         self._row(request, fields, placed, *facts)
 
     def _amendable(self, request: TransferRequest) -> tuple[TransferRequest, TransferRow] | None:
-        """A row of a request that this one replaces, unless what it says may be sent, or was."""
+        """A row of a request that this one replaces, unless what it says may be sent, or was.
+
+        Nor one whose file was taken back: a batch of the sender's that had read its queue before still sends it as it
+        was, and writes into this instance, where that must be told of the old request.
+        """
         for position in self._replaced_by(request):
             old = self._ending.get(position)
             for row in self._written.get(position, ()) if old is not None else ():
-                if old is not None and row.is_sendable and self._fate(old, row) == "unsent":
+                if old is not None and not old.recalled and row.is_sendable and self._fate(old, row) == "unsent":
                     return old, row
         return None
 

@@ -266,12 +266,9 @@ def _coupling_stands(request: TransferRequest, corrected: Mapping[int, Corrected
 
 
 def _asks_elsewhere(entry: Corrected, request: TransferRequest) -> bool:
-    """Whether the entry behind the request was corrected to ask for another study, project or event."""
-    if entry.names_study:
-        return entry.key != request.key
-    # Only the accession number or study UID was corrected. Where more differs, REDCap has given the
-    # record id of a removed entry to a new one, which says nothing about this study.
-    return (entry.key, entry.pseudonym) == (request.key, request.pseudonym)
+    """Whether the entry behind the request was corrected to ask for something else; a forgotten pseudonym is any."""
+    is_renamed = request.pseudonym not in (None, entry.pseudonym)
+    return not entry.names_study or entry.key != request.key or is_renamed
 
 
 def _moved_by(
@@ -317,6 +314,6 @@ def _retractions(
         elif wanted.get(entry.key) == entry.pseudonym:
             reason = "its coupling entry now asks for what was requested already"
         else:
-            continue
+            reason = "its coupling entry now asks for something else, which waits"
         retractions.append(Retraction(request=request, cause=entry.cause, reason=reason))
     return retractions

@@ -256,9 +256,13 @@ def test_a_corrected_request_amends_the_row_that_cannot_have_been_taken() -> Non
     assert imported(redcap, found).transfers() == {1: ("HEART", "P2", "")}
 
 
-def test_a_row_whose_file_was_taken_back_is_amended_however_long_it_stood() -> None:
+def test_a_row_whose_file_was_taken_back_is_emptied_and_not_used_again() -> None:
+    """It was amended: a batch that had read the file before sent the old pseudonym, and the new one was told."""
     old, request = stood(since=LONG, recalled=True), ours(5, name="P2", replaces=(4,))
-    assert names(plan(desired(old, request), Redcap().by_us(1, old))) == {1: "P2"}
+    redcap = Redcap().by_us(1, old)
+    found = plan(desired(old, request), redcap)
+    assert imported(redcap, found).transfers() == {2: ("HEART", "P2", "")}
+    assert fates(found)[4][1] == "unsent"
 
 
 def test_a_row_that_failed_is_amended_and_cleared_of_what_the_sender_wrote() -> None:
@@ -306,7 +310,7 @@ def test_a_correction_that_was_corrected_back_is_not_sent_a_second_time() -> Non
 def test_a_row_that_two_replaced_requests_ask_for_is_amended_and_not_emptied_as_well() -> None:
     """Corrected, corrected back, corrected again, none of it recorded: the request used to be lost."""
     first, second = ours(3, state="ending"), ours(4, name="P2", state="ending", replaces=(3,))
-    third, request = ours(5, state="ending", replaces=(4,), recalled=True), ours(6, name="P3", replaces=(5, 4, 3))
+    third, request = stood(5, replaces=(4,)), ours(6, name="P3", replaces=(5, 4, 3))
     redcap = Redcap().by_us(1, third)
     found = plan(desired(first, second, third, request), redcap)
     assert imported(redcap, found).transfers() == {1: ("HEART", "P3", "")}
@@ -317,7 +321,7 @@ def test_two_rows_of_ours_that_say_the_same_are_both_known_as_ours() -> None:
     first, second = stood(3, name="P2", since=LONG), ours(4, name="P2", state="ending", recalled=True)
     redcap = Redcap().by_us(1, first, SENT).by_us(2, second)
     found = plan(desired(first, second, ours(5, replaces=(4, 3))), redcap)
-    assert imported(redcap, found).transfers() == {1: ("HEART", "", ""), 2: ("HEART", "P1", "")}
+    assert imported(redcap, found).transfers() == {1: ("HEART", "", ""), 3: ("HEART", "P1", "")}
 
 
 # Endings: what the sender took, or may have taken, is closed

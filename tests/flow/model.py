@@ -293,10 +293,7 @@ class Model:
             if not request.in_force or record is None or request in given_up or _is_wanted(request, agreed):
                 continue
             entry = entries[record]
-            unnamed = not entry.names(study) and (entry.key, entry.subject) == (request.key, request.name)
-            elsewhere = entry.names(study) and entry.key != request.key
-            already = entry.key in agreed and agreed[entry.key].name == entry.subject
-            if unnamed or (elsewhere and already):
+            if not entry.names(study) or (entry.key, entry.subject) != (request.key, request.name):
                 withdrawn.append(request)
         return withdrawn
 

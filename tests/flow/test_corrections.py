@@ -242,11 +242,12 @@ def test_a_withdrawn_request_is_placed_again_when_the_entry_is_corrected_back(co
     assert list(coupled.transfers("1.2.3").values()) == [Asked(HEART, "H-001", "baseline")]
 
 
-def test_a_record_id_that_redcap_gives_to_a_new_entry_withdraws_nothing(coupled: Site) -> None:
+def test_a_record_id_that_was_given_to_a_new_entry_unseen_counts_as_corrected(coupled: Site) -> None:
+    """Nobody can tell the two apart: what is not asked for any more is not sent."""
     coupled.remove_entry()
     coupled.entry(accession="ACC-9", project=BRAIN, subject="B-005")
     coupled.run()
-    assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-001", "baseline")}
+    assert coupled.transfers("1.2.3") == {}
 
 
 def test_a_record_id_given_away_after_its_removal_was_seen_withdraws_nothing(coupled: Site) -> None:
@@ -273,12 +274,13 @@ def test_a_moved_entry_leaves_what_another_entry_still_asks_for(coupled: Site) -
     assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-001", "baseline"), 2: Asked(BRAIN, "B-001")}
 
 
-def test_an_entry_corrected_while_its_study_is_gone_takes_effect_when_it_returns(coupled: Site) -> None:
+def test_an_entry_corrected_while_its_study_is_gone_withdraws_at_once_and_asks_when_it_returns(coupled: Site) -> None:
+    """The old pseudonym used to stand until then: a sender that saw the study return first sent it."""
     coupled.vanish("1.2.3")
     coupled.run()
     coupled.entry(accession="ACC-1", subject="H-002", event="baseline")
     coupled.run()
-    assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-001", "baseline")}
+    assert coupled.transfers("1.2.3") == {1: Asked(HEART, "", "baseline")}
     coupled.come_back("1.2.3")
     report = coupled.run()
     assert coupled.transfers("1.2.3") == {1: Asked(HEART, "", "baseline"), 2: Asked(HEART, "H-002", "baseline")}
@@ -341,3 +343,20 @@ def test_a_request_of_ours_is_amended_though_a_person_changed_its_date(site: Sit
     report = site.run()
     assert site.transfers("1.2.3") == {1: Asked(HEART, "H-002")}
     assert not report.needs_attention
+
+
+def test_an_entry_corrected_to_another_study_and_pseudonym_withdraws_what_it_asked_for(coupled: Site) -> None:
+    """It used to stand: the entry was taken for a new one under the record id of a removed one."""
+    coupled.entry(accession="ACC-2", subject="H-002", event="baseline")
+    report = coupled.run()
+    assert coupled.transfers("1.2.3") == {}
+    assert not report.needs_attention
+
+
+def test_what_an_entry_asked_for_before_it_was_corrected_into_a_conflict_is_withdrawn(coupled: Site) -> None:
+    """It used to stand, although nobody asked for it any more."""
+    coupled.entry("2", accession="ACC-1", subject="H-003", event="baseline")
+    coupled.entry("1", accession="ACC-1", subject="H-002", event="baseline")
+    report = coupled.run()
+    assert coupled.transfers("1.2.3") == {}
+    assert report.attention == {"conflict": 1}

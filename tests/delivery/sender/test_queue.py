@@ -44,10 +44,13 @@ def names(folder: Path | None) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_request_taken_back_from_the_queue_is_amended_in_place(queued: Site, folders: SenderSection) -> None:
+def test_a_request_taken_back_from_the_queue_is_withdrawn_and_another_placed(
+    queued: Site, folders: SenderSection
+) -> None:
+    """Its row is not used again: a batch that had read the queue before still writes into it."""
     queued.entry(study=STUDY, subject="H-002")
     queued.run()
-    assert queued.transfers(STUDY) == {1: Asked(HEART, "H-002")}
+    assert queued.transfers(STUDY) == {2: Asked(HEART, "H-002")}
     assert queued.attention() == {}
     assert names(folders.withdrawn) == [FILE]
     assert names(folders.queue) == ["1.9_Heart Study_H-001_1.json", "no request"]
@@ -91,11 +94,12 @@ def test_the_file_of_a_request_in_force_stays_although_one_that_ended_has_its_na
     queued.run()
     queued.entry(study=STUDY, subject="H-001")
     queued.run()
-    assert queued.transfers(STUDY) == {1: Asked(HEART, "H-001")}
+    assert queued.transfers(STUDY) == {2: Asked(HEART, "H-001")}
     assert folders.queue is not None
-    (folders.queue / FILE).write_text("{}")
+    wanted = FILE.replace("_1.json", "_2.json")
+    (folders.queue / wanted).write_text("{}")
     queued.run()
-    assert FILE in names(folders.queue)
+    assert wanted in names(folders.queue)
 
 
 @pytest.mark.parametrize("key", ["queue", "withdrawn"])

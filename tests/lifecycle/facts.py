@@ -1,0 +1,289 @@
+"""What happened outside, as a person would list it on paper: summaries, rules, entries, rows, decisions by hand.
+
+Time is counted in steps of the history (`tick`).
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+NEVER = -1
+
+
+class Key(NamedTuple):
+    """What a study can be asked for once."""
+
+    project: str
+    event: str
+
+
+class Place(NamedTuple):
+    """A row of `transfers`."""
+
+    study: str
+    instance: int
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What a summary says about its study. A blank says nothing."""
+
+    patient_id: str
+    patient_name: str
+    accession: str
+    called: str = "FIONA"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A routing rule that accepts our patients' IDs, or their names."""
+
+    key: Key
+    by_name: bool = False
+    called: str = "FIONA"
+    active: bool = True
+
+    def pseudonym(self, told: Statement) -> str | None:
+        """Under which the rule asks for a study of which a series says this; None where it does not."""
+        if not self.active or told.called != self.called:
+            return None
+        return (told.patient_name if self.by_name else told.patient_id) or None
+
+
+@dataclass(frozen=True)
+class Words:
+    """What an entry of the coupling list says."""
+
+    key: Key
+    subject: str
+    accession: str = ""
+    study: str = ""
+
+
+@dataclass
+class Entry:
+    """An entry, since when it has these words, and since when a run may or must have seen them.
+
+    `doubtful`: whether a run saw other words in between cannot be told, because it was disturbed. `before`: as a run
+    may have seen it last, if it has not seen these words.
+    """
+
+    words: Words
+    since: int
+    seen_at: int | None = None
+    doubtful: bool = False
+    maybe_seen: list[Words] = field(default_factory=list)
+    before: "Entry | None" = None
+
+    @property
+    def seen_last(self) -> "Entry | None":
+        """As a run may have seen it last."""
+        return self.before if self.seen_at is None and not self.maybe_seen else self
+
+
+@dataclass
+class Study:
+    """A study: what its series say now, which of them the next decision is about, whether it is there."""
+
+    uid: str
+    series: dict[str, Statement] = field(default_factory=dict)
+    on_disk: bool = False
+    was_missed: bool = False
+    undecided: dict[str, list[dict[str, Rule]]] = field(default_factory=dict)
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether its series are of two patients."""
+        return len({told.patient_id for told in self.series.values()} - {""}) > 1
+
+    @property
+    def accessions(self) -> set[str]:
+        return {told.accession for told in self.series.values()} - {""}
+
+    def is_named_by(self, words: Words) -> bool:
+        """By its UID, or by its accession number: not while that may be another patient's."""
+        return words.study == self.uid or (words.accession in self.accessions and not self.is_mixed)
+
+
+@dataclass(frozen=True)
+class Hand:
+    """What an operator decided; `event` None: for all events of the project; `name` None: withdrawn."""
+
+    tick: int
+    study: str
+    project: str
+    event: str | None
+    name: str | None
+
+    def covers(self, study: str, key: Key) -> bool:
+        return (self.study, self.project) == (study, key.project) and self.event in (None, key.event)
+
+
+@dataclass(frozen=True)
+class Excuse:
+    """Somebody deleted or changed a row, or deleted the record (`project` None): it is not written again by itself."""
+
+    tick: int
+    study: str
+    project: str | None
+
+    def covers(self, study: str, key: Key) -> bool:
+        return self.study == study and self.project in (None, key.project)
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A request file of the sender's: what its row said when it was written."""
+
+    place: Place
+    key: Key
+    name: str
+    file: str
+
+
+@dataclass
+class Attempt:
+    """A copy that was carried out: when, with which ticks, whether its row still said the same then.
+
+    `told`: whether REDCap took what the sender wrote.
+    """
+
+    copy: Copy
+    date: str
+    ticks: frozenset[str]
+    was_ended: bool
+    told: bool
+
+
+@dataclass
+class Facts:
+    """All of it. `people` are rows that people made or changed, as they left them.
+
+    `is_less_than_seen`: rules or entries were removed since the last run, which the next one cannot believe yet.
+    """
+
+    tick: int = 0
+    studies: dict[str, Study] = field(default_factory=dict)
+    is_less_than_seen: bool = False
+    rules: dict[str, Rule] = field(default_factory=dict)
+    entries: dict[str, Entry] = field(default_factory=dict)
+    gone_entries: dict[str, list[Entry]] = field(default_factory=lambda: defaultdict(list))
+    people: dict[Place, dict[str, str]] = field(default_factory=dict)
+    hands: list[Hand] = field(default_factory=list)
+    excuses: list[Excuse] = field(default_factory=list)
+    asked_again: dict[tuple[str, Key], int] = field(default_factory=dict)
+    sent: dict[tuple[str, Key, str], int] = field(default_factory=dict)
+    rules_may: dict[tuple[str, Key], set[str]] = field(default_factory=lambda: defaultdict(set))
+    rules_must: dict[tuple[str, Key], set[str]] = field(default_factory=dict)
+
+    # -- entries -----------------------------------------------------------------------------------------
+
+    def say(self, record: str, words: Words) -> None:
+        """A person makes the entry, or corrects it. The same words again are nothing new."""
+        gone = self.gone_entries[record]
+        if record not in self.entries and gone and gone[-1].words == words:
+            self.entries[record] = gone.pop()
+            return
+        before = self.entries.get(record)
+        if before is None:
+            self.entries[record] = Entry(words, self.tick)
+        elif before.words != words:
+            doubtful = bool(before.maybe_seen)
+            maybe_seen = [*before.maybe_seen, before.words] if before.seen_at is None else []
+            self.entries[record] = Entry(
+                words, self.tick, doubtful=doubtful, maybe_seen=maybe_seen, before=before.seen_last
+            )
+
+    def unsay(self, record: str) -> bool:
+        """A person removes the entry; whether there was one."""
+        if record not in self.entries:
+            return False
+        gone = self.entries.pop(record)
+        # Words that no run has seen are as if they had not been said.
+        self.gone_entries[record] += [gone.before, gone] if gone.seen_at is None and gone.before else [gone]
+        self.is_less_than_seen = True
+        return True
+
+    def switch_off(self, record: str) -> bool:
+        """A person removes the rule; whether there was one."""
+        self.is_less_than_seen |= record in self.rules
+        return self.rules.pop(record, None) is not None
+
+    # -- summaries ----------------------------------------------------------------------------------------
+
+    def restate(self, study: Study, told: dict[str, Statement]) -> None:
+        """Its summaries say something else: what rules asked by what they said before counts no more."""
+        study.series |= told
+        study.undecided |= {series: [] for series in told}
+        for key in [key for named, key in self.rules_may if named == study.uid]:
+            del self.rules_may[study.uid, key]
+            self.rules_must.pop((study.uid, key), None)
+
+    # -- what was decided by hand ---------------------------------------------------------------------------
+
+    def hand(self, study: str, key: Key) -> Hand | None:
+        return next((hand for hand in reversed(self.hands) if hand.covers(study, key)), None)
+
+    def excuse(self, study: str, key: Key) -> Excuse | None:
+        """The last one that nobody's replay or restoring has overruled."""
+        overruled = self.asked_again.get((study, key), NEVER)
+        excuses = (e for e in reversed(self.excuses) if e.covers(study, key) and e.tick > overruled)
+        return next(excuses, None)
+
+    def ask_again(self, project: str) -> None:
+        """An operator replays the project: its rules and entries of today are applied to all that is there."""
+        for study in self.studies.values():
+            if study.on_disk:
+                by_rule = {
+                    (key, name) for key, name in _asked(self.rules, study.series.values()) if key.project == project
+                }
+                for key in {key for key, _ in by_rule}:
+                    self.rules_must[study.uid, key] = {name for k, name in by_rule if k == key}
+                for key in {key for key, _ in by_rule} | {e.words.key for e in self.entries.values()}:
+                    if key.project == project:
+                        self.asked_again[study.uid, key] = self.tick
+
+    # -- runs ---------------------------------------------------------------------------------------------
+
+    def run(self, *, undisturbed: bool) -> None:
+        """What a run may have decided by, and an undisturbed one must have."""
+        for study in self.studies.values():
+            if study.on_disk and not study.is_mixed:
+                self._apply_rules(study, undisturbed=undisturbed)
+                self._give_entries_the_word(study)
+            if undisturbed:
+                study.was_missed = not study.on_disk
+        self.is_less_than_seen = False
+        for entry in self.entries.values():
+            if undisturbed and entry.seen_at is None:
+                entry.seen_at = self.tick
+                entry.maybe_seen.clear()
+            elif not undisturbed:
+                entry.maybe_seen.append(entry.words)
+
+    def _give_entries_the_word(self, study: Study) -> None:
+        """What an entry asks for, rules need not; nor once it is corrected, before the study gains a series."""
+        for entry in self.entries.values():
+            if study.is_named_by(entry.words):
+                self.rules_must.pop((study.uid, entry.words.key), None)
+
+    def _apply_rules(self, study: Study, *, undisturbed: bool) -> None:
+        for key, name in _asked(self.rules, study.series.values()):
+            self.rules_may[study.uid, key].add(name)
+        for seen in study.undecided.values():
+            seen.append(dict(self.rules))
+        if undisturbed and study.undecided:
+            gained = [study.series[series] for series in study.undecided]
+            views = [_asked(rules, gained) for seen in study.undecided.values() for rules in seen]
+            study.undecided.clear()
+            for key in {key for view in views for key, _ in view}:
+                names = [{name for k, name in view if k == key} for view in views]
+                if all(each == names[0] for each in names):
+                    self.rules_must[study.uid, key] = names[0]
+                else:
+                    self.rules_must.pop((study.uid, key), None)
+
+
+def _asked(rules: dict[str, Rule], said: Iterable[Statement]) -> set[tuple[Key, str]]:
+    return {(rule.key, name) for rule in rules.values() for told in said if (name := rule.pseudonym(told)) is not None}

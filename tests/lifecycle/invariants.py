@@ -1,0 +1,230 @@
+"""What must hold of a world: at any moment, after every run, and at the end of a history."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
+
+from processors.demo.sender import MASKED
+from tests.lifecycle.contract import Contract, Wanted
+from tests.lifecycle.facts import NEVER, Attempt, Copy, Key, Place
+
+if TYPE_CHECKING:
+    from tests.lifecycle.program import Shown
+    from tests.lifecycle.world import World
+
+OF_THE_SENDER = frozenset(
+    {
+        "may have been sent",
+        "sent after it was ended",
+        "retracted after it was sent",
+        "replaced after it was sent",
+        "transfer failed",
+        "not sent for a day",
+        "pattern matched the start only",
+    }
+)
+"""Kinds that tell what became of a request: they do not tell that another one is lacking."""
+WAITS = frozenset({"not ended yet"})
+"""Kinds that tell that a row can be sent which should not be."""
+CHANGED = frozenset({"study changed", "two patients in one study"})
+"""Kinds that tell so of what the sender may have taken before the study said otherwise."""
+WATCHED = frozenset({"may have been sent", "not ended yet", "row deleted or changed in REDCap"})
+TOLD = frozenset({"sent after it was ended", "retracted after it was sent", "replaced after it was sent"})
+
+
+class Violation(AssertionError):
+    """Something that must never be, and the story that leads there."""
+
+
+class Ours(NamedTuple):
+    """A row of ours that the sender carries out, now or when a late series arrives."""
+
+    place: Place
+    key: Key
+    name: str
+
+
+class Invariants:
+    """Looks at a world from outside."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._contract = Contract(world.facts)
+
+    # -- at any moment --------------------------------------------------------------------------------------
+
+    def at_any_time(self) -> None:
+        """One sendable row of ours at most for each study, project and event; no series twice."""
+        rows = self._sendable()
+        for (study, key), number in Counter((row.place.study, row.key) for row in rows).items():
+            if number > 1:
+                self._fail(f"{number} rows of ours can be sent for {study} to {_named(key)}")
+        for uid, record in self._world.site.incoming.records.items():
+            series = [row.get("series_instance_uid") for row in record.instances.get("series", {}).values()]
+            if len(set(series)) < len(series):
+                self._fail(f"a series of {uid} stands there twice")
+
+    def others_are_left_alone(self) -> None:
+        """What people wrote stands as they wrote it."""
+        for place, row in self._world.facts.people.items():
+            now = self._world.rows(place.study).get(place.instance)
+            if now != row:
+                self._fail(f"a person's row, instance {place.instance} of {place.study}, was changed to {now}")
+
+    # -- after a run ----------------------------------------------------------------------------------------
+
+    def after_a_run(self, attempts: list[Attempt], *, decided: bool) -> None:
+        """All that the contract says of what may and must be sendable, and of what the sender took.
+
+        `attempts` are those that it could see. `decided`: it could believe all that it saw, so that what is in force
+        must be there.
+        """
+        shown = self._world.program.shown()
+        for row in self._sendable():
+            self._is_asked_for(row, shown)
+        for study in self._world.facts.studies.values() if decided else ():
+            self._nothing_is_missing(study.uid, shown)
+            if study.is_mixed and "two patients in one study" not in _kinds(shown, study.uid, ""):
+                self._fail(f"{study.uid} has series of two patients, and status does not say so")
+        self._what_was_taken_is_told(attempts, shown)
+
+    def after_a_run_in_doubt(self, attempts: list[Attempt]) -> None:
+        """What holds although REDCap left something out."""
+        self._what_was_taken_is_told(attempts, self._world.program.shown())
+
+    def after_an_override(self, study: str, project: str, event: str | None, said: str) -> None:
+        """What is said to be withdrawn cannot be sent; nor can what is said not to be there."""
+        if said == "not yet":
+            return
+        shown = self._world.program.shown()
+        for row in self._sendable():
+            if (row.place.study, row.key.project) == (study, project) and event in (None, row.key.event):
+                self._is_asked_for(row, shown, said)
+
+    def _is_asked_for(self, row: Ours, shown: list[Shown], said: str = "a run") -> None:
+        study = row.place.study
+        if row.name in self._contract.may(study, row.key):
+            return
+        kinds = _kinds(shown, study, row.key.project)
+        if kinds & CHANGED or (kinds & WAITS and self._world.is_refusing(study)):
+            return
+        self._fail(
+            f"after {said!r}, instance {row.place.instance} of {study} can be sent to {_named(row.key)} as {row.name}, "
+            f"which nobody asks for; shown: {sorted(kinds)}"
+        )
+
+    def _nothing_is_missing(self, study: str, shown: list[Shown]) -> None:
+        rows = self._world.rows(study).values()
+        there = {(_key(row), row.get("transfer_name", "")) for row in rows}
+        for wanted in self._contract.must(study):
+            key, names = wanted.key, wanted.names
+            kinds = _kinds(shown, study, key.project) - OF_THE_SENDER
+            if kinds or (
+                len(names) == 1 and any((key, name) in there or self._was_sent(study, wanted) for name in names)
+            ):
+                continue
+            what = f"it is to be sent as {' '.join(names)}" if len(names) == 1 else "a conflict is to be shown"
+            self._fail(f"of {study} to {_named(key)} nothing stands in REDCap and nothing is shown, while {what}")
+
+    def _was_sent(self, study: str, wanted: Wanted) -> bool:
+        """As it is wanted, and since it is: it need not be there any more."""
+        return any(self._world.facts.sent.get((study, wanted.key, name), NEVER) > wanted.since for name in wanted.names)
+
+    def _what_was_taken_is_told(self, attempts: list[Attempt], shown: list[Shown]) -> None:
+        last = {attempt.copy.place: attempt for attempt in attempts}
+        for attempt in last.values():
+            if attempt.told and self._is_as_it_was_left(attempt):
+                self._attempt_is_told(attempt, shown)
+        for copy in self._held():
+            self._copy_is_watched(copy, shown)
+
+    def _is_as_it_was_left(self, attempt: Attempt) -> bool:
+        place = attempt.copy.place
+        row = self._world.rows(place.study).get(place.instance, {})
+        return place not in self._world.facts.people and row.get("transfer_date") == attempt.date
+
+    def _attempt_is_told(self, attempt: Attempt, shown: list[Shown]) -> None:
+        copy = attempt.copy
+        sent = attempt.ticks <= {MASKED}
+        kind, at = ("TransferSent", "sent_at") if sent else ("TransferFailed", "tried_at")
+        told = {
+            (event["request"], tuple(event["errors"]))
+            for event in self._world.site.events(kind)
+            if event[at] == attempt.date
+        }
+        of_ours = {
+            request.position
+            for request in self._world.program.requests(copy.place.study)
+            if (*request.key, request.pseudonym) == (*copy.key, copy.name) and request.instance == copy.place.instance
+        }
+        if not any((position, tuple(sorted(attempt.ticks))) in told for position in of_ours):
+            self._fail(
+                f"the sender took {copy.place.study} as {copy.name} to {_named(copy.key)} (instance "
+                f"{copy.place.instance}) at {attempt.date}, and {kind} of that request is not told"
+            )
+        kinds = _kinds(shown, copy.place.study, copy.key.project)
+        if sent and attempt.was_ended and not kinds & TOLD and not self._is_acknowledged(copy):
+            self._fail(
+                f"{copy.place.study} was sent as {copy.name} after that was ended, and status shows nothing of it"
+            )
+
+    def _held(self) -> list[Copy]:
+        """Copies that the sender has, and has not carried out; not those that were taken back."""
+        queued = {path.name for path in self._world.sender.queue.iterdir()}
+        return [copy for file, copy in (self._world.copies | self._world.held).items() if file in queued]
+
+    def _copy_is_watched(self, copy: Copy, shown: list[Shown]) -> None:
+        place = copy.place
+        row = self._world.rows(place.study).get(place.instance)
+        if (
+            place in self._world.facts.people
+            or row is None
+            or (_key(row), row.get("transfer_name")) == (copy.key, copy.name)
+        ):
+            return
+        if not _kinds(shown, place.study, copy.key.project) & (WATCHED | TOLD) and not self._is_acknowledged(copy):
+            self._fail(
+                f"the sender may send {place.study} as {copy.name} to {_named(copy.key)}, which was ended, and status "
+                "does not say so"
+            )
+
+    def _is_acknowledged(self, copy: Copy) -> bool:
+        return bool(self._world.acknowledged & {(copy.place.study, copy.key.project), (copy.place.study, None)})
+
+    # -- at the end -----------------------------------------------------------------------------------------
+
+    def at_the_end(self, secrets: list[str]) -> None:
+        """The chain verifies, projections rebuilt are the projections kept, and nobody is named anywhere."""
+        site = self._world.site
+        try:
+            site.assert_sound()
+        except AssertionError as error:
+            self._fail(f"the ledger is not sound: {str(error)[:300]}")
+        places = {"the ledger": site.everything_stored(), "what was said": "\n".join(self._world.said)}
+        named = [where for where, text in places.items() if any(secret in text for secret in secrets)]
+        if named:
+            self._fail(f"somebody is named in {' and in '.join(named)}")
+
+    def _sendable(self) -> list[Ours]:
+        return [
+            Ours(Place(uid, instance), _key(row), row["transfer_name"])
+            for uid in self._world.facts.studies
+            for instance, row in self._world.rows(uid).items()
+            if row.get("transfer_name") and Place(uid, instance) not in self._world.facts.people
+        ]
+
+    def _fail(self, what: str) -> None:
+        raise Violation("\n".join([what, *self._world.story]))
+
+
+def _key(row: dict[str, str]) -> Key:
+    return Key(row.get("transfer_project_name", ""), row.get("transfer_event_name", ""))
+
+
+def _named(key: Key) -> str:
+    return f"{key.project} ({key.event})" if key.event else key.project
+
+
+def _kinds(shown: list[Shown], study: str, project: str) -> set[str]:
+    return {each.kind for each in shown if each.study == study and each.project in (None, "", project)}

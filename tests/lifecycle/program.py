@@ -1,0 +1,159 @@
+"""The product as this machine uses it: runs and commands, each opened anew, in this process."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from uuid import uuid4
+
+from sqlalchemy import text
+
+from ledger.vault import Vault
+from processors.cli.commands.acknowledge import _NOTICE
+from processors.cli.override import _end
+from processors.configuration import Configuration, RedcapSection, SenderSection, SourceSection
+from processors.delivery.deliver import deliver
+from processors.delivery.reconcile.compare import reconcile
+from processors.delivery.reconcile.scope import Scope as Compared
+from processors.delivery.reconcile.settle import accept, restore
+from processors.errors import ConfigurationError
+from processors.events.deliveries import Acknowledged
+from processors.gateway import Gateway
+from processors.operations.replay import Scope, replay
+from processors.requests import TransferRequest
+from processors.routing.overrides import Amendment, amend
+from processors.run import Report, Run
+from processors.stored_requests import requests_of
+from tests.flow.harness import ZONE, Site, Steps
+from tests.lifecycle.ground import ADDRESS, Ground, redcap_in_process
+
+BATCH_ROWS = 3
+
+_ATTENTION = text("""
+    select shown.kind, shown.position, shown.study, coalesce(shown.project, transfer.project) as project
+      from audit.attention as shown
+      left join gateway.transfer on shown.subject = 'transfer ' || transfer.position
+     where shown.study is not null
+     order by shown.position, shown.kind
+""")
+
+Said = Literal["done", "not yet", "nothing there"]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A line of `status`; `project` None where it concerns the whole study."""
+
+    kind: str
+    position: int
+    study: str
+    project: str | None
+
+
+@dataclass
+class Program:
+    """What an operator and cron call. Each of its verbs may raise `ServiceError`, or be killed at a step."""
+
+    ground: Ground
+    site: Site
+    key_file: Path
+    sender: SenderSection
+
+    @contextmanager
+    def opened(self, steps: Steps) -> Iterator[Run]:
+        """Everything opened as a process of its own would."""
+        site = self.site
+        configuration = Configuration(
+            source=SourceSection(raw=site.receiver.raw),
+            redcap=RedcapSection(url=ADDRESS, batch_rows=BATCH_ROWS, tokens=site.tokens),  # type: ignore[arg-type]
+        )
+        with redcap_in_process(site.simulator, site.tokens, steps) as redcap:
+            gateway = self._gateway(steps)
+            gateway.catch_up()
+            yield Run(gateway, redcap, configuration, Report(), steps.announce)
+
+    def _gateway(self, steps: Steps | None = None) -> Gateway:
+        database = self.ground.database if steps is None else self.ground.stepping(steps)
+        with database.begin() as connection:
+            vault = Vault.open(connection, self.key_file)
+        return Gateway(
+            database=database,
+            vault=vault,
+            site="main",
+            clock=self.site.clock,
+            run=uuid4(),
+            zone=ZONE,
+            sender=self.sender,
+        )
+
+    def run(self, steps: Steps) -> Report:
+        """The periodic run."""
+        with self.opened(steps) as run:
+            run.incoming()
+            run.count_attention()
+            return run.report
+
+    def override(self, study: str, project: str, event: str | None, name: str | None, steps: Steps) -> Said:
+        """`retract`, or `reassign` to the name; what it said."""
+        amendment = Amendment(
+            study=study, project=project, event_name=event, pseudonym=name, by="kari", reason="ticket 4711"
+        )
+        with self.opened(steps) as run:
+            try:
+                requests = amend(run.gateway, amendment)
+            except ConfigurationError:
+                return "nothing there"
+            deliver(run.gateway, run.redcap, batch_rows=BATCH_ROWS)
+            ends = [_end(run.gateway, request) for request in requests]
+            return "not yet" if any(end.waits for end in ends) else "done"
+
+    def decide(self, study: str, project: str) -> None:
+        """`retract` at another site, of which no more is done yet than to record it."""
+        amendment = Amendment(
+            study=study, project=project, event_name=None, pseudonym=None, by="ola", reason="ticket 1"
+        )
+        with suppress(ConfigurationError):
+            amend(self._gateway(), amendment)
+
+    def acknowledge(self, position: int) -> bool:
+        """Takes a notice off the list, if it is one that can be."""
+        with self._gateway().begin() as work:
+            row = work.execute(_NOTICE, {"position": position}).one_or_none()
+            if row is not None:
+                work.record([Acknowledged(study=row.study, position=position, by="kari", reason="checked")])
+            return row is not None
+
+    def replay(self, project: str, steps: Steps) -> bool:
+        """`replay --project`; False where nothing is known of the project."""
+        with self.opened(steps) as run:
+            try:
+                replay(run, Scope(project=project), by="kari")
+            except ConfigurationError:
+                return False
+            return True
+
+    def restore(self, steps: Steps) -> None:
+        """`reconcile --restore`."""
+        with self.opened(steps) as run:
+            found = reconcile(run.gateway, run.redcap, Compared())
+            restore(run.gateway, run.redcap, found.differences, batch_rows=BATCH_ROWS)
+
+    def accept(self, steps: Steps) -> set[str]:
+        """`reconcile --accept`; the studies of which rows were gone."""
+        with self.opened(steps) as run:
+            found = reconcile(run.gateway, run.redcap, Compared())
+            accept(run.gateway, found.differences, by="kari", reason="meant so")
+            return {different.study for different in found.differences}
+
+    # -- what it tells --------------------------------------------------------------------------------------
+
+    def shown(self) -> list[Shown]:
+        """What `status` shows of studies."""
+        with self.ground.database.begin() as connection:
+            return [Shown(*row) for row in connection.execute(_ATTENTION)]
+
+    def requests(self, study: str) -> list[TransferRequest]:
+        """All that was ever requested for the study, with its pseudonyms."""
+        with self._gateway().begin() as work:
+            return requests_of(work, [study]).get(study, [])

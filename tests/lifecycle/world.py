@@ -1,0 +1,642 @@
+"""The world of a history: what people, scanners, operators and the sender do, each verb told as a plain sentence.
+
+What they do outside is noted in `facts`, for the oracle; what cannot be done at that moment is not done and not told.
+"""
+
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from processors.configuration import SenderSection
+from processors.demo.sender import MASKED, Sender, Taken
+from processors.demo.sender import Step as SenderStep
+from processors.demo.simulator import Fault
+from processors.errors import ServiceError
+from tests.conftest import SettableClock
+from tests.flow.harness import Killed, Site, Steps, standard_simulator
+from tests.lifecycle.facts import Attempt, Copy, Excuse, Facts, Hand, Key, Place, Rule, Statement, Study, Words
+from tests.lifecycle.ground import Ground
+from tests.lifecycle.invariants import Invariants
+from tests.lifecycle.program import Program, Shown
+
+AGE = 65.0
+"""A summary of that many seconds has settled; a late one is newer than what was sent two minutes ago."""
+
+PATIENTS = {
+    "1.2.1": Statement("PATID-0001", "Secretive^Anna", "ACC-1"),
+    "1.2.2": Statement("PATID-0002", "Secretive^Berit", "ACC-2"),
+}
+SUBJECTS = ["SUBJ-X1", "SUBJ-X2"]
+SECRETS = [*SUBJECTS, *(text for told in PATIENTS.values() for text in (told.patient_id, told.patient_name))]
+
+FAULTS = {
+    "an import that is cut off": [Fault(kind="reset", project="incoming", action="import")],
+    "an import that is cut off once it was stored": [
+        Fault(kind="reset", project="incoming", action="import", after_commit=True)
+    ],
+    "an import that is cut off half stored": [
+        Fault(kind="half_import", project="incoming", action="import"),
+        Fault(kind="reset", project="incoming", action="import", after_commit=True),
+    ],
+    "the second import cut off": [Fault(kind="reset", project="incoming", action="import", nth=2)],
+    "no export": [Fault(kind="empty", project="incoming", action="export", times=4)],
+}
+
+
+@dataclass
+class Deleted:
+    """What a person deleted: a row, and whether it was people's; or a whole record (`rows` of it)."""
+
+    rows: dict[Place, dict[str, str]]
+    people: dict[Place, dict[str, str]]
+    record: Any = None
+
+
+@dataclass
+class World:
+    """One gateway with all who work with it. Its verbs are the steps of a history."""
+
+    ground: Ground
+    site: Site
+    program: Program
+    sender: Sender
+    has_folders: bool
+    facts: Facts = field(default_factory=Facts)
+    story: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    said: list[str] = field(default_factory=list)
+    copies: dict[str, Copy] = field(default_factory=dict)
+    held: dict[str, Copy] = field(default_factory=dict)
+    attempts: list[Attempt] = field(default_factory=list)
+    acknowledged: set[tuple[str, str | None]] = field(default_factory=set)
+    _looked_at: list[Attempt] = field(default_factory=list)
+    _batch: Iterator[SenderStep] | None = None
+    _deleted: list[Deleted] = field(default_factory=list)
+    _edited: dict[Place, dict[str, str]] = field(default_factory=dict)
+    _refusing_until: dict[str, datetime] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.invariants = Invariants(self)
+
+    def do(self, step: tuple[Any, ...]) -> None:
+        """Takes a step of a history; what must hold at every moment holds after it."""
+        self.facts.tick += 1
+        verb, *arguments = step
+        getattr(self, verb.replace(" ", "_"))(*arguments)
+        self.counts["steps"] += 1
+        self.invariants.at_any_time()
+
+    def tell(self, sentence: str) -> None:
+        self.story.append(f"{len(self.story) + 1}. {sentence}")
+
+    # -- what arrives ---------------------------------------------------------------------------------------
+
+    def arrives(self, uid: str, number: int) -> None:
+        """A series arrives: the first one, another one, or one of a study that had vanished."""
+        study = self.facts.studies.setdefault(uid, Study(uid))
+        series = f"{uid}.{number}"
+        told = next(iter(study.series.values()), PATIENTS[uid])
+        self._write(uid, series, told)
+        if series not in study.series:
+            study.undecided[series] = []
+        study.series[series] = told
+        self.tell(f"Series {series} arrives.")
+        study.on_disk = True
+
+    def grows(self, uid: str) -> None:
+        if self._is_on_disk(uid):
+            series = self._on_disk(uid)[0]
+            self.site.grow(uid, series, age=AGE)
+            self.tell(f"More images of {series} arrive.")
+
+    def is_resent_without_accession(self, uid: str) -> None:
+        # What no run has seen was never said.
+        if self._is_on_disk(uid) and not self.facts.studies[uid].undecided:
+            for series in self._on_disk(uid):
+                self.site.series(uid, series, age=AGE, AccessionNumber="")
+            self.tell(f"The summaries of {uid} are re-sent with a blank accession number.")
+
+    def says_something_else(self, uid: str, told: dict[str, str]) -> None:
+        """All of its summaries are re-sent, and say something else about whose it is or where it came from."""
+        study = self.facts.studies.get(uid)
+        if study is None or not study.on_disk or study.undecided or not self._all_there(study):
+            return
+        after = {series: replace(before, **told) for series, before in study.series.items()}
+        if after != study.series:
+            self.facts.restate(study, after)
+            for series, statement in after.items():
+                self._write(uid, series, statement)
+            self.tell(f"Study {uid} is re-sent, and says now: {', '.join(f'{k} {v}' for k, v in told.items())}.")
+
+    def gets_a_stray_series(self, uid: str) -> None:
+        """One of another patient."""
+        study = self.facts.studies.get(uid)
+        if study is not None and study.on_disk and not study.is_mixed:
+            series = f"{uid}.9"
+            told = replace(PATIENTS[uid], patient_id="PATID-0009", patient_name="Secretive^Cora")
+            self._write(uid, series, told)
+            study.series[series] = told
+            study.undecided[series] = []
+            self.tell(f"A series of another patient arrives in {uid}.")
+
+    def _all_there(self, study: Study) -> bool:
+        return set(self._on_disk(study.uid)) == set(study.series)
+
+    def vanishes(self, uid: str) -> None:
+        if self._is_on_disk(uid):
+            shutil.rmtree(self.site.receiver.raw / uid)
+            self.facts.studies[uid].on_disk = False
+            self.tell(f"Study {uid} vanishes from disk.")
+
+    def returns(self, uid: str) -> None:
+        study = self.facts.studies.get(uid)
+        if study is not None and not study.on_disk:
+            for series, told in study.series.items():
+                self._write(uid, series, told)
+            study.on_disk = True
+            self.tell(f"Study {uid} is received again.")
+
+    def _write(self, uid: str, series: str, told: Statement) -> None:
+        self.site.series(
+            uid,
+            series,
+            age=AGE,
+            PatientID=told.patient_id,
+            PatientName=told.patient_name,
+            AccessionNumber=told.accession,
+            called=told.called,
+        )
+
+    def _is_on_disk(self, uid: str) -> bool:
+        return uid in self.facts.studies and self.facts.studies[uid].on_disk
+
+    def _on_disk(self, uid: str) -> list[str]:
+        return sorted(path.stem for path in (self.site.receiver.raw / uid).glob("*.json"))
+
+    # -- rules and entries ----------------------------------------------------------------------------------
+
+    def rule(self, record: str, rule: Rule) -> None:
+        pattern = {"patient_name": "Secretive.*"} if rule.by_name else {"patient_id": "PATID-[0-9]+"}
+        self.site.rule(
+            record, project=rule.key.project, event=rule.key.event, active=rule.active, called=rule.called, **pattern
+        )
+        self.facts.rules[record] = rule
+        name = "the patient's name" if rule.by_name else "the PatientID"
+        switched = "" if rule.active else ", switched off"
+        self.tell(f"Rule {record} says: to {_named(rule.key)} under {name}{switched}.")
+
+    def rule_removed(self, record: str) -> None:
+        if self.facts.switch_off(record):
+            self.site.remove_rule(record)
+            self.tell(f"Rule {record} is removed.")
+
+    def entry(self, record: str, words: Words) -> None:
+        self._put_entry(record, words)
+        self.facts.say(record, words)
+        target = f"study {words.study}" if words.study else f"accession number {words.accession}"
+        self.tell(f"Entry {record} says: {target} to {_named(words.key)} as {words.subject}.")
+
+    def entry_returns(self, record: str) -> None:
+        gone = self.facts.gone_entries[record]
+        if gone and record not in self.facts.entries:
+            self.entry(record, gone[-1].words)
+
+    def entry_removed(self, record: str) -> None:
+        if self.facts.unsay(record):
+            self.site.remove_entry(record)
+            self.tell(f"Entry {record} is removed.")
+
+    def _put_entry(self, record: str, words: Words, **more: str) -> None:
+        self.site.entry(
+            record,
+            accession=words.accession,
+            study=words.study,
+            project=words.key.project,
+            subject=words.subject,
+            event=words.key.event,
+            **more,
+        )
+
+    def entry_gets_another_date(self, record: str) -> None:
+        if record in self.facts.entries:
+            date = self.site.clock().strftime("%Y-%m-%d %H:%M")
+            self._put_entry(record, self.facts.entries[record].words, date=date)
+            self.tell(f"The date of entry {record} is changed, and nothing else.")
+
+    # -- people in REDCap -----------------------------------------------------------------------------------
+
+    def person_requests(self, uid: str, key: Key, name: str) -> None:
+        if self._is_open(uid):
+            instance = self.site.person_requests(uid, key.project, name, event=key.event)
+            self.facts.people[Place(uid, instance)] = self.rows(uid)[instance]
+            self.tell(f"A person requests {uid} to {_named(key)} as {name}, in instance {instance}.")
+
+    def person_edits(self, uid: str, choice: int, name: str) -> None:
+        place = self._chosen(uid, choice)
+        if place is not None and self._is_open(uid):
+            before = self.rows(uid)[place.instance]
+            if "transfer_name" in before and before["transfer_name"] != name:
+                self._edited.setdefault(place, before)
+                self._excuse(place, before)
+                self._put_row(place, {"transfer_name": name})
+                self.facts.people[place] = self.rows(uid)[place.instance]
+                self.tell(f"A person changes the name in instance {place.instance} of {uid} to {name}.")
+
+    def person_deletes(self, uid: str, choice: int) -> None:
+        place = self._chosen(uid, choice)
+        if place is not None and self._is_open(uid):
+            row = self.rows(uid)[place.instance]
+            self._excuse(place, row)
+            self.site.person_deletes_transfer(uid, place.instance)
+            self._forget_rows(Deleted({place: row}, {}), [place])
+            self.tell(f"A person deletes instance {place.instance} of {uid}.")
+
+    def person_deletes_record(self, uid: str) -> None:
+        if uid in self.site.incoming.records and self._is_open(uid):
+            places = [Place(uid, instance) for instance in self.rows(uid)]
+            deleted = Deleted({}, {}, record=(uid, self.site.incoming.records[uid]))
+            self.facts.excuses.append(Excuse(self.facts.tick, uid, None))
+            self.site.person_deletes(uid)
+            self._forget_rows(deleted, places)
+            self.tell(f"A person deletes the whole record of {uid}.")
+
+    def _excuse(self, place: Place, row: dict[str, str]) -> None:
+        self.facts.excuses.append(Excuse(self.facts.tick, place.study, row.get("transfer_project_name", "")))
+
+    def _forget_rows(self, deleted: Deleted, places: list[Place]) -> None:
+        for place in places:
+            if place in self.facts.people:
+                deleted.people[place] = self.facts.people.pop(place)
+            self._edited.pop(place, None)
+        self._deleted.append(deleted)
+
+    def person_restores(self) -> None:
+        """What was deleted last is put back as it was, unless something stands there now."""
+        if not self._deleted:
+            return
+        deleted = self._deleted.pop()
+        if deleted.record is not None:
+            uid, record = deleted.record
+            if uid not in self.site.incoming.records:
+                self.site.incoming.records[uid] = record
+                self.site.incoming.note("record_edit", "Create record", f"study_instance_uid = '{uid}'", uid, "person")
+                self.facts.people |= deleted.people
+                self.tell(f"A person puts the record of {uid} back as it was.")
+            return
+        for place, row in deleted.rows.items():
+            if place.instance not in self.rows(place.study) and self._is_open(place.study):
+                self._put_row(place, row)
+                self.facts.people |= deleted.people
+                self.tell(f"A person puts instance {place.instance} of {place.study} back as it was.")
+
+    def person_undoes_the_edit(self) -> None:
+        for place, before in list(self._edited.items())[-1:]:
+            now = self.rows(place.study).get(place.instance, {})
+            if now == self.facts.people.get(place) and self._is_open(place.study):
+                del self._edited[place]
+                self._put_row(place, {"transfer_name": before["transfer_name"]})
+                del self.facts.people[place]
+                self.tell(f"A person changes instance {place.instance} of {place.study} back to what it was.")
+
+    def person_locks(self, uid: str) -> None:
+        if uid in self.site.incoming.records and self._is_open(uid):
+            self.site.incoming.lock(uid)
+            self._refusing_until[uid] = datetime.max.replace(tzinfo=self.site.clock().tzinfo)
+            self.tell(f"A person locks the record of {uid}.")
+
+    def person_unlocks(self, uid: str) -> None:
+        if uid in self.site.incoming.records and not self._is_open(uid):
+            self.site.incoming.unlock(uid)
+            self._refusing_until[uid] = self.site.clock() + timedelta(minutes=62)
+            self.tell(f"A person unlocks the record of {uid}.")
+
+    def is_refusing(self, uid: str) -> bool:
+        """Whether REDCap refuses rows of the study, or did so within the hour after which they are tried again."""
+        until = self._refusing_until.get(uid)
+        return until is not None and self.site.clock() <= until
+
+    def _is_open(self, uid: str) -> bool:
+        return uid not in self.site.incoming.records or not self.site.incoming.records[uid].locked
+
+    def rows(self, uid: str) -> dict[int, dict[str, str]]:
+        return self.site.transfer_rows(uid)
+
+    def _chosen(self, uid: str, choice: int) -> Place | None:
+        instances = sorted(self.rows(uid))
+        return Place(uid, instances[choice % len(instances)]) if instances else None
+
+    def _put_row(self, place: Place, values: dict[str, str]) -> None:
+        self.site.transfer_project.put(
+            [
+                {
+                    "study_instance_uid": place.study,
+                    "redcap_repeat_instrument": "transfers",
+                    "redcap_repeat_instance": str(place.instance),
+                    **values,
+                }
+            ]
+        )
+
+    # -- the sender -----------------------------------------------------------------------------------------
+
+    def sender_looks(self) -> None:
+        """More than a minute after whatever was there before."""
+        self.site.clock.advance(61)
+        for file in self.sender.create_transfer_requests():
+            taken = next(taken for taken in self.sender._read() if taken.file == file)
+            place = Place(taken.study, taken.instance)
+            if place in self.facts.people:
+                self.copies.pop(file, None)
+            else:
+                self.copies[file] = Copy(place, Key(taken.project, taken.event_name), taken.name, file)
+            self.tell(f"The sender queues {_copied(taken)}.")
+
+    def sender_begins(self) -> None:
+        """It looks, reads its queue, and gets no further for now."""
+        if self._batch is None:
+            self.sender_looks()
+        if self._batch is None and any(self.sender.queue.iterdir()):
+            self._batch = self.sender.anonymize_and_send()
+            next(self._batch)
+            files = [taken.file for taken in self.sender._read()]
+            self.held = {file: self.copies[file] for file in files if file in self.copies}
+            self.tell("The sender reads its queue.")
+
+    def sender_sends(self, tick: str) -> None:
+        """It carries out what it has read: so that it succeeds, with pixels masked, or fails."""
+        self.sender_begins()
+        if self._batch is None:
+            return
+        self.site.clock.advance(61)
+        ticks = frozenset({tick} if tick else ())
+        self.sender.ticks = dict.fromkeys(PATIENTS, ticks)
+        attempt: Attempt | None = None
+        for step in self._batch:
+            self.counts["sender actions"] += 1
+            if step.request is None:
+                continue
+            if step.done == "tried":
+                attempt = self._tried(step.request, ticks)
+            elif step.done == "written" and attempt is not None:
+                self._written(step.request, attempt)
+            elif step.done == "moved" and attempt is None:
+                self.tell(f"The sender finds no files of {_copied(step.request)}.")
+            if step.done == "moved":
+                self.held.pop(step.request.file, None)
+                attempt = None
+        self._batch = None
+
+    def _tried(self, taken: Taken, ticks: frozenset[str]) -> Attempt:
+        row = self.rows(taken.study).get(taken.instance, {})
+        place = Place(taken.study, taken.instance)
+        copy = self.held.get(taken.file) or Copy(place, Key(taken.project, taken.event_name), taken.name, "")
+        date = self.site.clock().strftime("%Y-%m-%d %H:%M")
+        how = {"": "sends", MASKED: "sends, with pixels masked,"}.get("".join(ticks), "fails to send")
+        self.tell(f"The sender {how} {_copied(taken)}.")
+        return Attempt(copy, date, ticks, was_ended=not _says(row, copy), told=False)
+
+    def _written(self, taken: Taken, attempt: Attempt) -> None:
+        place = Place(taken.study, taken.instance)
+        row = self.rows(taken.study).get(taken.instance, {})
+        attempt.told = row.get("transfer_date") == attempt.date and self._is_open(taken.study)
+        if place in self.facts.people:
+            self.facts.people[place] = row
+        elif attempt.copy.file:
+            self.attempts.append(attempt)
+        if attempt.ticks <= {MASKED}:
+            self.facts.sent[taken.study, attempt.copy.key, taken.name] = self.facts.tick
+
+    # -- the clock ------------------------------------------------------------------------------------------
+
+    def time_passes(self, minutes: int) -> None:
+        self.site.clock.advance(60 * minutes)
+        self.tell(f"{minutes} minutes pass.")
+
+    # -- the program ----------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """A run that nobody disturbs. What it finds removed it cannot believe yet: then it need not do all."""
+        believes = not self.facts.is_less_than_seen
+        self.site.clock.advance(60)
+        self.tell("A run.")
+        self._run()
+        self.facts.run(undisturbed=believes)
+        self.invariants.after_a_run(self._looked_at, decided=believes)
+
+    def _run(self) -> None:
+        # What the sender does while it is under way, the next one tells.
+        self._looked_at, self.attempts = self.attempts, []
+        with self._nobodys_business():
+            self._say(self.program.run(Steps()).as_data())
+        self.counts["runs"] += 1
+
+    def run_without_an_entry(self, record: str) -> None:
+        """REDCap leaves the entry out of one export."""
+        if record in self.facts.entries:
+            self._run_without("coupling", record, f"A run, in which REDCap leaves out entry {record}.")
+
+    def run_without_a_rule(self, record: str) -> None:
+        """REDCap leaves the rule out of one export."""
+        if record in self.facts.rules:
+            self._run_without("routing", record, f"A run, in which REDCap leaves out rule {record}.")
+
+    def _run_without(self, project: str, record: str, sentence: str) -> None:
+        self.site.clock.advance(60)
+        self.tell(sentence)
+        records = self.site.simulator.projects[project].records
+        left_out = records.pop(record)
+        self._run()
+        records[record] = left_out
+        self.facts.run(undisturbed=False)
+        self.invariants.after_a_run_in_doubt(self._looked_at)
+
+    def run_while_an_operator_retracts(self, uid: str, project: str) -> None:
+        """Between what the run reads and what it writes, an operator of another site decides."""
+        if uid not in self.facts.studies:
+            return
+
+        def retract() -> None:
+            self._noting_hands(uid, None, lambda: self.program.decide(uid, project))
+            self.tell(f"Before it writes, an operator of another site retracts {uid} from {project}.")
+
+        self.site.clock.advance(60)
+        self.tell("A run.")
+        self._between_read_and_write(retract, self._run)
+        self.attempts[:0] = self._looked_at
+        self.facts.run(undisturbed=False)
+
+    def run_killed(self, step: int) -> None:
+        """A run that is killed at that step, if it has so many."""
+        self.site.clock.advance(60)
+        steps = Steps(fatal=step)
+        with self._nobodys_business(), self._disturbed(steps, "A run"):
+            self.program.run(steps)
+
+    def run_cut_off(self, fault: str) -> None:
+        self.site.clock.advance(60)
+        with self._nobodys_business(), self._faulty(fault), self._disturbed(Steps(), f"A run meets {fault}"):
+            self.program.run(Steps())
+
+    def run_while_the_sender_works(self, tick: str) -> None:
+        """Between what the run reads and what it writes, the sender carries out what it had read."""
+        self.sender_begins()
+        if self._batch is not None:
+            self._between_read_and_write(lambda: self.sender_sends(tick), self.run)
+
+    def _between_read_and_write(self, act: Callable[[], None], run: Callable[[], None]) -> None:
+        done: list[str] = []
+
+        def before(call: Any) -> None:
+            if call.action == "import" and not done:
+                done.append(call.project)
+                act()
+
+        self.site.simulator.before_call = before
+        try:
+            run()
+        finally:
+            self.site.simulator.before_call = None
+
+    @contextmanager
+    def _disturbed(self, steps: Steps, what: str) -> Iterator[None]:
+        """What is killed or cut off there; what it has done until then stands."""
+        try:
+            yield
+            self.tell(f"{what}.")
+        except Killed:
+            self.counts["kills"] += 1
+            self.tell(f"{what}, killed at step {steps.fatal} ({steps.names[-1]}).")
+        except ServiceError as error:
+            self.said.append(str(error))
+            self.tell(f"{what}, and ends with an error.")
+        self.counts["runs"] += 1
+        self.facts.run(undisturbed=False)
+
+    @contextmanager
+    def _faulty(self, fault: str) -> Iterator[None]:
+        for each in FAULTS[fault]:
+            self.site.simulator.inject(each)
+        yield
+        self.site.simulator.clear_faults()
+
+    @contextmanager
+    def _nobodys_business(self) -> Iterator[None]:
+        """The program's work, which leaves people's rows as they are."""
+        yield
+        self.invariants.others_are_left_alone()
+
+    def _say(self, told: object) -> None:
+        self.said.append(repr(told))
+
+    # -- operators ------------------------------------------------------------------------------------------
+
+    def retracts(self, uid: str, project: str, event: str | None) -> None:
+        about = f"{uid} from {project}" + ("" if event is None else f", event {event!r}")
+        self._overrides(uid, project, event, None, Steps(), f"An operator retracts {about}")
+
+    def reassigns(self, uid: str, project: str, name: str) -> None:
+        self._overrides(uid, project, None, name, Steps(), f"An operator reassigns {uid} in {project} to {name}")
+
+    def retracts_and_is_killed(self, uid: str, project: str, step: int) -> None:
+        steps = Steps(fatal=step)
+        self._overrides(uid, project, None, None, steps, f"An operator retracts {uid} from {project}")
+
+    def _overrides(self, uid: str, project: str, event: str | None, name: str | None, steps: Steps, what: str) -> None:
+        if uid not in self.facts.studies:
+            return
+        self.site.clock.advance(60)
+        said: list[str] = []
+
+        def override() -> None:
+            try:
+                with self._nobodys_business():
+                    said.append(self.program.override(uid, project, event, name, steps))
+                    self.tell(f"{what}: {said[0]}.")
+            except Killed:
+                self.counts["kills"] += 1
+                self.tell(f"{what}, and is killed at step {steps.fatal} ({steps.names[-1]}).")
+
+        self._noting_hands(uid, name, override)
+        if said:
+            self.invariants.after_an_override(uid, project, event, said[0])
+
+    def _noting_hands(self, uid: str, name: str | None, act: Callable[[], None]) -> None:
+        """What an operator has decided is what was recorded of it: killed before, it was nothing."""
+        before = len(self.site.events("DecidedByHand"))
+        act()
+        for each in self.site.events("DecidedByHand")[before:]:
+            self.facts.hands.append(Hand(self.facts.tick, uid, each["project"], each["event_name"], name))
+
+    def acknowledges(self, choice: int) -> None:
+        shown = self.program.shown()
+        if shown and self.program.acknowledge((chosen := shown[choice % len(shown)]).position):
+            self._note_acknowledged(chosen)
+            self.tell(f"An operator acknowledges {chosen.kind!r} of {chosen.study}.")
+
+    def _note_acknowledged(self, chosen: Shown) -> None:
+        self.acknowledged.add((chosen.study, chosen.project))
+
+    def replays(self, project: str) -> None:
+        self.site.clock.advance(60)
+        with self._nobodys_business():
+            known = self.program.replay(project, Steps())
+        if known:
+            self.facts.run(undisturbed=False)
+            self.facts.ask_again(project)
+            self.tell(f"An operator replays {project}.")
+
+    def reconciles_and_restores(self) -> None:
+        self.site.clock.advance(60)
+        with self._nobodys_business():
+            self.program.restore(Steps())
+        self.tell("An operator reconciles, and has what is gone written again.")
+
+    def reconciles_and_accepts(self) -> None:
+        self.site.clock.advance(60)
+        with self._nobodys_business():
+            studies = self.program.accept(Steps())
+        self.acknowledged |= {(study, None) for study in studies}
+        self.tell("An operator reconciles, and accepts what REDCap says.")
+
+
+def _named(key: Key) -> str:
+    return f"{key.project} ({key.event})" if key.event else key.project
+
+
+def _copied(taken: Taken) -> str:
+    return (
+        f"{taken.study} as {taken.name} to {_named(Key(taken.project, taken.event_name))} (instance {taken.instance})"
+    )
+
+
+def _says(row: dict[str, str], copy: Copy) -> bool:
+    asked = (row.get("transfer_project_name", ""), row.get("transfer_event_name", ""), row.get("transfer_name", ""))
+    return asked == (*copy.key, copy.name)
+
+
+@contextmanager
+def world(ground: Ground, key_file: Path, folder: Path, *, has_folders: bool) -> Iterator[World]:
+    """A new world, on a database as new."""
+    ground.clear()
+    folder.mkdir()
+    clock = SettableClock()
+    simulator = standard_simulator(clock)
+    site = Site(folder=folder, database_url=ground.url, key_file=key_file, clock=clock, simulator=simulator)
+    site._database = ground.database
+    folders = {name: folder / name for name in ("queue", "done", "fail", "withdrawn")}
+    folders["withdrawn"].mkdir()
+    sender = Sender(
+        transfers=site.transfer_project,
+        raw=site.receiver.raw,
+        clock=clock,
+        **{name: path for name, path in folders.items() if name != "withdrawn"},  # type: ignore[arg-type]
+    )
+    section = SenderSection.model_validate(folders if has_folders else {})
+    program = Program(ground, site, key_file, section)
+    yield World(ground, site, program, sender, has_folders)
+    shutil.rmtree(folder)
