@@ -451,6 +451,15 @@ create table gateway.full_pass (
     site   text        primary key,
     at     timestamptz not null
 );
+create table gateway.raw_folder (
+    site       text primary key,
+    place      text not null,
+    doubted_at bigint
+);
+comment on table gateway.raw_folder is
+    'Where each site''s raw folder is, as device and inode: another place without any known study is no loss of them.';
+comment on column gateway.raw_folder.doubted_at is
+    'The last event before it was found to be another place, without any of the studies known then.';
 create table gateway.contest_retry (
     site text        primary key,
     at   timestamptz not null
