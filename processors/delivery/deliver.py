@@ -171,7 +171,8 @@ class _Delivery:
         return self._desired(rows, again=True)
 
     def _actual(self, studies: Sequence[DesiredStudy]) -> Mapping[str, ActualRecord]:
-        exported = self._project.export(incoming.READ_FIELDS, records=[study.study for study in studies])
+        fields = incoming.COMPARED_FIELDS if self._writes_studies else incoming.READ_FIELDS
+        exported = self._project.export(fields, records=[study.study for study in studies])
         return incoming.actual_records(exported, self._gateway.sender.information_codes)
 
     def _plan(self, study: DesiredStudy, actual: Mapping[str, ActualRecord]) -> Plan:
@@ -181,11 +182,16 @@ class _Delivery:
 
     def _import_in_order(self, rows: Sequence[PlannedRow]) -> None:
         """Imports what ends requests first: where REDCap refuses that, nothing takes their place."""
+        standing = [row for row in rows if row.stands]
+        if standing:
+            self._record([*_delivered_facts(standing), *self._accepted(standing)])
         ends = [row for row in rows if row.ends]
         self._refused.clear()
         if ends:
             self._import(ends)
-        others = [row for row in rows if not row.ends and (row.study, row.transfer) not in self._refused]
+        others = [
+            row for row in rows if not row.ends and not row.stands and (row.study, row.transfer) not in self._refused
+        ]
         if others:
             self._import(others)
 

@@ -62,7 +62,8 @@ class DesiredStudy:
 class PlannedRow(NamedTuple):
     """A row to be imported; `facts` are true once it has been.
 
-    `ends`: it ends a request; no row with the same `transfer` key is imported before.
+    `ends`: it ends a request; no row with the same `transfer` key is imported before. `stands`: REDCap's row
+    says the same already, so that there is nothing to import.
     """
 
     study: str
@@ -73,6 +74,7 @@ class PlannedRow(NamedTuple):
     facts: tuple[Fact, ...]
     transfer: Key | None = None
     ends: bool = False
+    stands: bool = False
 
 
 @dataclass(kw_only=True, slots=True)
@@ -100,7 +102,9 @@ def plan_study(desired: DesiredStudy, actual: ActualRecord, now: datetime) -> Pl
     if desired.row is not None:
         delivered = StudyDelivered(study=desired.study, row=desired.row_position, series={})
         facts = (delivered, *_restored(desired, "study", "", gone=desired.delivered and not actual.exists))
-        plan.rows.append(PlannedRow(desired.study, "study", "", desired.row_position, desired.row, facts))
+        row = incoming.keeping_arrival(desired.row, actual.row)
+        stands = incoming.says_the_same(row, actual.row)
+        plan.rows.append(PlannedRow(desired.study, "study", "", desired.row_position, row, facts, stands=stands))
     _plan_series(desired, actual, plan)
     transfers = _Transfers(desired, actual, plan, now)
     transfers.tell_missing()
@@ -128,7 +132,8 @@ def _plan_series(desired: DesiredStudy, actual: ActualRecord, plan: Plan) -> Non
         delivered = StudyDelivered(study=desired.study, row=None, series=placed)
         facts = (delivered, *_restored(desired, "series", series.series, gone=gone))
         row = incoming.series_row(series.data, instance)
-        plan.rows.append(PlannedRow(desired.study, "series", series.series, series.position, row, facts))
+        stands = incoming.says_the_same(row, actual.series_rows.get(instance, {}))
+        plan.rows.append(PlannedRow(desired.study, "series", series.series, series.position, row, facts, stands=stands))
 
 
 def _restored(desired: DesiredStudy, kind: RowKind, key: str, *, gone: bool) -> list[Fact]:
