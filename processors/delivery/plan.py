@@ -42,7 +42,7 @@ class DesiredStudy:
     `requests` are all of ours, `due` those that are to be settled now: those that were placed are to be
     written again where their rows are gone. `contests` are the keys for which a person's request is known to
     stand in our way; `missing` the rows (kind and key) that are known to have been deleted or changed.
-    `refused` are those that REDCap refused when they were last tried. `again`: what was deleted is to come back.
+    `again`: what was deleted is to come back.
     """
 
     study: str
@@ -55,7 +55,6 @@ class DesiredStudy:
     due: set[int] = field(default_factory=set)
     contests: set[Key] = field(default_factory=set)
     missing: set[tuple[str, str]] = field(default_factory=set)
-    refused: set[tuple[str, str]] = field(default_factory=set)
     again: bool = False
 
 

@@ -400,11 +400,13 @@ def script_rows(study: str, types: object) -> list[dict[str, object]]:
 
 
 @pytest.mark.parametrize("types", [None, [], ["MR", "T1 \u00f8"]])
-def test_a_first_run_after_adopting_rewrites_no_row_that_says_the_same(site: AdoptingSite, types: object) -> None:
+def test_a_first_run_after_adopting_rewrites_no_row_that_says_the_same(
+    site: AdoptingSite, types: list[str] | None
+) -> None:
     """Every series used to be rewritten, for a blank after a comma, and every study with today as its arrival date."""
     site.incoming.put(script_rows("1.2.3", types))
     written = site.incoming.rows()
-    site.series("1.2.3", SeriesDescription="ax", **({} if types is None else {"ClassifyType": types}))
+    site.series("1.2.3", SeriesDescription="ax", ClassifyType=types)
     site.adopt()
     site.run()
     assert {call.action for call in site.calls} == {"export"}
