@@ -38,6 +38,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
+from processors.bounds import storable
 from processors.events.fact import Cause
 
 State = Literal["requested", "placed", "contested", "ending", "withdrawn", "closed"]
@@ -157,7 +158,7 @@ class TransferRequest:
         """Whether the row asks for the same. A forgotten pseudonym equals any."""
         if self.key != row.key or not row.name:
             return False
-        return self.pseudonym is None or row.name == self.pseudonym.strip()
+        return self.pseudonym is None or row.name == storable(self.pseudonym).strip()
 
     def is_closed_in(self, row: TransferRow) -> bool:
         """Whether the row reads as closing leaves one of it."""

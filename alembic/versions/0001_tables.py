@@ -283,6 +283,16 @@ create table gateway.refused_row (
     primary key (study, kind, key)
 );
 comment on column gateway.refused_row.row_position is 'The event whose row REDCap refused; a newer one is tried again.';
+create table gateway.refused_kind (
+    site     text   not null,
+    project  text   not null,
+    kind     text   not null check (kind in ('study', 'series', 'transfer')),
+    message  text   not null,
+    position bigint not null,
+    primary key (site, project, kind)
+);
+comment on table gateway.refused_kind is
+    'Kinds of rows of which a REDCap project takes none, with its words: one row is tried again once an hour.';
 create table gateway.missing_row (
     study        text    not null,
     kind         text    not null check (kind in ('study', 'series', 'transfer')),
@@ -496,6 +506,25 @@ create table gateway.full_pass (
     site   text        primary key,
     at     timestamptz not null
 );
+create table gateway.import_retry (
+    site       text    not null,
+    project    text    not null,
+    failed     boolean not null,
+    retried_at timestamptz,
+    primary key (site, project)
+);
+comment on table gateway.import_retry is
+    'Whether the last import into a REDCap project failed without a word about rows, and when refused rows were last'
+    ' tried again.';
+create table gateway.raw_folder (
+    site       text primary key,
+    place      text not null,
+    doubted_at bigint
+);
+comment on table gateway.raw_folder is
+    'Where each site''s raw folder is, as device and inode: another place without any known study is no loss of them.';
+comment on column gateway.raw_folder.doubted_at is
+    'The last event before it was found to be another place, without any of the studies known then.';
 create table gateway.contest_retry (
     site text        primary key,
     at   timestamptz not null

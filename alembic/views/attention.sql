@@ -52,6 +52,12 @@ create view audit.attention as
            'Correct the value at its source or the field in REDCap''s dictionary.'
       from gateway.refused_row
     union all
+    select 'rows refused by the project', min(position), null, null, project || ': ' || string_agg(kind, ', ' order by kind),
+           message,
+           'Set the REDCap project up: in Development or Production; series and transfers repeating instruments; record'
+           ' id study_instance_uid; the fields of redcap.md with their types. One row is tried again once an hour.'
+      from gateway.refused_kind group by project, message
+    union all
     select 'row deleted or changed in REDCap', position, study, null, kind || ' ' || key,
            'Somebody deleted or changed a row that this system wrote.',
            'If it was intended: fiona-ledger acknowledge POSITION --reason TEXT. It is not written again by itself.'

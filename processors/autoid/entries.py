@@ -4,6 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from processors import bounds
+
 
 class AutoidEntry(NamedTuple):
     """An entry of AutoID: the ID (`value`) of the patient with that key in a project."""
@@ -20,18 +22,18 @@ class AutoidEntry(NamedTuple):
 
     @property
     def number(self) -> int | None:
-        """The number that its record id is, None where it is none."""
-        return int(self.record_id) if self.record_id.isascii() and self.record_id.isdigit() else None
+        """The number that its record id is, None where it is none that could be counted on from."""
+        return bounds.count(self.record_id)
 
 
 def entries_from_rows(rows: Iterable[Mapping[str, str]]) -> list[AutoidEntry]:
     """The entries in AutoID's rows, oldest record first, the incomplete ones too."""
     entries = [
         AutoidEntry(
-            record_id=row["record_id"],
-            project=row.get("autoid_project_name", "").strip(),
-            key=row.get("autoid_hash", "").strip().lower(),
-            value=row.get("autoid_value", "").strip(),
+            record_id=bounds.name(row["record_id"]),
+            project=bounds.name(row.get("autoid_project_name", "")),
+            key=bounds.name(row.get("autoid_hash", "")).lower(),
+            value=bounds.cut(row.get("autoid_value", "").strip(), bounds.PSEUDONYM),
         )
         for row in rows
     ]

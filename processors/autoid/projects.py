@@ -6,14 +6,18 @@ that name the same AE title would both claim its studies: neither takes part unt
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from processors import bounds
 from processors.naming import PatternError, parse
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AutoidProject:
-    """A project's entry as REDCap holds it. `shared_aetitle`: another one that takes part has the same."""
+    """A project's entry as REDCap holds it. `shared_aetitle`: another one that takes part has the same.
+
+    `overlong` says of which of its fields not all is kept.
+    """
 
     record_id: str
     project: str
@@ -21,23 +25,14 @@ class AutoidProject:
     aetitle: str
     wanted: bool
     shared_aetitle: bool = False
+    overlong: tuple[str, ...] = ()
 
 
 def projects_from_rows(rows: Iterable[Mapping[str, str]]) -> list[AutoidProject]:
     """The projects in REDCap's rows, in the order of the rows."""
     projects = [_project(row) for row in rows]
     titles = Counter(project.aetitle for project in projects if project.wanted)
-    return [
-        AutoidProject(
-            record_id=project.record_id,
-            project=project.project,
-            pattern=project.pattern,
-            aetitle=project.aetitle,
-            wanted=project.wanted,
-            shared_aetitle=project.wanted and titles[project.aetitle] > 1,
-        )
-        for project in projects
-    ]
+    return [replace(project, shared_aetitle=project.wanted and titles[project.aetitle] > 1) for project in projects]
 
 
 def problems_of(project: AutoidProject, *, own_generator: bool) -> list[str]:
@@ -48,6 +43,8 @@ def problems_of(project: AutoidProject, *, own_generator: bool) -> list[str]:
     problems: list[str] = []
     if not project.wanted:
         return problems
+    if project.overlong:
+        return list(project.overlong)
     if not project.project:
         problems.append("project_name is blank.")
     if project.shared_aetitle:
@@ -65,14 +62,22 @@ def _pattern_problems(pattern: str) -> list[str]:
     return []
 
 
+_BOUNDS = {
+    "project_name": bounds.NAME,
+    "project_autoid_aetitle": bounds.NAME,
+    "project_patient_naming": bounds.PATTERN,
+}
+
+
 def _project(row: Mapping[str, str]) -> AutoidProject:
     pattern = row.get("project_patient_naming", "")
-    aetitle = row.get("project_autoid_aetitle", "").strip()
+    aetitle = bounds.name(row.get("project_autoid_aetitle", ""))
     wants_ids = row.get("project_use_autoid", "") == "1"
     return AutoidProject(
-        record_id=row["record_id"],
-        project=row.get("project_name", "").strip(),
-        pattern=pattern.strip(),
+        record_id=bounds.name(row["record_id"]),
+        project=bounds.name(row.get("project_name", "")),
+        pattern=bounds.cut(pattern.strip(), bounds.PATTERN),
         aetitle=aetitle,
         wanted=wants_ids and bool(aetitle) and bool(pattern.strip()),
+        overlong=bounds.overlong(row, _BOUNDS),
     )

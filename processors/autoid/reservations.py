@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from sqlalchemy import text
 
+from processors import bounds
 from processors.autoid.used_ids import requested_names, used_ids
 from processors.delivery.actual import transfers_project
 from processors.events.pseudonyms import IdReserved
@@ -47,8 +48,8 @@ def reserve(gateway: Gateway, redcap: Redcap, project: str, pattern: str, matche
         names = {
             name
             for row in rows
-            if row.get("transfer_project_name", "").strip() == project
-            and (name := row.get("transfer_name", "").strip())
+            if bounds.name(row.get("transfer_project_name", "")) == project
+            and (name := bounds.cut(row.get("transfer_name", "").strip(), bounds.PSEUDONYM))
             and (row["study_instance_uid"], row["redcap_repeat_instance"]) not in ours
         } - requested_names(work, project)
         in_use = used_ids(work, [project])

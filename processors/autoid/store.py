@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from sqlalchemy import text
 
 from ledger.batching import batches
+from processors import bounds
 from processors.autoid.candidates import Waiting
 from processors.autoid.entries import AutoidEntry
 from processors.autoid.holds import REFUSED, hold
@@ -42,7 +43,7 @@ def store_ids(
     for positions in batches(undelivered_ids(gateway), BATCH):
         following = redcap.next_record_name("autoid")
         # A server whose record ids are no numbers answers "1", whatever stands there.
-        first = max(int(following) if following.isascii() and following.isdigit() else 1, highest + 1)
+        first = max(bounds.count(following) or 1, highest + 1)
         with gateway.begin() as work:
             identities = work.identities(positions)
         generated = [IdGenerated.read(*identities[position]) for position in positions]

@@ -2,24 +2,52 @@
 
 HTTP cannot be part of a transaction. So whatever an import's fate, nothing is recorded before REDCap
 has acknowledged it, and the next delivery plans again from what REDCap has then.
+
+One row may make an import fail, in whatever way. Where REDCap tells that it is about rows, they are sorted out
+(`isolation`). Where it does not (an error page, a firewall's, a connection that is cut off), the run ends; it
+may have been a mishap. Where that comes again in the next run, while REDCap can be read, it is about the rows: they
+are planned and imported in ever smaller portions until those are found that fail alone.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
+from typing import Final
 
 from ledger.batching import Progress
-from processors.delivery import due
+from processors.bounds import cut
+from processors.delivery import due, retries
 from processors.delivery.desired import desired_studies
 from processors.delivery.due import Again, DueRow
+from processors.delivery.isolation import Refusal, Suspicions, halves, is_same_refusal, sort_out
 from processors.delivery.plan import DesiredStudy, Plan, PlannedRow, plan_study
+from processors.delivery.retries import RETRY_AFTER, KnownRefusal
 from processors.delivery.sender.queue import Queue, recall_facts, recalled
-from processors.events.deliveries import RowAccepted, RowKind, RowMissing, RowRefused, RowRestored, StudyDelivered
+from processors.errors import ServiceError, Unanswered
+from processors.events.deliveries import (
+    ImportsAccepted,
+    ImportsRefused,
+    RowAccepted,
+    RowKind,
+    RowMissing,
+    RowRefused,
+    RowRestored,
+    StudyDelivered,
+)
 from processors.events.fact import Fact
 from processors.events.rules import ConflictFound
 from processors.events.transfers import TransferAmended, TransferPlaced
 from processors.gateway import Gateway
-from processors.redcap import Project, Redcap, RowProblem, RowsRefused, incoming
+from processors.redcap import Banned, Blocked, Misdirected, Project, Redcap, RowsRefused, incoming
 from processors.redcap.incoming import ActualRecord
+
+MOST_FAILED: Final = 3
+"""So many rows are set apart that fail alone, with none taken in between: then the run ends, as it need not be they."""
+
+MOST_TRIED: Final = 50
+"""Among so many rows one is chosen to see whether a project takes rows again."""
+
+LONGEST_TOLD: Final = 500
 
 
 @dataclass(kw_only=True, slots=True)
@@ -105,10 +133,14 @@ class _Delivery:
         self._writes = redcap.writes
         self._writes_studies = "study" in kinds
         self._project = Project(redcap, project, gateway.database, gateway.clock, needed=incoming.needed_fields(kinds))
+        self._name = project
         self._kinds = kinds
         self._again = again
         self._delivered = delivered
-        self._refused_before: set[tuple[str, str, str]] = set()
+        self._remembered = retries.Remembered(failed=False, retried_at=None, closed={})
+        self._suspicions = Suspicions()
+        self._failed_alone: list[tuple[DueRow, ServiceError]] = []
+        self._refused_before: dict[tuple[str, str, str], KnownRefusal] = {}
         self._refused: set[tuple[str, tuple[str, str] | None]] = set()
         self._gone: set[str] = set()
 
@@ -118,13 +150,106 @@ class _Delivery:
             self._project.require_needed()
 
     def run(self, batch_rows: int, progress: Progress | None) -> None:
-        done = 0
-        with due.due_rows(self._gateway, self._kinds, batch_rows, self._again) as (count, batches):
+        """Writes what is due, and records what was refused."""
+        with self._gateway.begin() as work:
+            self._remembered = retries.recall(work, self._name)
+        retry = self._again is not None or self._remembered.is_retry_due(self._gateway.clock())
+        self._suspicions.closed = dict(self._remembered.closed)
+        if retry:
+            self._try_one_of_closed()
+        open_kinds = [kind for kind in self._kinds if kind not in self._suspicions.closed]
+        done = tried_again = 0
+        with due.due_rows(self._gateway, open_kinds, batch_rows, self._again, retry=retry) as (count, batches):
             for rows in batches:
-                self._deliver(rows)
+                self._deliver_apart(rows)
                 done += len(rows)
+                tried_again += rows[0].refused
                 if progress is not None:
                     progress(done, count)
+        newly_closed = self._suspicions.closed.keys() - self._remembered.closed.keys()
+        self._conclude(retried=bool(tried_again or newly_closed or (retry and self._remembered.closed)))
+
+    def _try_one_of_closed(self) -> None:
+        """Tries one row of those kinds of which the project took none: another one each hour, as it may be the row."""
+        closed = [kind for kind in self._kinds if kind in self._suspicions.closed]
+        if not closed:
+            return
+        with due.due_rows(self._gateway, closed, 1, self._again) as (count, rows):
+            chosen = int(self._gateway.clock().timestamp() // RETRY_AFTER.total_seconds()) % max(
+                1, min(count, MOST_TRIED)
+            )
+            row = next(islice(rows, chosen, None), None)
+        if row is None:
+            self._suspicions.closed = {}
+            return
+        words = self._suspicions.closed.pop(row[0].kind)
+        self._deliver_apart(row)
+        for refusal in self._suspicions.taken([row[0].kind]):
+            if is_same_refusal(refusal.message, words):
+                self._suspicions.closed[row[0].kind] = words
+            else:
+                self._record_refusal(refusal)
+        if row[0].kind not in self._suspicions.closed:
+            self._suspicions.closed = {}
+
+    def _conclude(self, *, retried: bool) -> None:
+        """Records what was found out about rows, and about the project, as far as it is new."""
+        self._tell_failed_alone()
+        for refusal in self._suspicions.taken(self._kinds):
+            self._record_refusal(refusal)
+        closed, before = self._suspicions.closed, self._remembered.closed
+        words: dict[str, list[str]] = {}
+        for kind, message in sorted(closed.items()):
+            if kind not in before or not is_same_refusal(message, before[kind]):
+                words.setdefault(message, []).append(kind)
+        facts: list[Fact] = [
+            ImportsRefused(redcap_project=self._name, kinds=tuple(kinds), message=message)
+            for message, kinds in words.items()
+        ]
+        opened = tuple(sorted(before.keys() - closed.keys()))
+        if opened:
+            facts.append(ImportsAccepted(redcap_project=self._name, kinds=opened))
+        if facts:
+            self._record(facts)
+        if retried or self._remembered.failed:
+            with self._gateway.begin() as work:
+                now = self._gateway.clock() if retried else None
+                retries.remember(work, self._name, failed=False, retried_at=now)
+
+    def _deliver_apart(self, rows: Sequence[DueRow]) -> None:
+        """Delivers the rows; where that fails again without a word about rows, in ever smaller portions."""
+        untried: list[Sequence[DueRow]] = [rows]
+        while untried:
+            portion = untried.pop()
+            try:
+                self._deliver(portion)
+            except (Banned, Misdirected):
+                raise
+            except (Unanswered, Blocked) as failure:
+                untried += self._smaller(portion, failure)
+
+    def _smaller(self, rows: Sequence[DueRow], failure: ServiceError) -> list[Sequence[DueRow]]:
+        """Portions of the rows to try apart; raises the failure where it need not be about the rows."""
+        expected = self._remembered.failed or all(row.refused for row in rows)
+        if not expected or not self._project.answers():
+            with self._gateway.begin() as work:
+                retries.remember(work, self._name, failed=True)
+            raise failure
+        if len(rows) > 1:
+            return halves(rows)
+        self._failed_alone.append((rows[0], failure))
+        if len(self._failed_alone) >= MOST_FAILED:
+            self._tell_failed_alone()
+            raise failure
+        return []
+
+    def _tell_failed_alone(self) -> None:
+        """Records the rows that fail alone, now that others were taken, or there were no others."""
+        for row, failure in self._failed_alone:
+            with self._gateway.begin() as work:
+                self._refused_before |= retries.known_refusals(work, [row.study])
+            self._record_refused(row.study, row.kind, row.key, row.position, "", cut(str(failure), LONGEST_TOLD))
+        self._failed_alone.clear()
 
     def _deliver(self, rows: Sequence[DueRow]) -> None:
         # A record that is found gone in one batch is not told again in the next.
@@ -140,7 +265,8 @@ class _Delivery:
         self._gone |= {fact.study for fact in facts if isinstance(fact, RowMissing) and fact.kind == "study"}
         if facts:
             self._record(facts)
-        self._refused_before = {(study.study, kind, key) for study in studies for kind, key in study.refused}
+        with self._gateway.begin() as work:
+            self._refused_before = retries.known_refusals(work, [study.study for study in studies])
         self._import_in_order([row for plan in plans.values() for row in plan.rows])
 
     def _recall(self, studies: Sequence[DesiredStudy]) -> None:
@@ -171,7 +297,8 @@ class _Delivery:
         return self._desired(rows, again=True)
 
     def _actual(self, studies: Sequence[DesiredStudy]) -> Mapping[str, ActualRecord]:
-        exported = self._project.export(incoming.READ_FIELDS, records=[study.study for study in studies])
+        fields = incoming.COMPARED_FIELDS if self._writes_studies else incoming.READ_FIELDS
+        exported = self._project.export(fields, records=[study.study for study in studies])
         return incoming.actual_records(exported, self._gateway.sender.information_codes)
 
     def _plan(self, study: DesiredStudy, actual: Mapping[str, ActualRecord]) -> Plan:
@@ -181,53 +308,63 @@ class _Delivery:
 
     def _import_in_order(self, rows: Sequence[PlannedRow]) -> None:
         """Imports what ends requests first: where REDCap refuses that, nothing takes their place."""
+        standing = [row for row in rows if row.stands]
+        if standing:
+            self._record([*_delivered_facts(standing), *self._accepted(standing)])
         ends = [row for row in rows if row.ends]
         self._refused.clear()
         if ends:
             self._import(ends)
-        others = [row for row in rows if not row.ends and (row.study, row.transfer) not in self._refused]
+        others = [
+            row for row in rows if not row.ends and not row.stands and (row.study, row.transfer) not in self._refused
+        ]
         if others:
             self._import(others)
 
     def _import(self, rows: Sequence[PlannedRow]) -> None:
         """Imports the rows; those that REDCap refuses are taken out until the rest goes through."""
-        try:
-            self._send(rows)
-        except RowsRefused as refusal:
-            self._isolate(rows, refusal.problems)
+        untried: list[Sequence[PlannedRow]] = [rows]
+        while untried:
+            portion = [row for row in untried.pop() if row.kind not in self._suspicions.closed]
+            if not portion:
+                continue
+            try:
+                self._send(portion)
+            except RowsRefused as told:
+                words, kinds = told.problems[0], {row.kind for row in portion}
+                if not words.record and len(kinds) == 1 and self._suspicions.is_known(words.message):
+                    self._suspicions.closed |= dict.fromkeys(kinds, words.message)
+                    continue
+                sorted_out = sort_out(portion, told.problems)
+                for refusal in sorted_out.refused:
+                    self._refuse(refusal)
+                untried += sorted_out.untried
+            else:
+                self._record([*_delivered_facts(portion), *self._accepted(portion)])
+                self._tell_failed_alone()
+                for refusal in self._suspicions.taken({row.kind for row in portion}):
+                    self._record_refusal(refusal)
+        self._suspicions.judge()
+
+    def _refuse(self, refusal: Refusal) -> None:
+        if refusal.row.transfer is not None:
+            self._refused.add((refusal.row.study, refusal.row.transfer))
+        if refusal.locked:
+            self._record_refusal(refusal)
         else:
-            self._record([*_delivered_facts(rows), *self._accepted(rows)])
+            self._suspicions.add(refusal)
 
-    def _isolate(self, rows: Sequence[PlannedRow], problems: Sequence[RowProblem]) -> None:
-        """Tries the rows apart that REDCap named; halves them where it did not tell which it means.
+    def _record_refusal(self, refusal: Refusal) -> None:
+        row = refusal.row
+        self._record_refused(row.study, row.kind, row.key, row.position, refusal.field, refusal.message)
 
-        A refusal names record and field, but not the instance, so that several rows can be meant.
-        """
-        if len(rows) == 1:
-            self._refuse(rows[0], problems)
-            return
-        named = [row for row in rows if any(_concerns(problem, row) for problem in problems)]
-        if not named or len(named) == len(rows):
-            middle = len(rows) // 2
-            portions = [rows[:middle], rows[middle:]]
-        else:
-            portions = [[row for row in rows if row not in named], named]
-        for portion in portions:
-            self._import(portion)
-
-    def _refuse(self, row: PlannedRow, problems: Sequence[RowProblem]) -> None:
-        problem = next((problem for problem in problems if _concerns(problem, row)), problems[0])
+    def _record_refused(self, study: str, kind: RowKind, key: str, position: int, field: str, message: str) -> None:
+        """A refusal that is as it was before is no news."""
         self._delivered.refused += 1
-        if row.transfer is not None:
-            self._refused.add((row.study, row.transfer))
-        refused = RowRefused(
-            study=row.study,
-            kind=row.kind,
-            key=row.key,
-            row_position=row.position,
-            field=problem.field,
-            message=problem.message,
-        )
+        before = self._refused_before.get((study, kind, key))
+        if before is not None and before[:2] == (position, field) and is_same_refusal(message, before.message):
+            return
+        refused = RowRefused(study=study, kind=kind, key=key, row_position=position, field=field, message=message)
         self._record([refused])
 
     def _accepted(self, rows: Sequence[PlannedRow]) -> list[Fact]:
@@ -250,10 +387,6 @@ class _Delivery:
             work.record(facts)
         for fact in facts:
             _count(self._delivered, fact)
-
-
-def _concerns(problem: RowProblem, row: PlannedRow) -> bool:
-    return problem.record == row.study and (problem.locked or not problem.field or problem.field in row.fields)
 
 
 def _delivered_facts(rows: Sequence[PlannedRow]) -> list[Fact]:

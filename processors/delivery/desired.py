@@ -72,7 +72,6 @@ _DELIVERED = text("""
      where study = any(:studies)
 """)
 _MISSING = text("select study, kind, key from gateway.missing_row where study = any(:studies)")
-_REFUSED = text("select study, kind, key from gateway.refused_row where study = any(:studies)")
 _CONTESTS = text("""
     select study, project, event_name from gateway.conflict where study = any(:studies) and kind = 'person'
 """)
@@ -91,8 +90,6 @@ def _add_history(work: Work, studies: Mapping[str, DesiredStudy]) -> dict[str, d
         arrivals[row.study] = row.arrived_at
     for row in work.execute(_MISSING, chosen):
         studies[row.study].missing.add((row.kind, row.key))
-    for row in work.execute(_REFUSED, chosen):
-        studies[row.study].refused.add((row.kind, row.key))
     return arrivals
 
 

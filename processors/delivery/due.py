@@ -3,28 +3,29 @@
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from sqlalchemy import TextClause, text
 
 from ledger.batching import batches
+from processors.delivery.retries import RETRY_AFTER
 from processors.events.deliveries import RowKind
 from processors.gateway import Gateway, Work
 
-RETRY_AFTER = timedelta(hours=1)
-"""A refused row is tried again when it changes, and once in this time: its record may have been
-unlocked or the dictionary mended, which nothing tells us. So is a request that a person's request
-contests: theirs may be gone."""
-
 
 class DueRow(NamedTuple):
-    """A row to be written: the study's own, a series', or a transfer's, and the event that says so."""
+    """A row to be written: the study's own, a series', or a transfer's, and the event that says so.
+
+    `refused`: REDCap did not take it the last time.
+    """
 
     study: str
     kind: RowKind
     key: str
     position: int
+    refused: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +42,12 @@ class Again:
 
 
 _ROW = """
-    select item.study, item.kind, item.key, item.position
+    select item.study, item.kind, item.key, item.position, refused.position is not null as refused
+"""
+_REFUSED = """
+    left join gateway.refused_row as refused
+           on (refused.study, refused.kind, refused.key) = (item.study, item.kind, item.key)
+          and refused.row_position = item.position
 """
 # A study that was received again after its record was deleted is wanted again, with all of its rows.
 _RECEIVED_ANEW = """
@@ -67,11 +73,10 @@ _PENDING = f"""
             union all
             select study, 'transfer', position::text, position from gateway.transfer
              where state in ('requested', 'ending') or (:contested and state = 'contested')) as item
-      join gateway.study using (study)
+      join gateway.study on study.study = item.study
+      {_REFUSED}
      where study.site = :site and item.kind = any(:kinds)
-       and not exists (select from gateway.refused_row as refused
-                        where (refused.study, refused.kind, refused.key) = (item.study, item.kind, item.key)
-                          and refused.row_position = item.position and refused.refused_at > :retry_before)
+       and (refused.position is null or (:retry and refused.refused_at <= :retry_before))
        and not exists (select from gateway.missing_row as missing
                         where missing.study = item.study and missing.position > study.returned_position
                           and (missing.kind = 'study' or (missing.kind, missing.key) = (item.kind, item.key))
@@ -89,7 +94,8 @@ _AGAIN = f"""
             union all
             select study, 'transfer', position::text, position from gateway.transfer
              where state in ('requested', 'ending') or (state = 'placed' and position = any(:requests))) as item
-      join gateway.study using (study)
+      join gateway.study on study.study = item.study
+      {_REFUSED}
      where study.site = :site and item.kind = any(:kinds) and item.study = any(:studies)
        and not exists (select from gateway.missing_row as missing
                         where missing.study = item.study and acknowledged and not :everything
@@ -98,7 +104,8 @@ _AGAIN = f"""
 """
 # The kinds' order within a study is that of the alphabet backwards: study before series would be
 # nicer, but REDCap does not mind, and a study's own row may come with a later portion anyway.
-_ORDER = "order by item.study, item.kind desc, item.position"
+# Rows that were refused come last, in batches of their own: they may make whatever batch they are in fail.
+_ORDER = "order by refused, item.study, item.kind desc, item.position"
 _IN_ORDER = text(f"{_PENDING} {_ORDER}")
 _COUNTED = text(f"select count(*) from ({_PENDING}) as pending")
 _AGAIN_IN_ORDER = text(f"{_AGAIN} {_ORDER}")
@@ -107,15 +114,16 @@ _AGAIN_COUNTED = text(f"select count(*) from ({_AGAIN}) as again")
 
 @contextmanager
 def due_rows(
-    gateway: Gateway, kinds: Collection[RowKind], size: int, again: Again | None = None
+    gateway: Gateway, kinds: Collection[RowKind], size: int, again: Again | None = None, *, retry: bool = True
 ) -> Iterator[tuple[int, Iterator[list[DueRow]]]]:
     """How many rows are to be written, and the rows in batches of `size`; `again` those it names.
 
+    Refused rows are among them with `retry`, if they have waited for their time.
     The list is as it was on entering: what the deliveries record meanwhile does not change it. A
     cursor on the server holds it, so that memory does not grow with it.
     """
     with gateway.begin() as work:
-        in_order, counted, parameters = _asked_for(gateway, kinds) if again is None else _named(again)
+        in_order, counted, parameters = _asked_for(gateway, kinds, retry=retry) if again is None else _named(again)
         parameters |= {"site": gateway.site, "kinds": list(kinds)}
         # This transaction waits for REDCap between batches; a server's patience with idle ones is no help.
         work.execute(text("set local idle_in_transaction_session_timeout = 0"))
@@ -128,14 +136,22 @@ def due_rows(
             return
         rows = work.execute(in_order, parameters, execution_options={"yield_per": size})
         try:
-            yield count, batches((DueRow(*row) for row in rows), size)
+            yield count, _apart((DueRow(*row) for row in rows), size)
         finally:
             rows.close()
 
 
-def _asked_for(gateway: Gateway, kinds: Collection[RowKind]) -> tuple[TextClause, TextClause, dict[str, Any]]:
+def _apart(rows: Iterator[DueRow], size: int) -> Iterator[list[DueRow]]:
+    for _, alike in groupby(rows, key=lambda row: row.refused):
+        yield from batches(alike, size)
+
+
+def _asked_for(
+    gateway: Gateway, kinds: Collection[RowKind], *, retry: bool
+) -> tuple[TextClause, TextClause, dict[str, Any]]:
     contested = "transfer" in kinds and _contests_are_due(gateway)
-    return _IN_ORDER, _COUNTED, {"retry_before": gateway.clock() - RETRY_AFTER, "contested": contested}
+    parameters = {"retry": retry, "retry_before": gateway.clock() - RETRY_AFTER, "contested": contested}
+    return _IN_ORDER, _COUNTED, parameters
 
 
 def _named(again: Again) -> tuple[TextClause, TextClause, dict[str, Any]]:
@@ -157,6 +173,7 @@ def is_anything_due(gateway: Gateway, kinds: Collection[RowKind]) -> bool:
     parameters = {
         "site": gateway.site,
         "kinds": list(kinds),
+        "retry": True,
         "retry_before": gateway.clock() - RETRY_AFTER,
         "contested": False,
     }
@@ -203,6 +220,7 @@ def pending_age(work: Work, site: str) -> list[PendingAge]:
         {
             "site": site,
             "kinds": ["study", "series", "transfer"],
+            "retry": True,
             "retry_before": datetime.max.replace(tzinfo=UTC),
             "contested": False,
         },

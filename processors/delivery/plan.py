@@ -42,7 +42,7 @@ class DesiredStudy:
     `requests` are all of ours, `due` those that are to be settled now: those that were placed are to be
     written again where their rows are gone. `contests` are the keys for which a person's request is known to
     stand in our way; `missing` the rows (kind and key) that are known to have been deleted or changed.
-    `refused` are those that REDCap refused when they were last tried. `again`: what was deleted is to come back.
+    `again`: what was deleted is to come back.
     """
 
     study: str
@@ -55,14 +55,14 @@ class DesiredStudy:
     due: set[int] = field(default_factory=set)
     contests: set[Key] = field(default_factory=set)
     missing: set[tuple[str, str]] = field(default_factory=set)
-    refused: set[tuple[str, str]] = field(default_factory=set)
     again: bool = False
 
 
 class PlannedRow(NamedTuple):
     """A row to be imported; `facts` are true once it has been.
 
-    `ends`: it ends a request; no row with the same `transfer` key is imported before.
+    `ends`: it ends a request; no row with the same `transfer` key is imported before. `stands`: REDCap's row
+    says the same already, so that there is nothing to import.
     """
 
     study: str
@@ -73,6 +73,7 @@ class PlannedRow(NamedTuple):
     facts: tuple[Fact, ...]
     transfer: Key | None = None
     ends: bool = False
+    stands: bool = False
 
 
 @dataclass(kw_only=True, slots=True)
@@ -100,7 +101,9 @@ def plan_study(desired: DesiredStudy, actual: ActualRecord, now: datetime) -> Pl
     if desired.row is not None:
         delivered = StudyDelivered(study=desired.study, row=desired.row_position, series={})
         facts = (delivered, *_restored(desired, "study", "", gone=desired.delivered and not actual.exists))
-        plan.rows.append(PlannedRow(desired.study, "study", "", desired.row_position, desired.row, facts))
+        row = incoming.keeping_arrival(desired.row, actual.row)
+        stands = incoming.says_the_same(row, actual.row)
+        plan.rows.append(PlannedRow(desired.study, "study", "", desired.row_position, row, facts, stands=stands))
     _plan_series(desired, actual, plan)
     transfers = _Transfers(desired, actual, plan, now)
     transfers.tell_missing()
@@ -128,7 +131,8 @@ def _plan_series(desired: DesiredStudy, actual: ActualRecord, plan: Plan) -> Non
         delivered = StudyDelivered(study=desired.study, row=None, series=placed)
         facts = (delivered, *_restored(desired, "series", series.series, gone=gone))
         row = incoming.series_row(series.data, instance)
-        plan.rows.append(PlannedRow(desired.study, "series", series.series, series.position, row, facts))
+        stands = incoming.says_the_same(row, actual.series_rows.get(instance, {}))
+        plan.rows.append(PlannedRow(desired.study, "series", series.series, series.position, row, facts, stands=stands))
 
 
 def _restored(desired: DesiredStudy, kind: RowKind, key: str, *, gone: bool) -> list[Fact]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from processors.events.fact import OfStudy
+from processors.events.fact import Fact, OfStudy
 
 RowKind = Literal["study", "series", "transfer"]
 
@@ -39,6 +39,31 @@ class RowRefused(RowFact):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RowAccepted(RowFact):
     """REDCap has taken a row that it had refused."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImportsFact(Fact):
+    """Something about the rows of these kinds that our REDCap project `incoming` or `transfers` is to take."""
+
+    redcap_project: str
+    kinds: tuple[str, ...]
+
+    @property
+    def stream(self) -> str:
+        """The project's."""
+        return f"redcap/{self.redcap_project}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImportsRefused(ImportsFact):
+    """The project takes no rows of these kinds at all: its words are about how it is set up."""
+
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImportsAccepted(ImportsFact):
+    """The project takes rows of these kinds again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

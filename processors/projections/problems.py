@@ -1,11 +1,19 @@
-"""Projection of what is wrong at present: gateway.rejected_file, refused_row, missing_row."""
+"""Projection of what is wrong at present: gateway.rejected_file, refused_row, refused_kind, missing_row."""
 
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, text
 
 from ledger.events import Event
-from processors.events.deliveries import Acknowledged, RowAccepted, RowMissing, RowRefused, RowRestored
+from processors.events.deliveries import (
+    Acknowledged,
+    ImportsAccepted,
+    ImportsRefused,
+    RowAccepted,
+    RowMissing,
+    RowRefused,
+    RowRestored,
+)
 from processors.events.series import FileRejected, RejectionResolved
 from processors.events.transfers import TransferPlaced, TransferRequested, TransferRetracted
 from processors.projections.rows import Parameters, Rules, Statement, on
@@ -16,8 +24,13 @@ class Problems:
     """One row for each problem that has not been resolved yet."""
 
     name = "problems"
-    code_version = 1
-    tables: Sequence[str] = ("gateway.rejected_file", "gateway.refused_row", "gateway.missing_row")
+    code_version = 2
+    tables: Sequence[str] = (
+        "gateway.rejected_file",
+        "gateway.refused_row",
+        "gateway.refused_kind",
+        "gateway.missing_row",
+    )
 
     def __init__(self) -> None:
         self._rules = Rules(
@@ -25,6 +38,8 @@ class Problems:
             on(RejectionResolved, (_DELETE_FILE, lambda resolved, _: [{"path": resolved.path}])),
             on(RowRefused, (_UPSERT_REFUSED, _refused)),
             on(RowAccepted, (_DELETE_REFUSED, _row)),
+            on(ImportsRefused, (_UPSERT_KIND, _refused_kinds)),
+            on(ImportsAccepted, (_DELETE_KIND, _kinds)),
             # A refused row is nobody's problem any more once its request is replaced, withdrawn or found placed.
             on(TransferRequested, (_DELETE_REFUSED, _replaced)),
             on(TransferRetracted, (_DELETE_REFUSED, _request)),
@@ -68,6 +83,13 @@ _REFUSED_ROWS = Table(
 )
 _UPSERT_REFUSED = _REFUSED_ROWS.upsert()
 _DELETE_REFUSED = _REFUSED_ROWS.delete()
+_REFUSED_KINDS = Table(
+    name="refused_kind",
+    key=("site", "project", "kind"),
+    columns={"site": "text", "project": "text", "kind": "text", "message": "text", "position": "bigint"},
+)
+_UPSERT_KIND = _REFUSED_KINDS.upsert()
+_DELETE_KIND = _REFUSED_KINDS.delete()
 _MISSING_ROWS = Table(
     name="missing_row",
     key=("study", "kind", "key"),
@@ -104,6 +126,15 @@ def _refused(row: RowRefused, event: Event) -> list[Parameters]:
 
 def _row(row: RowRefused | RowAccepted | RowMissing | RowRestored, event: Event) -> list[Parameters]:
     return [{"study": row.study, "kind": row.kind, "key": row.key, "position": event.position}]
+
+
+def _kinds(imports: ImportsRefused | ImportsAccepted, event: Event) -> list[Parameters]:
+    return [{"site": event.site, "project": imports.redcap_project, "kind": kind} for kind in imports.kinds]
+
+
+def _refused_kinds(imports: ImportsRefused, event: Event) -> list[Parameters]:
+    refusal: Parameters = {"message": imports.message, "position": event.position}
+    return [kind | refusal for kind in _kinds(imports, event)]
 
 
 def _request(transfer: TransferRetracted | TransferPlaced, _: Event) -> list[Parameters]:

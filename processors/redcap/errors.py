@@ -2,7 +2,8 @@
 
     ServiceError
     ├── Refused
-    │   └── Banned           REDCap keeps our address out: stop all calls until the pause is over
+    │   ├── Banned           REDCap keeps our address out: stop all calls until the pause is over
+    │   └── Blocked          a firewall before REDCap does not let the call through: halve what it holds
     ├── Unanswered
     │   └── Misdirected      the address, its certificate or a redirect is wrong: asking again gives the same
     ├── RowsRefused          nothing of an import was stored: take the named rows out, or halve the batch
@@ -31,6 +32,10 @@ class RowProblem:
 
 class Banned(Refused):
     """REDCap answers as it does to an address that it has banned."""
+
+
+class Blocked(Refused):
+    """Something before REDCap refuses the call, perhaps for what it holds."""
 
 
 class Misdirected(Unanswered):

@@ -7,12 +7,11 @@ leaves out the optional ones.
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-
-import orjson
 
 from processors.redcap import transfers
 from processors.requests import TransferRow
@@ -21,7 +20,7 @@ SERIES_FORM = "series"
 COMPLETE = "2"
 
 READ_FIELDS = ("series_instance_uid", *transfers.READ_FIELDS)
-"""What has to be read before anything is written."""
+"""What has to be read before a transfer is written."""
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "study": (
@@ -53,6 +52,9 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 }
 """What is written and read of each kind of row."""
 
+COMPARED_FIELDS = tuple(dict.fromkeys((*READ_FIELDS, *FIELDS["study"], *FIELDS["series"])))
+"""What has to be read before anything is written: a row that says the same already is left alone."""
+
 OPTIONAL_FIELDS = frozenset({"study_arrival_date"}) | transfers.OPTIONAL_FIELDS
 """What older servers lack. Any other field's absence would make a row say less than it must."""
 
@@ -61,12 +63,17 @@ Row = dict[str, str | int]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ActualRecord:
-    """What REDCap has of one study: whether its record exists, its series' instances, its transfers."""
+    """What REDCap has of one study: whether its record exists, its series' instances, its transfers.
+
+    `row` and `series_rows`, by instance, are what stands there, as far as it was asked for.
+    """
 
     exists: bool
     series: Mapping[str, int]
     highest_series_instance: int
     transfers: tuple[TransferRow, ...]
+    row: Mapping[str, str] = field(default_factory=dict, compare=False)
+    series_rows: Mapping[int, Mapping[str, str]] = field(default_factory=dict, compare=False)
 
 
 ABSENT = ActualRecord(exists=False, series={}, highest_series_instance=0, transfers=())
@@ -122,9 +129,33 @@ def series_row(data: Mapping[str, Any], instance: int) -> Row:
         "series_time": data["SeriesTime"] or data["StudyTime"],
         "series_num_files": "" if data["NumFiles"] is None else str(data["NumFiles"]),
         "series_sequence_name": data["SequenceName"],
-        "series_classify_types": orjson.dumps(data["ClassifyType"]).decode(),
+        "series_classify_types": _classification(data["ClassifyType"]),
         "series_complete": COMPLETE,
     }
+
+
+def _classification(types: Sequence[str]) -> str:
+    """The list as the scripts wrote it, byte for byte: rows that say the same are not written again."""
+    return json.dumps(list(types)) if types else ""
+
+
+def says_the_same(row: Row, actual: Mapping[str, str]) -> bool:
+    """Whether REDCap's row holds what ours does already; columns that the project lacks are no difference."""
+    return bool(actual) and all(
+        str(value) == actual[name] or _is_no_list(name, value, actual[name])
+        for name, value in row.items()
+        if name in actual
+    )
+
+
+def _is_no_list(name: str, value: object, actual: str) -> bool:
+    return name == "series_classify_types" and not value and actual == "[]"
+
+
+def keeping_arrival(row: Row, actual: Mapping[str, str]) -> Row:
+    """The study's row without its arrival date where REDCap has one: whoever entered the study knew it better."""
+    kept = bool(actual.get("study_arrival_date", "").strip())
+    return {name: value for name, value in row.items() if name != "study_arrival_date" or not kept}
 
 
 def hashed(text: str) -> str:
@@ -139,6 +170,8 @@ def minute(moment: datetime) -> str:
 
 def _actual(rows: list[Mapping[str, str]], information: Collection[str]) -> ActualRecord:
     series: dict[str, int] = {}
+    series_rows: dict[int, Mapping[str, str]] = {}
+    base: Mapping[str, str] = {}
     requests = []
     highest = 0
     for row in rows:
@@ -146,6 +179,7 @@ def _actual(rows: list[Mapping[str, str]], information: Collection[str]) -> Actu
         if instrument == SERIES_FORM:
             instance = int(row["redcap_repeat_instance"])
             highest = max(highest, instance)
+            series_rows[instance] = row
             uid = row.get("series_instance_uid", "")
             # A series that stands there twice keeps the first of its rows.
             if uid and instance < series.get(uid, instance + 1):
@@ -153,9 +187,13 @@ def _actual(rows: list[Mapping[str, str]], information: Collection[str]) -> Actu
         elif instrument == transfers.FORM:
             # A row that says nothing counts, too: its instance is taken.
             requests.append(transfers.transfer_row(row, information))
+        elif not instrument:
+            base = row
     return ActualRecord(
         exists=True,
         series=series,
         highest_series_instance=highest,
         transfers=tuple(sorted(requests, key=lambda row: row.instance)),
+        row=base,
+        series_rows=series_rows,
     )

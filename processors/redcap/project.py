@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from ledger.database import Database
 from ledger.store import Clock
-from processors.errors import Refused
+from processors.errors import Refused, ServiceError
 
 from . import dictionary
 from .client import Redcap
@@ -117,6 +117,14 @@ class Project:
                 dictionary.remember(self._database, self._name, self._redcap.address(self._name), seen)
             self._fields = seen.fields
         return self._fields
+
+    def answers(self) -> bool:
+        """Whether the project can be read at all just now: so that what failed is the fault of what was in it."""
+        try:
+            self._redcap.metadata(self._name)
+        except ServiceError:
+            return False
+        return True
 
     def require_needed(self) -> frozenset[str]:
         """The fields of the project. Raises `Refused` where it lacks one that is needed."""

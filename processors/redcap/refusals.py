@@ -14,7 +14,7 @@ from processors.errors import Refused, ServiceError, Unanswered
 from . import bans, redaction
 from .calls import Call
 from .error_text import ErrorText, error_text, row_problems, unknown_fields
-from .errors import Banned, Misdirected, RowProblem, RowsRefused, UnknownFields
+from .errors import Banned, Blocked, Misdirected, RowProblem, RowsRefused, UnknownFields
 from .transport import Response, shown_address
 
 _NOT_ALLOWED: Final = (401, 403)
@@ -79,12 +79,12 @@ def _not_allowed(call: Call, response: Response, error: ErrorText | None) -> Ser
             "This is not REDCap's own answer: a firewall, proxy or login page in front of it refuses "
             "the call. Ask who runs it to let API calls from this machine through."
         )
-    else:
-        right = "API Import/Update" if call.is_import else "API Export"
-        advice = (
-            f"Check that redcap.tokens.{call.project} is this project's token on this server, and that "
-            f"its user has the right {right} there, is not suspended and has not expired."
-        )
+        return Blocked(call.message(_described(call, response, error), advice))
+    right = "API Import/Update" if call.is_import else "API Export"
+    advice = (
+        f"Check that redcap.tokens.{call.project} is this project's token on this server, and that "
+        f"its user has the right {right} there, is not suspended and has not expired."
+    )
     return Refused(call.message(_described(call, response, error), advice))
 
 

@@ -7,8 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import orjson
-
+from processors.bounds import read_json
 from processors.errors import Refused, Unanswered
 
 from .calls import Call
@@ -18,7 +17,6 @@ from .rows import Row, text_row
 from .transport import Response
 
 _OK: Final = 200
-_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _RECORD_NAME = re.compile(r'"?(?P<name>[0-9]+(-[0-9]+)?)"?')
 _DESCRIPTION: Final = frozenset({"field_name", "form_name", "field_type", "select_choices_or_calculations"})
 
@@ -68,8 +66,8 @@ def _json(call: Call, response: Response) -> Any:
     """The body of a successful response, decoded. Raises what `refusal` makes of any other."""
     if response.status == _OK and error_text(response.body) is None:
         try:
-            return orjson.loads(response.body.removeprefix(_BYTE_ORDER_MARK))
-        except orjson.JSONDecodeError:
+            return read_json(response.body, surrogates="replace")
+        except ValueError:
             pass
     raise refusal(call, response)
 

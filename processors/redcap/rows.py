@@ -1,12 +1,16 @@
 """The rows of an export: every value as text, and the columns that mark repeats always there."""
 
+import re
 from collections.abc import Mapping
 from typing import Final
+
+from processors.bounds import storable
 
 Row = dict[str, str]
 
 INSTRUMENT: Final = "redcap_repeat_instrument"
 INSTANCE: Final = "redcap_repeat_instance"
+_INSTANCE_NUMBER: Final = re.compile(r"([0-9]{1,9})?")
 
 
 def text_row(found: object) -> Row:
@@ -19,10 +23,9 @@ def text_row(found: object) -> Row:
         raise ValueError(f"{_kind(found)} in place of a row")  # noqa: TRY004 - the answer is wrong, not the code
     row = {INSTRUMENT: "", INSTANCE: "", **found}
     for field, value in row.items():
-        if not isinstance(value, str):
-            row[field] = _text(value)
+        row[field] = storable(value) if isinstance(value, str) else _text(value)
     row[INSTANCE] = row[INSTANCE].strip()
-    if row[INSTANCE] and not (row[INSTANCE].isascii() and row[INSTANCE].isdigit()):
+    if not _INSTANCE_NUMBER.fullmatch(row[INSTANCE]):
         raise ValueError(f"something that is not a number in {INSTANCE}")
     return row
 

@@ -5,6 +5,7 @@ Whose a row is, and what may be sent of it, `requests` tells.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
+from processors import bounds
 from processors.redcap.failure_class import failure_class
 from processors.requests import AWAITED, MINUTE, Report, TransferRequest, TransferRow
 
@@ -50,11 +51,11 @@ def transfer_rows(
 def transfer_row(fields: Mapping[str, str], information: Collection[str] = INFORMATION) -> TransferRow:
     """A row of an export of `transfers`."""
     return TransferRow(
-        study=fields[RECORD_ID],
+        study=bounds.name(fields[RECORD_ID]),
         instance=int(fields["redcap_repeat_instance"]),
-        project=fields.get("transfer_project_name", "").strip(),
-        event_name=fields.get("transfer_event_name", "").strip(),
-        name=fields.get("transfer_name", "").strip(),
+        project=bounds.name(fields.get("transfer_project_name", "")),
+        event_name=bounds.name(fields.get("transfer_event_name", "")),
+        name=bounds.cut(fields.get("transfer_name", "").strip(), bounds.PSEUDONYM),
         requested=fields.get("transfer_requested_date", "").strip()[: len("YYYY-MM-DD HH:MM")],
         report=_report(fields, information),
         error_fields=tuple(sorted(name for name in fields if name.startswith(_ERROR_COLUMN))),
@@ -63,11 +64,11 @@ def transfer_row(fields: Mapping[str, str], information: Collection[str] = INFOR
 
 def _report(fields: Mapping[str, str], information: Collection[str]) -> Report:
     """A ticked error is a failure, also where a date says when it was tried; a message alone is one without a date."""
-    sent_at = fields.get("transfer_date", "").strip()
+    sent_at = bounds.name(fields.get("transfer_date", ""))
     message = fields.get("transfer_error_message", "").strip()
     codes = sorted(name.removeprefix(_ERROR_COLUMN) for name in fields if _is_ticked(name, fields[name]))
     mapped = fields.get("transfer_mapped_uid", "").split(",")
-    mapped_uids = tuple(uid for part in mapped if (uid := part.strip()))
+    mapped_uids = bounds.items([uid for part in mapped if (uid := part.strip())])
     if set(codes) - set(information) or (message and not sent_at):
         return Report("failed", sent_at or None, tuple(codes), failure_class(message))
     return Report("sent", sent_at, tuple(codes), None, mapped_uids) if sent_at else AWAITED
@@ -84,7 +85,7 @@ def requested_row(request: TransferRequest, instance: int) -> dict[str, str | in
     row = _addressed(request.study, instance) | {
         "transfer_requested_date": request.requested_at.strftime(MINUTE),
         "transfer_project_name": request.project,
-        "transfer_name": request.pseudonym,
+        "transfer_name": bounds.storable(request.pseudonym),
     }
     return row | ({"transfer_event_name": request.event_name} if request.event_name else {})
 

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from processors import bounds
+
 FORGOTTEN = "\x00forgotten"
 """Stands for a subject ID that was forgotten: no pseudonym is like it, and it is never shown."""
 
@@ -16,7 +18,8 @@ FORGOTTEN = "\x00forgotten"
 class Entry:
     """An entry as REDCap holds it. `problems` says, for a person, why it cannot be used.
 
-    `repeated`: REDCap's rows hold its record id several times, so that nobody knows what it says.
+    `repeated`: REDCap's rows hold its record id several times, so that nobody knows what it says. `overlong`
+    says of which of its fields not all is kept.
     """
 
     record_id: str
@@ -27,12 +30,15 @@ class Entry:
     event_name: str
     date: str
     repeated: bool = False
+    overlong: tuple[str, ...] = ()
 
     @property
     def problems(self) -> tuple[str, ...]:
         """What keeps the entry from being usable."""
         if self.repeated:
             return ("The record id appears more than once in the export.",)
+        if self.overlong:
+            return self.overlong
         missing = []
         if not self.project:
             missing.append("cl_projectname is blank.")
@@ -43,23 +49,33 @@ class Entry:
         return tuple(missing)
 
 
+_BOUNDS = {
+    "cl_accessionnumber": bounds.ACCESSION,
+    "cl_studyinstanceuid": bounds.NAME,
+    "cl_projectname": bounds.NAME,
+    "cl_subjectid": bounds.PSEUDONYM,
+    "cl_eventname": bounds.NAME,
+}
+
+
 def entry_from_row(row: Mapping[str, str]) -> Entry:
     """The entry in a REDCap row, blanks stripped."""
     return Entry(
-        record_id=row["record_id"],
-        accession=row.get("cl_accessionnumber", "").strip(),
-        study=row.get("cl_studyinstanceuid", "").strip(),
-        project=row.get("cl_projectname", "").strip(),
-        subject_id=row.get("cl_subjectid", "").strip(),
-        event_name=row.get("cl_eventname", "").strip(),
-        date=row.get("cl_date", "").strip(),
+        record_id=bounds.name(row["record_id"]),
+        accession=bounds.cut(row.get("cl_accessionnumber", "").strip(), bounds.ACCESSION),
+        study=bounds.name(row.get("cl_studyinstanceuid", "")),
+        project=bounds.name(row.get("cl_projectname", "")),
+        subject_id=bounds.cut(row.get("cl_subjectid", "").strip(), bounds.PSEUDONYM),
+        event_name=bounds.name(row.get("cl_eventname", "")),
+        date=bounds.name(row.get("cl_date", "")),
+        overlong=bounds.overlong(row, _BOUNDS),
     )
 
 
 def entries_from_rows(rows: Sequence[Mapping[str, str]]) -> list[Entry]:
     """The entries in REDCap's rows, each record id once; nothing is said by one that stands there several times."""
-    times = Counter(row["record_id"] for row in rows)
-    entries = [entry_from_row(row) for row in rows if times[row["record_id"]] == 1]
+    times = Counter(bounds.name(row["record_id"]) for row in rows)
+    entries = [entry_from_row(row) for row in rows if times[bounds.name(row["record_id"])] == 1]
     return entries + [_repeated(record) for record, number in times.items() if number > 1]
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Literal, NamedTuple
 
+from processors import bounds
 from processors.events.rules import RoutingRuleChanged
 from processors.routing import patterns
 from processors.routing.patterns import BadPattern, PatternTimeout
@@ -30,6 +31,15 @@ class Rule:
     patient_name_pattern: str
     event_name: str
     problems: tuple[str, ...] = ()
+
+
+_BOUNDS = {
+    "routing_incoming_aetitle": bounds.NAME,
+    "routing_sending_aetitle": bounds.NAME,
+    "routing_allowed_patientid": bounds.PATTERN,
+    "routing_allowed_patientname": bounds.PATTERN,
+    "routing_event_name": bounds.NAME,
+}
 
 
 class Identity(NamedTuple):
@@ -54,14 +64,15 @@ def rule_from_row(row: Mapping[str, str], projects: Mapping[str, str]) -> Rule:
     """The rule in a REDCap row; `projects` maps the dropdown's codes to its labels, the projects' names."""
     code = row.get("routing_dest_project", "")
     rule = Rule(
-        record_id=row["record_id"],
+        record_id=bounds.name(row["record_id"]),
         active=row.get("routing_active", "") == "1",
-        project=projects.get(code, "").strip(),
-        called=row.get("routing_incoming_aetitle", "").strip(),
-        calling=row.get("routing_sending_aetitle", "").strip(),
-        patient_id_pattern=row.get("routing_allowed_patientid", ""),
-        patient_name_pattern=row.get("routing_allowed_patientname", ""),
-        event_name=row.get("routing_event_name", "").strip(),
+        project=bounds.name(projects.get(code, "")),
+        called=bounds.name(row.get("routing_incoming_aetitle", "")),
+        calling=bounds.name(row.get("routing_sending_aetitle", "")),
+        patient_id_pattern=bounds.cut(row.get("routing_allowed_patientid", ""), bounds.PATTERN),
+        patient_name_pattern=bounds.cut(row.get("routing_allowed_patientname", ""), bounds.PATTERN),
+        event_name=bounds.name(row.get("routing_event_name", "")),
+        problems=bounds.overlong(row, _BOUNDS),
     )
     return _with_problems(rule, code)
 
@@ -72,8 +83,8 @@ def rules_from_rows(rows: Sequence[Mapping[str, str]], projects: Mapping[str, st
     Where a project has several events or arms, rows of one record may contradict each other: such a
     rule says nothing but that it cannot be used.
     """
-    times = Counter(row["record_id"] for row in rows)
-    rules = [rule_from_row(row, projects) for row in rows if times[row["record_id"]] == 1]
+    times = Counter(bounds.name(row["record_id"]) for row in rows)
+    rules = [rule_from_row(row, projects) for row in rows if times[bounds.name(row["record_id"])] == 1]
     return rules + [_repeated(record) for record, number in times.items() if number > 1]
 
 
@@ -151,9 +162,10 @@ def _repeated(record_id: str) -> Rule:
 
 def _with_problems(rule: Rule, code: str) -> Rule:
     if not rule.active:
-        return rule
-    problems: Sequence[str] = (*_project_problems(rule, code), *_pattern_problems(rule))
-    return replace(rule, problems=tuple(problems))
+        return replace(rule, problems=())
+    # A pattern that was cut is not compiled: what is wrong with it is not what its author wrote.
+    problems = rule.problems or (*_project_problems(rule, code), *_pattern_problems(rule))
+    return replace(rule, problems=problems)
 
 
 def _project_problems(rule: Rule, code: str) -> list[str]:
@@ -161,7 +173,7 @@ def _project_problems(rule: Rule, code: str) -> list[str]:
         return []
     if not code:
         return ["routing_dest_project is blank."]
-    return [f"routing_dest_project is {code!r}, which the dropdown's choices do not list."]
+    return [f"routing_dest_project is {bounds.name(code)!r}, which the dropdown's choices do not list."]
 
 
 def _pattern_problems(rule: Rule) -> list[str]:

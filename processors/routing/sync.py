@@ -120,7 +120,7 @@ def _entry_events(
 def _entry_changed(work: Work, entry: Entry, fingerprint: str) -> NewEvent:
     """The entry's event. Beside its accession number the subject ID would be a key to the pseudonym: it is sealed."""
     content = asdict(entry)
-    del content["repeated"]  # which its problems tell
+    del content["repeated"], content["overlong"]  # which its problems tell
     asks = {name: value for name, value in content.items() if name != "date"}
     changed_entry = CouplingEntryChanged(
         **content,

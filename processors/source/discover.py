@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from ledger import store
 from ledger.batching import Progress, batches
 from ledger.chain import microseconds
 from processors.events.series import (
@@ -21,6 +22,7 @@ from processors.source.batches import BATCH, listing_batches, reading_batches
 from processors.source.changes import FolderPlan, Times
 from processors.source.read import NotNow
 from processors.source.record import Recorder
+from processors.source.scan_cache import Recalled
 from processors.source.tree import Folder, Listing, Tree
 
 SUSPICIOUS_LOSS = 10
@@ -73,7 +75,7 @@ def discover(
         discovering = _Discovering(gateway, tree, times)
         absent = discovering.scan(recalled.folders, everything=full_pass)
         # Asked before anything is recorded: a study that has just arrived is no sign of the others.
-        warning = discovering.suspicion(absent)
+        warning = discovering.suspicion(absent, recalled)
         discovering.look_into_folders(progress)
         if warning is None:
             discovering.take_leave(absent)
@@ -120,12 +122,28 @@ class _Discovering:
             absent.difference_update(folder.key for folder in self._to_list)
         return absent
 
-    def suspicion(self, absent: set[str]) -> str | None:
-        """A warning where so much is gone that it is more likely out of reach."""
-        if not absent:
+    def suspicion(self, absent: set[str], recalled: Recalled) -> str | None:
+        """A warning where so much is gone that it is more likely out of reach.
+
+        What arrives on a disk on which none of the earlier studies is says nothing of those: the receiver writes
+        into the empty folder on which their disk is not mounted.
+        """
+        moved = recalled.place not in (None, self._tree.place)
+        if not absent and (recalled.place, recalled.doubted_at) == (self._tree.place, None):
             return None
         with self._gateway.begin() as work:
-            gone, known = scan_cache.on_disk(work, absent)
+            gone, known = scan_cache.on_disk(work, absent, until=recalled.doubted_at if moved else None)
+            if moved and 0 < known == gone:
+                if recalled.doubted_at is None:
+                    scan_cache.store_place(work, recalled.place or "", store.head(work.connection).position)
+                return (
+                    f"All {known} known studies are gone from the raw folder, which is not the folder, or not on the "
+                    "disk, that it was. This looks like an unmounted disk: nothing is recorded as vanished until "
+                    "some of them are there again. If the disk was replaced for good, copy one of their folders to "
+                    "the new one."
+                )
+            if (recalled.place, recalled.doubted_at) != (self._tree.place, None):
+                scan_cache.store_place(work, self._tree.place, None)
         if gone < known or known < SUSPICIOUS_LOSS:
             return None
         return (

@@ -1,8 +1,8 @@
 """The names of files and folders as text that can be shown and stored."""
 
-import hashlib
 import os
 
+from processors import bounds
 from processors.source import summary
 
 _MAX_NAME = 127
@@ -19,10 +19,7 @@ def key_of(name: str) -> str:
     encoded = os.fsencode(name)
     text = encoded.decode("utf-8", "backslashreplace")
     text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-    if len(text) > _MAX_NAME:
-        digest = hashlib.sha256(encoded).hexdigest()[:16]
-        text = f"{text[: _MAX_NAME - len(digest) - 1]}~{digest}"
-    return text
+    return bounds.cut(text, _MAX_NAME, whole=encoded)
 
 
 def path_of(folder_key: str, entry_key: str) -> str:

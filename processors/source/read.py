@@ -6,6 +6,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple
 
+from processors.bounds import nanoseconds
 from processors.source import summary
 from processors.source.tree import FileEntry, Folder, Tree, unreadable
 
@@ -80,7 +81,7 @@ def _content(tree: Tree, folder: Folder, entry: FileEntry) -> bytes | None:
         status = os.fstat(descriptor)
     finally:
         os.close(descriptor)
-    same = status.st_mtime_ns == entry.mtime_ns and status.st_size == entry.size == len(content)
+    same = nanoseconds(status.st_mtime_ns) == entry.mtime_ns and status.st_size == entry.size == len(content)
     return content if same else None
 
 

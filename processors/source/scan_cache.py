@@ -16,10 +16,15 @@ from processors.source.changes import Finding, Known
 
 
 class Recalled(NamedTuple):
-    """The folders as last listed: mtime by key; and when all of them were last looked into."""
+    """The folders as last listed: mtime by key; when all of them were last looked into; and the raw folder's place.
+
+    `place` is where studies were found last; `doubted_at` the ledger's last event when it first was another one.
+    """
 
     folders: dict[str, int]
     full_pass_at: datetime | None
+    place: str | None = None
+    doubted_at: int | None = None
 
 
 def recall(work: Work) -> Recalled:
@@ -29,11 +34,13 @@ def recall(work: Work) -> Recalled:
         text("""
             select (select json_object_agg(study, mtime_ns)::text
                       from gateway.folder where site = :site) as folders,
-                   (select at from gateway.full_pass where site = :site) as full_pass_at
+                   (select at from gateway.full_pass where site = :site) as full_pass_at,
+                   (select place from gateway.raw_folder where site = :site) as place,
+                   (select doubted_at from gateway.raw_folder where site = :site) as doubted_at
         """),
         {"site": work.site},
     ).one()
-    return Recalled(orjson.loads(row.folders or "{}"), row.full_pass_at)
+    return Recalled(orjson.loads(row.folders or "{}"), row.full_pass_at, row.place, row.doubted_at)
 
 
 def files(work: Work, folders: Collection[str]) -> dict[str, dict[str, tuple[int, int]]]:
@@ -116,14 +123,18 @@ def forget_lost_elsewhere(work: Work) -> None:
     work.execute(_FORGET_LOST_ELSEWHERE, {"site": work.site})
 
 
-def on_disk(work: Work, studies: Collection[str]) -> tuple[int, int]:
-    """How many of these studies are thought to be on disk, and how many are in all."""
+def on_disk(work: Work, studies: Collection[str], *, until: int | None = None) -> tuple[int, int]:
+    """How many of these studies are thought to be on disk, and how many are in all, of those that came `until` then."""
     row = work.execute(
         text("""
             select count(*) filter (where study = any(:studies)) as among_them, count(*) as in_all
-              from gateway.study where site = :site and on_disk
+              from gateway.study
+             where site = :site and on_disk
+               and (cast(:until as bigint) is null
+                    or (select position from ledger.event
+                         where stream = 'study/' || study.study and version = 1) <= :until)
         """),
-        {"site": work.site, "studies": list(studies)},
+        {"site": work.site, "studies": list(studies), "until": until},
     ).one()
     return row.among_them, row.in_all
 
@@ -141,6 +152,17 @@ def store(work: Work, findings: Sequence[Finding]) -> None:
         {"site": work.site, "folders": [key for key, _ in folders_seen] + folders_gone},
     )
     _copy(work, "gateway.folder (site, study, mtime_ns)", ((work.site, *row) for row in folders_seen))
+
+
+def store_place(work: Work, place: str, doubted_at: int | None) -> None:
+    """Remembers where the raw folder is, and since which event that is doubted."""
+    work.execute(
+        text("""
+            insert into gateway.raw_folder (site, place, doubted_at) values (:site, :place, :doubted_at)
+            on conflict (site) do update set place = excluded.place, doubted_at = excluded.doubted_at
+        """),
+        {"site": work.site, "place": place, "doubted_at": doubted_at},
+    )
 
 
 def store_full_pass(work: Work, at: datetime) -> None:

@@ -5,15 +5,15 @@ and PatientName are kept apart from the rest because only they are sealed, and e
 because REDCap holds hashes of them.
 """
 
+import json
 import re
 from typing import Any, NamedTuple
 
 import orjson
 
-MAX_BYTES = 16 * 1024 * 1024
-MAX_ACCESSION = 512
-"""In characters. DICOM allows 16; what is much longer does not fit PostgreSQL's index by accession number."""
+from processors import bounds
 
+MAX_BYTES = 16 * 1024 * 1024
 KEPT = (
     "StudyDescription",
     "StudyDate",
@@ -65,8 +65,9 @@ def parse(content: bytes, *, study: str, series: str) -> Summary:
         kept = _kept(document, study, series)
     except (RecursionError, orjson.JSONEncodeError) as exc:
         raise Rejected("a value is nested too deeply") from exc
-    if len(kept.data["AccessionNumber"]) > MAX_ACCESSION:
-        raise Rejected(f"AccessionNumber is longer than {MAX_ACCESSION} characters")
+    for key, text in kept.identity.items():
+        if len(text) > bounds.PSEUDONYM:
+            raise Rejected(f"{key} is longer than {bounds.PSEUDONYM} characters")
     return kept
 
 
@@ -85,19 +86,29 @@ def _kept(document: dict[str, Any], study: str, series: str) -> Summary:
     for key in KEPT:
         value = document.get(key, "")
         # Most values are plain text: asking here first spares two calls for each of them.
-        data[key] = value if type(value) is str and "\x00" not in value else _text(value).replace("\x00", "")
+        data[key] = bounds.storable(value if type(value) is str else _text(value))
+        if len(data[key]) > bounds.ACCESSION:
+            data[key] = _shortened(key, data[key])
     data["NumFiles"] = _count(document.get("NumFiles"))
     data["ClassifyType"] = _texts(document.get("ClassifyType"))
     connection = document.get("IncomingConnection")
     for key in _CONNECTION:
         # AE titles are padded by scanners, with blanks or NULs.
-        data[key] = _text(connection.get(key)).strip(" \t\r\n\x00") if isinstance(connection, dict) else ""
+        title = _text(connection.get(key)).strip(" \t\r\n\x00") if isinstance(connection, dict) else ""
+        data[key] = bounds.cut(bounds.storable(title), bounds.NAME)
     patient_id = document.get("PatientID")
     if isinstance(patient_id, float) and abs(patient_id) >= _INEXACT:
         # The last digits are lost in reading: two patients could become one.
         raise Rejected("PatientID is a number too large to be read exactly: expected a text")
     identity = {key: _text(document.get(key)) for key in ("PatientID", "PatientName")}
     return Summary(study, series, data, identity)
+
+
+def _shortened(key: str, text: str) -> str:
+    """A text that may be too long: one that decides where its study goes is never cut."""
+    if key == "AccessionNumber":
+        raise Rejected(f"AccessionNumber is longer than {bounds.ACCESSION} characters")
+    return bounds.cut(text, bounds.TEXT)
 
 
 def identity(summary: Summary) -> bytes:
@@ -109,13 +120,12 @@ def _document(content: bytes) -> dict[str, Any]:
     if not content.strip():
         raise Rejected("expected JSON, found an empty file")
     try:
-        document = orjson.loads(content)
-    except orjson.JSONDecodeError as exc:
-        try:
-            content.decode("utf-8")
-        except UnicodeDecodeError as not_utf8:
-            raise Rejected(f"expected UTF-8, found something else at byte {not_utf8.start}") from exc
-        raise Rejected(f"expected JSON, found a truncated or invalid text (line {exc.lineno})") from exc
+        document = bounds.read_json(content, surrogates="strict")
+    except UnicodeDecodeError as exc:
+        raise Rejected(f"expected UTF-8, found something else at byte {exc.start}") from exc
+    except ValueError as exc:
+        where = f" (line {exc.lineno})" if isinstance(exc, json.JSONDecodeError) else ""
+        raise Rejected(f"expected JSON, found a truncated or invalid text{where}") from exc
     if not isinstance(document, dict):
         raise Rejected(f"expected a JSON object, found {_kind(document)}")
     return document
@@ -148,7 +158,7 @@ def _text(value: Any) -> str:
 
 def _texts(value: Any) -> tuple[str, ...]:
     items = value if isinstance(value, list) else [value]
-    return tuple(text for item in items if (text := _text(item).replace("\x00", "")))
+    return bounds.items([text for item in items if (text := bounds.storable(_text(item)))])
 
 
 def _count(value: Any) -> int | None:

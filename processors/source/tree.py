@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
+from processors.bounds import nanoseconds
 from processors.errors import ConfigurationError, ServiceError
 from processors.source import summary
 from processors.source.file_names import key_of
@@ -69,7 +70,10 @@ class Listing(NamedTuple):
 
 
 class Tree:
-    """The raw folder, open. Raises `ConfigurationError` or `ServiceError` where it cannot be opened."""
+    """The raw folder, open. Raises `ConfigurationError` or `ServiceError` where it cannot be opened.
+
+    `place` is another where another disk lies in its place, or none, and only the folder to mount it on is seen.
+    """
 
     def __init__(self, raw: Path) -> None:
         try:
@@ -83,6 +87,8 @@ class Tree:
         except OSError as exc:
             raise ServiceError(f"source.raw: the folder {raw} cannot be opened: {exc.strerror}.") from exc
         self._current: tuple[str, int] | None = None
+        status = os.fstat(self._descriptor)
+        self.place = f"{status.st_dev}:{status.st_ino}"
 
     def __enter__(self) -> "Tree":
         return self
@@ -146,7 +152,7 @@ class Tree:
         except OSError:
             return Folder(entry.name, key_of(entry.name), UNKNOWN)
         if stat.S_ISDIR(status.st_mode):
-            return Folder(entry.name, key_of(entry.name), status.st_mtime_ns)
+            return Folder(entry.name, key_of(entry.name), nanoseconds(status.st_mtime_ns))
         if stat.S_ISLNK(status.st_mode):
             # A link to a study in here would be the same study twice; what it leads to is looked at.
             _, problem = self._resolve(entry.name)
@@ -178,7 +184,7 @@ class Tree:
             return self._linked(folder, name, status)
         if problem is None and not stat.S_ISREG(status.st_mode):
             problem = NOT_A_FILE
-        return FileEntry(name, key, status.st_mtime_ns, status.st_size, problem)
+        return FileEntry(name, key, nanoseconds(status.st_mtime_ns), status.st_size, problem)
 
     def _linked(self, folder: Folder, name: str, link: os.stat_result) -> FileEntry:
         target, problem = self._resolve(f"{folder.name}/{name}")
@@ -189,9 +195,9 @@ class Tree:
                 problem = unreadable(exc)
             else:
                 if stat.S_ISREG(status.st_mode):
-                    return FileEntry(name, name, status.st_mtime_ns, status.st_size, None, target)
+                    return FileEntry(name, name, nanoseconds(status.st_mtime_ns), status.st_size, None, target)
                 problem = NOT_A_FILE
-        return FileEntry(name, name, link.st_mtime_ns, link.st_size, problem)
+        return FileEntry(name, name, nanoseconds(link.st_mtime_ns), link.st_size, problem)
 
     def _resolve(self, path: str) -> tuple[str | None, str | None]:
         """Where a link leads, seen from the raw folder; or what is wrong with it."""

@@ -1,5 +1,7 @@
 """Adoption: what REDCap holds is recorded once, and the runs that follow repeat nothing of it."""
 
+import hashlib
+import json
 import signal
 
 import pytest
@@ -371,3 +373,47 @@ def test_an_entry_made_after_the_adoption_is_requested_even_where_an_adopted_req
     site.entry(accession="ACC-1", subject="H-001")
     site.run()
     assert [asked.name for asked in site.transfers("1.2.1").values()] == ["H-001"]
+
+
+def script_rows(study: str, types: object) -> list[dict[str, object]]:
+    """A study as the scripts wrote it: every field that they know, the list as Python writes JSON."""
+    return [
+        {
+            "study_instance_uid": study,
+            "study_patient_name": hashlib.sha256(b"Doe^Jane").hexdigest(),
+            "study_patient_id": hashlib.sha256(b"PID-1").hexdigest(),
+            "study_aetitle_sender": "CT1",
+            "study_aetitle_addressed": "FIONA",
+            "study_arrival_date": "2025-11-03 04:05",
+            "incoming_studies_complete": "2",
+        },
+        {
+            "study_instance_uid": study,
+            "redcap_repeat_instrument": "series",
+            "redcap_repeat_instance": "1",
+            "series_instance_uid": f"{study}.1",
+            "series_description": "ax",
+            "series_classify_types": "" if types is None else json.dumps(types),
+            "series_complete": "2",
+        },
+    ]
+
+
+@pytest.mark.parametrize("types", [None, [], ["MR", "T1 \u00f8"]])
+def test_a_first_run_after_adopting_rewrites_no_row_that_says_the_same(
+    site: AdoptingSite, types: list[str] | None
+) -> None:
+    """Every series used to be rewritten, for a blank after a comma, and every study with today as its arrival date."""
+    site.incoming.put(script_rows("1.2.3", types))
+    written = site.incoming.rows()
+    site.series("1.2.3", SeriesDescription="ax", ClassifyType=types)
+    site.adopt()
+    site.run()
+    assert {call.action for call in site.calls} == {"export"}
+    assert site.incoming.rows() == written
+    assert len(site.events("StudyDelivered")) == 1
+    site.series("1.2.3", SeriesDescription="sag")
+    site.run()
+    assert site.series_rows("1.2.3")[1]["series_description"] == "sag"
+    assert site.study_row("1.2.3")["study_arrival_date"] == "2025-11-03 04:05"
+    site.assert_sound()

@@ -15,6 +15,8 @@ from ledger.vault import SubjectName
 from processors.events.deliveries import (
     Acknowledged,
     DifferenceAccepted,
+    ImportsAccepted,
+    ImportsRefused,
     LostUpdateFound,
     RowAccepted,
     RowMissing,
@@ -365,6 +367,8 @@ def _ends(told: Told) -> None:
     contest = ConflictFound(study=HIP, project=HEART, event_name="", kind="person", causes=(rule_1,), request=contested)
     told(contest, "contest")
     told(RowAccepted(study=CHEST, kind="study", key=""), "row accepted")
+    told(ImportsRefused(redcap_project="incoming", kinds=("series",), message="does not repeat"))
+    told(ImportsAccepted(redcap_project="incoming", kinds=("series",)))
     told(RowRestored(study=HIP, kind="series", key="1.2.2.1"))
     identified = revised(
         a_series(CHEST, "1.2.4.1", AccessionNumber="A-4", AETitleCalled="TEACH"),

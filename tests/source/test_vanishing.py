@@ -195,6 +195,36 @@ def test_a_study_that_arrives_beside_the_loss_does_not_hide_it(find: Find, recei
     assert found.warning is not None
 
 
+@pytest.mark.parametrize("studies", [3, 10])
+def test_a_study_received_onto_an_unmounted_disks_folder_does_not_make_the_others_vanish(
+    gateway: Gateway, find: Find, receiver: Receiver, clock: SettableClock, studies: int
+) -> None:
+    """The second run used to record all of them as vanished: then all were no longer gone."""
+    _studies(receiver, studies)
+    find()
+    _unmount(receiver)
+    for number in range(3):
+        receiver.summary(f"2.{number}", "1")
+        found = find()
+        assert (found.vanished, found.discovered) == (0, 1)
+        assert "unmounted disk" in (found.warning or "")
+        clock.advance(7200)
+    shutil.rmtree(receiver.raw)
+    receiver.raw.with_name("mounted").rename(receiver.raw)
+    found = find()
+    assert (found.warning, found.vanished, found.returned) == (None, 3, 0)
+    assert len(on_disk(gateway)) == studies
+
+
+def test_another_disk_with_some_of_the_studies_is_believed(find: Find, receiver: Receiver) -> None:
+    _studies(receiver, 10)
+    find()
+    _unmount(receiver)
+    shutil.copytree(receiver.raw.with_name("mounted") / "1.3", receiver.raw / "1.3")
+    found = find()
+    assert (found.vanished, found.warning) == (9, None)
+
+
 @pytest.mark.parametrize(("studies", "removed"), [(9, 9), (11, 10)])
 def test_losing_few_or_not_all_is_believed(find: Find, receiver: Receiver, studies: int, removed: int) -> None:
     _studies(receiver, studies)

@@ -72,6 +72,8 @@ OF_ANY_TYPE: Mapping[str, Values] = {
     "causes": st.tuples(CAUSES),
     "instance": INSTANCES,
     "kind": KINDS,
+    "kinds": st.lists(st.sampled_from(["study", "series", "transfer"]), unique=True).map(tuple),
+    "redcap_project": st.sampled_from(["incoming", "transfers"]),
     "value": st.builds("RESERVED-{}".format, st.integers(1, 4)),
     "forgotten": st.none(),
     "patients": st.lists(st.lists(RECORDS, max_size=2).map(tuple), max_size=2).map(tuple),

@@ -1,0 +1,196 @@
+"""One row makes REDCap, or a firewall before it, fail; a project takes nothing at all. Everything else goes through."""
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from processors.demo.simulator import Simulator, standard_projects
+from processors.demo.simulator.replies import Reply, reply
+from processors.errors import ServiceError
+from tests.conftest import SettableClock
+from tests.flow.harness import HEART, Asked, Site
+from tests.flow.test_refused import restrict
+
+HOUR = 3_600
+POISON = "<script>"
+ANALYSIS = '{"error":"Data cannot be imported: the project is in Analysis/Cleanup status."}'
+
+
+class Guarded(Simulator):
+    """A REDCap whose imports are answered otherwise where they hold what the `guard` looks for."""
+
+    guard = re.compile(r"(?!)")
+    answer = Reply(body=b"", status=0)
+
+    def handle(self, address: str, body: bytes, content_type: str) -> Reply:
+        text = body.decode()
+        if 'name="data"' in text and self.guard.search(text):
+            self.imports += 1
+            return self.answer
+        return super().handle(address, body, content_type)
+
+    imports = 0
+
+
+@pytest.fixture
+def guarded(database_url: str, key_file: Path, clock: SettableClock, tmp_path: Path) -> Iterator[Site]:
+    with ExitStack() as stack:
+        simulator = stack.enter_context(Guarded(standard_projects()))
+        simulator.settings = replace(simulator.settings, clock=clock)
+        site = Site(folder=tmp_path, database_url=database_url, key_file=key_file, clock=clock, simulator=simulator)
+        stack.callback(site.close)
+        yield site
+        site.assert_sound()
+
+
+def guard(site: Site, pattern: str, answer: Reply | str, status: int = 200) -> Guarded:
+    assert isinstance(site.simulator, Guarded)
+    site.simulator.guard = re.compile(pattern)
+    site.simulator.answer = reply(answer, "html", status) if isinstance(answer, str) else answer
+    site.simulator.imports = 0
+    return site.simulator
+
+
+def run_twice(site: Site) -> None:
+    """A mishap that comes once ends the run; the second one finds out which row it is."""
+    with pytest.raises(ServiceError):
+        site.run()
+    site.run()
+
+
+FAILURES = {
+    "500": reply("<html>Internal Server Error</html>", "html", 500),
+    "a page": reply("<html>Something went wrong</html>", "html", 200),
+    "a firewall": reply("<html>Request Rejected. Your support ID is: 4711</html>", "html", 403),
+    "a reset": Reply(body=b"", status=0),
+    "no JSON": reply('{"count": 1', "json", 200),
+    "another count": reply('{"count": 77}', "json", 200),
+}
+
+
+@pytest.mark.parametrize("answer", FAILURES.values(), ids=FAILURES.keys())
+def test_a_row_that_makes_redcap_fail_is_set_apart_and_all_others_go_through(guarded: Site, answer: Reply) -> None:
+    """Of 60 studies, the 7 of the first batch used to get through, and the others never."""
+    guarded.batch_rows = 20
+    guarded.entry(accession="ACC-1")
+    for number in range(30):
+        guarded.series(f"1.2.{number:02}", SeriesDescription=POISON if number == 13 else "ax", AccessionNumber="ACC-1")
+    guard(guarded, POISON, answer)
+    run_twice(guarded)
+    for number in range(30):
+        assert guarded.transfers(f"1.2.{number:02}") == {1: Asked(HEART, "H-001")}
+        assert len(guarded.series_rows(f"1.2.{number:02}")) == (number != 13)
+    (told,) = guarded.events("RowRefused")
+    assert (told["study"], told["kind"], told["key"]) == ("1.2.13", "series", "1.2.13.1")
+    assert POISON not in told["message"]
+
+
+def test_a_row_that_failed_is_tried_alone_an_hour_later_and_its_failure_is_no_news(guarded: Site) -> None:
+    for number in range(5):
+        guarded.series(f"1.2.{number}", SeriesDescription=POISON if number == 3 else "ax")
+    simulator = guard(guarded, POISON, "<html>Your support ID is: 4711</html>", 403)
+    run_twice(guarded)
+    guarded.run()
+    assert guarded.calls_about_studies == []
+    guard(guarded, POISON, "<html>Your support ID is: 4712</html>", 403)
+    guarded.series("1.3")
+    guarded.run(after=HOUR)
+    assert simulator.imports == 1
+    assert len(guarded.series_rows("1.3")) == 1
+    assert len(guarded.events("RowRefused")) == 1
+    assert guarded.attention() == {"refused row": 1}
+    guard(guarded, "(?!)", "")
+    guarded.run(after=HOUR)
+    assert guarded.attention() == {}
+    assert len(guarded.series_rows("1.2.3")) == 1
+
+
+def test_several_poisoned_rows_and_nothing_else_do_not_end_every_run(guarded: Site) -> None:
+    for number in range(7):
+        guarded.series(f"1.2.{number}", SeriesDescription=POISON)
+    guard(guarded, "series_description", "<html>no</html>", 500)
+    for _ in range(4):
+        try:
+            guarded.run()
+        except ServiceError:
+            continue
+    guarded.run()
+    assert guarded.attention() == {"refused row": 7}
+
+
+def test_a_server_that_takes_no_import_at_all_ends_the_run(guarded: Site) -> None:
+    for number in range(30):
+        guarded.series(f"1.2.{number}")
+    simulator = guard(guarded, "", "<html>no</html>", 500)
+    for _ in range(3):
+        with pytest.raises(ServiceError, match="HTTP 500"):
+            guarded.run()
+    assert simulator.imports < 40
+    guard(guarded, "(?!)", "")
+    guarded.run()
+    guarded.run(after=HOUR)
+    assert guarded.attention() == {}
+
+
+@pytest.mark.parametrize("batch_rows", [40, 500])
+def test_a_project_that_takes_nothing_costs_one_event_and_one_try_an_hour(guarded: Site, batch_rows: int) -> None:
+    """180 rows used to cost 369 calls and 180 events, every hour anew, and to wait for an hour when it was mended."""
+    guarded.batch_rows = batch_rows
+    guarded.entry(accession="ACC-1")
+    for number in range(60):
+        guarded.series(f"1.2.{number:02}", AccessionNumber="ACC-1")
+    simulator = guard(guarded, "", reply(ANALYSIS, "json", 400))
+    report = guarded.run()
+    assert simulator.imports < 25
+    (told,) = guarded.events("ImportsRefused")
+    assert told == {
+        "redcap_project": "incoming",
+        "kinds": ["series", "study", "transfer"],
+        "message": "Data cannot be imported: the project is in Analysis/Cleanup status.",
+    }
+    assert guarded.events("RowRefused") == []
+    assert report.attention == {"rows refused by the project": 1}
+    head = guarded.head()
+    simulator.imports = 0
+    guarded.run()
+    assert simulator.imports == 0
+    guarded.run(after=HOUR)
+    guarded.run()
+    assert simulator.imports == 1
+    assert guarded.head() == head
+    guard(guarded, "(?!)", "")
+    guarded.run(after=HOUR)
+    assert {len(guarded.transfers(f"1.2.{number:02}")) for number in range(60)} == {1}
+    assert guarded.attention() == {}
+
+
+def test_an_instrument_that_does_not_repeat_keeps_back_its_rows_only(guarded: Site) -> None:
+    guarded.incoming.repeating = ("transfers",)
+    guarded.entry(accession="ACC-1")
+    for number in range(40):
+        guarded.series(f"1.2.{number:02}", AccessionNumber="ACC-1")
+    assert guarded.run().attention == {"rows refused by the project": 1}
+    assert len([call for call in guarded.calls_about_studies if call.action == "import"]) < 20
+    assert {len(guarded.transfers(f"1.2.{number:02}")) for number in range(40)} == {1}
+    guarded.incoming.repeating = ("series", "transfers")
+    guarded.run(after=HOUR)
+    assert {len(guarded.series_rows(f"1.2.{number:02}")) for number in range(40)} == {1}
+    assert guarded.attention() == {}
+
+
+def test_rows_that_redcap_names_cost_no_call_each(guarded: Site) -> None:
+    """They used to cost two."""
+    restrict(guarded, "series_description", "integer")
+    for number in range(40):
+        guarded.series(f"1.2.{number:02}", SeriesDescription="word" if number % 2 else "17")
+    guarded.run()
+    assert [call.action for call in guarded.calls_about_studies].count("import") == 2
+    assert len(guarded.events("RowRefused")) == 20
+    guarded.run(after=HOUR)
+    assert len(guarded.events("RowRefused")) == 20, "refused as before: no news"
+    guarded.run()
+    assert guarded.calls_about_studies == []
