@@ -25,6 +25,7 @@ Whose a row is (`owner`), the first line that fits:
 |---|---|---|
 | known to stand in this instance, not `found` | says what it says | ours |
 | the newest known to stand in this instance, not `found`, not in force | has no name | ours: emptied or closed |
+| the same, in force | holds the sender's words alone | ours: deleted when the sender had a copy of it |
 | any | says what it says, and tells the minute of the request | ours: its import was never recorded |
 | not in force | has its project and event, no name, and tells its minute | ours: neither was that, nor its closing |
 | `found` in this instance | says what it says | somebody else's, and answers it |
@@ -103,6 +104,11 @@ class TransferRow:
     def is_sendable(self) -> bool:
         """Whether the sender carries it out, now or when a late series arrives."""
         return bool(self.project and self.name)
+
+    @property
+    def is_report_alone(self) -> bool:
+        """Whether the sender has written into it, and nobody else has a word there."""
+        return not (self.project or self.name) and self.report != AWAITED
 
     @property
     def is_blank(self) -> bool:
@@ -194,7 +200,7 @@ def owner(row: TransferRow, requests: Iterable[TransferRequest]) -> Owner:
     for request in written:
         if request.says(row):
             return Owner(request, wrote=True)
-    if written and not row.name and not written[0].in_force:
+    if written and (row.is_report_alone or (not row.name and not written[0].in_force)):
         return Owner(written[0], wrote=True)
     for request in newest_first:
         alike = request.says(row) or request.is_closed_in(row)

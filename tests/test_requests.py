@@ -171,6 +171,13 @@ def test_an_emptied_row_into_which_the_sender_writes_stays_ours() -> None:
     assert owner(row(1, "", "", requested="", report=SENT), [withdrawn]) == Owner(withdrawn, wrote=True)
 
 
+def test_what_the_sender_writes_where_ours_was_deleted_is_about_ours() -> None:
+    placed = ours(4, state="placed", instance=1)
+    assert owner(row(1, "", "", requested="", report=SENT), [placed]) == Owner(placed, wrote=True)
+    assert owner(row(1, "BRAIN", "", requested="", report=SENT), [placed]) == NOBODY_KNOWN
+    assert owner(row(2, "", "", requested="", report=SENT), [placed]) == NOBODY_KNOWN
+
+
 def test_a_row_without_a_name_is_not_ours_by_its_minute_where_it_is_about_something_else() -> None:
     ended = ours(4, state="ending")
     assert owner(row(1, "BRAIN", "", requested=ended.minute), [ended]) == NOBODY_KNOWN

@@ -174,6 +174,7 @@ TIMES = {
     "rule_hit": "day",
     "rejected_file": "rejected_at",
     "held_study": "held_at",
+    "doubt": "doubted_at",
     "conflict": "found_at",
     "refused_row": "refused_at",
     "run": "started_at",

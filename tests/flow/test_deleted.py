@@ -47,6 +47,18 @@ def test_a_deleted_record_is_not_brought_back_by_a_request_that_was_made_before(
     assert "1.2.3" not in site.incoming.records
 
 
+def test_what_the_sender_carries_out_after_its_row_was_deleted_is_told_of_the_request(site: Site) -> None:
+    """It had copied the row into its queue."""
+    site.series("1.2", "1.2.1")
+    site.entry("1", study="1.2", project=HEART, subject="SUBJ-1")
+    site.run()
+    site.person_deletes_transfer("1.2", 1)
+    site.sender_sends("1.2", 1)
+    site.run(after=120)
+    assert site.query("select ours, state, instance from gateway.outcome") == [(True, "sent", 1)]
+    assert site.query("select sent from audit.transfer") == [(True,)]
+
+
 def test_a_deleted_record_does_not_hold_up_others(site: Site) -> None:
     site.series("1.2.3")
     site.run()

@@ -162,7 +162,11 @@ def _stray(study: str, uid: str, instance: int, row: Mapping[str, str], what: Wh
 
 def _of_transfers(held: Held, rows: Mapping[int, TransferRow]) -> Iterator[Difference]:
     owners = {instance: owner(row, held.ours) for instance, row in rows.items()}
-    standing = {request.position for request, _ in owners.values() if request is not None}
+    standing = {
+        request.position
+        for instance, (request, _) in owners.items()
+        if request is not None and not (request.in_force and rows[instance].is_report_alone)
+    }
     rewritten: set[int] = set()
     for placed in held.placed:
         request = placed.request
