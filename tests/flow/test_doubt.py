@@ -170,12 +170,12 @@ def test_a_rule_that_ran_out_of_time_and_is_doubted_is_told_of_when_it_is_back(s
     site.rule("1", patient_name=HOSTILE)
     site.run()
     with site.left_out("routing"):
-        site.series("1.2.3", PatientName="a" * 5_000 + "!")
+        site.series("1.2.3", PatientName="a" * 390 + "!")
         assert site.run().attention == {}
     assert site.run().attention == {"rule ran out of time": 1}
     site.rule("1", patient_name="a+!")
     assert site.run().attention == {}
-    assert site.transfers("1.2.3") == {1: Asked(HEART, "a" * 5_000 + "!")}
+    assert site.transfers("1.2.3") == {1: Asked(HEART, "a" * 390 + "!")}
 
 
 # -- what returns otherwise, or is gone ----------------------------------------------------------------------
