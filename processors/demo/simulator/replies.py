@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from xml.sax.saxutils import escape
@@ -67,7 +68,7 @@ def table_reply(
 ) -> Reply:
     """Rows in the format asked for. REDCap answers `[]` in json, and nothing in csv, when there are none."""
     if kind == "json":
-        return reply(orjson.dumps(rows), kind)
+        return reply(_json(rows), kind)
     if kind == "csv":
         return reply(_csv(rows, delimiter, headers or {}), kind)
     return reply(_xml(rows), "xml")
@@ -90,6 +91,14 @@ def count_reply(count: int, kind: str) -> Reply:
     if kind == "csv":
         return reply(str(count), kind)
     return reply(f"{XML_HEAD}<count>{count}</count>", "xml")
+
+
+def _json(rows: Sequence[Mapping[str, object]]) -> bytes:
+    """The rows as JSON; halves of characters as they are, which orjson refuses to write."""
+    try:
+        return orjson.dumps(rows)
+    except TypeError:
+        return json.dumps(rows).encode()
 
 
 def _csv(rows: Sequence[Mapping[str, object]], delimiter: str, headers: Mapping[str, str]) -> str:
