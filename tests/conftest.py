@@ -6,6 +6,7 @@ databases are then made and dropped.
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
 __all__ = ["pytest_sessionfinish", "pytest_terminal_summary", "pytest_testnodedown"]  # hooks
 
 TEST_URL = "FIONA_LEDGER_TEST_URL"
+
+# Started in the background of a script, this process ignores Ctrl-C, and would hand that on to the commands that
+# tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Examples share a test's database: properties make streams or ledgers of their own per example.
 hypothesis.settings.register_profile(
