@@ -102,7 +102,7 @@ def plan_study(desired: DesiredStudy, actual: ActualRecord, now: datetime) -> Pl
         delivered = StudyDelivered(study=desired.study, row=desired.row_position, series={})
         facts = (delivered, *_restored(desired, "study", "", gone=desired.delivered and not actual.exists))
         row = incoming.keeping_arrival(desired.row, actual.row)
-        stands = incoming.says_the_same(row, actual.row)
+        stands = not desired.again and incoming.says_the_same(row, actual.row)
         plan.rows.append(PlannedRow(desired.study, "study", "", desired.row_position, row, facts, stands=stands))
     _plan_series(desired, actual, plan)
     transfers = _Transfers(desired, actual, plan, now)
@@ -131,7 +131,7 @@ def _plan_series(desired: DesiredStudy, actual: ActualRecord, plan: Plan) -> Non
         delivered = StudyDelivered(study=desired.study, row=None, series=placed)
         facts = (delivered, *_restored(desired, "series", series.series, gone=gone))
         row = incoming.series_row(series.data, instance)
-        stands = incoming.says_the_same(row, actual.series_rows.get(instance, {}))
+        stands = not desired.again and incoming.says_the_same(row, actual.series_rows.get(instance, {}))
         plan.rows.append(PlannedRow(desired.study, "series", series.series, series.position, row, facts, stands=stands))
 
 
