@@ -252,6 +252,8 @@ SENTENCES: list[tuple[Fact, str]] = [
 ]
 OF_OTHER_STREAMS = {
     "RoutingRuleChanged",
+    "ImportsRefused",
+    "ImportsAccepted",
     "RoutingRuleDoubted",
     "RoutingRuleReturned",
     "CouplingEntryDoubted",
