@@ -101,6 +101,7 @@ class World:
     model: Model
     people: dict[tuple[str, int], dict[str, str]] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
+    ours_once: set[tuple[str, int, Asked]] = field(default_factory=set)
     missing: dict[tuple[str, str], tuple[Any, Any]] = field(default_factory=dict)
 
     def do(self, step: Step) -> None:
@@ -176,8 +177,11 @@ class World:
 
     def person_requests(self, uid: str, key: Key, name: str) -> None:
         instance = self.site.person_requests(uid, key.project, name, event=key.event)
-        self.model.redcap[uid][instance] = Row(key, name, ours=False)
-        self.people[uid, instance] = self.site.transfer_rows(uid)[instance]
+        # Who asks for the same where our row was deleted has restored it.
+        is_restored = (uid, instance, Asked(key.project, name, key.event)) in self.ours_once
+        self.model.redcap[uid][instance] = Row(key, name, ours=is_restored)
+        if not is_restored:
+            self.people[uid, instance] = self.site.transfer_rows(uid)[instance]
 
     def person_deletes(self, uid: str, choice: int) -> None:
         place = self._chosen(uid, choice)
@@ -269,6 +273,11 @@ class World:
                 if asked.name and (uid, place) not in self.people
             ]
             assert len(set(ours)) == len(ours)
+            self.ours_once |= {
+                (uid, place, asked._replace(sent=False))
+                for place, asked in self.site.transfers(uid).items()
+                if asked.name and (uid, place) not in self.people
+            }
             record = self.site.incoming.records.get(uid)
             rows = self.site.series_rows(uid).values() if record is not None else ()
             series = [row["series_instance_uid"] for row in rows]
