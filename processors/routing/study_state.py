@@ -50,7 +50,7 @@ class Agenda:
 class Evidence:
     """What is known about one study. `gained` and `earlier` are its series' identities, by when they came.
 
-    `subject` is that of its leading series; `shared`: other series are of another patient. `by_hand`
+    `subject` is that of its leading series; `shared`: series are, or were, of another patient. `by_hand`
     are the positions of what an operator decided about it; `deferred` is what depended on doubted rules and entries
     before, and on which; `adopted` what REDCap held before this system.
     `gone` are requests whose rows somebody deleted, with the events that told so; `received_anew_at` is where
@@ -233,8 +233,9 @@ def _add_undecided(work: Work, evidence: Mapping[str, Evidence]) -> None:
 # The leading series' event tells whose study it is; its row position never leads elsewhere.
 _SUBJECTS = text("""
     select study, event.subject, on_disk,
-           exists (select from gateway.series join ledger.event as other using (position)
-                    where series.study = study.study and other.subject <> event.subject) as shared
+           exists (select from ledger.event as other
+                    where other.stream = event.stream and other.type in ('SeriesDiscovered', 'SeriesRevised')
+                      and other.subject <> event.subject) as shared
       from gateway.study join ledger.event on position = row_position
      where study = any(:studies)
 """)
