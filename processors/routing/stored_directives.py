@@ -7,34 +7,19 @@ from ledger import store
 from processors.events.rules import CouplingEntryChanged, RoutingRuleChanged
 from processors.gateway import Work
 from processors.routing.coupling import FORGOTTEN, Entry
-from processors.routing.rules import Rule
+from processors.routing.rules import Rule, rule_that_said
 
 
 def rules_at(work: Work, positions: Collection[int]) -> list[Rule]:
     """The rules that the events at these positions hold."""
-    return [
-        _rule(RoutingRuleChanged.read(event)) for event in store.read_positions(work.connection, positions).values()
-    ]
+    events = store.read_positions(work.connection, positions).values()
+    return [rule_that_said(RoutingRuleChanged.read(event)) for event in events]
 
 
 def entries_at(work: Work, positions: Collection[int]) -> list[Entry]:
     """The entries that the events at these positions hold; `FORGOTTEN` stands for a subject ID that was."""
     found = work.identities(positions).values()
     return [_entry(CouplingEntryChanged.read(event, payload)) for event, payload in found]
-
-
-def _rule(fact: RoutingRuleChanged) -> Rule:
-    return Rule(
-        record_id=fact.record_id,
-        active=fact.active,
-        project=fact.project,
-        called=fact.called,
-        calling=fact.calling,
-        patient_id_pattern=fact.patient_id_pattern,
-        patient_name_pattern=fact.patient_name_pattern,
-        event_name=fact.event_name,
-        problems=fact.problems,
-    )
 
 
 def _entry(fact: CouplingEntryChanged) -> Entry:
