@@ -167,7 +167,19 @@ _DEFERRED = Table(
         "details": "json",
     },
 )
-_UPSERT_DEFERRED = _DEFERRED.upsert()
+# Since its first deferral it has been open, whatever it depends on by now.
+_UPSERT_DEFERRED = Statement(
+    "deferred_decision",
+    _SUBJECT,
+    text("""
+        insert into gateway.deferred_decision (study, project, event_name, position, details)
+        select study, project, event_name, position, details
+          from json_to_recordset(cast(:rows as json)) as r (
+               study text, project text, event_name text, position bigint, details json)
+        on conflict (study, project, event_name) do update set details = excluded.details
+    """),
+    Again.BOTH_COUNT,
+)
 _DELETE_DEFERRED = _DEFERRED.delete()
 _FAILURE = ("record_id", "study")
 _UPSERT_FAILURE = Statement(

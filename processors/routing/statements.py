@@ -74,17 +74,17 @@ def identity_of(said: Statement) -> Identity:
     )
 
 
-def changes_since(work: Work, series: Sequence[Row[Any]], after: int) -> Changes:
-    """What has changed after that position in what these series say."""
+def changes_since(work: Work, series: Sequence[Row[Any]], after: Mapping[str, int]) -> Changes:
+    """What has changed in what these series say, `after` a position for each study."""
     by_study: dict[str, list[Row[Any]]] = defaultdict(list)
     for row in series:
         by_study[row.study].append(row)
-    moved = [rows for rows in by_study.values() if any(_has_moved(row, after) for row in rows)]
+    moved = [rows for rows in by_study.values() if any(_has_moved(row, after[row.study]) for row in rows)]
     found = work.identities({position for rows in moved for row in rows for position in told_at(row)})
     changes = {}
     nothing_new: set[tuple[str, str]] = set()
     for rows in moved:
-        told = [_Told.of(row, found, after) for row in rows]
+        told = [_Told.of(row, found, after[row.study]) for row in rows]
         change = _change(told)
         if change is not None:
             changes[rows[0].study] = change

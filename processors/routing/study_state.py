@@ -1,5 +1,6 @@
 """What the ledger says about the studies that have to be decided upon: gathering, no deciding."""
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -10,6 +11,7 @@ from sqlalchemy import text
 from ledger import store
 from processors.events import FACTS
 from processors.events.fact import Cause, Fact, study_stream
+from processors.events.rules import decision_stream
 from processors.gateway import Work
 from processors.requests import IN_FORCE, Key, TransferRequest
 from processors.routing.adopted_requests import Pseudonyms, adopted_requests
@@ -251,6 +253,13 @@ _CONFLICTS = text("""
 _DEFERRED_KEYS = text("""
     select study, project, event_name, details::text from gateway.deferred_decision where study = any(:studies)
 """)
+_LEFT_OPEN_SINCE = text("""
+    select study,
+           (select (made.data ->> 'position')::bigint from ledger.event as made
+             where made.stream = :stream and made.type = 'DecisionsMade' and made.position < min(deferred.position)
+             order by made.version desc limit 1) as mark
+      from gateway.deferred_decision as deferred where study = any(:studies) group by study
+""")
 _GONE = text("""
     select study, transfer.position as request, max(missing.position) as position
       from gateway.transfer join gateway.missing_row as missing using (study)
@@ -273,6 +282,17 @@ def _causes(details: str) -> tuple[Cause, ...]:
     return tuple(Cause(**cause) for cause in orjson.loads(details)["causes"])
 
 
+def _left_open_since(work: Work, studies: Sequence[str]) -> dict[str, int]:
+    """Up to where all had been decided about each of these studies before something was deferred.
+
+    What they have said since then has not had all of its consequences.
+    """
+    if not studies:
+        return {}
+    rows = work.execute(_LEFT_OPEN_SINCE, {"studies": list(studies), "stream": decision_stream(work.site)})
+    return {row.study: row.mark or 0 for row in rows}
+
+
 def _add_series(
     work: Work,
     evidence: dict[str, Evidence],
@@ -281,7 +301,8 @@ def _add_series(
     with_identities: bool,
 ) -> None:
     rows = work.execute(_SERIES, {"studies": list(evidence)}).all()
-    changes = changes_since(work, rows, window.after)
+    deferred = [study for study, known in evidence.items() if known.deferred]
+    changes = changes_since(work, rows, defaultdict(lambda: window.after, _left_open_since(work, deferred)))
     for study, change in changes.by_study.items():
         evidence[study].change = change
     wanted = {}

@@ -428,3 +428,20 @@ def test_the_events_of_a_doubt_are_what_a_dry_run_would_tell(ruled: Site, gatewa
 def _explained(gateway: Gateway, study: str) -> explanation.Explanation:
     with gateway.begin() as work:
         return explanation.explain(work, study, Matching("prefix", 0.5))
+
+
+def test_what_a_study_says_otherwise_while_a_rule_is_doubted_has_its_consequence_when_the_rule_is_gone(
+    site: Site,
+) -> None:
+    site.rule("1", patient_id="P-.*")
+    site.series("1.2.3", PatientID="P-001", PatientName="Somebody")
+    site.run()
+    site.rule("2", patient_name="P-001")
+    site.run()
+    site.series("1.2.3", PatientID="Q-002", PatientName="P-001")
+    site.remove_rule("2")
+    site.run()
+    assert [asked.name for asked in site.transfers("1.2.3").values()] == ["P-001"]
+    report = site.run()
+    assert [asked.name for asked in site.transfers("1.2.3").values()] == [""]
+    assert report.attention["study changed"] == 1
