@@ -136,6 +136,15 @@ def decide(
     return outcome
 
 
+def released(standing: Iterable[TransferRequest], corrected: Mapping[int, Corrected]) -> set[Key]:
+    """What corrected entries asked for, and do no longer."""
+    return {
+        request.key
+        for request in standing
+        if (entry := corrected.get(request.position)) is not None and _asks_elsewhere(entry, request)
+    }
+
+
 def either_way(
     with_doubted: Outcome, without: Outcome, standing: Sequence[TransferRequest]
 ) -> tuple[Outcome, set[Key]]:

@@ -1,6 +1,6 @@
 """Judging one study: what rules and entries ask for, against what was requested before."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import text
@@ -77,8 +77,8 @@ def judge(evidence: Evidence, directives: Directives) -> Judgement:
 
     Where something is doubted, that is what it comes to whether or not the doubted is gone.
     """
-    candidates, late = _candidates(evidence, directives)
     corrected = _corrected(evidence, directives)
+    candidates, late = _candidates(evidence, directives, decisions.released(evidence.standing, corrected))
     doubted = directives.doubted
     outcome = _outcome(evidence, directives, candidates, corrected)
     certain = [candidate for candidate in candidates if candidate.cause not in doubted]
@@ -108,10 +108,13 @@ def judge(evidence: Evidence, directives: Directives) -> Judgement:
     )
 
 
-def _candidates(evidence: Evidence, directives: Directives) -> tuple[list[Candidate], dict[Cause, Key]]:
+def _candidates(
+    evidence: Evidence, directives: Directives, released: Collection[Key]
+) -> tuple[list[Candidate], dict[Cause, Key]]:
     """What is asked for, and the rules that had no answer in time, each with what it would ask for.
 
     Of a study of two patients nothing can be said as a whole: only a person's word about it counts.
+    `released` is what entries have given up: there the rules have the word that they outranked.
     """
     candidates = [*_coupling_candidates(evidence, directives)]
     late: dict[Cause, Key] = {}
@@ -122,9 +125,13 @@ def _candidates(evidence: Evidence, directives: Directives) -> tuple[list[Candid
         anew = evidence.received_anew_at
         candidates.extend(replace(each, asks_since=max(each.asks_since, anew)) for each in found)
         late |= timed_out
-    for identity in sorted(evidence.earlier):
+    for identity, applied_by in sorted(evidence.earlier.items()):
         found, timed_out = _rule_candidates(identity, directives)
-        candidates.extend(each for each in found if _is_reopened(each.key, each.cause, evidence))
+        candidates.extend(
+            each
+            for each in found
+            if _is_reopened(each.key, each.cause, evidence) or (each.key in released and each.asks_since < applied_by)
+        )
         undecided = evidence.failed_rules | evidence.deferred_rules
         late |= {cause: key for cause, key in timed_out.items() if cause.record_id in undecided}
     return candidates, late

@@ -104,7 +104,7 @@ class Invariants:
 
     def _is_asked_for(self, row: Ours, shown: list[Shown], said: str = "a run") -> None:
         study = row.place.study
-        if row.name in self._contract.may(study, row.key):
+        if row.name in self._contract.may(study, row.key) or self._world.facts.studies[study].is_unread:
             return
         kinds = _kinds(shown, study, row.key.project)
         if kinds & CHANGED or (kinds & WAITS and self._world.is_refusing(study)):
