@@ -30,7 +30,14 @@ WAITS = frozenset({"not ended yet"})
 CHANGED = frozenset({"study changed", "two patients in one study"})
 """Kinds that tell so of what the sender may have taken before the study said otherwise."""
 WATCHED = frozenset({"may have been sent", "not ended yet", "row deleted or changed in REDCap"})
-TOLD = frozenset({"sent after it was ended", "retracted after it was sent", "replaced after it was sent"})
+TOLD = frozenset(
+    {
+        "sent after it was ended",
+        "retracted after it was sent",
+        "replaced after it was sent",
+        "row deleted or changed in REDCap",
+    }
+)
 
 
 class Violation(AssertionError):
