@@ -1,7 +1,7 @@
 """How a call travels: HTTP, connections that are kept open, proxies, certificates, redirects.
 
 The call carries a token. So it goes over checked certificates only, and a redirect is followed to the
-same server, or from http to https on the same host, and nowhere else.
+same server, or from http to https on the same host and the ports that are theirs, and nowhere else.
 """
 
 import logging
@@ -119,7 +119,7 @@ def redirect_target(url: str, location: str) -> str:
         raise ValueError("the token would travel unencrypted")
     if old.hostname != new.hostname:
         raise ValueError("the token would go to another server")
-    if old.scheme == new.scheme and _port(old) != _port(new):
+    if _port(old) != _port(new) and not (_is_usual(old) and _is_usual(new)):
         raise ValueError("the token would go to another port")
     return new.geturl()
 
@@ -134,8 +134,15 @@ def shown_address(url: str, location: str) -> str:
     return f"{new.scheme}://{new.hostname or ''}{port}{new.path}"
 
 
+_PORTS: Final = {"http": 80, "https": 443}
+
+
 def _port(address: SplitResult) -> int:
-    return address.port or {"http": 80, "https": 443}[address.scheme]
+    return address.port or _PORTS[address.scheme]
+
+
+def _is_usual(address: SplitResult) -> bool:
+    return _port(address) == _PORTS[address.scheme]
 
 
 def _session() -> requests.Session:

@@ -18,17 +18,21 @@ _LISTED = 24
 _LEAST_LISTED = 2
 _RECORDS_LISTED = 10
 
+_OVERHEARD = "REDCap is called over http (redcap.insecure): anybody on the way reads tokens and patients' data."
+
 
 def command(context: typer.Context, *, json: JsonOption = False) -> bool:
     """Show how the gateway is doing, and everything that a person must look at with what to do.
 
     Example: fiona-ledger status --json
     """
-    with opened_tables(context.obj) as (_, gateway):
+    with opened_tables(context.obj) as (configuration, gateway):
         found = status_of(gateway)
     if json:
         console.print_json(asdict(found) | {"kinds": found.kinds, "needs_attention": found.needs_attention})
     else:
+        if configuration.redcap.is_overheard:
+            console.say(console.output(), _OVERHEARD, "bold")
         _print_status(found)
     return found.needs_attention
 
