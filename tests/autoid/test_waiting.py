@@ -7,7 +7,6 @@ from typing import Any, Literal
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import text
 
 from ledger.events import Event
 from processors.autoid.candidates import Candidate, WantingProject, candidates, settled_otherwise, wanting_projects
@@ -86,9 +85,7 @@ class Ledger:
         return request
 
     def ends(self, study: str, request: int, fate: Any) -> None:
-        self.record(
-            TransferWithdrawn(study=study, project="HEART", request=request, instance=1, by=None, fate=fate)
-        )
+        self.record(TransferWithdrawn(study=study, project="HEART", request=request, instance=1, by=None, fate=fate))
 
     def passes(self, **time: float) -> None:
         self._clock.now += timedelta(**time)
@@ -175,7 +172,7 @@ def test_a_project_missing_from_an_export_is_doubted_and_that_time_remembered(
 # Whose the studies are, and where they were sent
 
 
-def test_a_candidate_is_told_with_its_patient_and_where_it_stands(ledger: Ledger, clock: SettableClock) -> None:
+def test_a_candidate_is_told_with_its_patient_and_where_it_stands(ledger: Ledger) -> None:
     second = ledger.arrives("1.2.2", "PID-2")
     ledger.record(StudyVanished(StudyInstanceUID="1.2.2"))
     assert second.subject is not None

@@ -327,14 +327,10 @@ def test_each_site_has_decided_up_to_its_own_position(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("event", [None, "", "visit_1"])
 def test_what_an_operator_decided_counts_since_the_last_word(ledger: Ledger, event: str | None) -> None:
-    decided = DecidedByHand(
-        study=STUDY, project="HEART", event_name=event, action="retract", by="kari", reason="asked"
-    )
+    decided = DecidedByHand(study=STUDY, project="HEART", event_name=event, action="retract", by="kari", reason="asked")
     ledger.record(decided)
     ledger.record(decided)
-    assert ledger.rows("decision_by_hand") == [
-        {"study": STUDY, "project": "HEART", "event_name": event, "position": 2}
-    ]
+    assert ledger.rows("decision_by_hand") == [{"study": STUDY, "project": "HEART", "event_name": event, "position": 2}]
 
 
 def test_a_rule_that_ran_out_of_time_is_known_for_each_study_until_it_answers(ledger: Ledger) -> None:
@@ -368,9 +364,7 @@ def test_a_study_s_change_is_told_with_what_became_of_the_request(ledger: Ledger
     ]
 
 
-@pytest.mark.parametrize(
-    ("kind", "about"), [("transfer", {"request": 9}), ("series", {"series": "1.2.1"})]
-)
+@pytest.mark.parametrize(("kind", "about"), [("transfer", {"request": 9}), ("series", {"series": "1.2.1"})])
 def test_what_was_written_over_is_told_by_what_is_known_of_it(ledger: Ledger, kind: Any, about: dict[str, Any]) -> None:
     nothing: dict[str, Any] = {"request": None, "series": None}
     ledger.record(LostUpdateFound(study=STUDY, project="HEART", kind=kind, instance=4, **nothing | about))
