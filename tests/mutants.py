@@ -2,17 +2,19 @@
 
 mutmut makes the mutants of functions (`[tool.mutmut]` in pyproject.toml says of what, and which tests are to kill
 them). It leaves SQL alone, some of which decides: so its conditions are changed here, each in a child of its own. One
-PostgreSQL serves all of them, because a server for each would take most of the time.
+PostgreSQL and one migrated database serve all of them, because others for each would take most of the time.
 """
 
 import os
 import re
 import subprocess
 import sys
-from collections import Counter
+import tomllib
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import NamedTuple
 
@@ -22,31 +24,53 @@ from sqlalchemy import TextClause
 from processors.autoid import candidates
 from processors.projections import transfers
 from processors.projections.rows import Statement
-from tests.conftest import TEST_URL, a_server
+from tests.conftest import TEST_TEMPLATE, TEST_URL, a_server, a_template
 
 MUTMUT = Path(sys.executable).with_name("mutmut")
+CONFIGURED = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["tool"]["mutmut"]
 WANTED = 0.95
 
 SQL_THAT_DECIDES = {candidates: "tests/autoid/test_waiting.py", transfers: "tests/projections/test_transfers.py"}
 """Modules, each with the tests that are to kill the mutants of its SQL."""
 
+MODULES = sorted(path.removesuffix(".py").replace("/", ".") for path in CONFIGURED["only_mutate"])
+
 Fates = dict[str, str]
 """What became of mutants, by name, in mutmut's words."""
+
+KILLED = ("killed", "timeout", "caught by type check")
+"""Noticed, by a test or by mypy, which is part of `make test`."""
 
 
 def main(names: Sequence[str]) -> int:
     """Prints the survivors and how many were killed; 1 where too few were. `names` are patterns of those to try."""
-    with a_server() as server:
-        os.environ[TEST_URL] = server.url
-        fates = mutants_of_functions(names) | mutants_of_sql(names)
-    counted = Counter(fates.values())
-    killed = counted["killed"] + counted["timeout"]
-    tried = killed + counted["survived"] + counted["no tests"]
+    with a_server() as server, TemporaryDirectory() as folder, a_template(server, Path(folder)) as (template, key_file):
+        os.environ |= {TEST_URL: server.url, TEST_TEMPLATE: f"{template}:{key_file}"}
+        fates = {name: fate for name, fate in all_fates(names).items() if fate != "not checked"}
     for name, fate in sorted(fates.items()):
-        if fate not in ("killed", "timeout", "not checked"):
+        if fate not in KILLED:
             print(f"{fate}: {name}")  # noqa: T201
-    print(f"{killed} of {tried} mutants killed ({killed / max(tried, 1):.1%}); {counted['not checked']} not tried.")  # noqa: T201
-    return int(killed < WANTED * tried)
+    is_enough = True
+    for module, counted in by_module(fates).items():
+        killed, tried = sum(counted[fate] for fate in KILLED), counted.total()
+        is_enough &= killed >= WANTED * tried
+        how = ", ".join(f"{number} {fate}" for fate, number in counted.most_common())
+        print(f"{module}: {killed} of {tried} mutants noticed ({killed / tried:.1%}): {how}.")  # noqa: T201
+    return int(not is_enough)
+
+
+def all_fates(names: Sequence[str]) -> Fates:
+    """What becomes of the mutants that are chosen, of all where none are."""
+    return mutants_of_functions(names) | mutants_of_sql(names)
+
+
+def by_module(fates: Fates) -> dict[str, Counter[str]]:
+    """How many mutants of each module came to what."""
+    counted: dict[str, Counter[str]] = defaultdict(Counter)
+    for name, fate in sorted(fates.items()):
+        module = next(module for module in MODULES if name.startswith(f"{module}."))
+        counted[module][fate] += 1
+    return counted
 
 
 # Functions
@@ -54,8 +78,11 @@ def main(names: Sequence[str]) -> int:
 
 def mutants_of_functions(names: Sequence[str]) -> Fates:
     """What becomes of mutmut's."""
+    environment = os.environ | {"PATH": f"{MUTMUT.parent}:{os.environ['PATH']}"}
     # Its progress is one line that is written over a thousand times.
-    subprocess.run([MUTMUT, "run", *names], stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(
+        [MUTMUT, "run", "--max-children", "1", *names], env=environment, stdout=subprocess.DEVNULL, check=True
+    )
     listed = subprocess.run([MUTMUT, "results", "--all", "true"], capture_output=True, text=True, check=True).stdout
     return dict(line.strip().rsplit(": ", 1) for line in listed.splitlines() if ": " in line)
 
