@@ -72,6 +72,24 @@ def test_a_series_of_an_import_that_was_never_recorded_is_found_again() -> None:
     assert told(found, StudyDelivered)[0].series == {"a": {"instance": 7, "position": 2}}
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_what_redcap_says_already_needs_no_import_unless_all_is_to_be_written_again(*, again: bool) -> None:
+    """And a row that REDCap has was not restored."""
+    wanted = desired(row=STUDY_ROW, row_position=1, series=[series("a")], again=again)
+    redcap = imported(Redcap(), plan(wanted, Redcap()))
+    found = plan(replace(wanted, delivered=True), redcap)
+    assert [(row.kind, row.stands) for row in found.rows] == [("study", not again), ("series", not again)]
+    assert told(found, RowRestored) == []
+
+
+def test_what_redcap_says_otherwise_is_imported() -> None:
+    redcap = (
+        Redcap().add("", 0, study_description="X").add("series", 1, series_instance_uid="a", series_description="X")
+    )
+    wanted = desired(row=STUDY_ROW | {"study_description": "Y"}, row_position=1, series=[series("a")])
+    assert [(row.kind, row.stands) for row in plan(wanted, redcap).rows] == [("study", False), ("series", False)]
+
+
 def test_a_series_that_somebody_deleted_is_reported_and_holds_up_no_other() -> None:
     redcap = Redcap().add("", 0).add("series", 2, series_instance_uid="b")
     wanted = desired(series=[series("a", instance=1), series("c")], series_instances={"a": 1, "b": 2})
@@ -220,6 +238,13 @@ def test_a_placed_request_that_is_to_come_back_takes_a_new_instance() -> None:
     standing = ours(5, state="placed", instance=1, placed_at=LONG_AGO)
     found = plan(desired(standing, due={5}, missing={("transfer", "5")}), Redcap().add("", 0))
     assert found.rows[0].facts == (placed(5, 2), RowRestored(study=STUDY, kind="transfer", key="5"))
+
+
+def test_a_placed_request_that_is_to_come_back_was_not_known_to_be_missing_and_is_told_as_restored_alone() -> None:
+    standing = ours(5, state="placed", instance=1, placed_at=LONG_AGO)
+    found = plan(desired(standing, due={5}), Redcap().add("", 0))
+    assert found.rows[0].facts == (placed(5, 2), RowRestored(study=STUDY, kind="transfer", key="5"))
+    assert found.facts == []
 
 
 # People

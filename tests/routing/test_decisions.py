@@ -231,7 +231,7 @@ def test_a_request_whose_entry_names_another_study_now_is_retracted() -> None:
     found = decide([], [standing()], corrected={50: corrected(names_study=False)})
     (retraction,) = found.retractions
     assert (retraction.request.position, retraction.cause) == (50, Cause("coupling", "1", 2))
-    assert "another study" in retraction.reason
+    assert retraction.reason == "its coupling entry now names another study"
 
 
 def test_a_request_whose_entry_was_corrected_in_all_that_it_says_is_retracted() -> None:
@@ -253,7 +253,9 @@ def test_a_request_is_retracted_whose_entry_now_asks_for_what_stands_already(pse
         corrected={50: corrected(BRAIN)},
     )
     assert not found.requests
-    assert [retraction.request.position for retraction in found.retractions] == [50]
+    assert [(each.request.position, each.reason) for each in found.retractions] == [
+        (50, "its coupling entry now asks for what was requested already")
+    ]
 
 
 def test_a_request_is_retracted_although_what_its_entry_asks_for_now_is_in_conflict() -> None:
@@ -263,6 +265,28 @@ def test_a_request_is_retracted_although_what_its_entry_asks_for_now_is_in_confl
     )
     assert not found.requests
     assert [retraction.request.position for retraction in found.retractions] == [50]
+
+
+def test_a_rule_does_not_replace_what_an_entry_led_to_that_still_asks_for_it_and_does_once_it_asks_for_another() -> (
+    None
+):
+    rule = candidate("R", kind="rule", record="7")
+    assert [each.kind for each in decide([rule], [standing()], corrected={50: corrected()}).conflicts] == [
+        "coupling stands"
+    ]
+    assert asked(decide([rule], [standing()], corrected={50: corrected(pseudonym="P7")})) == [("HEART", "R", (50,))]
+
+
+def test_a_request_whose_entry_asks_for_another_pseudonym_that_waits_is_retracted() -> None:
+    (retraction,) = decide([], [standing()], corrected={50: corrected(pseudonym="P7")}).retractions
+    assert retraction.reason == "its coupling entry now asks for something else, which waits"
+
+
+@pytest.mark.parametrize(("request_name", "entry_name"), [("P1", "P1"), (None, "P7")])
+def test_a_request_whose_entry_asks_for_the_same_or_nobody_can_tell_is_not_retracted(
+    request_name: str | None, entry_name: str
+) -> None:
+    assert decide([], [standing(request_name)], corrected={50: corrected(pseudonym=entry_name)}) == Outcome()
 
 
 def test_a_removed_entry_changes_nothing() -> None:
