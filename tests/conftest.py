@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["pytest_sessionfinish", "pytest_terminal_summary", "pytest_testnodedown"]  # hooks
 
 TEST_URL = "FIONA_LEDGER_TEST_URL"
+TEST_TEMPLATE = "FIONA_LEDGER_TEST_TEMPLATE"
+"""Names a migrated database on that server and its key file, as NAME:PATH."""
 
 # Started in the background of a script, this process ignores Ctrl-C, and would hand that on to the commands that
 # tests interrupt.
@@ -128,17 +130,29 @@ def server() -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(scope="session")
-def migrated(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """The name of a migrated database, to be copied, and the key file of its vault."""
-    key_file = tmp_path_factory.mktemp("vault") / "vault.key"
+@contextmanager
+def a_template(server: Server, folder: Path) -> Iterator[tuple[str, Path]]:
+    """The name of a migrated database, to be copied, and the key file of its vault, in the folder."""
+    key_file = folder / "vault.key"
     with server.fresh() as name:
-        database = open_database(server.url_of(name), tmp_path_factory.getbasetemp())
+        database = open_database(server.url_of(name), folder)
         migrate(database)
         with database.begin() as connection:
             initialise(connection, key_file)
         database.close()
         yield name, key_file
+
+
+@pytest.fixture(scope="session")
+def migrated(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The template of all databases of tests; one that is there already where many sessions share a server."""
+    named = os.environ.get(TEST_TEMPLATE)
+    if named:
+        name, _, key_file = named.partition(":")
+        yield name, Path(key_file)
+    else:
+        with a_template(server, tmp_path_factory.mktemp("vault")) as made:
+            yield made
 
 
 @pytest.fixture

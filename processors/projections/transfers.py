@@ -83,8 +83,8 @@ _INSERT = Statement(
                                       cause_position, whole_match, replaces, state, instance, found, placed_at,
                                       ended_position)
         select position, study, project, event_name, cause_kind, cause_record, cause_position, whole_match, replaces,
-               case when placed and coalesce(state, 'requested') in ('requested', 'contested') then 'placed'
-                    else coalesce(state, 'requested') end, instance, coalesce(found, false), placed_at, ended_position
+               coalesce(state, case when placed then 'placed' else 'requested' end), instance, coalesce(found, false),
+               placed_at, ended_position
           from json_to_recordset(cast(:rows as json)) as r (
                position bigint, study text, project text, event_name text, cause_kind text, cause_record text,
                cause_position bigint, whole_match boolean, replaces bigint[], state text, instance integer,
@@ -278,8 +278,7 @@ def _ended(withdrawn: TransferWithdrawn, event: Event) -> list[Parameters]:
 
 
 def _state(request: int, state: str, ended_position: int | None = None) -> Parameters:
-    # Joined with the insert of the same row: a placement before counts no more, one after it does.
-    return {"request": request, "state": state, "placed": False, "ended_position": ended_position}
+    return {"request": request, "state": state, "ended_position": ended_position}
 
 
 def _placed(placed: TransferPlaced | TransferAmended, event: Event) -> list[Parameters]:

@@ -194,7 +194,8 @@ def confirmed(candidates: Iterable[Candidate], standing: Iterable[TransferReques
     return [
         request.position
         for request in standing
-        if request.cause.kind in ("autoid", "operator") or still.get(request.key, "") == request.pseudonym
+        if request.cause.kind in ("autoid", "operator")
+        or (request.pseudonym is not None and still.get(request.key) == request.pseudonym)
     ]
 
 
