@@ -546,6 +546,13 @@ create table gateway.dictionary (
     looked_at timestamptz not null
 );
 comment on table gateway.dictionary is 'Which fields a REDCap project has, as last looked up.';
+create table gateway.missing_data (
+    project   text        primary key,
+    address   text        not null,
+    codes     text[]      not null,
+    looked_at timestamptz not null
+);
+comment on table gateway.missing_data is 'Which missing data codes a REDCap project has, as last looked up.';
 create table gateway.run (
     run         uuid        primary key,
     site        text        not null,

@@ -31,7 +31,7 @@ from processors.events.pseudonyms import StudyReleased
 from processors.events.series import StudyRequestedByOthers
 from processors.gateway import Gateway
 from processors.locks import in_turn
-from processors.redcap import Redcap
+from processors.redcap import Project, Redcap
 
 RETRY_AFTER = timedelta(minutes=10)
 BATCH = 500
@@ -166,7 +166,7 @@ def _drop_requested_by_others(gateway: Gateway, redcap: Redcap, waiting: list[Wa
     if retry:
         with gateway.begin() as work:
             studies.update(held_studies(work))
-    requested = _requested_in_redcap(redcap, sorted(studies))
+    requested = _requested_in_redcap(gateway, redcap, sorted(studies))
     if not requested:
         return
     with gateway.begin() as work:
@@ -181,14 +181,14 @@ def _is_request(row: Mapping[str, str]) -> bool:
     return all(row.get(field, "").strip() for field in ("transfer_project_name", "transfer_name"))
 
 
-def _requested_in_redcap(redcap: Redcap, studies: Sequence[str]) -> set[str]:
-    project = transfers_project(redcap)
+def _requested_in_redcap(gateway: Gateway, redcap: Redcap, studies: Sequence[str]) -> set[str]:
+    transfers = Project(redcap, transfers_project(redcap), gateway.database, gateway.clock)
     requested: set[str] = set()
     for start in range(0, len(studies), BATCH):
-        rows = redcap.export_records(
-            project,
+        rows = transfers.export(
+            ("study_instance_uid", "transfer_project_name", "transfer_name"),
             records=studies[start : start + BATCH],
-            fields=("study_instance_uid", "transfer_project_name", "transfer_name"),
+            look_up=False,
         )
         # A row without a name is none: closing leaves it so.
         requested.update(row["study_instance_uid"] for row in rows if _is_request(row))

@@ -13,6 +13,7 @@ cell_rate    when the next call is due (pure): the algorithm of the rate limit
 transport    HTTP: connections, timeouts, proxies, certificates, redirects
 redaction    foreign words made fit for a message: no values, no tokens
 dictionary   the data dictionary: fields, choices, and where it is remembered
+missing_data the codes by which a project says that there is no value
 rows         a row of an export, every value as text
 incoming     the rows of Incoming and the transfers: how ours are written, how theirs are read (pure)
 log          REDCap's log of what was done to records: who overwrote whom (lost updates, conflicts)

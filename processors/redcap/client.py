@@ -126,6 +126,10 @@ class Redcap:
         """The project's data dictionary, one row a field, the record id first."""
         return self._read(calls.metadata(project, self._token(project)), responses.read_metadata)
 
+    def project_info(self, project: str) -> Row:
+        """How the project is set up, all values as text."""
+        return self._read(calls.project_info(project, self._token(project)), responses.read_project_info)
+
     def next_record_name(self, project: str) -> str:
         """One more than the highest number among the record ids. It is not reserved for the caller."""
         return self._read(calls.next_record_name(project, self._token(project)), responses.read_record_name)

@@ -68,6 +68,11 @@ def forget(database: Database, project: str) -> None:
         connection.execute(_FORGET, {"project": project})
 
 
+def column_ending(code: str) -> str:
+    """What a checkbox's column for this code ends with."""
+    return _NOT_IN_A_NAME.sub("_", code.lower())
+
+
 def _names(field: Mapping[str, str]) -> Iterator[str]:
     name = field["field_name"]
     yield name
@@ -75,4 +80,4 @@ def _names(field: Mapping[str, str]) -> Iterator[str]:
     if field["field_type"] == "checkbox":
         # REDCap's columns are lower case, and a code such as -1 becomes name____1.
         for code in choices(field["select_choices_or_calculations"]):
-            yield f"{name}___{_NOT_IN_A_NAME.sub('_', code.lower())}"
+            yield f"{name}___{column_ending(code)}"

@@ -3,7 +3,7 @@
 Servers differ in the fields that they know. What a project lacks is left out of exports and imports,
 and without a field that is needed nothing is read or written. The dictionary is looked up once a day.
 Where REDCap answers that it knows no such fields, the dictionary has changed: it is looked up, and the
-call made once more.
+call made once more. The project's missing data codes are blank in all rows that are read.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -14,7 +14,7 @@ from ledger.database import Database
 from ledger.store import Clock
 from processors.errors import Refused, ServiceError
 
-from . import dictionary
+from . import dictionary, missing_data
 from .client import Redcap
 from .dictionary import Remembered
 from .errors import UnknownFields
@@ -62,7 +62,7 @@ class Project:
             rows = self._redcap.export_records(self._name, records=records, fields=wanted, changed_since=changed_since)
             if rows:
                 self._require(known)
-            return rows
+            return self._without_codes(rows)
 
         return self._with_fields(export_known, None if look_up else self._presumed(fields))
 
@@ -77,7 +77,7 @@ class Project:
         rows = [row for row in exported if not row[INSTRUMENT]]
         if not rows:
             self.require_needed()
-        return rows
+        return self._without_codes(rows)
 
     def import_rows(
         self, rows: Sequence[Mapping[str, str | int]], *, overwrite: bool, optional: Collection[str] = ()
@@ -136,6 +136,18 @@ class Project:
         """Has the dictionary looked up again when it is needed next."""
         self._fields = None
         dictionary.forget(self._database, self._name)
+
+    def _without_codes(self, rows: list[Row]) -> list[Row]:
+        return missing_data.without_codes(rows, self._missing_data_codes()) if rows else rows
+
+    def _missing_data_codes(self) -> frozenset[str]:
+        """The codes as looked up within the last hour."""
+        now, address = self._clock(), self._redcap.address(self._name)
+        seen = missing_data.recall(self._database, self._name, address)
+        if seen is None or not timedelta(0) <= now - seen.looked_at < missing_data.GOOD_FOR:
+            seen = missing_data.Remembered(missing_data.codes_of(self._redcap.project_info(self._name)), now)
+            missing_data.remember(self._database, self._name, address, seen)
+        return seen.codes
 
     def _with_fields(self, call: Callable[[frozenset[str]], _T], presumed: frozenset[str] | None = None) -> _T:
         """Calls with the fields that the project has; once more with those looked up anew, if REDCap knows better."""

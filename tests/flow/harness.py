@@ -416,8 +416,9 @@ class Site:
 
     @property
     def calls_about_studies(self) -> list[Call]:
-        """The calls of the last run to Incoming, but for its poll of transfers."""
-        return [call for call in self.simulator.calls if call.project == "incoming" and not is_poll(call)]
+        """The calls of the last run to Incoming, but for its poll of transfers and how the project is set up."""
+        calls = [call for call in self.simulator.calls if call.project == "incoming" and call.content != "project"]
+        return [call for call in calls if not is_poll(call)]
 
     # -- what came of it ----------------------------------------------------------------------------
 

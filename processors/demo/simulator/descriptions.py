@@ -45,7 +45,7 @@ def import_metadata(question: Question) -> Outcome:
     _needs_design_right(question)
     rows = _read(question)
     try:
-        dictionary = Dictionary.from_metadata(rows)
+        dictionary = Dictionary.from_metadata(rows, missing_data_codes=question.project.dictionary.missing_data_codes)
     except (TypeError, ValueError):
         raise Refusal("The data is not in the specified format.") from None
     question.project.dictionary = dictionary
@@ -133,7 +133,7 @@ def export_project(question: Question) -> Outcome:
         "project_pi_lastname": "",
         "project_pi_email": "",
         "display_today_now_button": 1,
-        "missing_data_codes": "",
+        "missing_data_codes": project.dictionary.missing_data_codes,
         "external_modules": "",
         "bypass_branching_erase_field_prompt": 0,
     }

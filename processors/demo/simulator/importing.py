@@ -145,7 +145,7 @@ def _read_values(
                 yield problem(record, name, value, _elsewhere(column, instrument))
             continue
         try:
-            values[name] = accepted(column, value, manner.date_format) if value else ""
+            values[name] = accepted(column, value, manner.date_format, store.dictionary.missing) if value else ""
         except ValueError as refused:
             yield problem(record, name, value, str(refused))
 

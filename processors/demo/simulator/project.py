@@ -117,6 +117,11 @@ class Project(RecordStore):
         with self.lock_state:
             self.dictionary = self.dictionary.with_choices(name, choices)
 
+    def set_missing_data_codes(self, codes: str) -> None:
+        """Replace the project's missing data codes: `NA, Not available | UNK, Unknown`."""
+        with self.lock_state:
+            self.dictionary = self.dictionary.with_missing_data_codes(codes)
+
     def remove_field(self, name: str) -> None:
         """Take a field out of the dictionary, with its stored values: a server that never had it."""
         with self.lock_state:

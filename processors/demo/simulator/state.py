@@ -38,6 +38,7 @@ def _project_as_json(project: Project) -> dict[str, object]:
         return {
             "token": project.token,
             "dictionary": project.dictionary.metadata(),
+            "missing_data_codes": project.dictionary.missing_data_codes,
             "repeating": project.repeating,
             "autonumbering": project.autonumbering,
             "rights": asdict(project.rights),
@@ -56,7 +57,7 @@ def _record_as_json(record: Record) -> dict[str, object]:
 
 def _restore(project: Project, stored: Mapping[str, Any]) -> None:
     project.token = stored["token"]
-    project.dictionary = Dictionary.from_metadata(stored["dictionary"])
+    project.dictionary = Dictionary.from_metadata(stored["dictionary"], missing_data_codes=stored["missing_data_codes"])
     project.repeating = tuple(stored["repeating"])
     project.autonumbering = stored["autonumbering"]
     project.rights = Rights(**stored["rights"])
