@@ -190,6 +190,12 @@ class RedcapSection(_Section):
         return self
 
 
+class ClockSection(_Section):
+    """How far this machine's clock may be from PostgreSQL's and REDCap's before nothing is decided by it."""
+
+    tolerance_minutes: float = Field(default=60, ge=5, le=365 * 24 * 60)
+
+
 class RoutingSection(_Section):
     """How routing patterns are read."""
 
@@ -239,6 +245,7 @@ class Configuration(BaseSettings):
     ledger: LedgerSection = Field(default_factory=LedgerSection)
     source: SourceSection = SourceSection()
     redcap: RedcapSection
+    clock: ClockSection = ClockSection()
     routing: RoutingSection = RoutingSection()
     autoid: AutoidSection = AutoidSection()
     sender: SenderSection = SenderSection()

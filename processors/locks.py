@@ -15,9 +15,7 @@ from ledger.database import Database
 TRY_LOCK = text("select pg_try_advisory_lock(hashtextextended(:name, 0))")
 WAIT_FOR_LOCK = text("select pg_advisory_lock(hashtextextended(:name, 0))")
 _UNLOCK = text("select pg_advisory_unlock(hashtextextended(:name, 0))")
-_SITES = text("""
-    select site from gateway.run union select site from gateway.decision union select site from gateway.study
-""")
+_SITES = text("select site from gateway.site union select site from gateway.decision")
 
 
 class Worker(Protocol):

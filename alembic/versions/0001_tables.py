@@ -561,10 +561,29 @@ create table gateway.run (
     finished_at timestamptz,
     exit_code   smallint,
     changed     boolean     not null default false,
-    summary     json
+    summary     json,
+    machine     text        not null default ''
 );
 comment on column gateway.run.changed is 'Whether it appended any event; idle runs are forgotten after a month.';
+comment on column gateway.run.machine is 'Its machine''s name and start: two that take turns are two gateways.';
 create index run_started on gateway.run (started_at);
+create index run_age on gateway.run (site, changed, started_at);
+create table gateway.run_count (
+    site      text     not null,
+    day       date     not null,
+    command   text     not null,
+    exit_code smallint,
+    runs      bigint   not null,
+    events    bigint   not null,
+    calls     bigint   not null,
+    unique nulls not distinct (site, day, command, exit_code)
+);
+comment on table gateway.run_count is 'Runs that have no row of their own any more, counted by day (UTC).';
+create table gateway.site (
+    site     text        primary key,
+    clock_at timestamptz
+);
+comment on table gateway.site is 'Each site that has ever begun a run, and when its clock was last found right.';
 
 create table gateway.held_retry (
     site text        primary key,
@@ -635,13 +654,13 @@ create table gateway.clash_check (
     site      text        not null,
     project   text        not null,
     position  bigint      not null default 0,
-    ask_after timestamptz,
+    put_off_at timestamptz,
     told_at   timestamptz,
     primary key (site, project)
 );
 comment on table gateway.clash_check is
     'Up to which event new rows in a project of REDCap''s were compared with its log.';
-comment on column gateway.clash_check.ask_after is 'When the log is asked again that gave no answer.';
+comment on column gateway.clash_check.put_off_at is 'When the log gave no answer; it is asked again an hour later.';
 comment on column gateway.clash_check.told_at is 'When it was last said that the log does not tell.';
 """
 

@@ -25,6 +25,7 @@ from processors.autoid.holds import GONE, LASTING, NO_PATIENT_ID, PROJECT_UNUSAB
 from processors.autoid.request import request_transfers
 from processors.autoid.store import store_ids, undelivered_ids
 from processors.autoid.sync import observe_projects
+from processors.clocks import due
 from processors.delivery.actual import transfers_project
 from processors.errors import ConfigurationError
 from processors.events.pseudonyms import StudyReleased
@@ -141,9 +142,9 @@ def _obstacle(project: WantingProject, study: Candidate) -> str | None:
     return NO_PATIENT_ID if study.key is None else None
 
 
-_RETRIED = text("""
+_RETRIED = text(f"""
     insert into gateway.held_retry (site, at) values (:site, :now)
-    on conflict (site) do update set at = excluded.at where held_retry.at <= :before
+    on conflict (site) do update set at = excluded.at where {due("held_retry.at")}
     returning at
 """)
 

@@ -142,7 +142,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield from (f"  {warning}" for warning in report.delivered.warnings)
         if report.delivered.left_out:
             yield f"  Left out, as REDCap's dictionary lacks them: {', '.join(report.delivered.left_out)}."
-    for warning in report.checked.warnings:
+    for warning in (*report.checked.warnings, *report.clock_warnings):
         yield f"  {warning}"
     if report.error is not None:
         yield (

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 from ledger.database import Database
 from ledger.store import Clock
+from processors.clocks import is_due
 from processors.errors import Refused, ServiceError
 
 from . import dictionary, missing_data
@@ -112,7 +113,7 @@ class Project:
         """
         if self._fields is None:
             now, seen = self._clock(), self._recall()
-            if seen is None or not timedelta(0) <= now - seen.looked_at < _GOOD_FOR:
+            if seen is None or is_due(seen.looked_at, now, _GOOD_FOR):
                 seen = Remembered(dictionary.field_names(self._redcap.metadata(self._name)), now)
                 dictionary.remember(self._database, self._name, self._redcap.address(self._name), seen)
             self._fields = seen.fields

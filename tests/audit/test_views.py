@@ -37,6 +37,7 @@ VIEWS = (
     "rejected_file",
     "rule_hit",
     "run",
+    "runs_by_day",
     "study",
     "transfer",
 )

@@ -77,7 +77,8 @@ def _facts(found: Status) -> Iterator[str]:
             f"the same{studies}."
         )
     for waiting in found.pending:
-        yield f"To be written: {waiting.rows} {waiting.kind} rows, oldest of {waiting.oldest:%Y-%m-%d %H:%M}."
+        oldest = "at a time when the clock was wrong" if waiting.oldest is None else f"{waiting.oldest:%Y-%m-%d %H:%M}"
+        yield f"To be written: {waiting.rows} {waiting.kind} rows, oldest of {oldest}."
 
 
 def _listed(records: Sequence[str]) -> str:
@@ -127,7 +128,8 @@ def _print_attention(rows: Sequence[Mapping[str, Any]]) -> None:
     for (kind, advice), members in kinds:
         out.print(f"Needs attention: {len(members)} x {kind}. {advice}", markup=False, style="bold")
         for row in members[:listed]:
-            parts = (f"[{row['position']}]", row["study"], row["project"], row["subject"], row["details"])
+            place = "" if row["position"] is None else f"[{row['position']}]"
+            parts = (place, row["study"], row["project"], row["subject"], row["details"])
             out.print("    " + "  ".join(str(part) for part in parts if part), markup=False)
         if len(members) > listed:
             out.print(f"    ... and {len(members) - listed} more (`--json` lists them all)", markup=False)

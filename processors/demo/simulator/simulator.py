@@ -69,7 +69,7 @@ class Simulator:
         self._address = (host, port)
         self._server: Server | None = None
         for project in self.projects.values():
-            project.clock = self._now
+            project.clock = self.now
         if state is not None and state.exists():
             read_state(state, self.projects)
 
@@ -106,6 +106,10 @@ class Simulator:
         if self._server is None:
             raise RuntimeError("expected a started simulator: use `with Simulator(...)` or `start()`")
         return f"http://{self._address[0]}:{self._server.port}/api/"
+
+    def now(self) -> datetime:
+        """What its clock says, in the log and in the headers of responses."""
+        return self.settings.clock()
 
     def inject(self, fault: Fault) -> None:
         """Switch one fault on."""
@@ -166,9 +170,6 @@ class Simulator:
     def _tell_commit(self, call: Call, outcome: Outcome) -> None:
         if self.after_commit is not None:
             self.after_commit(_counted(call, outcome))
-
-    def _now(self) -> datetime:
-        return self.settings.clock()
 
 
 def _counted(call: Call, outcome: Outcome) -> Call:
