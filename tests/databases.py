@@ -31,7 +31,9 @@ _TABLES = """
 _CATALOGS = ("pg_class", "pg_attribute", "pg_attrdef", "pg_constraint", "pg_index", "pg_trigger", "pg_rewrite",
              "pg_type", "pg_description", "pg_statistic", "pg_default_acl", "pg_event_trigger", "pg_extension")  # fmt: skip
 
-_UNGUARDED = "create or replace function ledger.refuse_change() returns trigger language plpgsql as 'begin return old; end'"
+_UNGUARDED = (
+    "create or replace function ledger.refuse_change() returns trigger language plpgsql as 'begin return old; end'"
+)
 """Lets pass what the ledger refuses even to a session that calls itself a replica."""
 
 _SHAPE = " union all ".join(
@@ -105,9 +107,9 @@ class _Copy:
         self._url = url
         self.waiting: defaultdict[str, list[KeptConnection]] = defaultdict(list)
         self._connection = psycopg.connect(url, autocommit=True)
-        self._guard = self._connection.execute(
-            "select pg_get_functiondef('ledger.refuse_change'::regproc)"
-        ).fetchall()[0][0]
+        self._guard = self._connection.execute("select pg_get_functiondef('ledger.refuse_change'::regproc)").fetchall()[
+            0
+        ][0]
         self._tables = [row[0] for row in self._connection.execute(_TABLES)]
         self._shape = self._connection.execute(_SHAPE).fetchall()
 

@@ -543,6 +543,7 @@ create table gateway.dictionary (
     project   text        primary key,
     address   text        not null,
     fields    text[]      not null,
+    record_id text        not null,
     looked_at timestamptz not null
 );
 comment on table gateway.dictionary is 'Which fields a REDCap project has, as last looked up.';

@@ -22,13 +22,13 @@ dry_run      the client that writes nothing
 
 from .client import Redcap
 from .dry_run import DryRunRedcap
-from .errors import Banned, Blocked, Misdirected, RowProblem, RowsRefused, UnknownFields
+from .errors import Banned, Blocked, Misdirected, NotPermitted, RowProblem, RowsRefused, UnknownFields
 from .log import LogLine
 from .project import Project
 from .rate_limit import NoRateLimit, SharedRateLimit
 from .rows import Row
 
 __all__ = [
-    "Banned", "Blocked", "DryRunRedcap", "LogLine", "Misdirected", "NoRateLimit", "Project", "Redcap", "Row",
-    "RowProblem", "RowsRefused", "SharedRateLimit", "UnknownFields",
+    "Banned", "Blocked", "DryRunRedcap", "LogLine", "Misdirected", "NoRateLimit", "NotPermitted", "Project",
+    "Redcap", "Row", "RowProblem", "RowsRefused", "SharedRateLimit", "UnknownFields",
 ]  # fmt: skip

@@ -50,6 +50,12 @@ class Call:
         return frozenset(str(row[self.record_field]) for row in self.rows)
 
     @cached_property
+    def fields(self) -> frozenset[str]:
+        """The names of the fields asked for or written."""
+        asked = (str(name) for key, name in self.form.items() if key.startswith("fields["))
+        return frozenset(asked).union(*self.rows)
+
+    @cached_property
     def hidden(self) -> frozenset[str]:
         """What must not be shown if the response repeats it: the token, and the values of the rows."""
         shown = (self.record_field, INSTRUMENT, INSTANCE)

@@ -22,7 +22,14 @@ from .errors import UnknownFields
 from .rows import INSTRUMENT, Row
 
 _GOOD_FOR: Final = timedelta(hours=24)
+_STUDY: Final = "study_instance_uid"
+_RECORD_IDS: Final = {"incoming": _STUDY, "transfers": _STUDY}
 _T = TypeVar("_T")
+
+
+def record_id(project: str) -> str:
+    """The field that holds the record id of the project of this name."""
+    return _RECORD_IDS.get(project, "record_id")
 
 
 class Project:
@@ -40,6 +47,7 @@ class Project:
         self._clock = clock
         self._needed = frozenset(needed)
         self._fields: frozenset[str] | None = None
+        self._record_id = record_id(name)
 
     def export(
         self,
@@ -99,7 +107,7 @@ class Project:
     def choices(self, field: str) -> dict[str, str]:
         """The labels by code of a dropdown, looked up now. Raises `Refused` where the project has no such field."""
         metadata = self._redcap.metadata(self._name)
-        self._fields = dictionary.field_names(metadata)
+        self._fields, self._record_id = dictionary.field_names(metadata), metadata[0]["field_name"]
         for described in metadata:
             if described["field_name"] == field:
                 return dictionary.choices(described["select_choices_or_calculations"])
@@ -114,9 +122,10 @@ class Project:
         if self._fields is None:
             now, seen = self._clock(), self._recall()
             if seen is None or is_due(seen.looked_at, now, _GOOD_FOR):
-                seen = Remembered(dictionary.field_names(self._redcap.metadata(self._name)), now)
+                metadata = self._redcap.metadata(self._name)
+                seen = Remembered(dictionary.field_names(metadata), metadata[0]["field_name"], now)
                 dictionary.remember(self._database, self._name, self._redcap.address(self._name), seen)
-            self._fields = seen.fields
+            self._fields, self._record_id = seen.fields, seen.record_id
         return self._fields
 
     def answers(self) -> bool:
@@ -165,6 +174,13 @@ class Project:
             # The next run must see that the dictionary has been mended.
             self.forget_fields()
             raise self._lacking(missing)
+        if self._record_id != record_id(self._name):
+            self.forget_fields()
+            raise Refused(
+                f"{self._name}: expected {record_id(self._name)} to be the first field of the project's data dictionary, "
+                f"which holds the record id, found {self._record_id} there; nothing is read from it or written to it. "
+                f"Move it to the top, or check that the token in redcap.tokens.{self._name} is the one of this project."
+            )
 
     def _presumed(self, fields: Collection[str]) -> frozenset[str]:
         seen = self._recall()

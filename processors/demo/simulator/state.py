@@ -52,7 +52,7 @@ def _record_as_json(record: Record) -> dict[str, object]:
         instrument: {str(number): dict(values) for number, values in numbered.items()}
         for instrument, numbered in record.instances.items()
     }
-    return {"base": dict(record.base), "instances": instances, "locked": record.locked}
+    return {"base": dict(record.base), "instances": instances, "locked": record.locked, "group": record.group}
 
 
 def _restore(project: Project, stored: Mapping[str, Any]) -> None:
@@ -70,4 +70,4 @@ def _record(stored: Mapping[str, Any]) -> Record:
         instrument: {int(number): values for number, values in numbered.items()}
         for instrument, numbered in stored["instances"].items()
     }
-    return Record(base=stored["base"], instances=instances, locked=stored["locked"])
+    return Record(base=stored["base"], instances=instances, locked=stored["locked"], group=stored["group"])
