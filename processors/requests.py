@@ -23,7 +23,8 @@ Whose a row is (`owner`), the first line that fits:
 
 | a request of ours | the row | is |
 |---|---|---|
-| known to stand in this instance, not `found` | says what it says | ours |
+| known to stand in this instance, not `found`, its end not written yet | says what it says | ours |
+| the same, withdrawn or closed: its row was emptied | says what it says again, and its minute | ours: restored |
 | the newest known to stand in this instance, not `found`, not in force | has no name | ours: emptied or closed |
 | the same, in force | holds the sender's words alone | ours: deleted when the sender had a copy of it |
 | any | says what it says, and tells the minute of the request | ours: its import was never recorded |
@@ -48,6 +49,8 @@ ReportState = Literal["awaited", "possibly sent", "sent", "failed"]
 
 IN_FORCE: tuple[State, ...] = ("requested", "placed", "contested")
 """The states in which a request is what somebody wants."""
+
+_EMPTIED: tuple[State, ...] = ("withdrawn", "closed")
 
 GRACE = timedelta(minutes=1)
 """The sender looks at `transfers` every minute: a row that stood longer may be in its hands."""
@@ -124,7 +127,7 @@ class TransferRequest:
     `position` is that of its TransferRequested. `pseudonym` is None where it was forgotten.
     `requested_at` is in the hospital's zone: its row tells that minute. `placed_at` is when its row was
     recorded to stand in `instance`. `replaces` are the requests in whose place it was made. `recalled`: its
-    file was taken back from the sender's queue.
+    file was taken back from the sender's queue; `taken`: the sender's folders tell that it has carried it out.
     """
 
     position: int
@@ -139,6 +142,7 @@ class TransferRequest:
     placed_at: datetime | None = None
     replaces: tuple[int, ...] = ()
     recalled: bool = False
+    taken: bool = False
     report: Report = AWAITED
 
     @property
@@ -176,6 +180,8 @@ class TransferRequest:
 
         A time that lies ahead says nothing, so that the careful answer holds.
         """
+        if self.taken:
+            return True
         if self.recalled:
             return False
         since = believed(self.placed_at or self.requested_at, now)
@@ -199,7 +205,7 @@ def owner(row: TransferRow, requests: Iterable[TransferRequest]) -> Owner:
     standing = [request for request in newest_first if request.instance == row.instance]
     written = [request for request in standing if not request.found]
     for request in written:
-        if request.says(row):
+        if request.says(row) and (request.state not in _EMPTIED or request.minute == row.requested):
             return Owner(request, wrote=True)
     if written and (row.is_report_alone or (not row.name and not written[0].in_force)):
         return Owner(written[0], wrote=True)
@@ -208,7 +214,7 @@ def owner(row: TransferRow, requests: Iterable[TransferRequest]) -> Owner:
         if alike and request.minute == row.requested and request not in standing:
             return Owner(request, wrote=True)
     for request in standing:
-        if request.says(row):
+        if request.found and request.says(row):
             return Owner(request, wrote=False)
     return NOBODY_KNOWN
 

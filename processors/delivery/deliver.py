@@ -324,7 +324,7 @@ class _Delivery:
         facts: list[Fact] = []
         for study in studies:
             before = study.requests
-            study.requests = recalled(queue, before, self._gateway.clock())
+            study.requests = recalled(queue, before)
             facts += recall_facts(before, study.requests)
         self._delivered.warnings = sorted({*self._delivered.warnings, *queue.warnings})
         if facts:

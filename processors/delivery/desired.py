@@ -12,7 +12,7 @@ from processors.delivery.due import DueRow
 from processors.delivery.plan import DesiredSeries, DesiredStudy
 from processors.gateway import Work
 from processors.redcap import incoming
-from processors.requests import Key
+from processors.requests import MINUTE, Key
 from processors.stored_requests import requests_of
 
 
@@ -77,6 +77,10 @@ _MISSING = text("select study, kind, key from gateway.missing_row where study = 
 _CONTESTS = text("""
     select study, project, event_name from gateway.conflict where study = any(:studies) and kind = 'person'
 """)
+_NEWEST_SUMMARIES = text("""
+    select study, to_timestamp(max(mtime_ns) / 1e9) as modified_at from gateway.file
+     where study = any(:studies) group by study
+""")
 
 
 def _add_history(work: Work, studies: Mapping[str, DesiredStudy]) -> dict[str, datetime]:
@@ -102,3 +106,6 @@ def _add_requests(work: Work, studies: Mapping[str, DesiredStudy]) -> None:
     for study, requests in requests_of(work, list(studies)).items():
         studies[study].requests = requests
         studies[study].due |= {request.position for request in requests if request.state == "contested"}
+    failed = [study for study, known in studies.items() if any(r.report.state == "failed" for r in known.requests)]
+    for row in work.execute(_NEWEST_SUMMARIES, {"studies": failed}) if failed else ():
+        studies[row.study].newest_summary = work.local(row.modified_at).strftime(MINUTE)

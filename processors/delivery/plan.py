@@ -21,7 +21,7 @@ from processors.events.rules import ConflictFound, ConflictResolved
 from processors.events.transfers import Fate, TransferAmended, TransferPlaced, TransferWithdrawn
 from processors.redcap import incoming, transfers
 from processors.redcap.incoming import ActualRecord, Row
-from processors.requests import Key, TransferRequest, TransferRow, owner, rows_written
+from processors.requests import Key, Report, TransferRequest, TransferRow, owner, rows_written
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +42,8 @@ class DesiredStudy:
     `requests` are all of ours, `due` those that are to be settled now: those that were placed are to be
     written again where their rows are gone. `contests` are the keys for which a person's request is known to
     stand in our way; `missing` the rows (kind and key) that are known to have been deleted or changed.
-    `again`: what was deleted is to come back.
+    `again`: what was deleted is to come back. `newest_summary`: the minute of the study's newest file, blank where
+    that does not matter.
     """
 
     study: str
@@ -56,6 +57,7 @@ class DesiredStudy:
     contests: set[Key] = field(default_factory=set)
     missing: set[tuple[str, str]] = field(default_factory=set)
     again: bool = False
+    newest_summary: str = ""
 
 
 class PlannedRow(NamedTuple):
@@ -233,12 +235,20 @@ class _Transfers:
         """
         told, wrote = owner(row, self._desired.requests)
         self._own[request.position] = row.instance
+        # The sender may have had the row since it was written, not since it is known.
+        since = None if told is None or not wrote else (told.placed_at or told.requested_at).isoformat()
         if wrote and told is not None and told.position in self._ending:
             self._leave_out(told, row)
             return TransferAmended(
-                study=request.study, request=request.position, instance=row.instance, replaced=told.position
+                study=request.study,
+                request=request.position,
+                instance=row.instance,
+                replaced=told.position,
+                since=since,
             )
-        return TransferPlaced(study=request.study, request=request.position, instance=row.instance, found=not wrote)
+        return TransferPlaced(
+            study=request.study, request=request.position, instance=row.instance, found=not wrote, since=since
+        )
 
     def _leave_out(self, request: TransferRequest, row: TransferRow) -> None:
         """The row says what is in force now; the request whose row it was ends with its other rows, if any."""
@@ -316,7 +326,7 @@ class _Transfers:
 
     def _end(self, request: TransferRequest) -> None:
         rows = self._written.get(request.position, [])
-        fates = [self._fate(request, row) for row in rows] or [_fate_without_row(request, self._now)]
+        fates = [self._fate(request, row) for row in rows] or [self._fate_without_row(request)]
         fate = max(fates, key=("unsent", "possibly sent", "sent").index)
         withdrawn = TransferWithdrawn(
             study=request.study,
@@ -334,12 +344,40 @@ class _Transfers:
             self._end_row(request, row, *([withdrawn] if row is to_be_written[-1] else []))
 
     def _fate(self, request: TransferRequest, row: TransferRow) -> Fate:
-        """What became of the row; one that failed has left the sender's hands."""
+        """What became of the row; one that failed has left the sender's hands, unless it was queued again."""
         if row.report.state == "sent":
             return "sent"
-        if row.report.state == "failed" or not request.may_be_taken(self._now):
+        if row.report.state == "failed":
+            is_taken = self._is_queued_again(request, row.report, row.requested)
+        else:
+            is_taken = request.may_be_taken(self._now)
+        return "possibly sent" if is_taken else "unsent"
+
+    def _fate_without_row(self, request: TransferRequest) -> Fate:
+        """What became of a request of which REDCap has no row of ours: it was deleted, or never there."""
+        if request.instance is None or request.found:
             return "unsent"
-        return "possibly sent"
+        match request.report.state:
+            case "sent":
+                return "sent"
+            case "failed":
+                is_taken = self._is_queued_again(request, request.report, request.minute)
+            case "awaited":
+                is_taken = request.may_be_taken(self._now)
+            case "possibly sent":
+                is_taken = False  # and told already
+        return "possibly sent" if is_taken else "unsent"
+
+    def _is_queued_again(self, request: TransferRequest, report: Report, requested: str) -> bool:
+        """Whether the sender may hold a copy again of what failed before.
+
+        It makes another where a summary of the study, or the date of the request, is newer than its attempt.
+        """
+        if request.taken or request.recalled:
+            return request.taken
+        if report.sent_at is None:  # the sender always writes it: without, the row counts as untried
+            return request.may_be_taken(self._now)
+        return max(requested, self._desired.newest_summary) >= report.sent_at[: len("2026-03-02 09:00")]
 
     def _replacement(self, request: TransferRequest) -> int | None:
         later = (other.position for other in self._desired.requests if request.position in other.replaces)
@@ -355,15 +393,6 @@ class _Transfers:
         self._plan.rows.append(
             PlannedRow(request.study, "transfer", key, request.position, fields, facts, request.key, ends)
         )
-
-
-def _fate_without_row(request: TransferRequest, now: datetime) -> Fate:
-    """What became of a request of which REDCap has no row of ours: it was deleted, or never there."""
-    if request.instance is None or request.found:
-        return "unsent"
-    if request.report.state == "sent":
-        return "sent"
-    return "possibly sent" if request.report.state == "awaited" and request.may_be_taken(now) else "unsent"
 
 
 def _contested(request: TransferRequest) -> Fact:

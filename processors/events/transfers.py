@@ -40,20 +40,25 @@ class TransferRetracted(OfStudy):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TransferPlaced(OfStudy):
-    """A row in REDCap asks for it: written by us, or one that somebody had made already (`found`)."""
+    """A row in REDCap asks for it: written by us, or one that somebody had made already (`found`).
+
+    `since`: when it came to stand there, if that was before: by an import whose answer was lost.
+    """
 
     request: int
     instance: int
     found: bool
+    since: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TransferAmended(OfStudy):
-    """It stands in REDCap in the row of the request that it replaced."""
+    """It stands in REDCap in the row of the request that it replaced; `since` then, where the row says so already."""
 
     request: int
     instance: int
     replaced: int
+    since: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -337,7 +337,7 @@ def _placed(placed: TransferPlaced | TransferAmended, event: Event) -> list[Para
             "placed": True,
             "instance": placed.instance,
             "found": isinstance(placed, TransferPlaced) and placed.found,
-            "placed_at": event.recorded_at,
+            "placed_at": placed.since or event.recorded_at,
         }
     ]
 

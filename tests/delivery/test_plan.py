@@ -1,7 +1,7 @@
 """Planning rows: what is placed, amended, emptied or closed, and what is never touched."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -26,12 +26,14 @@ from tests.delivery.planning import (
 from tests.transfer_requests import FAILED, JUST_NOW, LONG_AGO, NOW, SENT, STUDY, ours
 
 
-def placed(request: int, instance: int, *, found: bool = False) -> TransferPlaced:
-    return TransferPlaced(study=STUDY, request=request, instance=instance, found=found)
+def placed(request: int, instance: int, *, found: bool = False, since: datetime | None = None) -> TransferPlaced:
+    stood_since = None if since is None else since.isoformat()
+    return TransferPlaced(study=STUDY, request=request, instance=instance, found=found, since=stood_since)
 
 
-def amended(request: int, instance: int, replaced: int) -> TransferAmended:
-    return TransferAmended(study=STUDY, request=request, instance=instance, replaced=replaced)
+def amended(request: int, instance: int, replaced: int, *, since: datetime | None = None) -> TransferAmended:
+    stood_since = None if since is None else since.isoformat()
+    return TransferAmended(study=STUDY, request=request, instance=instance, replaced=replaced, since=stood_since)
 
 
 def fates(found: Plan) -> dict[int, tuple[int | None, str, int | None]]:
@@ -165,9 +167,10 @@ def test_a_row_is_planned_with_what_it_asks_for_and_what_is_true_then() -> None:
 
 def test_two_requests_that_ask_for_the_same_share_one_row() -> None:
     """Made by two sites at once: the study would have been sent twice."""
-    found = plan(desired(ours(5, event="visit_1"), ours(6, event="visit_1")), Redcap())
+    first = ours(5, event="visit_1")
+    found = plan(desired(first, ours(6, event="visit_1")), Redcap())
     assert names(found) == {1: "P1"}
-    assert told(found, TransferPlaced) == [placed(5, 1), placed(6, 1)]
+    assert told(found, TransferPlaced) == [placed(5, 1), placed(6, 1, since=first.requested_at)]
 
 
 def test_what_a_row_asked_for_before_it_was_amended_is_not_found_in_it() -> None:
@@ -195,15 +198,17 @@ def test_what_somebody_requested_already_is_not_placed_again() -> None:
 
 
 def test_what_we_placed_and_never_recorded_is_found_and_not_placed_again() -> None:
+    """It stands there since it was asked for, as far as is known: the sender may have taken it long ago."""
     request = ours(5)
-    assert plan(desired(request), Redcap().by_us(3, request, SENT)) == Plan(facts=[placed(5, 3)])
+    found = plan(desired(request), Redcap().by_us(3, request, SENT))
+    assert found == Plan(facts=[placed(5, 3, since=request.requested_at)])
 
 
 def test_a_row_of_ours_that_was_never_recorded_goes_before_a_person_s_that_says_the_same() -> None:
     """Whichever came first was taken: what was sent in ours was then told of nobody."""
     request = ours(5)
     found = plan(desired(request), Redcap().request(1, "HEART", "P1").by_us(3, request, SENT))
-    assert found == Plan(facts=[placed(5, 3)])
+    assert found == Plan(facts=[placed(5, 3, since=request.requested_at)])
 
 
 def test_a_pseudonym_with_blanks_around_it_is_found_again() -> None:
@@ -367,7 +372,7 @@ def test_a_correction_that_was_corrected_back_is_not_sent_a_second_time() -> Non
     first, second = stood(3, since=LONG), ours(4, name="P2", state="ending", replaces=(3,))
     found = plan(desired(first, second, ours(5, replaces=(4,))), Redcap().by_us(1, first, SENT))
     assert found.rows == []
-    assert told(found, TransferAmended) == [amended(5, 1, replaced=3)]
+    assert told(found, TransferAmended) == [amended(5, 1, replaced=3, since=first.placed_at)]
     assert fates(found) == {4: (None, "unsent", 5)}
 
 
@@ -548,7 +553,7 @@ def test_of_two_rows_that_were_never_recorded_the_second_is_ended_at_once() -> N
     request = ours(5)
     redcap = Redcap().by_us(2, request).by_us(3, request)
     found = plan(desired(request), redcap)
-    assert told(found, TransferPlaced) == [placed(5, 2)]
+    assert told(found, TransferPlaced) == [placed(5, 2, since=request.requested_at)]
     assert imported(redcap, found).sendable() == {2: ("HEART", "P1", "")}
 
 
@@ -600,3 +605,37 @@ def test_the_simulated_import_changes_what_it_names_only() -> None:
     assert after.rows["transfers", 1]["transfer_date"]
     assert after.transfers() == {1: ("HEART", "P2", "")}
     assert before.transfers() == {1: ("HEART", "P1", "")}
+
+
+# What failed, and may be in the sender's hands again
+
+
+@pytest.mark.parametrize(
+    ("newest_summary", "requested", "name_left"),
+    [
+        ("2026-03-02 09:30", None, "P2"),
+        ("2026-03-02 09:59", None, ""),
+        ("2026-03-02 10:00", None, ""),
+        ("", "2026-03-02 10:00", ""),
+    ],
+)
+def test_what_failed_is_closed_where_the_sender_has_queued_it_again(
+    newest_summary: str, requested: str | None, name_left: str
+) -> None:
+    """A late series, or a person who changed its date, has the sender make its file again; it used to be amended."""
+    old = stood(4, since=LONG, report=FAILED)
+    redcap = Redcap().by_us(1, old, FAILED)
+    if requested is not None:
+        redcap.request(1, "HEART", "P1", requested=requested, report=FAILED)
+    wanted = replace(desired(old, ours(5, name="P2", replaces=(4,))), newest_summary=newest_summary)
+    found = plan(wanted, redcap)
+    assert names(found)[1] == name_left
+    assert fates(found) == ({} if name_left else {4: (1, "possibly sent", 5)})
+
+
+@pytest.mark.parametrize("report", [AWAITED, FAILED])
+def test_what_the_senders_folders_tell_to_be_carried_out_is_closed_however_short_it_stood(report: Report) -> None:
+    old = stood(4, taken=True, recalled=True, report=report)
+    found = plan(desired(old, ours(5, name="P2", replaces=(4,))), Redcap().by_us(1, old, report))
+    assert names(found) == {1: "", 2: "P2"}
+    assert fates(found) == {4: (1, "possibly sent", 5)}

@@ -2,6 +2,8 @@
 
 import pytest
 
+from processors.demo.simulator import Fault
+from processors.errors import ServiceError
 from tests.flow.conftest import MakeSite
 from tests.flow.harness import BRAIN, HEART, Asked, Site
 
@@ -406,3 +408,38 @@ def test_a_request_that_two_entries_asked_for_is_withdrawn_once_both_ask_for_som
     coupled.entry(accession="ACC-1", project=BRAIN, subject="B-001")
     coupled.run()
     assert asked(coupled) == [Asked(BRAIN, "B-001")]
+
+
+# What the sender may hold although it looks otherwise
+
+
+def failed(site: Site, at: str) -> None:
+    place = {"study_instance_uid": "1.2.3", "redcap_repeat_instrument": "transfers", "redcap_repeat_instance": "1"}
+    site.incoming.put([{**place, "transfer_error___2": "1", "transfer_date": at}])
+
+
+def test_what_failed_and_got_a_late_series_may_be_in_the_senders_hands_again(coupled: Site) -> None:
+    """The row was amended; the sender sent its copy of it, and that was told of the corrected request."""
+    failed(coupled, "2026-03-02 09:20")
+    coupled.run(after=HOUR)
+    coupled.series("1.2.3", "1.2.3.2", AccessionNumber="ACC-1")
+    coupled.entry(accession="ACC-1", subject="H-002", event="baseline")
+    report = coupled.run()
+    assert coupled.transfers("1.2.3")[2] == Asked(HEART, "H-002", "baseline")
+    assert asked(coupled) == [Asked(HEART, "H-002", "baseline")]
+    assert report.attention["may have been sent"] == 1
+
+
+def test_a_row_whose_import_was_never_confirmed_stands_since_it_was_asked_for(site: Site) -> None:
+    """It counted from when a run met it there: the sender had it for long, and it was amended."""
+    site.entry(accession="ACC-1", subject="H-001")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.simulator.inject(Fault(kind="reset", action="import", after_commit=True))
+    with pytest.raises(ServiceError):
+        site.run()
+    site.simulator.clear_faults()
+    site.run(after=300)
+    site.entry(accession="ACC-1", subject="H-002")
+    report = site.run(after=20)
+    assert site.transfers("1.2.3") == {1: Asked(HEART, ""), 2: Asked(HEART, "H-002")}
+    assert report.attention == POSSIBLY_SENT

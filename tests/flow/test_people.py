@@ -160,3 +160,20 @@ def test_our_request_survives_a_person_who_takes_its_instance_or_that_is_reporte
     coupled.series("1.2.3", "1.2.3.2", AccessionNumber="ACC-1")
     report = coupled.run()
     assert Asked(HEART, "H-001") in coupled.transfers("1.2.3").values() or report.needs_attention
+
+
+def test_what_a_person_asks_for_in_the_place_of_a_row_of_ours_that_was_emptied_is_theirs(site: Site) -> None:
+    """It said what ours had said, and was emptied as if it were ours."""
+    site.entry(accession="ACC-1", subject="H-001")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    site.entry(accession="ACC-9", subject="H-001")
+    site.run()
+    assert site.transfers("1.2.3") == {}
+    site.clock.advance(24 * 3600)
+    assert site.person_requests("1.2.3", HEART, "H-001", instance=1) == 1
+    before = site.transfer_rows("1.2.3")
+    site.grow("1.2.3")
+    site.run()
+    site.run()
+    assert site.transfer_rows("1.2.3") == before

@@ -7,10 +7,11 @@ requests are touched; of `done`, names and times alone are read.
 """
 
 import errno
+import itertools
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +26,8 @@ from processors.gateway import Gateway, Work
 from processors.requests import MINUTE, TransferRequest
 from processors.stored_requests import requests_at
 
+_OK = "_ok_"
+
 
 @dataclass(slots=True)
 class Queue:
@@ -32,6 +35,7 @@ class Queue:
 
     section: SenderSection
     warnings: list[str] = field(default_factory=list)
+    _done_names: set[str] | None = None
 
     def take_back(self, request: TransferRequest) -> bool:
         """Whether the request's file was in the queue, and is no longer."""
@@ -50,7 +54,7 @@ class Queue:
             self._warn("sender.queue", queue, exc)
             return False
         try:
-            _move(queue / name, withdrawn / name)
+            _move(queue / name, _free(withdrawn / name))
         except OSError as exc:
             self._warn("sender.withdrawn", withdrawn, exc)
             return False
@@ -60,9 +64,18 @@ class Queue:
         """The names of the files that wait; none where the queue cannot be read."""
         return [entry.name for entry in self._entries("sender.queue", self.section.queue)]
 
+    def has_carried_out(self, request: TransferRequest) -> bool:
+        """Whether the request's file is among those that were carried out."""
+        if request.pseudonym is None or request.instance is None:
+            return False
+        if self._done_names is None:
+            done = self._entries("sender.done", self.section.done)
+            self._done_names = {entry.name.rpartition(_OK)[0] for entry in done}
+        return file_name(request) in self._done_names
+
     def done(self) -> dict[str, datetime]:
         """When each file was carried out, by the name that it had in the queue."""
-        return self._times("sender.done", self.section.done, "_ok_")
+        return self._times("sender.done", self.section.done, _OK)
 
     def failed(self) -> dict[str, datetime]:
         """When each file was given up, by the name that it had in the queue."""
@@ -104,6 +117,15 @@ def file_name(request: TransferRequest) -> str:
     return f"{request.study}_{request.project}_{(request.pseudonym or '').strip()}_{request.instance}.json"
 
 
+def _free(target: Path) -> Path:
+    """The name, or the next one that nothing has: what was taken back before stays."""
+    numbers = itertools.count(2)
+    free = target
+    while os.path.lexists(free):
+        free = target.with_name(f"{target.name}.{next(numbers)}")
+    return free
+
+
 def _move(source: Path, target: Path) -> None:
     """Takes the file away in one step, which the sender sees as done or not done."""
     try:
@@ -117,22 +139,21 @@ def _move(source: Path, target: Path) -> None:
         shutil.move(hidden, target)
 
 
-def recalled(queue: Queue, requests: Iterable[TransferRequest], now: datetime) -> list[TransferRequest]:
-    """The requests, those marked as recalled whose files were taken back: the sender never had them."""
+def recalled(queue: Queue, requests: Iterable[TransferRequest]) -> list[TransferRequest]:
+    """The requests, those marked as recalled whose files were taken back, and those that the sender has carried out.
+
+    However short a time it stood: the sender may look at any moment. A file may be there again, of one taken back
+    before, or of one that failed or was sent, when a late series came.
+    """
     return [
-        replace(request, recalled=True) if _is_to_be_recalled(request, now) and queue.take_back(request) else request
+        _recalled(queue, request) if request.state == "ending" and not request.found else request
         for request in requests
     ]
 
 
-def _is_to_be_recalled(request: TransferRequest, now: datetime) -> bool:
-    return (
-        request.state == "ending"
-        and not request.found
-        and request.report.state == "awaited"
-        # Taken back before, and not ended since, it may have been queued again.
-        and replace(request, recalled=False).may_be_taken(now)
-    )
+def _recalled(queue: Queue, request: TransferRequest) -> TransferRequest:
+    was_there = queue.take_back(request)
+    return replace(request, recalled=request.recalled or was_there, taken=queue.has_carried_out(request))
 
 
 def recall_facts(before: Sequence[TransferRequest], after: Sequence[TransferRequest]) -> list[Fact]:
@@ -176,7 +197,7 @@ def look_after_sender(gateway: Gateway) -> list[str]:
     with gateway.begin() as work:
         watched = work.execute(_POSSIBLY_SENT, {"site": work.site}).all()
         if watched and (gateway.sender.done is not None or gateway.sender.fail is not None):
-            work.record(_carried_out(work, queue, [row.request for row in watched]))
+            work.record(_carried_out(work, queue, {row.request: row.at for row in watched}))
     patience = timedelta(hours=gateway.sender.patience_hours)
     now = gateway.clock()
     long_ago = sum(is_due(row.at, now, patience) for row in watched)
@@ -189,11 +210,14 @@ def look_after_sender(gateway: Gateway) -> list[str]:
     return queue.warnings
 
 
-def _carried_out(work: Work, queue: Queue, positions: Sequence[int]) -> list[Fact]:
-    """What the folders tell of these before REDCap does, or where the sender has written nothing there."""
+def _carried_out(work: Work, queue: Queue, watched: Mapping[int, datetime]) -> list[Fact]:
+    """What the folders tell of these before REDCap does, or where the sender has written nothing there.
+
+    Each with the moment since which it is watched: a failure before that was another copy's.
+    """
     done, failed = queue.done(), queue.failed()
     facts: list[Fact] = []
-    for request in requests_at(work, positions).values():
+    for request in requests_at(work, watched).values():
         name = file_name(request)
         if request.pseudonym is None:
             continue
@@ -208,7 +232,7 @@ def _carried_out(work: Work, queue: Queue, positions: Sequence[int]) -> list[Fac
                     sent_at=work.local(done[name]).strftime(MINUTE),
                 )
             )
-        elif name in failed:
+        elif name in failed and failed[name] >= watched[request.position]:
             facts.append(
                 TransferFailed(
                     study=request.study,

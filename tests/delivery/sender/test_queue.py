@@ -1,5 +1,6 @@
 """The sender's folders: what is taken back from its queue, and what its folders tell."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,67 @@ def test_a_folder_that_is_missing_is_told_and_stops_nothing(queued: Site, folder
     assert report.delivered is not None
     assert any(f"sender.{key}" in words for words in [*report.delivered.warnings, *report.checked.warnings])
     assert queued.attention() == {"may have been sent": 1}
+
+
+def test_within_the_minute_a_file_is_taken_back_and_its_row_not_used_again(site: Site, folders: SenderSection) -> None:
+    """The sender may look at any moment. The row used to be amended while the old pseudonym waited in the queue."""
+    assert folders.queue is not None
+    site.sender = folders
+    site.entry(study=STUDY, subject="H-001")
+    site.series(STUDY)
+    site.run()
+    (folders.queue / FILE).write_text("{}")
+    site.entry(study=STUDY, subject="H-002")
+    site.run(after=20)
+    assert (names(folders.queue), names(folders.withdrawn)) == ([], [FILE])
+    assert site.transfers(STUDY) == {2: Asked(HEART, "H-002")}
+
+
+def test_what_was_carried_out_within_the_minute_is_told_to_be_sent_as_it_was(
+    site: Site, folders: SenderSection
+) -> None:
+    assert folders.done is not None
+    site.sender = folders
+    site.entry(study=STUDY, subject="H-001")
+    site.series(STUDY)
+    site.run()
+    (folders.done / f"{FILE}_ok_20260302090140.log").write_text("")
+    site.entry(study=STUDY, subject="H-002")
+    site.run(after=20)
+    assert site.transfers(STUDY) == {1: Asked(HEART, ""), 2: Asked(HEART, "H-002")}
+    assert site.attention() == {"sent after it was ended": 1}
+
+
+def test_a_file_that_was_made_anew_does_not_hide_that_another_was_carried_out(
+    queued: Site, folders: SenderSection
+) -> None:
+    """REDCap had not taken what the sender wrote: so it made another file, and the ledger said "unsent"."""
+    assert folders.done is not None
+    (folders.done / f"{FILE}_ok_20260302095500.log").write_text("")
+    queued.entry(study=STUDY, subject="H-002")
+    queued.run()
+    assert FILE in names(folders.withdrawn)
+    assert queued.attention() == {"sent after it was ended": 1}
+
+
+def test_a_failure_of_before_tells_nothing_of_the_copy_that_the_sender_may_hold_now(
+    queued: Site, folders: SenderSection
+) -> None:
+    assert folders.queue is not None
+    assert folders.fail is not None
+    (folders.queue / FILE).unlink()
+    (folders.fail / f"{FILE}_fail.log").write_text("")
+    queued.clock.now = datetime.now(UTC) + timedelta(minutes=1)  # times in folders are the system's
+    queued.entry(study=STUDY, subject="H-002")
+    queued.run()
+    queued.run()
+    assert queued.attention() == {"may have been sent": 1}
+
+
+def test_what_was_taken_back_before_is_kept(queued: Site, folders: SenderSection) -> None:
+    assert folders.withdrawn is not None
+    (folders.withdrawn / FILE).write_text("earlier")
+    queued.entry(study=STUDY, subject="H-002")
+    queued.run()
+    assert names(folders.withdrawn) == [FILE, f"{FILE}.2"]
+    assert (folders.withdrawn / FILE).read_text() == "earlier"
