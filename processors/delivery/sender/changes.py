@@ -62,8 +62,8 @@ def _changes_of(row: TransferRow, fingerprint: str, study: KnownStudy) -> Iterat
 
 
 def _is_same(report: Report, before: Report) -> bool:
-    """Whether nothing has been written since. What may have been sent is awaited all the same."""
-    return report == before or (report == AWAITED and before.state == "possibly sent")
+    """Whether nothing has been written since. What may have been sent is awaited all the same, also after a failure."""
+    return report == before or (before.state == "possibly sent" and (report == AWAITED or report[1:] == before[1:]))
 
 
 def _of_others(row: TransferRow, fingerprint: str, before: KnownRow | None) -> Iterator[Fact]:
