@@ -26,7 +26,7 @@ from ledger import embedded
 from ledger.database import Database, open_database
 from ledger.migrations import migrate
 from ledger.vault import Vault, initialise
-from tests.databases import Copies, connect
+from tests.databases import Copies, used_again
 from tests.flow.table import pytest_sessionfinish, pytest_terminal_summary, pytest_testnodedown
 
 if TYPE_CHECKING:
@@ -136,10 +136,8 @@ def a_server() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _kept_connections() -> Iterator[None]:
-    """Connections to databases that are used again are so, too."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Database, "_connect", connect)
+def _used_again() -> Iterator[None]:
+    with used_again():
         yield
 
 

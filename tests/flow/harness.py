@@ -69,6 +69,9 @@ class Steps:
     def before_commit(self, _connection: Connection) -> None:
         self.step("before a commit")
 
+    def after_commit(self) -> None:
+        self.step("after a commit")
+
     def take(self) -> None:
         """As the client's rate limit, it is asked before each call."""
         self.step("before a call")
@@ -88,6 +91,32 @@ class Steps:
     @staticmethod
     def sigkill() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+class VisibleSteps(Steps):
+    """Steps at which something can be seen that could not be at the one before.
+
+    A commit that has nothing to write makes no difference: the run killed there leaves what it left before.
+    """
+
+    def __init__(self, fatal: int | None = None, kill: Callable[[], None] | None = None) -> None:
+        super().__init__(fatal, kill)
+        self._writes = False
+
+    def before_commit(self, connection: Connection) -> None:
+        self._writes = has_written(connection)
+        if self._writes:
+            super().before_commit(connection)
+
+    def after_commit(self) -> None:
+        if self._writes:
+            super().after_commit()
+
+
+def has_written(connection: Connection) -> bool:
+    """Whether the transaction's commit will make a difference."""
+    query = text("select pg_current_xact_id_if_assigned() is not null")
+    return bool(connection.execute(query).scalar_one())
 
 
 class _KilledBeforeImport(Steps):
@@ -133,7 +162,7 @@ class SteppingDatabase(Database):
         with super().begin() as connection:
             yield connection
             self._steps.before_commit(connection)
-        self._steps.step("after a commit")
+        self._steps.after_commit()
 
 
 def run_once(
@@ -390,11 +419,10 @@ class Site:
             sender=self.sender,
         )
 
-    def run_killed_at(self, step: int, *, after: float = 60) -> bool:
+    def run_killed_at(self, step: int, *, after: float = 60, steps: type[Steps] = Steps) -> bool:
         """A run killed at that step; False where it has not so many and came to its end."""
-        steps = Steps(fatal=step)
         try:
-            self.run(steps, after=after)
+            self.run(steps(fatal=step), after=after)
         except Killed:
             return True
         return False
