@@ -9,8 +9,9 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -91,12 +92,19 @@ class Server:
             with self._copies.lent(template) as name:
                 yield name
             return
-        name = self._make("template0")
+        name = self._make(self._empty)
         try:
             yield name
         finally:
             self._copies.remove_all_of(name)
             self._drop(name)
+
+    @cached_property
+    def _empty(self) -> str:
+        """An empty database which has been connected to, so that what that made PostgreSQL write is copied as well."""
+        name = self._make("template0")
+        psycopg.connect(self.url_of(name)).close()
+        return name
 
     def _make(self, template: str) -> str:
         name = f"fiona_test_{uuid4().hex}"
@@ -105,6 +113,11 @@ class Server:
 
     def _drop(self, name: str) -> None:
         self.execute(f"drop database {name} with (force)")
+
+    def close(self) -> None:
+        """Drops what was made for all databases."""
+        if "_empty" in self.__dict__:
+            self._drop(self._empty)
 
 
 @contextmanager
@@ -144,7 +157,7 @@ def _used_again() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     named = os.environ.get(TEST_URL)
-    with nullcontext(Server(named)) if named else a_server() as server:
+    with closing(Server(named)) if named else a_server() as server:
         yield server
 
 

@@ -30,8 +30,21 @@ _TABLES = """
      order by 1
 """
 
-_CATALOGS = ("pg_class", "pg_attribute", "pg_attrdef", "pg_constraint", "pg_index", "pg_rewrite", "pg_type",
-             "pg_description", "pg_statistic", "pg_default_acl", "pg_event_trigger", "pg_extension")  # fmt: skip
+_CATALOGS = {
+    "pg_class": "oid",
+    "pg_attribute": "attrelid",
+    "pg_attrdef": "adrelid",
+    "pg_constraint": "oid",
+    "pg_index": "indexrelid",
+    "pg_rewrite": "ev_class",
+    "pg_type": "oid",
+    "pg_description": "objoid",
+    "pg_statistic": "starelid",
+    "pg_default_acl": "oid",
+    "pg_event_trigger": "oid",
+    "pg_extension": "oid",
+}
+"""Each with the column that tells what belongs to PostgreSQL itself, by a number below 16384."""
 
 _UNGUARDED = (
     "create or replace function ledger.refuse_change() returns trigger language plpgsql as 'begin return old; end'"
@@ -45,7 +58,10 @@ _SETTINGS = """
 
 _SHAPE = " union all ".join(
     [
-        *(f"select count(*), sum(xmin::text::bigint) from {catalog}" for catalog in _CATALOGS),
+        *(
+            f"select count(*), sum(xmin::text::bigint) from {catalog} where {column} >= 16384"
+            for catalog, column in _CATALOGS.items()
+        ),
         # Those of temporary tables stay when the tables have gone.
         "select count(*), sum(xmin::text::bigint) from pg_namespace where not nspname like 'pg!_%temp!_%' escape '!'",
         # Functions and triggers may be changed and put back.
