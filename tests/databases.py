@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import sqlalchemy
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Engine
@@ -255,13 +256,12 @@ _LENT: dict[str, _Copy] = {}
 @contextmanager
 def used_again() -> Iterator[None]:
     """Meanwhile, connections to lent databases are used again, and so are engines with all that they have compiled."""
-    make, connect, close = Database.__init__, Database._connect, Database.close
+    create, connect, close = sqlalchemy.create_engine, Database._connect, Database.close
 
-    def made(database: Database, *arguments: Any, **named: Any) -> None:
-        make(database, *arguments, **named)
-        engines = _engines(database)
-        if engines:
-            database.engine = engines.pop()
+    def created(*arguments: Any, **named: Any) -> Engine:
+        database = getattr(named.get("creator"), "__self__", None)
+        engines = _engines(database) if isinstance(database, Database) else None
+        return engines.pop() if engines else create(*arguments, **named)
 
     def connected(database: Database) -> psycopg.Connection[Any]:
         lent = _lent(database)
@@ -274,7 +274,7 @@ def used_again() -> Iterator[None]:
             engines.append(database.engine)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Database, "__init__", made)
+        patch.setattr(sqlalchemy, "create_engine", created)
         patch.setattr(Database, "_connect", connected)
         patch.setattr(Database, "close", closed)
         yield
