@@ -4,6 +4,7 @@ The server is an embedded one; `FIONA_LEDGER_TEST_URL=postgresql://...` names an
 databases are then made and dropped.
 """
 
+import gc
 import os
 import shutil
 import signal
@@ -53,6 +54,12 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("fiona-ledger"), max_examples=10)
 hypothesis.settings.load_profile("fiona-ledger")
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported stays: collecting garbage, Python need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 class SettableClock:
