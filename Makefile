@@ -6,6 +6,9 @@ INSTALLED := $(VENV)/.installed
 QUICK := tests/test_*.py tests/events tests/naming/test_[p-s]*.py tests/routing tests/redcap tests/source tests/delivery/test_*.py \
   tests/explain/test_sentences.py tests/flow/test_routing.py tests/flow/test_coupling.py tests/flow/test_corrections.py
 
+# Each of the processes that tests start would compile everything anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 HISTORIES ?= 500
 SEED ?= 1
 
@@ -15,11 +18,11 @@ demo: $(INSTALLED)  ## run the main job on real summaries against a simulated RE
 	@$(BIN)/fiona-ledger demo
 
 test: check  ## everything that must hold
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 quick: $(INSTALLED)  ## what finds most mistakes, within a minute
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -n auto --hypothesis-profile quick $(QUICK)
+	$(BIN)/python -m pytest -n auto --dist worksteal --hypothesis-profile quick $(QUICK)
 
 check: $(INSTALLED)  ## style, types, layers
 	$(BIN)/ruff check .

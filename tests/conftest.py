@@ -4,13 +4,15 @@ The server is an embedded one; `FIONA_LEDGER_TEST_URL=postgresql://...` names an
 databases are then made and dropped.
 """
 
+import gc
 import os
 import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -26,7 +28,7 @@ from ledger import embedded
 from ledger.database import Database, open_database
 from ledger.migrations import migrate
 from ledger.vault import Vault, initialise
-from tests.databases import Copies, connect
+from tests.databases import Copies, used_again
 from tests.flow.table import pytest_sessionfinish, pytest_terminal_summary, pytest_testnodedown
 
 if TYPE_CHECKING:
@@ -54,6 +56,12 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("fiona-ledger"), max_examples=10)
 hypothesis.settings.load_profile("fiona-ledger")
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported stays: collecting garbage, Python need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 class SettableClock:
@@ -93,12 +101,19 @@ class Server:
             with self._copies.lent(template) as name:
                 yield name
             return
-        name = self._make("template0")
+        name = self._make(self._empty)
         try:
             yield name
         finally:
             self._copies.remove_all_of(name)
             self._drop(name)
+
+    @cached_property
+    def _empty(self) -> str:
+        """An empty database which has been connected to, so that what that made PostgreSQL write is copied as well."""
+        name = self._make("template0")
+        psycopg.connect(self.url_of(name)).close()
+        return name
 
     def _make(self, template: str) -> str:
         name = f"fiona_test_{uuid4().hex}"
@@ -107,6 +122,11 @@ class Server:
 
     def _drop(self, name: str) -> None:
         self.execute(f"drop database {name} with (force)")
+
+    def close(self) -> None:
+        """Drops what was made for all databases."""
+        if "_empty" in self.__dict__:
+            self._drop(self._empty)
 
 
 @contextmanager
@@ -138,17 +158,15 @@ def a_server() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _kept_connections() -> Iterator[None]:
-    """Connections to databases that are used again are so, too."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Database, "_connect", connect)
+def _used_again() -> Iterator[None]:
+    with used_again():
         yield
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     named = os.environ.get(TEST_URL)
-    with nullcontext(Server(named)) if named else a_server() as server:
+    with closing(Server(named)) if named else a_server() as server:
         yield server
 
 

@@ -11,8 +11,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+import pytest
+import sqlalchemy
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
+from sqlalchemy import Engine
 
 from ledger.database import Database
 
@@ -24,29 +27,49 @@ _MOST_KEPT = 4
 
 _TABLES = """
     select c.oid::regclass::text from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
-     where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema') and not n.nspname like 'pg!_%' escape '!'
+     where c.relkind = 'r' and n.nspname <> 'information_schema' and not n.nspname like 'pg!_%' escape '!'
      order by 1
 """
 
-_CATALOGS = ("pg_class", "pg_attribute", "pg_attrdef", "pg_constraint", "pg_index", "pg_trigger", "pg_rewrite",
-             "pg_type", "pg_description", "pg_statistic", "pg_default_acl", "pg_event_trigger", "pg_extension")  # fmt: skip
+_CATALOGS = {
+    "pg_class": "oid",
+    "pg_attribute": "attrelid",
+    "pg_attrdef": "adrelid",
+    "pg_constraint": "oid",
+    "pg_index": "indexrelid",
+    "pg_rewrite": "ev_class",
+    "pg_type": "oid",
+    "pg_description": "objoid",
+    "pg_statistic": "starelid",
+    "pg_default_acl": "oid",
+    "pg_event_trigger": "oid",
+    "pg_extension": "oid",
+}
+"""Each with the column that tells what belongs to PostgreSQL itself, by a number below 16384."""
 
 _UNGUARDED = (
     "create or replace function ledger.refuse_change() returns trigger language plpgsql as 'begin return old; end'"
 )
 """Lets pass what the ledger refuses even to a session that calls itself a replica."""
 
+_SETTINGS = """
+    select s.xmin from pg_db_role_setting as s join pg_database as d on d.oid = s.setdatabase
+     where d.datname = current_database()
+"""
+
 _SHAPE = " union all ".join(
     [
-        *(f"select count(*), sum(xmin::text::bigint) from {catalog}" for catalog in _CATALOGS),
+        *(
+            f"select count(*), sum(xmin::text::bigint) from {catalog} where {column} >= 16384"
+            for catalog, column in _CATALOGS.items()
+        ),
         # Those of temporary tables stay when the tables have gone.
         "select count(*), sum(xmin::text::bigint) from pg_namespace where not nspname like 'pg!_%temp!_%' escape '!'",
+        # Functions and triggers may be changed and put back.
         "select count(*), sum(hashtext(pg_proc::text)) from pg_proc where oid >= 16384",
+        "select count(*), sum(hashtext(pg_trigger::text)) from pg_trigger where tgrelid >= 16384",
         "select count(*), sum(xmin::text::bigint) from pg_database where datname = current_database()",
-        """
-        select count(*), sum(s.xmin::text::bigint) from pg_db_role_setting as s join pg_database as d on d.oid = s.setdatabase
-         where d.datname = current_database()
-        """,
+        f"select count(*), sum(xmin::text::bigint) from ({_SETTINGS}) as setting",
     ]
 )
 """The number of rows of each catalog, and which transactions wrote them: it differs after whatever a migration,
@@ -106,6 +129,7 @@ class _Copy:
     def __init__(self, url: str) -> None:
         self._url = url
         self.waiting: defaultdict[str, list[KeptConnection]] = defaultdict(list)
+        self.engines: defaultdict[str, list[Engine]] = defaultdict(list)
         self._connection = psycopg.connect(url, autocommit=True)
         self._guard = self._connection.execute("select pg_get_functiondef('ledger.refuse_change'::regproc)").fetchall()[
             0
@@ -113,8 +137,10 @@ class _Copy:
         self._tables = [row[0] for row in self._connection.execute(_TABLES)]
         self._shape = self._connection.execute(_SHAPE).fetchall()
 
-    def connection(self, address: str) -> KeptConnection:
-        """One that waits, or a new one."""
+    def connection(self, address: str) -> psycopg.Connection[Any]:
+        """One that waits, or a new one: always, where the database has settings of its own."""
+        if self._connection.execute(_SETTINGS, prepare=True).fetchall():
+            return psycopg.connect(address)
         waiting = self.waiting[address]
         while waiting:
             kept = waiting.pop()
@@ -227,7 +253,37 @@ _LENT: dict[str, _Copy] = {}
 """By name; no two servers have databases of the same one."""
 
 
-def connect(database: Database) -> psycopg.Connection[Any]:
-    """What `Database._connect` does in tests: connections to lent databases are used again."""
-    lent = _LENT.get(str(conninfo_to_dict(database._conninfo).get("dbname")))
-    return psycopg.connect(database._conninfo) if lent is None else lent.connection(database._conninfo)
+@contextmanager
+def used_again() -> Iterator[None]:
+    """Meanwhile, connections to lent databases are used again, and so are engines with all that they have compiled."""
+    create, connect, close = sqlalchemy.create_engine, Database._connect, Database.close
+
+    def created(*arguments: Any, **named: Any) -> Engine:
+        database = getattr(named.get("creator"), "__self__", None)
+        engines = _engines(database) if isinstance(database, Database) else None
+        return engines.pop() if engines else create(*arguments, **named)
+
+    def connected(database: Database) -> psycopg.Connection[Any]:
+        lent = _lent(database)
+        return connect(database) if lent is None else lent.connection(database._conninfo)
+
+    def closed(database: Database) -> None:
+        close(database)
+        engines = _engines(database)
+        if engines is not None and database.engine not in engines:
+            engines.append(database.engine)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlalchemy, "create_engine", created)
+        patch.setattr(Database, "_connect", connected)
+        patch.setattr(Database, "close", closed)
+        yield
+
+
+def _lent(database: Database) -> _Copy | None:
+    return _LENT.get(str(conninfo_to_dict(database._conninfo).get("dbname")))
+
+
+def _engines(database: Database) -> list[Engine] | None:
+    lent = _lent(database)
+    return None if lent is None else lent.engines[database._conninfo]

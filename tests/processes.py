@@ -18,6 +18,9 @@ from processors.cli.commands import COMMANDS
 ROOT = Path(__file__).parents[1]
 
 _TIME_LIMIT = 120
+_IMPORTED_LATE = ["sqlalchemy.dialects.postgresql.psycopg"]
+"""What the program imports only when it connects."""
+
 _COMMANDS = [name.replace(" ", "_").replace("-", "_") for names in COMMANDS.values() for name in names]
 
 
@@ -25,7 +28,7 @@ def context() -> ForkServerContext:
     """For processes to be forked."""
     made = multiprocessing.get_context("forkserver")
     commands = [f"processors.cli.commands.{name}" for name in _COMMANDS]
-    made.set_forkserver_preload(["tests.flow.child", "tests.ledger.processes", *commands])
+    made.set_forkserver_preload(["tests.flow.child", "tests.ledger.processes", *_IMPORTED_LATE, *commands])
     return made
 
 

@@ -9,9 +9,10 @@ from processors.locks import only_run
 from processors.operations.adopt.adopt import Adopted, adopt
 from processors.operations.shadow.shadow import Shadowed, require_own_ledger, shadow
 from processors.run import Report, Run
-from tests.autoid.machine import Machine, _context
+from tests.autoid.machine import Machine
 from tests.autoid.sites import AutoidSite
 from tests.flow.harness import HEART, Killed, Steps
+from tests.processes import context
 
 Rows = dict[str, list[tuple[tuple[str, str], ...]]]
 
@@ -44,7 +45,7 @@ class Operator:
 
     def start_adopting(self, *, fatal: int) -> BaseProcess:
         """An adoption in a process of its own, which kills itself at the step with the number `fatal`."""
-        process = _context().Process(target=_adopt, args=(self, fatal))
+        process = context().Process(target=_adopt, args=(self, fatal))
         process.start()
         return process
 

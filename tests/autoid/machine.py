@@ -1,10 +1,8 @@
 """Whole runs, both processors, as a machine with nothing but its configuration makes them."""
 
-import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from uuid import uuid4
@@ -18,6 +16,7 @@ from processors.redcap import Redcap
 from processors.run import Report, Run
 from tests.conftest import SettableClock
 from tests.flow.harness import ZONE, SteppingDatabase, Steps
+from tests.processes import context
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +75,7 @@ class Machine:
 
     def start(self, *, fatal: int | None = None) -> BaseProcess:
         """A run in a process of its own, which kills itself at the step with the number `fatal`."""
-        process = _context().Process(target=_run, args=(self, fatal))
+        process = context().Process(target=_run, args=(self, fatal))
         process.start()
         return process
 
@@ -90,12 +89,6 @@ class Machine:
                 generator_timeout_seconds=self.generator_seconds,
             ),
         )
-
-
-def _context() -> ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["__main__", "tests.autoid.machine"])
-    return context
 
 
 def _run(machine: Machine, fatal: int | None) -> None:

@@ -177,10 +177,10 @@ class AutoidSite(Site):
         """
         assert self.query(orphans) == []
 
-    def killed_at(self, step: int) -> bool:
+    def killed_at(self, step: int, steps: type[Steps] = Steps) -> bool:
         """A run killed at that step; False where it has not so many and came to its end."""
         try:
-            self.run(Steps(fatal=step))
+            self.run(steps(fatal=step))
         except Killed:
             return True
         return False

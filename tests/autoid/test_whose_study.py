@@ -3,7 +3,7 @@
 import pytest
 
 from tests.autoid.sites import NO_PATIENT_ID, AutoidSite
-from tests.flow.harness import HEART, Asked
+from tests.flow.harness import HEART, Asked, VisibleSteps
 
 STUDY = "1.2.1"
 FIRST, STRAY = f"{STUDY}.1", f"{STUDY}.2"
@@ -127,7 +127,7 @@ def test_wherever_a_run_is_killed_the_right_patient_gets_the_id(site: AutoidSite
     site.run()
     site.study(STUDY, "PID-2")
     step = 1
-    while site.run_killed_at(step, after=0):
+    while site.run_killed_at(step, after=0, steps=VisibleSteps):
         step += 1
     site.run(after=0)
     assert names(site) == [site.id_of("PID-2")]

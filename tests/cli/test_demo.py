@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import start
+from tests.cli.conftest import Done, start
 from tests.processes import ROOT
 
+AS_BY_MAKE = {"program": str(ROOT / ".venv/bin/fiona-ledger"), "PATH": "/usr/bin:/bin"}
+ELSEWHERE = "/opt/elsewhere/bin/fiona-ledger"
 
-@pytest.fixture
+
+@pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
     """Short enough for a socket, and below folders that PostgreSQL's own user may pass."""
     parent = Path(tempfile.mkdtemp(prefix="fd-", dir="/var/tmp"))
@@ -19,8 +22,20 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(parent)
 
 
-def test_the_demo_shows_the_whole_job_and_then_an_idle_run(folder: Path) -> None:
-    first = start("demo", "--folder", str(folder))
+@pytest.fixture(scope="module")
+def first(folder: Path) -> Done:
+    """The first demo in the folder, as `make demo` starts it."""
+    return start("demo", "--folder", str(folder), **AS_BY_MAKE)
+
+
+@pytest.fixture(scope="module")
+def second(first: Done, folder: Path) -> Done:
+    """Another one after it, by a program elsewhere."""
+    assert first.code == 0
+    return start("demo", "--folder", str(folder), program=ELSEWHERE)
+
+
+def test_the_demo_shows_the_whole_job_and_then_an_idle_run(first: Done, second: Done) -> None:
     assert (first.code, first.err) == (0, "")
     assert "61 discovered" in first.out
     assert "coupling entry 1" in first.out
@@ -34,34 +49,39 @@ def test_the_demo_shows_the_whole_job_and_then_an_idle_run(folder: Path) -> None
     ]
     assert "needs attention: 1 x sent after it was ended" in first.out
     assert first.out.count("sent, masked") == 1
-    second = start("demo", "--folder", str(folder))
     assert second.code == 0
     assert "0 discovered" in second.out
     assert "It was called 5 times" in second.out
 
 
-def test_the_demo_leaves_no_process_behind(folder: Path) -> None:
-    assert start("demo", "--folder", str(folder)).code == 0
+def test_the_demo_leaves_no_process_behind(second: Done, folder: Path) -> None:
+    assert second.code == 0
     pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
     assert not [pid for pid in pids if str(folder) in command_line(pid)]
 
 
-def test_what_the_demo_recommends_is_how_it_was_started(folder: Path) -> None:
-    by_name = start("demo", "--folder", str(folder), program="/opt/elsewhere/bin/fiona-ledger").out
-    assert f"  /opt/elsewhere/bin/fiona-ledger demo --folder {folder}\n" in by_name
-    assert "make demo" not in by_name
+def test_what_the_demo_recommends_is_how_it_was_started(second: Done, folder: Path) -> None:
+    assert f"  {ELSEWHERE} demo --folder {folder}\n" in second.out
+    assert "make demo" not in second.out
     as_a_module = start("demo", "--folder", str(folder), program=str(ROOT / "processors/cli/main.py")).out
     python = Path(sys.executable)
     shown = python.relative_to(ROOT) if python.is_relative_to(ROOT) else python
     assert f"  {shown} -m processors.cli.main demo --folder {folder}\n" in as_a_module
 
 
-def test_what_holds_tokens_is_for_its_owner_alone(folder: Path) -> None:
-    start("demo", "--folder", str(folder))
+def test_what_holds_tokens_is_for_its_owner_alone(first: Done, folder: Path) -> None:
+    assert first.code == 0
     assert {name: (folder / name).stat().st_mode & 0o777 for name in ("redcap.json", "fiona-ledger.toml")} == {
         "redcap.json": 0o600,
         "fiona-ledger.toml": 0o600,
     }
+
+
+def test_the_readme_shows_what_the_demo_prints(first: Done, folder: Path) -> None:
+    printed = first.out.replace(str(folder), ".demo")
+    readme = (ROOT / "README.md").read_text("utf-8")
+    shown = readme.split("<!-- demo -->\n```\n")[1].split("```\n<!-- /demo -->")[0]
+    assert shown == "".join(f"{line.rstrip()}\n" for line in printed.splitlines())
 
 
 def command_line(pid: int) -> str:
@@ -69,11 +89,3 @@ def command_line(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
     except OSError:
         return ""
-
-
-def test_the_readme_shows_what_the_demo_prints(folder: Path) -> None:
-    as_by_make = {"program": str(ROOT / ".venv/bin/fiona-ledger"), "PATH": "/usr/bin:/bin"}
-    printed = start("demo", "--folder", str(folder), **as_by_make).out.replace(str(folder), ".demo")
-    readme = (ROOT / "README.md").read_text("utf-8")
-    shown = readme.split("<!-- demo -->\n```\n")[1].split("```\n<!-- /demo -->")[0]
-    assert shown == "".join(f"{line.rstrip()}\n" for line in printed.splitlines())

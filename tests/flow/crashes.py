@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from processors.demo.simulator import Project, standard_projects
 from processors.demo.simulator.state import read_state, write_state
 from tests.autoid.sites import AETITLE, AutoidSite
 from tests.conftest import Server, SettableClock
-from tests.flow.harness import BRAIN, HEART, Steps, simulator_of, without_minutes
+from tests.flow.harness import BRAIN, HEART, Steps, has_written, simulator_of, without_minutes
 
 TEACHING = "Teaching"
 SEMANTIC = {
@@ -68,7 +68,7 @@ class NotingWrites(Steps):
 
     def before_commit(self, connection: Connection) -> None:
         super().before_commit(connection)
-        if connection.execute(text("select pg_current_xact_id_if_assigned() is not null")).scalar_one():
+        if has_written(connection):
             self.writing |= {len(self.names), len(self.names) + 1}
 
 

@@ -76,6 +76,9 @@ class Steps:
     def before_commit(self, _connection: Connection) -> None:
         self.step("before a commit")
 
+    def after_commit(self) -> None:
+        self.step("after a commit")
+
     def take(self) -> None:
         """As the client's rate limit, it is asked before each call."""
         self.step("before a call")
@@ -95,6 +98,33 @@ class Steps:
     @staticmethod
     def sigkill() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+class VisibleSteps(Steps):
+    """Steps at which something can be seen that could not be at the one before.
+
+    A commit that has nothing to write makes no difference: the run killed there leaves what it left before.
+    """
+
+    def __init__(self, fatal: int | None = None, kill: Callable[[], None] | None = None) -> None:
+        super().__init__(fatal, kill)
+        self._writes = False
+
+    def before_commit(self, connection: Connection) -> None:
+        self._writes = has_written(connection)
+        if self._writes:
+            super().before_commit(connection)
+
+    def after_commit(self) -> None:
+        if self._writes:
+            super().after_commit()
+
+
+def has_written(connection: Connection) -> bool:
+    """Whether the transaction's commit will make a difference."""
+    # Asked very often, and therefore without what SQLAlchemy adds.
+    driver: Any = connection.connection.driver_connection
+    return bool(driver.execute("select pg_current_xact_id_if_assigned() is not null").fetchone()[0])
 
 
 class _KilledBeforeImport(Steps):
@@ -140,7 +170,7 @@ class SteppingDatabase(Database):
         with super().begin() as connection:
             yield connection
             self._steps.before_commit(connection)
-        self._steps.step("after a commit")
+        self._steps.after_commit()
 
 
 def run_once(
@@ -412,11 +442,10 @@ class Site:
             identity=self.identity,
         )
 
-    def run_killed_at(self, step: int, *, after: float = 60) -> bool:
+    def run_killed_at(self, step: int, *, after: float = 60, steps: type[Steps] = Steps) -> bool:
         """A run killed at that step; False where it has not so many and came to its end."""
-        steps = Steps(fatal=step)
         try:
-            self.run(steps, after=after)
+            self.run(steps(fatal=step), after=after)
         except Killed:
             return True
         return False
@@ -519,18 +548,18 @@ class Site:
 
     def projections(self) -> dict[str, list[str]]:
         """Every row of every projected table, as text."""
-        return {
-            table: sorted(row[0] for row in self.query(f"select t::text from {table} as t"))
-            for projection in PROJECTIONS
-            for table in projection.tables
-        }
+        tables = [table for projection in PROJECTIONS for table in projection.tables]
+        found: dict[str, list[str]] = {table: [] for table in tables}
+        each = (f"select '{table}', t::text from {table} as t" for table in tables)
+        for table, row in sorted(self.query(" union all ".join(each))):
+            found[table].append(row)
+        return found
 
     def rebuild(self) -> None:
         with self._database.begin() as connection:
             vault = Vault.open(connection, self.key_file)
         gateway = Gateway(database=self._database, vault=vault, site="main", clock=self.clock, run=uuid4(), zone=ZONE)
-        for projection in PROJECTIONS:
-            gateway._projector.rebuild(self._database.begin, projection.name)
+        gateway._projector.rebuild(self._database.begin, *(projection.name for projection in PROJECTIONS))
 
     def everything_stored(self) -> str:
         """All columns of all tables of the ledger and the gateway, as text, bytes also as what they spell."""

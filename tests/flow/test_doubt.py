@@ -17,7 +17,7 @@ from processors.operations.replay import Scope
 from processors.operations.status import status
 from processors.redcap import NoRateLimit, Redcap
 from processors.routing.sync import observe
-from tests.flow.harness import BRAIN, HEART, ZONE, Asked, Site
+from tests.flow.harness import BRAIN, HEART, ZONE, Asked, Site, VisibleSteps
 from tests.flow.test_routing import HOSTILE
 from tests.operations.operator import amend_by_hand, rehearse, replay_all
 
@@ -255,7 +255,7 @@ def test_an_entry_that_is_corrected_while_another_is_doubted_waits_for_it_where_
 def test_a_corrected_entry_whose_correction_was_not_decided_yet_is_applied_when_it_returns(coupled: Site) -> None:
     coupled.entry(accession="ACC-1", subject="H-002")
     for step in count(1):
-        assert coupled.run_killed_at(step)
+        assert coupled.run_killed_at(step, steps=VisibleSteps)
         if len(coupled.events("CouplingEntryChanged")) == 2:
             break
     with coupled.left_out("coupling"):
@@ -309,7 +309,7 @@ def test_a_doubt_stands_though_its_run_is_killed_at_any_step(ruled: Site) -> Non
         study = f"1.2.3.{step}"
         with ruled.left_out("routing"):
             ruled.series(study)
-            killed = ruled.run_killed_at(step)
+            killed = ruled.run_killed_at(step, steps=VisibleSteps)
         ruled.run()
         assert ruled.transfers(study) == {1: Asked(HEART, "PID-1")}, step
         if not killed:
@@ -324,7 +324,7 @@ def test_what_waited_is_requested_once_though_the_run_that_settles_it_is_killed_
         with ruled.left_out("routing"):
             ruled.series(study)
             ruled.run()
-        killed = ruled.run_killed_at(step)
+        killed = ruled.run_killed_at(step, steps=VisibleSteps)
         ruled.run()
         assert ruled.transfers(study) == {1: Asked(HEART, "PID-1")}, step
         if not killed:

@@ -4,7 +4,7 @@ import pytest
 
 from processors.demo.simulator import Fault
 from processors.errors import ServiceError
-from tests.flow.harness import BRAIN, HEART, Asked, Site
+from tests.flow.harness import BRAIN, HEART, Asked, Site, VisibleSteps
 
 STUDY = "1.2.3"
 
@@ -252,7 +252,7 @@ def test_wherever_a_run_is_killed_the_change_is_told_once(routed: Site) -> None:
     routed.run(after=0)
     routed.series(STUDY, PatientID="SOMEBODY")
     step = 1
-    while routed.run_killed_at(step, after=0):
+    while routed.run_killed_at(step, after=0, steps=VisibleSteps):
         step += 1
     assert step > 5
     routed.run(after=0)

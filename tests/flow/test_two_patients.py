@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flow.harness import BRAIN, HEART, Asked, Site
+from tests.flow.harness import BRAIN, HEART, Asked, Site, VisibleSteps
 
 STUDY = "1.2.3"
 FIRST, STRAY = f"{STUDY}.1", f"{STUDY}.2"
@@ -184,14 +184,14 @@ def test_what_a_person_asks_for_in_redcap_is_theirs(routed: Site) -> None:
 def test_wherever_a_run_is_killed_nothing_is_left_to_be_sent(routed: Site) -> None:
     routed.series(STUDY, STRAY, PatientID="PID-2")
     step = 1
-    while routed.run_killed_at(step, after=0):
+    while routed.run_killed_at(step, after=0, steps=VisibleSteps):
         step += 1
     routed.run(after=0)
     assert (names(routed), routed.attention()) == ([], {KIND: 1})
     assert len(routed.events("TwoPatientsFound")) == 1
     remove(routed, STRAY)
     step = 1
-    while routed.run_killed_at(step, after=0):
+    while routed.run_killed_at(step, after=0, steps=VisibleSteps):
         step += 1
     routed.run(after=0)
     assert names(routed) == ["B-001", "PID-1"]

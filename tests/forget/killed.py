@@ -1,6 +1,5 @@
 """A change of the master key in a process of its own, which kills itself at a given step."""
 
-import multiprocessing
 import os
 import signal
 from pathlib import Path
@@ -11,6 +10,7 @@ from ledger.vault import Vault
 from processors.gateway import Gateway
 from processors.operations.forget.rekey import rekey
 from tests.conftest import SettableClock
+from tests.processes import context
 
 RUN = UUID("11111111-1111-7111-8111-111111111111")
 
@@ -35,9 +35,7 @@ def change_key(url: str, key_file: Path, fatal: int) -> None:
 
 def killed_at(url: str, key_file: Path, fatal: int) -> int | None:
     """The exit code of such a process: -9 where it came to that step."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    process = context.Process(target=change_key, args=(url, key_file, fatal))
+    process = context().Process(target=change_key, args=(url, key_file, fatal))
     process.start()
     process.join(60)
     return process.exitcode

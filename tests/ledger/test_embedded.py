@@ -25,6 +25,21 @@ def folder() -> Iterator[Path]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def stopped() -> Iterator[Path]:
+    """A folder with the data of a server that was stopped."""
+    with server_folder() as found:
+        open_database("embedded", found).close()
+        yield found
+
+
+@pytest.fixture
+def used(stopped: Path, folder: Path) -> Path:
+    """A folder of the test's own with data in it: making those takes a second."""
+    subprocess.run(["/bin/cp", "-a", stopped / "postgres", folder], check=True)
+    return folder
+
+
 @contextmanager
 def embedded(folder: Path) -> Iterator[Database]:
     database = open_database("embedded", folder)
@@ -54,12 +69,12 @@ def read_acknowledged(process: "subprocess.Popen[str]", count: int) -> list[int]
     return [int(process.stdout.readline()) for _ in range(count)]
 
 
-def test_what_was_written_is_there_after_a_stop_and_a_start(folder: Path) -> None:
-    with embedded(folder) as database:
+def test_what_was_written_is_there_after_a_stop_and_a_start(used: Path) -> None:
+    with embedded(used) as database:
         migrate(database)
         stored = append(database, fact())
-    assert not (folder / "postgres" / "postmaster.pid").exists()
-    with embedded(folder) as database:
+    assert not (used / "postgres" / "postmaster.pid").exists()
+    with embedded(used) as database:
         assert everything(database) == stored
 
 
@@ -70,16 +85,16 @@ def test_its_data_is_private(folder: Path) -> None:
     assert stat.S_IMODE((folder / "postgres").stat().st_mode) == 0o700
 
 
-def test_a_server_killed_while_appending_has_kept_every_acknowledged_event(folder: Path) -> None:
-    with writer(folder) as process:
+def test_a_server_killed_while_appending_has_kept_every_acknowledged_event(used: Path) -> None:
+    with writer(used) as process:
         acknowledged = read_acknowledged(process, 30)
-        postmaster(folder).kill()
+        postmaster(used).kill()
         assert process.stdout is not None
         *more, last_word = process.stdout.read().split()
         acknowledged += map(int, more)
     assert last_word == "unreachable"
     assert acknowledged == list(range(1, len(acknowledged) + 1))
-    with embedded(folder) as database:
+    with embedded(used) as database:
         positions = [event.position for event in everything(database)]
         assert positions[: len(acknowledged)] == acknowledged
         assert len(positions) - len(acknowledged) in {0, 1}, "at most the one that nobody was told of"
@@ -88,64 +103,64 @@ def test_a_server_killed_while_appending_has_kept_every_acknowledged_event(folde
         assert append(database, fact())[0].position == len(positions) + 1
 
 
-def test_a_dead_server_whose_number_another_process_has_by_now_is_started_again(folder: Path) -> None:
+def test_a_dead_server_whose_number_another_process_has_by_now_is_started_again(used: Path) -> None:
     """After a power cut, it used to count as running: the ledger stayed away."""
-    with writer(folder) as process:
+    with writer(used) as process:
         read_acknowledged(process, 1)
-        postmaster(folder).kill()
+        postmaster(used).kill()
         process.wait()
     for name in ("postmaster.pid", ".s.PGSQL.5432.lock"):
-        lock_file = folder / "postgres" / name
+        lock_file = used / "postgres" / name
         lines = lock_file.read_text().splitlines()
         lock_file.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
-    with embedded(folder) as database:
+    with embedded(used) as database:
         assert everything(database)
 
 
-def test_a_killed_program_leaves_a_server_that_the_next_one_takes_over(folder: Path) -> None:
-    with writer(folder) as process:
+def test_a_killed_program_leaves_a_server_that_the_next_one_takes_over(used: Path) -> None:
+    with writer(used) as process:
         acknowledged = read_acknowledged(process, 5)
         process.send_signal(signal.SIGKILL)
         process.wait()
-    left = postmaster(folder).pid
-    with embedded(folder) as database:
-        assert postmaster(folder).pid == left
+    left = postmaster(used).pid
+    with embedded(used) as database:
+        assert postmaster(used).pid == left
         assert [event.position for event in everything(database)][:5] == acknowledged
-    assert not (folder / "postgres" / "postmaster.pid").exists(), "it would never be stopped any more"
+    assert not (used / "postgres" / "postmaster.pid").exists(), "it would never be stopped any more"
 
 
-def test_a_list_of_users_that_was_cut_off_while_it_was_written_does_not_matter(folder: Path) -> None:
-    with embedded(folder):
+def test_a_list_of_users_that_was_cut_off_while_it_was_written_does_not_matter(used: Path) -> None:
+    with embedded(used):
         pass
-    (folder / "postgres" / ".handle_pids.json").write_text("[12")
-    with embedded(folder) as database:
+    (used / "postgres" / ".handle_pids.json").write_text("[12")
+    with embedded(used) as database:
         assert scalar(database, "select 1") == 1
-    assert not (folder / "postgres" / "postmaster.pid").exists()
+    assert not (used / "postgres" / "postmaster.pid").exists()
 
 
-def test_two_ledgers_opened_in_one_program_share_the_server_until_both_are_closed(folder: Path) -> None:
-    with embedded(folder) as first:
-        with embedded(folder):
+def test_two_ledgers_opened_in_one_program_share_the_server_until_both_are_closed(used: Path) -> None:
+    with embedded(used) as first:
+        with embedded(used):
             pass
         assert scalar(first, "select 1") == 1
-    assert not (folder / "postgres" / "postmaster.pid").exists()
+    assert not (used / "postgres" / "postmaster.pid").exists()
 
 
-def test_closing_twice_is_closing_once(folder: Path) -> None:
-    with embedded(folder) as first, embedded(folder) as second:
+def test_closing_twice_is_closing_once(used: Path) -> None:
+    with embedded(used) as first, embedded(used) as second:
         first.close()
         first.close()
         assert scalar(second, "select 1") == 1
 
 
-def test_a_server_that_died_is_closed_without_waiting(folder: Path) -> None:
-    with embedded(folder) as database:
-        process = postmaster(folder)
+def test_a_server_that_died_is_closed_without_waiting(used: Path) -> None:
+    with embedded(used) as database:
+        process = postmaster(used)
         process.kill()
         with pytest.raises(Unreachable):
             use_for_ever(database)
         wait_until_it_has_gone(process)
-    assert (folder / "postgres" / "postmaster.pid").exists()
+    assert (used / "postgres" / "postmaster.pid").exists()
 
 
 def use_for_ever(database: Database) -> None:

@@ -38,12 +38,15 @@ class Latest:
 
 
 @pytest.fixture(autouse=True)
-def tables(database: Database) -> None:
+def tables(database: Database) -> Iterator[None]:
     with database.begin() as connection:
         connection.execute(
             text("create table public.tally (position bigint primary key, stream text, times int, n int)")
         )
         connection.execute(text("create table public.latest (stream text primary key, n int)"))
+    yield
+    with database.begin() as connection:
+        connection.execute(text("drop table public.tally, public.latest"))
 
 
 def live(database: Database, *events: NewEvent, projector: Projector | None = None) -> list[Event]:

@@ -38,10 +38,10 @@ TABLES = [(projection.name, table) for projection in PROJECTIONS for table in pr
 
 
 def everything_projected(connection: Connection) -> dict[str, list[str]]:
-    found = {
-        table: list(connection.execute(text(f"select t::text from {table} as t order by 1")).scalars())
-        for _, table in TABLES
-    }
+    found: dict[str, list[str]] = {table: [] for _, table in TABLES}
+    each = (f"select '{table}' as name, t::text as row from {table} as t" for _, table in TABLES)
+    for table, row in connection.execute(text(" union all ".join(each) + " order by 1, 2")):
+        found[table].append(row)
     checkpoints = connection.execute(text("select p::text from ledger.projection as p order by 1"))
     return found | {"ledger.projection": list(checkpoints.scalars())}
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.delivery.reconcile.conftest import MakeSite, Reconciler, Told, kinds
-from tests.flow.harness import BRAIN, HEART, Asked, Killed, Site, Steps
+from tests.flow.harness import BRAIN, HEART, Asked, Killed, Site, VisibleSteps
 
 STUDY = "1.2.3"
 
@@ -108,7 +108,7 @@ def test_killed_at_any_step_restoring_goes_on(site: Site, reconciler: Reconciler
     while True:
         fatal += 1
         try:
-            reconciler.restore(Steps(fatal=fatal))
+            reconciler.restore(VisibleSteps(fatal=fatal))
         except Killed:
             continue
         break
