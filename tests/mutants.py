@@ -113,7 +113,8 @@ def fate_of(mutant: SqlMutant) -> str:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
-        os._exit(pytest.main(["-x", "-n0", mutant.tests]))
+        # What is imported here already shows no values where it fails, which nobody would read.
+        os._exit(pytest.main(["-x", "-n0", "-W", "ignore::pytest.PytestAssertRewriteWarning", mutant.tests]))
     ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     return {pytest.ExitCode.OK: "survived", pytest.ExitCode.TESTS_FAILED: "killed"}.get(ended, f"exit {ended}")  # type: ignore[call-overload]
 

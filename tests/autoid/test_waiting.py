@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from ledger.database import Database
 from ledger.events import Event
 from processors.autoid.candidates import Candidate, WantingProject, candidates, settled_otherwise, wanting_projects
 from processors.autoid.patient_keys import patient_key
@@ -116,6 +117,11 @@ class Ledger:
         """The held studies that wait no longer."""
         with self._gateway.begin() as work:
             return [study for study, _, _ in settled_otherwise(work)]
+
+
+@pytest.fixture
+def database(passing_database: Database) -> Database:
+    return passing_database
 
 
 @pytest.fixture

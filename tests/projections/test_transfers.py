@@ -70,6 +70,11 @@ class Ledger:
 
 
 @pytest.fixture
+def database(passing_database: Database) -> Database:
+    return passing_database
+
+
+@pytest.fixture
 def ledger(database: Database) -> Ledger:
     return Ledger(database)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from ledger.database import Database
 from ledger.vault import SubjectName
 from processors.errors import ConfigurationError
 from processors.events.fact import Cause, Fact
@@ -75,6 +76,11 @@ class Ledger:
         with self._gateway.begin() as work:
             asked = SubjectName(kind, "", name)
             return work.vault.subjects(work.connection, [asked])[asked]
+
+
+@pytest.fixture
+def database(passing_database: Database) -> Database:
+    return passing_database
 
 
 @pytest.fixture
