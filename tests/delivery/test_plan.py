@@ -151,8 +151,7 @@ def test_a_request_whose_record_was_deleted_ends_without_a_row() -> None:
 
 def test_a_row_is_planned_with_what_it_asks_for_and_what_is_true_then() -> None:
     found = plan(desired(ours(5, event="visit_1")), Redcap())
-    fields = {
-        "study_instance_uid": STUDY,
+    fields = STUDY_ROW | {
         "redcap_repeat_instrument": "transfers",
         "redcap_repeat_instance": 1,
         "transfer_requested_date": "2026-03-02 09:05",

@@ -90,7 +90,7 @@ def ledger(gateway: Gateway) -> Ledger:
 
 def told(fact: Fact) -> tuple[str, dict[str, Any]]:
     """The event of the fact, as `added` gives it."""
-    return type(fact).__name__, in_plain(fact).data | fact.payload
+    return type(fact).__name__, fact.data | fact.payload
 
 
 def decided(amendment: Amendment, event: str | None) -> DecidedByHand:
