@@ -353,6 +353,14 @@ def test_of_several_replaced_rows_one_is_amended_and_the_others_emptied() -> Non
     assert fates(found) == {4: (2, "unsent", 5)}
 
 
+def test_where_the_first_of_several_replaced_rows_cannot_be_amended_another_is() -> None:
+    first, second = stood(3, recalled=True), replace(stood(), key=Key("BRAIN", ""), instance=2)
+    redcap = Redcap().by_us(1, first).by_us(2, second)
+    found = plan(desired(first, second, ours(5, "LUNG", "P3", replaces=(3, 4))), redcap)
+    assert imported(redcap, found).transfers() == {2: ("LUNG", "P3", "")}
+    assert told(found, TransferAmended) == [amended(5, 2, replaced=4)]
+
+
 def test_two_requests_that_change_places_both_stand_in_the_end() -> None:
     heart, brain = stood(3), replace(stood(name="P2"), key=Key("BRAIN", ""), instance=2)
     new_heart, new_brain = ours(5, "HEART", "P2", replaces=(3,)), ours(6, "BRAIN", "P1", replaces=(4,))
