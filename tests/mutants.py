@@ -106,8 +106,10 @@ def mutants_of_sql(names: Sequence[str]) -> Fates:
     """What becomes of those whose names fit. Ends the program where a module's tests fail without a mutant."""
     fates: Fates = {}
     for module, tests in SQL_THAT_DECIDES.items():
-        mutants = sql_mutants(module)
-        trial = Trial([each for each in mutants if not names or any(fnmatch(each.name, name) for name in names)])
+        mutants = [each for each in sql_mutants(module) if not names or any(fnmatch(each.name, name) for name in names)]
+        if not mutants:
+            continue
+        trial = Trial(mutants)
         # What is imported here already shows no values where it fails, which nobody would read.
         unread = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
         with redirect_stdout(StringIO()) as told:
