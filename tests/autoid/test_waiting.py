@@ -1,9 +1,9 @@
 """Which studies wait for an ID by what the ledger holds of them, one condition at a time, without a run."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -355,12 +355,7 @@ def asked_for(ledger: Ledger, study: str, by: str) -> None:
             ledger.record(adopted(study))
 
 
-ASKING: Sequence[Literal["a request", "what was sent and closed", "a person", "what was there before"]] = (
-    "a request",
-    "what was sent and closed",
-    "a person",
-    "what was there before",
-)
+ASKING = ("a request", "what was sent and closed", "a person", "what was there before")
 
 
 @pytest.mark.parametrize("by", ASKING)
