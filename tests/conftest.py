@@ -26,6 +26,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from ledger import embedded
 from ledger.database import Database, open_database
+from ledger.dry_run import DryRun
 from ledger.migrations import migrate
 from ledger.vault import Vault, initialise
 from tests.databases import Copies, used_again
@@ -214,6 +215,24 @@ def database(database_url: str, tmp_path: Path) -> Iterator[Database]:
     database = open_database(database_url, tmp_path)
     yield database
     database.close()
+
+
+@pytest.fixture(scope="session")
+def shared_database(
+    server: Server, migrated: tuple[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Database]:
+    """A migrated database in which nothing is ever committed."""
+    with server.fresh(template=migrated[0]) as name:
+        database = open_database(server.url_of(name), tmp_path_factory.getbasetemp())
+        yield database
+        database.close()
+
+
+@pytest.fixture
+def passing_database(shared_database: Database) -> Iterator[Database]:
+    """A database of which nothing stays, for tests of statements: a fraction of the time of one of their own."""
+    with DryRun(shared_database) as database:
+        yield database
 
 
 @pytest.fixture

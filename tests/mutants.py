@@ -1,8 +1,8 @@
 """Do the tests notice it when the code that decides does something else? `make mutants` changes it, a bit at a time.
 
 mutmut makes the mutants of functions (`[tool.mutmut]` in pyproject.toml says of what, and which tests are to kill
-them). It leaves SQL alone, some of which decides: so its conditions are changed here, each in a child of its own. One
-PostgreSQL and one migrated database serve all of them, because others for each would take most of the time.
+them). It leaves SQL alone, some of which decides: so its conditions are changed here. One PostgreSQL and one migrated
+database serve all of them, because others for each would take most of the time.
 """
 
 import os
@@ -12,14 +12,17 @@ import sys
 import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from fnmatch import fnmatch
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import NamedTuple
 
 import pytest
-from sqlalchemy import TextClause
+from _pytest.runner import runtestprotocol
+from sqlalchemy import TextClause, text
 
 from processors.autoid import candidates
 from processors.projections import transfers
@@ -91,41 +94,79 @@ def mutants_of_functions(names: Sequence[str]) -> Fates:
 
 
 class SqlMutant(NamedTuple):
-    """A statement with one condition changed; `tests` are to notice."""
+    """A statement of a module with one condition changed."""
 
     name: str
-    statement: TextClause
-    changed: str
-    tests: str
+    module: ModuleType
+    variable: str
+    changed: TextClause
 
 
 def mutants_of_sql(names: Sequence[str]) -> Fates:
-    """What becomes of those whose names fit."""
-    chosen = (mutant for mutant in sql_mutants() if not names or any(fnmatch(mutant.name, name) for name in names))
-    return {mutant.name: fate_of(mutant) for mutant in chosen}
-
-
-def fate_of(mutant: SqlMutant) -> str:
-    """What becomes of it when its tests are run, in a child that has it in its memory."""
-    child = os.fork()
-    if not child:
-        mutant.statement.text = mutant.changed
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
-        os._exit(pytest.main(["-x", "-n0", mutant.tests]))
-    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return {pytest.ExitCode.OK: "survived", pytest.ExitCode.TESTS_FAILED: "killed"}.get(ended, f"exit {ended}")  # type: ignore[call-overload]
-
-
-def sql_mutants() -> Iterator[SqlMutant]:
-    """All of the modules that have SQL that decides."""
+    """What becomes of those whose names fit. Ends the program where a module's tests fail without a mutant."""
+    fates: Fates = {}
     for module, tests in SQL_THAT_DECIDES.items():
-        for name, statement in statements_of(module):
-            for start, end, instead in changes(statement.text):
-                changed = statement.text[:start] + instead + statement.text[end:]
-                told = f"{' '.join(statement.text[start:end].split())} -> {instead.strip()}"
-                yield SqlMutant(f"{module.__name__}.{name}: {told}", statement, changed, tests)
+        mutants = [each for each in sql_mutants(module) if not names or any(fnmatch(each.name, name) for name in names)]
+        if not mutants:
+            continue
+        trial = Trial(mutants)
+        # What is imported here already shows no values where it fails, which nobody would read.
+        unread = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
+        with redirect_stdout(StringIO()) as told:
+            ended = pytest.main(["-n0", *unread, tests], plugins=[trial])
+        if ended != pytest.ExitCode.OK:
+            sys.exit(told.getvalue())
+        fates |= trial.fates
+    return fates
+
+
+class Trial:
+    """Runs the collected tests on one mutant after another, in one session: starting takes longer than they do."""
+
+    def __init__(self, mutants: Sequence[SqlMutant]) -> None:
+        self._mutants = mutants
+        self.fates: Fates = {}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Takes the place of running each test once."""
+        tests = list(session.items)
+        assert not self._notice(tests), f"{tests[0].nodeid} fails without a mutant"
+        for mutant in self._mutants:
+            with in_place(mutant):
+                self.fates[mutant.name] = "killed" if self._notice(tests) else "survived"
+        return True
+
+    @staticmethod
+    def _notice(tests: list[pytest.Item]) -> bool:
+        """Whether a test fails; it is the first to be asked the next time, as mutants of one statement are alike."""
+        for number, test in enumerate(tests):
+            test._initrequest()  # type: ignore[attr-defined]
+            # Told of a test that follows, it leaves what belongs to the session as it is.
+            if any(report.failed for report in runtestprotocol(test, nextitem=tests[number - 1], log=False)):
+                tests.insert(0, tests.pop(number))
+                return True
+        return False
+
+
+@contextmanager
+def in_place(mutant: SqlMutant) -> Iterator[None]:
+    """The statement is the changed one meanwhile."""
+    held = getattr(mutant.module, mutant.variable)
+    holder, attribute = (held, "sql") if isinstance(held, Statement) else (mutant.module, mutant.variable)
+    original = getattr(holder, attribute)
+    object.__setattr__(holder, attribute, mutant.changed)
+    yield
+    object.__setattr__(holder, attribute, original)
+
+
+def sql_mutants(module: ModuleType) -> Iterator[SqlMutant]:
+    """All of a module."""
+    for variable, statement in statements_of(module):
+        for start, end, instead in changes(statement.text):
+            changed = text(statement.text[:start] + instead + statement.text[end:])
+            told = f"{' '.join(statement.text[start:end].split())} -> {instead.strip()}"
+            yield SqlMutant(f"{module.__name__}.{variable}: {told}", module, variable, changed)
 
 
 def statements_of(module: ModuleType) -> Iterator[tuple[str, TextClause]]:

@@ -188,11 +188,8 @@ class _Transfers:
                 self._plan.facts.append(RowMissing(study=request.study, kind="transfer", key=row[1]))
 
     def _stands(self, request: TransferRequest) -> bool:
-        """Whether the row of a placed request says what we wrote; where none is known, nothing can be told."""
-        if request.instance is None:
-            return True
-        row = self._rows.get(request.instance)
-        return row is not None and request.says(row)
+        """Whether the row of a placed request says what we wrote."""
+        return any(row.instance == request.instance and request.says(row) for row in self._rows.values())
 
     def place(self) -> None:
         """Settles the requests that are due, and tells which contests are over."""

@@ -261,16 +261,17 @@ def _decided_by_hand(key: Key, by_hand: ByHand) -> int | None:
     return max((position for position in positions if position is not None), default=None)
 
 
-def rivals_winner(rivals: Collection[Candidate]) -> Candidate:
-    """The candidate that stands for rivals who agree: an entry before a rule, a whole match before a partial one."""
-    return min(rivals, key=lambda c: (c.cause.kind != "coupling", not c.whole_match, c.cause.record_id))
+def _equals(rivals: Sequence[Candidate]) -> Sequence[Candidate]:
+    """The rivals who count: entries where there are any, for a person coupled this very study."""
+    return [rival for rival in rivals if rival.cause.kind == "coupling"] or rivals
 
 
 def _agreed(rivals: Sequence[Candidate]) -> Candidate | None:
-    """The candidate that stands for the rivals; None where those who count contradict each other."""
-    coupled = [rival for rival in rivals if rival.cause.kind == "coupling"]
-    equals = coupled or rivals
-    return rivals_winner(equals) if len({rival.pseudonym for rival in equals}) == 1 else None
+    """The candidate that stands for the rivals, one of a whole match first; None where they contradict each other."""
+    equals = _equals(rivals)
+    if len({rival.pseudonym for rival in equals}) > 1:
+        return None
+    return min(equals, key=lambda rival: (not rival.whole_match, rival.cause.record_id))
 
 
 def _decide_key(
@@ -284,8 +285,7 @@ def _decide_key(
     """What the rivals for one key come to against the request of ours that stands for it."""
     winner = _agreed(rivals)
     if winner is None:
-        equals = [rival for rival in rivals if rival.cause.kind == "coupling"] or rivals
-        return Conflict(key=key, kind="equals", causes=tuple(sorted({rival.cause for rival in equals})))
+        return Conflict(key=key, kind="equals", causes=tuple(sorted({rival.cause for rival in _equals(rivals)})))
     current = next((request for request in standing if request.key == key), None)
     if current is not None and current.pseudonym is None:
         # A forgotten pseudonym cannot be compared. Requesting again might send the study twice.

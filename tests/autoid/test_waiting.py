@@ -1,13 +1,14 @@
 """Which studies wait for an ID by what the ledger holds of them, one condition at a time, without a run."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from ledger.database import Database
 from ledger.events import Event
 from processors.autoid.candidates import Candidate, WantingProject, candidates, settled_otherwise, wanting_projects
 from processors.autoid.patient_keys import patient_key
@@ -116,6 +117,11 @@ class Ledger:
         """The held studies that wait no longer."""
         with self._gateway.begin() as work:
             return [study for study, _, _ in settled_otherwise(work)]
+
+
+@pytest.fixture
+def database(passing_database: Database) -> Database:
+    return passing_database
 
 
 @pytest.fixture
@@ -349,12 +355,7 @@ def asked_for(ledger: Ledger, study: str, by: str) -> None:
             ledger.record(adopted(study))
 
 
-ASKING: Sequence[Literal["a request", "what was sent and closed", "a person", "what was there before"]] = (
-    "a request",
-    "what was sent and closed",
-    "a person",
-    "what was there before",
-)
+ASKING = ("a request", "what was sent and closed", "a person", "what was there before")
 
 
 @pytest.mark.parametrize("by", ASKING)

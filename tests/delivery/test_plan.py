@@ -153,8 +153,7 @@ def test_a_request_whose_record_was_deleted_ends_without_a_row() -> None:
 
 def test_a_row_is_planned_with_what_it_asks_for_and_what_is_true_then() -> None:
     found = plan(desired(ours(5, event="visit_1")), Redcap())
-    fields = {
-        "study_instance_uid": STUDY,
+    fields = STUDY_ROW | {
         "redcap_repeat_instrument": "transfers",
         "redcap_repeat_instance": 1,
         "transfer_requested_date": "2026-03-02 09:05",
@@ -357,6 +356,14 @@ def test_of_several_replaced_rows_one_is_amended_and_the_others_emptied() -> Non
     found = plan(desired(first, second, ours(5, "LUNG", "P3", replaces=(3, 4))), redcap)
     assert imported(redcap, found).transfers() == {1: ("LUNG", "P3", "")}
     assert fates(found) == {4: (2, "unsent", 5)}
+
+
+def test_where_the_first_of_several_replaced_rows_cannot_be_amended_another_is() -> None:
+    first, second = stood(3, recalled=True), replace(stood(), key=Key("BRAIN", ""), instance=2)
+    redcap = Redcap().by_us(1, first).by_us(2, second)
+    found = plan(desired(first, second, ours(5, "LUNG", "P3", replaces=(3, 4))), redcap)
+    assert imported(redcap, found).transfers() == {2: ("LUNG", "P3", "")}
+    assert told(found, TransferAmended) == [amended(5, 2, replaced=4)]
 
 
 def test_two_requests_that_change_places_both_stand_in_the_end() -> None:

@@ -70,6 +70,11 @@ class Ledger:
 
 
 @pytest.fixture
+def database(passing_database: Database) -> Database:
+    return passing_database
+
+
+@pytest.fixture
 def ledger(database: Database) -> Ledger:
     return Ledger(database)
 
@@ -275,7 +280,7 @@ def test_a_conflict_is_kept_as_it_was_found_last(ledger: Ledger) -> None:
     ]
 
 
-OTHERS = [
+OTHERS: list[dict[str, Any]] = [
     {"study": STUDY, "project": "BRAIN", "event": ""},
     {"study": STUDY, "project": "HEART", "event": "visit_1"},
     {"study": "1.3", "project": "HEART", "event": ""},

@@ -289,6 +289,14 @@ def test_a_request_whose_entry_asks_for_the_same_or_nobody_can_tell_is_not_retra
     assert decide([], [standing(request_name)], corrected={50: corrected(pseudonym=entry_name)}) == Outcome()
 
 
+@pytest.mark.parametrize("first", [{}, {50: corrected()}], ids=["its entry is removed", "its entry asks for the same"])
+def test_a_request_that_stands_keeps_no_other_from_being_retracted(first: dict[int, Corrected]) -> None:
+    found = decide(
+        [], [standing(), standing("P2", BRAIN, position=60)], corrected=first | {60: corrected(names_study=False)}
+    )
+    assert [retraction.request.position for retraction in found.retractions] == [60]
+
+
 def test_a_removed_entry_changes_nothing() -> None:
     assert decide([], [standing()]) == Outcome()
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from ledger.database import Database
 from ledger.vault import SubjectName
 from processors.errors import ConfigurationError
 from processors.events.fact import Cause, Fact
@@ -78,13 +79,18 @@ class Ledger:
 
 
 @pytest.fixture
+def database(passing_database: Database) -> Database:
+    return passing_database
+
+
+@pytest.fixture
 def ledger(gateway: Gateway) -> Ledger:
     return Ledger(gateway)
 
 
 def told(fact: Fact) -> tuple[str, dict[str, Any]]:
     """The event of the fact, as `added` gives it."""
-    return type(fact).__name__, in_plain(fact).data | fact.payload
+    return type(fact).__name__, fact.data | fact.payload
 
 
 def decided(amendment: Amendment, event: str | None) -> DecidedByHand:
