@@ -137,6 +137,7 @@ class Run:
                 mode=routing.match,
                 time_limit=routing.time_limit_seconds,
                 checks=checks_of(self.configuration),
+                holds_split=self.configuration.identity.split == "hold",
                 progress=progress,
             )
 
@@ -155,6 +156,7 @@ class Run:
                 mode=routing.match,
                 time_limit=routing.time_limit_seconds,
                 checks=checks_of(self.configuration),
+                holds_split=self.configuration.identity.split == "hold",
                 progress=progress,
             )
         return confirmed
@@ -183,6 +185,7 @@ class Run:
                 else SiteGenerator(section.generator, time_limit=section.generator_timeout_seconds),
                 window=timedelta(days=section.window_days),
                 all_of=all_of,
+                holds_split=self.configuration.identity.split == "hold",
             )
 
     def deliver(self) -> None:
