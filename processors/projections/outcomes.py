@@ -87,7 +87,7 @@ _DOUBT = Statement(
                request bigint, study text, instance integer, position bigint, at timestamptz)
         on conflict (request, ours) do update
            set state = 'possibly sent', position = excluded.position, at = excluded.at, acknowledged = false
-         where outcome.state = 'awaited'
+         where outcome.state in ('awaited', 'failed')
     """),
     Again.FIRST_COUNTS,
 )
