@@ -176,6 +176,12 @@ class RoutingSection(_Section):
     time_limit_seconds: float = Field(default=0.5, gt=0, le=60)
 
 
+class CouplingSection(_Section):
+    """How long an entry of the coupling list may wait for its study before somebody is told."""
+
+    expected_days: float = Field(default=3, gt=0, le=365)
+
+
 class AutoidSection(_Section):
     """How pseudonyms are drawn."""
 
@@ -219,6 +225,7 @@ class Configuration(BaseSettings):
     source: SourceSection = SourceSection()
     redcap: RedcapSection
     routing: RoutingSection = RoutingSection()
+    coupling: CouplingSection = CouplingSection()
     autoid: AutoidSection = AutoidSection()
     sender: SenderSection = SenderSection()
 

@@ -24,6 +24,7 @@ from processors.delivery.lost_updates import Checked, find_clashes
 from processors.delivery.sender.poll import Looked, look
 from processors.delivery.sender.queue import look_after_sender
 from processors.errors import ConfigurationError
+from processors.explain.expected import note_expected
 from processors.gateway import Gateway
 from processors.redcap import Redcap
 from processors.routing.decide import Decided, decide_transfers
@@ -87,6 +88,7 @@ class Run:
         self.discover()
         observed = self.observe()
         self.poll()
+        self.note_expected()
         self.decide(observed)
 
     def autoid(self, *, all_of: str | None = None) -> None:
@@ -114,6 +116,12 @@ class Run:
         """Records what the sender and other people have made of transfers."""
         with self.step("Looking at transfers") as progress:
             self.report.looked = look(self.gateway, self.redcap, progress)
+
+    def note_expected(self) -> None:
+        """Records which coupling entries have met no study for days."""
+        patience = timedelta(days=self.configuration.coupling.expected_days)
+        with self.step("Looking for what is asked for and not here"):
+            note_expected(self.gateway, patience)
 
     def decide(self, observed: Observed) -> None:
         """Decides about all that has happened since the last decision."""

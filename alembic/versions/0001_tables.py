@@ -164,6 +164,8 @@ comment on column gateway.series.routed_position is
     'The event that last changed what rules and couplings look at: whose it is, AE titles, accession number.';
 create index series_routed_position on gateway.series (routed_position);
 create index series_accession on gateway.series (accession) where accession <> '';
+create index series_accession_likeness on gateway.series
+       (ltrim(lower(regexp_replace(accession, '\\s', '', 'g')), '0')) where accession <> '';
 
 create table gateway.transfer (
     position       bigint   primary key,
@@ -207,8 +209,12 @@ create table gateway.coupling_entry (
     position      bigint not null,
     life_position bigint not null,
     asks_position bigint not null,
+    asked_at      timestamptz not null,
     fingerprint   text   not null,
     asks_fingerprint text not null,
+    accession     text   not null,
+    study         text   not null,
+    project       text   not null,
     problems      text[] not null default '{}',
     removed       boolean not null default false,
     doubted_position bigint
@@ -217,10 +223,23 @@ comment on column gateway.coupling_entry.doubted_position is
     'The event that tells that it was missing from the latest export; null where it was there, or is removed.';
 comment on column gateway.coupling_entry.asks_position is
     'The event since which it asks for what it asks for now: its date, or being out of sight, changes nothing in that.';
+comment on column gateway.coupling_entry.asked_at is 'When that event was recorded.';
 comment on column gateway.coupling_entry.position is
     'Its latest event, a removal included: decisions look for what has changed since the last time.';
 comment on column gateway.coupling_entry.life_position is
     'The first event since the entry was made: REDCap gives a removed entry''s record id to a new one.';
+
+create table gateway.expected_study (
+    asked     bigint  primary key,
+    record_id text    not null,
+    position  bigint  not null,
+    near      json    not null,
+    removed   boolean not null
+);
+comment on table gateway.expected_study is
+    'Coupling entries that have met no study for days, by the event since which they ask for it.';
+comment on column gateway.expected_study.near is 'Studies that nearly match, and what keeps each from matching.';
+comment on column gateway.expected_study.removed is 'Whether the entry is gone, and the study never came.';
 
 create table gateway.decision (
     site     text   primary key,
@@ -655,7 +674,7 @@ INDEXES = """
 create index event_recorded_at on ledger.event (recorded_at);
 create index event_problem on ledger.event (type, position)
  where type in ('ConflictFound', 'RowRefused', 'StudyHeld', 'RoutingRuleDoubted', 'CouplingEntryDoubted',
-                'AutoidProjectDoubted');
+                'AutoidProjectDoubted', 'ExpectedStudyMissing', 'ExpectedStudyNeverCame');
 create index event_rejected_file on ledger.event (split_part(data ->> 'path', '/', 1), position)
  where type = 'FileRejected';
 create index event_leaves_row on ledger.event (type, position)

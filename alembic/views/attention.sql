@@ -24,6 +24,26 @@ create view audit.attention as
            'Complete the entry of the coupling list in REDCap.'
       from gateway.coupling_entry where problems <> '{}' and not removed
     union all
+    select 'expected, not arrived', expected.position, nullif(entry.study, ''), entry.project, entry.record_id,
+           concat_ws('; ', 'Asked for since ' || to_char(entry.asked_at, 'YYYY-MM-DD'),
+                     'accession number ' || nullif(entry.accession, ''),
+                     'nearly matches: ' || (select string_agg(key || ' (' || value || ')', ', ')
+                                              from json_each_text(expected.near))) || '.',
+           'Compare the entry of the coupling list with the archive, and correct it; or have the study sent again.'
+      from gateway.expected_study as expected
+      join gateway.coupling_entry as entry using (record_id)
+     where expected.asked = entry.asks_position and not expected.removed
+    union all
+    select 'expected, not arrived', expected.position, nullif(asks.data ->> 'study', ''), asks.data ->> 'project',
+           expected.record_id,
+           concat_ws('; ', 'Its entry was removed from the coupling list',
+                     'accession number ' || nullif(asks.data ->> 'accession', ''),
+                     'nearly matches: ' || (select string_agg(key || ' (' || value || ')', ', ')
+                                              from json_each_text(expected.near))) || '.',
+           'If it is still wanted, couple it again. Then: fiona-ledger acknowledge POSITION --reason TEXT'
+      from gateway.expected_study as expected join ledger.event as asks on asks.position = expected.asked
+     where expected.removed
+    union all
     select 'unusable auto-ID project', position, null, project, record_id, array_to_string(problems, ' '),
            'Correct the project''s entry in REDCap; its studies are held until then.'
       from gateway.autoid_project where problems <> '{}' and not removed

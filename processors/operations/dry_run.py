@@ -21,6 +21,8 @@ from processors.events.rules import (
     CouplingEntryFact,
     CouplingEntryRemoved,
     DecisionDeferred,
+    ExpectedStudyMissing,
+    ExpectedStudyNeverCame,
     RoutingRuleDoubted,
     RoutingRuleFact,
     RoutingRuleRemoved,
@@ -92,6 +94,10 @@ def _directive(fact: RoutingRuleFact | CouplingEntryFact) -> str:
     return cause_name(kind, fact.record_id)
 
 
+def _entry(record_id: str) -> str:
+    return cause_name("coupling", record_id)
+
+
 def _names(causes: Iterable[Cause]) -> str:
     return ", ".join(cause_name(cause.kind, cause.record_id) for cause in causes)
 
@@ -119,6 +125,8 @@ _WORDS: Mapping[type[Fact], Callable[[Any], Words | None]] = {
     CouplingEntryRemoved: lambda fact: _removed(_directive(fact)),
     AutoidProjectDoubted: lambda fact: _doubted(_project(fact)),
     AutoidProjectRemoved: lambda fact: _removed(_project(fact)),
+    ExpectedStudyMissing: lambda fact: ("report a study that is expected and not here", _entry(fact.record_id)),
+    ExpectedStudyNeverCame: lambda fact: ("report a study that never came", _entry(fact.record_id)),
     DecisionDeferred: lambda fact: ("leave undecided", f"it depends on what is missing: {_names(fact.causes)}"),
     TransferRequested: _requested,
     TransferRetracted: lambda fact: ("withdraw its request", fact.reason),

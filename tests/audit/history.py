@@ -59,6 +59,10 @@ from processors.events.rules import (
     DecisionDeferred,
     DecisionResumed,
     DecisionsMade,
+    ExpectedStudyArrived,
+    ExpectedStudyDismissed,
+    ExpectedStudyMissing,
+    ExpectedStudyNeverCame,
     RoutingRuleDoubted,
     RoutingRuleRemoved,
     RoutingRuleReturned,
@@ -205,6 +209,7 @@ def tell(database: Database, vault: Vault, clock: SettableClock) -> Told:
         _corrections(told)
         _ends(told)
         _by_hand(told)
+        _expectations(told)
     return told
 
 
@@ -461,3 +466,17 @@ def _by_hand(told: Told) -> None:
         reason="asked the person, who had nothing to say",
     )
     told(seen)
+
+
+def _expectations(told: Told) -> None:
+    """Entry 8 waits for its study until that arrives; entry 9 is removed without having met one."""
+    told.entry("8", "entry 8", study="1.2.6", subject=_OF_OLA)
+    told.entry("9", "entry 9", study="1.2.33", subject=_OF_OLA)
+    eight, nine = told.positions["entry 8"], told.positions["entry 9"]
+    told(ExpectedStudyMissing(record_id="8", asked=eight, near={}), "8 missing")
+    told(ExpectedStudyArrived(record_id="8", asked=eight), "8 arrived")
+    near = {HEAD: "its UID differs by one character"}
+    told(ExpectedStudyMissing(record_id="9", asked=nine, near=near), "9 missing")
+    told(CouplingEntryRemoved(record_id="9"))
+    told(ExpectedStudyNeverCame(record_id="9", asked=nine, near=near), "9 never came")
+    told(ExpectedStudyDismissed(record_id="9", asked=nine, by="admin", reason="ticket 12"), "9 dismissed")

@@ -31,6 +31,7 @@ VIEWS = (
     "daily_volume",
     "doubt",
     "event",
+    "expected",
     "generated_id",
     "held_study",
     "refused_row",
@@ -320,6 +321,21 @@ def test_requests_that_wait_or_are_contested_say_so(story: Story) -> None:
         (story.at("contested"), "contested"),
         (story.at("by ID"), "requested"),
     ]
+
+
+# -- audit.expected ------------------------------------------------------------------------------------
+
+
+def test_what_an_entry_waits_for_is_told_with_how_it_ended(story: Story) -> None:
+    rows = story.ask("select * from audit.expected order by position")
+    assert [(row["record_id"], row["study"], row["near"], row["ended_how"]) for row in rows] == [
+        ("8", "1.2.6", {}, "arrived"),
+        ("9", "1.2.33", {HEAD: "its UID differs by one character"}, "entry removed"),
+        ("9", "1.2.33", {HEAD: "its UID differs by one character"}, "acknowledged"),
+    ]
+    assert rows[0]["asked_position"] == story.at("entry 8")
+    assert rows[0]["ended_at"] == story.told.times["8 arrived"]
+    assert not any(row["open"] for row in rows)
 
 
 # -- audit.generated_id, audit.rule_hit -----------------------------------------------------------------
