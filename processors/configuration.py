@@ -32,6 +32,7 @@ from pydantic_settings import (
 )
 
 from processors.errors import ConfigurationError
+from processors.national_numbers import national_numbers
 
 VARIABLE = "FIONA_LEDGER_CONFIG"
 LOCAL_FILE = Path("fiona-ledger.toml")
@@ -190,6 +191,20 @@ class AutoidSection(_Section):
     generator_timeout_seconds: float = Field(default=60, gt=0, le=3600)
 
 
+def _country(given: str) -> str:
+    if not national_numbers(given):
+        raise ValueError('expected the code of a country whose identity numbers python-stdnum knows, such as "no"')
+    return given
+
+
+class IdentitySection(_Section):
+    """What must be so of a pseudonym before it is used, and whether what is not so is held, shown or let pass."""
+
+    naming: Literal["hold", "show", "off"] = "hold"
+    split: Literal["hold", "show"] = "show"
+    national_numbers: tuple[Annotated[str, AfterValidator(_country)], ...] = ("no",)
+
+
 class SenderSection(_Section):
     """What is known of the programs that carry requests out: their folders, where they are on this machine.
 
@@ -228,6 +243,7 @@ class Configuration(BaseSettings):
     coupling: CouplingSection = CouplingSection()
     autoid: AutoidSection = AutoidSection()
     sender: SenderSection = SenderSection()
+    identity: IdentitySection = IdentitySection()
 
     @classmethod
     def settings_customise_sources(

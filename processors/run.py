@@ -18,6 +18,7 @@ from ledger.batching import Progress
 from ledger.errors import LedgerError
 from processors.autoid.assign import Assigned, assign_ids
 from processors.autoid.generators import OwnGenerator, SiteGenerator
+from processors.autoid.sync import observe_projects
 from processors.configuration import Configuration
 from processors.delivery.deliver import Delivered, deliver
 from processors.delivery.lost_updates import Checked, find_clashes
@@ -27,6 +28,7 @@ from processors.errors import ConfigurationError
 from processors.explain.expected import note_expected
 from processors.gateway import Gateway
 from processors.redcap import Redcap
+from processors.routing.configured_checks import checks_of
 from processors.routing.decide import Decided, decide_transfers
 from processors.routing.redecide import decide_again
 from processors.routing.sync import Observed, observe
@@ -107,10 +109,16 @@ class Run:
 
     def observe(self) -> Observed:
         """Records what REDCap directs now, and gives it."""
-        with self.step("Asking REDCap for rules and couplings"):
+        with self.step("Asking REDCap for rules, couplings and projects"):
             observed = observe(self.gateway, self.redcap)
+            self._observe_projects()
         self.report.observed_changes = observed.changes
         return observed
+
+    def _observe_projects(self) -> None:
+        if self.redcap.has("projects"):
+            own_generator = self.configuration.autoid.generator is None
+            observe_projects(self.gateway, self.redcap, own_generator=own_generator)
 
     def poll(self) -> None:
         """Records what the sender and other people have made of transfers."""
@@ -128,7 +136,12 @@ class Run:
         routing = self.configuration.routing
         with self.step("Deciding") as progress:
             self.report.decided = decide_transfers(
-                self.gateway, observed, mode=routing.match, time_limit=routing.time_limit_seconds, progress=progress
+                self.gateway,
+                observed,
+                mode=routing.match,
+                time_limit=routing.time_limit_seconds,
+                checks=checks_of(self.configuration),
+                progress=progress,
             )
 
     def decide_again(
@@ -145,16 +158,16 @@ class Run:
                 include_vanished=include_vanished,
                 mode=routing.match,
                 time_limit=routing.time_limit_seconds,
+                checks=checks_of(self.configuration),
                 progress=progress,
             )
         return confirmed
 
     def wants_autoid(self, all_of: str | None = None) -> bool:
         """Whether auto-ID is configured. Raises `ConfigurationError` where it is by half."""
-        configured = [name for name in ("projects", "autoid") if self.redcap.has(name)]
-        if not configured and all_of is None:
+        if all_of is None and not self.redcap.has("autoid"):
             return False
-        if len(configured) < 2:
+        if not (self.redcap.has("projects") and self.redcap.has("autoid")):
             raise ConfigurationError(
                 "redcap.tokens: expected tokens for both projects and autoid, as auto-ID needs both."
             )
@@ -164,6 +177,8 @@ class Run:
         """Gives IDs, stores them and requests the transfers, which are still to be written then."""
         section = self.configuration.autoid
         with self.step("Giving IDs"):
+            if self.report.observed_changes is None:
+                self._observe_projects()
             self.report.assigned = assign_ids(
                 self.gateway,
                 self.redcap,

@@ -267,6 +267,24 @@ create table gateway.conflict (
     details    json   not null,
     primary key (study, project, event_name)
 );
+create table gateway.held_request (
+    study          text   not null,
+    project        text   not null,
+    event_name     text   not null,
+    position       bigint not null,
+    kind           text   not null,
+    details        text   not null,
+    studies        text[] not null,
+    cause_kind     text   not null,
+    cause_record   text   not null,
+    cause_position bigint not null,
+    since_position bigint not null,
+    primary key (study, project, event_name)
+);
+comment on table gateway.held_request is
+    'What is asked for and not requested, each with the reason; its event holds the pseudonym, sealed.';
+comment on column gateway.held_request.studies is 'Other studies that are concerned.';
+comment on column gateway.held_request.since_position is 'The event since which it is held for a reason of this kind.';
 create table gateway.mixed_study (
     study         text   primary key,
     position      bigint not null,
@@ -673,7 +691,7 @@ comment on column gateway.clash_check.told_at is 'When it was last said that the
 INDEXES = """
 create index event_recorded_at on ledger.event (recorded_at);
 create index event_problem on ledger.event (type, position)
- where type in ('ConflictFound', 'RowRefused', 'StudyHeld', 'RoutingRuleDoubted', 'CouplingEntryDoubted',
+ where type in ('ConflictFound', 'RowRefused', 'StudyHeld', 'RequestHeld', 'RoutingRuleDoubted', 'CouplingEntryDoubted',
                 'AutoidProjectDoubted', 'ExpectedStudyMissing', 'ExpectedStudyNeverCame');
 create index event_rejected_file on ledger.event (split_part(data ->> 'path', '/', 1), position)
  where type = 'FileRejected';

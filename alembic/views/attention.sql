@@ -52,6 +52,21 @@ create view audit.attention as
            'It gets its ID as soon as the reason is gone. While it is on disk, it can be coupled by hand instead.'
       from gateway.held_study where reason <> 'two patients in one study'
     union all
+    select kind, position, study, project, nullif(event_name, ''),
+           concat_ws('; ', nullif(details, ''),
+                     'other studies: ' || nullif(array_to_string(studies, ', '), '')),
+           case kind
+                when 'two patients, one pseudonym' then
+                     'Correct the entry whose pseudonym is another patient''s. If the PatientIDs are one person''s: '
+                     || 'fiona-ledger same-patient STUDY --project NAME --reason TEXT'
+                when 'one patient, two pseudonyms' then
+                     'Correct the entry: the patient has another pseudonym in this project already.'
+                when 'pseudonym does not fit' then
+                     'Correct the pseudonym where it is asked for, or the project''s naming pattern; it goes on then.'
+                else 'It goes on as soon as the reason is gone; fiona-ledger retract gives it up.'
+           end
+      from gateway.held_request
+    union all
     select 'two patients in one study', position, study, null, null,
            (select string_agg(series, ' / ')
               from (select (select string_agg(uid, ', ') from json_array_elements_text(patient) as uid) as series

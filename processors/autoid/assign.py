@@ -24,7 +24,6 @@ from processors.autoid.generators import Generator
 from processors.autoid.holds import GONE, LASTING, NO_PATIENT_ID, PROJECT_UNUSABLE, TWO_PATIENTS, held_studies, hold
 from processors.autoid.request import request_transfers
 from processors.autoid.store import store_ids, undelivered_ids
-from processors.autoid.sync import observe_projects
 from processors.delivery.actual import transfers_project
 from processors.errors import ConfigurationError
 from processors.events.pseudonyms import StudyReleased
@@ -61,7 +60,6 @@ def assign_ids(
     Raises `ConfigurationError` where `all_of` names no project that takes part.
     """
     assigned = Assigned()
-    observe_projects(gateway, redcap, own_generator=not generator.reads_patterns_itself)
     if all_of is not None:
         _require_taking_part(gateway, all_of)
     _release_settled(gateway)

@@ -125,10 +125,11 @@ def _lines(report: Report) -> Iterator[str]:
             f"{report.looked.reopened} opened again; {report.looked.requested} requested by others."
         )
     if report.decided is not None:
+        held = f", {report.decided.held} held" * bool(report.decided.held)
         left_open = f", {report.decided.deferred} left open before the next export" * bool(report.decided.deferred)
         yield (
             f"Decisions: {report.observed_changes} changes of rules and couplings, {report.decided.studies} studies "
-            f"looked at, {report.decided.requested} transfers requested, {report.decided.retracted} withdrawn, "
+            f"looked at, {report.decided.requested} transfers requested{held}, {report.decided.retracted} withdrawn, "
             f"{report.decided.conflicts} conflicts{left_open}."
         )
     if report.assigned is not None:

@@ -84,6 +84,7 @@ def explain(work: Work, study: str, matching: Matching) -> Explanation:
         forgotten=all(account.origin.forgotten for account in accounts),
         requests=requests_of(work, [study], states=(*IN_FORCE, "ending"))[study],
         conflicts=list(evidence.conflicts.values()),
+        holds=evidence.holds,
         held=None if row.held_for is None else (row.held_for, row.held_reason),
         patients=[patient.series for patient in evidence.patients],
         others=any(moment.type in _BY_OTHERS for moment in moments),

@@ -10,7 +10,8 @@ from processors.gateway import Work
 from processors.requests import Key
 from processors.routing import decisions
 from processors.routing.coupling import CouplingList, Entry
-from processors.routing.decisions import Candidate, Corrected, Deferral, NewRequest, Outcome
+from processors.routing.decisions import Candidate, Corrected, Deferral, HeldRequest, NewRequest, Outcome
+from processors.routing.holds import held_candidates, newly_held, released
 from processors.routing.review import review_change, review_two_patients
 from processors.routing.rules import Identity, MatchMode, Router, Rule
 from processors.routing.study_state import Evidence
@@ -36,8 +37,8 @@ class Judgement:
     """What rules and entries ask for about one study, and what is to be recorded about it.
 
     `doubtful` are those candidates that doubted rules and entries make. `deferred` and `resumed` tell of what
-    depends on them for the first time, and of what no longer does. `two_patients` are the series of each where it is
-    found to be of two; `one_again`: it is no longer.
+    depends on them for the first time, and of what no longer does; `left_open` is all that depends on them.
+    `two_patients` are the series of each where it is found to be of two; `one_again`: it is no longer.
     """
 
     evidence: Evidence
@@ -46,10 +47,21 @@ class Judgement:
     outcome: Outcome
     deferred: Sequence[Deferral]
     resumed: Sequence[Key]
+    left_open: frozenset[Key]
     timed_out: frozenset[str]
     recovered: frozenset[str]
     two_patients: tuple[tuple[str, ...], ...] | None = None
     one_again: bool = False
+
+    @property
+    def newly_held(self) -> list[HeldRequest]:
+        """What is held and was not before, or not for the same reason."""
+        return newly_held(self.outcome, self.evidence.holds)
+
+    @property
+    def released(self) -> list[Key]:
+        """What was held and is not any more. A study that is not on disk is decided when it is received again."""
+        return released(self.outcome, self.evidence.holds, self.left_open) if self.evidence.on_disk else []
 
 
 _RULE_POSITIONS = text("select record_id, position from gateway.rule where not removed")
@@ -101,6 +113,7 @@ def judge(evidence: Evidence, directives: Directives) -> Judgement:
         deferred=[each for each in deferred if evidence.deferred.get(each.key) != each.causes],
         # A study that is not on disk is decided when it is received again.
         resumed=sorted(evidence.deferred.keys() - left_open) if evidence.on_disk else [],
+        left_open=frozenset(left_open),
         timed_out=frozenset(failed - evidence.failed_rules),
         recovered=frozenset(tried - failed - doubted.rules),
         two_patients=patients if evidence.of_two_patients and patients != evidence.held else None,
@@ -113,7 +126,7 @@ def _candidates(evidence: Evidence, directives: Directives) -> tuple[list[Candid
 
     Of a study of two patients nothing can be said as a whole: only a person's word about it counts.
     """
-    candidates = [*_coupling_candidates(evidence, directives)]
+    candidates = [*_coupling_candidates(evidence, directives), *held_candidates(evidence)]
     late: dict[Cause, Key] = {}
     if evidence.of_two_patients:
         return candidates, late
@@ -187,7 +200,7 @@ def _is_reopened(key: Key, cause: Cause, evidence: Evidence) -> bool:
     Routing happens when a study gains a series; what was left undecided then is decided once the
     rules allow it. A rule that was doubted then may ask for something else by now.
     """
-    if key in evidence.conflicts or cause.record_id in evidence.failed_rules:
+    if key in evidence.conflicts or key in evidence.holds or cause.record_id in evidence.failed_rules:
         return True
     return evidence.on_disk and (key in evidence.deferred or cause.record_id in evidence.deferred_rules)
 

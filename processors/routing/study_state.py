@@ -11,11 +11,12 @@ from sqlalchemy import text
 from ledger import store
 from processors.events import FACTS
 from processors.events.fact import Cause, Fact, study_stream
+from processors.events.holds import RequestHeld
 from processors.events.rules import decision_stream
 from processors.gateway import Work
 from processors.requests import IN_FORCE, Key, TransferRequest
 from processors.routing.adopted_requests import Pseudonyms, adopted_requests
-from processors.routing.decisions import Conflict
+from processors.routing.decisions import Conflict, KnownHold, Obstacle
 from processors.routing.patients import Patient, patients_of
 from processors.routing.rules import Identity
 from processors.routing.statements import StudyChange, changes_since, identity_of, statement, told_at
@@ -25,7 +26,7 @@ from processors.stored_requests import requests_of
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Agenda:
     """The studies to decide upon, and why: `gained` a series, or `reopened` by a changed rule or entry, or the
-    end of a doubt.
+    end of a doubt. Something of those `held` is asked for and held.
 
     A series that now says that it is somebody else's, or came from elsewhere, counts as gained; and so do all
     of a study that was `received_anew`, after its record was deleted. Of a study that was `regrouped`, single
@@ -41,11 +42,17 @@ class Agenda:
     coupled: frozenset[str]
     received_anew: frozenset[str] = frozenset()
     regrouped: frozenset[str] = frozenset()
+    held: frozenset[str] = frozenset()
+
+    @property
+    def news(self) -> frozenset[str]:
+        """Those to which something has happened."""
+        return self.gained | self.reopened | self.coupled | self.regrouped
 
     @property
     def studies(self) -> list[str]:
         """All of them, in a fixed order."""
-        return sorted(self.gained | self.reopened | self.coupled | self.regrouped)
+        return sorted(self.news | self.held)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -54,7 +61,7 @@ class Evidence:
 
     `subject` is that of its leading series; `shared`: series are, or were, of another patient. `by_hand`
     are the positions of what an operator decided about it; `deferred` is what depended on doubted rules and entries
-    before, and on which; `adopted` what REDCap held before this system.
+    before, and on which; `holds` is what was asked for and held; `adopted` what REDCap held before this system.
     `gone` are requests whose rows somebody deleted, with the events that told so; `received_anew_at` is where
     the study was asked for anew by arriving again after that.
 
@@ -80,6 +87,7 @@ class Evidence:
     standing: list[TransferRequest] = field(default_factory=list)
     conflicts: dict[Key, Conflict] = field(default_factory=dict)
     deferred: dict[Key, tuple[Cause, ...]] = field(default_factory=dict)
+    holds: dict[Key, KnownHold] = field(default_factory=dict)
     failed_rules: set[str] = field(default_factory=set)
     by_hand: dict[tuple[str, str | None], int] = field(default_factory=dict)
     adopted: Pseudonyms = field(default_factory=dict)
@@ -89,7 +97,7 @@ class Evidence:
     @property
     def is_undecided(self) -> bool:
         """Whether something was left undecided before: then its earlier series are looked at again."""
-        return bool(self.conflicts or self.deferred or self.failed_rules)
+        return bool(self.conflicts or self.deferred or self.holds or self.failed_rules)
 
     @property
     def deferred_rules(self) -> set[str]:
@@ -132,6 +140,7 @@ def agenda(work: Work, site: str) -> Agenda:
             )
         ),
         regrouped=frozenset(work.execute(_REGROUPED, window).scalars()),
+        held=frozenset(work.execute(_HELD_REQUESTS, window).scalars()),
     )
 
 
@@ -185,6 +194,11 @@ _DEFERRED = text("""
     select distinct study from gateway.deferred_decision join gateway.study using (study)
      where on_disk and site = :site
 """)
+# Its reason may lie in another study, in REDCap's projects, in the configuration or in the calendar. They are few.
+_HELD_REQUESTS = text("""
+    select distinct study from gateway.held_request join gateway.study using (study)
+     where on_disk and site = :site
+""")
 _NAMED = text("""
     select study from gateway.series join gateway.study using (study)
      where accession = any(:accessions) and on_disk and site = :site
@@ -221,13 +235,20 @@ def gather(work: Work, studies: Sequence[str], window: Agenda, *, with_identitie
 
 
 def _add_undecided(work: Work, evidence: Mapping[str, Evidence]) -> None:
-    """Adds what was left open before: contradictions, doubts, and rules that ran out of time."""
+    """Adds what was left open before: contradictions, doubts, what is held, and rules that ran out of time."""
     chosen = {"studies": list(evidence)}
     for row in work.execute(_CONFLICTS, chosen):
         key = Key(row.project, row.event_name)
         evidence[row.study].conflicts[key] = Conflict(key=key, kind=row.kind, causes=_causes(row.details))
     for row in work.execute(_DEFERRED_KEYS, chosen):
         evidence[row.study].deferred[Key(row.project, row.event_name)] = _causes(row.details)
+    holds = work.execute(_HOLDS, chosen).all()
+    found = work.identities([row.position for row in holds])
+    for row in holds:
+        event, payload = found[row.position]
+        evidence[row.study].holds[Key(row.project, row.event_name)] = _known_hold(
+            RequestHeld.read(event, payload), row.position
+        )
     for row in work.execute(_FAILURES, chosen):
         evidence[row.study].failed_rules.add(row.record_id)
 
@@ -253,6 +274,7 @@ _CONFLICTS = text("""
 _DEFERRED_KEYS = text("""
     select study, project, event_name, details::text from gateway.deferred_decision where study = any(:studies)
 """)
+_HOLDS = text("select study, project, event_name, position from gateway.held_request where study = any(:studies)")
 _LEFT_OPEN_SINCE = text("""
     select study,
            (select (made.data ->> 'position')::bigint from ledger.event as made
@@ -276,6 +298,10 @@ _NOTICED = text("""
 """)
 _BY_HAND = text("select study, project, event_name, position from gateway.decision_by_hand where study = any(:studies)")
 _FAILURES = text("select study, record_id from gateway.rule_failure where study = any(:studies)")
+
+
+def _known_hold(held: RequestHeld, position: int) -> KnownHold:
+    return KnownHold(position, held.cause, Obstacle(held.kind, held.details, held.studies), held.pseudonym)
 
 
 def _causes(details: str) -> tuple[Cause, ...]:
