@@ -28,10 +28,12 @@ from processors.errors import ConfigurationError
 from processors.explain.expected import note_expected
 from processors.gateway import Gateway
 from processors.redcap import Redcap
-from processors.routing.configured_checks import checks_of
+from processors.routing.configured_checks import LASTING, checks_of
 from processors.routing.decide import Decided, decide_transfers
+from processors.routing.projects import closed_projects
 from processors.routing.redecide import decide_again
 from processors.routing.sync import Observed, observe
+from processors.routing.unplaced import hold_unplaced
 from processors.source.discover import Discovery, discover
 
 Step = Callable[[str], AbstractContextManager[Progress | None]]
@@ -135,6 +137,7 @@ class Run:
         """Decides about all that has happened since the last decision."""
         routing = self.configuration.routing
         with self.step("Deciding") as progress:
+            hold_unplaced(self.gateway, LASTING)
             self.report.decided = decide_transfers(
                 self.gateway,
                 observed,
@@ -147,7 +150,10 @@ class Run:
     def decide_again(
         self, observed: Observed, *, project: str, studies: Sequence[str], include_vanished: bool
     ) -> Collection[int]:
-        """Decides about a project's studies whatever was decided before; gives the requests that still stand."""
+        """Decides about a project's studies whatever was decided before; gives the requests that still stand.
+
+        Rows of a closed project are not written again.
+        """
         routing = self.configuration.routing
         with self.step("Deciding") as progress:
             self.report.decided, confirmed = decide_again(
@@ -161,7 +167,8 @@ class Run:
                 checks=checks_of(self.configuration),
                 progress=progress,
             )
-        return confirmed
+        with self.gateway.begin() as work:
+            return [] if project in closed_projects(work) else confirmed
 
     def wants_autoid(self, all_of: str | None = None) -> bool:
         """Whether auto-ID is configured. Raises `ConfigurationError` where it is by half."""

@@ -372,12 +372,17 @@ create table gateway.autoid_project (
     aetitle     text    not null,
     wanted      boolean not null,
     problems    text[]  not null default '{}',
+    closed_by   text    not null,
+    starts      text    not null,
+    ends        text    not null,
     removed     boolean not null default false,
     doubted_position bigint,
     missed_from      timestamptz,
     missed_until     timestamptz
 );
 comment on column gateway.autoid_project.wanted is 'Whether the project asks for generated IDs.';
+comment on column gateway.autoid_project.closed_by is 'What closes it, whatever the day; blank where nothing does.';
+comment on column gateway.autoid_project.ends is 'The last day of its approval (ISO 8601); blank: the list tells none.';
 comment on column gateway.autoid_project.doubted_position is
     'The event that tells that it was missing from the latest export; null where it was there, or is removed.';
 comment on column gateway.autoid_project.missed_from is

@@ -63,6 +63,9 @@ create view audit.attention as
                      'Correct the entry: the patient has another pseudonym in this project already.'
                 when 'pseudonym does not fit' then
                      'Correct the pseudonym where it is asked for, or the project''s naming pattern; it goes on then.'
+                when 'project is closed' then
+                     'It goes on when REDCap''s list of projects says that the project is open.'
+                when 'unknown project' then 'Correct the project''s name where it is asked for.'
                 else 'It goes on as soon as the reason is gone; fiona-ledger retract gives it up.'
            end
       from gateway.held_request

@@ -14,6 +14,7 @@ CONTRADICTED = "AutoID contradicts itself about its patient"
 REFUSED = "REDCap refuses its ID in AutoID"
 GONE = "gone from disk"
 TWO_PATIENTS = "two patients in one study"
+CLOSED = "project is closed"
 LASTING = (NO_PATIENT_ID, PROJECT_UNUSABLE, GONE, TWO_PATIENTS)
 """Reasons that pass only when the study or the project changes, or the study comes back to the disk."""
 

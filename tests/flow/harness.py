@@ -327,6 +327,19 @@ class Site:
         }
         self.simulator.projects["coupling"].put([row])
 
+    def project(
+        self, name: str = HEART, *, active: str = "", starts: str = "", ends: str = "", record: str = "1"
+    ) -> None:
+        """Makes or changes an entry of the list of projects, which says whether it is open."""
+        row = {
+            "record_id": record,
+            "project_name": name,
+            "project_active": active,
+            "project_rec_start_date": starts,
+            "project_rec_end_date": ends,
+        }
+        self.simulator.projects["projects"].put([row])
+
     def naming(self, pattern: str, *, project: str = HEART, record: str = "1") -> None:
         """Makes or changes an entry of the list of projects, without generated IDs."""
         row = {
