@@ -428,6 +428,25 @@ create table gateway.held_study (
 );
 comment on table gateway.held_study is 'Studies that should get an ID and cannot, each with the reason.';
 
+create table gateway.withdrawal_mark (
+    position bigint not null,
+    mark     text   not null,
+    project  text,
+    primary key (position, mark)
+);
+comment on table gateway.withdrawal_mark is
+    'What studies of who withdrew are known by: keyed hashes of PatientIDs, and of pseudonyms in a project.';
+comment on column gateway.withdrawal_mark.project is 'The project; null for all.';
+create index withdrawal_mark_mark on gateway.withdrawal_mark (mark);
+create table gateway.withdrawn_study (
+    study    text   not null,
+    project  text   not null,
+    position bigint not null,
+    primary key (study, project)
+);
+comment on table gateway.withdrawn_study is
+    'Studies of patients who withdrew: what was sent of them for the project is a task.';
+
 create table gateway.observed_transfer (
     study    text   primary key,
     position bigint not null

@@ -50,7 +50,7 @@ create view audit.attention as
     union all
     select 'held study', position, study, project, null, reason,
            'It gets its ID as soon as the reason is gone. While it is on disk, it can be coupled by hand instead.'
-      from gateway.held_study where reason <> 'two patients in one study'
+      from gateway.held_study where reason not in ('two patients in one study', 'participant withdrew')
     union all
     select kind, position, study, project, nullif(event_name, ''),
            concat_ws('; ', nullif(details, ''),
@@ -65,6 +65,7 @@ create view audit.attention as
                      'Correct the pseudonym where it is asked for, or the project''s naming pattern; it goes on then.'
                 when 'project is closed' then
                      'It goes on when REDCap''s list of projects says that the project is open.'
+                when 'participant withdrew' then 'It stays so. fiona-ledger retract takes it off this list.'
                 when 'unknown project' then 'Correct the project''s name where it is asked for.'
                 else 'It goes on as soon as the reason is gone; fiona-ledger retract gives it up.'
            end
@@ -77,6 +78,13 @@ create view audit.attention as
            'Have the stray series removed, or its PatientID corrected; the study is decided again then. If it is to go '
            || 'all the same, couple it by its study UID.'
       from gateway.mixed_study where over_position is null
+    union all
+    select 'task', position, study, project, 'instance ' || instance,
+           concat_ws(', ', 'The participant withdrew; ' || what, 'on ' || nullif(sent_at, ''),
+                     'under study UID ' || nullif(array_to_string(mapped_uids, ', '), '')) || '.',
+           'Have it removed from the project''s archive, and the row from REDCap where others requested it. Then: '
+           || 'fiona-ledger done POSITION --reason TEXT'
+      from audit.task where open
     union all
     select 'contradiction in AutoID', position, null, project, record_id, details,
            'Correct the entries in REDCap''s AutoID; the patients concerned get no ID until then.'

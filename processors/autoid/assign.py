@@ -28,6 +28,7 @@ from processors.autoid.holds import (
     NO_PATIENT_ID,
     PROJECT_UNUSABLE,
     TWO_PATIENTS,
+    WITHDREW,
     held_studies,
     hold,
 )
@@ -41,6 +42,7 @@ from processors.gateway import Gateway
 from processors.locks import in_turn
 from processors.redcap import Project, Redcap
 from processors.routing.projects import closed_projects
+from processors.routing.withdrawals import withdrawn_studies
 
 RETRY_AFTER = timedelta(minutes=10)
 BATCH = 500
@@ -130,17 +132,23 @@ def _waiting(gateway: Gateway, window: timedelta, all_of: str | None, *, retry: 
                 continue
             since = _EVER if project.project == all_of else now - window
             studies = candidates(work, project, since=since, lasting=LASTING, retry=retry)
-            for reason in (PROJECT_UNUSABLE, CLOSED, GONE, TWO_PATIENTS, NO_PATIENT_ID):
-                held = [study for study in studies if _obstacle(project, study, closed) == reason]
+            withdrawn = withdrawn_studies(work, [study.study for study in studies], project.project)
+            obstacles = {study.study: _obstacle(project, study, closed, withdrawn) for study in studies}
+            for reason in (WITHDREW, PROJECT_UNUSABLE, CLOSED, GONE, TWO_PATIENTS, NO_PATIENT_ID):
+                held = [study for study in studies if obstacles[study.study] == reason]
                 hold(work, project.project, held, reason)
-            usable = [study for study in studies if _obstacle(project, study, closed) is None]
+            usable = [study for study in studies if obstacles[study.study] is None]
             if usable:
                 waiting.append(Waiting(project=project, studies=usable))
     return waiting
 
 
-def _obstacle(project: WantingProject, study: Candidate, closed: Collection[str]) -> str | None:
+def _obstacle(
+    project: WantingProject, study: Candidate, closed: Collection[str], withdrawn: Collection[str]
+) -> str | None:
     """Why the study must be held, whatever IDs there are."""
+    if study.study in withdrawn:
+        return WITHDREW
     if project.problems:
         return PROJECT_UNUSABLE
     if project.project in closed:

@@ -15,7 +15,8 @@ REFUSED = "REDCap refuses its ID in AutoID"
 GONE = "gone from disk"
 TWO_PATIENTS = "two patients in one study"
 CLOSED = "project is closed"
-LASTING = (NO_PATIENT_ID, PROJECT_UNUSABLE, GONE, TWO_PATIENTS)
+WITHDREW = "participant withdrew"
+LASTING = (NO_PATIENT_ID, PROJECT_UNUSABLE, GONE, TWO_PATIENTS, WITHDREW)
 """Reasons that pass only when the study or the project changes, or the study comes back to the disk."""
 
 _HELD = text("select study, project, reason from gateway.held_study where study = any(:studies)")

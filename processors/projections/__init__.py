@@ -11,6 +11,7 @@ outcomes      what the sender reported of requests
 problems      files rejected, rows refused or missing
 pseudonyms    generated IDs
 adopted       what REDCap held before
+withdrawals   who withdrew, and which studies that concerns
 differences   what in REDCap may differ from what we wrote
 statements    the regular SQL for a table: upsert, delete
 rows          a batch of events carried over to rows, in few statements
@@ -25,6 +26,7 @@ from processors.projections.problems import Problems
 from processors.projections.pseudonyms import Pseudonyms
 from processors.projections.studies import Studies
 from processors.projections.transfers import Transfers
+from processors.projections.withdrawals import Withdrawals
 
 PROJECTIONS = (
     Studies(),
@@ -34,6 +36,7 @@ PROJECTIONS = (
     Problems(),
     Pseudonyms(),
     Adopted(),
+    Withdrawals(),
     Outcomes(),
     Differences(),
 )

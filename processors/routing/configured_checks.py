@@ -4,8 +4,9 @@ from processors.configuration import Configuration
 from processors.routing.checks import Check
 from processors.routing.fit_check import fit_check
 from processors.routing.open_check import open_check
+from processors.routing.withdrawals import withdrawal_check
 
-LASTING: tuple[Check, ...] = (open_check,)
+LASTING: tuple[Check, ...] = (withdrawal_check, open_check)
 """Those that a request has to pass until it is placed, too."""
 
 
