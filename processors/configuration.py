@@ -156,6 +156,7 @@ class TokensSection(_Section):
     projects: Token | None = None
     autoid: Token | None = None
     transfers: Token | None = None
+    withdrawals: Token | None = None
 
 
 class RedcapSection(_Section):

@@ -34,6 +34,7 @@ from processors.routing.projects import closed_projects
 from processors.routing.redecide import decide_again
 from processors.routing.sync import Observed, observe
 from processors.routing.unplaced import hold_unplaced
+from processors.routing.withdrawal_list import observe_withdrawals
 from processors.source.discover import Discovery, discover
 
 Step = Callable[[str], AbstractContextManager[Progress | None]]
@@ -114,6 +115,8 @@ class Run:
         with self.step("Asking REDCap for rules, couplings and projects"):
             observed = observe(self.gateway, self.redcap)
             self._observe_projects()
+            if self.redcap.has("withdrawals"):
+                observe_withdrawals(self.gateway, self.redcap)
         self.report.observed_changes = observed.changes
         return observed
 

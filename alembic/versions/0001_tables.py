@@ -446,6 +446,17 @@ create table gateway.withdrawn_study (
 );
 comment on table gateway.withdrawn_study is
     'Studies of patients who withdrew: what was sent of them for the project is a task.';
+create table gateway.withdrawal_entry (
+    record_id   text    primary key,
+    position    bigint  not null,
+    project     text    not null,
+    fingerprint text    not null,
+    problems    text[]  not null,
+    removed     boolean not null default false,
+    doubted_position bigint
+);
+comment on table gateway.withdrawal_entry is
+    'Entries of REDCap''s list of withdrawals; one that is removed withdraws nothing, and is shown.';
 
 create table gateway.observed_transfer (
     study    text   primary key,
@@ -716,7 +727,7 @@ INDEXES = """
 create index event_recorded_at on ledger.event (recorded_at);
 create index event_problem on ledger.event (type, position)
  where type in ('ConflictFound', 'RowRefused', 'StudyHeld', 'RequestHeld', 'RoutingRuleDoubted', 'CouplingEntryDoubted',
-                'AutoidProjectDoubted', 'ExpectedStudyMissing', 'ExpectedStudyNeverCame');
+                'AutoidProjectDoubted', 'WithdrawalEntryDoubted', 'ExpectedStudyMissing', 'ExpectedStudyNeverCame');
 create index event_rejected_file on ledger.event (split_part(data ->> 'path', '/', 1), position)
  where type = 'FileRejected';
 create index event_leaves_row on ledger.event (type, position)

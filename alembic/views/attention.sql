@@ -44,6 +44,15 @@ create view audit.attention as
       from gateway.expected_study as expected join ledger.event as asks on asks.position = expected.asked
      where expected.removed
     union all
+    select 'unusable withdrawal', position, null, nullif(project, ''), record_id, array_to_string(problems, ' '),
+           'Correct the entry of REDCap''s list of withdrawals.'
+      from gateway.withdrawal_entry where problems <> '{}' and not removed
+    union all
+    select 'withdrawal removed', position, null, nullif(project, ''), record_id,
+           'The entry is gone from REDCap''s list of withdrawals. The withdrawal stands: it is for ever.',
+           'Ask who removed it, and why. Then: fiona-ledger done POSITION --reason TEXT'
+      from gateway.withdrawal_entry where removed
+    union all
     select 'unusable auto-ID project', position, null, project, record_id, array_to_string(problems, ' '),
            'Correct the project''s entry in REDCap; its studies are held until then.'
       from gateway.autoid_project where problems <> '{}' and not removed

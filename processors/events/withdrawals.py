@@ -42,3 +42,47 @@ class TaskDone(OfStudy):
     position: int
     by: str
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WithdrawalEntryFact(Fact):
+    """Something about a record of REDCap's list of withdrawals."""
+
+    record_id: str
+
+    @property
+    def stream(self) -> str:
+        """The record's."""
+        return f"withdrawal/{self.record_id}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WithdrawalEntryChanged(WithdrawalEntryFact):
+    """An entry is new, or reads otherwise now; whom it names is not kept. What it asks for is `ParticipantWithdrew`."""
+
+    project: str
+    problems: tuple[str, ...]
+    fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WithdrawalEntryDoubted(WithdrawalEntryFact):
+    """An entry is missing from an export, which may have left it out: not yet believed to be gone."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WithdrawalEntryReturned(WithdrawalEntryFact):
+    """A doubted entry is there again, as it was."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WithdrawalEntryRemoved(WithdrawalEntryFact):
+    """An entry is gone from the list: two runs in succession have missed it. The withdrawal stands."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WithdrawalEntryDismissed(WithdrawalEntryFact):
+    """An operator has looked into why the entry is gone."""
+
+    by: str
+    reason: str

@@ -30,6 +30,12 @@ from processors.events.rules import (
     RuleTimedOut,
 )
 from processors.events.transfers import TransferPlaced, TransferRequested, TransferRetracted, TransferWithdrawn
+from processors.events.withdrawals import (
+    ParticipantWithdrew,
+    WithdrawalEntryDoubted,
+    WithdrawalEntryFact,
+    WithdrawalEntryRemoved,
+)
 from processors.explain.sentences import cause_name, hold_in_words
 from processors.gateway import Work
 
@@ -67,7 +73,7 @@ def _planned(fact: Fact) -> PlannedChange | None:
     words = _WORDS[type(fact)](fact)
     if words is None:
         return None
-    project, study, event_name = (getattr(fact, name, "") for name in ("project", "study", "event_name"))
+    project, study, event_name = (getattr(fact, name, "") or "" for name in ("project", "study", "event_name"))
     return PlannedChange(project, study, event_name, *words)
 
 
@@ -107,6 +113,10 @@ def _project(fact: AutoidProjectFact) -> str:
     return f"record {fact.record_id} of the projects"
 
 
+def _withdrawal(fact: WithdrawalEntryFact) -> str:
+    return f"record {fact.record_id} of the withdrawals"
+
+
 def _doubted(name: str) -> Words:
     return "doubt, and decide nothing by it", f"{name} is missing from REDCap's export"
 
@@ -143,6 +153,9 @@ _WORDS: Mapping[type[Fact], Callable[[Any], Words | None]] = {
     RuleTimedOut: lambda fact: ("report a rule", f"routing rule {fact.record_id} ran out of time"),
     StudyHeld: lambda fact: ("hold", fact.reason),
     StudyReleased: lambda fact: ("release", fact.reason),
+    ParticipantWithdrew: lambda fact: ("withdraw a participant", fact.reason),
+    WithdrawalEntryDoubted: lambda fact: _doubted(_withdrawal(fact)),
+    WithdrawalEntryRemoved: lambda fact: ("report a removed withdrawal, which stands", _withdrawal(fact)),
     RowMissing: lambda fact: ("report a missing row", _row(fact)),
     RowRestored: lambda fact: ("write a missing row", _row(fact)),
 }

@@ -167,6 +167,9 @@ _DOUBTS = text("""
           where doubted_position is not null
          union all
          select 'projects', 'autoid', record_id, doubted_position from gateway.autoid_project
+          where doubted_position is not null
+         union all
+         select 'withdrawals', 'withdrawal', record_id, doubted_position from gateway.withdrawal_entry
           where doubted_position is not null)
     select list, array_agg(record_id order by position) as records, min(recorded_at) as since,
            (select count(distinct study) from gateway.deferred_decision join gateway.study using (study)

@@ -1,4 +1,4 @@
-"""Projection of withdrawals: gateway.withdrawal_mark, withdrawn_study."""
+"""Projection of withdrawals: gateway.withdrawal_mark, withdrawn_study, withdrawal_entry."""
 
 from collections.abc import Sequence
 
@@ -6,23 +6,37 @@ from sqlalchemy import Connection
 
 from ledger.events import Event
 from processors.events.holds import RequestHeld
-from processors.events.withdrawals import ParticipantWithdrew, StudyWithdrawn
+from processors.events.withdrawals import (
+    ParticipantWithdrew,
+    StudyWithdrawn,
+    WithdrawalEntryChanged,
+    WithdrawalEntryDismissed,
+    WithdrawalEntryDoubted,
+    WithdrawalEntryFact,
+    WithdrawalEntryRemoved,
+    WithdrawalEntryReturned,
+)
 from processors.projections.rows import Parameters, Rules, on
 from processors.projections.statements import Table
 
 
 class Withdrawals:
-    """One row for each mark that later studies are known by, and for each study of who withdrew."""
+    """One row for each mark that later studies are known by, study of who withdrew, and entry of REDCap's list."""
 
     name = "withdrawals"
     code_version = 1
-    tables: Sequence[str] = ("gateway.withdrawal_mark", "gateway.withdrawn_study")
+    tables: Sequence[str] = ("gateway.withdrawal_mark", "gateway.withdrawn_study", "gateway.withdrawal_entry")
 
     def __init__(self) -> None:
         self._rules = Rules(
             on(ParticipantWithdrew, (_MARK, _marks)),
             on(StudyWithdrawn, (_WITHDRAW, _study)),
             on(RequestHeld, (_WITHDRAW, _held)),
+            on(WithdrawalEntryChanged, (_UPSERT_ENTRY, _entry)),
+            on(WithdrawalEntryDoubted, (_DOUBT_ENTRY, _record)),
+            on(WithdrawalEntryReturned, (_RETURN_ENTRY, _record)),
+            on(WithdrawalEntryRemoved, (_REMOVE_ENTRY, _record)),
+            on(WithdrawalEntryDismissed, (_DELETE_ENTRY, _record)),
         )
         self.types = self._rules.types
 
@@ -42,6 +56,23 @@ _WITHDRAW = Table(
     columns={"study": "text", "project": "text", "position": "bigint"},
 ).insert_once()
 
+_ENTRIES = Table(
+    name="withdrawal_entry",
+    key=("record_id",),
+    columns={
+        "record_id": "text",
+        "position": "bigint",
+        "project": "text",
+        "fingerprint": "text",
+        "problems": "text[]",
+    },
+)
+_UPSERT_ENTRY = _ENTRIES.upsert(also="removed = false, doubted_position = null")
+_DOUBT_ENTRY = _ENTRIES.mark_doubted()
+_RETURN_ENTRY = _ENTRIES.mark_returned()
+_REMOVE_ENTRY = _ENTRIES.mark_removed()
+_DELETE_ENTRY = _ENTRIES.delete()
+
 
 def _marks(withdrew: ParticipantWithdrew, event: Event) -> list[Parameters]:
     return [
@@ -59,3 +90,12 @@ def _held(held: RequestHeld, event: Event) -> list[Parameters]:
     if held.kind != "participant withdrew":
         return []
     return [{"study": held.study, "project": held.project, "position": event.position}]
+
+
+def _entry(entry: WithdrawalEntryChanged, event: Event) -> list[Parameters]:
+    (record,) = _record(entry, event)
+    return [record | {"project": entry.project, "fingerprint": entry.fingerprint, "problems": entry.problems}]
+
+
+def _record(entry: WithdrawalEntryFact, event: Event) -> list[Parameters]:
+    return [{"record_id": entry.record_id, "position": event.position}]

@@ -62,7 +62,10 @@ def withdraw(work: Work, wanted: Withdrawal) -> Withdrawn:
     patient_ids = {*map(without_padding, wanted.patient_ids), *_sole_patients(work, under_name)}
     studies = under_name | _studies_of(work, patient_ids)
     theirs = [use for use in uses if use.study in studies]
-    marks = {pseudonym_mark(work, use.project, use.pseudonym) for use in theirs if use.pseudonym}
+    several = {study for study, ids in patient_ids_of(work, studies).items() if len(ids) > 1}
+    # Of a study of several patients, nobody knows whose pseudonym it has.
+    named = [use for use in theirs if use.pseudonym and use.study not in several]
+    marks = {pseudonym_mark(work, use.project, use.pseudonym) for use in named}
     if wanted.project is not None:
         marks |= {pseudonym_mark(work, wanted.project, pseudonym) for pseudonym in wanted.pseudonyms}
     withdrew = ParticipantWithdrew(
@@ -105,6 +108,20 @@ def patients_of_study(work: Work, study: str) -> list[str]:
     return found
 
 
+def is_known(work: Work, project: str) -> bool:
+    """Whether a list, rule, entry or request names the project: a withdrawal from any other would hold nothing."""
+    known: bool = work.execute(_KNOWN, {"project": project}).scalar_one()
+    return known
+
+
+_KNOWN = text("""
+    select exists (select from gateway.autoid_project where project = :project)
+        or exists (select from gateway.coupling_entry where project = :project)
+        or exists (select from gateway.transfer where project = :project)
+        or exists (select from gateway.held_request where project = :project)
+        or exists (select from gateway.adopted_transfer where project = :project)
+        or exists (select from gateway.rule join ledger.event using (position) where data ->> 'project' = :project)
+""")
 # Requests of ours that are no longer in force say nothing of who a pseudonym belongs to: they may have been mistakes.
 _USES = text("""
     select study, project, position, state = any(:in_force) as named from gateway.transfer

@@ -93,6 +93,16 @@ from processors.events.transfers import (
     TransferStrayed,
     TransferWithdrawn,
 )
+from processors.events.withdrawals import (
+    ParticipantWithdrew,
+    StudyWithdrawn,
+    TaskDone,
+    WithdrawalEntryChanged,
+    WithdrawalEntryDismissed,
+    WithdrawalEntryDoubted,
+    WithdrawalEntryRemoved,
+    WithdrawalEntryReturned,
+)
 from processors.gateway import Gateway, patient_subject
 from processors.run import Report, recorded_run
 from tests.facts import a_request, a_rule, a_series, an_entry, revised
@@ -211,6 +221,7 @@ def tell(database: Database, vault: Vault, clock: SettableClock) -> Told:
         _ends(told)
         _by_hand(told)
         _expectations(told)
+        _withdrawals(told)
     return told
 
 
@@ -498,3 +509,17 @@ def _expectations(told: Told) -> None:
     told(CouplingEntryRemoved(record_id="9"))
     told(ExpectedStudyNeverCame(record_id="9", asked=nine, near=near), "9 never came")
     told(ExpectedStudyDismissed(record_id="9", asked=nine, by="admin", reason="ticket 12"), "9 dismissed")
+
+
+def _withdrawals(told: Told) -> None:
+    """The patient of KNEE withdraws from a project to which it was sent; REDCap's own list has an entry that goes."""
+    withdrew = ParticipantWithdrew(project=HEART, patients=("mark",), pseudonyms=(), by="admin", reason="case 17")
+    withdrawal = told(withdrew, "withdrew")
+    told(StudyWithdrawn(study=KNEE, project=HEART, withdrawal=withdrawal), "study withdrawn")
+    told(StudyWithdrawn(study=HIP, project=BRAIN, withdrawal=withdrawal))
+    told(TaskDone(study=KNEE, position=told.positions["sent"], by="admin", reason="removed, ticket 13"), "task done")
+    told(WithdrawalEntryChanged(record_id="1", project=HEART, problems=(), fingerprint="withdrawal 1"))
+    told(WithdrawalEntryDoubted(record_id="1"), "withdrawal 1 doubted")
+    told(WithdrawalEntryReturned(record_id="1"), "withdrawal 1 returned")
+    told(WithdrawalEntryRemoved(record_id="1"))
+    told(WithdrawalEntryDismissed(record_id="1", by="admin", reason="entered twice"))

@@ -40,6 +40,7 @@ VIEWS = (
     "rule_hit",
     "run",
     "study",
+    "task",
     "transfer",
 )
 FIRST_DAY, SECOND_DAY = date(2026, 3, 2), date(2026, 3, 3)
@@ -337,6 +338,17 @@ def test_what_an_entry_waits_for_is_told_with_how_it_ended(story: Story) -> None
     assert rows[0]["asked_position"] == story.at("entry 8")
     assert rows[0]["ended_at"] == story.told.times["8 arrived"]
     assert not any(row["open"] for row in rows)
+
+
+# -- audit.task ---------------------------------------------------------------------------------------
+
+
+def test_a_task_tells_what_was_sent_and_who_has_seen_to_it(story: Story) -> None:
+    done, left = story.ask("select * from audit.task order by position")
+    assert (done["study"], done["project"], done["instance"], done["what"]) == (KNEE, HEART, 1, "sent")
+    assert (done["done_by"], done["done_reason"], done["open"]) == ("admin", "removed, ticket 13", False)
+    assert done["withdrawn_position"] == story.at("study withdrawn")
+    assert (left["study"], left["what"], left["open"]) == (HIP, "requested by others, can be sent", True)
 
 
 # -- audit.generated_id, audit.rule_hit -----------------------------------------------------------------

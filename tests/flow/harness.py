@@ -578,8 +578,11 @@ def simulator_of(projects: dict[str, Project], clock: SettableClock) -> Simulato
     return simulator
 
 
-def standard_simulator(clock: SettableClock, *, separate_transfers: bool = False) -> Simulator:
-    return simulator_of(standard_projects(separate_transfers=separate_transfers), clock)
+def standard_simulator(
+    clock: SettableClock, *, separate_transfers: bool = False, with_withdrawals: bool = False
+) -> Simulator:
+    projects = standard_projects(separate_transfers=separate_transfers, with_withdrawals=with_withdrawals)
+    return simulator_of(projects, clock)
 
 
 def _place(study: str, instance: int) -> dict[str, str]:

@@ -282,3 +282,17 @@ def test_who_asked_for_it_and_when_is_recorded_and_nothing_that_names_the_patien
     assert "4711" not in stored
     assert "H-001" not in stored
     coupled.assert_sound()
+
+
+def test_the_other_patient_of_a_study_of_two_goes_on_in_studies_of_their_own(coupled: Site) -> None:
+    coupled.series(LATER, f"{LATER}.1", PatientID="4712")
+    coupled.series(LATER, f"{LATER}.2", PatientID="4711")
+    coupled.entry("2", study=LATER, subject="H-002")
+    coupled.run()
+    assert names(coupled, LATER) == ["H-002"]
+    withdraws(coupled, patient="4711")
+    coupled.series("1.2.5", PatientID="4712", AccessionNumber="A-5")
+    coupled.entry("5", accession="A-5", subject="H-002")
+    coupled.run()
+
+    assert (names(coupled, LATER), names(coupled, "1.2.5")) == ([], ["H-002"])

@@ -14,19 +14,11 @@ from processors.cli.options import JsonOption, require_reason
 from processors.delivery.deliver import deliver
 from processors.errors import ConfigurationError
 from processors.gateway import Work
-from processors.routing.withdraw import Withdrawal, Withdrawn, patients_of_study, withdraw
+from processors.routing.withdraw import Withdrawal, Withdrawn, is_known, patients_of_study, withdraw
 
-_KNOWN = text("""
-    select exists (select from gateway.autoid_project where project = :project)
-        or exists (select from gateway.coupling_entry where project = :project)
-        or exists (select from gateway.transfer where project = :project)
-        or exists (select from gateway.held_request where project = :project)
-        or exists (select from gateway.adopted_transfer where project = :project)
-        or exists (select from gateway.rule join ledger.event using (position) where data ->> 'project' = :project)
-""")
 _TASKS = text("""
     select position, study, project, instance, what, sent_at, mapped_uids from audit.task
-     where open and study = any(:studies) and (:project is null or project = :project) order by position
+     where open and study = any(:studies) and project = coalesce(:project, project) order by position
 """)
 
 
@@ -100,7 +92,7 @@ def _given(content: bytes) -> str:
 
 
 def _require_known(work: Work, project: str | None) -> None:
-    if project is not None and not work.execute(_KNOWN, {"project": project}).scalar_one():
+    if project is not None and not is_known(work, project):
         raise ConfigurationError(
             f"--project: nothing that the ledger knows names a project {project!r}; a withdrawal from it would hold "
             "nothing. Names count to the letter. Nothing was changed."
