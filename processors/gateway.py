@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import orjson
 from sqlalchemy import Connection, CursorResult, Executable
 
 from ledger import migrations, store
@@ -16,12 +17,13 @@ from ledger.events import Event, NewEvent, new_event_id
 from ledger.projector import Projector
 from ledger.store import Clock, Store
 from ledger.vault import SubjectName, Vault, initialise
+from processors.bounds import storable
 from processors.configuration import LedgerSection, SenderSection
 from processors.errors import ServiceError
 from processors.events.fact import Fact
 from processors.locks import no_other_runs
 from processors.projections import PROJECTIONS
-from processors.text import is_blank
+from processors.text import is_blank, same_to_people
 
 Parameters = Mapping[str, Any]
 """Values of a statement, by name."""
@@ -164,6 +166,12 @@ class Work:
             subject=subject,
             sealed=self.vault.seal(subject, event_id, fact.payload),
         )
+
+    def name_fingerprint(self, project: str, pseudonym: str) -> str | None:
+        """A keyed hash, equal for what people take for one pseudonym of the project; None for a blank one."""
+        if is_blank(pseudonym):
+            return None
+        return self.vault.fingerprint(orjson.dumps(["pseudonym", project, same_to_people(storable(pseudonym))]))
 
     def version(self, stream: str) -> int:
         """The newest version of a stream, 0 where it has no events."""

@@ -147,6 +147,7 @@ class Run:
                 mode=routing.match,
                 time_limit=routing.time_limit_seconds,
                 checks=checks_of(self.configuration),
+                holds_split=self.configuration.identity.split == "hold",
                 progress=progress,
             )
 
@@ -168,6 +169,7 @@ class Run:
                 mode=routing.match,
                 time_limit=routing.time_limit_seconds,
                 checks=checks_of(self.configuration),
+                holds_split=self.configuration.identity.split == "hold",
                 progress=progress,
             )
         with self.gateway.begin() as work:
@@ -197,6 +199,7 @@ class Run:
                 else SiteGenerator(section.generator, time_limit=section.generator_timeout_seconds),
                 window=timedelta(days=section.window_days),
                 all_of=all_of,
+                holds_split=self.configuration.identity.split == "hold",
             )
 
     def deliver(self) -> None:

@@ -1,10 +1,10 @@
-"""Which texts name nobody: what counts as blank, the same for rules, identities and IDs. Pure.
+"""Which texts name nobody, and which are one to people: the same for rules, identities and IDs. Pure.
 
 Scanners pad with blanks and NULs, and zero-width characters come in with copied text. A PatientID of
 nothing else would make one patient of everybody who has it.
 """
 
-from unicodedata import category
+from unicodedata import category, normalize
 
 _NOTHING_TO_SEE = ("Cc", "Cf", "Zs", "Zl", "Zp")
 
@@ -23,6 +23,14 @@ def without_padding(text: str) -> str:
     while end > start and _is_padding(text[end - 1]):
         end -= 1
     return text[start:end]
+
+
+def same_to_people(text: str) -> str:
+    """Equal for texts that people, or REDCap's tables, take for one: by case, width or characters without a width."""
+    if text.isascii():
+        return without_padding(text).casefold()
+    visible = "".join(character for character in text if category(character) != "Cf")
+    return normalize("NFKC", normalize("NFKC", without_padding(visible)).casefold())
 
 
 def _is_padding(character: str) -> bool:

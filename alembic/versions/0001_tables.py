@@ -279,8 +279,11 @@ create table gateway.held_request (
     cause_record   text   not null,
     cause_position bigint not null,
     since_position bigint not null,
+    name_fingerprint text,
+    patient        uuid,
     primary key (study, project, event_name)
 );
+create index held_request_name on gateway.held_request (project, name_fingerprint);
 comment on table gateway.held_request is
     'What is asked for and not requested, each with the reason; its event holds the pseudonym, sealed.';
 comment on column gateway.held_request.studies is 'Other studies that are concerned.';
@@ -419,6 +422,39 @@ create table gateway.contradiction (
 comment on table gateway.contradiction is
     'Entries of AutoID that give one patient two IDs, or two patients one: nothing is drawn for those patients.';
 create index contradiction_subject on gateway.contradiction (project, subject);
+
+create table gateway.pseudonym_use (
+    holder      text    primary key,
+    study       text    not null,
+    project     text    not null,
+    fingerprint text    not null,
+    patient     uuid,
+    position    bigint  not null,
+    occupies    boolean not null,
+    check (patient is not null or not occupies)
+);
+comment on table gateway.pseudonym_use is
+    'Each request, of whatever origin, that carries a pseudonym and may be sent or was, with the patient it is for.';
+comment on column gateway.pseudonym_use.holder is 'A request of ours by its position, or a row of somebody else''s.';
+comment on column gateway.pseudonym_use.fingerprint is 'The keyed hash of project and pseudonym.';
+comment on column gateway.pseudonym_use.patient is
+    'The subject; null where nobody can tell: the PatientID is the pseudonym, there is none, or it was forgotten.';
+comment on column gateway.pseudonym_use.occupies is
+    'Whether the pseudonym is this patient''s: of one patient alone, in each project.';
+create unique index pseudonym_use_occupied on gateway.pseudonym_use (project, fingerprint) where occupies;
+create index pseudonym_use_name on gateway.pseudonym_use (project, fingerprint);
+create index pseudonym_use_patient on gateway.pseudonym_use (patient, project) where patient is not null;
+create index pseudonym_use_study on gateway.pseudonym_use (study);
+create index pseudonym_use_unknown on gateway.pseudonym_use (position) where patient is null;
+
+create table gateway.joined_patient (
+    project   text not null,
+    patient   uuid not null,
+    counts_as uuid not null,
+    primary key (project, patient)
+);
+comment on table gateway.joined_patient is
+    'PatientIDs that an operator has said to be one person''s: in the project, the one counts as the other.';
 
 create table gateway.held_study (
     study    text   primary key,

@@ -64,6 +64,7 @@ def assign_ids(
     *,
     window: timedelta,
     all_of: str | None = None,
+    holds_split: bool = False,
 ) -> Assigned:
     """Gives IDs to the studies that wait for one and requests their transfers.
 
@@ -86,7 +87,7 @@ def assign_ids(
             entries = adopt(gateway, redcap, waiting)
             assigned.drawn = draw_ids(gateway, redcap, generator, waiting)
             store_ids(gateway, redcap, entries, waiting)
-        assigned.requested = request_transfers(gateway, waiting)
+        assigned.requested = request_transfers(gateway, waiting, holds_split=holds_split)
     return assigned
 
 

@@ -96,6 +96,7 @@ _CANDIDATES = text(f"""
        and not {ASKED_FOR.format(study="addressed.study")}
        and not exists (select from gateway.observed_transfer as observed where observed.study = addressed.study)
        and not exists (select from gateway.adopted_transfer as adopted where adopted.study = addressed.study)
+       and not exists (select from gateway.held_request as asked where asked.study = addressed.study)
        and not exists (select from gateway.decision_by_hand as decided
                         where decided.study = addressed.study and decided.project = :project)
      order by arrived_at, study

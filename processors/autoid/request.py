@@ -9,10 +9,13 @@ from processors.autoid.candidates import ASKED_FOR, Candidate, Waiting
 from processors.autoid.holds import CONTRADICTED, newly_held, reasons
 from processors.autoid.patient_keys import link_subject
 from processors.autoid.used_ids import blocked_patients
-from processors.events.fact import Cause
+from processors.events.fact import Cause, OfStudy
 from processors.events.pseudonyms import StudyReleased
 from processors.events.transfers import TransferRequested
 from processors.gateway import Gateway, Work
+from processors.routing.identify import claim_of, outcome_of
+from processors.routing.identity import compare
+from processors.routing.patients import patients_of
 
 _STORED = text("""
     select subject, value, position, record_id from gateway.used_id
@@ -23,16 +26,19 @@ _REQUESTED = text(f"""
 """)
 
 
-def request_transfers(gateway: Gateway, waiting: Sequence[Waiting]) -> int:
-    """Requests the transfers of the studies whose patients' IDs are stored; gives their number."""
+def request_transfers(gateway: Gateway, waiting: Sequence[Waiting], *, holds_split: bool = False) -> int:
+    """Requests the transfers of the studies whose patients' IDs are stored; gives their number.
+
+    What would give a pseudonym to a second patient is held.
+    """
     requested = 0
     for group in waiting:
         with gateway.begin() as work:
-            requested += _request(work, group)
+            requested += _request(work, group, holds_split=holds_split)
     return requested
 
 
-def _request(work: Work, group: Waiting) -> int:
+def _request(work: Work, group: Waiting, *, holds_split: bool) -> int:
     project = group.project.project
     # Two runs of one site never meet, unless somebody works around it: then the second finds it done.
     store.lock_head(work.connection)
@@ -46,7 +52,7 @@ def _request(work: Work, group: Waiting) -> int:
     stored = {row.subject: row for row in rows}
     held = reasons(work, group.studies)
     contradicted = []
-    requests = []
+    asked: list[tuple[Candidate, TransferRequested]] = []
     released = []
     for study in group.studies:
         if study.study in already_requested or not work.vault.holds(study.subject):
@@ -56,11 +62,23 @@ def _request(work: Work, group: Waiting) -> int:
             contradicted.append(study)
         elif (used_id := stored.get(subject)) is not None:
             cause = Cause("autoid", used_id.record_id, used_id.position)
-            requests.append(work.seal(_requested(study, project, used_id.value, cause), study.subject))
+            asked.append((study, _requested(study, project, used_id.value, cause)))
             if study.study in held:
                 released.append(StudyReleased(study=study.study, project=project, reason=held[study.study][1]))
-    work.record([*requests, *released, *newly_held(work, project, contradicted, CONTRADICTED)])
-    return len(requests)
+    facts = _compared(work, asked, holds_split=holds_split)
+    sealed = [work.seal(fact, study.subject) if fact.SEALED else fact for study, fact in facts]
+    work.record([*sealed, *released, *newly_held(work, project, contradicted, CONTRADICTED)])
+    return sum(isinstance(fact, TransferRequested) for _, fact in facts)
+
+
+def _compared(
+    work: Work, asked: Sequence[tuple[Candidate, TransferRequested]], *, holds_split: bool
+) -> list[tuple[Candidate, OfStudy]]:
+    """What is requested, or held, as it gives the pseudonym to a second patient."""
+    patients = patients_of(work, [study.study for study, _ in asked])
+    claims = [claim_of(fact, patients.get(fact.study, [])) for _, fact in asked]
+    comparison = compare(work, [claim for claim in claims if claim is not None], holds_split=holds_split)
+    return [(study, compared) for study, fact in asked for compared in outcome_of(fact, comparison)]
 
 
 def _requested(study: Candidate, project: str, value: str, cause: Cause) -> TransferRequested:

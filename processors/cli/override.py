@@ -13,7 +13,7 @@ from processors.cli.exit_codes import exit_codes
 from processors.cli.options import require_reason
 from processors.delivery.deliver import deliver
 from processors.errors import ConfigurationError
-from processors.explain.sentences import destination
+from processors.explain.sentences import destination, hold_in_words
 from processors.gateway import Gateway
 from processors.requests import TransferRequest, TransferRow
 from processors.routing.configured_checks import LASTING
@@ -51,7 +51,7 @@ def override(
             by=operator(),
             reason=reason.strip(),
         )
-        requests, given_up = amend(gateway, amendment)
+        requests, given_up, obstacle = amend(gateway, amendment, holds_split=configuration.identity.split == "hold")
         afterwords.append("What you decided is recorded; the next run that gets through carries it out.")
         hold_unplaced(gateway, LASTING)
         with opened_redcap(configuration, gateway) as redcap:
@@ -71,15 +71,23 @@ def override(
             {
                 "action": amendment.action,
                 "requests": [end._asdict() for end in ends],
+                "held": None if obstacle is None else obstacle._asdict(),
                 "given_up": [key._asdict() for key in given_up],
                 "sent": rows,
             }
         )
     else:
         _print(amendment, ends, sent)
+        if obstacle is not None:
+            console.say(
+                console.output(),
+                f"The new pseudonym is held ({hold_in_words(*obstacle)}): nothing is requested under it, and what was "
+                "requested ends. `fiona-ledger status` tells how it is settled.",
+                style="bold",
+            )
         for key in given_up:
             console.say(console.output(), f"Given up, as it was held: study {study}, {destination(*key)}.")
-    return bool(sent) or any(end.needs_attention for end in ends)
+    return bool(sent) or obstacle is not None or any(end.needs_attention for end in ends)
 
 
 class End(NamedTuple):

@@ -20,7 +20,7 @@ class RequestHeld(OfStudy):
     """What is asked for a study, project and event is not requested, for this reason; each run decides it again.
 
     `details` says what about it is wrong, never a value of it; `studies` are others that are concerned.
-    `whole_match` is that of `TransferRequested`.
+    `whole_match`, `name_fingerprint` and `patient` are those of `TransferRequested`.
     """
 
     SEALED: ClassVar[frozenset[str]] = frozenset({"pseudonym"})
@@ -32,6 +32,8 @@ class RequestHeld(OfStudy):
     kind: HoldKind
     details: str
     studies: tuple[str, ...] = ()
+    name_fingerprint: str | None = None
+    patient: str | None = None
     pseudonym: str | None = None
 
 

@@ -32,3 +32,26 @@ class TwoPatientsFound(OfStudy):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TwoPatientsResolved(OfStudy):
     """The study's series on disk are of one patient again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PatientRecognised(OfStudy):
+    """For whom the study's requests use a pseudonym in a project, where that was not known, or is somebody else now.
+
+    `patient` is the subject; None where the study's PatientID has turned out to be the pseudonym itself.
+    """
+
+    project: str
+    name_fingerprint: str
+    patient: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PatientsJoined(OfStudy):
+    """An operator says that the study's patient and another are one person: in the project they count as one."""
+
+    project: str
+    patient: str
+    counts_as: str
+    by: str
+    reason: str

@@ -16,6 +16,9 @@ class TransferRequested(OfStudy):
     """It was decided that the study goes to the project. `replaces` are requests in whose place it was made.
 
     `whole_match` is False where a rule's pattern matched only the start of what became the pseudonym.
+    `name_fingerprint` is a keyed hash of project and pseudonym, by which the pseudonym's users are found; None where
+    patients are not compared: a rule takes it from the PatientID or PatientName. `patient` is the subject for whom it
+    is used, None where the PatientID is the pseudonym, or there is none.
     """
 
     SEALED: ClassVar[frozenset[str]] = frozenset({"pseudonym"})
@@ -25,6 +28,8 @@ class TransferRequested(OfStudy):
     cause: Cause
     whole_match: bool
     replaces: tuple[int, ...]
+    name_fingerprint: str | None = None
+    patient: str | None = None
     pseudonym: str | None = None
 
 
@@ -91,7 +96,10 @@ class TransferStrayed(OfStudy):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TransferObserved(OfStudy):
-    """Somebody else's request stands in REDCap. `fingerprint` is of what it asks for."""
+    """Somebody else's request stands in REDCap. `fingerprint` is of what it asks for.
+
+    `name_fingerprint` is as that of `TransferRequested`; None where the row has no name.
+    """
 
     SEALED: ClassVar[frozenset[str]] = frozenset({"pseudonym"})
 
@@ -99,6 +107,7 @@ class TransferObserved(OfStudy):
     event_name: str
     instance: int
     fingerprint: str
+    name_fingerprint: str | None = None
     pseudonym: str | None = None
 
 
@@ -140,7 +149,10 @@ class TransferReopened(SenderReport):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TransferAdopted(OfStudy):
-    """A request stood in REDCap before this system; `requested` is its minute, None where it tells none."""
+    """A request stood in REDCap before this system; `requested` is its minute, None where it tells none.
+
+    `name_fingerprint` is as that of `TransferRequested`; None where the row has no name.
+    """
 
     SEALED: ClassVar[frozenset[str]] = frozenset({"pseudonym"})
 
@@ -149,6 +161,7 @@ class TransferAdopted(OfStudy):
     instance: int
     sent: bool
     requested: str | None
+    name_fingerprint: str | None = None
     pseudonym: str | None = None
 
 

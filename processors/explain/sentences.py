@@ -23,7 +23,14 @@ from processors.events.deliveries import (
 from processors.events.fact import Cause, CauseKind, Fact
 from processors.events.holds import HoldKind, RequestHeld, RequestQuestioned, RequestReleased
 from processors.events.operations import StudyAdopted
-from processors.events.patients import Consequence, StudyChangeFound, TwoPatientsFound, TwoPatientsResolved
+from processors.events.patients import (
+    Consequence,
+    PatientRecognised,
+    PatientsJoined,
+    StudyChangeFound,
+    TwoPatientsFound,
+    TwoPatientsResolved,
+)
 from processors.events.pseudonyms import StudyHeld, StudyReleased
 from processors.events.rules import (
     ConflictFound,
@@ -308,6 +315,18 @@ def _cause_names(causes: Iterable[Cause]) -> str:
 @_words.register
 def _conflict_resolved(fact: ConflictResolved, _history: History) -> str:
     return f"The conflict for {destination(fact.project, fact.event_name)} is over."
+
+
+@_words.register
+def _patient_recognised(fact: PatientRecognised, _history: History) -> str:
+    if fact.patient is None:
+        return f"Its PatientID is its pseudonym in {fact.project}: it says nothing about whose it is."
+    return f"Found out for whom its pseudonym in {fact.project} is used."
+
+
+@_words.register
+def _patients_joined(fact: PatientsJoined, _history: History) -> str:
+    return f"{fact.by} said that its PatientID and another in {fact.project} are one person's: {fact.reason}"
 
 
 @_words.register

@@ -12,6 +12,7 @@ problems      files rejected, rows refused or missing
 pseudonyms    generated IDs
 adopted       what REDCap held before
 withdrawals   who withdrew, and which studies that concerns
+identities    who uses which pseudonym
 differences   what in REDCap may differ from what we wrote
 statements    the regular SQL for a table: upsert, delete
 rows          a batch of events carried over to rows, in few statements
@@ -20,6 +21,7 @@ rows          a batch of events carried over to rows, in few statements
 from processors.projections.adopted import Adopted
 from processors.projections.differences import Differences
 from processors.projections.directives import Directives
+from processors.projections.identities import Identities
 from processors.projections.mixed_studies import MixedStudies
 from processors.projections.outcomes import Outcomes
 from processors.projections.problems import Problems
@@ -38,6 +40,7 @@ PROJECTIONS = (
     Adopted(),
     Withdrawals(),
     Outcomes(),
+    Identities(),
     Differences(),
 )
 

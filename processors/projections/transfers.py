@@ -155,6 +155,8 @@ _HELD = Table(
         "cause_record": "text",
         "cause_position": "bigint",
         "since_position": "bigint",
+        "name_fingerprint": "text",
+        "patient": "uuid",
     },
 )
 # For another reason, it is held anew.
@@ -304,6 +306,8 @@ def _held(held: RequestHeld, event: Event) -> list[Parameters]:
             "cause_record": held.cause.record_id,
             "cause_position": held.cause.position,
             "since_position": event.position,
+            "name_fingerprint": held.name_fingerprint,
+            "patient": held.patient,
         }
     ]
 

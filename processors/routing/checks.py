@@ -51,7 +51,7 @@ Check = Callable[[Work, Sequence[Asked]], Objections]
 def checked(work: Work, judgements: Sequence[Judgement], checks: Sequence[Check]) -> list[Judgement]:
     """The judgements, with those requests held that a check objects to."""
     found = objections(work, [each for judgement in judgements for each in _asked(judgement)], checks)
-    return [_with_objections(judgement, found) for judgement in judgements] if found else list(judgements)
+    return [with_objections(judgement, found) for judgement in judgements] if found else list(judgements)
 
 
 def objections(work: Work, asked: Sequence[Asked], checks: Sequence[Check]) -> dict[Place, Objection]:
@@ -73,7 +73,8 @@ def _asked(judgement: Judgement) -> list[Asked]:
     ]
 
 
-def _with_objections(judgement: Judgement, found: Objections) -> Judgement:
+def with_objections(judgement: Judgement, found: Objections) -> Judgement:
+    """The judgement, with the requests held or questioned that something is objected to."""
     mine = {place.key: each for place, each in found.items() if place.study == judgement.evidence.study}
     if not mine:
         return judgement

@@ -15,6 +15,8 @@ from processors.events.rules import DecisionsMade
 from processors.gateway import Gateway, Work
 from processors.routing.checks import Check, checked
 from processors.routing.evaluate import Directives, Judgement, directives_of, judge
+from processors.routing.identify import identified
+from processors.routing.recognise import recognise
 from processors.routing.record import decision_events
 from processors.routing.rules import MatchMode
 from processors.routing.study_state import Agenda, agenda, gather, named_by
@@ -53,19 +55,22 @@ def decide_transfers(
     mode: MatchMode,
     time_limit: float,
     checks: Sequence[Check] = (),
+    holds_split: bool = False,
     progress: Progress | None = None,
 ) -> Decided:
     """Records requests, retractions and conflicts for all that has happened since the last decision."""
     with gateway.begin() as work:
         directives = directives_of(work, observed, mode=mode, time_limit=time_limit)
         window = _with_coupled(work, gateway.site, agenda(work, gateway.site), directives)
-    decided = Decided()
     studies = window.studies
+    recognise(gateway, studies, window.after)
+    decided = Decided()
     for portion in batches(studies, PORTION):
         with gateway.begin() as work:
             evidence = gather(work, portion, window, with_identities=bool(directives.router))
             judgements = checked(work, [judge(known, directives) for known in evidence], checks)
-            work.record(decision_events(work, judgements))
+            judgements, held_too = identified(work, judgements, holds_split=holds_split)
+            work.record([*decision_events(work, judgements), *held_too])
         decided.count(judgements)
         if progress is not None:
             progress(decided.studies, len(studies))

@@ -9,6 +9,7 @@ is amended in place or left behind is settled at delivery, when REDCap tells whe
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
+from uuid import UUID
 
 from processors.events.fact import Cause
 from processors.events.holds import HoldKind
@@ -33,10 +34,15 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewRequest:
-    """A request to be recorded, and the earlier ones that it replaces."""
+    """A request to be recorded, and the earlier ones that it replaces.
+
+    `name_fingerprint` and `patient` are what is recorded of who uses its pseudonym, where that is compared.
+    """
 
     candidate: Candidate
     replaces: tuple[int, ...] = ()
+    name_fingerprint: str | None = None
+    patient: UUID | None = None
 
 
 class Obstacle(NamedTuple):
@@ -66,6 +72,8 @@ class HeldRequest:
     candidate: Candidate
     obstacle: Obstacle
     replaces: tuple[int, ...] = ()
+    name_fingerprint: str | None = None
+    patient: UUID | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

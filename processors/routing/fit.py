@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from processors.naming import Pattern, PatternError, parse
 from processors.national_numbers import is_national_number
-from processors.text import is_blank, without_padding
+from processors.text import is_blank, same_to_people, without_padding
 
 NOT_OF_THE_PATTERN = "it is not of the project's naming pattern (project_patient_naming)"
 A_NATIONAL_NUMBER = "it is a national identity number"
@@ -24,12 +24,6 @@ class Identity(NamedTuple):
 
     patient_ids: Collection[str] = ()
     patient_names: Collection[str] = ()
-
-
-def same_to_people(text: str) -> str:
-    """Equal for texts that people, or REDCap's tables, take for one: by case, width or characters without a width."""
-    visible = "".join(character for character in text if unicodedata.category(character) != "Cf")
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", without_padding(visible)).casefold())
 
 
 @lru_cache(maxsize=1_000)

@@ -29,11 +29,11 @@ def fit_check(section: IdentitySection) -> Check:
 def _objections(work: Work, asked: Sequence[Asked], section: IdentitySection) -> Iterator[tuple[Place, Objection]]:
     patterns = naming_patterns(work, {each.candidate.key.project for each in asked})
     typed = {each.study for each in asked if each.candidate.cause.kind == "coupling"}
-    identities = _identities(work, typed)
+    identities = identities_of(work, typed)
     for each in asked:
         pseudonym, of_project = each.candidate.pseudonym, patterns.get(each.candidate.key.project, ())
         wrong = breaks_pattern(pseudonym, of_project)
-        if wrong is None and each.study in identities and each.candidate.cause.kind == "coupling":
+        if wrong is None and each.candidate.cause.kind == "coupling":
             wrong = tells_whose(pseudonym, of_project, identities[each.study], section.national_numbers)
         if wrong is not None:
             obstacle = Obstacle("pseudonym does not fit", wrong)
@@ -58,8 +58,8 @@ def naming_patterns(work: Work, projects: Collection[str]) -> dict[str, list[Pat
 _SERIES = text("select study, position, stated from gateway.series where study = any(:studies) and present")
 
 
-def _identities(work: Work, studies: Collection[str]) -> dict[str, Identity]:
-    """The PatientIDs and PatientNames that each study's series say now; blank where they were forgotten."""
+def identities_of(work: Work, studies: Collection[str]) -> dict[str, Identity]:
+    """The PatientIDs and PatientNames that each study's series say now; nothing where they were forgotten."""
     rows = work.execute(_SERIES, {"studies": list(studies)}).all() if studies else []
     found = work.identities({position for row in rows for position in told_at(row)})
     said: dict[str, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
@@ -67,4 +67,4 @@ def _identities(work: Work, studies: Collection[str]) -> dict[str, Identity]:
         told = statement(told_at(row), found)
         for values, name in zip(said[row.study], ("PatientID", "PatientName"), strict=True):
             values.update([told[name]] if name in told else [])
-    return {study: Identity(*values) for study, values in said.items()}
+    return {study: Identity(*said[study]) for study in studies}

@@ -26,7 +26,13 @@ def held_candidates(evidence: Evidence) -> Iterator[Candidate]:
 def hold(outcome: Outcome, found: Mapping[Key, Obstacle], standing: Sequence[TransferRequest]) -> Outcome:
     """The outcome, with the requests that have an obstacle held. What they would have replaced ends all the same."""
     held = [
-        HeldRequest(candidate=each.candidate, obstacle=found[each.candidate.key], replaces=each.replaces)
+        HeldRequest(
+            candidate=each.candidate,
+            obstacle=found[each.candidate.key],
+            replaces=each.replaces,
+            name_fingerprint=each.name_fingerprint,
+            patient=each.patient,
+        )
         for each in outcome.requests
         if each.candidate.key in found
     ]
@@ -53,7 +59,8 @@ def _endings(held: HeldRequest, standing: Iterable[TransferRequest]) -> Iterator
 def question(outcome: Outcome, found: Mapping[Key, Obstacle]) -> Outcome:
     """The outcome, with the requests that are made all the same, though something speaks against them."""
     made = {each.candidate.key for each in outcome.requests}
-    return replace(outcome, questioned={key: obstacle for key, obstacle in found.items() if key in made})
+    questioned = {key: obstacle for key, obstacle in found.items() if key in made}
+    return replace(outcome, questioned=outcome.questioned | questioned)
 
 
 def newly_held(outcome: Outcome, known: Mapping[Key, KnownHold]) -> list[HeldRequest]:

@@ -4,25 +4,28 @@ What an operator decided stands: rules do not ask for it again, nor do coupling 
 there before. An entry that is made or changed later is a person's newer word and is heeded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from sqlalchemy import text
 
 from ledger import store
-from ledger.events import NewEvent
 from ledger.vault import SubjectName
 from processors.delivery.actual import transfers_of
 from processors.errors import ConfigurationError
 from processors.events.fact import Cause, Fact
-from processors.events.holds import RequestReleased
+from processors.events.holds import RequestHeld, RequestReleased
 from processors.events.rules import Action, ConflictResolved, DecidedByHand
 from processors.events.transfers import TransferRequested, TransferRetracted
 from processors.gateway import Gateway, Work
 from processors.redcap import Redcap
 from processors.redcap.incoming import ABSENT
 from processors.requests import IN_FORCE, Key, TransferRequest, TransferRow
+from processors.routing.decisions import Obstacle
+from processors.routing.identify import claim_of, outcome_of
+from processors.routing.identity import compare
+from processors.routing.patients import patients_of
 from processors.stored_requests import requests_of
 
 
@@ -49,13 +52,17 @@ class Amendment:
 
 
 class Amended(NamedTuple):
-    """The requests that an operator's decision is about, and what was asked for and held, and is given up."""
+    """The requests that an operator's decision is about, and what was asked for and held, and is given up.
+
+    `held` is what keeps the new pseudonym from being requested, if anything does.
+    """
 
     requests: list[TransferRequest]
     given_up: list[Key]
+    held: Obstacle | None = None
 
 
-def amend(gateway: Gateway, amendment: Amendment) -> Amended:
+def amend(gateway: Gateway, amendment: Amendment, *, holds_split: bool = False) -> Amended:
     """Records what the operator decided, and gives what it is about. REDCap is for the next delivery.
 
     Raises `ConfigurationError` where no request is meant, or nothing would change.
@@ -78,9 +85,19 @@ def amend(gateway: Gateway, amendment: Amendment) -> Amended:
         (stored,) = work.record([decided])
         cause = Cause("operator", amendment.by, stored.position)
         work.record(RequestReleased(study=amendment.study, **key._asdict()) for key in held)
+        obstacle = None
         for request in requests:
-            work.record([_carried_out(work, request, amendment, cause), *_settled(work, request)])
-    return Amended(requests, held)
+            facts = list(_carried_out(work, request, amendment, cause, holds_split=holds_split))
+            obstacle = next((_obstacle(fact) for fact in facts if isinstance(fact, RequestHeld)), None)
+            # Sealed for the study alone: an operator's pseudonym may be anybody's.
+            subject = SubjectName("study", "", request.study)
+            work.record([work.seal(fact, subject) if fact.SEALED else fact for fact in facts])
+            work.record(_settled(work, request))
+    return Amended(requests, held, obstacle)
+
+
+def _obstacle(held: RequestHeld) -> Obstacle:
+    return Obstacle(held.kind, held.details, held.studies)
 
 
 _HELD = text("""
@@ -120,11 +137,13 @@ def _meant(requests: Sequence[TransferRequest], amendment: Amendment) -> list[Tr
     return named
 
 
-def _carried_out(work: Work, request: TransferRequest, amendment: Amendment, cause: Cause) -> Fact | NewEvent:
+def _carried_out(
+    work: Work, request: TransferRequest, amendment: Amendment, cause: Cause, *, holds_split: bool
+) -> Iterator[Fact]:
+    """What is recorded of it. What would give a pseudonym to a second patient is held, and the request ends."""
     if amendment.pseudonym is None:
-        return TransferRetracted(
-            study=request.study, project=request.project, request=request.position, reason="by hand", cause=cause
-        )
+        yield _retracted(request, "by hand", cause)
+        return
     requested = TransferRequested(
         study=request.study,
         **request.key._asdict(),
@@ -133,8 +152,18 @@ def _carried_out(work: Work, request: TransferRequest, amendment: Amendment, cau
         replaces=(request.position,),
         pseudonym=amendment.pseudonym,
     )
-    # Sealed for the study alone: an operator's pseudonym may be anybody's.
-    return work.seal(requested, SubjectName("study", "", request.study))
+    claim = claim_of(requested, patients_of(work, [request.study]).get(request.study, []))
+    comparison = compare(work, [] if claim is None else [claim], holds_split=holds_split)
+    for fact in outcome_of(requested, comparison):
+        yield fact
+        if isinstance(fact, RequestHeld):
+            yield _retracted(request, f"what is asked for now is held ({fact.kind})", cause)
+
+
+def _retracted(request: TransferRequest, reason: str, cause: Cause) -> TransferRetracted:
+    return TransferRetracted(
+        study=request.study, project=request.project, request=request.position, reason=reason, cause=cause
+    )
 
 
 _CONFLICT = text("""

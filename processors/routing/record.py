@@ -93,6 +93,8 @@ def _requested(work: Work, evidence: Evidence, request: NewRequest) -> NewEvent:
         cause=candidate.cause,
         whole_match=candidate.whole_match,
         replaces=request.replaces,
+        name_fingerprint=request.name_fingerprint,
+        patient=None if request.patient is None else str(request.patient),
         pseudonym=candidate.pseudonym,
     )
     return _sealed(work, evidence, requested)
@@ -106,6 +108,8 @@ def _held(work: Work, evidence: Evidence, held: HeldRequest) -> NewEvent:
         **obstacle._asdict(),
         cause=candidate.cause,
         whole_match=candidate.whole_match,
+        name_fingerprint=held.name_fingerprint,
+        patient=None if held.patient is None else str(held.patient),
         pseudonym=candidate.pseudonym,
     )
     return _sealed(work, evidence, fact)

@@ -15,6 +15,7 @@ from processors.routing.checks import Check, checked
 from processors.routing.decide import PORTION, Decided
 from processors.routing.decisions import Outcome
 from processors.routing.evaluate import Judgement, directives_of, judge
+from processors.routing.identify import identified
 from processors.routing.record import decision_events
 from processors.routing.rules import MatchMode
 from processors.routing.study_state import Agenda, Evidence, gather
@@ -31,6 +32,7 @@ def decide_again(
     mode: MatchMode,
     time_limit: float,
     checks: Sequence[Check] = (),
+    holds_split: bool = False,
     progress: Progress | None = None,
 ) -> tuple[Decided, list[int]]:
     """Records what these studies lack for the project; gives the positions of requests still asked for, too.
@@ -48,8 +50,8 @@ def decide_again(
             wanted = [replace(known, on_disk=True) for known in evidence if known.on_disk or include_vanished]
             rules = {rule.record_id: rule.project for rule in observed.rules}
             judged = [_only(judge(known, directives), project, rules) for known in wanted]
-            judgements = checked(work, judged, checks)
-            work.record(decision_events(work, judgements))
+            judgements, held_too = identified(work, checked(work, judged, checks), holds_split=holds_split)
+            work.record([*decision_events(work, judgements), *held_too])
         decided.count(judgements)
         standing.extend(position for judgement in judgements for position in _confirmed(judgement, project))
         if progress is not None:

@@ -84,6 +84,8 @@ def _held(
         cause=request.cause,
         whole_match=request.whole_match,
         **objection.obstacle._asdict(),
+        name_fingerprint=request.name_fingerprint,
+        patient=request.patient,
         pseudonym=request.pseudonym,
     )
     yield work.seal(held, subject)

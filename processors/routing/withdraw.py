@@ -21,7 +21,7 @@ from processors.gateway import Work
 from processors.requests import IN_FORCE, TransferRequest
 from processors.routing.withdrawals import patient_ids_of, patient_mark, pseudonym_mark
 from processors.stored_requests import requests_of
-from processors.text import without_padding
+from processors.text import same_to_people, without_padding
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,8 +57,8 @@ def withdraw(work: Work, wanted: Withdrawal) -> Withdrawn:
     # What is requested meanwhile would not be seen.
     store.lock_head(work.connection)
     uses = [use for use in _uses(work) if wanted.project in (None, use.project)]
-    names = {pseudonym.strip().casefold() for pseudonym in wanted.pseudonyms}
-    under_name = {use.study for use in uses if use.pseudonym.strip().casefold() in names}
+    names = set(map(same_to_people, wanted.pseudonyms))
+    under_name = {use.study for use in uses if same_to_people(use.pseudonym) in names}
     patient_ids = {*map(without_padding, wanted.patient_ids), *_sole_patients(work, under_name)}
     studies = under_name | _studies_of(work, patient_ids)
     theirs = [use for use in uses if use.study in studies]
@@ -71,7 +71,7 @@ def withdraw(work: Work, wanted: Withdrawal) -> Withdrawn:
     withdrew = ParticipantWithdrew(
         project=wanted.project,
         patients=tuple(sorted(patient_mark(work, patient_id) for patient_id in patient_ids)),
-        pseudonyms=tuple(sorted(marks)),
+        pseudonyms=tuple(sorted(marks - {""})),
         by=wanted.by,
         reason=wanted.reason,
         record_id=wanted.record_id,

@@ -22,8 +22,8 @@ def patient_mark(work: Work, patient_id: str) -> str:
 
 
 def pseudonym_mark(work: Work, project: str, pseudonym: str) -> str:
-    """What studies under a pseudonym of the project are known by; REDCap takes names that differ by case for one."""
-    return work.vault.fingerprint(orjson.dumps(["withdrawn pseudonym", project, pseudonym.strip().casefold()]))
+    """What studies under a pseudonym of the project are known by; those that people take for one are one."""
+    return work.name_fingerprint(project, pseudonym) or ""
 
 
 def withdrawal_check(work: Work, asked: Sequence[Asked]) -> Objections:

@@ -35,7 +35,13 @@ from processors.events.operations import (
     StudyAdopted,
     SubjectForgotten,
 )
-from processors.events.patients import StudyChangeFound, TwoPatientsFound, TwoPatientsResolved
+from processors.events.patients import (
+    PatientRecognised,
+    PatientsJoined,
+    StudyChangeFound,
+    TwoPatientsFound,
+    TwoPatientsResolved,
+)
 from processors.events.pseudonyms import (
     AutoidProjectChanged,
     AutoidProjectDoubted,
@@ -431,6 +437,9 @@ def _ends(told: Told) -> None:
         study=HEAD, project=HEART, event_name="", kind="one patient, two pseudonyms", details="", studies=(KNEE,)
     )
     told(Acknowledged(study=HEAD, position=told(questioned), by="admin", reason="two visits, as agreed"))
+    told(PatientRecognised(study=HIP, project=HEART, name_fingerprint="0" * 32, patient=None))
+    nobody = "00000000-0000-7000-8000-000000000009"
+    told(PatientsJoined(study=HIP, project=HEART, patient=nobody, counts_as=nobody, by="admin", reason="new number"))
     told(Acknowledged(study=KNEE, position=told.positions["sent before"], by="admin", reason="told the sender"))
     forgotten = SubjectForgotten(
         what="study", name="1.2.77", by="admin", reason="consent withdrawn", subjects={"study": []}, studies=0

@@ -131,7 +131,7 @@ def test_a_project_that_only_this_file_names_is_found(explained: Explained) -> N
 
 def test_projects_that_the_list_of_projects_does_not_know_are_told(explained: Explained) -> None:
     recorded(explained)
-    explained.site.project(HEART)
+    explained.site.list_project(HEART)
     explained.site.rule("1", calling="CT1", patient_id="HRT-[0-9]+")
     explained.site.rule("2", calling="CT1", patient_id="HRT-[0-9]+", project=BRAIN)
     explained.site.entry("3", accession="A9", project="heart study")

@@ -327,7 +327,7 @@ class Site:
         }
         self.simulator.projects["coupling"].put([row])
 
-    def project(
+    def list_project(
         self, name: str = HEART, *, active: str = "", starts: str = "", ends: str = "", record: str = "1"
     ) -> None:
         """Makes or changes an entry of the list of projects, which says whether it is open."""

@@ -41,7 +41,7 @@ def arrived(site: Site) -> Site:
     ids=str,
 )
 def test_a_project_is_open_unless_the_list_says_otherwise(arrived: Site, says: dict[str, str]) -> None:
-    arrived.project(**says)
+    arrived.list_project(**says)
 
     assert arrived.run().attention == {}
     assert arrived.transfers(STUDY) == {1: Asked(HEART, "H-001")}
@@ -57,7 +57,7 @@ def test_a_project_is_open_unless_the_list_says_otherwise(arrived: Site, says: d
     ids=["not active", "ended", "not begun"],
 )
 def test_what_is_asked_for_a_closed_project_is_held_and_shown(arrived: Site, says: dict[str, str], why: str) -> None:
-    arrived.project(**says)
+    arrived.list_project(**says)
     arrived.series("1.2.4", PatientID="RULE-1")
     arrived.rule(patient_id="RULE-1")
 
@@ -80,14 +80,14 @@ def test_a_list_without_these_fields_says_nothing(arrived: Site) -> None:
 
 def test_missing_data_codes_say_nothing(arrived: Site) -> None:
     arrived.simulator.projects["projects"].set_missing_data_codes("UNK, Unknown")
-    arrived.project(active="UNK", ends="UNK")
+    arrived.list_project(active="UNK", ends="UNK")
 
     assert arrived.run().attention == {}
 
 
 def test_a_date_that_nobody_can_read_closes_a_project(arrived: Site) -> None:
     """A server may have the field without its validation."""
-    arrived.project()
+    arrived.list_project()
     arrived.simulator.projects["projects"].record("1").base["project_rec_end_date"] = "end of 2025"
 
     assert arrived.run().attention == {CLOSED: 1}
@@ -95,15 +95,15 @@ def test_a_date_that_nobody_can_read_closes_a_project(arrived: Site) -> None:
 
 
 def test_of_a_project_that_is_listed_twice_each_record_can_close_it(arrived: Site) -> None:
-    arrived.project(active="1")
-    arrived.project(active="0", record="2")
+    arrived.list_project(active="1")
+    arrived.list_project(active="0", record="2")
 
     assert arrived.run().attention == {CLOSED: 1}
 
 
 def test_a_day_begins_at_the_hospital(arrived: Site) -> None:
     """At 23:30 UTC of the last day it is past midnight in Oslo."""
-    arrived.project(ends="2026-03-02")
+    arrived.list_project(ends="2026-03-02")
     arrived.clock.now = arrived.clock.now.replace(hour=23, minute=58)
     arrived.run(after=0)
     arrived.clock.advance(3 * 60)
@@ -113,16 +113,16 @@ def test_a_day_begins_at_the_hospital(arrived: Site) -> None:
 
 
 def test_reopened_it_goes_on(arrived: Site) -> None:
-    arrived.project(active="0")
+    arrived.list_project(active="0")
     arrived.run()
-    arrived.project(active="1")
+    arrived.list_project(active="1")
 
     assert arrived.run().attention == {}
     assert arrived.transfers(STUDY) == {1: Asked(HEART, "H-001")}
 
 
 def test_it_goes_on_by_itself_when_its_approval_begins(arrived: Site) -> None:
-    arrived.project(starts="2026-03-03")
+    arrived.list_project(starts="2026-03-03")
     arrived.run()
     arrived.clock.advance(DAY)
 
@@ -131,7 +131,7 @@ def test_it_goes_on_by_itself_when_its_approval_begins(arrived: Site) -> None:
 
 
 def test_other_projects_go_on(arrived: Site) -> None:
-    arrived.project(active="0")
+    arrived.list_project(active="0")
     arrived.entry("2", accession="A-1", project=BRAIN)
     arrived.run()
 
@@ -140,7 +140,7 @@ def test_other_projects_go_on(arrived: Site) -> None:
 
 def test_what_is_placed_already_stands(arrived: Site) -> None:
     arrived.run()
-    arrived.project(active="0")
+    arrived.list_project(active="0")
 
     assert arrived.run().attention == {}
     assert arrived.transfers(STUDY) == {1: Asked(HEART, "H-001")}
@@ -150,13 +150,13 @@ def test_a_request_that_was_made_and_not_placed_yet_waits_and_is_shown(arrived: 
     arrived.incoming.lock(STUDY)
     arrived.run()
     assert arrived.states(STUDY) == ["requested"]
-    arrived.project(active="0")
+    arrived.list_project(active="0")
     arrived.incoming.unlock(STUDY)
     arrived.clock.advance(3601)
 
     assert arrived.run().attention == {CLOSED: 1}
     assert arrived.transfers(STUDY) == {}
-    arrived.project(active="1")
+    arrived.list_project(active="1")
     assert arrived.run().attention == {}
     assert arrived.transfers(STUDY) == {1: Asked(HEART, "H-001")}
     arrived.assert_sound()
@@ -170,7 +170,7 @@ def test_one_that_a_person_contests_is_not_placed_when_they_give_way(arrived: Si
     arrived.entry("2", accession="B-1", subject="H-901")
     arrived.run()
     assert arrived.states("1.2.4") == ["contested"]
-    arrived.project(active="0")
+    arrived.list_project(active="0")
     arrived.run()
     arrived.person_deletes_transfer("1.2.4", instance)
     arrived.clock.advance(3601)
@@ -180,7 +180,7 @@ def test_one_that_a_person_contests_is_not_placed_when_they_give_way(arrived: Si
 
 
 def test_a_closed_project_that_one_export_lacks_stays_closed(arrived: Site) -> None:
-    arrived.project(active="0")
+    arrived.list_project(active="0")
     arrived.run()
     with arrived.left_out("projects", "1"):
         arrived.run()
@@ -192,7 +192,7 @@ def test_a_closed_project_that_one_export_lacks_stays_closed(arrived: Site) -> N
 def test_a_replay_requests_nothing_and_writes_no_request_again(arrived: Site) -> None:
     arrived.series("1.2.4", PatientID="RULE-1")
     arrived.run()
-    arrived.project(active="0")
+    arrived.list_project(active="0")
     arrived.rule(patient_id="RULE-1")
     arrived.person_deletes_transfer(STUDY, 1)
     replay_all(arrived, Scope(project=HEART))
@@ -201,7 +201,7 @@ def test_a_replay_requests_nothing_and_writes_no_request_again(arrived: Site) ->
 
 
 def test_a_dry_run_tells_what_it_would_hold(arrived: Site) -> None:
-    arrived.project(active="0")
+    arrived.list_project(active="0")
     (change,) = rehearse(arrived)
 
     assert (change.project, change.change, change.why) == (HEART, "hold", "project is closed: project_active is 0")
@@ -212,7 +212,7 @@ def test_a_dry_run_tells_what_it_would_hold(arrived: Site) -> None:
 
 @pytest.mark.parametrize("name", ["HEART STUDY", "Heart  Study", "HeartStudy", "heart study"])
 def test_a_name_that_differs_by_case_or_blanks_only_is_held(arrived: Site, name: str) -> None:
-    arrived.project()
+    arrived.list_project()
     arrived.entry(accession="A-1", project=name)
 
     assert arrived.run().attention == {UNKNOWN: 1}
@@ -223,7 +223,7 @@ def test_a_name_that_differs_by_case_or_blanks_only_is_held(arrived: Site, name:
 
 
 def test_a_project_that_the_list_does_not_know_is_open(arrived: Site) -> None:
-    arrived.project(BRAIN, active="0")
+    arrived.list_project(BRAIN, active="0")
 
     assert arrived.run().attention == {}
     assert arrived.transfers(STUDY) == {1: Asked(HEART, "H-001")}
@@ -242,10 +242,10 @@ def test_names_are_misspelt_only_where_another_is_meant() -> None:
 
 
 def test_status_tells_90_days_before_an_approval_ends(arrived: Site) -> None:
-    arrived.project(ends="2026-05-31")
-    arrived.project(BRAIN, ends="2026-06-01", record="2")
-    arrived.project("Knee", ends="2026-03-01", record="3")
-    arrived.project("Hip", ends="2026-03-04", active="0", record="4")
+    arrived.list_project(ends="2026-05-31")
+    arrived.list_project(BRAIN, ends="2026-06-01", record="2")
+    arrived.list_project("Knee", ends="2026-03-01", record="3")
+    arrived.list_project("Hip", ends="2026-03-04", active="0", record="4")
     arrived.run()
 
     with gateway_of(arrived, arrived._database) as gateway:

@@ -16,9 +16,11 @@ from processors.gateway import Gateway
 from processors.operations.dry_run import PlannedChange, planned_changes
 from processors.operations.forget.data_subjects import of_patients
 from processors.operations.forget.forget import forget
+from processors.operations.identity_check import IdentityReport, identity_check
 from processors.operations.replay import Replayed, Scope, replay
 from processors.redcap import DryRunRedcap, NoRateLimit, Redcap
 from processors.requests import TransferRequest
+from processors.routing.join import Joining, join
 from processors.routing.overrides import Amendment, amend
 from processors.run import Report, Run
 from tests.flow.harness import HEART, ZONE, Site, SteppingDatabase, Steps
@@ -123,5 +125,25 @@ def rehearse(site: Site, scope: Scope | None = None) -> list[PlannedChange]:
                 replay(run, scope, by="kari")
             with gateway.begin() as work:
                 return planned_changes(work, before)
+    finally:
+        database.close()
+
+
+def join_patients(site: Site, study: str, *, project: str = HEART, other: str | None = None) -> list[str]:
+    """An operator says that the study's patient is the one who has its pseudonym; gives the studies of that one."""
+    database = Database(site.database_url)
+    try:
+        with gateway_of(site, database) as gateway:
+            return join(gateway, Joining(study=study, project=project, other=other, by="kari", reason="ticket 4711"))
+    finally:
+        database.close()
+
+
+def look_through(site: Site) -> IdentityReport:
+    """An operator looks through all pseudonyms."""
+    database = Database(site.database_url)
+    try:
+        with gateway_of(site, database) as gateway, gateway.begin() as work:
+            return identity_check(work, site.identity)
     finally:
         database.close()

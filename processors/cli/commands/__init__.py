@@ -18,13 +18,15 @@ COMMANDS = {
         "done": "Say that a task is done that a withdrawal has left.",
         "retract": "Withdraw a transfer request, for good.",
         "reassign": "Give a transfer request another pseudonym.",
+        "same-patient": "Say that two PatientIDs are one person's.",
         "reconcile": "Compare REDCap with the ledger, and settle what differs.",
         "replay": "Write all that is recorded to REDCap again.",
         "rebuild": "Derive all tables anew from the events.",
     },
-    "Rules": {
+    "Rules and pseudonyms": {
         "what-if": "Try routing rules before they go live.",
         "rules check": "Look for rules that cannot work, or contradict each other.",
+        "identity check": "Look for shared, second and telling pseudonyms.",
     },
     "Setting up": {
         "demo": "Try it on real summaries, against a simulated REDCap.",

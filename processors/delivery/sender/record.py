@@ -1,13 +1,17 @@
 """What a poll tells, ready to be recorded."""
 
+from dataclasses import replace
+
 from ledger.events import NewEvent
 from ledger.vault import SubjectName
-from processors.events.fact import Fact, OfStudy
+from processors.events.fact import Fact
+from processors.events.transfers import TransferObserved
 from processors.gateway import Work
 
 
 def sealed_change(work: Work, fact: Fact) -> Fact | NewEvent:
     """The fact as it is recorded. A pseudonym that others gave is sealed for the study: it may be a patient's ID."""
-    if not fact.SEALED or not isinstance(fact, OfStudy):
+    if not isinstance(fact, TransferObserved):
         return fact
-    return work.seal(fact, SubjectName("study", "", fact.study))
+    named = replace(fact, name_fingerprint=work.name_fingerprint(fact.project, fact.pseudonym or ""))
+    return work.seal(named, SubjectName("study", "", fact.study))

@@ -6,7 +6,7 @@ adopted before.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import text
 
@@ -92,8 +92,13 @@ def _record(work: Work, studies: Sequence[str], records: Mapping[str, ActualReco
     names = {fact.study: SubjectName("study", "", fact.study) for fact in facts if isinstance(fact, TransferAdopted)}
     subjects = work.vault.subjects(work.connection, list(names.values()))
     work.record(
-        work.seal(fact, subjects[names[fact.study]]) if isinstance(fact, TransferAdopted) else fact for fact in facts
+        work.seal(_named(work, fact), subjects[names[fact.study]]) if isinstance(fact, TransferAdopted) else fact
+        for fact in facts
     )
+
+
+def _named(work: Work, adopted: TransferAdopted) -> TransferAdopted:
+    return replace(adopted, name_fingerprint=work.name_fingerprint(adopted.project, adopted.pseudonym or ""))
 
 
 _COUNTS = text("""

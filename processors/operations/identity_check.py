@@ -1,0 +1,110 @@
+"""What contradicts itself in all that the ledger holds of who has which pseudonym, and what pseudonyms tell: counted.
+
+For a hospital to see before it goes live, and at any time after. No value is told.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from sqlalchemy import text
+
+from ledger.batching import Progress, batches
+from processors.configuration import IdentitySection
+from processors.events.holds import HoldKind
+from processors.gateway import Work
+from processors.routing.fit import breaks_pattern, tells_whose
+from processors.routing.fit_check import identities_of, naming_patterns
+
+_BATCH = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IdentityFinding:
+    """Something of one project that a person should look at, and the studies that are concerned."""
+
+    project: str
+    kind: HoldKind
+    details: str
+    studies: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IdentityReport:
+    """What was found, and how many requests were looked at; of `unknown` ones nobody can tell whose they are."""
+
+    requests: int
+    unknown: int
+    findings: tuple[IdentityFinding, ...] = field(default_factory=tuple)
+
+    def counts(self) -> dict[str, dict[HoldKind, int]]:
+        """How many findings of each kind each project has."""
+        counted: dict[str, dict[HoldKind, int]] = defaultdict(lambda: defaultdict(int))
+        for finding in self.findings:
+            counted[finding.project][finding.kind] += 1
+        return {project: dict(kinds) for project, kinds in sorted(counted.items())}
+
+
+def identity_check(work: Work, section: IdentitySection, progress: Progress | None = None) -> IdentityReport:
+    """All that is contradictory or telling among requests of whatever origin; rules' pseudonyms are not compared."""
+    counts = work.execute(_COUNTS).one()
+    findings = [*_contradictions(work), *_telling(work, section, progress)]
+    return IdentityReport(
+        requests=counts.requests,
+        unknown=counts.unknown,
+        findings=tuple(sorted(findings, key=lambda each: (each.project, each.kind, each.studies, each.details))),
+    )
+
+
+_COUNTS = text("""
+    select count(*) as requests, count(*) filter (where patient is null) as unknown from gateway.pseudonym_use
+""")
+_MERGES = text("""
+    select project, array_agg(distinct study order by study) as studies from gateway.pseudonym_use
+     where patient is not null group by project, fingerprint having count(distinct patient) > 1
+""")
+_SPLITS = text("""
+    select project, array_agg(distinct study order by study) as studies from gateway.pseudonym_use
+     where patient is not null group by project, patient having count(distinct fingerprint) > 1
+""")
+
+
+def _contradictions(work: Work) -> Iterator[IdentityFinding]:
+    for row in work.execute(_MERGES):
+        yield IdentityFinding(
+            project=row.project, kind="two patients, one pseudonym", details="", studies=tuple(row.studies)
+        )
+    for row in work.execute(_SPLITS):
+        yield IdentityFinding(
+            project=row.project, kind="one patient, two pseudonyms", details="", studies=tuple(row.studies)
+        )
+
+
+_HOLDERS = text("select study, project, position from gateway.pseudonym_use order by position")
+
+
+def _telling(work: Work, section: IdentitySection, progress: Progress | None) -> Iterator[IdentityFinding]:
+    """The pseudonyms that do not fit, each study once."""
+    rows = work.execute(_HOLDERS).all()
+    patterns = naming_patterns(work, {row.project for row in rows})
+    told: set[tuple[str, str, str]] = set()
+    done = 0
+    for batch in batches(rows, _BATCH):
+        found = work.identities({row.position for row in batch})
+        identities = identities_of(work, {row.study for row in batch})
+        for row in batch:
+            pseudonym = found[row.position][1].get("pseudonym")
+            if pseudonym is None:
+                continue
+            of_project = patterns.get(row.project, [])
+            wrong = breaks_pattern(pseudonym, of_project) or tells_whose(
+                pseudonym, of_project, identities[row.study], section.national_numbers
+            )
+            if wrong is not None and (row.study, row.project, wrong) not in told:
+                told.add((row.study, row.project, wrong))
+                yield IdentityFinding(
+                    project=row.project, kind="pseudonym does not fit", details=wrong, studies=(row.study,)
+                )
+        done += len(batch)
+        if progress is not None:
+            progress(done, len(rows))

@@ -1,0 +1,217 @@
+"""Projection of who uses which pseudonym: gateway.pseudonym_use, joined_patient.
+
+The database itself refuses a request of ours under a pseudonym that another patient uses in the project. What people
+write in REDCap is as it is: it is there, and does not take the pseudonym from whom it belongs to.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, text
+
+from ledger.events import Event
+from processors.events.operations import SubjectForgotten
+from processors.events.patients import PatientRecognised, PatientsJoined
+from processors.events.transfers import (
+    AdoptedTransferGone,
+    TransferAdopted,
+    TransferAmended,
+    TransferObserved,
+    TransferRequested,
+    TransferWithdrawn,
+)
+from processors.projections.rows import Parameters, Rules, Statement, on
+
+
+class Identities:
+    """One row a request, of whatever origin, that carries a pseudonym for a patient."""
+
+    name = "identities"
+    code_version = 1
+    tables: Sequence[str] = ("gateway.pseudonym_use", "gateway.joined_patient")
+
+    def __init__(self) -> None:
+        self._rules = Rules(
+            on(TransferRequested, (_USE, _requested)),
+            on(TransferAmended, (_END, lambda amended, _: [{"holder": _ours(amended.replaced)}])),
+            on(TransferWithdrawn, (_END, _if_unsent)),
+            on(TransferObserved, (_END, _row), (_SEE, _seen)),
+            on(TransferAdopted, (_END, _row), (_SEE, _seen)),
+            on(AdoptedTransferGone, (_END, _row)),
+            on(PatientRecognised, (_RECOGNISE, _recognised), (_LET_GO, _nobody)),
+            on(PatientsJoined, (_JOIN, _joined)),
+            on(SubjectForgotten, (_LET_GO, _forgotten)),
+        )
+        self.types = self._rules.types
+
+    def apply(self, connection: Connection, events: Sequence[Event]) -> None:
+        """Applies the events in order."""
+        self._rules.apply(connection, events)
+
+
+# Of all these, the order counts, whichever row they are about: none has a key.
+_USES = """
+    json_to_recordset(cast(:rows as json)) as r (
+        holder text, study text, project text, fingerprint text, patient uuid, position bigint)
+"""
+_INSERT = "insert into gateway.pseudonym_use (holder, study, project, fingerprint, patient, position, occupies)"
+# The first of each patient's occupies the pseudonym: that of a second patient meets the unique index.
+_USE = Statement(
+    "pseudonym_use",
+    (),
+    text(f"""
+        {_INSERT}
+        select holder, study, project, fingerprint, patient, position,
+               patient is not null
+               and row_number() over (partition by project, fingerprint, patient order by position) = 1
+               and not exists (select from gateway.pseudonym_use as use
+                                where (use.project, use.fingerprint) = (r.project, r.fingerprint)
+                                  and use.patient = r.patient and use.occupies)
+          from {_USES}
+    """),
+)
+_SEE = Statement("pseudonym_use", (), text(f"{_INSERT} select r.*, false from {_USES}"))
+# Whoever is left takes its place; rows that change in the same statement are seen as they were.
+_NEXT = """
+    update gateway.pseudonym_use as next set occupies = true
+      from (select distinct on (use.project, use.fingerprint) use.holder
+              from gateway.pseudonym_use as use join freed using (project, fingerprint)
+             where use.patient is not null and use.holder not in (select holder from freed)
+               and not exists (select from gateway.pseudonym_use as other
+                                where (other.project, other.fingerprint) = (use.project, use.fingerprint)
+                                  and other.occupies and other.holder not in (select holder from freed))
+             order by use.project, use.fingerprint, use.position) as heir
+     where next.holder = heir.holder
+"""
+_END = Statement(
+    "pseudonym_use",
+    (),
+    text(f"""
+        with freed as (
+             delete from gateway.pseudonym_use as use
+              using json_to_recordset(cast(:rows as json)) as r (holder text)
+              where use.holder = r.holder
+             returning use.holder, use.project, use.fingerprint)
+        {_NEXT}
+    """),
+)
+_LET_GO = Statement(
+    "pseudonym_use",
+    (),
+    text(f"""
+        with freed as (
+             update gateway.pseudonym_use as use set patient = null, occupies = false
+               from json_to_recordset(cast(:rows as json)) as r (
+                    patient uuid, study text, project text, fingerprint text)
+              where use.patient = r.patient
+                 or (use.study, use.project, use.fingerprint) = (r.study, r.project, r.fingerprint)
+             returning use.holder, use.project, use.fingerprint)
+        {_NEXT}
+    """),
+)
+# The first that is recognised occupies a pseudonym that nobody does; the last word about each counts.
+_RECOGNISE = Statement(
+    "pseudonym_use",
+    (),
+    text("""
+        with told as (
+             select distinct on (study, project, fingerprint) study, project, fingerprint, patient,
+                    min(position) over (partition by study, project, fingerprint) as first
+               from json_to_recordset(cast(:rows as json)) as r (
+                    study text, project text, fingerprint text, patient uuid, position bigint)
+              order by study, project, fingerprint, position desc),
+        heir as (
+             select distinct on (use.project, use.fingerprint) use.holder
+               from told join gateway.pseudonym_use as use using (study, project, fingerprint)
+              where not exists (select from gateway.pseudonym_use as other
+                                 where (other.project, other.fingerprint) = (use.project, use.fingerprint)
+                                   and other.occupies)
+              order by use.project, use.fingerprint, told.first, use.position)
+        update gateway.pseudonym_use as use
+           set patient = told.patient, occupies = use.occupies or use.holder in (select holder from heir)
+          from told
+         where (use.study, use.project, use.fingerprint) = (told.study, told.project, told.fingerprint)
+    """),
+)
+_JOIN = Statement(
+    "joined_patient",
+    (),
+    text("""
+        with told as (
+             select * from json_to_recordset(cast(:rows as json)) as r (project text, patient uuid, counts_as uuid)),
+        before as (
+             update gateway.joined_patient as joined set counts_as = told.counts_as
+               from told where (joined.project, joined.counts_as) = (told.project, told.patient)),
+        joined as (
+             insert into gateway.joined_patient (project, patient, counts_as)
+             select project, patient, counts_as from told
+             on conflict (project, patient) do update set counts_as = excluded.counts_as)
+        update gateway.pseudonym_use as use set patient = told.counts_as
+          from told where (use.project, use.patient) = (told.project, told.patient)
+    """),
+)
+
+
+def _ours(request: int) -> str:
+    return f"request {request}"
+
+
+def _theirs(study: str, instance: int) -> str:
+    return f"row {study} {instance}"
+
+
+def _requested(requested: TransferRequested, event: Event) -> list[Parameters]:
+    if requested.name_fingerprint is None:
+        return []
+    return [_use(requested, event, _ours(event.position)) | {"patient": requested.patient}]
+
+
+def _seen(row: TransferObserved | TransferAdopted, event: Event) -> list[Parameters]:
+    if row.name_fingerprint is None:
+        return []
+    return [_use(row, event, _theirs(row.study, row.instance)) | {"patient": None}]
+
+
+def _use(transfer: TransferRequested | TransferObserved | TransferAdopted, event: Event, holder: str) -> Parameters:
+    return {
+        "holder": holder,
+        "study": transfer.study,
+        "project": transfer.project,
+        "fingerprint": transfer.name_fingerprint,
+        "position": event.position,
+    }
+
+
+def _row(row: TransferObserved | TransferAdopted | AdoptedTransferGone, _: Event) -> list[Parameters]:
+    return [{"holder": _theirs(row.study, row.instance)}]
+
+
+def _if_unsent(withdrawn: TransferWithdrawn, _: Event) -> list[Parameters]:
+    """What was sent, or may have been, uses the pseudonym for ever."""
+    return [{"holder": _ours(withdrawn.request)}] if withdrawn.fate == "unsent" else []
+
+
+def _recognised(recognised: PatientRecognised, event: Event) -> list[Parameters]:
+    if recognised.patient is None:
+        return []
+    return [_about(recognised) | {"patient": recognised.patient, "position": event.position}]
+
+
+def _nobody(recognised: PatientRecognised, _: Event) -> list[Parameters]:
+    return [_about(recognised)] if recognised.patient is None else []
+
+
+def _about(recognised: PatientRecognised) -> Parameters:
+    return {
+        "study": recognised.study,
+        "project": recognised.project,
+        "fingerprint": recognised.name_fingerprint,
+    }
+
+
+def _joined(joined: PatientsJoined, _: Event) -> list[Parameters]:
+    return [{"project": joined.project, "patient": joined.patient, "counts_as": joined.counts_as}]
+
+
+def _forgotten(forgotten: SubjectForgotten, _: Event) -> list[Parameters]:
+    """Nobody can compare them any more."""
+    return [{"patient": subject} for subject in forgotten.subjects.get("patient", [])]

@@ -1,0 +1,297 @@
+"""One pseudonym, one patient; one patient, one pseudonym, in each project: who claims what, and who does so already.
+
+What a rule takes from the PatientID or PatientName says nothing about who it is, and is not compared. Patients are
+compared by the subjects that their series are sealed for; where those differ, by their PatientIDs without padding, or
+by what an operator has said. Of whoever was forgotten nothing can be compared.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import text
+
+from ledger.vault import SubjectName
+from processors.events.fact import CauseKind
+from processors.events.holds import HoldKind
+from processors.events.rules import decision_stream
+from processors.gateway import Work
+from processors.routing.checks import Objection, Place
+from processors.routing.decisions import Obstacle
+from processors.routing.patients import Patient, patients_of
+from processors.text import without_padding
+
+SHARED: HoldKind = "two patients, one pseudonym"
+SPLIT: HoldKind = "one patient, two pseudonyms"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """A pseudonym that is about to be requested for a study, whose patient is that of all its series."""
+
+    place: Place
+    pseudonym: str
+    patient: Patient
+    replaces: tuple[int, ...] = ()
+
+    @classmethod
+    def of(
+        cls, place: Place, pseudonym: str, cause: CauseKind, patients: Sequence[Patient], replaces: tuple[int, ...] = ()
+    ) -> "Claim | None":
+        """The claim, where it can be compared with others."""
+        if cause == "rule" or len(patients) != 1:
+            return None
+        return cls(place=place, pseudonym=pseudonym, patient=patients[0], replaces=replaces)
+
+    @property
+    def project(self) -> str:
+        """The project in which the pseudonym is to be used."""
+        return self.place.key.project
+
+
+class Name(NamedTuple):
+    """What is recorded with a request: the fingerprint of its pseudonym, and the patient whom others count as, too.
+
+    Nobody (None) where the PatientID is the pseudonym.
+    """
+
+    fingerprint: str
+    patient: UUID | None
+
+
+class Use(NamedTuple):
+    """A pseudonym in use, or claimed by what is held. `request` is that of ours, if it is one.
+
+    `is_ending`: it is no longer wanted. `is_unplaced`: it was made by this very decision.
+    """
+
+    study: str
+    project: str
+    fingerprint: str
+    patient: UUID
+    request: int | None = None
+    is_ending: bool = False
+    is_unplaced: bool = False
+
+
+@dataclass(kw_only=True, slots=True)
+class Comparison:
+    """What comparing came to: the name of each claim, and what speaks against it.
+
+    `unplaced` are requests that the same decision has made, each with the studies that claim its pseudonym for
+    another patient.
+    """
+
+    names: dict[Place, Name] = field(default_factory=dict)
+    objections: dict[Place, Objection] = field(default_factory=dict)
+    unplaced: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+
+def compare(
+    work: Work,
+    claims: Sequence[Claim],
+    *,
+    holds_split: bool,
+    ending: Collection[int] = (),
+    judged: Collection[str] = (),
+) -> Comparison:
+    """How the claims stand to each other, to what is in use, and to what is held.
+
+    `ending` are requests that end by the same decision; `judged` are all studies that are decided by it.
+    """
+    work.vault.load(work.connection, {claim.patient.subject for claim in claims})
+    living = [claim for claim in claims if work.vault.holds(claim.patient.subject)]
+    if not living:
+        return Comparison()
+    persons = Persons(work, {claim.project for claim in living})
+    names = _names(work, living, persons)
+    return compare_named(work, living, names, persons, holds_split=holds_split, ending=ending, judged=judged)
+
+
+def compare_named(
+    work: Work,
+    claims: Sequence[Claim],
+    names: dict[Place, Name],
+    persons: "Persons",
+    *,
+    holds_split: bool,
+    ending: Collection[int] = (),
+    judged: Collection[str] = (),
+) -> Comparison:
+    """The same for claims whose names are known."""
+    comparison = Comparison(names=names)
+    uses = [*_known_uses(work, names, persons, judged), *_claimed(claims, names)]
+    _unify(names, uses, persons)
+    table = _Uses(uses, persons)
+    for claim in claims:
+        mine = comparison.names[claim.place]
+        if mine.patient is None:
+            continue
+        rivals = table.rivals(claim, mine)
+        second = table.second(claim, mine, {*ending, *claim.replaces})
+        if rivals:
+            comparison.objections[claim.place] = Objection(Obstacle(SHARED, "", _studies(rivals)))
+            for use in rivals:
+                if use.is_unplaced and use.request is not None and use.request not in ending:
+                    comparison.unplaced[use.request].add(claim.place.study)
+        elif second:
+            comparison.objections[claim.place] = Objection(Obstacle(SPLIT, "", _studies(second)), holds_split)
+    return comparison
+
+
+def _studies(uses: Iterable[Use]) -> tuple[str, ...]:
+    return tuple(sorted({use.study for use in uses}))
+
+
+def _claimed(claims: Iterable[Claim], names: Mapping[Place, Name]) -> Iterator[Use]:
+    """The claims, as they stand in each other's way."""
+    for claim in claims:
+        fingerprint, patient = names[claim.place]
+        if patient is not None:
+            yield Use(study=claim.place.study, project=claim.project, fingerprint=fingerprint, patient=patient)
+
+
+class _Uses:
+    """What is in use or claimed, laid out by pseudonym and by person."""
+
+    def __init__(self, uses: Iterable[Use], persons: "Persons") -> None:
+        self._persons = persons
+        self._by_name: dict[tuple[str, str], list[Use]] = defaultdict(list)
+        self._by_person: dict[tuple[str, Hashable], list[Use]] = defaultdict(list)
+        for use in uses:
+            self._by_name[use.project, use.fingerprint].append(use)
+            self._by_person[use.project, persons.of(use.patient)].append(use)
+
+    def rivals(self, claim: Claim, mine: Name) -> list[Use]:
+        """Those of other patients who have the claimed pseudonym."""
+        return [
+            use
+            for use in self._by_name[claim.project, mine.fingerprint]
+            if use.study != claim.place.study and self._persons.of(use.patient) != self._persons.of(mine.patient)
+        ]
+
+    def second(self, claim: Claim, mine: Name, ending: Collection[int]) -> list[Use]:
+        """Those by which the patient has another pseudonym."""
+        return [
+            use
+            for use in self._by_person[claim.project, self._persons.of(mine.patient)]
+            if use.fingerprint != mine.fingerprint and not use.is_ending and use.request not in ending
+        ]
+
+
+class Persons:
+    """Which subjects are one person: by PatientID without padding, and by what operators have said."""
+
+    def __init__(self, work: Work, projects: Collection[str]) -> None:
+        self._work = work
+        rows = work.execute(_JOINED, {"projects": list(projects)})
+        self._counts_as: dict[tuple[str, UUID], UUID] = {(row.project, row.patient): row.counts_as for row in rows}
+        self._patient_ids: dict[UUID, str] = {}
+
+    def counts_as(self, project: str, subject: UUID) -> UUID:
+        """Whom the subject counts as in the project."""
+        return self._counts_as.get((project, subject), subject)
+
+    def note(self, subject: UUID, patient_id: str) -> None:
+        """Takes note of a subject's PatientID."""
+        self._patient_ids[subject] = without_padding(patient_id)
+
+    def padded(self) -> set[UUID]:
+        """The subjects that were found to have one of the noted PatientIDs, padded as DICOM pads."""
+        names = {
+            SubjectName("patient", "", padded): bare
+            for bare in set(self._patient_ids.values())
+            for padded in (bare, f"{bare} ", f" {bare}", f"{bare}\x00")
+        }
+        found = self._work.vault.found(self._work.connection, names)
+        for name, subject in found.items():
+            self._patient_ids[subject] = names[name]
+        return set(found.values())
+
+    def learn(self, uses: Iterable[Use]) -> None:
+        """Finds the PatientIDs of those who use a pseudonym."""
+        unknown = {use.study for use in uses if use.patient not in self._patient_ids}
+        patients = [each for found in patients_of(self._work, unknown).values() for each in found] if unknown else []
+        told = self._work.identities({patient.position for patient in patients})
+        for patient in patients:
+            identity = told[patient.position][1]
+            if "PatientID" in identity:
+                self.note(patient.subject, identity["PatientID"])
+
+    def of(self, subject: UUID | None) -> Hashable:
+        """What is equal for subjects who are one person."""
+        return self._patient_ids.get(subject, subject) if subject is not None else None
+
+
+_JOINED = text("select project, patient, counts_as from gateway.joined_patient where project = any(:projects)")
+
+
+def _names(work: Work, claims: Sequence[Claim], persons: Persons) -> dict[Place, Name]:
+    told = work.identities({claim.patient.position for claim in claims})
+    names = {}
+    for claim in claims:
+        patient_id = told[claim.patient.position][1].get("PatientID", "")
+        fingerprint = work.name_fingerprint(claim.project, claim.pseudonym) or ""
+        subject = persons.counts_as(claim.project, claim.patient.subject)
+        persons.note(claim.patient.subject, patient_id)
+        is_pseudonym = work.name_fingerprint(claim.project, patient_id) == fingerprint
+        names[claim.place] = Name(fingerprint, None if is_pseudonym else subject)
+    return names
+
+
+_USES = text("""
+    select use.study, use.project, fingerprint, patient, transfer.position as request,
+           coalesce(transfer.state = 'ending', false) as is_ending,
+           coalesce(transfer.state = 'requested' and transfer.instance is null and transfer.position > :since, false)
+           as is_unplaced
+      from gateway.pseudonym_use as use
+      left join gateway.transfer on use.holder = 'request ' || transfer.position and transfer.study = use.study
+     where use.project = any(:projects) and patient is not null
+       and (fingerprint = any(:fingerprints) or patient = any(:patients))
+     order by occupies desc, use.position
+""")
+_SINCE = text("select coalesce(max(position), 0) from ledger.event where stream = :stream")
+
+
+def _known_uses(work: Work, names: Mapping[Place, Name], persons: Persons, judged: Collection[str]) -> list[Use]:
+    """What uses these pseudonyms or is held beside them, and what these patients use."""
+    patients = {name.patient for name in names.values() if name.patient is not None} | persons.padded()
+    about = {
+        "projects": list({place.key.project for place in names}),
+        "fingerprints": list({name.fingerprint for name in names.values()}),
+        "patients": list(patients),
+        "since": work.execute(_SINCE, {"stream": decision_stream(work.site)}).scalar_one(),
+        "kind": SHARED,
+        "judged": list(judged),
+    }
+    rows = [*work.execute(_USES, about), *work.execute(_HELD, about)]
+    uses = [Use(*row) for row in rows]
+    uses = [use._replace(patient=persons.counts_as(use.project, use.patient)) for use in uses]
+    persons.learn(use for use in uses if use.patient not in patients)
+    return uses
+
+
+# What is held beside another claim is a claim itself, as long as its study is there.
+_HELD = text("""
+    select held.study, held.project, name_fingerprint, patient, cast(null as bigint) as request
+      from gateway.held_request as held join gateway.study using (study)
+     where held.project = any(:projects) and name_fingerprint = any(:fingerprints) and patient is not null
+       and kind = :kind and on_disk and held.study <> all(:judged)
+""")
+
+
+def _unify(names: dict[Place, Name], uses: Sequence[Use], persons: Persons) -> None:
+    """Has each patient recorded as the one who uses the pseudonym already, or claims it first."""
+    first: dict[tuple[str, str], list[UUID]] = defaultdict(list)
+    for use in uses:
+        first[use.project, use.fingerprint].append(use.patient)
+    for place, name in names.items():
+        if name.patient is not None:
+            same = (
+                each
+                for each in first[place.key.project, name.fingerprint]
+                if persons.of(each) == persons.of(name.patient)
+            )
+            names[place] = name._replace(patient=next(same, name.patient))

@@ -1,0 +1,321 @@
+"""One pseudonym, one patient; one patient, one pseudonym, in each project, whoever asks."""
+
+import pytest
+
+from processors.configuration import IdentitySection
+from tests.flow.harness import BRAIN, HEART, Site
+from tests.operations.operator import amend_by_hand, forget_patient, join_patients, look_through
+
+ONE, OTHER, THIRD = "1.2.1", "1.2.2", "1.2.3"
+SHARED = "two patients, one pseudonym"
+SPLIT = "one patient, two pseudonyms"
+
+
+def names(site: Site, study: str) -> list[str]:
+    """The pseudonyms of the study's rows that can be sent."""
+    return sorted(request.name for request in site.transfers(study).values() if request.name)
+
+
+def couple(site: Site, study: str, subject: str = "H-001", **entry: str) -> None:
+    site.entry(study, study=study, subject=subject, **entry)
+
+
+def arrive(site: Site, study: str, patient_id: str, **fields: str) -> None:
+    site.series(study, PatientID=patient_id, **{"PatientName": "Doe^Jane", **fields})
+
+
+def held(site: Site) -> list[tuple[str, str, str]]:
+    """What is held: study, reason and the other studies."""
+    rows = site.query("select study, kind, array_to_string(studies, ' ') from gateway.held_request order by study")
+    return [(study, kind, others) for study, kind, others in rows]
+
+
+@pytest.fixture
+def placed(site: Site) -> Site:
+    """A study of one patient was requested; another patient's has arrived."""
+    arrive(site, ONE, "PID-1")
+    couple(site, ONE)
+    site.run()
+    assert names(site, ONE) == ["H-001"]
+    arrive(site, OTHER, "PID-2")
+    return site
+
+
+# -- one pseudonym, one patient ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("subject", ["H-001", "h-001", "Ｈ-００１", "H-\u200b001"])
+def test_a_second_patient_does_not_get_it(placed: Site, subject: str) -> None:
+    couple(placed, OTHER, subject)
+    report = placed.run()
+    assert (names(placed, OTHER), names(placed, ONE)) == ([], ["H-001"])
+    assert held(placed) == [(OTHER, SHARED, ONE)]
+    assert (report.attention, report.needs_attention) == ({SHARED: 1}, True)
+    placed.assert_sound()
+
+
+def test_the_same_every_run_is_recorded_once(placed: Site) -> None:
+    couple(placed, OTHER)
+    placed.run()
+    head = placed.head()
+    placed.run()
+    placed.run()
+    assert placed.head() == head
+
+
+def test_in_another_project_it_is_another_pseudonym(placed: Site) -> None:
+    couple(placed, OTHER, project=BRAIN)
+    assert (placed.run().attention, names(placed, OTHER)) == ({}, ["H-001"])
+
+
+def test_another_study_of_the_patient_gets_it(placed: Site) -> None:
+    arrive(placed, THIRD, "PID-1 \x00")
+    couple(placed, THIRD)
+    assert (placed.run().attention, names(placed, THIRD)) == ({}, ["H-001"])
+    placed.assert_sound()
+
+
+def test_both_new_in_one_run_are_held(site: Site) -> None:
+    for study, patient in ((ONE, "PID-1"), (OTHER, "PID-2")):
+        arrive(site, study, patient)
+        couple(site, study)
+    site.run()
+    assert held(site) == [(ONE, SHARED, OTHER), (OTHER, SHARED, ONE)]
+    head = site.head()
+    site.run()
+    assert (site.head(), names(site, ONE), names(site, OTHER)) == (head, [], [])
+    couple(site, OTHER, "H-002")
+    site.run()
+    assert (names(site, ONE), names(site, OTHER), site.attention()) == (["H-001"], ["H-002"], {})
+
+
+def test_both_new_in_one_run_are_held_in_different_portions(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("processors.routing.decide.PORTION", 1)
+    for study, patient in ((ONE, "PID-1"), (OTHER, "PID-2")):
+        arrive(site, study, patient)
+        couple(site, study)
+    site.run()
+    assert held(site) == [(ONE, SHARED, OTHER), (OTHER, SHARED, ONE)]
+    head = site.head()
+    site.run()
+    assert (site.head(), names(site, ONE), names(site, OTHER)) == (head, [], [])
+    site.assert_sound()
+
+
+def test_one_that_was_sent_keeps_it_for_ever(placed: Site) -> None:
+    placed.sender_sends(ONE, 1)
+    placed.run()
+    couple(placed, ONE, "H-002")
+    placed.run()
+    couple(placed, OTHER, "H-001")
+    placed.run()
+    assert held(placed) == [(OTHER, SHARED, ONE)]
+
+
+def test_one_that_ended_unsent_is_free(placed: Site) -> None:
+    couple(placed, ONE, "H-002")
+    placed.run()
+    couple(placed, OTHER, "H-001")
+    assert (placed.run().attention, names(placed, OTHER)) == ({}, ["H-001"])
+
+
+def test_pseudonyms_that_change_places_do_so_after_both_have_ended(site: Site) -> None:
+    for study, patient, subject in ((ONE, "PID-1", "H-001"), (OTHER, "PID-2", "H-002")):
+        arrive(site, study, patient)
+        couple(site, study, subject)
+    site.run()
+    couple(site, ONE, "H-002")
+    couple(site, OTHER, "H-001")
+    site.run()
+    assert (names(site, ONE), names(site, OTHER)) == ([], [])
+    site.run()
+    assert (names(site, ONE), names(site, OTHER)) == (["H-002"], ["H-001"])
+    assert site.attention() == {}
+
+
+def test_people_scanned_under_the_pseudonym_are_not_compared(placed: Site) -> None:
+    placed.naming("H-[0-9]{3}")
+    arrive(placed, THIRD, "H-001")
+    couple(placed, THIRD)
+    assert (placed.run().attention, names(placed, THIRD)) == ({}, ["H-001"])
+
+
+def test_phantoms_that_a_rule_sends_under_their_name_are_not_compared(site: Site) -> None:
+    site.rule(patient_name="QA")
+    for number, study in enumerate((ONE, OTHER, THIRD)):
+        arrive(site, study, f"2026-{number}", PatientName="QA")
+    assert (site.run().attention, names(site, THIRD)) == ({}, ["QA"])
+
+
+def test_studies_without_a_patient_id_are_not_compared(placed: Site) -> None:
+    arrive(placed, THIRD, "")
+    couple(placed, THIRD)
+    assert (placed.run().attention, names(placed, THIRD)) == ({}, ["H-001"])
+
+
+def test_a_patient_who_was_forgotten_is_not_compared(placed: Site) -> None:
+    forget_patient(placed, "PID-1")
+    couple(placed, OTHER)
+    assert names(placed, OTHER) == []
+    placed.run()
+    assert (names(placed, OTHER), held(placed)) == (["H-001"], [])
+    arrive(placed, THIRD, "PID-3")
+    couple(placed, THIRD)
+    placed.run()
+    assert held(placed) == [(THIRD, SHARED, OTHER)]
+    placed.assert_sound()
+
+
+def test_a_corrected_patient_id_is_held_before_it_is_sent(site: Site) -> None:
+    for study in (ONE, OTHER):
+        arrive(site, study, "PID-1")
+        couple(site, study)
+    site.run()
+    assert site.attention() == {}
+    arrive(site, OTHER, "PID-2", AccessionNumber="A")
+    site.run()
+    assert (names(site, ONE), names(site, OTHER)) == (["H-001"], [])
+    assert held(site) == [(OTHER, SHARED, ONE)]
+    site.assert_sound()
+
+
+def test_a_corrected_patient_id_lets_go_on(placed: Site) -> None:
+    couple(placed, OTHER)
+    placed.run()
+    arrive(placed, OTHER, "PID-1")
+    placed.run()
+    assert (names(placed, OTHER), placed.attention()) == (["H-001"], {})
+
+
+def test_what_was_sent_before_its_patient_id_was_corrected_is_shown(site: Site) -> None:
+    for study in (ONE, OTHER):
+        arrive(site, study, "PID-1")
+        couple(site, study)
+    site.run()
+    site.sender_sends(OTHER, 1)
+    site.run()
+    arrive(site, OTHER, "PID-2")
+    site.run()
+    assert site.attention()[SHARED] == 1
+    assert (SHARED, OTHER) in site.notices()
+
+
+# -- whoever asks --------------------------------------------------------------------------------------------
+
+
+def test_a_person_s_row_occupies_it(placed: Site) -> None:
+    couple(placed, ONE, "H-002")
+    placed.run()
+    placed.person_requests(ONE, HEART, "H-777")
+    placed.run()
+    couple(placed, OTHER, "H-777")
+    placed.run()
+    assert held(placed) == [(OTHER, SHARED, ONE)]
+
+
+def test_a_person_s_row_that_gives_it_to_a_second_patient_is_shown(placed: Site) -> None:
+    placed.run()
+    placed.person_requests(OTHER, HEART, "H-001")
+    placed.run()
+    assert placed.attention() == {SHARED: 1}
+    assert placed.notices() == [(SHARED, OTHER)]
+    placed.run()
+    assert placed.attention() == {SHARED: 1}
+    placed.assert_sound()
+
+
+def test_an_operator_is_told_and_nothing_is_requested(placed: Site) -> None:
+    couple(placed, OTHER, "H-002")
+    placed.run()
+    amend_by_hand(placed, OTHER, to="H-001")
+    assert (names(placed, OTHER), held(placed)) == ([], [(OTHER, SHARED, ONE)])
+    placed.run()
+    assert (names(placed, OTHER), held(placed)) == ([], [(OTHER, SHARED, ONE)])
+    join_patients(placed, OTHER)
+    placed.run()
+    assert (names(placed, OTHER), placed.attention()) == (["H-001"], {})
+
+
+# -- same-patient ---------------------------------------------------------------------------------------------
+
+
+def test_an_operator_says_that_they_are_one_and_it_goes_on(placed: Site) -> None:
+    couple(placed, OTHER)
+    placed.run()
+    assert join_patients(placed, OTHER) == [ONE]
+    placed.run()
+    assert (names(placed, OTHER), placed.attention(), held(placed)) == (["H-001"], {}, [])
+    arrive(placed, THIRD, "PID-2")
+    couple(placed, THIRD)
+    assert (placed.run().attention, names(placed, THIRD)) == ({}, ["H-001"])
+    placed.assert_sound()
+
+
+def test_both_that_were_held_go_on(site: Site) -> None:
+    for study, patient in ((ONE, "PID-1"), (OTHER, "PID-2")):
+        arrive(site, study, patient)
+        couple(site, study)
+    site.run()
+    join_patients(site, ONE)
+    site.run()
+    assert (names(site, ONE), names(site, OTHER), site.attention()) == (["H-001"], ["H-001"], {})
+    site.assert_sound()
+
+
+def test_in_another_project_they_stay_two(placed: Site) -> None:
+    couple(placed, OTHER)
+    placed.run()
+    join_patients(placed, OTHER)
+    placed.run()
+    placed.entry("7", study=ONE, project=BRAIN, subject="B-1")
+    placed.entry("8", study=OTHER, project=BRAIN, subject="B-1")
+    placed.run()
+    assert [(study, kind) for study, kind, _ in held(placed)] == [(ONE, SHARED), (OTHER, SHARED)]
+
+
+# -- one patient, one pseudonym --------------------------------------------------------------------------------
+
+
+def test_a_second_pseudonym_is_placed_and_shown(placed: Site) -> None:
+    arrive(placed, THIRD, "PID-1")
+    couple(placed, THIRD, "H-002")
+    report = placed.run()
+    assert (names(placed, THIRD), report.attention) == (["H-002"], {SPLIT: 1})
+    assert placed.notices() == [(SPLIT, THIRD)]
+
+
+def test_a_second_pseudonym_is_held_where_that_is_configured(placed: Site) -> None:
+    placed.identity = IdentitySection(split="hold")
+    arrive(placed, THIRD, "PID-1\x00")
+    couple(placed, THIRD, "H-002")
+    placed.run()
+    assert (names(placed, THIRD), held(placed)) == ([], [(THIRD, SPLIT, ONE)])
+    couple(placed, THIRD, "H-001")
+    placed.run()
+    assert (names(placed, THIRD), placed.attention()) == (["H-001"], {})
+
+
+def test_a_corrected_pseudonym_is_no_second_one(placed: Site) -> None:
+    couple(placed, ONE, "H-002")
+    assert (placed.run().attention, names(placed, ONE)) == ({}, ["H-002"])
+
+
+# -- what is there already ---------------------------------------------------------------------------------------
+
+
+def test_identity_check_tells_of_it_without_values(placed: Site) -> None:
+    placed.run()
+    placed.person_requests(OTHER, HEART, "H-001")
+    placed.person_requests(OTHER, HEART, "27087824522", event="two")
+    placed.run()
+    report = look_through(placed)
+    assert report.counts() == {HEART: {SHARED: 1, SPLIT: 1, "pseudonym does not fit": 1}}
+    assert report.requests == 3
+
+
+def test_nothing_that_identifies_is_stored_in_the_clear(placed: Site) -> None:
+    couple(placed, OTHER, "SECRET-9")
+    placed.run()
+    assert not {"PID-1", "PID-2", "H-001", "SECRET-9"} & set(placed.everything_stored().split("\n"))
+    for secret in ("SECRET-9", "PID-2"):
+        assert secret not in placed.everything_stored()
