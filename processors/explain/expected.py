@@ -22,6 +22,7 @@ from processors.explain.near_miss import accession_likeness, accession_nearness,
 from processors.gateway import Gateway, Work
 
 _NAMED_AT_MOST = 5
+_SCANNED_BEFORE = timedelta(days=14)
 
 
 def note_expected(gateway: Gateway, patience: timedelta) -> int:
@@ -70,7 +71,7 @@ _MET = """
                                 where adopted.study = study.study and adopted.project = entry.project)))
 """
 _OVERDUE = text(f"""
-    select record_id, asks_position as asked, accession, study, project
+    select record_id, asks_position as asked, asked_at, accession, study, project
       from gateway.coupling_entry as entry
      where asked_at <= :before and not removed and problems = '{{}}'
        and not exists (select from gateway.expected_study as known
@@ -79,7 +80,7 @@ _OVERDUE = text(f"""
      order by asks_position
 """)
 _KNOWN = text(f"""
-    select record_id, asked, entry.accession, entry.study, entry.project, near::text, entry.removed, {_MET} as met
+    select record_id, asked, asked_at, entry.accession, entry.study, entry.project, near::text, entry.removed, {_MET} as met
       from gateway.expected_study as known
       join gateway.coupling_entry as entry using (record_id)
      where known.asked = entry.asks_position and not known.removed
@@ -113,4 +114,27 @@ def _near(work: Work, entry: Row[Any]) -> dict[str, str]:
         asked = {"alike": [entry.study, *one_error(entry.study)], "most": _NAMED_AT_MOST}
         for study in work.execute(_NEAR_UIDS, asked).scalars():
             near[study] = "its files have vanished" if study == entry.study else "its UID differs by one character"
+    for study in _of_same_patient(work, entry):
+        near.setdefault(study, "is of the patient who has this pseudonym")
     return near
+
+
+# By the events that the studies' rows are made from: nothing finds all events of a patient at once.
+_OF_SAME_PATIENT = text("""
+    select study.study from gateway.study join ledger.event on event.position = row_position
+     where arrived_at >= :since
+       and event.subject in (select patient from gateway.pseudonym_use
+                              where project = :project and fingerprint = :fingerprint and patient is not null)
+       and not exists (select from gateway.transfer
+                        where transfer.study = study.study and transfer.project = :project)
+     order by arrived_at desc limit :most
+""")
+
+
+def _of_same_patient(work: Work, entry: Row[Any]) -> Sequence[str]:
+    """Studies of whoever has the entry's pseudonym in the project already that were not requested for it."""
+    _, payload = work.identities([entry.asked])[entry.asked]
+    fingerprint = work.name_fingerprint(entry.project, payload.get("subject_id") or "")
+    since = entry.asked_at - _SCANNED_BEFORE
+    asked = {"project": entry.project, "fingerprint": fingerprint, "since": since, "most": _NAMED_AT_MOST}
+    return work.execute(_OF_SAME_PATIENT, asked).scalars().all()

@@ -122,9 +122,9 @@ _KNOWN = text("""
         or exists (select from gateway.adopted_transfer where project = :project)
         or exists (select from gateway.rule join ledger.event using (position) where data ->> 'project' = :project)
 """)
-# Requests of ours that are no longer in force say nothing of who a pseudonym belongs to: they may have been mistakes.
+# Requests of ours that ended unsent say nothing of who a pseudonym belongs to: they may have been mistakes.
 _USES = text("""
-    select study, project, position, state = any(:in_force) as named from gateway.transfer
+    select study, project, position, state <> 'withdrawn' as named from gateway.transfer
     union all
     select study, project, position, true from gateway.adopted_transfer
     union all
@@ -137,7 +137,7 @@ _STUDIES = text("""
 
 def _uses(work: Work) -> list[_Use]:
     """All that was requested of any study; with a blank pseudonym where that says nothing."""
-    rows = work.execute(_USES, {"in_force": list(IN_FORCE)}).all()
+    rows = work.execute(_USES).all()
     found = work.identities({row.position for row in rows if row.named})
     uses = []
     for row in rows:

@@ -492,6 +492,7 @@ def test_attention_has_a_row_for_all_that_is_still_wrong_and_for_nothing_else(st
         ("pattern matched the start only", KNEE),
         ("refused row", HEAD),
         ("rejected file", None),
+        ("task", HIP),
         ("transfer failed", HIP),
     ]
 
@@ -584,6 +585,7 @@ def test_a_doubt_tells_what_was_missing_and_how_that_was_settled(story: Story) -
         ("routing rules", "2", times["rule 2 doubted"], times["rule 2 returned"], "returned", False),
         ("projects", "5", times["project 5 doubted"], times["project 5 returned"], "returned", False),
         ("routing rules", "1", times["rule 1 doubted"], None, None, True),
+        ("withdrawals", "1", times["withdrawal 1 doubted"], times["withdrawal 1 returned"], "returned", False),
     ]
 
 

@@ -119,6 +119,19 @@ def test_a_study_uid_that_is_mistyped_is_named(site: Site) -> None:
     assert [row["near"] for row in expected(site)] == [{"1.2.840.17": "its UID differs by one character"}]
 
 
+def test_a_study_of_the_patient_who_has_the_pseudonym_already_is_named(site: Site) -> None:
+    site.series("1.1", PatientID="4711", AccessionNumber="B-1")
+    site.entry("1", accession="B-1", subject="H-007")
+    site.entry("7", accession="A-1047", subject="H-007")
+    site.run()
+    site.series("1.2", PatientID="4711", AccessionNumber="C-99")
+    site.series("1.3", PatientID="4712", AccessionNumber="D-99")
+    site.clock.advance(3 * DAY)
+    site.run()
+
+    assert [row["near"] for row in expected(site)] == [{"1.2": "is of the patient who has this pseudonym"}]
+
+
 def test_what_nearly_matches_and_arrives_later_is_told_as_well(waiting: Site) -> None:
     waiting.run()
     waiting.series("1.1", AccessionNumber="A-1048")
