@@ -80,7 +80,8 @@ _OVERDUE = text(f"""
      order by asks_position
 """)
 _KNOWN = text(f"""
-    select record_id, asked, asked_at, entry.accession, entry.study, entry.project, near::text, entry.removed, {_MET} as met
+    select record_id, asked, asked_at, entry.accession, entry.study, entry.project, near::text, entry.removed,
+           {_MET} as met
       from gateway.expected_study as known
       join gateway.coupling_entry as entry using (record_id)
      where known.asked = entry.asks_position and not known.removed

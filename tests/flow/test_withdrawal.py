@@ -273,15 +273,18 @@ def test_a_study_of_several_patients_tells_nobody_who_withdraws(coupled: Site) -
         withdraws(coupled, study="9.9")
 
 
-def test_who_asked_for_it_and_when_is_recorded_and_nothing_that_names_the_patient(coupled: Site) -> None:
-    withdraws(coupled, pseudonym="H-001")
-    (withdrew,) = coupled.events("ParticipantWithdrew")
+def test_who_asked_for_it_and_when_is_recorded_and_nothing_that_names_the_patient(site: Site) -> None:
+    site.series(STUDY, PatientID="PATIENT-4711", AccessionNumber="A-1")
+    site.entry(accession="A-1", subject="HEART-001")
+    site.run()
+    withdraws(site, pseudonym="HEART-001")
+    (withdrew,) = site.events("ParticipantWithdrew")
 
     assert (withdrew["by"], withdrew["reason"], withdrew["project"]) == ("kari", "case 17", HEART)
-    stored = coupled.everything_stored()
-    assert "4711" not in stored
-    assert "H-001" not in stored
-    coupled.assert_sound()
+    stored = site.everything_stored()
+    assert "PATIENT-4711" not in stored
+    assert "HEART-001" not in stored
+    site.assert_sound()
 
 
 def test_the_other_patient_of_a_study_of_two_goes_on_in_studies_of_their_own(coupled: Site) -> None:
