@@ -44,7 +44,7 @@ def test_the_programs_help_lists_each_command_under_its_heading_in_one_line() ->
     for heading, commands in COMMANDS.items():
         place = text.index(f"\n{heading}:\n", place)
         for name, line in commands.items():
-            assert f"\n  {name:11}  {line}\n" in text[place:]
+            assert f"\n  {name:14}  {line}\n" in text[place:]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -57,7 +57,7 @@ def test_every_command_explains_itself(name: str) -> None:
 def test_a_group_lists_its_own_commands() -> None:
     text = help_of("rules")
     require_readable(text)
-    assert f"\n  check  {COMMANDS['Rules']['rules check']}\n" in text
+    assert f"\n  check  {COMMANDS['Rules and pseudonyms']['rules check']}\n" in text
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,15 @@ from processors.events.deliveries import (
     StudyDelivered,
 )
 from processors.events.fact import Cause, Fact
+from processors.events.holds import RequestHeld, RequestQuestioned, RequestReleased
 from processors.events.operations import StudyAdopted
-from processors.events.patients import StudyChangeFound, TwoPatientsFound, TwoPatientsResolved
+from processors.events.patients import (
+    PatientRecognised,
+    PatientsJoined,
+    StudyChangeFound,
+    TwoPatientsFound,
+    TwoPatientsResolved,
+)
 from processors.events.pseudonyms import StudyHeld, StudyReleased
 from processors.events.rules import (
     ConflictFound,
@@ -254,6 +261,39 @@ SENTENCES: list[tuple[Fact, str]] = [
     (
         TransferReopened(study=STUDY, project="HEART", event_name="", request=17, instance=3),
         "The request [17] is to be sent again (instance 3): the sender's report was taken away.",
+    ),
+    (
+        RequestHeld(
+            study=STUDY,
+            project="HEART",
+            event_name="baseline",
+            cause=Cause("coupling", "7", 3),
+            whole_match=True,
+            kind="two patients, one pseudonym",
+            details="",
+            studies=("1.2.8",),
+        ),
+        "Held for HEART, event baseline, as coupling entry 7 asks for it: two patients, one pseudonym: other studies: "
+        "1.2.8.",
+    ),
+    (
+        RequestQuestioned(
+            study=STUDY, project="HEART", event_name="", kind="pseudonym does not fit", details="it is a number"
+        ),
+        "What is requested for HEART stands, and is to be looked at: pseudonym does not fit: it is a number.",
+    ),
+    (RequestReleased(study=STUDY, project="HEART", event_name=""), "No longer held for HEART."),
+    (
+        PatientRecognised(study=STUDY, project="HEART", name_fingerprint="", patient="1"),
+        "Found out for whom its pseudonym in HEART is used.",
+    ),
+    (
+        PatientRecognised(study=STUDY, project="HEART", name_fingerprint="", patient=None),
+        "Its PatientID is its pseudonym in HEART: it says nothing about whose it is.",
+    ),
+    (
+        PatientsJoined(study=STUDY, project="HEART", patient="1", counts_as="2", by="kari", reason="new number"),
+        "kari said that its PatientID and another in HEART are one person's: new number",
     ),
 ]
 OF_OTHER_STREAMS = {

@@ -1,5 +1,7 @@
 """One pseudonym, one patient; one patient, one pseudonym, in each project, whoever asks."""
 
+from typing import Any
+
 import pytest
 
 from processors.configuration import IdentitySection
@@ -20,7 +22,7 @@ def couple(site: Site, study: str, subject: str = "H-001", **entry: str) -> None
     site.entry(study, study=study, subject=subject, **entry)
 
 
-def arrive(site: Site, study: str, patient_id: str, **fields: str) -> None:
+def arrive(site: Site, study: str, patient_id: str, **fields: Any) -> None:
     site.series(study, PatientID=patient_id, **{"PatientName": "Doe^Jane", **fields})
 
 

@@ -80,6 +80,11 @@ OF_ANY_TYPE: Mapping[str, Values] = {
     "mapped_uids": st.lists(STUDIES, max_size=2).map(tuple),
 }
 
+PATIENTS = [f"00000000-0000-7000-8000-00000000000{number}" for number in (1, 2, 3)]
+OTHERS = st.lists(STUDIES, max_size=2).map(tuple)
+A_PATIENT = st.none() | st.sampled_from(PATIENTS)
+THEIR_NAMES = st.sampled_from(["theirs 1", "theirs 2"])
+
 OF_ONE_TYPE: Mapping[tuple[str, str], Values] = {
     ("StudyDelivered", "row"): st.none() | POSITIONS,
     ("StudyDelivered", "series"): st.dictionaries(SERIES, ROWS, max_size=2),
@@ -87,7 +92,16 @@ OF_ONE_TYPE: Mapping[tuple[str, str], Values] = {
     ("LostUpdateFound", "series"): st.none() | SERIES,
     ("ConflictFound", "kind"): st.sampled_from(["equals", "person", "coupling stands"]),
     ("DecidedByHand", "event_name"): st.none() | WORDS,
-    ("SubjectForgotten", "subjects"): st.just({}),
+    ("SubjectForgotten", "subjects"): st.just({}) | st.sampled_from(PATIENTS).map(lambda one: {"patient": [one]}),
+    ("RequestHeld", "studies"): OTHERS,
+    ("RequestHeld", "patient"): A_PATIENT,
+    ("RequestQuestioned", "studies"): OTHERS,
+    ("TransferObserved", "name_fingerprint"): st.none() | THEIR_NAMES,
+    ("TransferAdopted", "name_fingerprint"): st.none() | THEIR_NAMES,
+    ("PatientRecognised", "name_fingerprint"): THEIR_NAMES,
+    ("PatientRecognised", "patient"): A_PATIENT,
+    ("PatientsJoined", "patient"): st.just(PATIENTS[2]),
+    ("PatientsJoined", "counts_as"): st.sampled_from(PATIENTS[:2]),
 }
 
 
@@ -116,6 +130,8 @@ def a_fact(draw: Draw, type_: type[Fact], so: So) -> Fact:
     values = {field: draw(values_of(name, field, so)) for field in plain}
     if name == "TransferWithdrawn":
         values |= draw(FATES)
+    if name == "TransferRequested":
+        values |= _named(draw)
     if name == "IdAdopted":
         values |= _adopted(draw, so)
     if "value" in values:
@@ -123,6 +139,12 @@ def a_fact(draw: Draw, type_: type[Fact], so: So) -> Fact:
         key = values["project"], values["value"]
         so.ids[key] = so.position if owned else so.ids.get(key)
     return type_(**values)
+
+
+def _named(draw: Draw) -> dict[str, Any]:
+    """A pseudonym of one patient's alone: no two of ours ever share one."""
+    patient = draw(A_PATIENT)
+    return {"patient": patient, "name_fingerprint": None if patient is None else f"ours {patient}"}
 
 
 def _adopted(draw: Draw, so: So) -> dict[str, Any]:
