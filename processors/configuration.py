@@ -161,6 +161,7 @@ class TokensSection(_Section):
     projects: Token | None = None
     autoid: Token | None = None
     transfers: Token | None = None
+    withdrawals: Token | None = None
 
 
 class RedcapSection(_Section):
@@ -202,6 +203,12 @@ class RoutingSection(_Section):
 
     match: Literal["prefix", "full"] = "prefix"
     time_limit_seconds: float = Field(default=0.5, gt=0, le=60)
+
+
+class CouplingSection(_Section):
+    """How long an entry of the coupling list may wait for its study before somebody is told."""
+
+    expected_days: float = Field(default=3, gt=0, le=365)
 
 
 class AutoidSection(_Section):
@@ -262,6 +269,7 @@ class Configuration(BaseSettings):
     redcap: RedcapSection
     clock: ClockSection = ClockSection()
     routing: RoutingSection = RoutingSection()
+    coupling: CouplingSection = CouplingSection()
     autoid: AutoidSection = AutoidSection()
     sender: SenderSection = SenderSection()
     identity: IdentitySection = IdentitySection()

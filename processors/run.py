@@ -26,12 +26,16 @@ from processors.delivery.lost_updates import Checked, find_clashes
 from processors.delivery.sender.poll import Looked, look
 from processors.delivery.sender.queue import look_after_sender
 from processors.errors import ConfigurationError, ServiceError, WrongClock
+from processors.explain.expected import note_expected
 from processors.gateway import Gateway
 from processors.redcap import Redcap
-from processors.routing.configured_checks import checks_of
+from processors.routing.configured_checks import LASTING, checks_of
 from processors.routing.decide import Decided, decide_transfers
+from processors.routing.projects import closed_projects
 from processors.routing.redecide import decide_again
 from processors.routing.sync import Observed, observe
+from processors.routing.unplaced import hold_unplaced
+from processors.routing.withdrawal_list import observe_withdrawals
 from processors.source.discover import Discovery, discover
 
 Step = Callable[[str], AbstractContextManager[Progress | None]]
@@ -93,6 +97,7 @@ class Run:
         self.discover()
         observed = self.observe()
         self.poll()
+        self.note_expected()
         self.decide(observed)
 
     def autoid(self, *, all_of: str | None = None) -> None:
@@ -114,6 +119,8 @@ class Run:
         with self.step("Asking REDCap for rules, couplings and projects"):
             observed = observe(self.gateway, self.redcap)
             self._observe_projects()
+            if self.redcap.has("withdrawals"):
+                observe_withdrawals(self.gateway, self.redcap)
         self.report.observed_changes = observed.changes
         return observed
 
@@ -127,10 +134,17 @@ class Run:
         with self.step("Looking at transfers") as progress:
             self.report.looked = look(self.gateway, self.redcap, progress)
 
+    def note_expected(self) -> None:
+        """Records which coupling entries have met no study for days."""
+        patience = timedelta(days=self.configuration.coupling.expected_days)
+        with self.step("Looking for what is asked for and not here"):
+            note_expected(self.gateway, patience)
+
     def decide(self, observed: Observed) -> None:
         """Decides about all that has happened since the last decision."""
         routing = self.configuration.routing
         with self.step("Deciding") as progress:
+            hold_unplaced(self.gateway, LASTING)
             self.report.decided = decide_transfers(
                 self.gateway,
                 observed,
@@ -144,7 +158,10 @@ class Run:
     def decide_again(
         self, observed: Observed, *, project: str, studies: Sequence[str], include_vanished: bool
     ) -> Collection[int]:
-        """Decides about a project's studies whatever was decided before; gives the requests that still stand."""
+        """Decides about a project's studies whatever was decided before; gives the requests that still stand.
+
+        Rows of a closed project are not written again.
+        """
         routing = self.configuration.routing
         with self.step("Deciding") as progress:
             self.report.decided, confirmed = decide_again(
@@ -159,7 +176,8 @@ class Run:
                 holds_split=self.configuration.identity.split == "hold",
                 progress=progress,
             )
-        return confirmed
+        with self.gateway.begin() as work:
+            return [] if project in closed_projects(work) else confirmed
 
     def wants_autoid(self, all_of: str | None = None) -> bool:
         """Whether auto-ID is configured. Raises `ConfigurationError` where it is by half."""

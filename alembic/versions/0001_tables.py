@@ -167,6 +167,8 @@ comment on column gateway.series.routed_position is
     'The event that last changed what rules and couplings look at: whose it is, AE titles, accession number.';
 create index series_routed_position on gateway.series (routed_position);
 create index series_accession on gateway.series (accession) where accession <> '';
+create index series_accession_likeness on gateway.series
+       (ltrim(lower(regexp_replace(accession, '\\s', '', 'g')), '0')) where accession <> '';
 
 create table gateway.transfer (
     position       bigint   primary key,
@@ -210,8 +212,12 @@ create table gateway.coupling_entry (
     position      bigint not null,
     life_position bigint not null,
     asks_position bigint not null,
+    asked_at      timestamptz not null,
     fingerprint   text   not null,
     asks_fingerprint text not null,
+    accession     text   not null,
+    study         text   not null,
+    project       text   not null,
     problems      text[] not null default '{}',
     removed       boolean not null default false,
     doubted_position bigint
@@ -220,10 +226,23 @@ comment on column gateway.coupling_entry.doubted_position is
     'The event that tells that it was missing from the latest export; null where it was there, or is removed.';
 comment on column gateway.coupling_entry.asks_position is
     'The event since which it asks for what it asks for now: its date, or being out of sight, changes nothing in that.';
+comment on column gateway.coupling_entry.asked_at is 'When that event was recorded.';
 comment on column gateway.coupling_entry.position is
     'Its latest event, a removal included: decisions look for what has changed since the last time.';
 comment on column gateway.coupling_entry.life_position is
     'The first event since the entry was made: REDCap gives a removed entry''s record id to a new one.';
+
+create table gateway.expected_study (
+    asked     bigint  primary key,
+    record_id text    not null,
+    position  bigint  not null,
+    near      json    not null,
+    removed   boolean not null
+);
+comment on table gateway.expected_study is
+    'Coupling entries that have met no study for days, by the event since which they ask for it.';
+comment on column gateway.expected_study.near is 'Studies that nearly match, and what keeps each from matching.';
+comment on column gateway.expected_study.removed is 'Whether the entry is gone, and the study never came.';
 
 create table gateway.decision (
     site     text   primary key,
@@ -359,12 +378,17 @@ create table gateway.autoid_project (
     aetitle     text    not null,
     wanted      boolean not null,
     problems    text[]  not null default '{}',
+    closed_by   text    not null default '',
+    starts      text    not null default '',
+    ends        text    not null default '',
     removed     boolean not null default false,
     doubted_position bigint,
     missed_from      timestamptz,
     missed_until     timestamptz
 );
 comment on column gateway.autoid_project.wanted is 'Whether the project asks for generated IDs.';
+comment on column gateway.autoid_project.closed_by is 'What closes it, whatever the day; blank where nothing does.';
+comment on column gateway.autoid_project.ends is 'The last day of its approval (ISO 8601); blank: the list tells none.';
 comment on column gateway.autoid_project.doubted_position is
     'The event that tells that it was missing from the latest export; null where it was there, or is removed.';
 comment on column gateway.autoid_project.missed_from is
@@ -442,6 +466,36 @@ create table gateway.held_study (
     position bigint not null
 );
 comment on table gateway.held_study is 'Studies that should get an ID and cannot, each with the reason.';
+
+create table gateway.withdrawal_mark (
+    position bigint not null,
+    mark     text   not null,
+    project  text,
+    primary key (position, mark)
+);
+comment on table gateway.withdrawal_mark is
+    'What studies of who withdrew are known by: keyed hashes of PatientIDs, and of pseudonyms in a project.';
+comment on column gateway.withdrawal_mark.project is 'The project; null for all.';
+create index withdrawal_mark_mark on gateway.withdrawal_mark (mark);
+create table gateway.withdrawn_study (
+    study    text   not null,
+    project  text   not null,
+    position bigint not null,
+    primary key (study, project)
+);
+comment on table gateway.withdrawn_study is
+    'Studies of patients who withdrew: what was sent of them for the project is a task.';
+create table gateway.withdrawal_entry (
+    record_id   text    primary key,
+    position    bigint  not null,
+    project     text    not null,
+    fingerprint text    not null,
+    problems    text[]  not null,
+    removed     boolean not null default false,
+    doubted_position bigint
+);
+comment on table gateway.withdrawal_entry is
+    'Entries of REDCap''s list of withdrawals; one that is removed withdraws nothing, and is shown.';
 
 create table gateway.observed_transfer (
     study    text   primary key,
@@ -732,7 +786,7 @@ INDEXES = """
 create index event_recorded_at on ledger.event (recorded_at);
 create index event_problem on ledger.event (type, position)
  where type in ('ConflictFound', 'RowRefused', 'StudyHeld', 'RequestHeld', 'RoutingRuleDoubted', 'CouplingEntryDoubted',
-                'AutoidProjectDoubted');
+                'AutoidProjectDoubted', 'WithdrawalEntryDoubted', 'ExpectedStudyMissing', 'ExpectedStudyNeverCame');
 create index event_rejected_file on ledger.event (split_part(data ->> 'path', '/', 1), position)
  where type = 'FileRejected';
 create index event_leaves_row on ledger.event (type, position)

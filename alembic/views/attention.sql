@@ -24,13 +24,42 @@ create view audit.attention as
            'Complete the entry of the coupling list in REDCap.'
       from gateway.coupling_entry where problems <> '{}' and not removed
     union all
+    select 'expected, not arrived', expected.position, nullif(entry.study, ''), entry.project, entry.record_id,
+           concat_ws('; ', 'Asked for since ' || to_char(entry.asked_at, 'YYYY-MM-DD'),
+                     'accession number ' || nullif(entry.accession, ''),
+                     'nearly matches: ' || (select string_agg(key || ' (' || value || ')', ', ')
+                                              from json_each_text(expected.near))) || '.',
+           'Compare the entry of the coupling list with the archive, and correct it; or have the study sent again.'
+      from gateway.expected_study as expected
+      join gateway.coupling_entry as entry using (record_id)
+     where expected.asked = entry.asks_position and not expected.removed
+    union all
+    select 'expected, not arrived', expected.position, nullif(asks.data ->> 'study', ''), asks.data ->> 'project',
+           expected.record_id,
+           concat_ws('; ', 'Its entry was removed from the coupling list',
+                     'accession number ' || nullif(asks.data ->> 'accession', ''),
+                     'nearly matches: ' || (select string_agg(key || ' (' || value || ')', ', ')
+                                              from json_each_text(expected.near))) || '.',
+           'If it is still wanted, couple it again. Then: fiona-ledger acknowledge POSITION --reason TEXT'
+      from gateway.expected_study as expected join ledger.event as asks on asks.position = expected.asked
+     where expected.removed
+    union all
+    select 'unusable withdrawal', position, null, nullif(project, ''), record_id, array_to_string(problems, ' '),
+           'Correct the entry of REDCap''s list of withdrawals.'
+      from gateway.withdrawal_entry where problems <> '{}' and not removed
+    union all
+    select 'withdrawal removed', position, null, nullif(project, ''), record_id,
+           'The entry is gone from REDCap''s list of withdrawals. The withdrawal stands: it is for ever.',
+           'Ask who removed it, and why. Then: fiona-ledger done POSITION --reason TEXT'
+      from gateway.withdrawal_entry where removed
+    union all
     select 'unusable auto-ID project', position, null, project, record_id, array_to_string(problems, ' '),
            'Correct the project''s entry in REDCap; its studies are held until then.'
       from gateway.autoid_project where problems <> '{}' and not removed
     union all
     select 'held study', position, study, project, null, reason,
            'It gets its ID as soon as the reason is gone. While it is on disk, it can be coupled by hand instead.'
-      from gateway.held_study where reason <> 'two patients in one study'
+      from gateway.held_study where reason not in ('two patients in one study', 'participant withdrew')
     union all
     select kind, position, study, project, nullif(event_name, ''),
            concat_ws('; ', nullif(details, ''),
@@ -43,6 +72,10 @@ create view audit.attention as
                      'Correct the entry: the patient has another pseudonym in this project already.'
                 when 'pseudonym does not fit' then
                      'Correct the pseudonym where it is asked for, or the project''s naming pattern; it goes on then.'
+                when 'project is closed' then
+                     'It goes on when REDCap''s list of projects says that the project is open.'
+                when 'participant withdrew' then 'It stays so. fiona-ledger retract takes it off this list.'
+                when 'unknown project' then 'Correct the project''s name where it is asked for.'
                 else 'It goes on as soon as the reason is gone; fiona-ledger retract gives it up.'
            end
       from gateway.held_request
@@ -54,6 +87,13 @@ create view audit.attention as
            'Have the stray series removed, or its PatientID corrected; the study is decided again then. If it is to go '
            || 'all the same, couple it by its study UID.'
       from gateway.mixed_study where over_position is null
+    union all
+    select 'task', position, study, project, 'instance ' || instance,
+           concat_ws(', ', 'The participant withdrew; ' || what, 'on ' || nullif(sent_at, ''),
+                     'under study UID ' || nullif(array_to_string(mapped_uids, ', '), '')) || '.',
+           'Have it removed from the project''s archive, and the row from REDCap where others requested it. Then: '
+           || 'fiona-ledger done POSITION --reason TEXT'
+      from audit.task where open
     union all
     select 'contradiction in AutoID', position, null, project, record_id, details,
            'Correct the entries in REDCap''s AutoID; the patients concerned get no ID until then.'

@@ -2,6 +2,7 @@ create view audit.doubt as
     select doubted.position, doubted.recorded_at as doubted_at, doubted.site,
            case doubted.type when 'RoutingRuleDoubted' then 'routing rules'
                              when 'CouplingEntryDoubted' then 'coupling list'
+                             when 'WithdrawalEntryDoubted' then 'withdrawals'
                              else 'projects' end as list,
            doubted.data ->> 'record_id' as record_id,
            following.recorded_at as ended_at,
@@ -12,14 +13,15 @@ create view audit.doubt as
       from ledger.event as doubted
       left join ledger.event as following
         on following.stream = doubted.stream and following.version = doubted.version + 1
-     where doubted.type in ('RoutingRuleDoubted', 'CouplingEntryDoubted', 'AutoidProjectDoubted');
+     where doubted.type in ('RoutingRuleDoubted', 'CouplingEntryDoubted', 'AutoidProjectDoubted',
+                            'WithdrawalEntryDoubted');
 
 comment on view audit.doubt is
     'Each time that a routing rule, coupling entry or project was missing from an export of REDCap, and how that ended: nothing is decided by it meanwhile.';
 comment on column audit.doubt.position is 'The position of the event that says so.';
 comment on column audit.doubt.doubted_at is 'When the export was read.';
 comment on column audit.doubt.site is 'The site whose run read it.';
-comment on column audit.doubt.list is 'The list that lacked it: routing rules, coupling list or projects.';
+comment on column audit.doubt.list is 'The list that lacked it: routing rules, coupling list, projects or withdrawals.';
 comment on column audit.doubt.record_id is 'Its record id in REDCap.';
 comment on column audit.doubt.ended_at is 'When a later export settled it.';
 comment on column audit.doubt.ended_how is

@@ -4,7 +4,7 @@ The ID is an event before anybody else sees it, then a row of AutoID, then a tra
 between any two of these, the next run finds the first ones done and goes on with the same ID.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -21,7 +21,17 @@ from processors.autoid.candidates import (
 )
 from processors.autoid.draw import draw_ids
 from processors.autoid.generators import Generator
-from processors.autoid.holds import GONE, LASTING, NO_PATIENT_ID, PROJECT_UNUSABLE, TWO_PATIENTS, held_studies, hold
+from processors.autoid.holds import (
+    CLOSED,
+    GONE,
+    LASTING,
+    NO_PATIENT_ID,
+    PROJECT_UNUSABLE,
+    TWO_PATIENTS,
+    WITHDREW,
+    held_studies,
+    hold,
+)
 from processors.autoid.request import request_transfers
 from processors.autoid.store import store_ids, undelivered_ids
 from processors.clocks import due
@@ -32,6 +42,8 @@ from processors.events.series import StudyRequestedByOthers
 from processors.gateway import Gateway
 from processors.locks import in_turn
 from processors.redcap import Project, Redcap
+from processors.routing.projects import closed_projects
+from processors.routing.withdrawals import withdrawn_studies
 
 RETRY_AFTER = timedelta(minutes=10)
 BATCH = 500
@@ -116,24 +128,33 @@ def _waiting(gateway: Gateway, window: timedelta, all_of: str | None, *, retry: 
     now = gateway.clock()
     waiting = []
     with gateway.begin() as work:
+        closed = closed_projects(work)
         for project in wanting_projects(work):
             if project.doubted:
                 continue
             since = _EVER if project.project == all_of else now - window
             studies = candidates(work, project, since=since, lasting=LASTING, retry=retry)
-            for reason in (PROJECT_UNUSABLE, GONE, TWO_PATIENTS, NO_PATIENT_ID):
-                held = [study for study in studies if _obstacle(project, study) == reason]
+            withdrawn = withdrawn_studies(work, [study.study for study in studies], project.project)
+            obstacles = {study.study: _obstacle(project, study, closed, withdrawn) for study in studies}
+            for reason in (WITHDREW, PROJECT_UNUSABLE, CLOSED, GONE, TWO_PATIENTS, NO_PATIENT_ID):
+                held = [study for study in studies if obstacles[study.study] == reason]
                 hold(work, project.project, held, reason)
-            usable = [study for study in studies if _obstacle(project, study) is None]
+            usable = [study for study in studies if obstacles[study.study] is None]
             if usable:
                 waiting.append(Waiting(project=project, studies=usable))
     return waiting
 
 
-def _obstacle(project: WantingProject, study: Candidate) -> str | None:
+def _obstacle(
+    project: WantingProject, study: Candidate, closed: Collection[str], withdrawn: Collection[str]
+) -> str | None:
     """Why the study must be held, whatever IDs there are."""
+    if study.study in withdrawn:
+        return WITHDREW
     if project.problems:
         return PROJECT_UNUSABLE
+    if project.project in closed:
+        return CLOSED
     if not study.on_disk:
         return GONE
     if study.of_two_patients:

@@ -14,7 +14,9 @@ CONTRADICTED = "AutoID contradicts itself about its patient"
 REFUSED = "REDCap refuses its ID in AutoID"
 GONE = "gone from disk"
 TWO_PATIENTS = "two patients in one study"
-LASTING = (NO_PATIENT_ID, PROJECT_UNUSABLE, GONE, TWO_PATIENTS)
+CLOSED = "project is closed"
+WITHDREW = "participant withdrew"
+LASTING = (NO_PATIENT_ID, PROJECT_UNUSABLE, GONE, TWO_PATIENTS, WITHDREW)
 """Reasons that pass only when the study or the project changes, or the study comes back to the disk."""
 
 _HELD = text("select study, project, reason from gateway.held_study where study = any(:studies)")

@@ -7,6 +7,7 @@ that name the same AE title would both claim its studies: neither takes part unt
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 
 from processors import bounds
 from processors.naming import PatternError, parse
@@ -16,7 +17,8 @@ from processors.naming import PatternError, parse
 class AutoidProject:
     """A project's entry as REDCap holds it. `shared_aetitle`: another one that takes part has the same.
 
-    `overlong` says of which of its fields not all is kept.
+    `overlong` says of which of its fields not all is kept. `closed_by` says what closes it, whatever the day; its
+    approval is good from `starts` to `ends`, which are blank where the list does not tell.
     """
 
     record_id: str
@@ -24,6 +26,9 @@ class AutoidProject:
     pattern: str
     aetitle: str
     wanted: bool
+    closed_by: str = ""
+    starts: str = ""
+    ends: str = ""
     shared_aetitle: bool = False
     overlong: tuple[str, ...] = ()
 
@@ -79,5 +84,26 @@ def _project(row: Mapping[str, str]) -> AutoidProject:
         pattern=bounds.cut(pattern.strip(), bounds.PATTERN),
         aetitle=aetitle,
         wanted=wants_ids and bool(aetitle) and bool(pattern.strip()),
+        closed_by=_closed_by(row),
+        starts=_day(row.get(_STARTS, "")) or "",
+        ends=_day(row.get(_ENDS, "")) or "",
         overlong=bounds.overlong(row, _BOUNDS),
     )
+
+
+_STARTS, _ENDS = "project_rec_start_date", "project_rec_end_date"
+
+
+def _closed_by(row: Mapping[str, str]) -> str:
+    """What closes the project on every day. Of a date that nobody can read, nobody knows whether it has passed."""
+    if row.get("project_active", "").strip() == "0":
+        return "project_active is 0"
+    return next((f"{field} is no date" for field in (_STARTS, _ENDS) if _day(row.get(field, "")) is None), "")
+
+
+def _day(text: str) -> str | None:
+    """The day as ISO 8601, "" where there is none; None where it cannot be read."""
+    try:
+        return date.fromisoformat(text.strip()).isoformat() if text.strip() else ""
+    except ValueError:
+        return None

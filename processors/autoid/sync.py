@@ -65,4 +65,7 @@ def _project_changed(project: AutoidProject, fingerprint: str, *, own_generator:
         wanted=project.wanted,
         problems=tuple(problems_of(project, own_generator=own_generator)),
         fingerprint=fingerprint,
+        closed_by=project.closed_by,
+        starts=project.starts,
+        ends=project.ends,
     )

@@ -16,7 +16,9 @@ from processors.errors import ConfigurationError
 from processors.explain.sentences import destination, hold_in_words
 from processors.gateway import Gateway
 from processors.requests import TransferRequest, TransferRow
+from processors.routing.configured_checks import LASTING
 from processors.routing.overrides import Amendment, amend, sent_rows
+from processors.routing.unplaced import hold_unplaced
 
 StudyArgument = Annotated[str, typer.Argument(help="Its StudyInstanceUID.")]
 ProjectOption = Annotated[str, typer.Option("--project", metavar="NAME", help="The project that it was requested for.")]
@@ -51,6 +53,7 @@ def override(
         )
         requests, given_up, obstacle = amend(gateway, amendment, holds_split=configuration.identity.split == "hold")
         afterwords.append("What you decided is recorded; the next run that gets through carries it out.")
+        hold_unplaced(gateway, LASTING)
         with opened_redcap(configuration, gateway) as redcap:
             sent = sent_rows(gateway, redcap, study, requests)
             deliver(gateway, redcap, batch_rows=configuration.redcap.batch_rows)

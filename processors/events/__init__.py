@@ -8,6 +8,7 @@ transfers    the life of a transfer request
 holds        requests that are asked for and not made
 deliveries   rows in REDCap: delivered, refused, missing, written over
 pseudonyms   generated IDs
+withdrawals  participants who withdraw
 operations   replays, moving in, forgetting
 
 A type's name is the event's. Positions are integers. Data keys that come from DICOM carry DICOM's
@@ -17,7 +18,7 @@ keywords; others are snake_case. What identifies a person stands only in the sea
 from collections.abc import Mapping
 from types import ModuleType
 
-from processors.events import deliveries, holds, operations, patients, pseudonyms, rules, series, transfers
+from processors.events import deliveries, holds, operations, patients, pseudonyms, rules, series, transfers, withdrawals
 from processors.events.fact import Fact
 
 
@@ -33,5 +34,7 @@ def _facts(*modules: ModuleType) -> dict[str, type[Fact]]:
     return {fact.__name__: fact for fact in defined if fact not in shared}
 
 
-FACTS: Mapping[str, type[Fact]] = _facts(series, rules, patients, transfers, holds, deliveries, pseudonyms, operations)
+FACTS: Mapping[str, type[Fact]] = _facts(
+    series, rules, patients, transfers, holds, deliveries, pseudonyms, withdrawals, operations
+)
 """Every type of event, by its name."""

@@ -20,7 +20,11 @@ class AutoidProjectFact(Fact):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AutoidProjectChanged(AutoidProjectFact):
-    """A project is new in the list, or reads otherwise now. `wanted`: it asks for generated IDs."""
+    """A project is new in the list, or reads otherwise now. `wanted`: it asks for generated IDs.
+
+    `closed_by` says in words what closes it, whatever the day; its approval is good from `starts` to `ends` (ISO 8601,
+    blank where the list does not tell).
+    """
 
     project: str
     pattern: str
@@ -28,6 +32,9 @@ class AutoidProjectChanged(AutoidProjectFact):
     wanted: bool
     problems: tuple[str, ...]
     fingerprint: str
+    closed_by: str = ""
+    starts: str = ""
+    ends: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,5 +1,6 @@
 """What people direct in REDCap, and what deciding by it comes to."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -97,6 +98,46 @@ class CouplingEntryReturned(CouplingEntryFact):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CouplingEntryRemoved(CouplingEntryFact):
     """A coupling entry is gone from REDCap: two runs in succession have missed it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExpectedStudyFact(Fact):
+    """Something about a study that a coupling entry asks for since the event at `asked`, and that was not there."""
+
+    record_id: str
+    asked: int
+
+    @property
+    def stream(self) -> str:
+        """That of what the record of the coupling list waits for."""
+        return f"expected/{self.record_id}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExpectedStudyMissing(ExpectedStudyFact):
+    """It has not come for days. `near`: studies that nearly match, and what keeps each from matching."""
+
+    near: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExpectedStudyArrived(ExpectedStudyFact):
+    """It has come after all."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExpectedStudyNeverCame(ExpectedStudyFact):
+    """Its entry is gone from the coupling list, and it never came."""
+
+    near: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExpectedStudyDismissed(ExpectedStudyFact):
+    """An operator has looked into why it never came."""
+
+    by: str
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

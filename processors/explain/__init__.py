@@ -11,6 +11,9 @@ conditions    which condition of which rule or coupling entry held, and which di
 near_miss     what would match but for a detail
 verdict       what is requested and why; where nothing is, the reason
 
+tell of what is not there
+expected      coupling entries that have met no study for days, and what nearly matches them
+
 try rules (`fiona-ledger what-if`, `fiona-ledger rules check`)
 policy        the rules and coupling entries in force
 rules_file    rules in a file

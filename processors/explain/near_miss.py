@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Collection
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from processors.routing import patterns
 from processors.routing.patterns import BadPattern, PatternTimeout
@@ -33,6 +33,37 @@ def title_difference(one: str, other: str) -> str:
 def accession_difference(one: str, other: str) -> str:
     """The same for accession numbers, where leading zeros may be what differs, too."""
     return _difference(one, other, _STEPS)
+
+
+def accession_nearness(wanted: str, known: str) -> str:
+    """What keeps two accession numbers from being equal, in words; "" where it is more than one typing error."""
+    detail = accession_difference(wanted, known)
+    if detail:
+        return f"differs by {detail} only"
+    is_near = accession_likeness(known) in one_error(accession_likeness(wanted))
+    return "differs by one character, or by two that are swapped" if is_near else ""
+
+
+_LONGEST_TYPED: Final = 64
+_DIGITS: Final = "0123456789"
+_LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
+
+
+def one_error(text: str) -> set[str]:
+    """All texts that one typing error makes of it: another character, one too many or too few, or two swapped.
+
+    Other characters are digits, letters where it holds any, and its own. What nobody types is left alone.
+    """
+    if len(text) > _LONGEST_TYPED:
+        return set()
+    alphabet = {*_DIGITS, *text, *(_LETTERS if any(map(str.isalpha, text)) else "")}
+    places = range(len(text))
+    return {
+        *(text[:at] + other + text[at + 1 :] for at in places for other in alphabet),
+        *(text[:at] + other + text[at:] for at in range(len(text) + 1) for other in alphabet),
+        *(text[:at] + text[at + 1 :] for at in places),
+        *(text[:at] + text[at + 1 : at + 2] + text[at] + text[at + 2 :] for at in places[:-1]),
+    } - {text, ""}
 
 
 def accession_likeness(text: str) -> str:

@@ -15,6 +15,7 @@ from processors.explain.redos import worst_time
 from processors.explain.sentences import destination
 from processors.gateway import Work
 from processors.requests import Key
+from processors.routing.projects import misspelt
 from processors.routing.rules import Hit, Identity, Router, Rule
 from processors.routing.study_state import Evidence
 from processors.text import is_blank, without_padding
@@ -54,11 +55,14 @@ def check(
     *,
     typed: bool = False,
     doubted: Collection[str] = (),
+    listed: Collection[str] = (),
+    coupled: Collection[str] = (),
 ) -> list[Finding]:
     """All findings; `others` are the projects that something else than these rules names.
 
     `typed`: the projects' names were not chosen from REDCap's list, so that they may be anything. `doubted` are the
-    rules that are missing from REDCap's latest export.
+    rules that are missing from REDCap's latest export. `listed` are the projects of REDCap's list, and `coupled` those
+    that coupling entries in force name.
     """
     rules = sorted(rules, key=lambda rule: (len(rule.record_id), rule.record_id))
     findings = [finding for rule in rules for finding in _of_rule(rule, tried, matching)]
@@ -76,6 +80,8 @@ def check(
         for (one, other, key), count in sorted(tried.overlaps.items())
     ]
     findings += _unknown_projects(rules, others, typed=typed)
+    if listed:
+        findings += _unlisted_projects(rules, listed, coupled)
     return sorted(findings, key=lambda finding: (finding.remark, finding.kind, finding.rules))
 
 
@@ -107,6 +113,14 @@ _PROJECTS = text("""
         select project from gateway.transfer where cause_kind <> 'rule') as named
      where project <> '' group by project
 """)
+
+
+def projects_coupled(work: Work) -> set[str]:
+    """The projects that usable coupling entries in force name."""
+    return set(work.execute(_COUPLED).scalars())
+
+
+_COUPLED = text("select distinct project from gateway.coupling_entry where not removed and problems = '{}'")
 
 
 class _Trial:
@@ -268,6 +282,23 @@ def _unknown_projects(rules: Sequence[Rule], others: Collection[str], *, typed: 
     if alone:
         words = f"Nothing else that the ledger knows names their projects: {'; '.join(alone)}."
         yield Finding(kind="project of one rule", rules=tuple(alone.values()), words=words, remark=True)
+
+
+def _unlisted_projects(rules: Sequence[Rule], listed: Collection[str], coupled: Collection[str]) -> Iterator[Finding]:
+    """Projects that REDCap's list of projects does not know: they count as open."""
+    by_project: dict[str, list[str]] = {project: [] for project in coupled}
+    for rule in rules:
+        if rule.active and rule.project:
+            by_project.setdefault(rule.project, []).append(rule.record_id)
+    for project, records in sorted(by_project.items()):
+        meant = misspelt(project, listed)
+        where = "" if records else " A coupling entry names it."
+        if meant is not None:
+            words = f"{project} differs from {meant} of the list of projects by case or blanks only: it is held.{where}"
+            yield Finding(kind="misspelt project", rules=tuple(records), words=words)
+        elif project not in listed:
+            words = f"REDCap's list of projects does not know {project}, so that it counts as open.{where}"
+            yield Finding(kind="project not listed", rules=tuple(records), words=words, remark=True)
 
 
 def _like(project: str, known: Sequence[str]) -> str:

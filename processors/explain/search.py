@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import text
 
 from processors.errors import ConfigurationError
-from processors.explain.near_miss import accession_difference
+from processors.explain.near_miss import accession_difference, accession_likeness
 from processors.gateway import Work
 
 _LISTED = 12
@@ -47,8 +47,7 @@ _WAITING_ENTRIES = text("""
 """)
 _SIMILAR = text("""
     select distinct accession from gateway.series
-     where accession <> '' and ltrim(lower(regexp_replace(accession, '\\s', '', 'g')), '0')
-                             = ltrim(lower(regexp_replace(:name, '\\s', '', 'g')), '0')
+     where accession <> '' and ltrim(lower(regexp_replace(accession, '\\s', '', 'g')), '0') = :likeness
      order by 1 limit :limit
 """)
 
@@ -75,7 +74,8 @@ def _unknown(work: Work, name: str) -> Iterator[str]:
     entries = list(work.execute(_WAITING_ENTRIES, asked).scalars())
     if entries:
         yield f"  Coupling entry {', '.join(entries)} names it and waits until it arrives."
-    similar = [known for known in work.execute(_SIMILAR, asked).scalars() if accession_difference(known, name)]
+    alike = work.execute(_SIMILAR, asked | {"likeness": accession_likeness(name)}).scalars()
+    similar = [known for known in alike if accession_difference(known, name)]
     yield from (f"  {known} is known: it differs by {accession_difference(known, name)}." for known in similar)
     yield (
         "Check the number. A study that is not here has not been received by this gateway, or is still arriving: "

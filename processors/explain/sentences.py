@@ -71,6 +71,7 @@ from processors.events.transfers import (
     TransferStrayed,
     TransferWithdrawn,
 )
+from processors.events.withdrawals import StudyWithdrawn, TaskDone
 
 
 @dataclass(kw_only=True, slots=True)
@@ -423,6 +424,16 @@ def _difference_accepted(fact: DifferenceAccepted, _history: History) -> str:
 @_words.register
 def _acknowledged(fact: Acknowledged, _history: History) -> str:
     return f"{fact.by} acknowledged what was noticed at [{fact.position}]: {fact.reason}"
+
+
+@_words.register
+def _study_withdrawn(fact: StudyWithdrawn, _history: History) -> str:
+    return f"The participant withdrew from {fact.project} [{fact.withdrawal}]."
+
+
+@_words.register
+def _task_done(fact: TaskDone, _history: History) -> str:
+    return f"{fact.by} has seen to what was sent [{fact.position}]: {fact.reason}"
 
 
 @_words.register

@@ -22,12 +22,20 @@ from processors.events.rules import (
     CouplingEntryFact,
     CouplingEntryRemoved,
     DecisionDeferred,
+    ExpectedStudyMissing,
+    ExpectedStudyNeverCame,
     RoutingRuleDoubted,
     RoutingRuleFact,
     RoutingRuleRemoved,
     RuleTimedOut,
 )
 from processors.events.transfers import TransferPlaced, TransferRequested, TransferRetracted, TransferWithdrawn
+from processors.events.withdrawals import (
+    ParticipantWithdrew,
+    WithdrawalEntryDoubted,
+    WithdrawalEntryFact,
+    WithdrawalEntryRemoved,
+)
 from processors.explain.sentences import cause_name, hold_in_words
 from processors.gateway import Work
 
@@ -65,7 +73,7 @@ def _planned(fact: Fact) -> PlannedChange | None:
     words = _WORDS[type(fact)](fact)
     if words is None:
         return None
-    project, study, event_name = (getattr(fact, name, "") for name in ("project", "study", "event_name"))
+    project, study, event_name = (getattr(fact, name, "") or "" for name in ("project", "study", "event_name"))
     return PlannedChange(project, study, event_name, *words)
 
 
@@ -93,12 +101,20 @@ def _directive(fact: RoutingRuleFact | CouplingEntryFact) -> str:
     return cause_name(kind, fact.record_id)
 
 
+def _entry(record_id: str) -> str:
+    return cause_name("coupling", record_id)
+
+
 def _names(causes: Iterable[Cause]) -> str:
     return ", ".join(cause_name(cause.kind, cause.record_id) for cause in causes)
 
 
 def _project(fact: AutoidProjectFact) -> str:
     return f"record {fact.record_id} of the projects"
+
+
+def _withdrawal(fact: WithdrawalEntryFact) -> str:
+    return f"record {fact.record_id} of the withdrawals"
 
 
 def _doubted(name: str) -> Words:
@@ -120,6 +136,8 @@ _WORDS: Mapping[type[Fact], Callable[[Any], Words | None]] = {
     CouplingEntryRemoved: lambda fact: _removed(_directive(fact)),
     AutoidProjectDoubted: lambda fact: _doubted(_project(fact)),
     AutoidProjectRemoved: lambda fact: _removed(_project(fact)),
+    ExpectedStudyMissing: lambda fact: ("report a study that is expected and not here", _entry(fact.record_id)),
+    ExpectedStudyNeverCame: lambda fact: ("report a study that never came", _entry(fact.record_id)),
     DecisionDeferred: lambda fact: ("leave undecided", f"it depends on what is missing: {_names(fact.causes)}"),
     TransferRequested: _requested,
     TransferRetracted: lambda fact: ("withdraw its request", fact.reason),
@@ -135,6 +153,9 @@ _WORDS: Mapping[type[Fact], Callable[[Any], Words | None]] = {
     RuleTimedOut: lambda fact: ("report a rule", f"routing rule {fact.record_id} ran out of time"),
     StudyHeld: lambda fact: ("hold", fact.reason),
     StudyReleased: lambda fact: ("release", fact.reason),
+    ParticipantWithdrew: lambda fact: ("withdraw a participant", fact.reason),
+    WithdrawalEntryDoubted: lambda fact: _doubted(_withdrawal(fact)),
+    WithdrawalEntryRemoved: lambda fact: ("report a removed withdrawal, which stands", _withdrawal(fact)),
     RowMissing: lambda fact: ("report a missing row", _row(fact)),
     RowRestored: lambda fact: ("write a missing row", _row(fact)),
 }

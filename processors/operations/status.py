@@ -12,6 +12,7 @@ from ledger import store
 from processors.autoid.forecast import Forecast, forecasts
 from processors.delivery.due import PendingAge, pending_age
 from processors.gateway import Gateway, Work
+from processors.routing.projects import Approval, ending_approvals
 
 LONGEST_SILENCE = timedelta(hours=1)
 """For so long REDCap may be down, or a row refused, before somebody should know. It is the time after
@@ -48,7 +49,8 @@ class Status:
     `silent_seconds`: how long ago the last run ended that got through. Whether summaries wait on disk since
     then is not known: `newest_event` tells when anything was last recorded.
     `stalled_since`: since when runs are started and do not get through, if for too long;
-    `overdue_since`: since when the oldest row waits to be written, if for too long.
+    `overdue_since`: since when the oldest row waits to be written, if for too long. `approvals` are those that end
+    within 90 days.
     """
 
     head: int
@@ -65,6 +67,7 @@ class Status:
     transfers: dict[str, int]
     sending: Sending
     autoid: list[Forecast]
+    approvals: list[Approval]
     doubts: list[Doubts]
     attention: list[dict[str, Any]]
 
@@ -103,6 +106,7 @@ def status(gateway: Gateway) -> Status:
             transfers={row.state: row.requests for row in work.execute(_TRANSFERS, of_site)},
             sending=Sending(**work.execute(_SENDING, of_site).mappings().one()),
             autoid=forecasts(work, now),
+            approvals=ending_approvals(work),
             doubts=[Doubts(**row) for row in work.execute(_DOUBTS, of_site).mappings()],
             attention=[dict(row) for row in work.execute(_ATTENTION).mappings()],
         )
@@ -164,6 +168,9 @@ _DOUBTS = text("""
           where doubted_position is not null
          union all
          select 'projects', 'autoid', record_id, doubted_position from gateway.autoid_project
+          where doubted_position is not null
+         union all
+         select 'withdrawals', 'withdrawal', record_id, doubted_position from gateway.withdrawal_entry
           where doubted_position is not null)
     select list, array_agg(record_id order by position) as records, min(recorded_at) as since,
            (select count(distinct study) from gateway.deferred_decision join gateway.study using (study)

@@ -11,6 +11,7 @@ outcomes      what the sender reported of requests
 problems      files rejected, rows refused or missing
 pseudonyms    generated IDs
 adopted       what REDCap held before
+withdrawals   who withdrew, and which studies that concerns
 identities    who uses which pseudonym
 differences   what in REDCap may differ from what we wrote
 statements    the regular SQL for a table: upsert, delete
@@ -27,6 +28,7 @@ from processors.projections.problems import Problems
 from processors.projections.pseudonyms import Pseudonyms
 from processors.projections.studies import Studies
 from processors.projections.transfers import Transfers
+from processors.projections.withdrawals import Withdrawals
 
 PROJECTIONS = (
     Studies(),
@@ -36,6 +38,7 @@ PROJECTIONS = (
     Problems(),
     Pseudonyms(),
     Adopted(),
+    Withdrawals(),
     Outcomes(),
     Identities(),
     Differences(),

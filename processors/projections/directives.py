@@ -1,4 +1,4 @@
-"""Projection of what people direct in REDCap: gateway.rule, gateway.coupling_entry."""
+"""Projection of what people direct in REDCap: gateway.rule, coupling_entry, and expected_study."""
 
 from collections.abc import Sequence
 
@@ -11,6 +11,11 @@ from processors.events.rules import (
     CouplingEntryFact,
     CouplingEntryRemoved,
     CouplingEntryReturned,
+    ExpectedStudyArrived,
+    ExpectedStudyDismissed,
+    ExpectedStudyFact,
+    ExpectedStudyMissing,
+    ExpectedStudyNeverCame,
     RoutingRuleChanged,
     RoutingRuleDoubted,
     RoutingRuleFact,
@@ -22,11 +27,14 @@ from processors.projections.statements import Table
 
 
 class Directives:
-    """One row for each routing rule and coupling entry that REDCap holds, or held: then it is doubted, or removed."""
+    """One row for each routing rule and coupling entry that REDCap holds, or held: then it is doubted, or removed.
+
+    And one for each study that an entry asks for and that is not here.
+    """
 
     name = "directives"
-    code_version = 1
-    tables: Sequence[str] = ("gateway.rule", "gateway.coupling_entry")
+    code_version = 2
+    tables: Sequence[str] = ("gateway.rule", "gateway.coupling_entry", "gateway.expected_study")
 
     def __init__(self) -> None:
         self._rules = Rules(
@@ -38,6 +46,10 @@ class Directives:
             on(CouplingEntryDoubted, (_DOUBT_ENTRY, _record)),
             on(CouplingEntryReturned, (_RETURN_ENTRY, _record)),
             on(CouplingEntryRemoved, (_REMOVE_ENTRY, _record)),
+            on(ExpectedStudyMissing, (_UPSERT_EXPECTED, _missing)),
+            on(ExpectedStudyNeverCame, (_UPSERT_EXPECTED, _missing)),
+            on(ExpectedStudyArrived, (_DELETE_EXPECTED, _asked)),
+            on(ExpectedStudyDismissed, (_DELETE_EXPECTED, _asked)),
         )
         self.types = self._rules.types
 
@@ -66,17 +78,23 @@ _UPSERT_ENTRY = Statement(
     "coupling_entry",
     ("record_id",),
     text("""
-        insert into gateway.coupling_entry (record_id, position, life_position, asks_position, fingerprint,
-                                            asks_fingerprint, problems)
-        select record_id, position, position, position, fingerprint, asks_fingerprint, problems
+        insert into gateway.coupling_entry (record_id, position, life_position, asks_position, asked_at, fingerprint,
+                                            asks_fingerprint, accession, study, project, problems)
+        select record_id, position, position, position, recorded_at, fingerprint, asks_fingerprint, accession, study,
+               project, problems
           from json_to_recordset(cast(:rows as json)) as r (
-               record_id text, position bigint, fingerprint text, asks_fingerprint text, problems text[])
+               record_id text, position bigint, recorded_at timestamptz, fingerprint text, asks_fingerprint text,
+               accession text, study text, project text, problems text[])
         on conflict (record_id) do update
            set position = excluded.position, fingerprint = excluded.fingerprint, problems = excluded.problems,
                removed = false, doubted_position = null, asks_fingerprint = excluded.asks_fingerprint,
+               accession = excluded.accession, study = excluded.study, project = excluded.project,
                asks_position = case when coupling_entry.asks_fingerprint <> excluded.asks_fingerprint
                                     then excluded.position
                                     else coupling_entry.asks_position end,
+               asked_at = case when coupling_entry.asks_fingerprint <> excluded.asks_fingerprint
+                               then excluded.asked_at
+                               else coupling_entry.asked_at end,
                life_position = case when coupling_entry.removed
                                          and coupling_entry.asks_fingerprint <> excluded.asks_fingerprint
                                     then excluded.position
@@ -97,6 +115,13 @@ _ENTRIES = Table(
 _DOUBT_ENTRY = _ENTRIES.mark_doubted()
 _RETURN_ENTRY = _ENTRIES.mark_returned()
 _REMOVE_ENTRY = _ENTRIES.mark_removed()
+_EXPECTED = Table(
+    name="expected_study",
+    key=("asked",),
+    columns={"asked": "bigint", "record_id": "text", "position": "bigint", "near": "json", "removed": "boolean"},
+)
+_UPSERT_EXPECTED = _EXPECTED.upsert()
+_DELETE_EXPECTED = _EXPECTED.delete()
 
 
 def _changed(directive: RoutingRuleChanged | CouplingEntryChanged, event: Event) -> list[Parameters]:
@@ -112,8 +137,19 @@ def _changed(directive: RoutingRuleChanged | CouplingEntryChanged, event: Event)
 
 def _entry(entry: CouplingEntryChanged, event: Event) -> list[Parameters]:
     (directive,) = _changed(entry, event)
-    return [directive | {"asks_fingerprint": entry.asks_fingerprint}]
+    asks: Parameters = {"accession": entry.accession, "study": entry.study, "project": entry.project}
+    return [directive | asks | {"asks_fingerprint": entry.asks_fingerprint, "recorded_at": event.recorded_at}]
 
 
 def _record(directive: RoutingRuleFact | CouplingEntryFact, event: Event) -> list[Parameters]:
     return [{"record_id": directive.record_id, "position": event.position}]
+
+
+def _missing(study: ExpectedStudyMissing | ExpectedStudyNeverCame, event: Event) -> list[Parameters]:
+    (asked,) = _asked(study, event)
+    told: Parameters = {"record_id": study.record_id, "position": event.position, "near": study.near}
+    return [asked | told | {"removed": isinstance(study, ExpectedStudyNeverCame)}]
+
+
+def _asked(study: ExpectedStudyFact, _: Event) -> list[Parameters]:
+    return [{"asked": study.asked}]

@@ -32,7 +32,7 @@ class Pseudonyms:
     """One row an ID in use; the database itself refuses a second ID for a patient, or a second patient for an ID."""
 
     name = "pseudonyms"
-    code_version = 1
+    code_version = 2
     tables: Sequence[str] = (
         "gateway.autoid_project",
         "gateway.used_id",
@@ -77,6 +77,9 @@ _PROJECTS = Table(
         "aetitle": "text",
         "wanted": "boolean",
         "problems": "text[]",
+        "closed_by": "text",
+        "starts": "text",
+        "ends": "text",
     },
 )
 _UPSERT_PROJECT = _PROJECTS.upsert(also="removed = false")
@@ -217,6 +220,9 @@ def _project(project: AutoidProjectChanged, event: Event) -> list[Parameters]:
             "aetitle": project.aetitle,
             "wanted": project.wanted,
             "problems": project.problems,
+            "closed_by": project.closed_by,
+            "starts": project.starts,
+            "ends": project.ends,
         }
     ]
 

@@ -66,6 +66,10 @@ from processors.events.rules import (
     DecisionDeferred,
     DecisionResumed,
     DecisionsMade,
+    ExpectedStudyArrived,
+    ExpectedStudyDismissed,
+    ExpectedStudyMissing,
+    ExpectedStudyNeverCame,
     RoutingRuleDoubted,
     RoutingRuleRemoved,
     RoutingRuleReturned,
@@ -94,6 +98,16 @@ from processors.events.transfers import (
     TransferSent,
     TransferStrayed,
     TransferWithdrawn,
+)
+from processors.events.withdrawals import (
+    ParticipantWithdrew,
+    StudyWithdrawn,
+    TaskDone,
+    WithdrawalEntryChanged,
+    WithdrawalEntryDismissed,
+    WithdrawalEntryDoubted,
+    WithdrawalEntryRemoved,
+    WithdrawalEntryReturned,
 )
 from processors.gateway import Gateway, patient_subject
 from processors.run import Report, recorded_run
@@ -212,6 +226,8 @@ def tell(database: Database, vault: Vault, clock: SettableClock) -> Told:
         _corrections(told)
         _ends(told)
         _by_hand(told)
+        _expectations(told)
+        _withdrawals(told)
     return told
 
 
@@ -488,3 +504,31 @@ def _by_hand(told: Told) -> None:
         reason="asked the person, who had nothing to say",
     )
     told(seen)
+
+
+def _expectations(told: Told) -> None:
+    """Entry 8 waits for its study until that arrives; entry 9 is removed without having met one."""
+    told.entry("8", "entry 8", study="1.2.6", subject=_OF_OLA)
+    told.entry("9", "entry 9", study="1.2.33", subject=_OF_OLA)
+    eight, nine = told.positions["entry 8"], told.positions["entry 9"]
+    told(ExpectedStudyMissing(record_id="8", asked=eight, near={}), "8 missing")
+    told(ExpectedStudyArrived(record_id="8", asked=eight), "8 arrived")
+    near = {HEAD: "its UID differs by one character"}
+    told(ExpectedStudyMissing(record_id="9", asked=nine, near=near), "9 missing")
+    told(CouplingEntryRemoved(record_id="9"))
+    told(ExpectedStudyNeverCame(record_id="9", asked=nine, near=near), "9 never came")
+    told(ExpectedStudyDismissed(record_id="9", asked=nine, by="admin", reason="ticket 12"), "9 dismissed")
+
+
+def _withdrawals(told: Told) -> None:
+    """The patient of KNEE withdraws from a project to which it was sent; REDCap's own list has an entry that goes."""
+    withdrew = ParticipantWithdrew(project=HEART, patients=("mark",), pseudonyms=(), by="admin", reason="case 17")
+    withdrawal = told(withdrew, "withdrew")
+    told(StudyWithdrawn(study=KNEE, project=HEART, withdrawal=withdrawal), "study withdrawn")
+    told(StudyWithdrawn(study=HIP, project=BRAIN, withdrawal=withdrawal))
+    told(TaskDone(study=KNEE, position=told.positions["sent"], by="admin", reason="removed, ticket 13"), "task done")
+    told(WithdrawalEntryChanged(record_id="1", project=HEART, problems=(), fingerprint="withdrawal 1"))
+    told(WithdrawalEntryDoubted(record_id="1"), "withdrawal 1 doubted")
+    told(WithdrawalEntryReturned(record_id="1"), "withdrawal 1 returned")
+    told(WithdrawalEntryRemoved(record_id="1"))
+    told(WithdrawalEntryDismissed(record_id="1", by="admin", reason="entered twice"))

@@ -31,6 +31,7 @@ VIEWS = (
     "daily_volume",
     "doubt",
     "event",
+    "expected",
     "generated_id",
     "held",
     "held_study",
@@ -40,6 +41,7 @@ VIEWS = (
     "run",
     "runs_by_day",
     "study",
+    "task",
     "transfer",
 )
 FIRST_DAY, SECOND_DAY = date(2026, 3, 2), date(2026, 3, 3)
@@ -324,6 +326,32 @@ def test_requests_that_wait_or_are_contested_say_so(story: Story) -> None:
     ]
 
 
+# -- audit.expected ------------------------------------------------------------------------------------
+
+
+def test_what_an_entry_waits_for_is_told_with_how_it_ended(story: Story) -> None:
+    rows = story.ask("select * from audit.expected order by position")
+    assert [(row["record_id"], row["study"], row["near"], row["ended_how"]) for row in rows] == [
+        ("8", "1.2.6", {}, "arrived"),
+        ("9", "1.2.33", {HEAD: "its UID differs by one character"}, "entry removed"),
+        ("9", "1.2.33", {HEAD: "its UID differs by one character"}, "acknowledged"),
+    ]
+    assert rows[0]["asked_position"] == story.at("entry 8")
+    assert rows[0]["ended_at"] == story.told.times["8 arrived"]
+    assert not any(row["open"] for row in rows)
+
+
+# -- audit.task ---------------------------------------------------------------------------------------
+
+
+def test_a_task_tells_what_was_sent_and_who_has_seen_to_it(story: Story) -> None:
+    done, left = story.ask("select * from audit.task order by position")
+    assert (done["study"], done["project"], done["instance"], done["what"]) == (KNEE, HEART, 1, "sent")
+    assert (done["done_by"], done["done_reason"], done["open"]) == ("admin", "removed, ticket 13", False)
+    assert done["withdrawn_position"] == story.at("study withdrawn")
+    assert (left["study"], left["what"], left["open"]) == (HIP, "requested by others, can be sent", True)
+
+
 # -- audit.generated_id, audit.rule_hit -----------------------------------------------------------------
 
 
@@ -465,6 +493,7 @@ def test_attention_has_a_row_for_all_that_is_still_wrong_and_for_nothing_else(st
         ("pattern matched the start only", KNEE),
         ("refused row", HEAD),
         ("rejected file", None),
+        ("task", HIP),
         ("transfer failed", HIP),
     ]
 
@@ -557,6 +586,7 @@ def test_a_doubt_tells_what_was_missing_and_how_that_was_settled(story: Story) -
         ("routing rules", "2", times["rule 2 doubted"], times["rule 2 returned"], "returned", False),
         ("projects", "5", times["project 5 doubted"], times["project 5 returned"], "returned", False),
         ("routing rules", "1", times["rule 1 doubted"], None, None, True),
+        ("withdrawals", "1", times["withdrawal 1 doubted"], times["withdrawal 1 returned"], "returned", False),
     ]
 
 

@@ -22,6 +22,7 @@ from processors.explain.what_if import Comparison
 from processors.gateway import Gateway, Work
 from processors.operations.forget.data_subjects import of_patients
 from processors.operations.forget.forget import forget
+from processors.routing.projects import listed_projects
 from tests.cli.conftest import Done, forked
 from tests.flow.conftest import MakeSite, make_site
 from tests.flow.harness import ZONE, Site
@@ -71,7 +72,15 @@ class Explained:
                 others |= {rule.project for rule in rules}
                 rules = rules_file.read_rules(self.file(rows), others)
             tried = rules_check.try_rules(work, rules, self.matching)
-            return rules_check.check(rules, tried, others, self.matching, typed=bool(rows))
+            return rules_check.check(
+                rules,
+                tried,
+                others,
+                self.matching,
+                typed=bool(rows),
+                listed=listed_projects(work),
+                coupled=rules_check.projects_coupled(work),
+            )
 
     def append(self, *facts: Fact) -> None:
         """Records facts as some part of the program would."""

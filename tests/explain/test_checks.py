@@ -3,7 +3,7 @@
 from processors.explain.redos import worst_time
 from processors.explain.rules_check import Finding
 from tests.explain.conftest import Explained, row
-from tests.flow.harness import BRAIN
+from tests.flow.harness import BRAIN, HEART
 
 
 def kinds(findings: list[Finding]) -> set[tuple[str, tuple[str, ...]]]:
@@ -127,3 +127,22 @@ def test_a_project_that_only_this_file_names_is_found(explained: Explained) -> N
     assert set(unknown) == {("7",), ("9",)}
     assert "Is Heart Study meant?" in unknown["7",]
     assert ("project of one rule", ("1",)) in remarks(explained.check())
+
+
+def test_projects_that_the_list_of_projects_does_not_know_are_told(explained: Explained) -> None:
+    recorded(explained)
+    explained.site.list_project(HEART)
+    explained.site.rule("1", calling="CT1", patient_id="HRT-[0-9]+")
+    explained.site.rule("2", calling="CT1", patient_id="HRT-[0-9]+", project=BRAIN)
+    explained.site.entry("3", accession="A9", project="heart study")
+    explained.site.run()
+    found = explained.check()
+    assert kinds(found) == {("misspelt project", ())}
+    assert ("project not listed", ("2",)) in remarks(found)
+
+
+def test_without_a_list_of_projects_nothing_is_said_of_it(explained: Explained) -> None:
+    recorded(explained)
+    explained.site.rule("1", calling="CT1", patient_id="HRT-[0-9]+")
+    explained.site.run()
+    assert not [each for each in explained.check() if each.kind == "project not listed"]

@@ -62,6 +62,7 @@ from processors.events.transfers import (
     TransferStrayed,
     TransferWithdrawn,
 )
+from processors.events.withdrawals import StudyWithdrawn, TaskDone
 from processors.explain.sentences import History, sentence
 from tests.facts import a_request, a_rule, a_series, an_entry, revised
 
@@ -219,6 +220,11 @@ SENTENCES: list[tuple[Fact, str]] = [
         Acknowledged(study=STUDY, position=12, by="ada", reason="seen"),
         "ada acknowledged what was noticed at [12]: seen",
     ),
+    (StudyWithdrawn(study=STUDY, project="HEART", withdrawal=40), "The participant withdrew from HEART [40]."),
+    (
+        TaskDone(study=STUDY, position=41, by="ada", reason="removed"),
+        "ada has seen to what was sent [41]: removed",
+    ),
     (StudyHeld(study=STUDY, project="HEART", reason="no PatientID"), "Held for an ID of HEART: no PatientID."),
     (
         StudyReleased(study=STUDY, project="HEART", reason="it has one"),
@@ -318,6 +324,16 @@ OF_OTHER_STREAMS = {
     "StartedFresh",
     "SubjectForgotten",
     "MasterKeyChanged",
+    "ExpectedStudyMissing",
+    "ExpectedStudyArrived",
+    "ExpectedStudyNeverCame",
+    "ExpectedStudyDismissed",
+    "ParticipantWithdrew",
+    "WithdrawalEntryChanged",
+    "WithdrawalEntryDoubted",
+    "WithdrawalEntryReturned",
+    "WithdrawalEntryRemoved",
+    "WithdrawalEntryDismissed",
 }
 """What is of no study, and so in no study's timeline."""
 

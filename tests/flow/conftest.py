@@ -18,8 +18,9 @@ def make_site(database_url: str, key_file: Path, clock: SettableClock, tmp_path:
     """Makes the test's site, with settings of its own."""
     with ExitStack() as stack:
 
-        def make(*, separate_transfers: bool = False, **settings: Any) -> Site:
-            simulator = stack.enter_context(standard_simulator(clock, separate_transfers=separate_transfers))
+        def make(*, separate_transfers: bool = False, with_withdrawals: bool = False, **settings: Any) -> Site:
+            redcap = standard_simulator(clock, separate_transfers=separate_transfers, with_withdrawals=with_withdrawals)
+            simulator = stack.enter_context(redcap)
             site = Site(
                 folder=tmp_path,
                 database_url=database_url,

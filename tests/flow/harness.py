@@ -357,6 +357,19 @@ class Site:
         }
         self.simulator.projects["coupling"].put([row])
 
+    def list_project(
+        self, name: str = HEART, *, active: str = "", starts: str = "", ends: str = "", record: str = "1"
+    ) -> None:
+        """Makes or changes an entry of the list of projects, which says whether it is open."""
+        row = {
+            "record_id": record,
+            "project_name": name,
+            "project_active": active,
+            "project_rec_start_date": starts,
+            "project_rec_end_date": ends,
+        }
+        self.simulator.projects["projects"].put([row])
+
     def naming(self, pattern: str, *, project: str = HEART, record: str = "1") -> None:
         """Makes or changes an entry of the list of projects, without generated IDs."""
         row = {
@@ -594,8 +607,11 @@ def simulator_of(projects: dict[str, Project], clock: SettableClock) -> Simulato
     return simulator
 
 
-def standard_simulator(clock: SettableClock, *, separate_transfers: bool = False) -> Simulator:
-    return simulator_of(standard_projects(separate_transfers=separate_transfers), clock)
+def standard_simulator(
+    clock: SettableClock, *, separate_transfers: bool = False, with_withdrawals: bool = False
+) -> Simulator:
+    projects = standard_projects(separate_transfers=separate_transfers, with_withdrawals=with_withdrawals)
+    return simulator_of(projects, clock)
 
 
 def _place(study: str, instance: int) -> dict[str, str]:

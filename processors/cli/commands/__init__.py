@@ -15,6 +15,7 @@ COMMANDS = {
     },
     "When something needs a person": {
         "acknowledge": "Take a notice off the list of what needs attention.",
+        "done": "Say that a task is done that a withdrawal has left.",
         "retract": "Withdraw a transfer request, for good.",
         "reassign": "Give a transfer request another pseudonym.",
         "same-patient": "Say that two PatientIDs are one person's.",
@@ -40,6 +41,7 @@ COMMANDS = {
         "export": "Write events as lines of JSON, for archives and auditors.",
     },
     "Keys and people": {
+        "withdraw": "Record that a participant withdraws from a project.",
         "forget": "Destroy the keys of what identifies somebody, for good.",
         "rekey": "Give the ledger a new master key.",
     },

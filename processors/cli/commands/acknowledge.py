@@ -10,7 +10,9 @@ from processors.cli.bootstrap import opened_gateway, operator
 from processors.cli.options import JsonOption, require_reason
 from processors.errors import ConfigurationError
 from processors.events.deliveries import Acknowledged
+from processors.events.rules import ExpectedStudyDismissed
 
+_NEVER_CAME = text("select record_id, asked from gateway.expected_study where position = :position and removed")
 _NOTICE = text("""
     select study, kind from gateway.notice where position = :position
     union all
@@ -35,14 +37,23 @@ def command(
     """
     require_reason(reason)
     with opened_gateway(context.obj, with_keys=False) as (_, gateway), gateway.begin() as work:
+        never_came = work.execute(_NEVER_CAME, {"position": position}).one_or_none()
         row = work.execute(_NOTICE, {"position": position}).one_or_none()
-        if row is None:
+        if never_came is not None:
+            about = f"coupling entry {never_came.record_id} never met a study"
+            dismissed = ExpectedStudyDismissed(
+                record_id=never_came.record_id, asked=never_came.asked, by=operator(), reason=reason.strip()
+            )
+            work.record([dismissed])
+        elif row is not None:
+            about = f"{row.kind}, study {row.study}"
+            work.record([Acknowledged(study=row.study, position=position, by=operator(), reason=reason.strip())])
+        else:
             raise ConfigurationError(
                 f"Position {position} is no notice that waits to be acknowledged. `fiona-ledger status` lists those "
                 "that do; everything else on the list settles itself when its cause is mended."
             )
-        work.record([Acknowledged(study=row.study, position=position, by=operator(), reason=reason.strip())])
     if json:
         console.print_json({"acknowledged": position})
     else:
-        console.output().print(f"Acknowledged: {row.kind}, study {row.study}.", markup=False)
+        console.output().print(f"Acknowledged: {about}.", markup=False)

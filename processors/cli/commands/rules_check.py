@@ -13,6 +13,7 @@ from processors.cli.options import JsonOption
 from processors.explain import policy, rules_check, rules_file
 from processors.explain.near_miss import Matching
 from processors.explain.rules_check import Finding
+from processors.routing.projects import listed_projects
 
 _CAVEAT = (
     "A project counts as known where a rule, a coupling entry, a request or auto-ID names it: REDCap was not asked."
@@ -42,10 +43,13 @@ def command(
         if file is not None:
             others |= {rule.project for rule in rules}
             rules = rules_file.read_rules(file, others)
+        listed, coupled = listed_projects(work), rules_check.projects_coupled(work)
         with console.step("Trying the rules") as progress:
             tried = rules_check.try_rules(work, rules, matching, progress)
     doubted = directed.doubted.rules if file is None else ()
-    findings = rules_check.check(rules, tried, others, matching, typed=file is not None, doubted=doubted)
+    findings = rules_check.check(
+        rules, tried, others, matching, typed=file is not None, doubted=doubted, listed=listed, coupled=coupled
+    )
     counted = {"rules": len(rules), "studies": tried.studies, "forgotten": tried.forgotten}
     if json:
         console.print_json({**counted, "findings": [asdict(finding) for finding in findings], "caveat": _CAVEAT})

@@ -69,6 +69,8 @@ def _facts(found: Status) -> Iterator[str]:
         left = "" if outlook.left is None else f", {outlook.left} left"
         until = "" if outlook.runs_out is None else f", at the present pace until {outlook.runs_out}"
         yield f"IDs of {outlook.project}: {outlook.in_use} in use{left}{until}."
+    for approval in found.approvals:
+        yield f"The approval of {approval.project} ends on {approval.ends}: nothing new goes there afterwards."
     for doubts in found.doubts:
         studies = f"; {doubts.studies} studies wait for that" * bool(doubts.studies)
         yield (

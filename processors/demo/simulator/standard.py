@@ -1,4 +1,4 @@
-"""The five projects of a gateway, or six where the transfers have one of their own."""
+"""The five projects of a gateway, and those that few have: for transfers, and for withdrawals."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .project import Project
 _DICTIONARIES: Final = Path(__file__).parent / "dictionaries"
 
 
-def standard_projects(*, separate_transfers: bool = False) -> dict[str, Project]:
+def standard_projects(*, separate_transfers: bool = False, with_withdrawals: bool = False) -> dict[str, Project]:
     """Fresh, empty projects by name: incoming, coupling, routing, projects and autoid.
 
     With `separate_transfers` the form `transfers` leaves incoming for a sixth project of that name, whose
-    record id is `study_instance_uid` too.
+    record id is `study_instance_uid` too. `with_withdrawals`: there is a list of withdrawals, which few sites keep.
     """
     incoming = read_dictionary("incoming")
     projects = {
@@ -26,6 +26,8 @@ def standard_projects(*, separate_transfers: bool = False) -> dict[str, Project]
         "projects": Project("projects", read_dictionary("projects"), autonumbering=True),
         "autoid": Project("autoid", read_dictionary("autoid"), autonumbering=True),
     }
+    if with_withdrawals:
+        projects["withdrawals"] = Project("withdrawals", read_dictionary("withdrawals"), autonumbering=True)
     if separate_transfers:
         without, transfers = _split_transfers(incoming)
         projects["incoming"] = Project("incoming", without, repeating=("series",))

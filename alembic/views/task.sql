@@ -1,0 +1,58 @@
+create view audit.task as
+    select sent.position, sent.at as since, withdrawn.study, withdrawn.project, sent.instance,
+           case when sent.state = 'sent' or sent.sends > 0 then 'sent'
+                when sent.state = 'possibly sent' then 'may have been sent'
+                else 'requested by others, can be sent' end as what,
+           sent.sent_at, sent.mapped_uids, withdrawn.position as withdrawn_position,
+           withdrew.recorded_at as withdrawn_at, done.recorded_at as done_at, done.data ->> 'by' as done_by,
+           done.data ->> 'reason' as done_reason, done.position is null as open
+      from gateway.withdrawn_study as withdrawn
+      join ledger.event as withdrew on withdrew.position = withdrawn.position
+      join lateral (
+           select told.position, told.at, told.instance, told.state, told.sends, told.sent_at, told.mapped_uids
+             from gateway.transfer join gateway.outcome as told on told.ours and told.request = transfer.position
+            where transfer.study = withdrawn.study and transfer.project = withdrawn.project
+              and (told.state in ('sent', 'possibly sent') or told.sends > 0)
+            union all
+           select told.position, told.at, told.instance, told.state, told.sends, told.sent_at, told.mapped_uids
+             from gateway.outcome as told
+            where not told.ours and told.study = withdrawn.study and told.project = withdrawn.project
+            union all
+           select adopted.position, event.recorded_at, adopted.instance,
+                  case when adopted.sent then 'sent' else 'awaited' end, 0, null, '{}'
+             from gateway.adopted_transfer as adopted join ledger.event on event.position = adopted.position
+            where adopted.study = withdrawn.study and adopted.project = withdrawn.project
+              and not exists (select from gateway.outcome as told
+                               where told.study = adopted.study and told.instance = adopted.instance and not told.ours)
+            union all
+           select found.position, event.recorded_at, found.instance, 'awaited', 0, null, '{}'
+             from gateway.transfer as found join ledger.event on event.position = found.position
+            where found.study = withdrawn.study and found.project = withdrawn.project and found.found
+              and found.state in ('ending', 'withdrawn')
+              and not exists (select from gateway.outcome as told
+                               where told.study = found.study and told.instance = found.instance and not told.ours)
+           ) as sent on true
+      left join lateral (
+           select event.position, event.recorded_at, event.data from ledger.event
+            where event.stream = 'study/' || withdrawn.study and event.type = 'TaskDone'
+              and event.data ->> 'position' = sent.position::text
+            order by event.version desc limit 1
+           ) as done on true;
+
+comment on view audit.task is
+    'What has to be done because a participant withdrew: each request of theirs that was sent, may have been, or can be.';
+comment on column audit.task.position is 'The position by which it is told to be done; another sending is another task.';
+comment on column audit.task.since is 'When that was found.';
+comment on column audit.task.study is 'The StudyInstanceUID.';
+comment on column audit.task.project is 'The project that the patient withdrew from.';
+comment on column audit.task.instance is 'The instance of transfers in REDCap.';
+comment on column audit.task.what is
+    'What became of the request: sent, may have been sent, or requested by others and can be sent.';
+comment on column audit.task.sent_at is 'When it was sent, as REDCap has it.';
+comment on column audit.task.mapped_uids is 'The study UIDs under which it was sent.';
+comment on column audit.task.withdrawn_position is 'The position of the event that tells that the study is concerned.';
+comment on column audit.task.withdrawn_at is 'When that was.';
+comment on column audit.task.done_at is 'When somebody said that it is done.';
+comment on column audit.task.done_by is 'The account of who said so.';
+comment on column audit.task.done_reason is 'What was done.';
+comment on column audit.task.open is 'Whether it is still to be done.';

@@ -1,0 +1,47 @@
+"""`fiona-ledger done`: a task that was seen to."""
+
+from typing import Annotated
+
+import typer
+from sqlalchemy import text
+
+from processors.cli import console
+from processors.cli.bootstrap import opened_gateway, operator
+from processors.cli.options import JsonOption, require_reason
+from processors.errors import ConfigurationError
+from processors.events.withdrawals import TaskDone, WithdrawalEntryDismissed
+
+_TASK = text("select study, project from audit.task where position = :position and open")
+_REMOVED = text("select record_id from gateway.withdrawal_entry where position = :position and removed")
+
+
+def command(
+    context: typer.Context,
+    position: Annotated[int, typer.Argument(help="The position that `status` shows.")],
+    *,
+    reason: Annotated[str, typer.Option("--reason", help="What was done.")],
+    json: JsonOption = False,
+) -> None:
+    """Say that a task is done: what a participant who withdrew had been sent is removed downstream.
+
+    Example: fiona-ledger done 4711 --reason "removed from the archive of the Heart Study, ticket 12"
+    """
+    require_reason(reason)
+    with opened_gateway(context.obj, with_keys=False) as (_, gateway), gateway.begin() as work:
+        row = work.execute(_TASK, {"position": position}).one_or_none()
+        removed = work.execute(_REMOVED, {"position": position}).scalar_one_or_none()
+        told = {"by": operator(), "reason": reason.strip()}
+        if row is not None:
+            about = f"study {row.study}, project {row.project!r}"
+            work.record([TaskDone(study=row.study, position=position, **told)])
+        elif removed is not None:
+            about = f"record {removed} of REDCap's list of withdrawals, which stands"
+            work.record([WithdrawalEntryDismissed(record_id=removed, **told)])
+        else:
+            raise ConfigurationError(
+                f"Position {position} is no task that waits to be done. `fiona-ledger audit task` lists those that do."
+            )
+    if json:
+        console.print_json({"done": position})
+    else:
+        console.say(console.output(), f"Done: {about}.")

@@ -1,0 +1,115 @@
+"""`fiona-ledger withdraw`: a participant who takes part in a research project no longer."""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy import text
+
+from processors.cli import console
+from processors.cli.bootstrap import opened_exclusively, opened_redcap, operator
+from processors.cli.exit_codes import exit_codes
+from processors.cli.options import JsonOption, require_reason
+from processors.delivery.deliver import deliver
+from processors.errors import ConfigurationError
+from processors.gateway import Work
+from processors.routing.withdraw import Withdrawal, Withdrawn, is_known, patients_of_study, withdraw
+
+_TASKS = text("""
+    select position, study, project, instance, what, sent_at, mapped_uids from audit.task
+     where open and study = any(:studies) and project = coalesce(:project, project) order by position
+""")
+
+
+def command(
+    context: typer.Context,
+    *,
+    reason: Annotated[str, typer.Option("--reason", help="Who asked for it and how, without naming the patient.")],
+    project: Annotated[str | None, typer.Option("--project", metavar="NAME", help="The research project.")] = None,
+    all_projects: Annotated[bool, typer.Option("--all-projects", help="All projects, now and later.")] = False,
+    patient_id_stdin: Annotated[
+        bool, typer.Option("--patient-id-stdin", help="The patient whose PatientID comes on standard input.")
+    ] = False,
+    pseudonym_stdin: Annotated[
+        bool, typer.Option("--pseudonym-stdin", help="Who has the pseudonym, which comes on standard input.")
+    ] = False,
+    study: Annotated[
+        str | None, typer.Option("--study", metavar="UID", help="The patient of this study, if it is of one.")
+    ] = None,
+    json: JsonOption = False,
+) -> bool:
+    """Record that a participant withdraws: unsent requests end, later studies are held for ever, for that project.
+
+    What was sent, or may have been, becomes a task that `status` shows until `done`. Ends with 1 where there is one.
+
+    Example: fiona-ledger withdraw --project "Heart Study" --study 1.2.840.1 --reason "form of 2 March, case 17"
+    """
+    require_reason(reason)
+    if (project is not None) == all_projects:
+        raise ConfigurationError("Expected one of --project and --all-projects.")
+    if patient_id_stdin + pseudonym_stdin + (study is not None) != 1:
+        raise ConfigurationError("Expected one of --patient-id-stdin, --pseudonym-stdin and --study.")
+    if pseudonym_stdin and project is None:
+        raise ConfigurationError("--pseudonym-stdin: expected --project as well, as a pseudonym is that of a project.")
+    given = _given(sys.stdin.buffer.read()) if patient_id_stdin or pseudonym_stdin else ""
+    if given and given.casefold() in reason.casefold():
+        raise ConfigurationError("--reason holds what standard input holds, and would be kept in plain text for ever.")
+    with exit_codes() as afterwords, opened_exclusively(context.obj) as (configuration, gateway):
+        with gateway.begin() as work:
+            _require_known(work, project)
+            wanted = Withdrawal(
+                project=project,
+                patient_ids=[given] if patient_id_stdin else [] if study is None else patients_of_study(work, study),
+                pseudonyms=[given] if pseudonym_stdin else [],
+                by=operator(),
+                reason=reason.strip(),
+            )
+            done = withdraw(work, wanted)
+        afterwords.append("The withdrawal is recorded; the next run that gets through carries it out.")
+        with opened_redcap(configuration, gateway) as redcap:
+            deliver(gateway, redcap, batch_rows=configuration.redcap.batch_rows)
+        with gateway.begin() as work:
+            rows = work.execute(_TASKS, {"studies": done.studies, "project": project}).mappings()
+            tasks = [dict(row) for row in rows]
+    if json:
+        ended = [request.position for request in done.ended]
+        console.print_json({"withdrawal": done.position, "studies": done.studies, "ended": ended, "tasks": tasks})
+    else:
+        _print(done, tasks)
+    return bool(tasks)
+
+
+def _given(content: bytes) -> str:
+    """What came on standard input: one line."""
+    try:
+        lines = content.decode("utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise ConfigurationError("Standard input: expected text in UTF-8, found other bytes.") from None
+    if len(lines) != 1 or not lines[0].strip():
+        raise ConfigurationError(f"Standard input: expected one line, found {len(lines) or 'none'}.")
+    return lines[0]
+
+
+def _require_known(work: Work, project: str | None) -> None:
+    if project is not None and not is_known(work, project):
+        raise ConfigurationError(
+            f"--project: nothing that the ledger knows names a project {project!r}; a withdrawal from it would hold "
+            "nothing. Names count to the letter. Nothing was changed."
+        )
+
+
+def _print(done: Withdrawn, tasks: Sequence[dict[str, Any]]) -> None:
+    out = console.output()
+    console.say(out, f"Recorded at {done.position}. Requests that end: {len(done.ended)}.")
+    if not done.studies:
+        console.say(out, "Nothing was requested of that patient so far. What comes later is held.")
+    for task in tasks:
+        uids = ", ".join(task["mapped_uids"])
+        console.say(
+            out,
+            f"Task [{task['position']}]: study {task['study']}, project {task['project']!r}, instance "
+            f"{task['instance']}: {task['what']}{f', under study UID {uids}' if uids else ''}.",
+        )
+    if tasks:
+        console.say(out, "Have these removed downstream, then: fiona-ledger done POSITION --reason TEXT")

@@ -1,0 +1,141 @@
+"""What is asked for and not here: coupling entries that have met no study for days, and studies that nearly match.
+
+Recorded when it is noticed, when what nearly matches changes, and when it is over: the study has come, or the entry
+is gone without having met it.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+import orjson
+from sqlalchemy import Row, text
+
+from ledger import store
+from processors.events.rules import (
+    ExpectedStudyArrived,
+    ExpectedStudyFact,
+    ExpectedStudyMissing,
+    ExpectedStudyNeverCame,
+)
+from processors.explain.near_miss import accession_likeness, accession_nearness, one_error
+from processors.gateway import Gateway, Work
+
+_NAMED_AT_MOST = 5
+_SCANNED_BEFORE = timedelta(days=14)
+
+
+def note_expected(gateway: Gateway, patience: timedelta) -> int:
+    """Records which entries have met no study for so long, and for which that is over; gives how many."""
+    with gateway.begin() as work:
+        if not _found(work, patience):
+            return 0
+        # Another site may be about to record the same.
+        store.lock_head(work.connection)
+        found = _found(work, patience)
+        work.record(found)
+    return len(found)
+
+
+def _found(work: Work, patience: timedelta) -> list[ExpectedStudyFact]:
+    overdue = work.execute(_OVERDUE, {"before": work.clock() - patience}).all()
+    known = work.execute(_KNOWN).all()
+    arrivals = bool(known) and work.execute(_ARRIVALS, {"site": work.site}).scalar_one()
+    return [
+        *(ExpectedStudyMissing(record_id=row.record_id, asked=row.asked, near=_near(work, row)) for row in overdue),
+        *_news(work, known, arrivals=arrivals),
+    ]
+
+
+def _news(work: Work, known: Sequence[Row[Any]], *, arrivals: bool) -> Iterator[ExpectedStudyFact]:
+    """What has become of those that were told of. What nearly matches changes only where something has arrived."""
+    for row in known:
+        if row.met:
+            yield ExpectedStudyArrived(record_id=row.record_id, asked=row.asked)
+        elif row.removed:
+            yield ExpectedStudyNeverCame(record_id=row.record_id, asked=row.asked, near=_near(work, row))
+        elif arrivals and (near := _near(work, row)) != orjson.loads(row.near):
+            yield ExpectedStudyMissing(record_id=row.record_id, asked=row.asked, near=near)
+
+
+# A study that has left the disk was met if it was requested while it was there.
+_MET = """
+    exists (select from gateway.study
+             where (study.study = nullif(entry.study, '')
+                    or study.study in (select series.study from gateway.series
+                                        where series.accession = entry.accession and series.accession <> ''))
+               and (on_disk
+                    or exists (select from gateway.transfer
+                                where transfer.study = study.study and transfer.project = entry.project)
+                    or exists (select from gateway.adopted_transfer as adopted
+                                where adopted.study = study.study and adopted.project = entry.project)))
+"""
+_OVERDUE = text(f"""
+    select record_id, asks_position as asked, asked_at, accession, study, project
+      from gateway.coupling_entry as entry
+     where asked_at <= :before and not removed and problems = '{{}}'
+       and not exists (select from gateway.expected_study as known
+                        where known.asked = entry.asks_position and not known.removed)
+       and not {_MET}
+     order by asks_position
+""")
+_KNOWN = text(f"""
+    select record_id, asked, asked_at, entry.accession, entry.study, entry.project, near::text, entry.removed,
+           {_MET} as met
+      from gateway.expected_study as known
+      join gateway.coupling_entry as entry using (record_id)
+     where known.asked = entry.asks_position and not known.removed
+     order by asked
+""")
+_ARRIVALS = text("""
+    select exists (select from gateway.series
+                    where routed_position > coalesce((select position from gateway.decision where site = :site), 0))
+""")
+_NEAR_NUMBERS = text("""
+    select series.study, min(series.accession) as accession
+      from gateway.series join gateway.study using (study)
+     where accession <> '' and ltrim(lower(regexp_replace(accession, '\\s', '', 'g')), '0') = any(:alike)
+     group by series.study
+     order by exists (select from gateway.transfer where transfer.study = series.study), min(arrived_at) desc
+     limit :most
+""")
+_NEAR_UIDS = text("select study from gateway.study where study = any(:alike) order by arrived_at desc limit :most")
+
+
+def _near(work: Work, entry: Row[Any]) -> dict[str, str]:
+    """The studies that the entry nearly names, with what keeps them apart: first those that nobody has requested."""
+    near = {}
+    likeness = accession_likeness(entry.accession)
+    if likeness:
+        asked = {"alike": [likeness, *one_error(likeness)], "most": _NAMED_AT_MOST}
+        for row in work.execute(_NEAR_NUMBERS, asked):
+            words = accession_nearness(entry.accession, row.accession)
+            near[row.study] = f"accession number {row.accession} {words}" if words else "its files have vanished"
+    if entry.study:
+        asked = {"alike": [entry.study, *one_error(entry.study)], "most": _NAMED_AT_MOST}
+        for study in work.execute(_NEAR_UIDS, asked).scalars():
+            near[study] = "its files have vanished" if study == entry.study else "its UID differs by one character"
+    for study in _of_same_patient(work, entry):
+        near.setdefault(study, "is of the patient who has this pseudonym")
+    return near
+
+
+# By the events that the studies' rows are made from: nothing finds all events of a patient at once.
+_OF_SAME_PATIENT = text("""
+    select study.study from gateway.study join ledger.event on event.position = row_position
+     where arrived_at >= :since
+       and event.subject in (select patient from gateway.pseudonym_use
+                              where project = :project and fingerprint = :fingerprint and patient is not null)
+       and not exists (select from gateway.transfer
+                        where transfer.study = study.study and transfer.project = :project)
+     order by arrived_at desc limit :most
+""")
+
+
+def _of_same_patient(work: Work, entry: Row[Any]) -> Sequence[str]:
+    """Studies of whoever has the entry's pseudonym in the project already that were not requested for it."""
+    _, payload = work.identities([entry.asked])[entry.asked]
+    fingerprint = work.name_fingerprint(entry.project, payload.get("subject_id") or "")
+    since = entry.asked_at - _SCANNED_BEFORE
+    asked = {"project": entry.project, "fingerprint": fingerprint, "since": since, "most": _NAMED_AT_MOST}
+    return work.execute(_OF_SAME_PATIENT, asked).scalars().all()

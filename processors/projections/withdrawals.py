@@ -1,0 +1,101 @@
+"""Projection of withdrawals: gateway.withdrawal_mark, withdrawn_study, withdrawal_entry."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from ledger.events import Event
+from processors.events.holds import RequestHeld
+from processors.events.withdrawals import (
+    ParticipantWithdrew,
+    StudyWithdrawn,
+    WithdrawalEntryChanged,
+    WithdrawalEntryDismissed,
+    WithdrawalEntryDoubted,
+    WithdrawalEntryFact,
+    WithdrawalEntryRemoved,
+    WithdrawalEntryReturned,
+)
+from processors.projections.rows import Parameters, Rules, on
+from processors.projections.statements import Table
+
+
+class Withdrawals:
+    """One row for each mark that later studies are known by, study of who withdrew, and entry of REDCap's list."""
+
+    name = "withdrawals"
+    code_version = 1
+    tables: Sequence[str] = ("gateway.withdrawal_mark", "gateway.withdrawn_study", "gateway.withdrawal_entry")
+
+    def __init__(self) -> None:
+        self._rules = Rules(
+            on(ParticipantWithdrew, (_MARK, _marks)),
+            on(StudyWithdrawn, (_WITHDRAW, _study)),
+            on(RequestHeld, (_WITHDRAW, _held)),
+            on(WithdrawalEntryChanged, (_UPSERT_ENTRY, _entry)),
+            on(WithdrawalEntryDoubted, (_DOUBT_ENTRY, _record)),
+            on(WithdrawalEntryReturned, (_RETURN_ENTRY, _record)),
+            on(WithdrawalEntryRemoved, (_REMOVE_ENTRY, _record)),
+            on(WithdrawalEntryDismissed, (_DELETE_ENTRY, _record)),
+        )
+        self.types = self._rules.types
+
+    def apply(self, connection: Connection, events: Sequence[Event]) -> None:
+        """Applies the events in order."""
+        self._rules.apply(connection, events)
+
+
+_MARK = Table(
+    name="withdrawal_mark",
+    key=("position", "mark"),
+    columns={"position": "bigint", "mark": "text", "project": "text"},
+).insert_once()
+_WITHDRAW = Table(
+    name="withdrawn_study",
+    key=("study", "project"),
+    columns={"study": "text", "project": "text", "position": "bigint"},
+).insert_once()
+
+_ENTRIES = Table(
+    name="withdrawal_entry",
+    key=("record_id",),
+    columns={
+        "record_id": "text",
+        "position": "bigint",
+        "project": "text",
+        "fingerprint": "text",
+        "problems": "text[]",
+    },
+)
+_UPSERT_ENTRY = _ENTRIES.upsert(also="removed = false, doubted_position = null")
+_DOUBT_ENTRY = _ENTRIES.mark_doubted()
+_RETURN_ENTRY = _ENTRIES.mark_returned()
+_REMOVE_ENTRY = _ENTRIES.mark_removed()
+_DELETE_ENTRY = _ENTRIES.delete()
+
+
+def _marks(withdrew: ParticipantWithdrew, event: Event) -> list[Parameters]:
+    return [
+        {"position": event.position, "mark": mark, "project": withdrew.project}
+        for mark in (*withdrew.patients, *withdrew.pseudonyms)
+    ]
+
+
+def _study(withdrawn: StudyWithdrawn, event: Event) -> list[Parameters]:
+    return [{"study": withdrawn.study, "project": withdrawn.project, "position": event.position}]
+
+
+def _held(held: RequestHeld, event: Event) -> list[Parameters]:
+    """A later study: what people request of it in REDCap is a task as well."""
+    if held.kind != "participant withdrew":
+        return []
+    return [{"study": held.study, "project": held.project, "position": event.position}]
+
+
+def _entry(entry: WithdrawalEntryChanged, event: Event) -> list[Parameters]:
+    (record,) = _record(entry, event)
+    return [record | {"project": entry.project, "fingerprint": entry.fingerprint, "problems": entry.problems}]
+
+
+def _record(entry: WithdrawalEntryFact, event: Event) -> list[Parameters]:
+    return [{"record_id": entry.record_id, "position": event.position}]

@@ -1,0 +1,95 @@
+"""Holding requests that were made and have no row in REDCap yet, where something has come in their way since."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from uuid import UUID
+
+from sqlalchemy import text
+
+from ledger import store
+from ledger.events import NewEvent
+from processors.events.fact import Fact
+from processors.events.holds import RequestHeld
+from processors.events.transfers import TransferRequested, TransferRetracted
+from processors.gateway import Gateway, Work
+from processors.requests import Key
+from processors.routing.checks import Asked, Check, Objection, objections
+from processors.routing.decisions import Candidate
+from processors.routing.patients import patients_of
+
+_UNPLACED = text("""
+    select position from gateway.transfer join gateway.study using (study)
+     where state in ('requested', 'contested') and site = :site
+""")
+
+
+def hold_unplaced(gateway: Gateway, checks: Sequence[Check]) -> None:
+    """Records which of the requests that wait to be written are held instead: their rows end, if there are any."""
+    with gateway.begin() as work:
+        if not work.execute(_UNPLACED, {"site": gateway.site}).first():
+            return
+        # What is placed meanwhile must not be held.
+        store.lock_head(work.connection)
+        waiting = _waiting(work)
+        found = objections(work, _asked(work, waiting), checks)
+        work.record(
+            fact
+            for position, (request, subject) in waiting.items()
+            for place, objection in found.items()
+            if place == (request.study, _key(request)) and objection.holds
+            for fact in _held(work, position, request, subject, objection)
+        )
+
+
+def _waiting(work: Work) -> dict[int, tuple[TransferRequested, UUID]]:
+    """The requests by position, each with whom it is sealed for. A forgotten one is asked for by nobody any more."""
+    found = work.identities(list(work.execute(_UNPLACED, {"site": work.site}).scalars()))
+    return {
+        position: (TransferRequested.read(event, payload), event.subject)
+        for position, (event, payload) in found.items()
+        if payload and event.subject is not None
+    }
+
+
+def _asked(work: Work, waiting: Mapping[int, tuple[TransferRequested, UUID]]) -> list[Asked]:
+    patients = patients_of(work, {request.study for request, _ in waiting.values()})
+    asked = []
+    for position, (request, _) in waiting.items():
+        candidate = Candidate(
+            key=_key(request),
+            pseudonym=request.pseudonym or "",
+            cause=request.cause,
+            asks_since=position,
+            whole_match=request.whole_match,
+        )
+        of_study = patients.get(request.study, [])
+        patient = of_study[0] if len(of_study) == 1 else None
+        asked.append(Asked(study=request.study, candidate=candidate, patient=patient))
+    return asked
+
+
+def _held(
+    work: Work, position: int, request: TransferRequested, subject: UUID, objection: Objection
+) -> Iterator[Fact | NewEvent]:
+    yield TransferRetracted(
+        study=request.study,
+        project=request.project,
+        request=position,
+        reason=f"held before it was placed ({objection.obstacle.kind})",
+        cause=request.cause,
+    )
+    held = RequestHeld(
+        study=request.study,
+        project=request.project,
+        event_name=request.event_name,
+        cause=request.cause,
+        whole_match=request.whole_match,
+        **objection.obstacle._asdict(),
+        name_fingerprint=request.name_fingerprint,
+        patient=request.patient,
+        pseudonym=request.pseudonym,
+    )
+    yield work.seal(held, subject)
+
+
+def _key(request: TransferRequested) -> Key:
+    return Key(request.project, request.event_name)

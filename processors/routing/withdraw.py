@@ -1,0 +1,168 @@
+"""A participant withdraws: what was requested ends, what comes later is held for ever, what was sent becomes a task.
+
+Whom it is about is told by a PatientID, which need not be known yet, or by a pseudonym of the project. Recorded are
+keyed hashes of both, as far as one leads to the other.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sqlalchemy import text
+
+from ledger import store
+from ledger.vault import SubjectName
+from processors.errors import ConfigurationError
+from processors.events.fact import Cause, study_stream
+from processors.events.transfers import TransferRetracted
+from processors.events.withdrawals import ParticipantWithdrew, StudyWithdrawn
+from processors.gateway import Work
+from processors.requests import IN_FORCE, TransferRequest
+from processors.routing.withdrawals import patient_ids_of, patient_mark, pseudonym_mark
+from processors.stored_requests import requests_of
+from processors.text import same_to_people, without_padding
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Withdrawal:
+    """What is wanted: `project` is None for all. `record_id` is that of REDCap's list, where it is told there."""
+
+    project: str | None
+    patient_ids: Collection[str] = ()
+    pseudonyms: Collection[str] = ()
+    by: str
+    reason: str
+    record_id: str | None = None
+
+
+class Withdrawn(NamedTuple):
+    """What came of it: the event, the requests that end, and the studies that were requested for the project."""
+
+    position: int
+    ended: list[TransferRequest]
+    studies: list[str]
+
+
+class _Use(NamedTuple):
+    """A pseudonym that a study has in a project, whoever asked for it."""
+
+    study: str
+    project: str
+    pseudonym: str
+
+
+def withdraw(work: Work, wanted: Withdrawal) -> Withdrawn:
+    """Records that a participant withdraws, and ends what was requested. REDCap is for the next delivery."""
+    # What is requested meanwhile would not be seen.
+    store.lock_head(work.connection)
+    uses = [use for use in _uses(work) if wanted.project in (None, use.project)]
+    names = set(map(same_to_people, wanted.pseudonyms))
+    under_name = {use.study for use in uses if same_to_people(use.pseudonym) in names}
+    patient_ids = {*map(without_padding, wanted.patient_ids), *_sole_patients(work, under_name)}
+    studies = under_name | _studies_of(work, patient_ids)
+    theirs = [use for use in uses if use.study in studies]
+    several = {study for study, ids in patient_ids_of(work, studies).items() if len(ids) > 1}
+    # Of a study of several patients, nobody knows whose pseudonym it has.
+    named = [use for use in theirs if use.pseudonym and use.study not in several]
+    marks = {pseudonym_mark(work, use.project, use.pseudonym) for use in named}
+    if wanted.project is not None:
+        marks |= {pseudonym_mark(work, wanted.project, pseudonym) for pseudonym in wanted.pseudonyms}
+    withdrew = ParticipantWithdrew(
+        project=wanted.project,
+        patients=tuple(sorted(patient_mark(work, patient_id) for patient_id in patient_ids)),
+        pseudonyms=tuple(sorted(marks - {""})),
+        by=wanted.by,
+        reason=wanted.reason,
+        record_id=wanted.record_id,
+    )
+    (stored,) = work.record([withdrew])
+    concerned = sorted({(use.study, use.project) for use in theirs})
+    work.record(
+        StudyWithdrawn(study=study, project=project, withdrawal=stored.position) for study, project in concerned
+    )
+    ended = list(_in_force(work, concerned))
+    cause = Cause("operator", wanted.by, stored.position)
+    work.record(
+        TransferRetracted(
+            study=request.study,
+            project=request.project,
+            request=request.position,
+            reason="the participant withdrew",
+            cause=cause,
+        )
+        for request in ended
+    )
+    return Withdrawn(stored.position, ended, sorted({study for study, _ in concerned}))
+
+
+def patients_of_study(work: Work, study: str) -> list[str]:
+    """The PatientID of the study. Raises `ConfigurationError` where it has none, or several."""
+    found = patient_ids_of(work, [study]).get(study, [])
+    if len(found) != 1:
+        number = "several" if found else "none"
+        raise ConfigurationError(
+            f"--study: expected a study of one patient, found {number} of study {study!r}. Give the PatientID "
+            "(--patient-id-stdin) or the pseudonym (--pseudonym-stdin) instead. Nothing was changed."
+        )
+    return found
+
+
+def is_known(work: Work, project: str) -> bool:
+    """Whether a list, rule, entry or request names the project: a withdrawal from any other would hold nothing."""
+    known: bool = work.execute(_KNOWN, {"project": project}).scalar_one()
+    return known
+
+
+_KNOWN = text("""
+    select exists (select from gateway.autoid_project where project = :project)
+        or exists (select from gateway.coupling_entry where project = :project)
+        or exists (select from gateway.transfer where project = :project)
+        or exists (select from gateway.held_request where project = :project)
+        or exists (select from gateway.adopted_transfer where project = :project)
+        or exists (select from gateway.rule join ledger.event using (position) where data ->> 'project' = :project)
+""")
+# Requests of ours that ended unsent say nothing of who a pseudonym belongs to: they may have been mistakes.
+_USES = text("""
+    select study, project, position, state <> 'withdrawn' as named from gateway.transfer
+    union all
+    select study, project, position, true from gateway.adopted_transfer
+    union all
+    select study, project, request, true from gateway.outcome where not ours
+""")
+_STUDIES = text("""
+    select distinct stream from ledger.event where subject = any(:subjects) and starts_with(stream, :prefix)
+""")
+
+
+def _uses(work: Work) -> list[_Use]:
+    """All that was requested of any study; with a blank pseudonym where that says nothing."""
+    rows = work.execute(_USES).all()
+    found = work.identities({row.position for row in rows if row.named})
+    uses = []
+    for row in rows:
+        _, payload = found.get(row.position, (None, {}))
+        uses.append(_Use(row.study, row.project, payload.get("pseudonym") or ""))
+    return uses
+
+
+def _sole_patients(work: Work, studies: Collection[str]) -> set[str]:
+    """The patients of the studies, without padding. Of a study of several, nobody knows whose pseudonym it is."""
+    return {without_padding(ids[0]) for ids in patient_ids_of(work, studies).values() if len(ids) == 1}
+
+
+def _studies_of(work: Work, patient_ids: Collection[str]) -> set[str]:
+    """All studies that ever were these patients', scanners' padding included."""
+    padded = [f"{before}{each}{after}" for each in patient_ids for before in ("", " ") for after in ("", " ", "\x00")]
+    subjects = work.vault.found(work.connection, [SubjectName("patient", "", name) for name in padded])
+    prefix = study_stream("")
+    rows = work.execute(_STUDIES, {"subjects": list(subjects.values()), "prefix": prefix})
+    return {stream.removeprefix(prefix) for stream in rows.scalars()}
+
+
+def _in_force(work: Work, concerned: Collection[tuple[str, str]]) -> Iterator[TransferRequest]:
+    projects: dict[str, set[str]] = defaultdict(set)
+    for study, project in concerned:
+        projects[study].add(project)
+    for study, requests in requests_of(work, list(projects), states=IN_FORCE).items():
+        yield from (request for request in requests if request.project in projects[study])

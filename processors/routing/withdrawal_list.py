@@ -1,0 +1,97 @@
+"""REDCap's list of withdrawals, where a site keeps one: each new entry is a withdrawal, and stays one for ever."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import orjson
+
+from processors import bounds
+from processors.events.withdrawals import (
+    WithdrawalEntryChanged,
+    WithdrawalEntryDoubted,
+    WithdrawalEntryRemoved,
+    WithdrawalEntryReturned,
+)
+from processors.gateway import Gateway, Work
+from processors.observed_list import compared, head
+from processors.redcap import Project, Redcap
+from processors.routing.withdraw import Withdrawal, is_known, withdraw
+
+_NEEDED = ("record_id", "wd_project", "wd_subject")
+_BOUNDS = {"wd_project": bounds.NAME, "wd_subject": bounds.PSEUDONYM}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WithdrawalEntry:
+    """An entry as REDCap holds it: `subject` is a pseudonym of the project, or a PatientID."""
+
+    record_id: str
+    project: str
+    subject: str
+    problems: tuple[str, ...] = ()
+
+
+def observe_withdrawals(gateway: Gateway, redcap: Redcap) -> None:
+    """Records what is new in the list, and has those participants withdraw; what is gone from it withdraws nothing."""
+    asked_at = head(gateway)
+    listed = Project(redcap, "withdrawals", gateway.database, gateway.clock, needed=_NEEDED)
+    entries = {entry.record_id: entry for entry in entries_from_rows(listed.export_list())}
+    with gateway.begin() as work:
+        prints = {record: _fingerprint(work, entry) for record, entry in entries.items()}
+        found = compared(work, "gateway.withdrawal_entry", prints, asked_at=asked_at)
+        for record in found.changed:
+            _withdraw(work, entries[record], prints[record])
+        work.record(
+            found.facts(
+                doubted=WithdrawalEntryDoubted, returned=WithdrawalEntryReturned, removed=WithdrawalEntryRemoved
+            )
+        )
+
+
+def entries_from_rows(rows: Sequence[Mapping[str, str]]) -> list[WithdrawalEntry]:
+    """The entries in REDCap's rows, each record id once; nothing is said by one that stands there several times."""
+    times = Counter(bounds.name(row["record_id"]) for row in rows)
+    entries = [_entry(row) for row in rows if times[bounds.name(row["record_id"])] == 1]
+    problems = ("The record id appears more than once in the export.",)
+    return entries + [
+        WithdrawalEntry(record_id=record, project="", subject="", problems=problems)
+        for record, number in times.items()
+        if number > 1
+    ]
+
+
+def _entry(row: Mapping[str, str]) -> WithdrawalEntry:
+    project, subject = bounds.name(row.get("wd_project", "")), row.get("wd_subject", "").strip()
+    blank = [f"{field} is blank." for field, value in (("wd_project", project), ("wd_subject", subject)) if not value]
+    return WithdrawalEntry(
+        record_id=bounds.name(row["record_id"]),
+        project=project,
+        subject=bounds.cut(subject, bounds.PSEUDONYM),
+        problems=bounds.overlong(row, _BOUNDS) or tuple(blank),
+    )
+
+
+def _withdraw(work: Work, entry: WithdrawalEntry, fingerprint: str) -> None:
+    usable, problems = not entry.problems, entry.problems
+    if usable and not is_known(work, entry.project):
+        # It is recorded all the same: the project may be named later.
+        problems = ("Nothing else that the ledger knows names its project.",)
+    changed = WithdrawalEntryChanged(
+        record_id=entry.record_id, project=entry.project, problems=problems, fingerprint=fingerprint
+    )
+    work.record([changed])
+    if usable:
+        wanted = Withdrawal(
+            project=entry.project,
+            patient_ids=[entry.subject],
+            pseudonyms=[entry.subject],
+            by="REDCap",
+            reason=f"record {entry.record_id} of REDCap's list of withdrawals",
+            record_id=entry.record_id,
+        )
+        withdraw(work, wanted)
+
+
+def _fingerprint(work: Work, entry: WithdrawalEntry) -> str:
+    return work.vault.fingerprint(orjson.dumps(asdict(entry), option=orjson.OPT_SORT_KEYS))

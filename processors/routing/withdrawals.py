@@ -1,0 +1,75 @@
+"""Who withdrew from which project: the marks that studies are known by, and the check that asks for them."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+
+import orjson
+from sqlalchemy import text
+
+from processors.gateway import Work
+from processors.routing.checks import Asked, Objection, Objections
+from processors.routing.decisions import Obstacle
+from processors.routing.patients import patients_of
+from processors.text import without_padding
+
+_ANY = text("select exists (select from gateway.withdrawal_mark)")
+_MARKED = text("select mark, project, position from gateway.withdrawal_mark where mark = any(:marks)")
+
+
+def patient_mark(work: Work, patient_id: str) -> str:
+    """What a patient's studies are known by: a keyed hash of the PatientID, without what scanners pad it with."""
+    return work.vault.fingerprint(orjson.dumps(["withdrawn patient", without_padding(patient_id)]))
+
+
+def pseudonym_mark(work: Work, project: str, pseudonym: str) -> str:
+    """What studies under a pseudonym of the project are known by; those that people take for one are one."""
+    return work.name_fingerprint(project, pseudonym) or ""
+
+
+def withdrawal_check(work: Work, asked: Sequence[Asked]) -> Objections:
+    """What is asked for of patients who withdrew. A study of several patients is held where one of them did."""
+    if not work.execute(_ANY).scalar_one():
+        return {}
+    marks = marks_of(work, {each.study for each in asked})
+    found = {}
+    for each in asked:
+        project = each.candidate.key.project
+        mine = {*marks.get(each.study, ()), pseudonym_mark(work, project, each.candidate.pseudonym)}
+        withdrawal = _withdrawal(work, mine, project)
+        if withdrawal is not None:
+            obstacle = Obstacle("participant withdrew", f"withdrawal {withdrawal}")
+            found[each.place] = Objection(obstacle)
+    return found
+
+
+def withdrawn_studies(work: Work, studies: Collection[str], project: str) -> set[str]:
+    """Those of the studies that are of a patient who withdrew from the project."""
+    if not studies or not work.execute(_ANY).scalar_one():
+        return set()
+    marks = marks_of(work, studies)
+    return {study for study, mine in marks.items() if _withdrawal(work, mine, project) is not None}
+
+
+def marks_of(work: Work, studies: Collection[str]) -> Mapping[str, Collection[str]]:
+    """The marks of the patients of each study, by its series on disk."""
+    marks: dict[str, set[str]] = defaultdict(set)
+    for study, patient_ids in patient_ids_of(work, studies).items():
+        marks[study].update(patient_mark(work, patient_id) for patient_id in patient_ids)
+    return marks
+
+
+def patient_ids_of(work: Work, studies: Collection[str]) -> dict[str, list[str]]:
+    """The PatientIDs of each study that has any, by its series on disk; those that were forgotten are absent."""
+    patients = patients_of(work, studies)
+    found = work.identities([patient.position for theirs in patients.values() for patient in theirs])
+    known = {position: payload["PatientID"] for position, (_, payload) in found.items() if payload}
+    return {
+        study: [known[patient.position] for patient in theirs if patient.position in known]
+        for study, theirs in patients.items()
+    }
+
+
+def _withdrawal(work: Work, marks: Collection[str], project: str) -> int | None:
+    """The position of the first withdrawal by one of these marks that concerns the project."""
+    rows = work.execute(_MARKED, {"marks": list(marks)})
+    return min((row.position for row in rows if row.project in (None, project)), default=None)

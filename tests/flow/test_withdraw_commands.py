@@ -1,0 +1,113 @@
+"""`withdraw` and `done`, as an operator gives them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from processors.cli.main import app
+from tests.flow.harness import HEART, Site
+
+STUDY = "1.2.3"
+FROM_HEART = ("--project", HEART, "--reason", "form of 2 March, case 17")
+
+
+class Command:
+    """The commands against a site at which the study of patient 4711 was requested as H-001."""
+
+    def __init__(self, site: Site, config: Path) -> None:
+        self.site = site
+        self.config = config
+
+    def __call__(self, *arguments: str, given: str = "") -> Result:
+        return CliRunner().invoke(app, ["--config", str(self.config), *arguments], input=given.encode())
+
+    def data(self, *arguments: str, given: str = "") -> Any:
+        return json.loads(self(*arguments, "--json", given=given).stdout)
+
+
+@pytest.fixture
+def command(site: Site, tmp_path: Path) -> Command:
+    tokens = "\n".join(f'{name} = "{token}"' for name, token in site.tokens.items())
+    config = tmp_path / "fiona-ledger.toml"
+    config.write_text(f"""
+[ledger]
+url = "{site.database_url}"
+key_file = "{site.key_file}"
+[source]
+raw = "{site.receiver.raw}"
+[redcap]
+url = "{site.simulator.url}"
+[redcap.tokens]
+{tokens}
+""")
+    site.series(STUDY, PatientID="4711", AccessionNumber="A-1")
+    site.entry(accession="A-1")
+    site.run()
+    site.sender_sends(STUDY, 1)
+    site.run()
+    return Command(site, config)
+
+
+def test_whoever_withdraws_by_patient_id_leaves_a_task_until_it_is_done(command: Command) -> None:
+    done = command("withdraw", *FROM_HEART, "--patient-id-stdin", given="4711\n")
+
+    assert done.exit_code == 1, done.output
+    assert f"study {STUDY}, project '{HEART}', instance 1: sent, under study UID mapped.{STUDY}" in done.stdout
+    assert "4711" not in done.output
+    ((position,),) = command.site.query("select position from audit.task where open")
+    assert f"[{position}]" in command("status").stdout
+    seen_to = command("done", str(position), "--reason", "removed from the archive, ticket 12")
+    assert (seen_to.exit_code, seen_to.stdout) == (0, f"Done: study {STUDY}, project '{HEART}'.\n")
+    assert command.site.query("select done_reason from audit.task") == [("removed from the archive, ticket 12",)]
+    assert "task" not in command.site.attention()
+
+
+def test_by_study_or_pseudonym_it_is_the_same(command: Command) -> None:
+    told = command.data("withdraw", *FROM_HEART, "--study", STUDY)
+    assert (told["studies"], len(told["ended"]), len(told["tasks"])) == ([STUDY], 1, 1)
+    told = command.data("withdraw", *FROM_HEART, "--pseudonym-stdin", given="H-001")
+    assert (told["studies"], told["ended"], len(told["tasks"])) == ([STUDY], [], 1)
+
+
+def test_of_a_patient_who_is_not_known_yet_it_says_that_nothing_was_requested(command: Command) -> None:
+    done = command("withdraw", "--all-projects", "--reason", "form of 2 March", "--patient-id-stdin", given="9999")
+
+    assert done.exit_code == 0, done.output
+    assert "What comes later is held" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "told"),
+    [
+        (("--reason", "x", "--study", STUDY), "", "one of --project and --all-projects"),
+        (("--project", HEART, "--all-projects", "--reason", "x", "--study", STUDY), "", "one of --project and"),
+        (FROM_HEART, "", "one of --patient-id-stdin"),
+        ((*FROM_HEART, "--study", STUDY, "--patient-id-stdin"), "4711", "one of --patient-id-stdin"),
+        (("--all-projects", "--reason", "x", "--pseudonym-stdin"), "H-001", "expected --project as well"),
+        (("--project", HEART, "--reason", " ", "--study", STUDY), "", "--reason"),
+        (("--project", HEART, "--reason", "4711 asked", "--patient-id-stdin"), "4711", "in plain text for ever"),
+        (("--project", "heart study", "--reason", "x", "--study", STUDY), "", "Names count to the letter"),
+        ((*FROM_HEART, "--patient-id-stdin"), "", "expected one line, found none"),
+        ((*FROM_HEART, "--patient-id-stdin"), "4711\n4712\n", "expected one line, found 2"),
+        ((*FROM_HEART, "--study", "9.9"), "", "found none of study"),
+    ],
+)
+def test_what_is_not_clear_is_refused_and_changes_nothing(
+    command: Command, arguments: tuple[str, ...], given: str, told: str
+) -> None:
+    head = command.site.head()
+    done = command("withdraw", *arguments, given=given)
+
+    assert done.exit_code == 2
+    assert told in " ".join(done.stderr.split())
+    assert command.site.head() == head
+
+
+def test_what_is_no_task_cannot_be_done(command: Command) -> None:
+    done = command("done", "3", "--reason", "x")
+
+    assert done.exit_code == 2
+    assert "no task that waits" in done.stderr

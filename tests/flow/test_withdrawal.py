@@ -1,0 +1,301 @@
+"""A participant withdraws: what is unsent ends, what comes later is held for ever, and what was sent is a task."""
+
+from typing import Any
+
+import pytest
+
+from processors.errors import ConfigurationError
+from tests.flow.harness import BRAIN, HEART, Asked, Site
+from tests.operations.operator import forget_patient, rehearse
+from tests.operations.withdrawing import withdraws
+
+STUDY = "1.2.3"
+LATER = "1.2.4"
+WITHDREW = "participant withdrew"
+
+
+def tasks(site: Site, columns: str = "study, project, instance, what") -> list[tuple[Any, ...]]:
+    return site.query(f"select {columns} from audit.task where open order by position")
+
+
+def names(site: Site, study: str = STUDY) -> list[str]:
+    """The pseudonyms of the rows that can be sent."""
+    return sorted(request.name for request in site.transfers(study).values() if request.name)
+
+
+@pytest.fixture
+def coupled(site: Site) -> Site:
+    """The study of patient 4711 has been requested as H-001."""
+    site.series(STUDY, PatientID="4711", AccessionNumber="A-1")
+    site.entry(accession="A-1")
+    site.run()
+    return site
+
+
+def later_study(site: Site, patient_id: str = "4711") -> None:
+    """Another study of the patient arrives, and is asked for."""
+    site.series(LATER, PatientID=patient_id, AccessionNumber="A-2")
+    site.entry("2", accession="A-2")
+
+
+WHOM = pytest.mark.parametrize("whom", [{"patient": "4711"}, {"study": STUDY}, {"pseudonym": "H-001"}], ids=str)
+
+
+# What was requested
+
+
+@WHOM
+def test_unsent_requests_end(coupled: Site, whom: dict[str, str]) -> None:
+    coupled.clock.advance(-59)
+    done = withdraws(coupled, **whom)
+
+    assert [request.study for request in done.ended] == [STUDY]
+    assert names(coupled) == []
+    coupled.run()
+    assert names(coupled) == []
+    assert tasks(coupled) == []
+    coupled.assert_sound()
+
+
+def test_it_is_not_requested_again_by_a_late_series_or_a_changed_entry(coupled: Site) -> None:
+    withdraws(coupled, patient="4711")
+    coupled.series(STUDY, f"{STUDY}.2", PatientID="4711", AccessionNumber="A-1")
+    coupled.entry(accession="A-1", subject="H-002")
+    coupled.run()
+
+    assert names(coupled) == []
+    assert coupled.attention()[WITHDREW] == 1
+
+
+def test_one_that_waits_to_be_written_ends_too(site: Site) -> None:
+    site.series(STUDY, PatientID="4711", AccessionNumber="A-1")
+    site.incoming.lock(STUDY)
+    site.entry(accession="A-1")
+    site.run()
+    withdraws(site, patient="4711")
+    site.incoming.unlock(STUDY)
+    site.clock.advance(3601)
+    site.run()
+
+    assert names(site) == []
+
+
+def test_other_projects_go_on(coupled: Site) -> None:
+    coupled.entry("3", accession="A-1", project=BRAIN, subject="B-001")
+    coupled.run()
+    withdraws(coupled, patient="4711")
+    later_study(coupled)
+    coupled.entry("4", accession="A-2", project=BRAIN, subject="B-001")
+    coupled.run()
+
+    assert names(coupled) == ["B-001"]
+    assert names(coupled, LATER) == ["B-001"]
+
+
+def test_all_projects_are_those_that_nobody_knows_yet_as_well(coupled: Site) -> None:
+    withdraws(coupled, project=None, patient="4711")
+    later_study(coupled)
+    coupled.entry("4", accession="A-2", project="New", subject="N-1")
+    coupled.run()
+
+    assert names(coupled) == names(coupled, LATER) == []
+    assert coupled.attention()[WITHDREW] == 2
+
+
+def test_other_patients_go_on(coupled: Site) -> None:
+    withdraws(coupled, patient="4711")
+    coupled.series(LATER, PatientID="4712", AccessionNumber="A-2")
+    coupled.entry("2", accession="A-2", subject="H-002")
+    coupled.run()
+
+    assert names(coupled, LATER) == ["H-002"]
+
+
+# What comes later
+
+
+@WHOM
+def test_later_studies_are_held(coupled: Site, whom: dict[str, str]) -> None:
+    withdraws(coupled, **whom)
+    later_study(coupled)
+    coupled.run()
+
+    assert names(coupled, LATER) == []
+    assert coupled.attention()[WITHDREW] == 1
+    head = coupled.head()
+    coupled.run()
+    assert coupled.head() == head
+
+
+def test_later_studies_of_a_rule_are_held(coupled: Site) -> None:
+    withdraws(coupled, patient="4711")
+    coupled.series(LATER, PatientID="4711")
+    coupled.rule(patient_id="4711")
+    coupled.run()
+
+    assert names(coupled, LATER) == []
+
+
+def test_a_patient_whom_the_ledger_does_not_know_yet_is_held_as_well(site: Site) -> None:
+    done = withdraws(site, patient="4711")
+    later_study(site)
+    site.run()
+
+    assert (done.studies, names(site, LATER)) == ([], [])
+    assert site.attention()[WITHDREW] == 1
+
+
+@pytest.mark.parametrize("patient_id", ["4711 ", " 4711", "4711\x00"])
+def test_what_scanners_pad_with_makes_no_other_patient(coupled: Site, patient_id: str) -> None:
+    withdraws(coupled, patient="4711")
+    later_study(coupled, patient_id)
+    coupled.run()
+
+    assert names(coupled, LATER) == []
+
+
+def test_a_study_that_was_scanned_under_the_pseudonym_is_held(coupled: Site) -> None:
+    withdraws(coupled, patient="4711")
+    coupled.series(LATER, PatientID="H-001")
+    coupled.rule(patient_id="H-001")
+    coupled.run()
+
+    assert names(coupled, LATER) == []
+
+
+def test_the_same_pseudonym_of_another_project_is_another_person_s(coupled: Site) -> None:
+    withdraws(coupled, pseudonym="H-001")
+    coupled.series(LATER, PatientID="4712", AccessionNumber="A-2")
+    coupled.entry("2", accession="A-2", project=BRAIN)
+    coupled.run()
+
+    assert names(coupled, LATER) == ["H-001"]
+
+
+def test_a_study_of_two_patients_is_held_where_one_of_them_withdrew(coupled: Site) -> None:
+    withdraws(coupled, patient="4711")
+    coupled.series(LATER, f"{LATER}.1", PatientID="4712")
+    coupled.series(LATER, f"{LATER}.2", PatientID="4711")
+    coupled.entry("2", study=LATER, subject="H-002")
+    coupled.run()
+
+    assert names(coupled, LATER) == []
+    assert coupled.attention()[WITHDREW] == 1
+
+
+def test_it_holds_after_the_patient_was_forgotten(coupled: Site) -> None:
+    withdraws(coupled, patient="4711")
+    forget_patient(coupled, "4711")
+    later_study(coupled)
+    coupled.run()
+
+    assert names(coupled, LATER) == []
+
+
+def test_a_dry_run_tells_what_it_would_hold(coupled: Site) -> None:
+    done = withdraws(coupled, patient="4711")
+    later_study(coupled)
+    changes = {(each.study, each.change, each.why) for each in rehearse(coupled)}
+
+    assert (LATER, "hold", f"{WITHDREW}: withdrawal {done.position}") in changes
+
+
+# What was sent
+
+
+def test_what_was_sent_is_a_task_with_the_uids_under_which_it_was(coupled: Site) -> None:
+    coupled.sender_sends(STUDY, 1)
+    coupled.run()
+    withdraws(coupled, patient="4711")
+
+    assert tasks(coupled, "study, project, instance, what, mapped_uids") == [
+        (STUDY, HEART, 1, "sent", [f"mapped.{STUDY}"])
+    ]
+    assert coupled.attention()["task"] == 1
+
+
+def test_what_may_have_been_sent_is_a_task_and_another_when_it_turns_out_that_it_was(coupled: Site) -> None:
+    coupled.clock.advance(600)
+    withdraws(coupled, patient="4711")
+    assert tasks(coupled) == [(STUDY, HEART, 1, "may have been sent")]
+
+    coupled.sender_sends(STUDY, 1)
+    coupled.run()
+    assert tasks(coupled) == [(STUDY, HEART, 1, "sent")]
+
+
+def test_one_whose_sending_was_reported_after_the_withdrawal_is_a_task(coupled: Site) -> None:
+    """The sender had sent it, and the poll had not seen that yet."""
+    coupled.sender_sends(STUDY, 1)
+    withdraws(coupled, patient="4711")
+    coupled.run()
+
+    assert [task[3] for task in tasks(coupled)] == ["sent"]
+
+
+def test_an_older_request_that_was_sent_is_a_task_too(coupled: Site) -> None:
+    coupled.sender_sends(STUDY, 1)
+    coupled.entry(accession="A-1", subject="H-009")
+    coupled.run()
+    coupled.clock.advance(-50)
+    withdraws(coupled, patient="4711")
+
+    assert (STUDY, HEART, 1, "sent") in tasks(coupled)
+
+
+def test_what_a_person_requested_is_a_task_as_it_can_be_sent(coupled: Site) -> None:
+    instance = coupled.person_requests(STUDY, HEART, "H-001", event="second")
+    coupled.run()
+    withdraws(coupled, patient="4711")
+
+    assert (STUDY, HEART, instance, "requested by others, can be sent") in tasks(coupled)
+    assert coupled.transfers(STUDY)[instance] == Asked(HEART, "H-001", "second")
+
+
+def test_tasks_of_other_projects_are_none(coupled: Site) -> None:
+    coupled.sender_sends(STUDY, 1)
+    coupled.run()
+    withdraws(coupled, project=BRAIN, patient="4711")
+
+    assert tasks(coupled) == []
+
+
+# Who is meant
+
+
+def test_a_study_of_several_patients_tells_nobody_who_withdraws(coupled: Site) -> None:
+    coupled.series(STUDY, f"{STUDY}.2", PatientID="4712")
+    coupled.run()
+
+    with pytest.raises(ConfigurationError, match="found several of study"):
+        withdraws(coupled, study=STUDY)
+    with pytest.raises(ConfigurationError, match="found none of study"):
+        withdraws(coupled, study="9.9")
+
+
+def test_who_asked_for_it_and_when_is_recorded_and_nothing_that_names_the_patient(site: Site) -> None:
+    site.series(STUDY, PatientID="PATIENT-4711", AccessionNumber="A-1")
+    site.entry(accession="A-1", subject="HEART-001")
+    site.run()
+    withdraws(site, pseudonym="HEART-001")
+    (withdrew,) = site.events("ParticipantWithdrew")
+
+    assert (withdrew["by"], withdrew["reason"], withdrew["project"]) == ("kari", "case 17", HEART)
+    stored = site.everything_stored()
+    assert "PATIENT-4711" not in stored
+    assert "HEART-001" not in stored
+    site.assert_sound()
+
+
+def test_the_other_patient_of_a_study_of_two_goes_on_in_studies_of_their_own(coupled: Site) -> None:
+    coupled.series(LATER, f"{LATER}.1", PatientID="4712")
+    coupled.series(LATER, f"{LATER}.2", PatientID="4711")
+    coupled.entry("2", study=LATER, subject="H-002")
+    coupled.run()
+    assert names(coupled, LATER) == ["H-002"]
+    withdraws(coupled, patient="4711")
+    coupled.series("1.2.5", PatientID="4712", AccessionNumber="A-5")
+    coupled.entry("5", accession="A-5", subject="H-002")
+    coupled.run()
+
+    assert (names(coupled, LATER), names(coupled, "1.2.5")) == ([], ["H-002"])
