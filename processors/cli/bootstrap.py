@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from ledger.database import Database
+from ledger.database import Database, ignore_variables
 from ledger.dry_run import DryRun
 from ledger.events import new_event_id
 from ledger.migrations import require_migrated
@@ -48,6 +48,7 @@ def opened_database(config: Path | None) -> Iterator[tuple[Configuration, Databa
     """The configuration and the database it names."""
     # Before anything is started: the embedded PostgreSQL and a site's generator inherit the environment.
     configuration = withhold(load(config), os.environ)
+    ignore_variables(os.environ)
     database = open_gateway_database(configuration.ledger)
     try:
         yield configuration, database
@@ -93,11 +94,9 @@ def opened_exclusively(config: Path | None) -> Iterator[tuple[Configuration, Gat
 
     Raises `ServiceError` where one is under way: the command has done nothing then.
     """
-    with opened_gateway(config) as (configuration, gateway), only_run(gateway) as locked:
-        if not locked:
-            raise ServiceError(
-                f"A run for site {gateway.site!r} is under way: nothing was done. Try again when it has ended."
-            )
+    with opened_gateway(config) as (configuration, gateway), only_run(gateway) as busy:
+        if busy is not None:
+            raise ServiceError(f"{busy.sentence()} So nothing was done: try again when it has ended.")
         prepare(gateway)
         yield configuration, gateway
 
@@ -111,11 +110,10 @@ def opened_dry_run(config: Path | None) -> Iterator[Run]:
     with opened_database(config) as (configuration, database):
         section = configuration.ledger
         real = open_gateway(database, section, clock=now, run=new_event_id(), sender=configuration.sender)
-        with no_runs(database, section.site) as busy, DryRun(database) as dry_run:
+        with no_runs(database) as busy, DryRun(database) as dry_run:
             if busy is not None:
                 raise ServiceError(
-                    f"A run of site {busy!r} is under way, and a dry run wants to be alone. Give the command again in "
-                    "a moment."
+                    f"{busy.sentence()} A dry run wants to be alone: give the command again in a moment."
                 )
             gateway = Gateway(
                 database=dry_run, vault=real.vault, site=section.site, clock=now, run=real.run, sender=real.sender
@@ -145,8 +143,12 @@ def opened_run(configuration: Configuration, gateway: Gateway, command: str, rep
 def prepare(gateway: Gateway, *, exclusive: bool = False) -> None:
     """Brings the tables up to date. Raises `ConfigurationError` where somebody has emptied one by hand.
 
+    To be called with the lock held, before which another version of the program may have been here.
     `exclusive`: the caller keeps all runs away.
     """
+    gateway.database.require_connections()
+    with gateway.begin() as work:
+        require_migrated(work.connection)
     with console.step("Catching up") as progress:
         gateway.catch_up(progress, alone=exclusive)
         _require_whole_tables(gateway)

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
+from ledger import lease
 from ledger.database import Database
 from ledger.errors import Conflict, Corrupt, KeyProblem, Unreachable
 from processors.cli.exit_codes import ending, exit_codes
@@ -77,9 +78,7 @@ def test_an_idle_run_says_so_in_numbers_and_makes_few_calls(site: Site) -> None:
 
 
 def test_a_second_run_at_once_says_so_and_ends_with_0(site: Site, database: Database) -> None:
-    with database.without_transaction() as connection:
-        name = {"name": "fiona-ledger run main"}
-        connection.execute(text("select pg_advisory_lock(hashtextextended(:name, 0))"), name)
+    with lease.held(database, "run", "main"):
         done = site.command("run")
     assert done.code == 0
     assert "Another run" in done.out

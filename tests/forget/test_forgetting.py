@@ -351,7 +351,7 @@ def test_the_tables_file_is_rid_of_the_destroyed_keys(site: PrivateSite) -> None
     in_file = text("select pg_read_binary_file(pg_relation_filepath('ledger.subject'))")
 
     def found() -> int:
-        with site.gateway() as gateway, gateway.database.without_transaction() as connection:
+        with site.gateway() as gateway, gateway.database.begin() as connection:
             connection.execute(text("checkpoint"))
             content = bytes(connection.execute(in_file).scalar_one())
         return sum(key in content for key in keys)

@@ -1,0 +1,54 @@
+"""A transaction pooler before a server: PgBouncer, where it is installed."""
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+from tests.servers.cluster import postgres_user
+
+INSTALLED = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
+
+_PORT = 6432
+_PATIENCE = 30
+
+
+@contextmanager
+def pooled(server_folder: str) -> Iterator[str]:
+    """The folder with the socket of a pooler, which gives each transaction the server connection that has waited longest."""
+    assert INSTALLED is not None
+    folder = Path(tempfile.mkdtemp(prefix="fiona-pooler-", dir="/var/tmp"))  # short, for the socket's path
+    if (user := postgres_user()) is not None:
+        shutil.chown(folder, user)
+    settings = folder / "pgbouncer.ini"
+    settings.write_text(
+        f"[databases]\n* = host={server_folder} port=5432 user=postgres\n[pgbouncer]\npool_mode = transaction\n"
+        f"server_round_robin = 1\nmin_pool_size = 3\nlisten_port = {_PORT}\nunix_socket_dir = {folder}\nauth_type = any\n"
+    )
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([INSTALLED, settings], stdout=log, stderr=log, cwd=folder, user=user)
+    try:
+        _await_answer(process, folder)
+        yield str(folder)
+    finally:
+        process.kill()
+        process.wait(_PATIENCE)
+        shutil.rmtree(folder)
+
+
+def url_of(folder: str, name: str) -> str:
+    return f"postgresql://postgres@/{name}?host={folder}&port={_PORT}"
+
+
+def _await_answer(process: "subprocess.Popen[bytes]", folder: Path) -> None:
+    while process.poll() is None:
+        try:
+            psycopg.connect(url_of(str(folder), "postgres"), connect_timeout=_PATIENCE).close()
+        except psycopg.OperationalError:
+            continue
+        return
+    raise AssertionError((folder / "log").read_text())
