@@ -19,7 +19,7 @@ from processors.configuration import Configuration, load, resolve, withhold
 from processors.errors import ConfigurationError, ServiceError
 from processors.gateway import Gateway, open_gateway, open_gateway_database
 from processors.locks import no_runs, only_run
-from processors.operations.rebuild import emptied_tables
+from processors.operations.rebuild import emptied_tables, is_ahead
 from processors.redcap import DryRunRedcap, Redcap, SharedRateLimit
 from processors.run import Report, Run, recorded_run
 
@@ -155,9 +155,15 @@ def prepare(gateway: Gateway, *, exclusive: bool = False) -> None:
 
 
 def _require_whole_tables(gateway: Gateway) -> None:
-    """Refuses to decide by tables that somebody has emptied by hand."""
+    """Refuses to decide by tables that somebody has emptied by hand, or that are another ledger's."""
     with gateway.begin() as work:
-        emptied = emptied_tables(work.connection)
+        emptied, ahead = emptied_tables(work.connection), is_ahead(work.connection)
+    if ahead:
+        raise ConfigurationError(
+            "The tables of schema gateway tell of events that schema ledger does not hold: an older copy of it was "
+            "restored beside them. Restore all schemas of one backup; or, if there is none, `fiona-ledger rebuild` "
+            "derives the tables from the events that are left, and the next run reads all summaries again."
+        )
     if emptied:
         tables = ", ".join(table for _, table in emptied)
         raise ConfigurationError(

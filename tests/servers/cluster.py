@@ -40,7 +40,11 @@ class Cluster:
     def run(self, program: str, *arguments: str) -> None:
         """A program of the server's, to its end."""
         subprocess.run(
-            [self._binaries / program, *arguments], check=True, capture_output=True, cwd=self.folder, user=postgres_user()
+            [self._binaries / program, *arguments],
+            check=True,
+            capture_output=True,
+            cwd=self.folder,
+            user=postgres_user(),
         )
 
     def start(self, **settings: str) -> None:

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ _PATIENCE = 30
 
 @contextmanager
 def pooled(server_folder: str) -> Iterator[str]:
-    """The folder with the socket of a pooler, which gives each transaction the server connection that has waited longest."""
+    """The folder with the socket of a pooler, which gives each transaction another of its server connections."""
     assert INSTALLED is not None
     folder = Path(tempfile.mkdtemp(prefix="fiona-pooler-", dir="/var/tmp"))  # short, for the socket's path
     if (user := postgres_user()) is not None:
@@ -27,7 +28,7 @@ def pooled(server_folder: str) -> Iterator[str]:
     settings = folder / "pgbouncer.ini"
     settings.write_text(
         f"[databases]\n* = host={server_folder} port=5432 user=postgres\n[pgbouncer]\npool_mode = transaction\n"
-        f"server_round_robin = 1\nmin_pool_size = 3\nlisten_port = {_PORT}\nunix_socket_dir = {folder}\nauth_type = any\n"
+        f"server_round_robin = 1\nlisten_port = {_PORT}\nunix_socket_dir = {folder}\nauth_type = any\n"
     )
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([INSTALLED, settings], stdout=log, stderr=log, cwd=folder, user=user)
@@ -45,10 +46,12 @@ def url_of(folder: str, name: str) -> str:
 
 
 def _await_answer(process: "subprocess.Popen[bytes]", folder: Path) -> None:
-    while process.poll() is None:
+    deadline = time.monotonic() + _PATIENCE
+    while process.poll() is None and time.monotonic() < deadline:
         try:
             psycopg.connect(url_of(str(folder), "postgres"), connect_timeout=_PATIENCE).close()
         except psycopg.OperationalError:
+            time.sleep(0.05)
             continue
         return
     raise AssertionError((folder / "log").read_text())
