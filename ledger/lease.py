@@ -135,12 +135,14 @@ def _awaited(
 ) -> Lease | None:
     deadline = time.monotonic() + patience.total_seconds()
     told: UUID | None = None
-    while (busy := _take(database, holder, wanted)) is not None and time.monotonic() < deadline:
-        if busy.holder != told:
+    while (busy := _take(database, holder, wanted)) is not None:
+        if patience and busy.holder != told:
             waiting(busy)
             told = busy.holder
+        if time.monotonic() >= deadline:
+            return busy
         time.sleep(_ASKED_EVERY)
-    return busy
+    return None
 
 
 def _take(database: Database, holder: UUID, wanted: tuple[str, str]) -> Lease | None:

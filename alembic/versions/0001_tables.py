@@ -667,7 +667,7 @@ create index event_recorded_at on ledger.event (recorded_at);
 create index event_problem on ledger.event (type, position)
  where type in ('ConflictFound', 'RowRefused', 'StudyHeld', 'RoutingRuleDoubted', 'CouplingEntryDoubted',
                 'AutoidProjectDoubted');
-create index event_rejected_file on ledger.event (split_part(data ->> 'path', '/', 1), position)
+create index event_rejected_file on ledger.event ((split_part(data ->> 'path', '/', 1) collate "C"), position)
  where type = 'FileRejected';
 create index event_leaves_row on ledger.event (type, position)
  where type in ('RoutingRuleChanged', 'CouplingEntryChanged', 'TransferRequested', 'DecisionsMade',

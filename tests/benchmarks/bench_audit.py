@@ -153,8 +153,8 @@ def fill(database: Database, events: int, *, days: int = DAYS) -> None:
 
 def vacuum(database: Database) -> None:
     """Does what autovacuum does in time; no transaction may stand around it."""
-    with closing(database.engine.raw_connection()) as connection, connection.cursor() as cursor:
-        cursor.execute("vacuum analyze")
+    with closing(database.engine.raw_connection()) as connection:
+        connection.cursor().execute("vacuum analyze")
 
 
 def _add_runs(connection: Connection, last: datetime) -> None:
