@@ -1,4 +1,4 @@
-"""A transaction pooler before a server: PgBouncer, where it is installed."""
+"""PgBouncer before a server, where it is installed."""
 
 import shutil
 import subprocess
@@ -10,16 +10,16 @@ from pathlib import Path
 
 import psycopg
 
+from tests.pooler import PORT, url_of
 from tests.servers.cluster import postgres_user
 
 INSTALLED = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
 
-_PORT = 6432
 _PATIENCE = 30
 
 
 @contextmanager
-def pooled(server_folder: str) -> Iterator[str]:
+def standing_before(server_folder: str) -> Iterator[str]:
     """The folder with the socket of a pooler, which gives each transaction another of its server connections."""
     assert INSTALLED is not None
     folder = Path(tempfile.mkdtemp(prefix="fiona-pooler-", dir="/var/tmp"))  # short, for the socket's path
@@ -28,7 +28,7 @@ def pooled(server_folder: str) -> Iterator[str]:
     settings = folder / "pgbouncer.ini"
     settings.write_text(
         f"[databases]\n* = host={server_folder} port=5432 user=postgres\n[pgbouncer]\npool_mode = transaction\n"
-        f"server_round_robin = 1\nlisten_port = {_PORT}\nunix_socket_dir = {folder}\nauth_type = any\n"
+        f"server_round_robin = 1\nlisten_port = {PORT}\nunix_socket_dir = {folder}\nauth_type = any\n"
     )
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([INSTALLED, settings], stdout=log, stderr=log, cwd=folder, user=user)
@@ -41,15 +41,11 @@ def pooled(server_folder: str) -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-def url_of(folder: str, name: str) -> str:
-    return f"postgresql://postgres@/{name}?host={folder}&port={_PORT}"
-
-
 def _await_answer(process: "subprocess.Popen[bytes]", folder: Path) -> None:
     deadline = time.monotonic() + _PATIENCE
     while process.poll() is None and time.monotonic() < deadline:
         try:
-            psycopg.connect(url_of(str(folder), "postgres"), connect_timeout=_PATIENCE).close()
+            psycopg.connect(url_of(folder, "postgres"), connect_timeout=_PATIENCE).close()
         except psycopg.OperationalError:
             time.sleep(0.05)
             continue
