@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(pgbouncer.INSTALLED is None, reason="no pgbounce
 
 
 @pytest.fixture(scope="module")
-def pooler_folder(server: Server) -> Iterator[str]:
+def pooler_folder(server: Server) -> Iterator[str]:  # type: ignore[no-redef]  # instead of the stand-in
     """The folder with the socket of PgBouncer before the server."""
     with pgbouncer.standing_before(parse_qs(urlsplit(server.url).query)["host"][0]) as folder:
         yield folder
