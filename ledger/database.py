@@ -73,8 +73,11 @@ _LIBPQ_VARIABLES = frozenset(
 )
 
 
-class _DriverConnection(psycopg.Connection[Any]):
-    """The driver's connection; `preamble` are the settings that each transaction on it begins with."""
+class DriverConnection(psycopg.Connection[Any]):
+    """The driver's connection; `preamble` are the settings that each transaction on it begins with.
+
+    To the driver, every statement stands alone: `Database` begins transactions, by the message that pins settings.
+    """
 
     preamble: str = ""
 
@@ -94,9 +97,11 @@ class Database:
         )
         event.listen(self.engine, "begin", self._start)
 
-    def _connect(self) -> psycopg.Connection[Any]:
-        # To the driver, every statement stands alone: `_start` begins transactions, in the message that pins settings.
-        connection = _DriverConnection.connect(self._conninfo, autocommit=True)
+    def _dial(self) -> DriverConnection:
+        return DriverConnection.connect(self._conninfo, autocommit=True)
+
+    def _connect(self) -> DriverConnection:
+        connection = self._dial()
         try:
             _require_utf8(connection)
             _pin(connection)
@@ -199,7 +204,7 @@ def _require_utf8(connection: psycopg.Connection[Any]) -> None:
         )
 
 
-def _pin(connection: _DriverConnection) -> None:
+def _pin(connection: DriverConnection) -> None:
     """Sets what the program relies on: once for the session, or for each transaction where a pooler stands between."""
     pinned = _PINNED | (_PINNED_SINCE_17 if connection.info.server_version >= 170_000 else {})
     backend = connection.execute("select pg_catalog.pg_backend_pid()").fetchone()

@@ -32,6 +32,8 @@ from pydantic_settings import (
 )
 
 from processors.errors import ConfigurationError
+from processors.national_numbers import national_numbers
+from processors.trusted_files import require_trusted
 
 VARIABLE = "FIONA_LEDGER_CONFIG"
 LOCAL_FILE = Path("fiona-ledger.toml")
@@ -72,6 +74,10 @@ def _web_address(given: str) -> str:
     if port == 0 or not _is_host(parts.hostname or ""):
         raise ValueError(f"{expected}, found a host or port that is none")
     return given
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def _is_host(name: str) -> bool:
@@ -166,7 +172,29 @@ class RedcapSection(_Section):
     batch_rows: int = Field(default=500, ge=1, le=500)
     timeout_seconds: float = Field(default=60, gt=0, le=3600)
     ban_pause_minutes: float = Field(default=15, ge=0, le=7 * 24 * 60)
+    insecure: bool = False
     tokens: TokensSection
+
+    @property
+    def is_overheard(self) -> bool:
+        """Whether tokens and patients' data travel unencrypted to another machine."""
+        parts = urlsplit(self.url)
+        return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
+
+    @model_validator(mode="after")
+    def _is_encrypted(self) -> Self:
+        if self.is_overheard and not self.insecure:
+            raise ValueError(
+                "expected https in redcap.url: over http, anybody on the way reads tokens and patients' data. "
+                "Where the network allows nothing else, say redcap.insecure = true"
+            )
+        return self
+
+
+class ClockSection(_Section):
+    """How far this machine's clock may be from PostgreSQL's and REDCap's before nothing is decided by it."""
+
+    tolerance_minutes: float = Field(default=60, ge=5, le=365 * 24 * 60)
 
 
 class RoutingSection(_Section):
@@ -182,6 +210,20 @@ class AutoidSection(_Section):
     window_days: int = Field(default=14, ge=1, le=36_500)
     generator: FilePath | None = None
     generator_timeout_seconds: float = Field(default=60, gt=0, le=3600)
+
+
+def _country(given: str) -> str:
+    if not national_numbers(given):
+        raise ValueError('expected the code of a country whose identity numbers python-stdnum knows, such as "no"')
+    return given
+
+
+class IdentitySection(_Section):
+    """What must be so of a pseudonym before it is used, and whether what is not so is held, shown or let pass."""
+
+    naming: Literal["hold", "show", "off"] = "hold"
+    split: Literal["hold", "show"] = "show"
+    national_numbers: tuple[Annotated[str, AfterValidator(_country)], ...] = ("no",)
 
 
 class SenderSection(_Section):
@@ -218,9 +260,11 @@ class Configuration(BaseSettings):
     ledger: LedgerSection = Field(default_factory=LedgerSection)
     source: SourceSection = SourceSection()
     redcap: RedcapSection
+    clock: ClockSection = ClockSection()
     routing: RoutingSection = RoutingSection()
     autoid: AutoidSection = AutoidSection()
     sender: SenderSection = SenderSection()
+    identity: IdentitySection = IdentitySection()
 
     @classmethod
     def settings_customise_sources(
@@ -238,6 +282,7 @@ class Configuration(BaseSettings):
 def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Configuration:
     """The configuration in `path`, or where it is usually found. Raises `ConfigurationError`."""
     found = find(path, environment)
+    require_trusted(found, "The configuration")
 
     class FromFile(Configuration):
         model_config = SettingsConfigDict(toml_file=found)
@@ -292,6 +337,8 @@ def resolve(source: TokenSource, name: str, environment: Mapping[str, str] = os.
         token = source.value.get_secret_value()
     else:
         place += f" (file {source.file})"
+        if source.file is not None:
+            require_trusted(source.file, f"{place}: the file", secret=True)
         try:
             token = source.file.read_text("utf-8") if source.file is not None else ""
         except (OSError, UnicodeDecodeError) as exc:

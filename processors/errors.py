@@ -5,7 +5,8 @@
     │   └── ConfigurationError   mend the configuration or the command line (exit code 2)
     └── ServiceError             a service is away or refuses us; the next run tries again (exit code 3)
         ├── Refused              REDCap answered, and said no: a token, a right, a ban
-        └── Unanswered           no answer that can be trusted: down, cut off, an error page
+        ├── Unanswered           no answer that can be trusted: down, cut off, an error page
+        └── WrongClock           our clock and another one differ by hours: nothing is decided
 
 With one tree, nobody who catches what can be foreseen catches REDCap's half of it and lets PostgreSQL's pass.
 
@@ -29,3 +30,7 @@ class Refused(ServiceError):
 
 class Unanswered(ServiceError):
     """REDCap gave no answer that can be trusted; whether an import was applied is unknown."""
+
+
+class WrongClock(ServiceError):
+    """Our clock contradicts another one by more than is tolerated."""

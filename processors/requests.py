@@ -40,6 +40,7 @@ from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 from processors.bounds import storable
+from processors.clocks import believed
 from processors.events.fact import Cause
 
 State = Literal["requested", "placed", "contested", "ending", "withdrawn", "closed"]
@@ -177,8 +178,8 @@ class TransferRequest:
         """
         if self.recalled:
             return False
-        stood = now - (self.placed_at or self.requested_at)
-        return not timedelta(0) <= stood <= GRACE
+        since = believed(self.placed_at or self.requested_at, now)
+        return since is None or now - since > GRACE
 
 
 class Owner(NamedTuple):

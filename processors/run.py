@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -18,14 +18,17 @@ from ledger.batching import Progress
 from ledger.errors import LedgerError
 from processors.autoid.assign import Assigned, assign_ids
 from processors.autoid.generators import OwnGenerator, SiteGenerator
+from processors.autoid.sync import observe_projects
+from processors.clocks import ClockComparison
 from processors.configuration import Configuration
 from processors.delivery.deliver import Delivered, deliver
 from processors.delivery.lost_updates import Checked, find_clashes
 from processors.delivery.sender.poll import Looked, look
 from processors.delivery.sender.queue import look_after_sender
-from processors.errors import ConfigurationError
+from processors.errors import ConfigurationError, ServiceError, WrongClock
 from processors.gateway import Gateway
 from processors.redcap import Redcap
+from processors.routing.configured_checks import checks_of
 from processors.routing.decide import Decided, decide_transfers
 from processors.routing.redecide import decide_again
 from processors.routing.sync import Observed, observe
@@ -38,6 +41,8 @@ Ending = Callable[[BaseException], tuple[int, str]]
 """Gives the exit code of an error, and the message with which the command ends."""
 
 IDLE_RUNS_KEPT = timedelta(days=30)
+RUNS_KEPT = timedelta(days=366)
+"""Of older ones, gateway.run_count tells how many there were each day; what they did stands in the ledger."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -55,6 +60,7 @@ class Report:
     attention: dict[str, int] = field(default_factory=dict)
     events: int = 0
     calls: int = 0
+    clock_warnings: list[str] = field(default_factory=list)
     error: str | None = None
 
     @property
@@ -105,10 +111,16 @@ class Run:
 
     def observe(self) -> Observed:
         """Records what REDCap directs now, and gives it."""
-        with self.step("Asking REDCap for rules and couplings"):
+        with self.step("Asking REDCap for rules, couplings and projects"):
             observed = observe(self.gateway, self.redcap)
+            self._observe_projects()
         self.report.observed_changes = observed.changes
         return observed
+
+    def _observe_projects(self) -> None:
+        if self.redcap.has("projects"):
+            own_generator = self.configuration.autoid.generator is None
+            observe_projects(self.gateway, self.redcap, own_generator=own_generator)
 
     def poll(self) -> None:
         """Records what the sender and other people have made of transfers."""
@@ -120,7 +132,12 @@ class Run:
         routing = self.configuration.routing
         with self.step("Deciding") as progress:
             self.report.decided = decide_transfers(
-                self.gateway, observed, mode=routing.match, time_limit=routing.time_limit_seconds, progress=progress
+                self.gateway,
+                observed,
+                mode=routing.match,
+                time_limit=routing.time_limit_seconds,
+                checks=checks_of(self.configuration),
+                progress=progress,
             )
 
     def decide_again(
@@ -137,16 +154,16 @@ class Run:
                 include_vanished=include_vanished,
                 mode=routing.match,
                 time_limit=routing.time_limit_seconds,
+                checks=checks_of(self.configuration),
                 progress=progress,
             )
         return confirmed
 
     def wants_autoid(self, all_of: str | None = None) -> bool:
         """Whether auto-ID is configured. Raises `ConfigurationError` where it is by half."""
-        configured = [name for name in ("projects", "autoid") if self.redcap.has(name)]
-        if not configured and all_of is None:
+        if all_of is None and not self.redcap.has("autoid"):
             return False
-        if len(configured) < 2:
+        if not (self.redcap.has("projects") and self.redcap.has("autoid")):
             raise ConfigurationError(
                 "redcap.tokens: expected tokens for both projects and autoid, as auto-ID needs both."
             )
@@ -156,6 +173,8 @@ class Run:
         """Gives IDs, stores them and requests the transfers, which are still to be written then."""
         section = self.configuration.autoid
         with self.step("Giving IDs"):
+            if self.report.observed_changes is None:
+                self._observe_projects()
             self.report.assigned = assign_ids(
                 self.gateway,
                 self.redcap,
@@ -186,21 +205,60 @@ class Run:
 _ATTENTION = text("select kind, count(*) as notices from audit.attention group by kind order by kind")
 
 
+_CLOCKS = text("""
+    select clock_timestamp() as now, (select clock_at from gateway.site where site = :site) as clock_at
+""")
+_CLOCK_IS_RIGHT = text("""
+    insert into gateway.site (site, clock_at) values (:site, :now)
+    on conflict (site) do update set clock_at = excluded.clock_at
+""")
+
+
+def hear_database(gateway: Gateway, clocks: ClockComparison) -> datetime | None:
+    """When the site's clock was last found right. Raises `WrongClock` where PostgreSQL's contradicts it now."""
+    with gateway.begin() as work:
+        row = work.execute(_CLOCKS, {"site": gateway.site}).one()
+    clocks.hear("PostgreSQL", row.now)
+    last: datetime | None = row.clock_at
+    return last
+
+
+def require_right_clock(gateway: Gateway, redcap: Redcap, clocks: ClockComparison) -> None:
+    """Raises `WrongClock` where our clock contradicts PostgreSQL's, or REDCap's, as far as REDCap has told.
+
+    Where hours lie between this run and the last one, it may be our clock that has jumped, and PostgreSQL's with it,
+    as both are one machine's mostly. REDCap is asked first then: arrivals are recorded before it is asked otherwise.
+    Where it does not answer, hours that have passed may have passed, and hours that lie ahead cannot.
+    """
+    last, now = hear_database(gateway, clocks), gateway.clock()
+    if last is not None and abs(now - last) > clocks.tolerance:
+        try:
+            redcap.metadata("incoming")
+        except WrongClock:
+            raise
+        except ServiceError as exc:
+            if now >= last:
+                return
+            raise WrongClock(
+                f"This machine's clock says {now:%Y-%m-%d %H:%M}, and said {last.astimezone():%Y-%m-%d %H:%M} in an "
+                "earlier run: one of the two is wrong, and REDCap cannot be asked which. The next run asks again."
+            ) from exc
+    with gateway.begin() as work:
+        work.execute(_CLOCK_IS_RIGHT, {"site": gateway.site, "now": now})
+
+
 @contextmanager
-def recorded_run(gateway: Gateway, command: str, report: Report, *, ending: Ending | None = None) -> Iterator[None]:
-    """Keeps a row of the run in gateway.run: that it began, and how it ended.
+def recorded_run(
+    gateway: Gateway, command: str, report: Report, *, ending: Ending | None = None, machine: str = ""
+) -> Iterator[None]:
+    """Keeps a row of the run in gateway.run: that it began, on which machine, and how it ended.
 
     Where an error ends it, `ending` tells with what code; without it, the row does not say.
     """
     with gateway.begin() as work:
-        work.execute(
-            text("insert into gateway.run (run, site, command, started_at) values (:run, :site, :command, :now)"),
-            {"run": gateway.run, "site": gateway.site, "command": command, "now": gateway.clock()},
-        )
-        work.execute(
-            text("delete from gateway.run where site = :site and not changed and started_at < :before"),
-            {"site": gateway.site, "before": gateway.clock() - IDLE_RUNS_KEPT},
-        )
+        begun = {"run": gateway.run, "site": gateway.site, "command": command, "now": gateway.clock()}
+        work.execute(_BEGIN, begun | {"machine": machine})
+        work.execute(_KNOW_SITE, {"site": gateway.site})
         before = store.head(work.connection).position
     try:
         yield
@@ -211,8 +269,29 @@ def recorded_run(gateway: Gateway, command: str, report: Report, *, ending: Endi
             _finish(gateway, report, before, code)
         raise
     _finish(gateway, report, before, 1 if report.needs_attention else 0)
+    with gateway.begin() as work:
+        now = gateway.clock()
+        work.execute(_COUNT_OLD, {"site": gateway.site, "idle": now - IDLE_RUNS_KEPT, "all": now - RUNS_KEPT})
 
 
+_BEGIN = text("""
+    insert into gateway.run (run, site, command, started_at, machine) values (:run, :site, :command, :now, :machine)
+""")
+_KNOW_SITE = text("insert into gateway.site (site) values (:site) on conflict do nothing")
+# Each minute adds a row: in years they would be millions. Each arm of the condition is a range of the index run_age.
+_COUNT_OLD = text("""
+    with old as (
+         delete from gateway.run
+          where site = :site and ((not changed and started_at < :idle) or (changed and started_at < :all))
+         returning (started_at at time zone 'utc')::date as day, command, exit_code,
+                   coalesce((summary ->> 'events')::bigint, 0) as events,
+                   coalesce((summary ->> 'calls')::bigint, 0) as calls)
+    insert into gateway.run_count (site, day, command, exit_code, runs, events, calls)
+    select :site, day, command, exit_code, count(*), sum(events), sum(calls) from old group by day, command, exit_code
+    on conflict (site, day, command, exit_code) do update
+       set runs = run_count.runs + excluded.runs, events = run_count.events + excluded.events,
+           calls = run_count.calls + excluded.calls
+""")
 _WITHDRAWN = text("""
     select count(*) from ledger.event
      where position > :before and run = :run and type = 'TransferWithdrawn' and data ->> 'by' is null

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the tests: one server a session, a migrated template, a cheap copy per test.
+"""A real PostgreSQL for the tests: one server a session, a migrated template, a copy per test that is used again.
 
 The server is an embedded one; `FIONA_LEDGER_TEST_URL=postgresql://...` names another, in which
 databases are then made and dropped.
@@ -26,6 +26,7 @@ from ledger import embedded
 from ledger.database import Database, open_database
 from ledger.migrations import migrate
 from ledger.vault import Vault, initialise
+from tests.databases import Copies, dial
 from tests.flow.table import pytest_sessionfinish, pytest_terminal_summary, pytest_testnodedown
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["pytest_sessionfinish", "pytest_terminal_summary", "pytest_testnodedown"]  # hooks
 
 TEST_URL = "FIONA_LEDGER_TEST_URL"
+TEST_TEMPLATE = "FIONA_LEDGER_TEST_TEMPLATE"
+"""Names a migrated database on that server and its key file, as NAME:PATH."""
 
 # Started in the background of a script, this process ignores Ctrl-C, and would hand that on to the commands that
 # tests interrupt.
@@ -74,6 +77,7 @@ class Server:
         with psycopg.connect(url) as connection:
             # A quarter of the time; before version 15 the only way.
             self._quickly = "strategy file_copy" if connection.info.server_version >= 150_000 else ""
+        self._copies = Copies(self.url_of, self._make, self._drop)
 
     def url_of(self, name: str) -> str:
         return urlsplit(self.url)._replace(path=f"/{name}").geturl()
@@ -83,14 +87,26 @@ class Server:
             connection.execute(statement.encode())
 
     @contextmanager
-    def fresh(self, *, template: str = "template0") -> Iterator[str]:
-        """The name of a database made after `template`, dropped at the end."""
-        name = f"fiona_test_{uuid4().hex}"
-        self.execute(f"create database {name} template {template} {self._quickly}")
+    def fresh(self, *, template: str | None = None) -> Iterator[str]:
+        """The name of an empty database, or of one that holds what `template` does: the test's own, until the end."""
+        if template is not None:
+            with self._copies.lent(template) as name:
+                yield name
+            return
+        name = self._make("template0")
         try:
             yield name
         finally:
-            self.execute(f"drop database {name} with (force)")
+            self._copies.remove_all_of(name)
+            self._drop(name)
+
+    def _make(self, template: str) -> str:
+        name = f"fiona_test_{uuid4().hex}"
+        self.execute(f"create database {name} template {template} {self._quickly}")
+        return name
+
+    def _drop(self, name: str) -> None:
+        self.execute(f"drop database {name} with (force)")
 
 
 @contextmanager
@@ -113,12 +129,20 @@ def a_server() -> Iterator[Server]:
         try:
             socket_folder = conninfo_to_dict(started.conninfo)["host"]
             server = Server(f"postgresql://postgres@/postgres?host={socket_folder}")
-            for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            for setting in ("fsync", "synchronous_commit", "full_page_writes", "autovacuum"):
                 server.execute(f"alter system set {setting} = off")
             server.execute("select pg_reload_conf()")
             yield server
         finally:
             started.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _kept_connections() -> Iterator[None]:
+    """Connections to databases that are used again are so, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Database, "_dial", dial)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -128,17 +152,29 @@ def server() -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(scope="session")
-def migrated(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """The name of a migrated database, to be copied, and the key file of its vault."""
-    key_file = tmp_path_factory.mktemp("vault") / "vault.key"
+@contextmanager
+def a_template(server: Server, folder: Path) -> Iterator[tuple[str, Path]]:
+    """The name of a migrated database, to be copied, and the key file of its vault, in the folder."""
+    key_file = folder / "vault.key"
     with server.fresh() as name:
-        database = open_database(server.url_of(name), tmp_path_factory.getbasetemp())
+        database = open_database(server.url_of(name), folder)
         migrate(database)
         with database.begin() as connection:
             initialise(connection, key_file)
         database.close()
         yield name, key_file
+
+
+@pytest.fixture(scope="session")
+def migrated(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The template of all databases of tests; one that is there already where many sessions share a server."""
+    named = os.environ.get(TEST_TEMPLATE)
+    if named:
+        name, _, key_file = named.partition(":")
+        yield name, Path(key_file)
+    else:
+        with a_template(server, tmp_path_factory.mktemp("vault")) as made:
+            yield made
 
 
 @pytest.fixture

@@ -335,6 +335,7 @@ def test_a_token_stands_in_the_configuration_itself() -> None:
 
 def test_a_token_is_read_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "token").write_text(f"{TOKEN}\n")
+    (tmp_path / "token").chmod(0o640)
     assert resolve(token_of(file=tmp_path / "token"), "incoming", {}) == TOKEN
 
 
@@ -360,6 +361,7 @@ def test_a_blank_token_is_an_error_that_says_where_it_was_expected(
 @pytest.mark.parametrize(("content", "problem"), [(b"\n", "found nothing"), (b"\xff", "cannot be read")])
 def test_a_file_without_a_token_is_an_error_that_names_it(tmp_path: Path, content: bytes, problem: str) -> None:
     (tmp_path / "token").write_bytes(content)
+    (tmp_path / "token").chmod(0o600)
     with pytest.raises(ConfigurationError, match=f"file {tmp_path / 'token'}\\).*{problem}"):
         resolve(token_of(file=tmp_path / "token"), "incoming", {})
 
@@ -394,3 +396,47 @@ def test_a_token_that_is_not_in_the_environment_is_missed_where_it_is_needed(tmp
     tokens = withhold(load(written(tmp_path, MINIMAL)), {}).redcap.tokens
     with pytest.raises(ConfigurationError, match=r"environment variable REDCAP_TOKEN_ROUTING\): expected a REDCap API"):
         resolve(tokens.routing, "routing", {})
+
+
+# -- who else could have written what is read
+
+
+@pytest.mark.parametrize("mode", [0o664, 0o646, 0o666])
+def test_a_configuration_that_others_may_write_is_not_used(tmp_path: Path, mode: int) -> None:
+    file = written(tmp_path, MINIMAL)
+    file.chmod(mode)
+    with pytest.raises(ConfigurationError, match=rf"others may write it \(mode {mode:04o}\); run `chmod go-w"):
+        load(file)
+
+
+def test_a_configuration_in_a_folder_that_everybody_may_write_is_not_used(tmp_path: Path) -> None:
+    file = written(tmp_path, MINIMAL)
+    tmp_path.chmod(0o777)
+    with pytest.raises(ConfigurationError, match="everybody may put another in its place"):
+        load(file)
+    tmp_path.chmod(0o1777)
+    assert load(file).ledger.site == "main"
+
+
+def test_a_token_file_that_everybody_may_read_is_not_used(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(TOKEN)
+    file.chmod(0o644)
+    with pytest.raises(ConfigurationError, match="everybody may read it") as refused:
+        resolve(TokenSource(file=file), "incoming")
+    assert TOKEN not in str(refused.value)
+
+
+@pytest.mark.parametrize("host", ["redcap.example", "10.0.0.7", "[fe80::1]", "127.0.0.1.example"])
+def test_plain_http_to_another_machine_must_be_asked_for(tmp_path: Path, host: str) -> None:
+    plain = MINIMAL.replace("https://redcap.example", f"http://{host}")
+    with pytest.raises(ConfigurationError, match="expected https in redcap"):
+        load(written(tmp_path, plain))
+    allowed = plain.replace("[redcap]", "[redcap]\ninsecure = true")
+    assert load(written(tmp_path, allowed)).redcap.is_overheard
+
+
+@pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1", "[::1]:81"])
+def test_plain_http_on_this_machine_is_nobodys_to_hear(tmp_path: Path, host: str) -> None:
+    plain = MINIMAL.replace("https://redcap.example", f"http://{host}")
+    assert not load(written(tmp_path, plain)).redcap.is_overheard

@@ -57,6 +57,9 @@ create table ledger.subject (
 );
 comment on table ledger.subject is
     'Whom sealed values belong to, with the wrapped data key. A forgotten subject has neither lookup nor key.';
+-- ANALYZE would copy keys into pg_statistic, and a dump of that, where forgetting does not reach them.
+alter table ledger.subject alter column wrapped_key set statistics 0, alter column lookup set statistics 0;
+alter table ledger.vault alter column wrapped_index_key set statistics 0;
 
 create table ledger.projection (
     name         text    primary key,
@@ -266,6 +269,24 @@ create table gateway.conflict (
     details    json   not null,
     primary key (study, project, event_name)
 );
+create table gateway.held_request (
+    study          text   not null,
+    project        text   not null,
+    event_name     text   not null,
+    position       bigint not null,
+    kind           text   not null,
+    details        text   not null,
+    studies        text[] not null,
+    cause_kind     text   not null,
+    cause_record   text   not null,
+    cause_position bigint not null,
+    since_position bigint not null,
+    primary key (study, project, event_name)
+);
+comment on table gateway.held_request is
+    'What is asked for and not requested, each with the reason; its event holds the pseudonym, sealed.';
+comment on column gateway.held_request.studies is 'Other studies that are concerned.';
+comment on column gateway.held_request.since_position is 'The event since which it is held for a reason of this kind.';
 create table gateway.mixed_study (
     study         text   primary key,
     position      bigint not null,
@@ -558,9 +579,17 @@ create table gateway.dictionary (
     project   text        primary key,
     address   text        not null,
     fields    text[]      not null,
+    record_id text        not null,
     looked_at timestamptz not null
 );
 comment on table gateway.dictionary is 'Which fields a REDCap project has, as last looked up.';
+create table gateway.missing_data (
+    project   text        primary key,
+    address   text        not null,
+    codes     text[]      not null,
+    looked_at timestamptz not null
+);
+comment on table gateway.missing_data is 'Which missing data codes a REDCap project has, as last looked up.';
 create table gateway.run (
     run         uuid        primary key,
     site        text        not null,
@@ -569,10 +598,29 @@ create table gateway.run (
     finished_at timestamptz,
     exit_code   smallint,
     changed     boolean     not null default false,
-    summary     json
+    summary     json,
+    machine     text        not null default ''
 );
 comment on column gateway.run.changed is 'Whether it appended any event; idle runs are forgotten after a month.';
+comment on column gateway.run.machine is 'Its machine''s name and start: two that take turns are two gateways.';
 create index run_started on gateway.run (started_at);
+create index run_age on gateway.run (site, changed, started_at);
+create table gateway.run_count (
+    site      text     not null,
+    day       date     not null,
+    command   text     not null,
+    exit_code smallint,
+    runs      bigint   not null,
+    events    bigint   not null,
+    calls     bigint   not null,
+    unique nulls not distinct (site, day, command, exit_code)
+);
+comment on table gateway.run_count is 'Runs that have no row of their own any more, counted by day (UTC).';
+create table gateway.site (
+    site     text        primary key,
+    clock_at timestamptz
+);
+comment on table gateway.site is 'Each site that has ever begun a run, and when its clock was last found right.';
 
 create table gateway.held_retry (
     site text        primary key,
@@ -643,13 +691,13 @@ create table gateway.clash_check (
     site      text        not null,
     project   text        not null,
     position  bigint      not null default 0,
-    ask_after timestamptz,
+    put_off_at timestamptz,
     told_at   timestamptz,
     primary key (site, project)
 );
 comment on table gateway.clash_check is
     'Up to which event new rows in a project of REDCap''s were compared with its log.';
-comment on column gateway.clash_check.ask_after is 'When the log is asked again that gave no answer.';
+comment on column gateway.clash_check.put_off_at is 'When the log gave no answer; it is asked again an hour later.';
 comment on column gateway.clash_check.told_at is 'When it was last said that the log does not tell.';
 """
 
@@ -665,7 +713,7 @@ comment on column gateway.clash_check.told_at is 'When it was last said that the
 INDEXES = """
 create index event_recorded_at on ledger.event (recorded_at);
 create index event_problem on ledger.event (type, position)
- where type in ('ConflictFound', 'RowRefused', 'StudyHeld', 'RoutingRuleDoubted', 'CouplingEntryDoubted',
+ where type in ('ConflictFound', 'RowRefused', 'StudyHeld', 'RequestHeld', 'RoutingRuleDoubted', 'CouplingEntryDoubted',
                 'AutoidProjectDoubted');
 create index event_rejected_file on ledger.event ((split_part(data ->> 'path', '/', 1) collate "C"), position)
  where type = 'FileRejected';

@@ -32,6 +32,21 @@ create view audit.attention as
            'It gets its ID as soon as the reason is gone. While it is on disk, it can be coupled by hand instead.'
       from gateway.held_study where reason <> 'two patients in one study'
     union all
+    select kind, position, study, project, nullif(event_name, ''),
+           concat_ws('; ', nullif(details, ''),
+                     'other studies: ' || nullif(array_to_string(studies, ', '), '')),
+           case kind
+                when 'two patients, one pseudonym' then
+                     'Correct the entry whose pseudonym is another patient''s. If the PatientIDs are one person''s: '
+                     || 'fiona-ledger same-patient STUDY --project NAME --reason TEXT'
+                when 'one patient, two pseudonyms' then
+                     'Correct the entry: the patient has another pseudonym in this project already.'
+                when 'pseudonym does not fit' then
+                     'Correct the pseudonym where it is asked for, or the project''s naming pattern; it goes on then.'
+                else 'It goes on as soon as the reason is gone; fiona-ledger retract gives it up.'
+           end
+      from gateway.held_request
+    union all
     select 'two patients in one study', position, study, null, null,
            (select string_agg(series, ' / ')
               from (select (select string_agg(uid, ', ') from json_array_elements_text(patient) as uid) as series
@@ -105,7 +120,21 @@ create view audit.attention as
               join gateway.study on study.study = told.study
               join gateway.look on look.site = study.site
              where told.ours and told.state = 'awaited' and transfer.state = 'placed' and not transfer.found
-               and told.at >= look.since and told.at < look.looked_at - interval '1 day') as waiting;
+               and told.at >= look.since
+               -- A time ahead of the look, by more than a run takes, is none: a clock was wrong.
+               and told.at not between look.looked_at - interval '1 day' and look.looked_at + interval '6 hours') as waiting
+    union all
+    select 'two gateways with one name', null, null, null, site,
+           'Its latest runs came by turns from ' || string_agg(distinct machine, ' and ') || '.',
+           'A gateway was cloned with its configuration: give each a ledger.site of its own, or switch one off.'
+      from (select site.site, latest.machine,
+                   lag(latest.machine) over (partition by site.site order by started_at) is distinct from latest.machine
+                   as is_turn
+              from gateway.site
+             cross join lateral (select machine, started_at from gateway.run
+                                  where run.site = site.site and machine <> ''
+                                  order by started_at desc limit 60) as latest) as turns
+     group by site having count(*) filter (where is_turn) > count(distinct machine);
 
 comment on view audit.attention is 'Everything that a person must look at, with what to do.';
 comment on column audit.attention.kind is 'What is wrong, in a few words.';

@@ -8,11 +8,12 @@ create view audit.run as
                 when run.exit_code = 4 then 'ended: the ledger failed verification'
                 else 'ended with ' || run.exit_code end as outcome,
            (run.summary ->> 'events')::bigint as events, (run.summary ->> 'calls')::bigint as calls,
-           run.summary
+           run.summary, run.machine
       from gateway.run;
 
 comment on view audit.run is
-    'Each run of the periodic job. Runs that recorded nothing are forgotten after a month.';
+    'Each run of the periodic job. Runs that recorded nothing are forgotten after a month, others after a year:'
+    ' audit.runs_by_day counts them.';
 comment on column audit.run.run is 'Its id, which stands in all events that it recorded.';
 comment on column audit.run.started_at is 'When it began.';
 comment on column audit.run.finished_at is 'When it ended; empty while it is under way, and for ever if it was killed.';
@@ -23,3 +24,4 @@ comment on column audit.run.outcome is 'What that means.';
 comment on column audit.run.events is 'How many events were appended meanwhile.';
 comment on column audit.run.calls is 'How many calls to REDCap it made.';
 comment on column audit.run.summary is 'What it came to, part by part, as JSON.';
+comment on column audit.run.machine is 'The machine on which it ran: its name, and which start of it this was.';

@@ -24,14 +24,14 @@ from processors.autoid.generators import Generator
 from processors.autoid.holds import GONE, LASTING, NO_PATIENT_ID, PROJECT_UNUSABLE, TWO_PATIENTS, held_studies, hold
 from processors.autoid.request import request_transfers
 from processors.autoid.store import store_ids, undelivered_ids
-from processors.autoid.sync import observe_projects
+from processors.clocks import due
 from processors.delivery.actual import transfers_project
 from processors.errors import ConfigurationError
 from processors.events.pseudonyms import StudyReleased
 from processors.events.series import StudyRequestedByOthers
 from processors.gateway import Gateway
 from processors.locks import in_turn
-from processors.redcap import Redcap
+from processors.redcap import Project, Redcap
 
 RETRY_AFTER = timedelta(minutes=10)
 BATCH = 500
@@ -61,7 +61,6 @@ def assign_ids(
     Raises `ConfigurationError` where `all_of` names no project that takes part.
     """
     assigned = Assigned()
-    observe_projects(gateway, redcap, own_generator=not generator.reads_patterns_itself)
     if all_of is not None:
         _require_taking_part(gateway, all_of)
     _release_settled(gateway)
@@ -141,9 +140,9 @@ def _obstacle(project: WantingProject, study: Candidate) -> str | None:
     return NO_PATIENT_ID if study.key is None else None
 
 
-_RETRIED = text("""
+_RETRIED = text(f"""
     insert into gateway.held_retry (site, at) values (:site, :now)
-    on conflict (site) do update set at = excluded.at where held_retry.at <= :before
+    on conflict (site) do update set at = excluded.at where {due("held_retry.at")}
     returning at
 """)
 
@@ -166,7 +165,7 @@ def _drop_requested_by_others(gateway: Gateway, redcap: Redcap, waiting: list[Wa
     if retry:
         with gateway.begin() as work:
             studies.update(held_studies(work))
-    requested = _requested_in_redcap(redcap, sorted(studies))
+    requested = _requested_in_redcap(gateway, redcap, sorted(studies))
     if not requested:
         return
     with gateway.begin() as work:
@@ -181,14 +180,14 @@ def _is_request(row: Mapping[str, str]) -> bool:
     return all(row.get(field, "").strip() for field in ("transfer_project_name", "transfer_name"))
 
 
-def _requested_in_redcap(redcap: Redcap, studies: Sequence[str]) -> set[str]:
-    project = transfers_project(redcap)
+def _requested_in_redcap(gateway: Gateway, redcap: Redcap, studies: Sequence[str]) -> set[str]:
+    transfers = Project(redcap, transfers_project(redcap), gateway.database, gateway.clock)
     requested: set[str] = set()
     for start in range(0, len(studies), BATCH):
-        rows = redcap.export_records(
-            project,
+        rows = transfers.export(
+            ("study_instance_uid", "transfer_project_name", "transfer_name"),
             records=studies[start : start + BATCH],
-            fields=("study_instance_uid", "transfer_project_name", "transfer_name"),
+            look_up=False,
         )
         # A row without a name is none: closing leaves it so.
         requested.update(row["study_instance_uid"] for row in rows if _is_request(row))

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import text
 
 from processors.autoid.candidates import wanting_projects
+from processors.clocks import believed
 from processors.gateway import Work
 from processors.naming import PatternError, parse
 
@@ -53,7 +54,7 @@ def forecasts(work: Work, now: datetime) -> list[Forecast]:
 
 def runs_out(drawn: list[datetime], left: int, now: datetime) -> date | None:
     """The day on which `left` IDs are used up, at the pace of those drawn in the last 90 days. Pure."""
-    recent = [moment for moment in drawn if now - moment <= PACE_WINDOW]
+    recent = [moment for moment in drawn if believed(moment, now) and now - moment <= PACE_WINDOW]
     if not recent:
         return None
     # A project that started yesterday has a pace too: its first day counts as a whole one.

@@ -7,10 +7,11 @@ from sqlalchemy import text
 
 from processors import bounds
 from processors.autoid.used_ids import requested_names, used_ids
+from processors.clocks import believed
 from processors.delivery.actual import transfers_project
 from processors.events.pseudonyms import IdReserved
 from processors.gateway import Gateway
-from processors.redcap import Redcap
+from processors.redcap import Project, Redcap
 
 OVERLAP = timedelta(hours=26)
 """How far back a look at REDCap's log reaches beyond the last one: its clock and zone may differ by a day."""
@@ -37,11 +38,11 @@ def reserve(gateway: Gateway, redcap: Redcap, project: str, pattern: str, matche
     now = gateway.clock()
     with gateway.begin() as work:
         last = work.execute(_LOOKED, {"project": project}).one_or_none()
-    since = last.looked_at - OVERLAP if last is not None and last.pattern == pattern else None
-    rows = redcap.export_records(
-        transfers_project(redcap),
-        fields=_REQUEST_FIELDS,
-        changed_since=None if since is None else gateway.local(since),
+    known = believed(last.looked_at, now) if last is not None and last.pattern == pattern else None
+    since = None if known is None else known - OVERLAP
+    transfers = Project(redcap, transfers_project(redcap), gateway.database, gateway.clock)
+    rows = transfers.export(
+        _REQUEST_FIELDS, changed_since=None if since is None else gateway.local(since), look_up=False
     )
     with gateway.begin() as work:
         ours = {(row.study, str(row.instance)) for row in work.execute(_OUR_ROWS, {"project": project})}

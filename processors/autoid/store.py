@@ -1,6 +1,6 @@
 """Writing drawn IDs to REDCap's AutoID, where other programs look them up."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import text
 
@@ -9,9 +9,10 @@ from processors import bounds
 from processors.autoid.candidates import Waiting
 from processors.autoid.entries import AutoidEntry
 from processors.autoid.holds import REFUSED, hold
+from processors.autoid.imports import import_apart
 from processors.events.pseudonyms import IdDelivered, IdGenerated
 from processors.gateway import Gateway, Work
-from processors.redcap import Redcap, Row, RowsRefused
+from processors.redcap import Redcap, Row
 
 BATCH = 500
 
@@ -58,7 +59,7 @@ def store_ids(
             }
             for offset, (drawn, key) in enumerate(known)
         ]
-        taken = {row["record_id"] for row in _import(redcap, rows)}
+        taken = {row["record_id"] for row in import_apart(gateway, redcap, rows)}
         highest = first + len(rows) - 1
         with gateway.begin() as work:
             work.record(
@@ -67,29 +68,6 @@ def store_ids(
                 if row["record_id"] in taken
             )
             _hold_refused(work, [row for row in rows if row["record_id"] not in taken], waiting)
-
-
-def _import(redcap: Redcap, rows: Sequence[Row]) -> list[Row]:
-    """Imports the rows without those that REDCap refuses; gives the rows that it took."""
-    untried = [list(rows)]
-    taken: list[Row] = []
-    while untried:
-        batch = untried.pop()
-        try:
-            redcap.import_records("autoid", batch, overwrite=False)
-        except RowsRefused as refusal:
-            untried.extend(_unnamed(batch, {problem.record for problem in refusal.problems}))
-        else:
-            taken.extend(batch)
-    return taken
-
-
-def _unnamed(rows: list[Row], refused: Collection[str]) -> list[list[Row]]:
-    """What to try again: the rows that REDCap did not name; halves where it named none."""
-    rest = [row for row in rows if row["record_id"] not in refused]
-    middle = len(rows) // 2
-    smaller = [rest] if len(rest) < len(rows) else [rows[middle:], rows[:middle]]
-    return [batch for batch in smaller if 0 < len(batch) < len(rows)]
 
 
 def _hold_refused(work: Work, refused: Iterable[Row], waiting: Sequence[Waiting]) -> None:

@@ -4,9 +4,11 @@ import os
 import pwd
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
+from socket import gethostname
 from typing import TypeVar
+from uuid import getnode
 
 from ledger.database import Database, ignore_variables
 from ledger.dry_run import DryRun
@@ -15,13 +17,14 @@ from ledger.migrations import require_migrated
 from ledger.store import Clock
 from processors.cli import console
 from processors.cli.exit_codes import ending
+from processors.clocks import ClockComparison
 from processors.configuration import Configuration, load, resolve, withhold
 from processors.errors import ConfigurationError, ServiceError
 from processors.gateway import Gateway, open_gateway, open_gateway_database
 from processors.locks import no_runs, only_run
 from processors.operations.rebuild import emptied_tables, is_ahead
 from processors.redcap import DryRunRedcap, Redcap, SharedRateLimit
-from processors.run import Report, Run, recorded_run
+from processors.run import Report, Run, hear_database, recorded_run, require_right_clock
 
 _Client = TypeVar("_Client", bound=Redcap)
 
@@ -41,6 +44,15 @@ def operator(environment: Mapping[str, str] = os.environ) -> str:
         account = f"uid {os.getuid()}"
     lent_by = environment.get("SUDO_USER", "")
     return f"{account} (by sudo from {lent_by})" if lent_by and lent_by.isprintable() else account
+
+
+def machine() -> str:
+    """This machine, told from a clone of it that runs at the same time: its name, and which start of it this is."""
+    try:
+        start = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        start = f"{getnode():x}"
+    return f"{gethostname()} ({start[:8]})"
 
 
 @contextmanager
@@ -97,6 +109,7 @@ def opened_exclusively(config: Path | None) -> Iterator[tuple[Configuration, Gat
     with opened_gateway(config) as (configuration, gateway), only_run(gateway) as busy:
         if busy is not None:
             raise ServiceError(f"{busy.sentence()} So nothing was done: try again when it has ended.")
+        hear_database(gateway, compared_clocks(configuration, gateway.clock))
         prepare(gateway)
         yield configuration, gateway
 
@@ -118,14 +131,14 @@ def opened_dry_run(config: Path | None) -> Iterator[Run]:
             gateway = Gateway(
                 database=dry_run, vault=real.vault, site=section.site, clock=now, run=real.run, sender=real.sender
             )
-            with _client(DryRunRedcap, configuration, database) as redcap:
+            with _client(DryRunRedcap, configuration, database, compared_clocks(configuration, now)) as redcap:
                 yield Run(gateway, redcap, configuration, Report(), console.step)
 
 
 @contextmanager
 def opened_redcap(configuration: Configuration, gateway: Gateway) -> Iterator[Redcap]:
     """The client for the configured REDCap, within the budget of calls that all runs share."""
-    with _client(Redcap, configuration, gateway.database) as redcap:
+    with _client(Redcap, configuration, gateway.database, compared_clocks(configuration, gateway.clock)) as redcap:
         yield redcap
 
 
@@ -133,11 +146,17 @@ def opened_redcap(configuration: Configuration, gateway: Gateway) -> Iterator[Re
 def opened_run(configuration: Configuration, gateway: Gateway, command: str, report: Report) -> Iterator[Run]:
     """A run on the configured REDCap, of which the ledger keeps a row."""
     # What is wrong with the tokens is a way for a run to end, and recorded as one.
-    with recorded_run(gateway, command, report, ending=ending), opened_redcap(configuration, gateway) as redcap:
+    clocks = compared_clocks(configuration, gateway.clock)
+    with (
+        recorded_run(gateway, command, report, ending=ending, machine=machine()),
+        _client(Redcap, configuration, gateway.database, clocks) as redcap,
+    ):
         try:
+            require_right_clock(gateway, redcap, clocks)
             yield Run(gateway, redcap, configuration, report, console.step)
         finally:
             report.calls = redcap.calls
+            report.clock_warnings = list(clocks.warnings())
 
 
 def prepare(gateway: Gateway, *, exclusive: bool = False) -> None:
@@ -172,7 +191,12 @@ def _require_whole_tables(gateway: Gateway) -> None:
         )
 
 
-def _client(kind: type[_Client], configuration: Configuration, database: Database) -> _Client:
+def compared_clocks(configuration: Configuration, clock: Clock) -> ClockComparison:
+    """Our clock, to be compared with others as far as the configuration tolerates."""
+    return ClockComparison(clock, tolerance=timedelta(minutes=configuration.clock.tolerance_minutes))
+
+
+def _client(kind: type[_Client], configuration: Configuration, database: Database, clocks: ClockComparison) -> _Client:
     section = configuration.redcap
     sources = {name: getattr(section.tokens, name) for name in type(section.tokens).model_fields}
     rate_limit = SharedRateLimit(
@@ -187,4 +211,5 @@ def _client(kind: type[_Client], configuration: Configuration, database: Databas
         rate_limit=rate_limit,
         timeout_seconds=section.timeout_seconds,
         ca_bundle=section.ca_bundle,
+        clocks=clocks,
     )

@@ -126,10 +126,11 @@ def _lines(report: Report) -> Iterator[str]:
             f"{report.looked.reopened} opened again; {report.looked.requested} requested by others."
         )
     if report.decided is not None:
+        held = f", {report.decided.held} held" * bool(report.decided.held)
         left_open = f", {report.decided.deferred} left open before the next export" * bool(report.decided.deferred)
         yield (
             f"Decisions: {report.observed_changes} changes of rules and couplings, {report.decided.studies} studies "
-            f"looked at, {report.decided.requested} transfers requested, {report.decided.retracted} withdrawn, "
+            f"looked at, {report.decided.requested} transfers requested{held}, {report.decided.retracted} withdrawn, "
             f"{report.decided.conflicts} conflicts{left_open}."
         )
     if report.assigned is not None:
@@ -143,7 +144,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield from (f"  {warning}" for warning in report.delivered.warnings)
         if report.delivered.left_out:
             yield f"  Left out, as REDCap's dictionary lacks them: {', '.join(report.delivered.left_out)}."
-    for warning in report.checked.warnings:
+    for warning in (*report.checked.warnings, *report.clock_warnings):
         yield f"  {warning}"
     if report.error is not None:
         yield (

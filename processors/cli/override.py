@@ -13,6 +13,7 @@ from processors.cli.exit_codes import exit_codes
 from processors.cli.options import require_reason
 from processors.delivery.deliver import deliver
 from processors.errors import ConfigurationError
+from processors.explain.sentences import destination
 from processors.gateway import Gateway
 from processors.requests import TransferRequest, TransferRow
 from processors.routing.overrides import Amendment, amend, sent_rows
@@ -48,10 +49,10 @@ def override(
             by=operator(),
             reason=reason.strip(),
         )
-        requests = amend(gateway, amendment)
+        requests, given_up = amend(gateway, amendment)
         afterwords.append("What you decided is recorded; the next run that gets through carries it out.")
         with opened_redcap(configuration, gateway) as redcap:
-            sent = sent_rows(gateway, redcap, requests)
+            sent = sent_rows(gateway, redcap, study, requests)
             deliver(gateway, redcap, batch_rows=configuration.redcap.batch_rows)
         ends = [_end(gateway, request) for request in requests]
     if json:
@@ -63,9 +64,18 @@ def override(
             }
             for row in sent
         ]
-        console.print_json({"action": amendment.action, "requests": [end._asdict() for end in ends], "sent": rows})
+        console.print_json(
+            {
+                "action": amendment.action,
+                "requests": [end._asdict() for end in ends],
+                "given_up": [key._asdict() for key in given_up],
+                "sent": rows,
+            }
+        )
     else:
         _print(amendment, ends, sent)
+        for key in given_up:
+            console.say(console.output(), f"Given up, as it was held: study {study}, {destination(*key)}.")
     return bool(sent) or any(end.needs_attention for end in ends)
 
 

@@ -6,7 +6,8 @@ has acknowledged it, and the next delivery plans again from what REDCap has then
 One row may make an import fail, in whatever way. Where REDCap tells that it is about rows, they are sorted out
 (`isolation`). Where it does not (an error page, a firewall's, a connection that is cut off), the run ends; it
 may have been a mishap. Where that comes again in the next run, while REDCap can be read, it is about the rows: they
-are planned and imported in ever smaller portions until those are found that fail alone.
+are planned and imported in ever smaller portions until those are found that fail alone. And where REDCap lets us
+import nothing, that is a right that is missing, or PHP's limit: it takes a larger body for a call without a token.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -14,12 +15,12 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Final
 
-from ledger.batching import Progress
+from ledger.batching import Progress, batches
 from processors.bounds import cut
 from processors.delivery import due, retries
 from processors.delivery.desired import desired_studies
 from processors.delivery.due import Again, DueRow
-from processors.delivery.isolation import Refusal, Suspicions, halves, is_same_refusal, sort_out
+from processors.delivery.isolation import Refusal, Suspicions, halves, is_same_refusal, one_apart, sort_out
 from processors.delivery.plan import DesiredStudy, Plan, PlannedRow, plan_study
 from processors.delivery.retries import RETRY_AFTER, KnownRefusal
 from processors.delivery.sender.queue import Queue, recall_facts, recalled
@@ -38,11 +39,28 @@ from processors.events.fact import Fact
 from processors.events.rules import ConflictFound
 from processors.events.transfers import TransferAmended, TransferPlaced
 from processors.gateway import Gateway
-from processors.redcap import Banned, Blocked, Misdirected, Project, Redcap, RowsRefused, incoming
+from processors.redcap import (
+    Banned,
+    Blocked,
+    Misdirected,
+    NotPermitted,
+    Project,
+    Redcap,
+    RowProblem,
+    RowsRefused,
+    UnknownFields,
+    incoming,
+)
 from processors.redcap.incoming import ActualRecord
 
-MOST_FAILED: Final = 3
-"""So many rows are set apart that fail alone, with none taken in between: then the run ends, as it need not be they."""
+MANY_FAILED: Final = 3
+"""After so many rows that fail alone, with none taken in between, others are tried: it need not be these."""
+
+MOST_FAILED: Final = 8
+"""After so many, the rest of the batch waits for the next run; after two such batches in succession, the run ends."""
+
+MOST_SET_APART: Final = 200
+"""So many rows that fail alone are set apart in one run: what else fails waits for the next one."""
 
 MOST_TRIED: Final = 50
 """Among so many rows one is chosen to see whether a project takes rows again."""
@@ -140,6 +158,11 @@ class _Delivery:
         self._remembered = retries.Remembered(failed=False, retried_at=None, closed={})
         self._suspicions = Suspicions()
         self._failed_alone: list[tuple[DueRow, ServiceError]] = []
+        self._set_apart = 0
+        self._given_up: ServiceError | None = None
+        self._is_rest_left = False
+        self._is_permitted = False
+        self._most_rows: int | None = None
         self._refused_before: dict[tuple[str, str, str], KnownRefusal] = {}
         self._refused: set[tuple[str, tuple[str, str] | None]] = set()
         self._gone: set[str] = set()
@@ -159,13 +182,17 @@ class _Delivery:
             self._try_one_of_closed()
         open_kinds = [kind for kind in self._kinds if kind not in self._suspicions.closed]
         done = tried_again = 0
-        with due.due_rows(self._gateway, open_kinds, batch_rows, self._again, retry=retry) as (count, batches):
-            for rows in batches:
-                self._deliver_apart(rows)
+        with due.due_rows(self._gateway, open_kinds, batch_rows, self._again, retry=retry) as (count, portions):
+            for rows in portions:
+                tried = [row for row in rows if row.kind not in self._suspicions.closed]
+                if tried:
+                    self._deliver_apart(tried)
+                    tried_again += rows[0].refused
                 done += len(rows)
-                tried_again += rows[0].refused
                 if progress is not None:
                     progress(done, count)
+        if self._given_up is not None:
+            raise self._given_up
         newly_closed = self._suspicions.closed.keys() - self._remembered.closed.keys()
         self._conclude(retried=bool(tried_again or newly_closed or (retry and self._remembered.closed)))
 
@@ -214,7 +241,7 @@ class _Delivery:
         if retried or self._remembered.failed:
             with self._gateway.begin() as work:
                 now = self._gateway.clock() if retried else None
-                retries.remember(work, self._name, failed=False, retried_at=now)
+                retries.remember(work, self._name, failed=self._is_rest_left, retried_at=now)
 
     def _deliver_apart(self, rows: Sequence[DueRow]) -> None:
         """Delivers the rows; where that fails again without a word about rows, in ever smaller portions."""
@@ -227,6 +254,11 @@ class _Delivery:
                 raise
             except (Unanswered, Blocked) as failure:
                 untried += self._smaller(portion, failure)
+                if len(self._failed_alone) >= MOST_FAILED:
+                    self._give_up(failure)
+                    return
+                if len(self._failed_alone) >= MANY_FAILED:
+                    untried = one_apart(untried)
 
     def _smaller(self, rows: Sequence[DueRow], failure: ServiceError) -> list[Sequence[DueRow]]:
         """Portions of the rows to try apart; raises the failure where it need not be about the rows."""
@@ -235,21 +267,36 @@ class _Delivery:
             with self._gateway.begin() as work:
                 retries.remember(work, self._name, failed=True)
             raise failure
+        if self._set_apart >= MOST_SET_APART:
+            self._is_rest_left = True
+            return []
         if len(rows) > 1:
             return halves(rows)
-        self._failed_alone.append((rows[0], failure))
-        if len(self._failed_alone) >= MOST_FAILED:
-            self._tell_failed_alone()
-            raise failure
+        self._set_apart += 1
+        if rows[0].refused:  # and it fails as it did: that tells nothing new of REDCap either
+            self._record_failed(rows[0], failure)
+        else:
+            self._failed_alone.append((rows[0], failure))
         return []
+
+    def _give_up(self, failure: ServiceError) -> None:
+        """Leaves the rest of a batch to the next run; raises the failure where the batch before ended so, too."""
+        self._tell_failed_alone()
+        self._is_rest_left = True
+        if self._given_up is not None:
+            raise failure
+        self._given_up = failure
 
     def _tell_failed_alone(self) -> None:
         """Records the rows that fail alone, now that others were taken, or there were no others."""
         for row, failure in self._failed_alone:
-            with self._gateway.begin() as work:
-                self._refused_before |= retries.known_refusals(work, [row.study])
-            self._record_refused(row.study, row.kind, row.key, row.position, "", cut(str(failure), LONGEST_TOLD))
+            self._record_failed(row, failure)
         self._failed_alone.clear()
+
+    def _record_failed(self, row: DueRow, failure: ServiceError) -> None:
+        with self._gateway.begin() as work:
+            self._refused_before |= retries.known_refusals(work, [row.study])
+        self._record_refused(row.study, row.kind, row.key, row.position, "", cut(str(failure), LONGEST_TOLD))
 
     def _deliver(self, rows: Sequence[DueRow]) -> None:
         # A record that is found gone in one batch is not told again in the next.
@@ -323,36 +370,67 @@ class _Delivery:
 
     def _import(self, rows: Sequence[PlannedRow]) -> None:
         """Imports the rows; those that REDCap refuses are taken out until the rest goes through."""
-        untried: list[Sequence[PlannedRow]] = [rows]
+        untried: list[Sequence[PlannedRow]] = list(batches(rows, self._most_rows or len(rows)))
         while untried:
             portion = [row for row in untried.pop() if row.kind not in self._suspicions.closed]
             if not portion:
                 continue
             try:
                 self._send(portion)
-            except RowsRefused as told:
-                words, kinds = told.problems[0], {row.kind for row in portion}
-                if not words.record and len(kinds) == 1 and self._suspicions.is_known(words.message):
-                    self._suspicions.closed |= dict.fromkeys(kinds, words.message)
-                    continue
-                sorted_out = sort_out(portion, told.problems)
-                for refusal in sorted_out.refused:
-                    self._refuse(refusal)
-                untried += sorted_out.untried
+            except NotPermitted as failure:
+                untried += self._not_permitted(portion, failure)
+            except (RowsRefused, UnknownFields) as told:
+                problems = _problems(told)
+                untried += self._sort_out(portion, problems)
+                if len(problems) == 1 and self._suspicions.are_many():
+                    untried = one_apart(untried)
             else:
-                self._record([*_delivered_facts(portion), *self._accepted(portion)])
-                self._tell_failed_alone()
-                for refusal in self._suspicions.taken({row.kind for row in portion}):
-                    self._record_refusal(refusal)
+                self._take(portion)
         self._suspicions.judge()
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _take(self, rows: Sequence[PlannedRow]) -> None:
+        """Records what is true of rows that were imported, and of others, now that REDCap takes rows."""
+        self._is_permitted = True
+        self._given_up = None
+        self._record([*_delivered_facts(rows), *self._accepted(rows)])
+        self._tell_failed_alone()
+        for refusal in self._suspicions.taken({row.kind for row in rows}):
+            self._record_refusal(refusal)
+
+    def _sort_out(self, rows: Sequence[PlannedRow], problems: Sequence[RowProblem]) -> Sequence[Sequence[PlannedRow]]:
+        """Notes which of the rows REDCap means, and gives those to be tried apart from them."""
+        words, kinds = problems[0], {row.kind for row in rows}
+        if not words.record and len(kinds) == 1 and self._suspicions.is_known(words.message):
+            self._suspicions.closed |= dict.fromkeys(kinds, words.message)
+            return ()
+        sorted_out = sort_out(rows, problems)
+        for refusal in sorted_out.refused:
+            self._refuse(refusal, alone=len(rows) == 1)
+        return sorted_out.untried
+
+    def _not_permitted(self, rows: Sequence[PlannedRow], failure: NotPermitted) -> Sequence[Sequence[PlannedRow]]:
+        """The rows in portions to be tried apart; none where no import at all is permitted.
+
+        One row tells: where it is taken, it was the size of the call.
+        """
+        if not self._is_permitted and len(rows) > 1:
+            return rows[1:], rows[:1]
+        if not self._is_permitted:
+            self._suspicions.closed |= dict.fromkeys(self._kinds, cut(str(failure), LONGEST_TOLD))
+            return ()
+        if len(rows) > 1:
+            self._most_rows = len(rows) // 2
+            return halves(rows)
+        self._refuse(Refusal(rows[0], "", cut(str(failure), LONGEST_TOLD)), alone=True)
+        return ()
+
+    def _refuse(self, refusal: Refusal, *, alone: bool) -> None:
         if refusal.row.transfer is not None:
             self._refused.add((refusal.row.study, refusal.row.transfer))
         if refusal.locked:
             self._record_refusal(refusal)
         else:
-            self._suspicions.add(refusal)
+            self._suspicions.add(refusal, alone=alone)
 
     def _record_refusal(self, refusal: Refusal) -> None:
         row = refusal.row
@@ -387,6 +465,11 @@ class _Delivery:
             work.record(facts)
         for fact in facts:
             _count(self._delivered, fact)
+
+
+def _problems(told: RowsRefused | UnknownFields) -> Sequence[RowProblem]:
+    """What REDCap says against rows. Fields that the dictionary has, looked up anew, are not what its words mean."""
+    return told.problems if isinstance(told, RowsRefused) else (RowProblem.of_none(str(told)),)
 
 
 def _delivered_facts(rows: Sequence[PlannedRow]) -> list[Fact]:

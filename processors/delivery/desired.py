@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from ledger import store
 from ledger.events import Event
+from processors.clocks import believed
 from processors.delivery.due import DueRow
 from processors.delivery.plan import DesiredSeries, DesiredStudy
 from processors.gateway import Work
@@ -27,13 +28,14 @@ def desired_studies(
     arrivals = _add_history(work, studies)
     if with_transfers:
         _add_requests(work, studies)
-    contents = _contents(work, rows)
+    contents, now = _contents(work, rows), work.clock()
     for row in rows:
         _add(studies[row.study], row, contents)
     for study in studies.values():
         if study.row_position:
             event, identity = contents[study.row_position]
-            study.row = incoming.study_row(event.data, identity, work.local(arrivals[study.study]))
+            arrived = believed(arrivals[study.study], now) or now
+            study.row = incoming.study_row(event.data, identity, work.local(arrived))
     return list(studies.values())
 
 

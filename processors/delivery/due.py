@@ -3,13 +3,14 @@
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import groupby
 from typing import Any, NamedTuple
 
 from sqlalchemy import TextClause, text
 
 from ledger.batching import batches
+from processors.clocks import due
 from processors.delivery.retries import RETRY_AFTER
 from processors.events.deliveries import RowKind
 from processors.gateway import Gateway, Work
@@ -76,7 +77,7 @@ _PENDING = f"""
       join gateway.study on study.study = item.study
       {_REFUSED}
      where study.site = :site and item.kind = any(:kinds)
-       and (refused.position is null or (:retry and refused.refused_at <= :retry_before))
+       and (refused.position is null or (:retry and {due("refused.refused_at")}))
        and not exists (select from gateway.missing_row as missing
                         where missing.study = item.study and missing.position > study.returned_position
                           and (missing.kind = 'study' or (missing.kind, missing.key) = (item.kind, item.key))
@@ -150,8 +151,13 @@ def _asked_for(
     gateway: Gateway, kinds: Collection[RowKind], *, retry: bool
 ) -> tuple[TextClause, TextClause, dict[str, Any]]:
     contested = "transfer" in kinds and _contests_are_due(gateway)
-    parameters = {"retry": retry, "retry_before": gateway.clock() - RETRY_AFTER, "contested": contested}
-    return _IN_ORDER, _COUNTED, parameters
+    return _IN_ORDER, _COUNTED, {"retry": retry, "contested": contested, **_times(gateway)}
+
+
+def _times(gateway: Gateway) -> dict[str, datetime]:
+    """What `due` goes by."""
+    now = gateway.clock()
+    return {"now": now, "before": now - RETRY_AFTER}
 
 
 def _named(again: Again) -> tuple[TextClause, TextClause, dict[str, Any]]:
@@ -174,55 +180,55 @@ def is_anything_due(gateway: Gateway, kinds: Collection[RowKind]) -> bool:
         "site": gateway.site,
         "kinds": list(kinds),
         "retry": True,
-        "retry_before": gateway.clock() - RETRY_AFTER,
         "contested": False,
+        **_times(gateway),
     }
     with gateway.begin() as work:
         count: int = work.execute(_COUNTED, parameters).scalar_one()
     return count > 0
 
 
-_CONTESTS_DUE = text("""
+_CONTESTS_DUE = text(f"""
     insert into gateway.contest_retry (site, at)
     select :site, :now where exists (select from gateway.transfer where state = 'contested')
-    on conflict (site) do update set at = excluded.at where contest_retry.at <= :before
+    on conflict (site) do update set at = excluded.at where {due("contest_retry.at")}
     returning at
 """)
 
 
 def _contests_are_due(gateway: Gateway) -> bool:
     """Whether contested requests are to be tried again, which is thereby noted."""
-    now = gateway.clock()
     with gateway.begin() as work:
-        parameters = {"site": gateway.site, "now": now, "before": now - RETRY_AFTER}
-        return work.execute(_CONTESTS_DUE, parameters).one_or_none() is not None
+        return work.execute(_CONTESTS_DUE, {"site": gateway.site, **_times(gateway)}).one_or_none() is not None
 
 
 class PendingAge(NamedTuple):
-    """How many rows of a kind wait to be written, and since when the oldest does."""
+    """How many rows of a kind wait to be written, and since when the oldest does, where the clock was right then."""
 
     kind: RowKind
     rows: int
-    oldest: datetime
+    oldest: datetime | None
 
 
 _AGES = text(f"""
-    select kind, count(*), min(recorded_at) as oldest
+    select kind, count(*), min(recorded_at) filter (where recorded_at <= :now) as oldest
       from ({_PENDING}) as pending join ledger.event using (position)
      group by kind order by kind
 """)
 
 
-def pending_age(work: Work, site: str) -> list[PendingAge]:
+def pending_age(work: Work) -> list[PendingAge]:
     """What waits to be written now; refused rows count."""
+    now = work.clock()
     rows = work.execute(
         _AGES,
         {
-            "site": site,
+            "site": work.site,
             "kinds": ["study", "series", "transfer"],
             "retry": True,
-            "retry_before": datetime.max.replace(tzinfo=UTC),
             "contested": False,
+            "now": now,
+            "before": now,
         },
     )
     return [PendingAge(*row) for row in rows]

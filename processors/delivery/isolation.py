@@ -81,6 +81,17 @@ def halves(rows: Sequence[_T]) -> list[Sequence[_T]]:
     return [rows[middle:], rows[:middle]]
 
 
+def one_apart(portions: Sequence[Sequence[_T]]) -> list[Sequence[_T]]:
+    """The same rows in portions, the last of them, which is tried first, one row out of the middle of the largest."""
+    largest = max(portions, key=len, default=())
+    if not largest:
+        return []
+    middle = len(largest) // 2
+    others = [portion for portion in portions if portion is not largest]
+    parts = (largest[middle + 1 :], largest[:middle], largest[middle : middle + 1])
+    return [*others, *(part for part in parts if part)]
+
+
 def is_same_refusal(message: str, before: str) -> bool:
     """Whether two refusals say the same, but for numbers: firewalls number the calls that they refuse."""
     return _CHANGING.sub("#", message) == _CHANGING.sub("#", before)
@@ -96,12 +107,19 @@ class Suspicions:
     closed: dict[RowKind, str] = field(default_factory=dict)
     _waiting: dict[RowKind, list[Refusal]] = field(default_factory=dict)
 
-    def add(self, refusal: Refusal) -> None:
-        """Notes one. A row that REDCap did not name may be the one that shows that it is not about rows."""
+    def add(self, refusal: Refusal, *, alone: bool) -> None:
+        """Notes one. It may be the one that shows that it is not about rows, where REDCap did not name it, or where
+        it was tried `alone` after many.
+        """
         waiting = self._waiting.setdefault(refusal.row.kind, [])
         waiting.append(refusal)
-        if not refusal.named and (self.is_known(refusal.message) or len(waiting) == PLAIN):
+        shows = self.is_known(refusal.message) or len(waiting) == PLAIN
+        if (shows and not refusal.named) or (alone and len(waiting) > PLAIN):
             self._close(refusal.row.kind)
+
+    def are_many(self) -> bool:
+        """Whether so many were refused, one after the other, that a row is to be tried alone."""
+        return any(len(waiting) % PLAIN == 0 for waiting in self._waiting.values())
 
     def judge(self) -> None:
         """Closes kinds of which rows of several studies were refused, named or not, and none was taken."""

@@ -19,6 +19,7 @@ from typing import Final, Literal
 from sqlalchemy import text
 
 from ledger import store
+from processors.clocks import believed, due, is_due
 from processors.errors import Refused, ServiceError
 from processors.events.deliveries import LostUpdateFound, RowKind
 from processors.gateway import Gateway, Work
@@ -123,8 +124,8 @@ class _Check:
         with self._gateway.begin() as work:
             self._head = store.head(work.connection).position
             known = work.execute(_MEMORY, self._row).one_or_none()
-            done, ask_after = (known.position, known.ask_after) if known is not None else (0, None)
-            if done == self._head or (ask_after is not None and now < ask_after):
+            done, put_off_at = (known.position, known.put_off_at) if known is not None else (0, None)
+            if done == self._head or (put_off_at is not None and not is_due(put_off_at, now, ASK_AGAIN)):
                 return []
             parameters = {"after": done, "until": self._head, "site": self._gateway.site, "oldest": now - OLDEST}
             rows = work.execute(_PLACED, {**parameters, "kinds": self._kinds, "most": self._largest + 1})
@@ -151,7 +152,8 @@ class _Check:
 
     def _fates(self, placements: Sequence[Placement]) -> list[tuple[Placement, Fate]]:
         studies = {placement.study for placement in placements}
-        first = min(placement.placed_at for placement in placements)
+        now = self._gateway.clock()
+        first = min(believed(placement.placed_at, now) or now for placement in placements)
         lines = self._redcap.export_log(
             self._project,
             since=self._gateway.local(first - WINDOW),
@@ -173,7 +175,7 @@ class _Check:
     def _put_off(self) -> Checked:
         """Has the next runs wait before they ask a log again that is slow to answer, or does not."""
         with self._gateway.begin() as work:
-            work.execute(_PUT_OFF, {**self._row, "ask_after": self._gateway.clock() + ASK_AGAIN})
+            work.execute(_PUT_OFF, {**self._row, "now": self._gateway.clock()})
         return Checked(warnings=self._warnings("REDCap's log was not to be had, and is asked again in an hour"))
 
     def _warnings(self, blind: str) -> list[str]:
@@ -230,7 +232,7 @@ def _fact(placement: Placement) -> LostUpdateFound:
     )
 
 
-_MEMORY = text("select position, ask_after from gateway.clash_check where site = :site and project = :project")
+_MEMORY = text("select position, put_off_at from gateway.clash_check where site = :site and project = :project")
 # What stood in an instance of ours before is ours: a request that took over another one's row, in a run
 # killed before it could record that, is found there by the next. And a series that was delivered or
 # adopted before is not placed anew: its row is brought up to date.
@@ -259,14 +261,14 @@ _PLACED = text("""
 """)
 _REMEMBER = text("""
     insert into gateway.clash_check (site, project, position) values (:site, :project, :position)
-    on conflict (site, project) do update set position = excluded.position, ask_after = null
+    on conflict (site, project) do update set position = excluded.position, put_off_at = null
 """)
 _PUT_OFF = text("""
-    insert into gateway.clash_check (site, project, ask_after) values (:site, :project, :ask_after)
-    on conflict (site, project) do update set ask_after = excluded.ask_after
+    insert into gateway.clash_check (site, project, put_off_at) values (:site, :project, :now)
+    on conflict (site, project) do update set put_off_at = excluded.put_off_at
 """)
-_TELL = text("""
+_TELL = text(f"""
     update gateway.clash_check set told_at = :now
-     where site = :site and project = :project and (told_at is null or told_at <= :before)
+     where site = :site and project = :project and {due("told_at")}
     returning told_at
 """)

@@ -187,8 +187,10 @@ class _Transfers:
 
     def _stands(self, request: TransferRequest) -> bool:
         """Whether the row of a placed request says what we wrote; where none is known, nothing can be told."""
-        row = self._rows.get(request.instance or 0)
-        return request.instance is None or (row is not None and request.says(row))
+        if request.instance is None:
+            return True
+        row = self._rows.get(request.instance)
+        return row is not None and request.says(row)
 
     def place(self) -> None:
         """Settles the requests that are due, and tells which contests are over."""
@@ -261,14 +263,7 @@ class _Transfers:
             placed = TransferAmended(
                 study=request.study, request=request.position, instance=instance, replaced=old.position
             )
-        self._rows[instance] = TransferRow(
-            study=request.study,
-            instance=instance,
-            project=request.project,
-            event_name=request.event_name,
-            name=(request.pseudonym or "").strip(),
-            requested=request.minute,
-        )
+        self._rows[instance] = transfers.transfer_row({name: str(value) for name, value in fields.items()})
         self._row(request, fields, placed, *facts)
 
     def _amendable(self, request: TransferRequest) -> tuple[TransferRequest, TransferRow] | None:
@@ -279,8 +274,10 @@ class _Transfers:
         """
         for position in self._replaced_by(request):
             old = self._ending.get(position)
-            for row in self._written.get(position, ()) if old is not None else ():
-                if old is not None and not old.recalled and row.is_sendable and self._fate(old, row) == "unsent":
+            if old is None or old.recalled:
+                continue
+            for row in self._written.get(position, ()):
+                if row.is_sendable and self._fate(old, row) == "unsent":
                     return old, row
         return None
 
@@ -306,12 +303,14 @@ class _Transfers:
         for request in self._desired.requests:
             if request.in_force:
                 for row in self._doubles(request):
-                    self._end_row(request, row, self._fate(request, row))
+                    self._end_row(request, row)
 
     def _doubles(self, request: TransferRequest) -> Iterator[TransferRow]:
         """Rows of a request beside its own: written again by a run that was killed, and not recorded."""
         own = self._own.get(request.position)
-        for row in self._written.get(request.position, ()) if own is not None else ():
+        if own is None:
+            return
+        for row in self._written.get(request.position, ()):
             if row.instance != own and row.is_sendable:
                 yield row
 
@@ -327,13 +326,12 @@ class _Transfers:
             by=self._replacement(request),
             fate=fate,
         )
-        to_be_written = [(row, fate) for row, fate in zip(rows, fates, strict=False) if row.is_sendable]
+        to_be_written = [row for row in rows if row.is_sendable]
         if not to_be_written:
             self._plan.facts.append(withdrawn)
         # True only once all of them are written: it goes with the last.
-        for number, (row, fate) in enumerate(to_be_written, start=1):
-            facts = (withdrawn,) if number == len(to_be_written) else ()
-            self._end_row(request, row, fate, *facts)
+        for row in to_be_written:
+            self._end_row(request, row, *([withdrawn] if row is to_be_written[-1] else []))
 
     def _fate(self, request: TransferRequest, row: TransferRow) -> Fate:
         """What became of the row; one that failed has left the sender's hands."""
@@ -347,8 +345,9 @@ class _Transfers:
         later = (other.position for other in self._desired.requests if request.position in other.replaces)
         return min(later, default=None)
 
-    def _end_row(self, request: TransferRequest, row: TransferRow, fate: Fate, *facts: Fact) -> None:
-        fields = transfers.emptied_row(row) if fate == "unsent" else transfers.closed_row(row)
+    def _end_row(self, request: TransferRequest, row: TransferRow, *facts: Fact) -> None:
+        is_unsent = self._fate(request, row) == "unsent"
+        fields = transfers.emptied_row(row) if is_unsent else transfers.closed_row(row)
         self._row(request, fields, *facts, ends=True)
 
     def _row(self, request: TransferRequest, fields: Row, *facts: Fact, ends: bool = False) -> None:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import text
 
+from processors.clocks import is_due
 from processors.events.deliveries import RowKind
 from processors.gateway import Work
 
@@ -24,8 +25,8 @@ class Remembered(NamedTuple):
     closed: Mapping[RowKind, str]
 
     def is_retry_due(self, now: datetime) -> bool:
-        """Whether what was refused is to be tried again. A time ahead says nothing: a clock was wrong."""
-        return self.retried_at is None or not timedelta(0) <= now - self.retried_at < RETRY_AFTER
+        """Whether what was refused is to be tried again."""
+        return is_due(self.retried_at, now, RETRY_AFTER)
 
 
 class KnownRefusal(NamedTuple):

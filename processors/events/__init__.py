@@ -5,6 +5,7 @@ series       what arrives, changes and goes on disk
 rules        what people direct in REDCap, and what deciding by it comes to
 patients     whose a study is, where that changed or is contradictory
 transfers    the life of a transfer request
+holds        requests that are asked for and not made
 deliveries   rows in REDCap: delivered, refused, missing, written over
 pseudonyms   generated IDs
 operations   replays, moving in, forgetting
@@ -16,7 +17,7 @@ keywords; others are snake_case. What identifies a person stands only in the sea
 from collections.abc import Mapping
 from types import ModuleType
 
-from processors.events import deliveries, operations, patients, pseudonyms, rules, series, transfers
+from processors.events import deliveries, holds, operations, patients, pseudonyms, rules, series, transfers
 from processors.events.fact import Fact
 
 
@@ -32,5 +33,5 @@ def _facts(*modules: ModuleType) -> dict[str, type[Fact]]:
     return {fact.__name__: fact for fact in defined if fact not in shared}
 
 
-FACTS: Mapping[str, type[Fact]] = _facts(series, rules, patients, transfers, deliveries, pseudonyms, operations)
+FACTS: Mapping[str, type[Fact]] = _facts(series, rules, patients, transfers, holds, deliveries, pseudonyms, operations)
 """Every type of event, by its name."""

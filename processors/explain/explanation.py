@@ -84,6 +84,7 @@ def explain(work: Work, study: str, matching: Matching) -> Explanation:
         forgotten=all(account.origin.forgotten for account in accounts),
         requests=requests_of(work, [study], states=(*IN_FORCE, "ending"))[study],
         conflicts=list(evidence.conflicts.values()),
+        holds=evidence.holds,
         held=None if row.held_for is None else (row.held_for, row.held_reason),
         patients=[patient.series for patient in evidence.patients],
         others=any(moment.type in _BY_OTHERS for moment in moments),
@@ -103,7 +104,7 @@ def explain(work: Work, study: str, matching: Matching) -> Explanation:
         arrived_at=row.arrived_at,
         on_disk=evidence.on_disk,
         accessions=sorted(accession for accession in evidence.accessions if accession),
-        directives_read=work.execute(_LAST_READ, {"site": row.site}).scalar_one(),
+        directives_read=work.execute(_LAST_READ, {"site": row.site, "now": work.clock()}).scalar_one_or_none(),
         timeline=moments,
         origins=accounts,
         entries=entries,
@@ -169,4 +170,7 @@ _ID_PROJECTS = text("""
     select project, doubted_position is not null as doubted from gateway.autoid_project
      where wanted and not removed and problems = '{}' and aetitle = :called and aetitle <> '' order by project
 """)
-_LAST_READ = text("select max(started_at) from gateway.run where site = :site and exit_code in (0, 1)")
+_LAST_READ = text("""
+    select started_at from gateway.run where site = :site and exit_code in (0, 1) and started_at <= :now
+     order by started_at desc limit 1
+""")

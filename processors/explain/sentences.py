@@ -21,6 +21,7 @@ from processors.events.deliveries import (
     StudyDelivered,
 )
 from processors.events.fact import Cause, CauseKind, Fact
+from processors.events.holds import HoldKind, RequestHeld, RequestQuestioned, RequestReleased
 from processors.events.operations import StudyAdopted
 from processors.events.patients import Consequence, StudyChangeFound, TwoPatientsFound, TwoPatientsResolved
 from processors.events.pseudonyms import StudyHeld, StudyReleased
@@ -306,6 +307,32 @@ def _cause_names(causes: Iterable[Cause]) -> str:
 @_words.register
 def _conflict_resolved(fact: ConflictResolved, _history: History) -> str:
     return f"The conflict for {destination(fact.project, fact.event_name)} is over."
+
+
+@_words.register
+def _request_held(fact: RequestHeld, _history: History) -> str:
+    cause = cause_name(fact.cause.kind, fact.cause.record_id)
+    about = hold_in_words(fact.kind, fact.details, fact.studies)
+    return f"Held for {destination(fact.project, fact.event_name)}, as {cause} asks for it: {about}."
+
+
+def hold_in_words(kind: HoldKind, details: str, studies: Sequence[str]) -> str:
+    """Why something is held: the kind, what is wrong, and the other studies that are concerned."""
+    others = f"other studies: {', '.join(studies)}" if studies else ""
+    return ": ".join([kind, *["; ".join(filter(None, [details, others]))] * bool(details or others)])
+
+
+@_words.register
+def _request_questioned(fact: RequestQuestioned, _history: History) -> str:
+    about = hold_in_words(fact.kind, fact.details, fact.studies)
+    return (
+        f"What is requested for {destination(fact.project, fact.event_name)} stands, and is to be looked at: {about}."
+    )
+
+
+@_words.register
+def _request_released(fact: RequestReleased, _history: History) -> str:
+    return f"No longer held for {destination(fact.project, fact.event_name)}."
 
 
 @_words.register

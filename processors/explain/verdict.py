@@ -1,13 +1,14 @@
 """What is requested for a study and why; where nothing is, the plain reason. Pure."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from processors.events.fact import Cause, CauseKind
+from processors.events.holds import HoldKind
 from processors.explain.conditions import EntryAccount, RuleAccount
-from processors.explain.sentences import cause_name, destination, of_each, positions
+from processors.explain.sentences import cause_name, destination, hold_in_words, of_each, positions
 from processors.requests import Key, TransferRequest
-from processors.routing.decisions import Conflict, Outcome
+from processors.routing.decisions import Conflict, KnownHold, Outcome
 
 _NAMED_AT_MOST = 5
 
@@ -19,9 +20,9 @@ class Situation:
     `requests` are those of ours that are in force or being withdrawn. `outcome` is what deciding all of the
     study's series anew would come to, `wanted` what is asked for then, whether it stands or not; `undecided`: the
     next run will do so. `others`: somebody else has requested a transfer; `by_hand`: what an operator decided
-    about. `patients` are the series of each. `doubted` are rules and entries with a say about it that are missing from
-    REDCap's latest export. `id_projects` draw IDs for the AE title that the study was addressed to, if they are not
-    `doubted_projects`.
+    about; `holds` is what is asked for and held. `patients` are the series of each. `doubted` are rules and entries
+    with a say about it that are missing from REDCap's latest export. `id_projects` draw IDs for the AE title that the
+    study was addressed to, if they are not `doubted_projects`.
     `rules` holds the accounts of each of its origins.
     """
 
@@ -30,6 +31,7 @@ class Situation:
     forgotten: bool
     requests: Sequence[TransferRequest]
     conflicts: Sequence[Conflict]
+    holds: Mapping[Key, KnownHold]
     held: tuple[str, str] | None
     patients: Sequence[Sequence[str]]
     others: bool
@@ -49,6 +51,7 @@ def verdict(situation: Situation) -> list[str]:
     lines = [_request(request, situation) for request in situation.requests]
     lines += [_conflict(conflict) for conflict in situation.conflicts]
     requested = {request.key for request in situation.requests}
+    lines += [_held(key, hold) for key, hold in situation.holds.items()]
     lines += [_withdrawn(key) for key in sorted(set(situation.by_hand) - requested)]
     if situation.held is not None:
         project, reason = situation.held
@@ -100,6 +103,26 @@ def _conflict(conflict: Conflict) -> str:
     if conflict.kind == "coupling stands":
         return f"Conflict for {key}: {causes} give different names; the coupling entry's stands."
     return f"Nothing is requested for {key}: {causes} give different names. Correct them in REDCap."
+
+
+def _held(key: Key, hold: KnownHold) -> str:
+    return (
+        f"Held for {destination(*key)} [{hold.position}], as {_name(hold.cause)} asks for it: "
+        f"{hold_in_words(*hold.obstacle)}. {_SETTLED_BY[hold.obstacle.kind]}"
+    )
+
+
+_SETTLED_BY: Mapping[HoldKind, str] = {
+    "two patients, one pseudonym": (
+        "Correct the entry whose pseudonym is another patient's; or, if the PatientIDs are one person's, give "
+        "`fiona-ledger same-patient`."
+    ),
+    "one patient, two pseudonyms": "Correct the entry: the patient has another pseudonym in this project already.",
+    "pseudonym does not fit": "Correct the pseudonym where it is asked for, or the project's naming pattern.",
+    "project is closed": "It goes on when REDCap's list of projects says that the project is open.",
+    "unknown project": "Correct the project's name where it is asked for.",
+    "participant withdrew": "It stays so; `fiona-ledger retract` gives it up.",
+}
 
 
 def _withdrawn(key: Key) -> str:

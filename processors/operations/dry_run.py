@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from ledger import store
 from processors.events.deliveries import RowFact, RowMissing, RowRestored
 from processors.events.fact import Cause, CauseKind, Fact
+from processors.events.holds import RequestHeld, RequestQuestioned, RequestReleased
 from processors.events.patients import StudyChangeFound, TwoPatientsFound, TwoPatientsResolved
 from processors.events.pseudonyms import (
     AutoidProjectDoubted,
@@ -27,7 +28,7 @@ from processors.events.rules import (
     RuleTimedOut,
 )
 from processors.events.transfers import TransferPlaced, TransferRequested, TransferRetracted, TransferWithdrawn
-from processors.explain.sentences import cause_name
+from processors.explain.sentences import cause_name, hold_in_words
 from processors.gateway import Work
 
 
@@ -126,6 +127,9 @@ _WORDS: Mapping[type[Fact], Callable[[Any], Words | None]] = {
     StudyChangeFound: _changed,
     TwoPatientsFound: lambda fact: ("hold", f"its series are of {len(fact.patients)} patients"),
     TwoPatientsResolved: lambda _: ("release", "its series are of one patient again"),
+    RequestHeld: lambda fact: ("hold", hold_in_words(fact.kind, fact.details, fact.studies)),
+    RequestQuestioned: lambda fact: ("report", hold_in_words(fact.kind, fact.details, fact.studies)),
+    RequestReleased: lambda _: ("release what was held", ""),
     ConflictFound: lambda fact: ("report a conflict", fact.kind),
     ConflictResolved: lambda _: ("settle a conflict", ""),
     RuleTimedOut: lambda fact: ("report a rule", f"routing rule {fact.record_id} ran out of time"),

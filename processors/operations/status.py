@@ -83,12 +83,12 @@ class Status:
 
 def status(gateway: Gateway) -> Status:
     """The state of the gateway as the ledger has it; REDCap is not asked."""
-    of_site = {"site": gateway.site}
     now = gateway.clock()
+    of_site = {"site": gateway.site, "now": now}
     before = now - LONGEST_SILENCE
     with gateway.begin() as work:
         counts = work.execute(_COUNTS, of_site).one()
-        pending = pending_age(work, gateway.site)
+        pending = pending_age(work)
         last_success = work.execute(_LAST_SUCCESS, of_site).scalar_one_or_none()
         return Status(
             head=store.head(work.connection).position,
@@ -96,13 +96,13 @@ def status(gateway: Gateway) -> Status:
             studies=counts.studies,
             series=counts.series,
             studies_on_disk=counts.on_disk,
-            last_run=_last_run(work),
+            last_run=_last_run(work, now),
             under_way=lease.found(work.connection, lease.RUN, gateway.site),
             last_success=last_success,
             silent_seconds=None if last_success is None else int((now - last_success).total_seconds()),
             stalled_since=work.execute(_STALLED, of_site | {"before": before}).scalar_one_or_none(),
             pending=pending,
-            overdue_since=min((waiting.oldest for waiting in pending if waiting.oldest < before), default=None),
+            overdue_since=min((each.oldest for each in pending if each.oldest and each.oldest < before), default=None),
             transfers={row.state: row.requests for row in work.execute(_TRANSFERS, of_site)},
             sending=Sending(**work.execute(_SENDING, of_site).mappings().one()),
             autoid=forecasts(work, now),
@@ -119,19 +119,20 @@ _COUNTS = text("""
 _NEWEST_EVENT = text("select recorded_at from ledger.event order by position desc limit 1")
 _LAST_RUN = text("""
     select run, command, started_at, finished_at, exit_code, outcome from audit.run
-     where site = :site order by started_at desc limit 1
+     where site = :site and started_at <= :now order by started_at desc limit 1
 """)
 _LAST_SUCCESS = text("""
-    select finished_at from gateway.run where site = :site and exit_code in (0, 1)
+    select finished_at from gateway.run where site = :site and exit_code in (0, 1) and finished_at <= :now
      order by started_at desc limit 1
 """)
 # Counted from the first run that failed: a gateway that was switched off for days has nothing to tell
 # when its first run begins.
 _STALLED = text("""
     select min(started_at) as since from gateway.run
-     where site = :site
-       and started_at > coalesce((select max(finished_at) from gateway.run
-                                   where site = :site and exit_code in (0, 1)), '-infinity')
+     where site = :site and started_at <= :now
+       and started_at > coalesce((select finished_at from gateway.run
+                                   where site = :site and exit_code in (0, 1) and finished_at <= :now
+                                   order by started_at desc limit 1), '-infinity')
     having min(started_at) < :before
 """)
 _TRANSFERS = text("""
@@ -176,6 +177,6 @@ _DOUBTS = text("""
 """)
 
 
-def _last_run(work: Work) -> dict[str, Any] | None:
-    row = work.execute(_LAST_RUN, {"site": work.site}).mappings().one_or_none()
+def _last_run(work: Work, now: datetime) -> dict[str, Any] | None:
+    row = work.execute(_LAST_RUN, {"site": work.site, "now": now}).mappings().one_or_none()
     return None if row is None else dict(row)

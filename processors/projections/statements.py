@@ -16,10 +16,16 @@ class Table:
     key: tuple[str, ...]
     columns: Mapping[str, str]
 
-    def upsert(self, also: str = "") -> Statement:
-        """Inserts rows, and overwrites those that are there; `also` is set in these besides."""
-        values = [f"{column} = excluded.{column}" for column in self.columns if column not in self.key]
-        return self._insert(f"update set {', '.join(filter(None, [*values, also]))}", Again.LAST_COUNTS)
+    def upsert(
+        self, also: str = "", *, but: Mapping[str, str] | None = None, again: Again = Again.LAST_COUNTS
+    ) -> Statement:
+        """Inserts rows, and overwrites those that are there; `also` is set in these besides.
+
+        `but` are the columns of these that get something else than the new row's value.
+        """
+        new = {column: f"excluded.{column}" for column in self.columns if column not in self.key} | dict(but or {})
+        values = [f"{column} = {value}" for column, value in new.items()]
+        return self._insert(f"update set {', '.join(filter(None, [*values, also]))}", again)
 
     def insert_once(self) -> Statement:
         """Inserts rows, and leaves those that are there as they are."""

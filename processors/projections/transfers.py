@@ -1,4 +1,4 @@
-"""Projection of decisions and what became of them: gateway.transfer, decision_by_hand, conflict and others."""
+"""Projection of decisions and what became of them: gateway.transfer, held_request, conflict and others."""
 
 from collections.abc import Sequence
 
@@ -8,6 +8,7 @@ from sqlalchemy import Connection, text
 from ledger import codec
 from ledger.events import Event
 from processors.events.deliveries import Acknowledged, LostUpdateFound
+from processors.events.holds import RequestHeld, RequestQuestioned, RequestReleased
 from processors.events.patients import StudyChangeFound
 from processors.events.rules import (
     ConflictFound,
@@ -36,9 +37,10 @@ class Transfers:
     """One row a transfer request, in the state that its latest event left it in."""
 
     name = "transfers"
-    code_version = 4
+    code_version = 5
     tables: Sequence[str] = (
         "gateway.transfer",
+        "gateway.held_request",
         "gateway.conflict",
         "gateway.rule_failure",
         "gateway.notice",
@@ -50,6 +52,9 @@ class Transfers:
     def __init__(self) -> None:
         self._rules = Rules(
             on(TransferRequested, (_INSERT, _requested), (_SET_STATE, _replaced), (_NOTICE, _partial_match)),
+            on(RequestHeld, (_UPSERT_HELD, _held)),
+            on(RequestQuestioned, (_NOTICE, _questioned)),
+            on(RequestReleased, (_DELETE_HELD, _decided)),
             on(TransferRetracted, (_SET_STATE, _to_be_ended)),
             on(TransferPlaced, (_PLACE, _placed)),
             on(TransferAmended, (_PLACE, _placed), (_SET_STATE, _amended)),
@@ -83,8 +88,8 @@ _INSERT = Statement(
                                       cause_position, whole_match, replaces, state, instance, found, placed_at,
                                       ended_position)
         select position, study, project, event_name, cause_kind, cause_record, cause_position, whole_match, replaces,
-               case when placed and coalesce(state, 'requested') in ('requested', 'contested') then 'placed'
-                    else coalesce(state, 'requested') end, instance, coalesce(found, false), placed_at, ended_position
+               coalesce(state, case when placed then 'placed' else 'requested' end), instance, coalesce(found, false),
+               placed_at, ended_position
           from json_to_recordset(cast(:rows as json)) as r (
                position bigint, study text, project text, event_name text, cause_kind text, cause_record text,
                cause_position bigint, whole_match boolean, replaces bigint[], state text, instance integer,
@@ -135,6 +140,32 @@ _RECALL = Statement(
     """),
 )
 _SUBJECT = ("study", "project", "event_name")
+_HELD = Table(
+    name="held_request",
+    key=_SUBJECT,
+    columns={
+        "study": "text",
+        "project": "text",
+        "event_name": "text",
+        "position": "bigint",
+        "kind": "text",
+        "details": "text",
+        "studies": "text[]",
+        "cause_kind": "text",
+        "cause_record": "text",
+        "cause_position": "bigint",
+        "since_position": "bigint",
+    },
+)
+# For another reason, it is held anew.
+_UPSERT_HELD = _HELD.upsert(
+    but={
+        "since_position": "case when held_request.kind = excluded.kind then held_request.since_position"
+        " else excluded.since_position end"
+    },
+    again=Again.BOTH_COUNT,
+)
+_DELETE_HELD = _HELD.delete()
 _UPSERT_CONFLICT = Statement(
     "conflict",
     _SUBJECT,
@@ -259,6 +290,24 @@ def _requested(requested: TransferRequested, event: Event) -> list[Parameters]:
     ]
 
 
+def _held(held: RequestHeld, event: Event) -> list[Parameters]:
+    return [
+        {
+            "study": held.study,
+            "project": held.project,
+            "event_name": held.event_name,
+            "position": event.position,
+            "kind": held.kind,
+            "details": held.details,
+            "studies": held.studies,
+            "cause_kind": held.cause.kind,
+            "cause_record": held.cause.record_id,
+            "cause_position": held.cause.position,
+            "since_position": event.position,
+        }
+    ]
+
+
 def _replaced(requested: TransferRequested, _: Event) -> list[Parameters]:
     """What may stand of them in REDCap has still to be ended."""
     return [_state(request, "ending") for request in requested.replaces]
@@ -278,8 +327,7 @@ def _ended(withdrawn: TransferWithdrawn, event: Event) -> list[Parameters]:
 
 
 def _state(request: int, state: str, ended_position: int | None = None) -> Parameters:
-    # Joined with the insert of the same row: a placement before counts no more, one after it does.
-    return {"request": request, "state": state, "placed": False, "ended_position": ended_position}
+    return {"request": request, "state": state, "ended_position": ended_position}
 
 
 def _placed(placed: TransferPlaced | TransferAmended, event: Event) -> list[Parameters]:
@@ -316,6 +364,16 @@ def _study_changed(change: StudyChangeFound, event: Event) -> list[Parameters]:
     return [_notice(change, event, "study changed", details)]
 
 
+def _questioned(questioned: RequestQuestioned, event: Event) -> list[Parameters]:
+    details: Parameters = {
+        "event_name": questioned.event_name,
+        "details": questioned.details,
+        "studies": questioned.studies,
+    }
+    known = {name: value for name, value in details.items() if value}
+    return [_notice(questioned, event, questioned.kind, known)]
+
+
 def _lost_update(lost: LostUpdateFound, event: Event) -> list[Parameters]:
     where: Parameters = {"request": lost.request, "series": lost.series, "instance": lost.instance}
     known = {name: value for name, value in where.items() if value is not None}
@@ -323,7 +381,7 @@ def _lost_update(lost: LostUpdateFound, event: Event) -> list[Parameters]:
 
 
 def _notice(
-    about: TransferRequested | TransferWithdrawn | StudyChangeFound | LostUpdateFound,
+    about: TransferRequested | TransferWithdrawn | StudyChangeFound | RequestQuestioned | LostUpdateFound,
     event: Event,
     kind: str,
     details: Parameters,
@@ -356,7 +414,8 @@ def _contested(conflict: ConflictFound, _: Event) -> list[Parameters]:
 
 
 def _decided(
-    decided: ConflictFound | ConflictResolved | DecisionDeferred | DecisionResumed | DecidedByHand, event: Event
+    decided: ConflictFound | ConflictResolved | DecisionDeferred | DecisionResumed | DecidedByHand | RequestReleased,
+    event: Event,
 ) -> list[Parameters]:
     return [
         {

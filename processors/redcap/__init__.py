@@ -13,6 +13,7 @@ cell_rate    when the next call is due (pure): the algorithm of the rate limit
 transport    HTTP: connections, timeouts, proxies, certificates, redirects
 redaction    foreign words made fit for a message: no values, no tokens
 dictionary   the data dictionary: fields, choices, and where it is remembered
+missing_data the codes by which a project says that there is no value
 rows         a row of an export, every value as text
 incoming     the rows of Incoming and the transfers: how ours are written, how theirs are read (pure)
 log          REDCap's log of what was done to records: who overwrote whom (lost updates, conflicts)
@@ -21,13 +22,13 @@ dry_run      the client that writes nothing
 
 from .client import Redcap
 from .dry_run import DryRunRedcap
-from .errors import Banned, Blocked, Misdirected, RowProblem, RowsRefused, UnknownFields
+from .errors import Banned, Blocked, Misdirected, NotPermitted, RowProblem, RowsRefused, UnknownFields
 from .log import LogLine
 from .project import Project
 from .rate_limit import NoRateLimit, SharedRateLimit
 from .rows import Row
 
 __all__ = [
-    "Banned", "Blocked", "DryRunRedcap", "LogLine", "Misdirected", "NoRateLimit", "Project", "Redcap", "Row",
-    "RowProblem", "RowsRefused", "SharedRateLimit", "UnknownFields",
+    "Banned", "Blocked", "DryRunRedcap", "LogLine", "Misdirected", "NoRateLimit", "NotPermitted", "Project",
+    "Redcap", "Row", "RowProblem", "RowsRefused", "SharedRateLimit", "UnknownFields",
 ]  # fmt: skip

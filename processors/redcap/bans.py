@@ -15,6 +15,13 @@ _BAN = re.compile(
     r"|\btoo many requests\b",
     re.IGNORECASE | re.DOTALL,
 )
+_ADDRESS = re.compile(r"\bIP\b|\b\d{1,3}(?:\.\d{1,3}){3}\b|\b[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){4,7}\b", re.IGNORECASE)
+# Beside an address, in the languages that REDCap is used in most.
+_BLOCKED = re.compile(
+    r"block|blok|bloq|blocc|gesperrt|sperret|spärra|verbannt|ausgeschlossen|utestengt|udelukket|avstängd|banni|baneado"
+    r"|banid|bandit|prohib|proib|interdit|estetty|zabloko|封|禁止|拒否|ブロック|차단|заблок",
+    re.IGNORECASE,
+)
 _ADVICE: Final = (
     "REDCap bans an address that makes more web requests a minute than its limit (600 unless changed), "
     "counting all programs and people behind the address together, until an administrator lifts the ban. "
@@ -24,9 +31,14 @@ _ADVICE: Final = (
 )
 
 
-def looks_like_ban(text: str) -> bool:
-    """Whether a page or an error of REDCap speaks of a ban."""
-    return _BAN.search(text) is not None
+def looks_like_ban(text: str, *, is_page: bool) -> bool:
+    """Whether a page or an error of REDCap speaks of a ban; `is_page`: it is a page in place of an answer.
+
+    Firewalls speak of addresses, too, when they refuse a call: but not with HTTP 200.
+    """
+    return _BAN.search(text) is not None or (
+        is_page and _ADDRESS.search(text) is not None and _BLOCKED.search(text) is not None
+    )
 
 
 def advice(until: datetime | None) -> str:

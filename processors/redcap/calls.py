@@ -50,6 +50,12 @@ class Call:
         return frozenset(str(row[self.record_field]) for row in self.rows)
 
     @cached_property
+    def fields(self) -> frozenset[str]:
+        """The names of the fields asked for or written."""
+        asked = (str(name) for key, name in self.form.items() if key.startswith("fields["))
+        return frozenset(asked).union(*self.rows)
+
+    @cached_property
     def hidden(self) -> frozenset[str]:
         """What must not be shown if the response repeats it: the token, and the values of the rows."""
         shown = (self.record_field, INSTRUMENT, INSTANCE)
@@ -139,6 +145,17 @@ def metadata(project: str, token: str) -> Call:
         expected="a JSON list of fields",
         token=token,
         form=_as_json({"content": "metadata"}),
+    )
+
+
+def project_info(project: str, token: str) -> Call:
+    """How the project is set up."""
+    return Call(
+        project=project,
+        name="export of the project's info",
+        expected="a JSON object",
+        token=token,
+        form=_as_json({"content": "project"}),
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
+from processors.clocks import ClockComparison
 from processors.errors import ConfigurationError, Unanswered
 
 from . import bans, calls, responses
@@ -27,8 +28,8 @@ class Redcap:
     """Calls to one REDCap server, each project with its token, over connections that are kept open.
 
     Reads are retried on `Unanswered`; an import never is, because it may have been applied. Other errors
-    of the calls: `Refused`, `RowsRefused`, `UnknownFields`, and `ConfigurationError` for a project
-    without a token.
+    of the calls: `Refused`, `RowsRefused`, `UnknownFields`, `WrongClock` where REDCap's clock is given to `clocks`
+    and contradicts ours, and `ConfigurationError` for a project without a token.
     """
 
     writes = True
@@ -42,12 +43,13 @@ class Redcap:
         rate_limit: RateLimit,
         timeout_seconds: float = 60,
         ca_bundle: Path | None = None,
+        clocks: ClockComparison | None = None,
         sleep: Sleep = time.sleep,
     ) -> None:
         self._tokens = dict(tokens)
         self._rate_limit = rate_limit
         self._transport = Transport(
-            url=url, rate_limit=rate_limit, timeout_seconds=timeout_seconds, ca_bundle=ca_bundle
+            url=url, rate_limit=rate_limit, timeout_seconds=timeout_seconds, ca_bundle=ca_bundle, clocks=clocks
         )
         self._sleep = sleep
 
@@ -125,6 +127,10 @@ class Redcap:
     def metadata(self, project: str) -> list[Row]:
         """The project's data dictionary, one row a field, the record id first."""
         return self._read(calls.metadata(project, self._token(project)), responses.read_metadata)
+
+    def project_info(self, project: str) -> Row:
+        """How the project is set up, all values as text."""
+        return self._read(calls.project_info(project, self._token(project)), responses.read_project_info)
 
     def next_record_name(self, project: str) -> str:
         """One more than the highest number among the record ids. It is not reserved for the caller."""

@@ -11,12 +11,15 @@ from ledger.database import Database
 
 _NOT_IN_A_NAME: Final = re.compile(r"[^a-z0-9_]")
 
-_RECALL = text("select fields, looked_at from gateway.dictionary where project = :project and address = :address")
+_RECALL = text(
+    "select fields, record_id, looked_at from gateway.dictionary where project = :project and address = :address"
+)
 _REMEMBER = text("""
-    insert into gateway.dictionary (project, address, fields, looked_at)
-    values (:project, :address, :fields, :looked_at)
+    insert into gateway.dictionary (project, address, fields, record_id, looked_at)
+    values (:project, :address, :fields, :record_id, :looked_at)
         on conflict (project) do update
-       set address = excluded.address, fields = excluded.fields, looked_at = excluded.looked_at
+       set address = excluded.address, fields = excluded.fields, record_id = excluded.record_id,
+           looked_at = excluded.looked_at
 """)
 _FORGET = text("delete from gateway.dictionary where project = :project")
 
@@ -41,9 +44,10 @@ def choices(text: str) -> dict[str, str]:
 
 
 class Remembered(NamedTuple):
-    """The fields of a project, and when they were looked up."""
+    """The fields of a project, which of them holds the record id, and when they were looked up."""
 
     fields: frozenset[str]
+    record_id: str
     looked_at: datetime
 
 
@@ -51,13 +55,14 @@ def recall(database: Database, project: str, address: str) -> Remembered | None:
     """What was looked up of the project last; None where nothing was at this address."""
     with database.begin() as connection:
         row = connection.execute(_RECALL, {"project": project, "address": address}).one_or_none()
-    return None if row is None else Remembered(frozenset(row.fields), row.looked_at)
+    return None if row is None else Remembered(frozenset(row.fields), row.record_id, row.looked_at)
 
 
 def remember(database: Database, project: str, address: str, seen: Remembered) -> None:
     """Keeps the fields for all processes, in place of what was kept of the project before."""
     looked_at = seen.looked_at.astimezone(UTC)
-    values = {"project": project, "address": address, "fields": sorted(seen.fields), "looked_at": looked_at}
+    values = {"project": project, "address": address, **seen._asdict(), "looked_at": looked_at}
+    values["fields"] = sorted(seen.fields)
     with database.begin() as connection:
         connection.execute(_REMEMBER, values)
 
@@ -68,6 +73,11 @@ def forget(database: Database, project: str) -> None:
         connection.execute(_FORGET, {"project": project})
 
 
+def column_ending(code: str) -> str:
+    """What a checkbox's column for this code ends with."""
+    return _NOT_IN_A_NAME.sub("_", code.lower())
+
+
 def _names(field: Mapping[str, str]) -> Iterator[str]:
     name = field["field_name"]
     yield name
@@ -75,4 +85,4 @@ def _names(field: Mapping[str, str]) -> Iterator[str]:
     if field["field_type"] == "checkbox":
         # REDCap's columns are lower case, and a code such as -1 becomes name____1.
         for code in choices(field["select_choices_or_calculations"]):
-            yield f"{name}___{_NOT_IN_A_NAME.sub('_', code.lower())}"
+            yield f"{name}___{column_ending(code)}"

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from processors.clocks import ClockComparison
+
 from .client import Redcap
 from .rate_limit import RateLimit
 
@@ -24,9 +26,15 @@ class DryRunRedcap(Redcap):
         rate_limit: RateLimit,
         timeout_seconds: float = 60,
         ca_bundle: Path | None = None,
+        clocks: ClockComparison | None = None,
     ) -> None:
         super().__init__(
-            url=url, tokens=tokens, rate_limit=rate_limit, timeout_seconds=timeout_seconds, ca_bundle=ca_bundle
+            url=url,
+            tokens=tokens,
+            rate_limit=rate_limit,
+            timeout_seconds=timeout_seconds,
+            ca_bundle=ca_bundle,
+            clocks=clocks,
         )
         self.rows: Counter[str] = Counter()
 

@@ -84,6 +84,14 @@ def unknown_fields(words: str) -> tuple[str, ...]:
     return tuple(_names(match["names"])) if match else ()
 
 
+def listed_fields(words: str, asked: Collection[str]) -> tuple[str, ...]:
+    """The fields that the words end with, if all were asked for: so a project that lacks them says it in any language."""
+    head, colon, names = words.rpartition(":")
+    parts = [part.strip().strip("'\"").rstrip(".") for part in names.split(",")]
+    is_list = bool(colon) and "\n" not in head.strip() and all(part in asked for part in parts)
+    return tuple(parts) if is_list else ()
+
+
 def _json_object(body: bytes) -> Mapping[str, object] | None:
     try:
         found = orjson.loads(body)
@@ -116,5 +124,5 @@ def _problem(record: str, field: str, message: str, hidden: Collection[str]) -> 
         record=record,
         field=field,
         message=redacted(message, hidden) or _UNREADABLE,
-        locked=_LOCKED.search(message) is not None,
+        locked=_LOCKED.search(message) is not None or bool(record and not field),
     )

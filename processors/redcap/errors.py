@@ -2,6 +2,7 @@
 
     ServiceError
     ├── Refused
+    │   ├── NotPermitted     REDCap does not let us, in its own words: a right, a token, or a body above PHP's limit
     │   ├── Banned           REDCap keeps our address out: stop all calls until the pause is over
     │   └── Blocked          a firewall before REDCap does not let the call through: halve what it holds
     ├── Unanswered
@@ -13,6 +14,7 @@ Messages hold neither tokens nor values of rows.
 """
 
 from dataclasses import dataclass
+from typing import Self
 
 from processors.errors import Refused, ServiceError, Unanswered
 
@@ -28,6 +30,15 @@ class RowProblem:
     field: str
     message: str
     locked: bool = False
+
+    @classmethod
+    def of_none(cls, message: str) -> Self:
+        """A problem of which it is not known what it is about."""
+        return cls(record="", field="", message=message)
+
+
+class NotPermitted(Refused):
+    """REDCap does not let the token's user make the call, or has got no token, as the body was too large for it."""
 
 
 class Banned(Refused):

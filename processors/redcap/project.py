@@ -3,7 +3,7 @@
 Servers differ in the fields that they know. What a project lacks is left out of exports and imports,
 and without a field that is needed nothing is read or written. The dictionary is looked up once a day.
 Where REDCap answers that it knows no such fields, the dictionary has changed: it is looked up, and the
-call made once more.
+call made once more. The project's missing data codes are blank in all rows that are read.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -12,16 +12,24 @@ from typing import Final, TypeVar
 
 from ledger.database import Database
 from ledger.store import Clock
+from processors.clocks import is_due
 from processors.errors import Refused, ServiceError
 
-from . import dictionary
+from . import dictionary, missing_data
 from .client import Redcap
 from .dictionary import Remembered
 from .errors import UnknownFields
 from .rows import INSTRUMENT, Row
 
 _GOOD_FOR: Final = timedelta(hours=24)
+_STUDY: Final = "study_instance_uid"
+_RECORD_IDS: Final = {"incoming": _STUDY, "transfers": _STUDY}
 _T = TypeVar("_T")
+
+
+def record_id(project: str) -> str:
+    """The field that holds the record id of the project of this name."""
+    return _RECORD_IDS.get(project, "record_id")
 
 
 class Project:
@@ -39,6 +47,7 @@ class Project:
         self._clock = clock
         self._needed = frozenset(needed)
         self._fields: frozenset[str] | None = None
+        self._record_id = record_id(name)
 
     def export(
         self,
@@ -62,7 +71,7 @@ class Project:
             rows = self._redcap.export_records(self._name, records=records, fields=wanted, changed_since=changed_since)
             if rows:
                 self._require(known)
-            return rows
+            return self._without_codes(rows)
 
         return self._with_fields(export_known, None if look_up else self._presumed(fields))
 
@@ -77,7 +86,7 @@ class Project:
         rows = [row for row in exported if not row[INSTRUMENT]]
         if not rows:
             self.require_needed()
-        return rows
+        return self._without_codes(rows)
 
     def import_rows(
         self, rows: Sequence[Mapping[str, str | int]], *, overwrite: bool, optional: Collection[str] = ()
@@ -98,7 +107,7 @@ class Project:
     def choices(self, field: str) -> dict[str, str]:
         """The labels by code of a dropdown, looked up now. Raises `Refused` where the project has no such field."""
         metadata = self._redcap.metadata(self._name)
-        self._fields = dictionary.field_names(metadata)
+        self._fields, self._record_id = dictionary.field_names(metadata), metadata[0]["field_name"]
         for described in metadata:
             if described["field_name"] == field:
                 return dictionary.choices(described["select_choices_or_calculations"])
@@ -112,10 +121,11 @@ class Project:
         """
         if self._fields is None:
             now, seen = self._clock(), self._recall()
-            if seen is None or not timedelta(0) <= now - seen.looked_at < _GOOD_FOR:
-                seen = Remembered(dictionary.field_names(self._redcap.metadata(self._name)), now)
+            if seen is None or is_due(seen.looked_at, now, _GOOD_FOR):
+                metadata = self._redcap.metadata(self._name)
+                seen = Remembered(dictionary.field_names(metadata), metadata[0]["field_name"], now)
                 dictionary.remember(self._database, self._name, self._redcap.address(self._name), seen)
-            self._fields = seen.fields
+            self._fields, self._record_id = seen.fields, seen.record_id
         return self._fields
 
     def answers(self) -> bool:
@@ -137,6 +147,18 @@ class Project:
         self._fields = None
         dictionary.forget(self._database, self._name)
 
+    def _without_codes(self, rows: list[Row]) -> list[Row]:
+        return missing_data.without_codes(rows, self._missing_data_codes()) if rows else rows
+
+    def _missing_data_codes(self) -> frozenset[str]:
+        """The codes as looked up within the last hour."""
+        now, address = self._clock(), self._redcap.address(self._name)
+        seen = missing_data.recall(self._database, self._name, address)
+        if seen is None or not timedelta(0) <= now - seen.looked_at < missing_data.GOOD_FOR:
+            seen = missing_data.Remembered(missing_data.codes_of(self._redcap.project_info(self._name)), now)
+            missing_data.remember(self._database, self._name, address, seen)
+        return seen.codes
+
     def _with_fields(self, call: Callable[[frozenset[str]], _T], presumed: frozenset[str] | None = None) -> _T:
         """Calls with the fields that the project has; once more with those looked up anew, if REDCap knows better."""
         look_up = self.require_needed if presumed is None else self.fields
@@ -152,6 +174,13 @@ class Project:
             # The next run must see that the dictionary has been mended.
             self.forget_fields()
             raise self._lacking(missing)
+        if self._record_id != record_id(self._name):
+            self.forget_fields()
+            raise Refused(
+                f"{self._name}: expected {record_id(self._name)} to be the first field of the project's data dictionary, "
+                f"which holds the record id, found {self._record_id} there; nothing is read from it or written to it. "
+                f"Move it to the top, or check that the token in redcap.tokens.{self._name} is the one of this project."
+            )
 
     def _presumed(self, fields: Collection[str]) -> frozenset[str]:
         seen = self._recall()

@@ -13,8 +13,8 @@ from processors.errors import Refused, ServiceError, Unanswered
 
 from . import bans, redaction
 from .calls import Call
-from .error_text import ErrorText, error_text, row_problems, unknown_fields
-from .errors import Banned, Blocked, Misdirected, RowProblem, RowsRefused, UnknownFields
+from .error_text import ErrorText, error_text, listed_fields, row_problems, unknown_fields
+from .errors import Banned, Blocked, Misdirected, NotPermitted, RowProblem, RowsRefused, UnknownFields
 from .transport import Response, shown_address
 
 _NOT_ALLOWED: Final = (401, 403)
@@ -24,6 +24,9 @@ _SYSTEMIC = re.compile(
     r"\bparameter\b|\bspecified format\b|\bprivileges?\b|\bpermissions?\b|\bnot (implemented|supported)\b",
     re.IGNORECASE,
 )
+# Whatever its language, a page that asks for a password is no API.
+_LOGIN = re.compile(r"<input\b[^>]*\btype\s*=\s*[\"']?password\b", re.IGNORECASE)
+_READ_OF_A_PAGE: Final = 100_000
 _MEMORY = re.compile(r"\bran out of (server )?memory\b|\bsmaller amount of data\b", re.IGNORECASE)
 _SMALLER: Final = "Make redcap.batch_rows smaller if this comes again."
 
@@ -57,7 +60,8 @@ Judge = Callable[[Call, Response, ErrorText | None], ServiceError | None]
 
 
 def _banned(call: Call, response: Response, error: ErrorText | None) -> ServiceError | None:
-    if response.status != 429 and not bans.looks_like_ban(_not_data(response, error)):
+    text = _not_data(response, error)
+    if response.status != 429 and not bans.looks_like_ban(text, is_page=error is None and response.status == 200):
         return None
     found = _described(call, response, error).rstrip(".")
     return Banned(f"REDCap project {call.project}, {call.name}: found {found}.")
@@ -85,10 +89,15 @@ def _not_allowed(call: Call, response: Response, error: ErrorText | None) -> Ser
         f"Check that redcap.tokens.{call.project} is this project's token on this server, and that "
         f"its user has the right {right} there, is not suspended and has not expired."
     )
-    return Refused(call.message(_described(call, response, error), advice))
+    if call.is_import:
+        advice += " It says the same of a call that is larger than its PHP's post_max_size."
+    return NotPermitted(call.message(_described(call, response, error), advice))
 
 
 def _misdirected(call: Call, response: Response, error: ErrorText | None) -> ServiceError | None:
+    if _LOGIN.search(response.text[:_READ_OF_A_PAGE]) and error is None:
+        advice = "Check redcap.url, and have the login in front of REDCap's API let calls from this machine through."
+        return Misdirected(call.message(f"HTTP {response.status} and a login page in place of JSON", advice))
     if response.status not in _NOT_THE_API:
         return None
     found = _described(call, response, error)
@@ -104,7 +113,7 @@ def _refused(call: Call, response: Response, error: ErrorText | None) -> Service
         return None
     if response.status >= 500 or response.status in _NOT_ITS_DECISION or _MEMORY.search(_own(error)):
         return None
-    fields = error.fields or unknown_fields(error.words)
+    fields = error.fields or unknown_fields(error.words) or listed_fields(error.words, call.fields)
     if fields:
         lacks = f"that the project lacks the fields {', '.join(fields)}"
         return UnknownFields(

@@ -43,6 +43,14 @@ def read_metadata(call: Call, response: Response) -> list[Row]:
     return rows
 
 
+def read_project_info(call: Call, response: Response) -> Row:
+    """A project's info; what is no plain value in it is left out."""
+    found = _json(call, response)
+    if not isinstance(found, Mapping):
+        raise _wrong_shape(call, "JSON that is no object")
+    return {name: str(value) for name, value in found.items() if isinstance(value, str | int)}
+
+
 def read_count(call: Call, response: Response) -> int:
     """The count of an import: its distinct records, all of them."""
     found = _json(call, response)

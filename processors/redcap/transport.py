@@ -1,7 +1,7 @@
 """How a call travels: HTTP, connections that are kept open, proxies, certificates, redirects.
 
 The call carries a token. So it goes over checked certificates only, and a redirect is followed to the
-same server, or from http to https on the same host, and nowhere else.
+same server, or from http to https on the same host and the ports that are theirs, and nowhere else.
 """
 
 import logging
@@ -9,6 +9,8 @@ import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +18,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 import requests
 
+from processors.clocks import ClockComparison
 from processors.errors import ConfigurationError, Unanswered
 
 from .calls import Call
@@ -25,6 +28,7 @@ from .rate_limit import RateLimit
 _log = logging.getLogger(__name__)
 
 _LONGEST_CONNECT_SECONDS: Final = 10
+_OK: Final = 200
 _FOLLOWED: Final = (301, 302, 307, 308)
 
 
@@ -46,12 +50,21 @@ class Response:
 class Transport:
     """Sends calls to one address, each when the rate limit lets it; `sent` counts them."""
 
-    def __init__(self, *, url: str, rate_limit: RateLimit, timeout_seconds: float, ca_bundle: Path | None) -> None:
+    def __init__(
+        self,
+        *,
+        url: str,
+        rate_limit: RateLimit,
+        timeout_seconds: float,
+        ca_bundle: Path | None,
+        clocks: ClockComparison | None = None,
+    ) -> None:
         if ca_bundle is not None and not ca_bundle.is_file():
             raise ConfigurationError(f"redcap.ca_bundle: expected a file of certificates, {ca_bundle} is none.")
         self.url = url
         self.sent = 0
         self._rate_limit = rate_limit
+        self._clocks = clocks
         self._timeout = (min(timeout_seconds, _LONGEST_CONNECT_SECONDS), timeout_seconds)
         self._verify: str | bool = True if ca_bundle is None else str(ca_bundle)
         self._session = _session()
@@ -63,7 +76,8 @@ class Transport:
     def send(self, call: Call) -> Response:
         """The response to the call, after one redirect at most, whose address is remembered.
 
-        Raises `Unanswered` where there is none, and `Misdirected` where the call must not be sent on.
+        Raises `Unanswered` where there is none, `Misdirected` where the call must not be sent on, and `WrongClock`
+        where the response tells quite another time than our clock.
         """
         response = self._post(call)
         if response.status not in _FOLLOWED or not response.location:
@@ -96,12 +110,24 @@ class Transport:
             )
         except OSError as exc:  # those of requests are OSErrors, and it lets some of the system's through
             raise _unanswered(call, exc, self._timeout[1]) from exc
+        if response.status_code == _OK:
+            self._hear(response.headers.get("Date", ""))
         return Response(
             status=response.status_code,
             body=response.content,
             url=self.url,
             location=response.headers.get("Location", ""),
         )
+
+    def _hear(self, date: str) -> None:
+        """Compares our clock with what the response tells of the server's. Raises `WrongClock`."""
+        if self._clocks is None:
+            return
+        try:
+            theirs = parsedate_to_datetime(date)
+        except ValueError:
+            return
+        self._clocks.hear("REDCap", theirs if theirs.tzinfo is not None else theirs.replace(tzinfo=UTC))
 
 
 def redirect_target(url: str, location: str) -> str:
@@ -119,7 +145,7 @@ def redirect_target(url: str, location: str) -> str:
         raise ValueError("the token would travel unencrypted")
     if old.hostname != new.hostname:
         raise ValueError("the token would go to another server")
-    if old.scheme == new.scheme and _port(old) != _port(new):
+    if _port(old) != _port(new) and not (_is_usual(old) and _is_usual(new)):
         raise ValueError("the token would go to another port")
     return new.geturl()
 
@@ -134,8 +160,15 @@ def shown_address(url: str, location: str) -> str:
     return f"{new.scheme}://{new.hostname or ''}{port}{new.path}"
 
 
+_PORTS: Final = {"http": 80, "https": 443}
+
+
 def _port(address: SplitResult) -> int:
-    return address.port or {"http": 80, "https": 443}[address.scheme]
+    return address.port or _PORTS[address.scheme]
+
+
+def _is_usual(address: SplitResult) -> bool:
+    return _port(address) == _PORTS[address.scheme]
 
 
 def _session() -> requests.Session:

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from ledger.batching import Progress, batches
 from processors.events.rules import DecisionsMade
 from processors.gateway import Gateway, Work
+from processors.routing.checks import Check, checked
 from processors.routing.evaluate import Directives, Judgement, directives_of, judge
 from processors.routing.record import decision_events
 from processors.routing.rules import MatchMode
@@ -28,6 +29,7 @@ class Decided:
 
     studies: int = 0
     requested: int = 0
+    held: int = 0
     conflicts: int = 0
     retracted: int = 0
     deferred: int = 0
@@ -37,6 +39,7 @@ class Decided:
         """Adds what these studies came to."""
         self.studies += len(judgements)
         self.requested += sum(len(judgement.outcome.requests) for judgement in judgements)
+        self.held += sum(len(judgement.newly_held) for judgement in judgements)
         self.conflicts += sum(len(judgement.outcome.conflicts) for judgement in judgements)
         self.retracted += sum(len(judgement.outcome.retractions) for judgement in judgements)
         self.deferred += sum(len(judgement.deferred) for judgement in judgements)
@@ -49,6 +52,7 @@ def decide_transfers(
     *,
     mode: MatchMode,
     time_limit: float,
+    checks: Sequence[Check] = (),
     progress: Progress | None = None,
 ) -> Decided:
     """Records requests, retractions and conflicts for all that has happened since the last decision."""
@@ -60,12 +64,12 @@ def decide_transfers(
     for portion in batches(studies, PORTION):
         with gateway.begin() as work:
             evidence = gather(work, portion, window, with_identities=bool(directives.router))
-            judgements = [judge(known, directives) for known in evidence]
+            judgements = checked(work, [judge(known, directives) for known in evidence], checks)
             work.record(decision_events(work, judgements))
         decided.count(judgements)
         if progress is not None:
             progress(decided.studies, len(studies))
-    if studies:
+    if window.news:
         _mark(gateway, window)
     return decided
 

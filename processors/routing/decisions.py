@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from processors.events.fact import Cause
+from processors.events.holds import HoldKind
 from processors.events.patients import Consequence
 from processors.events.rules import ConflictKind
 from processors.requests import Key, TransferRequest
@@ -35,6 +36,35 @@ class NewRequest:
     """A request to be recorded, and the earlier ones that it replaces."""
 
     candidate: Candidate
+    replaces: tuple[int, ...] = ()
+
+
+class Obstacle(NamedTuple):
+    """Why something that is asked for must not be requested yet.
+
+    `details` says what about it is wrong, never a value of it; `studies` are others that are concerned.
+    """
+
+    kind: HoldKind
+    details: str
+    studies: tuple[str, ...] = ()
+
+
+class KnownHold(NamedTuple):
+    """Something that is held, as recorded by the event at `position`; the pseudonym is None where it was forgotten."""
+
+    position: int
+    cause: Cause
+    obstacle: Obstacle
+    pseudonym: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldRequest:
+    """What is asked for and not requested, for an obstacle; the requests that it would have replaced end."""
+
+    candidate: Candidate
+    obstacle: Obstacle
     replaces: tuple[int, ...] = ()
 
 
@@ -67,9 +97,11 @@ class Reviewed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What deciding one study came to."""
+    """What deciding one study came to. `held` and `questioned` are what checks made of requests."""
 
     requests: list[NewRequest] = field(default_factory=list)
+    held: list[HeldRequest] = field(default_factory=list)
+    questioned: dict[Key, Obstacle] = field(default_factory=dict)
     conflicts: list[Conflict] = field(default_factory=list)
     resolved: list[Key] = field(default_factory=list)
     retractions: list[Retraction] = field(default_factory=list)
@@ -136,6 +168,15 @@ def decide(
     return outcome
 
 
+def released(standing: Iterable[TransferRequest], corrected: Mapping[int, Corrected]) -> set[Key]:
+    """What corrected entries asked for, and do no longer."""
+    return {
+        request.key
+        for request in standing
+        if (entry := corrected.get(request.position)) is not None and _asks_elsewhere(entry, request)
+    }
+
+
 def either_way(
     with_doubted: Outcome, without: Outcome, standing: Sequence[TransferRequest]
 ) -> tuple[Outcome, set[Key]]:
@@ -185,7 +226,8 @@ def confirmed(candidates: Iterable[Candidate], standing: Iterable[TransferReques
     return [
         request.position
         for request in standing
-        if request.cause.kind in ("autoid", "operator") or still.get(request.key, "") == request.pseudonym
+        if request.cause.kind in ("autoid", "operator")
+        or (request.pseudonym is not None and still.get(request.key) == request.pseudonym)
     ]
 
 
@@ -201,12 +243,14 @@ def _wanted(by_key: Mapping[Key, Sequence[Candidate]]) -> dict[Key, str]:
 def _by_key(candidates: Iterable[Candidate], by_hand: ByHand) -> dict[Key, list[Candidate]]:
     """The candidates by what they compete for, without those that an operator has overruled.
 
-    An entry that was made or changed since is a person's newer word; a rule knows nothing of the study.
+    An entry that was made or changed since is a person's newer word; a rule knows nothing of the study. What the
+    operator asked for, and is held, is a candidate, too.
     """
     by_key: dict[Key, list[Candidate]] = {}
     for candidate in candidates:
         decided = _decided_by_hand(candidate.key, by_hand)
-        if decided is None or (candidate.cause.kind == "coupling" and candidate.asks_since > decided):
+        is_a_persons = candidate.cause.kind in ("coupling", "operator")
+        if decided is None or (is_a_persons and candidate.asks_since > decided):
             by_key.setdefault(candidate.key, []).append(candidate)
     return by_key
 

@@ -1,6 +1,6 @@
 """Judging one study: what rules and entries ask for, against what was requested before."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import text
@@ -10,7 +10,8 @@ from processors.gateway import Work
 from processors.requests import Key
 from processors.routing import decisions
 from processors.routing.coupling import CouplingList, Entry
-from processors.routing.decisions import Candidate, Corrected, Deferral, NewRequest, Outcome
+from processors.routing.decisions import Candidate, Corrected, Deferral, HeldRequest, NewRequest, Outcome
+from processors.routing.holds import held_candidates, newly_held, released
 from processors.routing.review import review_change, review_two_patients
 from processors.routing.rules import Identity, MatchMode, Router, Rule
 from processors.routing.study_state import Evidence
@@ -36,8 +37,8 @@ class Judgement:
     """What rules and entries ask for about one study, and what is to be recorded about it.
 
     `doubtful` are those candidates that doubted rules and entries make. `deferred` and `resumed` tell of what
-    depends on them for the first time, and of what no longer does. `two_patients` are the series of each where it is
-    found to be of two; `one_again`: it is no longer.
+    depends on them for the first time, and of what no longer does; `left_open` is all that depends on them.
+    `two_patients` are the series of each where it is found to be of two; `one_again`: it is no longer.
     """
 
     evidence: Evidence
@@ -46,10 +47,21 @@ class Judgement:
     outcome: Outcome
     deferred: Sequence[Deferral]
     resumed: Sequence[Key]
+    left_open: frozenset[Key]
     timed_out: frozenset[str]
     recovered: frozenset[str]
     two_patients: tuple[tuple[str, ...], ...] | None = None
     one_again: bool = False
+
+    @property
+    def newly_held(self) -> list[HeldRequest]:
+        """What is held and was not before, or not for the same reason."""
+        return newly_held(self.outcome, self.evidence.holds)
+
+    @property
+    def released(self) -> list[Key]:
+        """What was held and is not any more. A study that is not on disk is decided when it is received again."""
+        return released(self.outcome, self.evidence.holds, self.left_open) if self.evidence.on_disk else []
 
 
 _RULE_POSITIONS = text("select record_id, position from gateway.rule where not removed")
@@ -77,8 +89,8 @@ def judge(evidence: Evidence, directives: Directives) -> Judgement:
 
     Where something is doubted, that is what it comes to whether or not the doubted is gone.
     """
-    candidates, late = _candidates(evidence, directives)
     corrected = _corrected(evidence, directives)
+    candidates, late = _candidates(evidence, directives, decisions.released(evidence.standing, corrected))
     doubted = directives.doubted
     outcome = _outcome(evidence, directives, candidates, corrected)
     certain = [candidate for candidate in candidates if candidate.cause not in doubted]
@@ -101,6 +113,7 @@ def judge(evidence: Evidence, directives: Directives) -> Judgement:
         deferred=[each for each in deferred if evidence.deferred.get(each.key) != each.causes],
         # A study that is not on disk is decided when it is received again.
         resumed=sorted(evidence.deferred.keys() - left_open) if evidence.on_disk else [],
+        left_open=frozenset(left_open),
         timed_out=frozenset(failed - evidence.failed_rules),
         recovered=frozenset(tried - failed - doubted.rules),
         two_patients=patients if evidence.of_two_patients and patients != evidence.held else None,
@@ -108,12 +121,15 @@ def judge(evidence: Evidence, directives: Directives) -> Judgement:
     )
 
 
-def _candidates(evidence: Evidence, directives: Directives) -> tuple[list[Candidate], dict[Cause, Key]]:
+def _candidates(
+    evidence: Evidence, directives: Directives, released: Collection[Key]
+) -> tuple[list[Candidate], dict[Cause, Key]]:
     """What is asked for, and the rules that had no answer in time, each with what it would ask for.
 
     Of a study of two patients nothing can be said as a whole: only a person's word about it counts.
+    `released` is what entries have given up: there the rules have the word that they outranked.
     """
-    candidates = [*_coupling_candidates(evidence, directives)]
+    candidates = [*_coupling_candidates(evidence, directives), *held_candidates(evidence)]
     late: dict[Cause, Key] = {}
     if evidence.of_two_patients:
         return candidates, late
@@ -122,9 +138,13 @@ def _candidates(evidence: Evidence, directives: Directives) -> tuple[list[Candid
         anew = evidence.received_anew_at
         candidates.extend(replace(each, asks_since=max(each.asks_since, anew)) for each in found)
         late |= timed_out
-    for identity in sorted(evidence.earlier):
+    for identity, applied_by in sorted(evidence.earlier.items()):
         found, timed_out = _rule_candidates(identity, directives)
-        candidates.extend(each for each in found if _is_reopened(each.key, each.cause, evidence))
+        candidates.extend(
+            each
+            for each in found
+            if _is_reopened(each.key, each.cause, evidence) or (each.key in released and each.asks_since < applied_by)
+        )
         undecided = evidence.failed_rules | evidence.deferred_rules
         late |= {cause: key for cause, key in timed_out.items() if cause.record_id in undecided}
     return candidates, late
@@ -187,7 +207,7 @@ def _is_reopened(key: Key, cause: Cause, evidence: Evidence) -> bool:
     Routing happens when a study gains a series; what was left undecided then is decided once the
     rules allow it. A rule that was doubted then may ask for something else by now.
     """
-    if key in evidence.conflicts or cause.record_id in evidence.failed_rules:
+    if key in evidence.conflicts or key in evidence.holds or cause.record_id in evidence.failed_rules:
         return True
     return evidence.on_disk and (key in evidence.deferred or cause.record_id in evidence.deferred_rules)
 

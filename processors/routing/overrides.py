@@ -6,6 +6,7 @@ there before. An entry that is made or changed later is a person's newer word an
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import text
 
@@ -15,12 +16,13 @@ from ledger.vault import SubjectName
 from processors.delivery.actual import transfers_of
 from processors.errors import ConfigurationError
 from processors.events.fact import Cause, Fact
+from processors.events.holds import RequestReleased
 from processors.events.rules import Action, ConflictResolved, DecidedByHand
 from processors.events.transfers import TransferRequested, TransferRetracted
 from processors.gateway import Gateway, Work
 from processors.redcap import Redcap
 from processors.redcap.incoming import ABSENT
-from processors.requests import IN_FORCE, TransferRequest, TransferRow
+from processors.requests import IN_FORCE, Key, TransferRequest, TransferRow
 from processors.stored_requests import requests_of
 
 
@@ -46,8 +48,15 @@ class Amendment:
         return "retract" if self.pseudonym is None else "reassign"
 
 
-def amend(gateway: Gateway, amendment: Amendment) -> list[TransferRequest]:
-    """Records what the operator decided; gives the requests that it is about. REDCap is for the next delivery.
+class Amended(NamedTuple):
+    """The requests that an operator's decision is about, and what was asked for and held, and is given up."""
+
+    requests: list[TransferRequest]
+    given_up: list[Key]
+
+
+def amend(gateway: Gateway, amendment: Amendment) -> Amended:
+    """Records what the operator decided, and gives what it is about. REDCap is for the next delivery.
 
     Raises `ConfigurationError` where no request is meant, or nothing would change.
     """
@@ -55,7 +64,9 @@ def amend(gateway: Gateway, amendment: Amendment) -> list[TransferRequest]:
         # What is recorded meanwhile would not be seen.
         store.lock_head(work.connection)
         in_force = requests_of(work, [amendment.study], states=IN_FORCE).get(amendment.study, [])
-        requests = _meant([each for each in in_force if each.project == amendment.project], amendment)
+        held = _held(work, amendment)
+        of_project = [each for each in in_force if each.project == amendment.project]
+        requests = [] if held and not of_project else _meant(of_project, amendment)
         decided = DecidedByHand(
             study=amendment.study,
             project=amendment.project,
@@ -66,9 +77,25 @@ def amend(gateway: Gateway, amendment: Amendment) -> list[TransferRequest]:
         )
         (stored,) = work.record([decided])
         cause = Cause("operator", amendment.by, stored.position)
+        work.record(RequestReleased(study=amendment.study, **key._asdict()) for key in held)
         for request in requests:
             work.record([_carried_out(work, request, amendment, cause), *_settled(work, request)])
-    return requests
+    return Amended(requests, held)
+
+
+_HELD = text("""
+    select project, event_name from gateway.held_request
+     where study = :study and project = :project and event_name = coalesce(:event_name, event_name)
+     order by event_name
+""")
+
+
+def _held(work: Work, amendment: Amendment) -> list[Key]:
+    """What is asked for and held, where it is to be given up."""
+    if amendment.pseudonym is not None:
+        return []
+    about = {"study": amendment.study, "project": amendment.project, "event_name": amendment.event_name}
+    return [Key(*row) for row in work.execute(_HELD, about)]
 
 
 def _meant(requests: Sequence[TransferRequest], amendment: Amendment) -> list[TransferRequest]:
@@ -122,12 +149,11 @@ def _settled(work: Work, request: TransferRequest) -> list[Fact]:
     return [ConflictResolved(**about)] if work.execute(_CONFLICT, about).scalar_one() else []
 
 
-def sent_rows(gateway: Gateway, redcap: Redcap, requests: Sequence[TransferRequest]) -> list[TransferRow]:
-    """What went out under the requests, by REDCap's own rows: must be removed downstream by a person.
+def sent_rows(gateway: Gateway, redcap: Redcap, study: str, requests: Sequence[TransferRequest]) -> list[TransferRow]:
+    """What went out under the study's requests, by REDCap's own rows: must be removed downstream by a person.
 
     To be asked before the rows are amended.
     """
-    (study,) = {request.study for request in requests}
     actual = transfers_of(gateway, redcap, [study]).get(study, ABSENT)
     return [
         row

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from ledger.events import NewEvent
 from ledger.vault import SubjectName
-from processors.events.fact import Fact
+from processors.events.fact import Fact, OfStudy
+from processors.events.holds import RequestHeld, RequestQuestioned, RequestReleased
 from processors.events.patients import StudyChangeFound, TwoPatientsFound, TwoPatientsResolved
 from processors.events.rules import (
     ConflictFound,
@@ -16,7 +17,7 @@ from processors.events.rules import (
 )
 from processors.events.transfers import TransferRequested, TransferRetracted
 from processors.gateway import Work
-from processors.routing.decisions import NewRequest
+from processors.routing.decisions import HeldRequest, NewRequest
 from processors.routing.evaluate import Judgement
 from processors.routing.study_state import Evidence
 
@@ -30,8 +31,14 @@ def decision_events(work: Work, judgements: Sequence[Judgement]) -> list[Fact | 
 def _events_of(work: Work, judgement: Judgement) -> Iterator[Fact | NewEvent]:
     study, outcome = judgement.evidence.study, judgement.outcome
     yield from _about_the_study(judgement)
+    for key in judgement.released:
+        yield RequestReleased(study=study, **key._asdict())
     for request in outcome.requests:
         yield _requested(work, judgement.evidence, request)
+    for key, obstacle in outcome.questioned.items():
+        yield RequestQuestioned(study=study, **key._asdict(), **obstacle._asdict())
+    for held in judgement.newly_held:
+        yield _held(work, judgement.evidence, held)
     for retraction in outcome.retractions:
         yield TransferRetracted(
             study=study,
@@ -88,8 +95,25 @@ def _requested(work: Work, evidence: Evidence, request: NewRequest) -> NewEvent:
         replaces=request.replaces,
         pseudonym=candidate.pseudonym,
     )
+    return _sealed(work, evidence, requested)
+
+
+def _held(work: Work, evidence: Evidence, held: HeldRequest) -> NewEvent:
+    candidate, obstacle = held.candidate, held.obstacle
+    fact = RequestHeld(
+        study=evidence.study,
+        **candidate.key._asdict(),
+        **obstacle._asdict(),
+        cause=candidate.cause,
+        whole_match=candidate.whole_match,
+        pseudonym=candidate.pseudonym,
+    )
+    return _sealed(work, evidence, fact)
+
+
+def _sealed(work: Work, evidence: Evidence, fact: OfStudy) -> NewEvent:
     if evidence.shared or not work.vault.holds(evidence.subject):
         # Sealed for the study alone: the pseudonym may be the ID of either patient, and goes when one of them
         # is forgotten; or the patient was forgotten, yet a person couples the study again.
-        return work.seal(requested, SubjectName("study", "", evidence.study))
-    return work.seal(requested, evidence.subject)
+        return work.seal(fact, SubjectName("study", "", evidence.study))
+    return work.seal(fact, evidence.subject)

@@ -11,6 +11,7 @@ from ledger import store
 from ledger.batching import Progress, batches
 from processors.gateway import Gateway
 from processors.routing import decisions
+from processors.routing.checks import Check, checked
 from processors.routing.decide import PORTION, Decided
 from processors.routing.decisions import Outcome
 from processors.routing.evaluate import Judgement, directives_of, judge
@@ -29,6 +30,7 @@ def decide_again(
     include_vanished: bool,
     mode: MatchMode,
     time_limit: float,
+    checks: Sequence[Check] = (),
     progress: Progress | None = None,
 ) -> tuple[Decided, list[int]]:
     """Records what these studies lack for the project; gives the positions of requests still asked for, too.
@@ -45,7 +47,8 @@ def decide_again(
             evidence = gather(work, portion, everything, with_identities=bool(directives.router))
             wanted = [replace(known, on_disk=True) for known in evidence if known.on_disk or include_vanished]
             rules = {rule.record_id: rule.project for rule in observed.rules}
-            judgements = [_only(judge(known, directives), project, rules) for known in wanted]
+            judged = [_only(judge(known, directives), project, rules) for known in wanted]
+            judgements = checked(work, judged, checks)
             work.record(decision_events(work, judgements))
         decided.count(judgements)
         standing.extend(position for judgement in judgements for position in _confirmed(judgement, project))
@@ -66,8 +69,10 @@ def _only(judgement: Judgement, project: str, rules: Mapping[str, str]) -> Judge
     ends what was deferred.
     """
     outcome = judgement.outcome
+    holds = {key: known for key, known in judgement.evidence.holds.items() if key.project == project}
     return replace(
         judgement,
+        evidence=replace(judgement.evidence, holds=holds),
         outcome=Outcome(
             requests=[request for request in outcome.requests if request.candidate.key.project == project],
             conflicts=[conflict for conflict in outcome.conflicts if conflict.key.project == project],

@@ -3,19 +3,21 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
 from ledger import store
 from processors.events import FACTS
 from processors.events.fact import Cause, Fact, study_stream
+from processors.events.holds import RequestHeld
 from processors.events.rules import decision_stream
 from processors.gateway import Work
 from processors.requests import IN_FORCE, Key, TransferRequest
 from processors.routing.adopted_requests import Pseudonyms, adopted_requests
-from processors.routing.decisions import Conflict
+from processors.routing.decisions import Conflict, KnownHold, Obstacle
 from processors.routing.patients import Patient, patients_of
 from processors.routing.rules import Identity
 from processors.routing.statements import StudyChange, changes_since, identity_of, statement, told_at
@@ -25,11 +27,12 @@ from processors.stored_requests import requests_of
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Agenda:
     """The studies to decide upon, and why: `gained` a series, or `reopened` by a changed rule or entry, or the
-    end of a doubt.
+    end of a doubt. Something of those `held` is asked for and held.
 
     A series that now says that it is somebody else's, or came from elsewhere, counts as gained; and so do all
     of a study that was `received_anew`, after its record was deleted. Of a study that was `regrouped`, single
-    series have left the disk or come back.
+    series have left the disk or come back. `corrected` are those of the `coupled` that an entry named, or asked for,
+    before it was corrected.
 
     The window is `after` < position <= `until`.
     """
@@ -41,20 +44,28 @@ class Agenda:
     coupled: frozenset[str]
     received_anew: frozenset[str] = frozenset()
     regrouped: frozenset[str] = frozenset()
+    corrected: frozenset[str] = frozenset()
+    held: frozenset[str] = frozenset()
+
+    @property
+    def news(self) -> frozenset[str]:
+        """Those to which something has happened."""
+        return self.gained | self.reopened | self.coupled | self.regrouped
 
     @property
     def studies(self) -> list[str]:
         """All of them, in a fixed order."""
-        return sorted(self.gained | self.reopened | self.coupled | self.regrouped)
+        return sorted(self.news | self.held)
 
 
 @dataclass(kw_only=True, slots=True)
 class Evidence:
-    """What is known about one study. `gained` and `earlier` are its series' identities, by when they came.
+    """What is known about one study. `gained` and `earlier` are its series' identities, by when they came: of the
+    earlier ones with the position of the event by which the rules of then had been applied to them, or 0.
 
     `subject` is that of its leading series; `shared`: series are, or were, of another patient. `by_hand`
     are the positions of what an operator decided about it; `deferred` is what depended on doubted rules and entries
-    before, and on which; `adopted` what REDCap held before this system.
+    before, and on which; `holds` is what was asked for and held; `adopted` what REDCap held before this system.
     `gone` are requests whose rows somebody deleted, with the events that told so; `received_anew_at` is where
     the study was asked for anew by arriving again after that.
 
@@ -76,10 +87,11 @@ class Evidence:
     causes: dict[int, Fact] = field(default_factory=dict)
     noticed: dict[int, int] = field(default_factory=dict)
     gained: set[Identity] = field(default_factory=set)
-    earlier: set[Identity] = field(default_factory=set)
+    earlier: dict[Identity, int] = field(default_factory=dict)
     standing: list[TransferRequest] = field(default_factory=list)
     conflicts: dict[Key, Conflict] = field(default_factory=dict)
     deferred: dict[Key, tuple[Cause, ...]] = field(default_factory=dict)
+    holds: dict[Key, KnownHold] = field(default_factory=dict)
     failed_rules: set[str] = field(default_factory=set)
     by_hand: dict[tuple[str, str | None], int] = field(default_factory=dict)
     adopted: Pseudonyms = field(default_factory=dict)
@@ -89,7 +101,7 @@ class Evidence:
     @property
     def is_undecided(self) -> bool:
         """Whether something was left undecided before: then its earlier series are looked at again."""
-        return bool(self.conflicts or self.deferred or self.failed_rules)
+        return bool(self.conflicts or self.deferred or self.holds or self.failed_rules)
 
     @property
     def deferred_rules(self) -> set[str]:
@@ -119,12 +131,14 @@ def agenda(work: Work, site: str) -> Agenda:
     window = {"after": after, "until": until, "site": site, "in_force": list(IN_FORCE)}
     changed = work.execute(_DIRECTIVES_CHANGED, window).scalar_one()
     received_anew = frozenset(work.execute(_RECEIVED_ANEW, window).scalars())
+    corrected = frozenset(work.execute(_CORRECTED, window).scalars())
     return Agenda(
         after=after,
         until=until,
         gained=frozenset(work.execute(_GAINED, window).scalars()) | received_anew,
         received_anew=received_anew,
-        coupled=frozenset(work.execute(_COUPLED, window).scalars()),
+        coupled=frozenset(work.execute(_COUPLED, window).scalars()) | corrected,
+        corrected=corrected,
         reopened=frozenset(
             (
                 *work.execute(_UNDECIDED, window | {"changed": changed}).scalars(),
@@ -132,6 +146,7 @@ def agenda(work: Work, site: str) -> Agenda:
             )
         ),
         regrouped=frozenset(work.execute(_REGROUPED, window).scalars()),
+        held=frozenset(work.execute(_HELD_REQUESTS, window).scalars()),
     )
 
 
@@ -159,16 +174,32 @@ _GAINED = text("""
          select distinct study from gateway.series where routed_position > :after and routed_position <= :until)
     select study from gained join gateway.study using (study) where site = :site
 """)
-# A returned study meets the entries that waited for it. A study whose request came from an entry
-# that has changed since is looked at again, even where the entry no longer names it.
+# A returned study meets the entries that waited for it.
 _COUPLED = text("""
     select study from gateway.study
      where returned_position > :after and on_disk and site = :site
-    union
+""")
+# What an entry asked for, or supported where another had asked for it already, is looked at again once it has changed,
+# even where it no longer names the study.
+_CORRECTED = text("""
+    with changed as materialized (
+         select record_id, 'coupling/' || record_id as stream from gateway.coupling_entry
+          where position > :after and not removed and position > life_position),
+    said as materialized (
+         select event.data ->> 'accession' as accession, event.data ->> 'study' as named
+           from changed join ledger.event using (stream)
+          where type = 'CouplingEntryChanged')
     select transfer.study from gateway.transfer join gateway.study using (study)
-      join gateway.coupling_entry as entry on entry.record_id = transfer.cause_record
-     where cause_kind = 'coupling' and state = any(:in_force)
-       and entry.position > :after and not entry.removed and site = :site
+      join changed on changed.record_id = transfer.cause_record
+     where cause_kind = 'coupling' and state = any(:in_force) and site = :site
+    union
+    select series.study from gateway.series join gateway.study using (study) join said using (accession)
+     where accession <> '' and site = :site
+       and exists (select from gateway.transfer where transfer.study = series.study and state = any(:in_force))
+    union
+    select study from gateway.study join said on study = named
+     where site = :site
+       and exists (select from gateway.transfer where transfer.study = study.study and state = any(:in_force))
 """)
 _REGROUPED = text("""
     select study from gateway.series join gateway.study using (study)
@@ -183,6 +214,11 @@ _UNDECIDED = text("""
 # Each export settles what was doubted before it, in whichever way.
 _DEFERRED = text("""
     select distinct study from gateway.deferred_decision join gateway.study using (study)
+     where on_disk and site = :site
+""")
+# Its reason may lie in another study, in REDCap's projects, in the configuration or in the calendar. They are few.
+_HELD_REQUESTS = text("""
+    select distinct study from gateway.held_request join gateway.study using (study)
      where on_disk and site = :site
 """)
 _NAMED = text("""
@@ -221,13 +257,20 @@ def gather(work: Work, studies: Sequence[str], window: Agenda, *, with_identitie
 
 
 def _add_undecided(work: Work, evidence: Mapping[str, Evidence]) -> None:
-    """Adds what was left open before: contradictions, doubts, and rules that ran out of time."""
+    """Adds what was left open before: contradictions, doubts, what is held, and rules that ran out of time."""
     chosen = {"studies": list(evidence)}
     for row in work.execute(_CONFLICTS, chosen):
         key = Key(row.project, row.event_name)
         evidence[row.study].conflicts[key] = Conflict(key=key, kind=row.kind, causes=_causes(row.details))
     for row in work.execute(_DEFERRED_KEYS, chosen):
         evidence[row.study].deferred[Key(row.project, row.event_name)] = _causes(row.details)
+    holds = work.execute(_HOLDS, chosen).all()
+    found = work.identities([row.position for row in holds])
+    for row in holds:
+        event, payload = found[row.position]
+        evidence[row.study].holds[Key(row.project, row.event_name)] = _known_hold(
+            RequestHeld.read(event, payload), row.position
+        )
     for row in work.execute(_FAILURES, chosen):
         evidence[row.study].failed_rules.add(row.record_id)
 
@@ -253,6 +296,7 @@ _CONFLICTS = text("""
 _DEFERRED_KEYS = text("""
     select study, project, event_name, details::text from gateway.deferred_decision where study = any(:studies)
 """)
+_HOLDS = text("select study, project, event_name, position from gateway.held_request where study = any(:studies)")
 _LEFT_OPEN_SINCE = text("""
     select study,
            (select (made.data ->> 'position')::bigint from ledger.event as made
@@ -276,6 +320,10 @@ _NOTICED = text("""
 """)
 _BY_HAND = text("select study, project, event_name, position from gateway.decision_by_hand where study = any(:studies)")
 _FAILURES = text("select study, record_id from gateway.rule_failure where study = any(:studies)")
+
+
+def _known_hold(held: RequestHeld, position: int) -> KnownHold:
+    return KnownHold(position, held.cause, Obstacle(held.kind, held.details, held.studies), held.pseudonym)
 
 
 def _causes(details: str) -> tuple[Cause, ...]:
@@ -306,6 +354,7 @@ def _add_series(
     for study, change in changes.by_study.items():
         evidence[study].change = change
     wanted = {}
+    applied_by = _rules_applied_by(work, [row for row in rows if row.study in window.corrected])
     for row in rows:
         known = evidence[row.study]
         known.known_accessions.add(row.accession)
@@ -315,17 +364,38 @@ def _add_series(
         anew = row.study in window.received_anew or known.is_decided_anew
         if not (with_identities or known.is_decided_anew):
             continue
-        if row.routed_position > window.after or anew or known.is_undecided:
+        if row.routed_position > window.after or anew or known.is_undecided or row.study in window.corrected:
             is_news = (row.study, row.series) not in changes.nothing_new
             new = anew or (window.after < row.routed_position <= window.until and is_news)
             # Series with one key say the same, and most of a study's do: one is enough to be unsealed. The newest,
             # as a patient who was forgotten and came back is sealed under two keys.
             key = row.routing_key if len(row.stated) == 1 else row.series
-            wanted[row.study, key, new] = told_at(row) if len(row.stated) > 1 else [row.position]
+            applied = applied_by.get(row.routed_position, 0)
+            wanted[row.study, key, new, applied] = told_at(row) if len(row.stated) > 1 else [row.position]
     found = work.identities({position for positions in wanted.values() for position in positions})
-    for (study, _, new), positions in wanted.items():
-        told = identity_of(statement(positions, found))
-        (evidence[study].gained if new else evidence[study].earlier).add(told)
+    for (study, _, new, applied), positions in wanted.items():
+        said = identity_of(statement(positions, found))
+        known = evidence[study]
+        if new:
+            known.gained.add(said)
+        else:
+            known.earlier[said] = max(applied, known.earlier.get(said, 0))
+
+
+_APPLIED_BY = text("""
+    select routed, (select position from ledger.event
+                     where stream = :stream and position > routed order by position limit 1) as decided
+      from unnest(cast(:routed as bigint[])) as routed
+""")
+
+
+def _rules_applied_by(work: Work, series: Sequence[Row[Any]]) -> dict[int, int]:
+    """By where series came to be routed: the event that tells that rules were applied to them."""
+    routed = {row.routed_position for row in series}
+    if not routed:
+        return {}
+    rows = work.execute(_APPLIED_BY, {"routed": list(routed), "stream": decision_stream(work.site)})
+    return {row.routed: row.decided for row in rows if row.decided is not None}
 
 
 def _add_causes(work: Work, changed: Sequence[Evidence]) -> None:

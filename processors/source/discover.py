@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from ledger import store
 from ledger.batching import Progress, batches
 from ledger.chain import microseconds
+from processors.clocks import is_due
 from processors.events.series import (
     FileRejected,
     RejectionResolved,
@@ -71,7 +72,7 @@ def discover(
         with gateway.begin() as work:
             scan_cache.forget_lost_elsewhere(work)
             recalled = scan_cache.recall(work)
-        full_pass = _is_due(recalled.full_pass_at, now, full_pass_after)
+        full_pass = is_due(recalled.full_pass_at, now, full_pass_after)
         discovering = _Discovering(gateway, tree, times)
         absent = discovering.scan(recalled.folders, everything=full_pass)
         # Asked before anything is recorded: a study that has just arrived is no sign of the others.
@@ -83,11 +84,6 @@ def discover(
                 with gateway.begin() as work:
                     scan_cache.store_full_pass(work, now)
     return discovering.report(full_pass=full_pass, warning=warning)
-
-
-def _is_due(last: datetime | None, now: datetime, after: timedelta) -> bool:
-    # A time still to come was noted by a clock that was wrong then: it must not put off every pass until then.
-    return last is None or not timedelta(0) <= now - last < after
 
 
 class _Discovering:

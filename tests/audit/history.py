@@ -25,6 +25,7 @@ from processors.events.deliveries import (
     StudyDelivered,
 )
 from processors.events.fact import Cause, CauseKind, Fact
+from processors.events.holds import RequestHeld, RequestQuestioned, RequestReleased
 from processors.events.operations import (
     AdoptionCompleted,
     MasterKeyChanged,
@@ -397,6 +398,23 @@ def _ends(told: Told) -> None:
     told(RoutingRuleDoubted(record_id="1"), "rule 1 doubted")
     told(DecisionDeferred(study=HEAD, project=BRAIN, event_name="", causes=(rule_1,)))
     told(DecisionResumed(study=HEAD, project=BRAIN, event_name=""))
+    held = RequestHeld(
+        study=HIP,
+        project=BRAIN,
+        event_name="",
+        cause=rule_1,
+        whole_match=True,
+        kind="pseudonym does not fit",
+        details="it is a national identity number",
+        studies=(),
+        pseudonym=_OLA,
+    )
+    told(held, "request held", subject=patient_subject(HIP, _OLA))
+    told(RequestReleased(study=HIP, project=BRAIN, event_name=""), "request released")
+    questioned = RequestQuestioned(
+        study=HEAD, project=HEART, event_name="", kind="one patient, two pseudonyms", details="", studies=(KNEE,)
+    )
+    told(Acknowledged(study=HEAD, position=told(questioned), by="admin", reason="two visits, as agreed"))
     told(Acknowledged(study=KNEE, position=told.positions["sent before"], by="admin", reason="told the sender"))
     forgotten = SubjectForgotten(
         what="study", name="1.2.77", by="admin", reason="consent withdrawn", subjects={"study": []}, studies=0

@@ -32,11 +32,13 @@ VIEWS = (
     "doubt",
     "event",
     "generated_id",
+    "held",
     "held_study",
     "refused_row",
     "rejected_file",
     "rule_hit",
     "run",
+    "runs_by_day",
     "study",
     "transfer",
 )
@@ -373,6 +375,30 @@ def test_rejected_files_are_shown_open_or_past(story: Story) -> None:
     assert rows[0]["site"] == "main"
 
 
+def test_a_held_request_tells_why_for_whom_and_when_it_was_released(story: Story) -> None:
+    assert story.ask("select * from audit.held") == [
+        {
+            "position": story.at("request held"),
+            "held_at": story.told.times["request held"],
+            "site": "main",
+            "study": HIP,
+            "project": BRAIN,
+            "event_name": "",
+            "kind": "pseudonym does not fit",
+            "details": "it is a national identity number",
+            "other_studies": None,
+            "cause_kind": "rule",
+            "cause_record": "1",
+            "cause_position": story.at("rule 1"),
+            "held_run": SECOND_RUN,
+            "ended_at": story.told.times["request released"],
+            "ended_how": "released",
+            "ended_run": SECOND_RUN,
+            "open": False,
+        }
+    ]
+
+
 def test_a_held_study_tells_why_and_when_it_was_released(story: Story) -> None:
     assert story.ask("select * from audit.held_study") == [
         {
@@ -568,6 +594,7 @@ def test_projections_that_are_rebuilt_give_the_same_views(story: Story) -> None:
     ("view", "table", "columns"),
     [
         ("rejected_file", "gateway.rejected_file", "position, path, reason"),
+        ("held", "gateway.held_request", "position, study, project, event_name, kind"),
         ("held_study", "gateway.held_study", "position, study, project, reason"),
         ("conflict", "gateway.conflict", "position, study, project, event_name, kind"),
         ("refused_row", "gateway.refused_row", "position, study, kind, key, field, message"),

@@ -8,6 +8,7 @@ from processors.autoid.draw import draw_ids
 from processors.autoid.generators import OwnGenerator
 from processors.autoid.store import store_ids
 from processors.demo.simulator import Fault
+from processors.errors import ServiceError, Unanswered
 from processors.gateway import Gateway
 from processors.redcap import NoRateLimit, Redcap, RowProblem, RowsRefused
 from tests.autoid.drawn import waiting
@@ -23,11 +24,14 @@ class Refusing(Redcap):
 
     refused: Collection[str] = ()
     naming = False
+    failing = False
     imports = 0
 
     def import_records(self, project: str, rows: Sequence[Mapping[str, str | int]], *, overwrite: bool) -> int:
         self.imports += 1
         wrong = [str(row["record_id"]) for row in rows if row["autoid_hash"] in self.refused]
+        if wrong and self.failing:
+            raise Unanswered("No.")
         if wrong:
             named = wrong if self.naming else [""]
             raise RowsRefused("No.", tuple(RowProblem(record=name, field="", message="No.") for name in named))
@@ -94,3 +98,32 @@ def test_all_but_the_refused_rows_are_stored(
         ("study of PID-5", HEART, REFUSED)
     ]
     assert rows(gateway, "select count(*), count(record_id) from gateway.used_id") == [(8, 7)]
+
+
+def test_a_row_that_makes_redcap_fail_is_set_apart_by_the_second_run(site: AutoidSite, gateway: Gateway) -> None:
+    """It used to end each run, for all patients."""
+    machine = site.machine
+    patients = [f"PID-{number}" for number in range(8)]
+    with Refusing(url=machine.redcap_url, tokens=machine.tokens, rate_limit=NoRateLimit()) as redcap:
+        redcap.failing = True
+        redcap.refused = {key_of("PID-5")}
+        group = waiting(gateway, patients, pattern="H-[0-9]{3}")
+        draw_ids(gateway, redcap, OwnGenerator(lambda bound: bound - 1), [group])
+        with pytest.raises(ServiceError):
+            store_ids(gateway, redcap, [], [group])
+        store_ids(gateway, redcap, [], [group])
+        assert len(site.autoid_rows()) == 7
+        store_ids(gateway, redcap, [], [group])  # and no later one ends because of it
+    assert rows(gateway, "select study, reason from gateway.held_study") == [("study of PID-5", REFUSED)]
+
+
+def test_a_project_that_takes_nothing_costs_few_calls_however_many_ids_wait(site: AutoidSite, gateway: Gateway) -> None:
+    machine = site.machine
+    patients = [f"PID-{number}" for number in range(100)]
+    with Refusing(url=machine.redcap_url, tokens=machine.tokens, rate_limit=NoRateLimit()) as redcap:
+        redcap.refused = {key_of(patient) for patient in patients}
+        group = waiting(gateway, patients, pattern="H-[0-9]{4}")
+        draw_ids(gateway, redcap, OwnGenerator(lambda bound: bound - 1), [group])
+        store_ids(gateway, redcap, [], [group])
+        assert redcap.imports < 20
+    assert rows(gateway, "select count(*) from gateway.held_study") == [(100,)]

@@ -1,4 +1,4 @@
-"""Each test is done by both clients, against the simulator over HTTP."""
+"""Each test is done by all clients, against the simulator over HTTP."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -6,9 +6,9 @@ from contextlib import ExitStack
 import pytest
 
 from processors.demo.simulator import Project, Simulator, standard_projects
-from tests.contract.clients import Client, Ours, PyCap
+from tests.contract.clients import Client, Ours, PyCap, Redcaplite
 
-CLIENTS: dict[str, Callable[..., Client]] = {"ours": Ours, "PyCap": PyCap}
+CLIENTS: dict[str, Callable[..., Client]] = {"ours": Ours, "PyCap": PyCap, "redcaplite": Redcaplite}
 MakeClient = Callable[..., Client]
 
 

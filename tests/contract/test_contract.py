@@ -1,4 +1,4 @@
-"""What holds of REDCap whoever asks: the same expectations of our client and of PyCap."""
+"""What holds of REDCap whoever asks: the same expectations of our client and of those of others."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta

@@ -71,7 +71,7 @@ class Redcap:
 
     def export(self) -> list[dict[str, str]]:
         """Its rows as an export has them."""
-        blank = dict.fromkeys((*incoming.READ_FIELDS, *TICKS), "")
+        blank = dict.fromkeys((*incoming.COMPARED_FIELDS, *TICKS), "")
         return [
             blank
             | {

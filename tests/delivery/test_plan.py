@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from processors.delivery.plan import Plan
+from processors.delivery.plan import Plan, PlannedRow
 from processors.events.deliveries import RowMissing, RowRestored, StudyDelivered
+from processors.events.fact import Cause
 from processors.events.rules import ConflictFound, ConflictResolved
 from processors.events.transfers import TransferAmended, TransferPlaced, TransferWithdrawn
 from processors.requests import AWAITED, Key, Report, TransferRequest
@@ -71,6 +72,24 @@ def test_a_series_of_an_import_that_was_never_recorded_is_found_again() -> None:
     assert told(found, StudyDelivered)[0].series == {"a": {"instance": 7, "position": 2}}
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_what_redcap_says_already_needs_no_import_unless_all_is_to_be_written_again(*, again: bool) -> None:
+    """And a row that REDCap has was not restored."""
+    wanted = desired(row=STUDY_ROW, row_position=1, series=[series("a")], again=again)
+    redcap = imported(Redcap(), plan(wanted, Redcap()))
+    found = plan(replace(wanted, delivered=True), redcap)
+    assert [(row.kind, row.stands) for row in found.rows] == [("study", not again), ("series", not again)]
+    assert told(found, RowRestored) == []
+
+
+def test_what_redcap_says_otherwise_is_imported() -> None:
+    redcap = (
+        Redcap().add("", 0, study_description="X").add("series", 1, series_instance_uid="a", series_description="X")
+    )
+    wanted = desired(row=STUDY_ROW | {"study_description": "Y"}, row_position=1, series=[series("a")])
+    assert [(row.kind, row.stands) for row in plan(wanted, redcap).rows] == [("study", False), ("series", False)]
+
+
 def test_a_series_that_somebody_deleted_is_reported_and_holds_up_no_other() -> None:
     redcap = Redcap().add("", 0).add("series", 2, series_instance_uid="b")
     wanted = desired(series=[series("a", instance=1), series("c")], series_instances={"a": 1, "b": 2})
@@ -128,6 +147,35 @@ def test_a_request_whose_record_was_deleted_ends_without_a_row() -> None:
 
 
 # Placing
+
+
+def test_a_row_is_planned_with_what_it_asks_for_and_what_is_true_then() -> None:
+    found = plan(desired(ours(5, event="visit_1")), Redcap())
+    fields = {
+        "study_instance_uid": STUDY,
+        "redcap_repeat_instrument": "transfers",
+        "redcap_repeat_instance": 1,
+        "transfer_requested_date": "2026-03-02 09:05",
+        "transfer_project_name": "HEART",
+        "transfer_name": "P1",
+        "transfer_event_name": "visit_1",
+    }
+    assert found == Plan(rows=[PlannedRow(STUDY, "transfer", "5", 5, fields, (placed(5, 1),), Key("HEART", "visit_1"))])
+
+
+def test_two_requests_that_ask_for_the_same_share_one_row() -> None:
+    """Made by two sites at once: the study would have been sent twice."""
+    found = plan(desired(ours(5, event="visit_1"), ours(6, event="visit_1")), Redcap())
+    assert names(found) == {1: "P1"}
+    assert told(found, TransferPlaced) == [placed(5, 1), placed(6, 1)]
+
+
+def test_what_a_row_asked_for_before_it_was_amended_is_not_found_in_it() -> None:
+    """An entry was moved to another project, and another entry asks for what it had asked for."""
+    old, moved, again = stood(), ours(5, "BRAIN", replaces=(4,)), ours(6)
+    redcap = Redcap().by_us(1, old)
+    found = plan(desired(old, moved, again), redcap)
+    assert imported(redcap, found).transfers() == {1: ("BRAIN", "P1", ""), 2: ("HEART", "P1", "")}
 
 
 def test_a_request_takes_the_next_instance_after_everybody_s() -> None:
@@ -192,13 +240,29 @@ def test_a_placed_request_that_is_to_come_back_takes_a_new_instance() -> None:
     assert found.rows[0].facts == (placed(5, 2), RowRestored(study=STUDY, kind="transfer", key="5"))
 
 
+def test_a_placed_request_that_is_to_come_back_was_not_known_to_be_missing_and_is_told_as_restored_alone() -> None:
+    standing = ours(5, state="placed", instance=1, placed_at=LONG_AGO)
+    found = plan(desired(standing, due={5}), Redcap().add("", 0))
+    assert found.rows[0].facts == (placed(5, 2), RowRestored(study=STUDY, kind="transfer", key="5"))
+    assert found.facts == []
+
+
 # People
 
 
 def test_a_person_s_request_under_another_pseudonym_stands_and_ours_is_reported() -> None:
     found = plan(desired(ours(5)), Redcap().request(1, "HEART", "OTHER"))
     assert found.rows == []
-    assert [(fact.kind, fact.request) for fact in told(found, ConflictFound)] == [("person", 5)]
+    assert told(found, ConflictFound) == [
+        ConflictFound(
+            study=STUDY,
+            project="HEART",
+            event_name="",
+            kind="person",
+            causes=(Cause("coupling", "1", 1),),
+            request=5,
+        )
+    ]
 
 
 def test_a_contest_is_reported_once() -> None:
@@ -426,6 +490,21 @@ def test_all_rows_of_a_request_are_ended_and_that_is_true_with_the_last() -> Non
     assert fates(found) == {4: (1, "sent", None)}
 
 
+def test_of_two_rows_of_a_replaced_request_one_is_amended_and_the_other_ended() -> None:
+    """Written again by a run that was killed: the double stayed to be sent."""
+    old, request = stood(), ours(5, name="P2", replaces=(4,))
+    redcap = Redcap().by_us(1, old).by_us(2, old)
+    found = plan(desired(old, request), redcap)
+    assert imported(redcap, found).transfers() == {1: ("HEART", "P2", "")}
+    assert told(found, TransferAmended) == [amended(5, 1, replaced=4)]
+    assert fates(found) == {4: (2, "unsent", 5)}
+
+
+def test_the_end_of_a_request_is_told_with_its_project() -> None:
+    (ended,) = told(plan(desired(stood()), Redcap()), TransferWithdrawn)
+    assert (ended.study, ended.project) == (STUDY, "HEART")
+
+
 def test_the_rows_of_all_predecessors_are_ended() -> None:
     first, second = stood(3, since=LONG), replace(stood(name="P2", since=LONG), instance=2)
     redcap = Redcap().by_us(1, first).by_us(2, second)
@@ -507,6 +586,10 @@ def test_a_stray_that_was_closed_by_a_run_that_was_killed_is_told() -> None:
 def test_what_has_ended_and_cannot_be_sent_is_left(state: str, project: str) -> None:
     ended = stood(since=LONG, state=state)
     assert plan(desired(ended), Redcap().request(1, project, "", report=SENT)) == Plan()
+
+
+def test_a_closed_row_of_what_was_withdrawn_and_cannot_have_been_sent_is_left() -> None:
+    assert plan(desired(stood(state="withdrawn")), Redcap().request(1, "HEART", "")) == Plan()
 
 
 def test_the_simulated_import_changes_what_it_names_only() -> None:

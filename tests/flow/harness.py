@@ -18,7 +18,14 @@ from ledger import chain, store
 from ledger.batching import Progress
 from ledger.database import Database
 from ledger.vault import Vault
-from processors.configuration import Configuration, RedcapSection, RoutingSection, SenderSection, SourceSection
+from processors.configuration import (
+    Configuration,
+    IdentitySection,
+    RedcapSection,
+    RoutingSection,
+    SenderSection,
+    SourceSection,
+)
 from processors.demo.simulator import Project, Simulator, standard_projects
 from processors.demo.simulator.calls import Call
 from processors.gateway import Gateway
@@ -150,6 +157,7 @@ def run_once(
     time_limit: float = 0.5,
     timeout_seconds: float = 10,
     sender: SenderSection | None = None,
+    identity: IdentitySection | None = None,
 ) -> Report:
     """One run of the main job with everything opened anew, as a process of its own would."""
     steps = steps or Steps()
@@ -164,6 +172,7 @@ def run_once(
             source=SourceSection(raw=raw),
             redcap=RedcapSection(url=redcap_url, batch_rows=batch_rows, tokens=tokens),  # type: ignore[arg-type]
             routing=RoutingSection(match=match, time_limit_seconds=time_limit),  # type: ignore[arg-type]
+            identity=identity or IdentitySection(),
         )
         report = Report()
         with Redcap(
@@ -211,6 +220,7 @@ class Site:
         self.time_limit = time_limit
         self.timeout_seconds = timeout_seconds
         self.sender: SenderSection | None = None
+        self.identity = IdentitySection()
         self._summaries: dict[tuple[str, str], dict[str, Any]] = {}
         self._database = Database(database_url)
 
@@ -317,6 +327,17 @@ class Site:
         }
         self.simulator.projects["coupling"].put([row])
 
+    def naming(self, pattern: str, *, project: str = HEART, record: str = "1") -> None:
+        """Makes or changes an entry of the list of projects, without generated IDs."""
+        row = {
+            "record_id": record,
+            "project_name": project,
+            "project_patient_naming": pattern,
+            "project_use_autoid": "0",
+            "project_active": "1",
+        }
+        self.simulator.projects["projects"].put([row])
+
     def repeat_records(self, project: str, *, twice: bool = True) -> None:
         """The project gets a second event, or loses it again."""
         self.simulator.projects[project].__class__ = TwoEvents if twice else Project
@@ -388,6 +409,7 @@ class Site:
             time_limit=self.time_limit,
             timeout_seconds=self.timeout_seconds,
             sender=self.sender,
+            identity=self.identity,
         )
 
     def run_killed_at(self, step: int, *, after: float = 60) -> bool:
@@ -416,8 +438,9 @@ class Site:
 
     @property
     def calls_about_studies(self) -> list[Call]:
-        """The calls of the last run to Incoming, but for its poll of transfers."""
-        return [call for call in self.simulator.calls if call.project == "incoming" and not is_poll(call)]
+        """The calls of the last run to Incoming, but for its poll of transfers and how the project is set up."""
+        calls = [call for call in self.simulator.calls if call.project == "incoming" and call.content != "project"]
+        return [call for call in calls if not is_poll(call)]
 
     # -- what came of it ----------------------------------------------------------------------------
 

@@ -25,6 +25,11 @@ def closed(row: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in row.items() if name != "transfer_name"}
 
 
+def asked(site: Site) -> list[Asked]:
+    """What can be sent of the study."""
+    return [each for each in site.transfers("1.2.3").values() if each.name]
+
+
 def test_a_corrected_subject_amends_what_the_sender_cannot_have_taken(coupled: Site) -> None:
     coupled.entry(accession="ACC-1", subject="H-002", event="baseline")
     report = coupled.run()
@@ -360,3 +365,44 @@ def test_what_an_entry_asked_for_before_it_was_corrected_into_a_conflict_is_with
     report = coupled.run()
     assert coupled.transfers("1.2.3") == {}
     assert report.attention == {"conflict": 1}
+
+
+def test_what_a_rule_asks_for_comes_back_when_the_entry_that_outranked_it_is_moved(site: Site) -> None:
+    """The study used to go nowhere until its next series came."""
+    site.rule(patient_id="PID-1")
+    site.entry(accession="ACC-1", subject="H-001")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    site.entry(accession="ACC-9", subject="H-001")
+    site.run()
+    assert asked(site) == [Asked(HEART, "PID-1")]
+
+
+def test_a_rule_that_is_newer_than_the_series_asks_for_nothing_when_an_entry_is_moved(coupled: Site) -> None:
+    coupled.rule(patient_id="PID-1")
+    coupled.run()
+    coupled.entry(accession="ACC-9", subject="H-001", event="baseline")
+    coupled.run()
+    assert asked(coupled) == []
+
+
+def test_a_request_that_two_entries_asked_for_is_withdrawn_once_both_are_moved(coupled: Site) -> None:
+    """The second correction used to go unseen, as the request had come from the first entry."""
+    coupled.entry("2", accession="ACC-1", subject="H-001", event="baseline")
+    coupled.run()
+    coupled.entry(accession="ACC-9", subject="H-001", event="baseline")
+    coupled.run()
+    assert asked(coupled) == [Asked(HEART, "H-001", "baseline")]
+    coupled.entry("2", accession="ACC-8", subject="H-001", event="baseline")
+    coupled.run()
+    assert asked(coupled) == []
+
+
+def test_a_request_that_two_entries_asked_for_is_withdrawn_once_both_ask_for_something_else(coupled: Site) -> None:
+    coupled.entry("2", accession="ACC-1", subject="H-001", event="baseline")
+    coupled.run()
+    coupled.entry("2", accession="ACC-1", project=BRAIN, subject="B-001")
+    coupled.run()
+    coupled.entry(accession="ACC-1", project=BRAIN, subject="B-001")
+    coupled.run()
+    assert asked(coupled) == [Asked(BRAIN, "B-001")]

@@ -90,3 +90,15 @@ def test_the_other_series_of_the_study_are_still_written(site: Site) -> None:
     site.series("1.2.3", "1.2.3.2")
     site.run()
     assert {n: row["series_instance_uid"] for n, row in site.series_rows("1.2.3").items()} == {2: "1.2.3.2"}
+
+
+def test_a_row_that_was_deleted_unnoticed_and_sent_all_the_same_is_reported(site: Site) -> None:
+    """The sender held a copy. That the study was sent was told, and not that its row had been deleted before."""
+    site.entry(accession="ACC-1")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    site.person_deletes_transfer("1.2.3", 1)
+    site.sender_sends("1.2.3", 1)
+    assert site.run(after=3_600).attention == {"row deleted or changed in REDCap": 1}
+    site.run(after=3_600)
+    assert (len(site.events("TransferSent")), len(site.events("RowMissing"))) == (1, 1)

@@ -1,5 +1,6 @@
 """One row makes REDCap, or a firewall before it, fail; a project takes nothing at all. Everything else goes through."""
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -9,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from processors.demo.simulator import Simulator, standard_projects
+from processors.demo.simulator.dictionary import Dictionary, Field
 from processors.demo.simulator.replies import Reply, reply
-from processors.errors import ServiceError
+from processors.errors import Refused, ServiceError
 from tests.conftest import SettableClock
 from tests.flow.harness import HEART, Asked, Site
 from tests.flow.test_refused import restrict
@@ -28,12 +30,25 @@ class Guarded(Simulator):
 
     def handle(self, address: str, body: bytes, content_type: str) -> Reply:
         text = body.decode()
-        if 'name="data"' in text and self.guard.search(text):
+        is_import = 'name="data"' in text
+        self.all_imports += is_import
+        if is_import and self.guard.search(text):
             self.imports += 1
             return self.answer
-        return super().handle(address, body, content_type)
+        answer = super().handle(address, body, content_type)
+        return replace(answer, body=_with_one_problem(answer.body)) if self.one_by_one else answer
 
     imports = 0
+    all_imports = 0
+    one_by_one = False
+
+
+def _with_one_problem(body: bytes) -> bytes:
+    """REDCap's answer; where it lists problems, with the first of them alone."""
+    found = json.loads(body)
+    if not isinstance(found, dict) or "error" not in found:
+        return body
+    return json.dumps({"error": found["error"].splitlines()[0]}).encode()
 
 
 @pytest.fixture
@@ -194,3 +209,97 @@ def test_rows_that_redcap_names_cost_no_call_each(guarded: Site) -> None:
     assert len(guarded.events("RowRefused")) == 20, "refused as before: no news"
     guarded.run()
     assert guarded.calls_about_studies == []
+
+
+def test_many_poisoned_rows_are_set_apart_in_one_run_and_all_others_go_through(guarded: Site) -> None:
+    """More than three in a row used to end the run: sixty rows, twenty runs."""
+    for number in range(12):
+        for series in range(2):
+            poisoned = series or number in (5, 6)
+            guarded.series(f"1.2.{number:02}", f"1.2.{number:02}.{series}", SeriesDescription=POISON * bool(poisoned))
+    guard(guarded, POISON, "<html>no</html>", 500)
+    run_twice(guarded)
+    assert guarded.attention() == {"refused row": 14}
+    assert all(guarded.study_row(f"1.2.{number:02}") for number in range(12))
+    assert sum(len(guarded.series_rows(f"1.2.{number:02}")) for number in range(12)) == 10
+    guarded.run(after=HOUR)
+    assert len(guarded.events("RowRefused")) == 14, "failing as before is no news, and ends no run"
+
+
+def test_a_server_that_names_one_problem_at_a_time_costs_few_calls_where_it_refuses_all(guarded: Site) -> None:
+    assert isinstance(guarded.simulator, Guarded)
+    guarded.simulator.one_by_one = True
+    restrict(guarded, "series_description", "integer")
+    for number in range(500):
+        guarded.series("1.2", f"1.2.{number}", SeriesDescription="word")
+    report = guarded.run()
+    assert guarded.simulator.all_imports < 30
+    assert report.attention == {"rows refused by the project": 1}
+
+
+def test_a_server_that_names_one_problem_at_a_time_gets_all_other_rows(guarded: Site) -> None:
+    assert isinstance(guarded.simulator, Guarded)
+    guarded.simulator.one_by_one = True
+    restrict(guarded, "series_description", "integer")
+    for number in range(60):
+        guarded.series("1.2", f"1.2.{number}", SeriesDescription="word" if number % 3 == 0 else "17")
+    assert guarded.run().attention == {"refused row": 20}
+    assert len(guarded.series_rows("1.2")) == 40
+
+
+def test_a_right_that_is_missing_is_one_event_and_one_call_an_hour(guarded: Site) -> None:
+    """Each run used to try again, and to end with an error before IDs were given."""
+    for number in range(20):
+        guarded.series(f"1.2.{number}")
+    guarded.incoming.revoke("import")
+    assert guarded.run().attention == {"rows refused by the project": 1}
+    (told,) = guarded.events("ImportsRefused")
+    assert "API Import/Update privileges" in told["message"]
+    assert isinstance(guarded.simulator, Guarded)
+    head = guarded.head()
+    assert guarded.simulator.all_imports == 2
+    guarded.run()
+    guarded.run(after=HOUR)
+    assert (guarded.head(), guarded.simulator.all_imports) == (head, 3)
+    guarded.incoming.grant()
+    guarded.run(after=HOUR)
+    assert guarded.attention() == {}
+    assert all(guarded.study_row(f"1.2.{number}") for number in range(20))
+
+
+def test_a_call_above_phps_limit_is_answered_as_one_without_a_token_and_goes_in_smaller_ones(guarded: Site) -> None:
+    for number in range(60):
+        guarded.series(f"1.2.{number}", SeriesDescription="x" * 300)
+    guarded.simulator.settings.post_max_size = 30_000
+    assert guarded.run().attention == {}
+    assert all(len(guarded.series_rows(f"1.2.{number}")) == 1 for number in range(60))
+
+
+def test_a_project_in_analysis_is_found_out_by_the_first_rows_of_very_many(guarded: Site) -> None:
+    guarded.incoming.status = "analysis"
+    guarded.batch_rows = 20
+    for number in range(100):
+        guarded.series(f"1.2.{number:02}")
+    assert guarded.run().attention == {"rows refused by the project": 1}
+    assert len(guarded.calls_about_studies) < 25
+    guarded.incoming.status = "production"
+    guarded.run(after=HOUR)
+    assert guarded.attention() == {}
+
+
+def test_a_record_id_of_another_name_is_said(guarded: Site) -> None:
+    dictionary = guarded.incoming.dictionary
+    guarded.incoming.dictionary = Dictionary(
+        [Field(field_name="record_id", form_name="incoming_studies"), *dictionary.fields]
+    )
+    guarded.series("1.2")
+    with pytest.raises(Refused, match=r"expected study_instance_uid to be the first field .* found record_id there"):
+        guarded.run()
+
+
+def test_a_project_without_a_repeating_form_in_another_language_is_found_out_too(guarded: Site) -> None:
+    for number in range(20):
+        guarded.series(f"1.2.{number}")
+    guard(guarded, "series_description", '{"error":"Das Formular ist nicht wiederholbar: series_description"}', 400)
+    assert guarded.run().attention == {"rows refused by the project": 1}
+    assert all(guarded.study_row(f"1.2.{number}") for number in range(20))

@@ -32,7 +32,7 @@ class MortalServer:
         socket_folder = conninfo_to_dict(self._embedded.conninfo)["host"]
         self.server = Server(f"postgresql://postgres@/postgres?host={socket_folder}")
         # Commits stay durable but for the machine's own end, which no test brings about.
-        for setting in ("fsync", "full_page_writes"):
+        for setting in ("fsync", "full_page_writes", "autovacuum"):
             self.server.execute(f"alter system set {setting} = off")
         self.server.execute("select pg_reload_conf()")
 

@@ -17,7 +17,7 @@ from tests.pooler import standing_before, url_of
 from tests.verification.program import configured
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def pooler_folder(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The folder with the socket of a pooler before the server."""
     folder = tmp_path_factory.mktemp("p")

@@ -98,6 +98,11 @@ class Study:
         return len({told.patient_id for told in self.series.values()} - {""}) > 1
 
     @property
+    def is_unread(self) -> bool:
+        """Whether it vanished before any run could read what its series say."""
+        return not self.on_disk and any(not seen for seen in self.undecided.values())
+
+    @property
     def accessions(self) -> set[str]:
         return {told.accession for told in self.series.values()} - {""}
 
@@ -203,7 +208,14 @@ class Facts:
         # Words that no run has seen are as if they had not been said.
         self.gone_entries[record] += [gone.before, gone] if gone.seen_at is None and gone.before else [gone]
         self.is_less_than_seen = True
+        self._leave_what_was_asked(gone.words)
         return True
+
+    def _leave_what_was_asked(self, words: Words) -> None:
+        """What an entry that is removed has asked for may stand, in place of what rules ask for."""
+        for study in self.studies.values():
+            if words.study == study.uid or words.accession in study.accessions:
+                self.rules_must.pop((study.uid, words.key), None)
 
     def switch_off(self, record: str) -> bool:
         """A person removes the rule; whether there was one."""
@@ -251,7 +263,6 @@ class Facts:
         for study in self.studies.values():
             if study.on_disk and not study.is_mixed:
                 self._apply_rules(study, undisturbed=undisturbed)
-                self._give_entries_the_word(study)
             if undisturbed:
                 study.was_missed = not study.on_disk
         self.is_less_than_seen = False
@@ -261,12 +272,6 @@ class Facts:
                 entry.maybe_seen.clear()
             elif not undisturbed:
                 entry.maybe_seen.append(entry.words)
-
-    def _give_entries_the_word(self, study: Study) -> None:
-        """What an entry asks for, rules need not; nor once it is corrected, before the study gains a series."""
-        for entry in self.entries.values():
-            if study.is_named_by(entry.words):
-                self.rules_must.pop((study.uid, entry.words.key), None)
 
     def _apply_rules(self, study: Study, *, undisturbed: bool) -> None:
         for key, name in _asked(self.rules, study.series.values()):

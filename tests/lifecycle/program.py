@@ -101,7 +101,7 @@ class Program:
         )
         with self.opened(steps) as run:
             try:
-                requests = amend(run.gateway, amendment)
+                requests = amend(run.gateway, amendment).requests
             except ConfigurationError:
                 return "nothing there"
             deliver(run.gateway, run.redcap, batch_rows=BATCH_ROWS)

@@ -33,6 +33,7 @@ def configuration(site: Site) -> Configuration:
     return Configuration(
         source=SourceSection(raw=site.receiver.raw),
         redcap=RedcapSection(url=site.simulator.url, batch_rows=site.batch_rows, tokens=site.tokens),  # type: ignore[arg-type]
+        identity=site.identity,
         routing=RoutingSection(match=site.match, time_limit_seconds=site.time_limit),  # type: ignore[arg-type]
     )
 
@@ -79,7 +80,7 @@ def amend_by_hand(
             amendment = Amendment(
                 study=study, project=project, event_name=event, pseudonym=to, by="kari", reason="ticket 4711"
             )
-            requests = amend(gateway, amendment)
+            requests = amend(gateway, amendment).requests
             deliver(gateway, redcap, batch_rows=500)
     finally:
         database.close()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.errors import Refused, ServiceError, Unanswered
-from processors.redcap import Banned, Misdirected, RowsRefused, UnknownFields
+from processors.redcap import Banned, Misdirected, NotPermitted, RowsRefused, UnknownFields
 from processors.redcap.calls import Call
 from processors.redcap.responses import read_count, read_metadata, read_record_name, read_rows
 from processors.redcap.transport import Response
@@ -126,7 +126,7 @@ def test_errors_are_read_in_every_format(form: str) -> None:
         EXPORT, form.format("The following fields were not found in the project as real data fields: a"), 400
     )
 
-    assert type(refused) is Refused
+    assert type(refused) is NotPermitted
     assert "You do not have API Export privileges" in str(refused)
     assert isinstance(unknown, UnknownFields)
     assert unknown.fields == ("a",)
@@ -156,7 +156,7 @@ def test_unknown_fields_as_servers_of_2013_list_them() -> None:
         pytest.param(EXPORT, "<h1>Not Found</h1>", 404, Misdirected, id="a wrong path"),
         pytest.param(EXPORT, "<hash><error>not implemented.</error></hash>", 501, Misdirected, id="501"),
         pytest.param(EXPORT, "", 302, Misdirected, id="a redirect to nowhere"),
-        pytest.param(EXPORT, '{"error": "Token missing"}', 401, Refused, id="401"),
+        pytest.param(EXPORT, '{"error": "Token missing"}', 401, NotPermitted, id="401"),
         pytest.param(EXPORT, "slow down", 429, Banned, id="429"),
         pytest.param(EXPORT, "You cannot use REDCap", 200, Banned, id="a ban as text"),
         pytest.param(EXPORT, '{"error": "Your IP address has been banned"}', 403, Banned, id="a ban as JSON"),

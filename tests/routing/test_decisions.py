@@ -11,7 +11,19 @@ from hypothesis import strategies as st
 
 from processors.events.fact import Cause, CauseKind
 from processors.requests import Key, State, TransferRequest
-from processors.routing.decisions import Candidate, Conflict, Corrected, NewRequest, Outcome, decide, either_way
+from processors.routing.decisions import (
+    Candidate,
+    Conflict,
+    Corrected,
+    NewRequest,
+    Outcome,
+    Retraction,
+    Reviewed,
+    confirmed,
+    decide,
+    either_way,
+    wanted_of,
+)
 
 REQUESTED = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 HEART, BRAIN, LUNG = Key("HEART", ""), Key("BRAIN", ""), Key("LUNG", "visit_1")
@@ -219,7 +231,7 @@ def test_a_request_whose_entry_names_another_study_now_is_retracted() -> None:
     found = decide([], [standing()], corrected={50: corrected(names_study=False)})
     (retraction,) = found.retractions
     assert (retraction.request.position, retraction.cause) == (50, Cause("coupling", "1", 2))
-    assert "another study" in retraction.reason
+    assert retraction.reason == "its coupling entry now names another study"
 
 
 def test_a_request_whose_entry_was_corrected_in_all_that_it_says_is_retracted() -> None:
@@ -241,7 +253,9 @@ def test_a_request_is_retracted_whose_entry_now_asks_for_what_stands_already(pse
         corrected={50: corrected(BRAIN)},
     )
     assert not found.requests
-    assert [retraction.request.position for retraction in found.retractions] == [50]
+    assert [(each.request.position, each.reason) for each in found.retractions] == [
+        (50, "its coupling entry now asks for what was requested already")
+    ]
 
 
 def test_a_request_is_retracted_although_what_its_entry_asks_for_now_is_in_conflict() -> None:
@@ -251,6 +265,28 @@ def test_a_request_is_retracted_although_what_its_entry_asks_for_now_is_in_confl
     )
     assert not found.requests
     assert [retraction.request.position for retraction in found.retractions] == [50]
+
+
+def test_a_rule_does_not_replace_what_an_entry_led_to_that_still_asks_for_it_and_does_once_it_asks_for_another() -> (
+    None
+):
+    rule = candidate("R", kind="rule", record="7")
+    assert [each.kind for each in decide([rule], [standing()], corrected={50: corrected()}).conflicts] == [
+        "coupling stands"
+    ]
+    assert asked(decide([rule], [standing()], corrected={50: corrected(pseudonym="P7")})) == [("HEART", "R", (50,))]
+
+
+def test_a_request_whose_entry_asks_for_another_pseudonym_that_waits_is_retracted() -> None:
+    (retraction,) = decide([], [standing()], corrected={50: corrected(pseudonym="P7")}).retractions
+    assert retraction.reason == "its coupling entry now asks for something else, which waits"
+
+
+@pytest.mark.parametrize(("request_name", "entry_name"), [("P1", "P1"), (None, "P7")])
+def test_a_request_whose_entry_asks_for_the_same_or_nobody_can_tell_is_not_retracted(
+    request_name: str | None, entry_name: str
+) -> None:
+    assert decide([], [standing(request_name)], corrected={50: corrected(pseudonym=entry_name)}) == Outcome()
 
 
 def test_a_removed_entry_changes_nothing() -> None:
@@ -336,6 +372,112 @@ def test_nothing_is_withdrawn_by_a_doubted_correction() -> None:
     request = standing("P1")
     with_doubted = decide([], [request], corrected={request.position: corrected(names_study=False)})
     assert either_way(with_doubted, decide([], [request]), [request]) == (Outcome(), {HEART})
+
+
+STANDING = [
+    standing("P1", HEART, position=50),
+    standing("P1", BRAIN, position=60, kind="rule"),
+    standing("P1", LUNG, position=70, kind="rule"),
+]
+EVERYTHING = Outcome(
+    requests=[NewRequest(candidate=candidate("P2"), replaces=(50,))],
+    conflicts=[Conflict(key=LUNG, kind="equals", causes=(Cause("rule", "1", 1),))],
+    resolved=[BRAIN],
+    retractions=[Retraction(request=STANDING[1], cause=Cause("rule", "1", 1), reason="gone")],
+    reviewed=[Reviewed(request=STANDING[2], changed=("PatientID",), consequence="stands")],
+)
+
+
+def test_what_the_doubted_does_not_touch_is_decided_as_ever() -> None:
+    assert either_way(EVERYTHING, EVERYTHING, STANDING) == (EVERYTHING, set())
+
+
+@pytest.mark.parametrize("both", [(EVERYTHING, Outcome()), (Outcome(), EVERYTHING)])
+def test_what_is_done_only_if_the_doubted_stands_or_only_if_it_is_gone_is_not_done(
+    both: tuple[Outcome, Outcome],
+) -> None:
+    assert either_way(*both, STANDING) == (Outcome(), {HEART, BRAIN, LUNG})
+
+
+def test_a_request_made_either_way_replaces_what_it_replaces_either_way() -> None:
+    more, less = (Outcome(requests=[NewRequest(candidate=candidate("P2"), replaces=old)]) for old in ((50, 60), (50,)))
+    assert either_way(more, less, STANDING) == (less, {BRAIN})
+    assert either_way(less, more, STANDING) == (less, {BRAIN})
+
+
+def test_a_request_that_is_reviewed_to_another_consequence_if_the_doubted_is_gone_is_not_told_of() -> None:
+    stands, goes = (
+        Outcome(reviewed=[Reviewed(request=STANDING[2], changed=("PatientID",), consequence=consequence)])
+        for consequence in ("stands", "withdrawn")
+    )
+    assert either_way(stands, goes, STANDING) == (Outcome(), set())
+
+
+# What somebody still asks for
+
+
+@pytest.mark.parametrize("kind", ["autoid", "operator"])
+def test_an_id_and_what_an_operator_decided_are_asked_for_for_ever(kind: CauseKind) -> None:
+    assert confirmed([], [standing(kind=kind)], by_hand={}) == [50]
+
+
+@pytest.mark.parametrize("kind", ["rule", "coupling"])
+def test_the_rest_needs_a_candidate_that_asks_for_the_same(kind: CauseKind) -> None:
+    request = standing(kind=kind)
+    assert confirmed([candidate(), candidate("P2", BRAIN)], [request], by_hand={}) == [50]
+    assert confirmed([candidate("P2")], [request], by_hand={}) == []
+    assert confirmed([candidate("P1", BRAIN)], [request], by_hand={}) == []
+    assert confirmed([candidate(), candidate("P2", record="2")], [request], by_hand={}) == []
+
+
+def test_what_an_operator_has_overruled_confirms_nothing() -> None:
+    assert confirmed([candidate()], [standing()], by_hand={("HEART", None): 5}) == []
+    assert wanted_of([candidate(), candidate("P2", BRAIN)], {("HEART", None): 5}) == {BRAIN: "P2"}
+
+
+def test_a_forgotten_pseudonym_is_confirmed_by_nobody() -> None:
+    assert confirmed([candidate("P1", BRAIN)], [standing(None)], by_hand={}) == []
+
+
+# Operators
+
+
+def since(asks_since: int, *, kind: CauseKind = "coupling", key: Key = LUNG) -> Candidate:
+    return replace(candidate("P1", key, kind=kind), asks_since=asks_since)
+
+
+@pytest.mark.parametrize("event", [None, "visit_1"])
+def test_an_entry_of_after_an_operator_s_decision_is_heeded_and_a_rule_never(event: str | None) -> None:
+    def wanted(made: Candidate) -> bool:
+        return bool(decide([made], [], by_hand={("LUNG", event): 10}).requests)
+
+    assert [wanted(since(position)) for position in (9, 10, 11)] == [False, False, True]
+    assert not wanted(since(11, kind="rule"))
+
+
+@pytest.mark.parametrize("elsewhere", [("LUNG", "visit_2"), ("LUNG", ""), ("HEART", None), ("HEART", "visit_1")])
+def test_an_operator_s_decision_is_about_its_project_and_event(elsewhere: tuple[str, str | None]) -> None:
+    assert asked(decide([since(5, kind="rule")], [], by_hand={elsewhere: 10})) == [("LUNG", "P1", ())]
+
+
+def test_the_latest_of_an_operator_s_decisions_counts() -> None:
+    for by_hand in ({("LUNG", None): 10, ("LUNG", "visit_1"): 20}, {("LUNG", None): 20, ("LUNG", "visit_1"): 10}):
+        assert decide([since(15)], [], by_hand=by_hand) == Outcome()
+
+
+# Requests whose rows somebody deleted
+
+
+@pytest.mark.parametrize(("asks_since", "expected"), [(9, []), (10, []), (11, [("LUNG", "P1", (50,))])])
+def test_who_asks_after_the_row_was_deleted_asks_anew(
+    asks_since: int, expected: list[tuple[str, str, tuple[int, ...]]]
+) -> None:
+    """Under the same pseudonym, which would have stood otherwise."""
+    assert asked(decide([since(asks_since)], [standing("P1", LUNG)], gone={50: 10})) == expected
+
+
+def test_another_request_s_deleted_row_changes_nothing() -> None:
+    assert decide([since(11)], [standing("P1", LUNG)], gone={60: 10}) == Outcome()
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ def binaries(request: pytest.FixtureRequest) -> Path:
 def server(binaries: Path) -> Iterator[Server]:
     with cluster(binaries) as made:
         made.initialise()
-        made.start(fsync="off", full_page_writes="off")
+        made.start(fsync="off", synchronous_commit="off", full_page_writes="off", autovacuum="off")
         yield Server(made.url)
 
 

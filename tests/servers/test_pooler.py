@@ -14,8 +14,8 @@ from tests.servers import pgbouncer
 pytestmark = pytest.mark.skipif(pgbouncer.INSTALLED is None, reason="no pgbouncer")
 
 
-@pytest.fixture(scope="module")
-def pooler_folder(server: Server) -> Iterator[str]:  # type: ignore[no-redef]  # instead of the stand-in
+@pytest.fixture(scope="module")  # type: ignore[no-redef]  # instead of the stand-in
+def pooler_folder(server: Server) -> Iterator[str]:
     """The folder with the socket of PgBouncer before the server."""
     with pgbouncer.standing_before(parse_qs(urlsplit(server.url).query)["host"][0]) as folder:
         yield folder

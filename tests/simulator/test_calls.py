@@ -50,11 +50,23 @@ def test_text_survives_the_form_encoding(post: Post, incoming: Project) -> None:
     assert incoming.rows()[0]["study_description"] == text
 
 
-@pytest.mark.parametrize("name", ["fields", "forms", "records"])
-def test_a_comma_string_in_place_of_an_array_is_refused(post: Post, name: str) -> None:
-    answer = post(**{name: "a,b"})
+@pytest.mark.parametrize("name", ["fields", "forms"])
+def test_a_comma_string_in_place_of_an_array_is_refused_of_the_dictionary(post: Post, name: str) -> None:
+    answer = post(content="metadata", **{name: "a,b"})
     assert answer.status_code == 400
     assert answer.json()["error"].startswith(f'The "{name}" parameter has been provided with a value, but')
+
+
+def test_a_comma_string_is_taken_of_records_as_clients_of_today_send_it(post: Post, incoming: Project) -> None:
+    """REDCapR, tap-redcap and id3c ask so, and were refused."""
+    incoming.put([{"study_instance_uid": number, "study_description": "ax"} for number in "123"])
+    asked = post(fields="study_instance_uid,study_description", records="1,3").json()
+    assert [(row["study_instance_uid"], row["study_description"]) for row in asked] == [("1", "ax"), ("3", "ax")]
+    wrong = post(fields="study_instance_uid,nonsense")
+    assert (wrong.status_code, wrong.json()["error"]) == (
+        400,
+        "The following values in the parameter \"fields\" are not valid: 'nonsense'",
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 from redcap.project import Project as Client
 
+from processors.demo.simulator import Fault
+
 from .conftest import Post, instance
 
 if TYPE_CHECKING:
@@ -172,13 +174,13 @@ def test_labels_of_boxes_are_checked_and_unchecked_or_the_choice(client: Client)
     row = client.export_records(raw_or_label="label", fields=["transfer_error"])[-1]
     assert (row["transfer_error___1"], row["transfer_error___2"]) == ("Unchecked", "Checked")
     row = client.export_records(raw_or_label="label", export_checkbox_labels=True, fields=["transfer_error"])[-1]
-    assert (row["transfer_error___1"], row["transfer_error___2"]) == ("", "Sending failed")
+    assert (row["transfer_error___1"], row["transfer_error___2"]) == ("", "Send error to rDMA")
 
 
 @pytest.mark.usefixtures("study")
 def test_header_labels_appear_in_csv(client: Client) -> None:
     text = client.export_records(format_type="csv", raw_or_label_headers="label", fields=["transfer_error"])
-    assert '"Errors of the transfer (choice=Sending failed)"' in text.splitlines()[0]
+    assert '"Errors of the transfer (choice=Send error to rDMA)"' in text.splitlines()[0]
 
 
 def test_an_untouched_status_is_zero_or_blank_on_request(incoming: Project, client: Client) -> None:
@@ -259,3 +261,28 @@ def test_a_field_that_an_older_server_lacks_is_unknown(incoming: Project, post: 
     incoming.remove_field("study_arrival_date")
     assert "study_arrival_date" not in incoming.rows()[0]
     assert post(**{"fields[0]": "study_arrival_date"}).status_code == 400
+
+
+@pytest.mark.usefixtures("study")
+def test_some_servers_give_a_blank_row_for_instances_without_the_fields_asked_for(
+    simulator: Simulator, post: Post
+) -> None:
+    asked = {"fields[0]": "study_instance_uid", "fields[1]": "transfer_name"}
+    assert len(post(**asked).json()) == 2
+    simulator.inject(Fault(kind="blank_instances"))
+    assert [row["transfer_name"] for row in post(**asked).json()] == ["", "", "", "P001"]
+
+
+def test_a_user_in_a_data_access_group_sees_its_records_alone_and_numbers_them(post: Post, incoming: Project) -> None:
+    incoming.put([{"study_instance_uid": "1"}])
+    incoming.group = "20"
+    incoming.put([{"study_instance_uid": "20-1"}])
+    assert [row["study_instance_uid"] for row in post().json()] == ["20-1"]
+    assert post(content="generateNextRecordName").text == "20-2"
+
+
+def test_rows_of_a_longitudinal_project_name_their_event(post: Post, incoming: Project) -> None:
+    incoming.put([{"study_instance_uid": "1"}])
+    incoming.longitudinal = True
+    assert post().json()[0]["redcap_event_name"] == "event_1_arm_1"
+    assert post(content="project").json()["is_longitudinal"] == 1

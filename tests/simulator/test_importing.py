@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 import pytest
 from redcap.project import Project as Client
@@ -267,3 +269,37 @@ def test_a_choice_is_a_code_and_never_its_label(simulator: Simulator) -> None:
 
 def test_an_unknown_date_format_is_refused(post: Post) -> None:
     assert post(data="[]", dateFormat="YDM").status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("alteration", "sent", "stored"),
+    [
+        ("trimmed", " ax ", "ax"),
+        ("line_ends", "a\r\nb", "a\nb"),
+        ("entities", "T1 <ax> & more", "T1 &lt;ax&gt; &amp; more"),
+        ("no_four_bytes", "brain 🧠 ax", "brain ? ax"),
+        ("cut_at_four_bytes", "brain 🧠 ax", "brain "),
+        ("cut", "ä" * 40_000, "ä" * 32_767),
+    ],
+)
+def test_a_server_may_alter_what_it_saves(
+    post: Post, incoming: Project, alteration: str, sent: str, stored: str
+) -> None:
+    incoming.alterations = (alteration,)
+    post(data=json.dumps([{"study_instance_uid": "1", "study_description": sent}]))
+    assert one(incoming, "1")["study_description"] == stored
+
+
+def test_nothing_is_imported_into_a_project_in_analysis(post: Post, incoming: Project) -> None:
+    incoming.status = "analysis"
+    assert "Analysis/Cleanup" in errors(post, {"study_instance_uid": "1"})[0]
+    assert incoming.rows() == []
+
+
+def test_the_log_is_written_in_the_servers_zone(simulator: Simulator, post: Post, incoming: Project) -> None:
+    simulator.settings.clock = lambda: datetime.fromisoformat("2026-03-02T12:00:00+01:00")
+    simulator.settings.zone = ZoneInfo("America/Chicago")
+    post(data=json.dumps([{"study_instance_uid": "1"}]))
+    assert incoming.log[-1].time == "2026-03-02 05:00:00"
+    assert len(post(dateRangeBegin="2026-03-02 04:59:00").json()) == 1
+    assert post(dateRangeBegin="2026-03-02 12:00:00").json() == []

@@ -18,17 +18,21 @@ _LISTED = 24
 _LEAST_LISTED = 2
 _RECORDS_LISTED = 10
 
+_OVERHEARD = "REDCap is called over http (redcap.insecure): anybody on the way reads tokens and patients' data."
+
 
 def command(context: typer.Context, *, json: JsonOption = False) -> bool:
     """Show how the gateway is doing, and everything that a person must look at with what to do.
 
     Example: fiona-ledger status --json
     """
-    with opened_tables(context.obj) as (_, gateway):
+    with opened_tables(context.obj) as (configuration, gateway):
         found = status_of(gateway)
     if json:
         console.print_json(_as_data(found))
     else:
+        if configuration.redcap.is_overheard:
+            console.say(console.output(), _OVERHEARD, "bold")
         _print_status(found)
     return found.needs_attention
 
@@ -81,7 +85,8 @@ def _facts(found: Status) -> Iterator[str]:
             f"the same{studies}."
         )
     for waiting in found.pending:
-        yield f"To be written: {waiting.rows} {waiting.kind} rows, oldest of {waiting.oldest:%Y-%m-%d %H:%M}."
+        oldest = "at a time when the clock was wrong" if waiting.oldest is None else f"{waiting.oldest:%Y-%m-%d %H:%M}"
+        yield f"To be written: {waiting.rows} {waiting.kind} rows, oldest of {oldest}."
 
 
 def _listed(records: Sequence[str]) -> str:
@@ -131,7 +136,8 @@ def _print_attention(rows: Sequence[Mapping[str, Any]]) -> None:
     for (kind, advice), members in kinds:
         out.print(f"Needs attention: {len(members)} x {kind}. {advice}", markup=False, style="bold")
         for row in members[:listed]:
-            parts = (f"[{row['position']}]", row["study"], row["project"], row["subject"], row["details"])
+            place = "" if row["position"] is None else f"[{row['position']}]"
+            parts = (place, row["study"], row["project"], row["subject"], row["details"])
             out.print("    " + "  ".join(str(part) for part in parts if part), markup=False)
         if len(members) > listed:
             out.print(f"    ... and {len(members) - listed} more (`--json` lists them all)", markup=False)

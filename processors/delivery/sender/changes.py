@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from processors.events.deliveries import RowMissing
 from processors.events.fact import Fact
 from processors.events.transfers import (
     TransferFailed,
@@ -27,9 +28,13 @@ class KnownRow(NamedTuple):
 
 @dataclass(kw_only=True, slots=True)
 class KnownStudy:
-    """What the ledger holds of a study's requests: ours with what was reported of them, and others' by instance."""
+    """What the ledger holds of a study's requests: ours with what was reported of them, and others' by instance.
+
+    `missing` are those of ours of which it is told already that their row was deleted or changed.
+    """
 
     ours: list[TransferRequest] = field(default_factory=list)
+    missing: set[int] = field(default_factory=set)
     others: dict[int, KnownRow] = field(default_factory=dict)
 
 
@@ -50,6 +55,9 @@ def _changes_of(row: TransferRow, fingerprint: str, study: KnownStudy) -> Iterat
         yield TransferStrayed(study=row.study, project=request.project, request=request.position, instance=row.instance)
     # A row that was amended or emptied by us says no more what an earlier report was about.
     if not _is_same(row.report, request.report):
+        if wrote and request.in_force and row.is_report_alone and request.position not in study.missing:
+            # The sender had a copy of what somebody deleted, and nobody may have looked at the row in between.
+            yield RowMissing(study=row.study, kind="transfer", key=str(request.position))
         yield _reported(row, request)
 
 

@@ -32,6 +32,9 @@ _ADOPTED = text("""
     select study, instance, project, event_name, sent, position from gateway.adopted_transfer
      where study = any(:studies)
 """)
+_MISSING = text("""
+    select study, key::bigint as request from gateway.missing_row where study = any(:studies) and kind = 'transfer'
+""")
 _OTHERS = text("""
     select study, instance, fingerprint, state, sent_at, errors, failure, mapped_uids from gateway.outcome
      where study = any(:studies) and not ours
@@ -45,6 +48,8 @@ def known_studies(work: Work, studies: Sequence[str]) -> dict[str, KnownStudy]:
     chosen["studies"] = list(known)
     for study, requests in requests_of(work, list(known)).items():
         known[study].ours = requests
+    for row in work.execute(_MISSING, chosen):
+        known[row.study].missing.add(row.request)
     for study, instance, adopted in _adopted(work, chosen):
         known[study].others[instance] = adopted
     for row in work.execute(_OTHERS, chosen):

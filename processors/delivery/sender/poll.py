@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from ledger import store
 from ledger.batching import Progress
+from processors.clocks import believed, is_due
 from processors.delivery.actual import transfers_project
 from processors.delivery.sender.changes import changes
 from processors.delivery.sender.known import fingerprint, known_studies
@@ -98,10 +99,10 @@ def window(memory: Memory | None, now: datetime) -> tuple[datetime, Memory]:
     """From when on to ask for changes, and what to remember afterwards. Pure."""
     if memory is None:
         return now - LONG_OVERLAP, Memory(since=now - FIRST_REACH, looked_at=now, long_look_at=now)
-    last = min(memory.looked_at, now)  # a clock that was ahead may have been set right
-    is_long = not timedelta(0) <= now - memory.long_look_at < LONG_LOOK_AFTER
-    begin = last - (LONG_OVERLAP if is_long else OVERLAP)
-    return begin, Memory(since=memory.since, looked_at=now, long_look_at=now if is_long else memory.long_look_at)
+    is_long = is_due(memory.long_look_at, now, LONG_LOOK_AFTER)
+    begin = (believed(memory.looked_at, now) or now) - (LONG_OVERLAP if is_long else OVERLAP)
+    since = believed(memory.since, now) or now - FIRST_REACH
+    return begin, Memory(since=since, looked_at=now, long_look_at=now if is_long else memory.long_look_at)
 
 
 _ANYTHING_KNOWN = text("""
@@ -113,8 +114,8 @@ _REMEMBER = text("""
     insert into gateway.look (site, since, looked_at, long_look_at, seen, head)
     values (:site, :since, :looked_at, :long_look_at, :seen, :head)
     on conflict (site) do update
-       set looked_at = excluded.looked_at, long_look_at = excluded.long_look_at, seen = excluded.seen,
-           head = excluded.head
+       set since = excluded.since, looked_at = excluded.looked_at, long_look_at = excluded.long_look_at,
+           seen = excluded.seen, head = excluded.head
 """)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
+from processors.clocks import is_due
 from processors.configuration import SenderSection
 from processors.events.fact import Fact
 from processors.events.transfers import TransferFailed, TransferRecalled, TransferSent
@@ -177,7 +178,8 @@ def look_after_sender(gateway: Gateway) -> list[str]:
         if watched and (gateway.sender.done is not None or gateway.sender.fail is not None):
             work.record(_carried_out(work, queue, [row.request for row in watched]))
     patience = timedelta(hours=gateway.sender.patience_hours)
-    long_ago = sum(gateway.clock() - row.at > patience for row in watched)
+    now = gateway.clock()
+    long_ago = sum(is_due(row.at, now, patience) for row in watched)
     if long_ago:
         queue.warnings.append(
             f"Of {long_ago} requests that may have been sent before they were replaced or withdrawn, the sender has "

@@ -19,6 +19,7 @@ A file imports only from files below it:
 * `importing`: rows checked and stored, all or none
 * `record_store`: records with their instances and locks, and the log of changes
 * `faults`: what a test can switch on
+* `alterations`: what servers make of values that they save
 * `payload`: the `data` of an import, read into rows
 * `validation`: one value checked against its field
 * `calls`: what is remembered of each call

@@ -45,7 +45,7 @@ def import_metadata(question: Question) -> Outcome:
     _needs_design_right(question)
     rows = _read(question)
     try:
-        dictionary = Dictionary.from_metadata(rows)
+        dictionary = Dictionary.from_metadata(rows, missing_data_codes=question.project.dictionary.missing_data_codes)
     except (TypeError, ValueError):
         raise Refusal("The data is not in the specified format.") from None
     question.project.dictionary = dictionary
@@ -111,16 +111,16 @@ def export_project(question: Question) -> Outcome:
     facts: dict[str, object] = {
         "project_id": int(project.token[:4], 16),
         "project_title": form_label(project.name),
-        "creation_time": "2020-01-01 00:00:00",
+        "creation_time": project.created,
         "production_time": "",
-        "in_production": 0,
+        "in_production": int(project.status == "production"),
         "project_language": "English",
         "purpose": 0,
         "purpose_other": "",
         "project_notes": "",
         "custom_record_label": "",
         "secondary_unique_field": "",
-        "is_longitudinal": 0,
+        "is_longitudinal": int(project.longitudinal),
         "has_repeating_instruments_or_events": int(bool(project.repeating)),
         "surveys_enabled": 0,
         "scheduling_enabled": 0,
@@ -133,7 +133,7 @@ def export_project(question: Question) -> Outcome:
         "project_pi_lastname": "",
         "project_pi_email": "",
         "display_today_now_button": 1,
-        "missing_data_codes": "",
+        "missing_data_codes": project.dictionary.missing_data_codes,
         "external_modules": "",
         "bypass_branching_erase_field_prompt": 0,
     }

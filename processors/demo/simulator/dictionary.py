@@ -100,10 +100,15 @@ class Column:
 
 
 class Dictionary:
-    """The fields of a project in their order; the first one holds the record id. It never changes."""
+    """The fields of a project in their order; the first one holds the record id. It never changes.
 
-    def __init__(self, dictionary_fields: Iterable[Field]) -> None:
+    `missing_data_codes` are those of the project, `NA, Not available | UNK, Unknown`: every field takes them.
+    """
+
+    def __init__(self, dictionary_fields: Iterable[Field], *, missing_data_codes: str = "") -> None:
         self.fields = tuple(dictionary_fields)
+        self.missing_data_codes = missing_data_codes
+        self.missing = tuple(code for code, _label in parse_choices(missing_data_codes))
         if not self.fields:
             raise ValueError("expected a dictionary with at least the record id field, found no fields")
         self.record_id = self.fields[0].field_name
@@ -121,10 +126,11 @@ class Dictionary:
         return cls.from_metadata({key: row[header] for key, header in CSV_HEADERS.items()} for row in reader)
 
     @classmethod
-    def from_metadata(cls, rows: Iterable[Mapping[str, str]]) -> Dictionary:
+    def from_metadata(cls, rows: Iterable[Mapping[str, str]], *, missing_data_codes: str = "") -> Dictionary:
         """The dictionary in the shape of REDCap's metadata export: 18 text keys a field."""
         names = {field.name for field in fields(Field)}
-        return cls(Field(**{key: row[key] for key in row.keys() & names}) for row in rows)
+        described = (Field(**{key: row[key] for key in row.keys() & names}) for row in rows)
+        return cls(described, missing_data_codes=missing_data_codes)
 
     def metadata(self) -> list[dict[str, str]]:
         """What REDCap's metadata export answers: 18 text keys a field, the record id first."""
@@ -140,7 +146,7 @@ class Dictionary:
         if field is None:
             column = self.columns.get(name)
             return (column,) if column is not None and column.is_status else ()
-        return tuple(_columns_of(field))
+        return tuple(self._columns_of(field))
 
     def knows(self, name: str) -> bool:
         """Whether REDCap accepts the name in `fields[]`: a field or a form's `_complete`."""
@@ -150,31 +156,37 @@ class Dictionary:
         """The same dictionary with other choices for one field."""
         text = " | ".join(f"{code}, {label}" for code, label in choices)
         changed = replace(self.by_name[name], select_choices_or_calculations=text)
-        return Dictionary(changed if field.field_name == name else field for field in self.fields)
+        return self._with_fields(changed if field.field_name == name else field for field in self.fields)
 
     def without(self, name: str) -> Dictionary:
         """The same dictionary without one field, which must not be the record id."""
         if name not in self.by_name or name == self.record_id:
             raise ValueError(f"expected a field other than the record id, found {name!r}")
-        return Dictionary(field for field in self.fields if field.field_name != name)
+        return self._with_fields(field for field in self.fields if field.field_name != name)
+
+    def with_missing_data_codes(self, codes: str) -> Dictionary:
+        """The same dictionary in a project with these codes."""
+        return Dictionary(self.fields, missing_data_codes=codes)
+
+    def _with_fields(self, dictionary_fields: Iterable[Field]) -> Dictionary:
+        return Dictionary(dictionary_fields, missing_data_codes=self.missing_data_codes)
 
     def _all_columns(self) -> Iterable[Column]:
         for form in self.forms:
             for field in self.fields:
                 if field.form_name == form:
-                    yield from _columns_of(field)
+                    yield from self._columns_of(field)
             status = Field(field_name=f"{form}_complete", form_name=form, field_type="form_status")
             yield Column(name=status.field_name, field=status)
 
-
-def _columns_of(field: Field) -> Iterable[Column]:
-    if field.field_type == "descriptive":
-        return
-    if field.field_type != "checkbox":
-        yield Column(name=field.field_name, field=field)
-        return
-    for code, _label in field.choices:
-        yield Column(name=box_name(field.field_name, code), field=field, code=code)
+    def _columns_of(self, field: Field) -> Iterable[Column]:
+        if field.field_type == "descriptive":
+            return
+        if field.field_type != "checkbox":
+            yield Column(name=field.field_name, field=field)
+            return
+        for code in (*(code for code, _label in field.choices), *self.missing):
+            yield Column(name=box_name(field.field_name, code), field=field, code=code)
 
 
 def box_name(field: str, code: str) -> str:

@@ -55,16 +55,20 @@ def refuse_unknown(parameter: str, names: Sequence[str]) -> None:
         raise Refusal(f'The following values in the parameter "{parameter}" are not valid: {listed}')
 
 
-def flat_rows(store: RecordStore, selection: Selection, names: Iterable[str]) -> list[Row]:
+def flat_rows(
+    store: RecordStore, selection: Selection, names: Iterable[str], *, all_instances: bool = False
+) -> list[Row]:
     """One base row a record and one row a stored instance, ordered by instrument and number.
 
     Values are text, except the instance number. Columns that do not belong to a row's instrument are blank.
-    Instances appear if a column of their instrument is asked for.
+    Instances appear if a column of their instrument is asked for, or with `all_instances`.
     """
     tables = {
         instrument: _defaults(store, selection, instrument)
         for instrument in ("", *store.dictionary.forms)
-        if not instrument or _is_shown(store, selection, instrument)
+        if not instrument
+        or _is_shown(store, selection, instrument)
+        or (all_instances and instrument in store.repeating)
     }
     return [row for name in names for row in _rows_of(store, selection, tables, name)]
 
@@ -77,6 +81,8 @@ def _rows_of(
         row: Row = {}
         if selection.has_record_id:
             row[store.dictionary.record_id] = name
+            if store.longitudinal:
+                row["redcap_event_name"] = "event_1_arm_1"
         if repeats:
             row["redcap_repeat_instrument"] = instrument
             row["redcap_repeat_instance"] = instance or ""

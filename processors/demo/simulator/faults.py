@@ -33,6 +33,7 @@ QUIRKS: Final = (
     "complete_null",
     "missing_record",
     "half_import",
+    "blank_instances",
 )
 RIGHTS: Final = ("export", "import", "delete", "logging", "design")
 KINDS: Final = (*INSTEAD, *AFTERWARDS, *BEFOREHAND, *QUIRKS)
@@ -53,6 +54,7 @@ class Fault:
     * `lock_record` locks `record`, `revoke_right` takes `right` (export, import, delete, logging, design)
       away, both for good and before the call is carried out;
     * `comma_strings` (servers before 13.4), `omit_repeat_columns`, `text_instances`, `complete_null`;
+    * `blank_instances` gives a row for each instance, with blanks where it has none of the fields asked for;
     * `missing_record` leaves the last record out of an export without a word;
     * `half_import` stores only the first half of the rows and tells the count of that half. Together with
       `reset` or `status` and `after_commit` it is a server that dies while it saves.

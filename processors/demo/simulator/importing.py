@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from .alterations import saved
 from .payload import TextRow, text_row
 from .replies import Refusal
 from .validation import accepted
@@ -145,7 +146,8 @@ def _read_values(
                 yield problem(record, name, value, _elsewhere(column, instrument))
             continue
         try:
-            values[name] = accepted(column, value, manner.date_format) if value else ""
+            taken = accepted(column, value, manner.date_format, store.dictionary.missing) if value else ""
+            values[name] = saved(taken, store.alterations)
         except ValueError as refused:
             yield problem(record, name, value, str(refused))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from . import export, importing
 from .record_store import RecordStore
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from .dictionary import Dictionary
     from .record_store import Record, Values
     from .replies import Row
+
+
+Status = Literal["development", "production", "analysis"]
+"""How far the project has come; in Analysis/Cleanup, nothing is imported."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +49,8 @@ class Project(RecordStore):
         self.name = name
         self.token = token or default_token(name)
         self.rights = Rights()
+        self.status: Status = "development"
+        self.created = "2020-01-01 00:00:00"
 
     def rows(self) -> list[Row]:
         """All rows as a flat raw export gives them: base rows and instance rows, in REDCap's order."""
@@ -116,6 +122,11 @@ class Project(RecordStore):
         """Replace the choices of a dropdown, radio or checkbox field; stored codes stay as they are."""
         with self.lock_state:
             self.dictionary = self.dictionary.with_choices(name, choices)
+
+    def set_missing_data_codes(self, codes: str) -> None:
+        """Replace the project's missing data codes: `NA, Not available | UNK, Unknown`."""
+        with self.lock_state:
+            self.dictionary = self.dictionary.with_missing_data_codes(codes)
 
     def remove_field(self, name: str) -> None:
         """Take a field out of the dictionary, with its stored values: a server that never had it."""

@@ -42,13 +42,13 @@ class Question:
     def names(self, parameter: str) -> list[str]:
         """The members of an array parameter.
 
-        Servers from 13.4.3 on refuse the comma-separated text that older ones took in its place.
+        A comma-separated text in its place is taken of records; of all else only by servers before 13.4.3.
         """
         given = self.parameters.text(parameter)
-        if given and "comma_strings" not in self.quirks:
+        if given and self.parameters.text("content") != "record" and "comma_strings" not in self.quirks:
             raise Refusal(
                 f'The "{parameter}" parameter has been provided with a value, but the value is not an array. '
-                f'The "{parameter}" parameter must be provided as an array of one or more values.'
+                f'The "{parameter}" parameter must be provided as an array.'
             )
         listed = [name.strip() for name in given.split(",")] if given else self.parameters.array(parameter)
         return [name for name in listed if name]

@@ -31,7 +31,11 @@ def export_records(question: Question) -> Outcome:
     if "missing_record" in question.quirks:
         names = names[:-1]
     flat = parameters.text("type", "flat").lower() != "eav"
-    rows = (export.flat_rows if flat else export.eav_rows)(project, selection, names)
+    rows = (
+        export.flat_rows(project, selection, names, all_instances="blank_instances" in question.quirks)
+        if flat
+        else export.eav_rows(project, selection, names)
+    )
     columns = [column.name for column in selection.columns]
     project.note("export", "Data export (API)", f"Exported {len(columns)} fields of {len(names)} records")
     shown = _presented(question, rows)
@@ -61,7 +65,7 @@ def _names(question: Question) -> list[str]:
     if begin or end:
         changed = records_changed(project.log, begin, end)
         wanted = changed if wanted is None else wanted & changed
-    names = project.ordered_records(wanted)
+    names = [name for name in project.ordered_records(wanted) if project.is_seen(name)]
     condition = parameters.text("filterLogic")
     return logic.matching(project, names, condition) if condition else names
 
@@ -100,6 +104,8 @@ def import_records(question: Question) -> Outcome:
     project, parameters = question.project, question.parameters
     if not project.rights.import_:
         raise Refusal("You do not have API Import/Update privileges", status=403)
+    if project.status == "analysis":
+        raise Refusal("Data cannot be imported: the project is in Analysis/Cleanup status.")
     rows = payload.read_rows(parameters.text("data"), question.format, delimiter=question.delimiter)
     if parameters.text("type", "flat").lower() == "eav":
         rows = payload.from_eav(rows, project.dictionary)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .log import LogEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from .dictionary import Dictionary
 
@@ -30,6 +30,7 @@ class Record:
     base: Values = field(default_factory=dict)
     instances: dict[str, dict[int, Values]] = field(default_factory=dict)
     locked: bool = False
+    group: str = ""
 
     def values(self, instrument: str, instance: int) -> Values:
         """The values stored at a place (instrument blank: the base row); made if it is not there yet."""
@@ -52,12 +53,19 @@ class Record:
 
 
 class RecordStore:
-    """The records of one project, and what exports and imports must know of the project besides."""
+    """The records of one project, and what exports and imports must know of the project besides.
+
+    `group` is the number of the data access group that the token's user is in: the user sees that group's records
+    alone, and what the user makes is the group's. `alterations` are what the server makes of values that it saves.
+    """
 
     def __init__(self, dictionary: Dictionary, *, repeating: Sequence[str], autonumbering: bool) -> None:
         self.dictionary = dictionary
         self.repeating = tuple(repeating)
         self.autonumbering = autonumbering
+        self.longitudinal = False
+        self.group = ""
+        self.alterations: Collection[str] = ()
         self.username = "api_user"
         self.records: dict[str, Record] = {}
         self.log: list[LogEntry] = []
@@ -66,12 +74,21 @@ class RecordStore:
 
     def record(self, name: str) -> Record:
         """The record of that name, made if there is none."""
-        return self.records.setdefault(name, Record())
+        return self.records.setdefault(name, Record(group=self.group))
+
+    def is_seen(self, name: str) -> bool:
+        """Whether the token's user sees the record."""
+        return self.group in ("", self.records[name].group)
 
     def next_record_name(self) -> str:
-        """The highest number among the record ids, plus one; REDCap reserves nothing by telling it."""
+        """The highest number among the record ids, plus one, after the number of the user's group if there is one.
+
+        REDCap reserves nothing by telling it.
+        """
+        prefix = f"{self.group}-" if self.group else ""
         with self.lock_state:
-            return str(max((int(name) for name in self.records if name.isdecimal()), default=0) + 1)
+            numbers = (name.removeprefix(prefix) for name in self.records)
+            return prefix + str(max((int(name) for name in numbers if name.isdecimal()), default=0) + 1)
 
     def ordered_records(self, names: Iterable[str] | None = None) -> list[str]:
         """The records of those names (None: all), each once, in REDCap's order; unknown ones are left out."""

@@ -16,6 +16,7 @@ from .replies import XML_HEAD, Reply, reply
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from .calls import Call
 
@@ -29,6 +30,9 @@ class Backend(Protocol):
     """What the server needs to know of the simulator."""
 
     calls: list[Call]
+
+    def now(self) -> datetime:
+        """What its clock says."""
 
     def handle(self, address: str, body: bytes, content_type: str) -> Reply:
         """Answer one call of the API."""
@@ -136,6 +140,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.server.backend.clear_faults()
         self._send(reply("[]", "json"))
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string(self.server.backend.now().timestamp() if timestamp is None else timestamp)
 
     def log_message(self, *_args: object) -> None:
         """Stay quiet: the simulator keeps a list of its calls."""

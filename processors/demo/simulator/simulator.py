@@ -19,7 +19,7 @@ from .server import Server
 from .state import read_state, write_state
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, tzinfo
     from pathlib import Path
     from types import TracebackType
 
@@ -33,13 +33,17 @@ Hook = Callable[[Call], None]
 
 @dataclass(kw_only=True)
 class Settings:
-    """How the server is set up; everything may be changed while it runs."""
+    """How the server is set up; everything may be changed while it runs.
+
+    In its `zone` (None: the clock's) its log is written, and times that calls give are read.
+    """
 
     calls_per_minute: int = 0
     max_input_vars: int = 1000
     post_max_size: int = 8 * 1024 * 1024
     version: str = "14.5.10"
     clock: Callable[[], datetime] = local_time
+    zone: tzinfo | None = None
 
 
 class Simulator:
@@ -69,7 +73,7 @@ class Simulator:
         self._address = (host, port)
         self._server: Server | None = None
         for project in self.projects.values():
-            project.clock = self._now
+            project.clock = self.now
         if state is not None and state.exists():
             read_state(state, self.projects)
 
@@ -106,6 +110,11 @@ class Simulator:
         if self._server is None:
             raise RuntimeError("expected a started simulator: use `with Simulator(...)` or `start()`")
         return f"http://{self._address[0]}:{self._server.port}/api/"
+
+    def now(self) -> datetime:
+        """What its clock says, in the log and in the headers of responses."""
+        now = self.settings.clock()
+        return now if self.settings.zone is None else now.astimezone(self.settings.zone)
 
     def inject(self, fault: Fault) -> None:
         """Switch one fault on."""
@@ -166,9 +175,6 @@ class Simulator:
     def _tell_commit(self, call: Call, outcome: Outcome) -> None:
         if self.after_commit is not None:
             self.after_commit(_counted(call, outcome))
-
-    def _now(self) -> datetime:
-        return self.settings.clock()
 
 
 def _counted(call: Call, outcome: Outcome) -> Call:

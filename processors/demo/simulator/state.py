@@ -38,6 +38,7 @@ def _project_as_json(project: Project) -> dict[str, object]:
         return {
             "token": project.token,
             "dictionary": project.dictionary.metadata(),
+            "missing_data_codes": project.dictionary.missing_data_codes,
             "repeating": project.repeating,
             "autonumbering": project.autonumbering,
             "rights": asdict(project.rights),
@@ -51,12 +52,12 @@ def _record_as_json(record: Record) -> dict[str, object]:
         instrument: {str(number): dict(values) for number, values in numbered.items()}
         for instrument, numbered in record.instances.items()
     }
-    return {"base": dict(record.base), "instances": instances, "locked": record.locked}
+    return {"base": dict(record.base), "instances": instances, "locked": record.locked, "group": record.group}
 
 
 def _restore(project: Project, stored: Mapping[str, Any]) -> None:
     project.token = stored["token"]
-    project.dictionary = Dictionary.from_metadata(stored["dictionary"])
+    project.dictionary = Dictionary.from_metadata(stored["dictionary"], missing_data_codes=stored["missing_data_codes"])
     project.repeating = tuple(stored["repeating"])
     project.autonumbering = stored["autonumbering"]
     project.rights = Rights(**stored["rights"])
@@ -69,4 +70,4 @@ def _record(stored: Mapping[str, Any]) -> Record:
         instrument: {int(number): values for number, values in numbered.items()}
         for instrument, numbered in stored["instances"].items()
     }
-    return Record(base=stored["base"], instances=instances, locked=stored["locked"])
+    return Record(base=stored["base"], instances=instances, locked=stored["locked"], group=stored["group"])

@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from .dictionary import Column
 
 NOT_EXPECTED: Final = (
@@ -36,8 +38,13 @@ _DATE_TYPE: Final = re.compile(r"(date|datetime|datetime_seconds)_(ymd|mdy|dmy)"
 _CODED: Final = ("dropdown", "radio", "yesno", "truefalse", "form_status")
 
 
-def accepted(column: Column, value: str, date_format: str) -> str:
-    """The value as it is stored, dates year first; ValueError with REDCap's words if it is refused."""
+def accepted(column: Column, value: str, date_format: str, missing: Collection[str] = ()) -> str:
+    """The value as it is stored, dates year first; ValueError with REDCap's words if it is refused.
+
+    `missing` are the project's missing data codes, which every field takes.
+    """
+    if column.code is None and value in missing:
+        return value
     if column.code is not None:
         return _one_of(("0", "1"), column, value)
     if column.field.field_type in _CODED:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 
 from ledger import store
+from processors.clocks import is_due
 from processors.gateway import Gateway, Work
 
 GOOD_FOR = timedelta(days=1)
@@ -19,7 +20,7 @@ class Checkpoint(NamedTuple):
     began: int
 
 
-_LEFT = text("select study, began from gateway.adoption_progress where site = :site and at > :since")
+_LEFT = text("select study, began, at from gateway.adoption_progress where site = :site")
 _KEEP = text("""
     insert into gateway.adoption_progress (site, study, began, at) values (:site, :study, :began, :now)
     on conflict (site) do update set study = excluded.study, began = excluded.began, at = excluded.at
@@ -30,9 +31,10 @@ _END = text("delete from gateway.adoption_progress where site = :site")
 def begin_or_resume(gateway: Gateway) -> Checkpoint:
     """Where an interrupted adoption goes on, or a new one begins."""
     with gateway.begin() as work:
-        left = work.execute(_LEFT, {"site": gateway.site, "since": gateway.clock() - GOOD_FOR}).one_or_none()
+        left = work.execute(_LEFT, {"site": gateway.site}).one_or_none()
+        is_over = left is None or is_due(left.at, gateway.clock(), GOOD_FOR)
         began = store.head(work.connection).position
-        checkpoint = Checkpoint("", began) if left is None else Checkpoint(left.study, left.began)
+        checkpoint = Checkpoint("", began) if left is None or is_over else Checkpoint(left.study, left.began)
         keep(work, checkpoint)
     return checkpoint
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 
 from ledger import store
+from processors.clocks import believed
 from processors.gateway import Gateway, Work
 from processors.operations.shadow.compare import ShadowDifference
 
@@ -74,7 +75,10 @@ def keep(work: Work, studies: Collection[str], differing: Sequence[ShadowDiffere
     chosen = {"site": work.site, "studies": list(studies)}
     known = {tuple(row)[:4]: row.since for row in work.execute(_KNOWN, chosen)}
     now = work.clock()
-    lasting = [LastingDifference(each, known.get((each.study, *each.key, each.kind), now)) for each in differing]
+    lasting = [
+        LastingDifference(each, believed(known.get((each.study, *each.key, each.kind)), now) or now)
+        for each in differing
+    ]
     work.execute(_DROP, chosen)
     rows = [
         {"site": work.site, "study": each.study, **each.key._asdict(), "kind": each.kind, "since": since}

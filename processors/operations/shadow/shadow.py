@@ -10,7 +10,6 @@ from sqlalchemy import text
 from ledger.batching import batches
 from processors.autoid.candidates import candidates, wanting_projects
 from processors.autoid.holds import LASTING
-from processors.autoid.sync import observe_projects
 from processors.delivery import actual
 from processors.errors import ConfigurationError
 from processors.events.fact import Cause
@@ -69,7 +68,6 @@ def _wanting(run: Run) -> dict[str, set[str]]:
     if not run.wants_autoid():
         return {}
     gateway, section = run.gateway, run.configuration.autoid
-    observe_projects(gateway, run.redcap, own_generator=section.generator is None)
     since = gateway.clock() - timedelta(days=section.window_days)
     wanting: dict[str, set[str]] = defaultdict(set)
     with gateway.begin() as work:

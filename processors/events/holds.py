@@ -1,0 +1,54 @@
+"""Requests that are asked for and not made: held, each for a reason that a person can settle."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from processors.events.fact import Cause, OfStudy
+
+HoldKind = Literal[
+    "two patients, one pseudonym",
+    "one patient, two pseudonyms",
+    "pseudonym does not fit",
+    "project is closed",
+    "unknown project",
+    "participant withdrew",
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RequestHeld(OfStudy):
+    """What is asked for a study, project and event is not requested, for this reason; each run decides it again.
+
+    `details` says what about it is wrong, never a value of it; `studies` are others that are concerned.
+    `whole_match` is that of `TransferRequested`.
+    """
+
+    SEALED: ClassVar[frozenset[str]] = frozenset({"pseudonym"})
+
+    project: str
+    event_name: str
+    cause: Cause
+    whole_match: bool
+    kind: HoldKind
+    details: str
+    studies: tuple[str, ...] = ()
+    pseudonym: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RequestQuestioned(OfStudy):
+    """What is requested stands, though this speaks against it: a person should look at it."""
+
+    project: str
+    event_name: str
+    kind: HoldKind
+    details: str
+    studies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RequestReleased(OfStudy):
+    """The reason is gone, or nothing asks for it any more."""
+
+    project: str
+    event_name: str

@@ -1,0 +1,48 @@
+"""The numbers by which countries know people, as python-stdnum knows them. Pure."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib import import_module
+from types import ModuleType
+
+_NUMBERS = (
+    "personalid",
+    "idnr",
+    "bsn",
+    "nir",
+    "nhs",
+    "codicefiscale",
+    "dni",
+    "pesel",
+    "pk",
+    "asmens",
+    "pps",
+    "rc",
+    "ssn",
+)
+"""What python-stdnum calls the number that a country gives to a person."""
+
+
+def is_national_number(country: str, text: str) -> bool:
+    """Whether the text, whatever blanks and dashes are in it, is a number that the country gives to a person."""
+    return any(numbers.is_valid(text) for numbers in national_numbers(country))
+
+
+@lru_cache
+def national_numbers(country: str) -> Sequence[ModuleType]:
+    """The modules of python-stdnum that know the country's numbers; none where there are none."""
+    # Python's reserved words cannot name a module.
+    name = f"{country}_" if country in ("in", "is", "if") else country
+    try:
+        package = import_module(f"stdnum.{name}")
+    except ModuleNotFoundError:
+        return ()
+    found = (getattr(package, number, None) or _submodule(package, number) for number in _NUMBERS)
+    return tuple(dict.fromkeys(each for each in found if each is not None))
+
+
+def _submodule(package: ModuleType, name: str) -> ModuleType | None:
+    try:
+        return import_module(f"{package.__name__}.{name}")
+    except ModuleNotFoundError:
+        return None

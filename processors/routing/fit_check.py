@@ -1,0 +1,70 @@
+"""The check that a pseudonym fits: gathers the project's naming patterns and what the study says of its patient."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from sqlalchemy import text
+
+from processors.configuration import IdentitySection
+from processors.gateway import Work
+from processors.naming import Pattern
+from processors.routing.checks import Asked, Check, Objection, Place
+from processors.routing.decisions import Obstacle
+from processors.routing.fit import Identity, breaks_pattern, readable, tells_whose
+from processors.routing.statements import statement, told_at
+
+
+def fit_check(section: IdentitySection) -> Check:
+    """The check, as it is configured."""
+
+    def check(work: Work, asked: Sequence[Asked]) -> Mapping[Place, Objection]:
+        if section.naming == "off":
+            return {}
+        concerned = [each for each in asked if each.candidate.cause.kind in ("coupling", "rule")]
+        return dict(_objections(work, concerned, section))
+
+    return check
+
+
+def _objections(work: Work, asked: Sequence[Asked], section: IdentitySection) -> Iterator[tuple[Place, Objection]]:
+    patterns = naming_patterns(work, {each.candidate.key.project for each in asked})
+    typed = {each.study for each in asked if each.candidate.cause.kind == "coupling"}
+    identities = _identities(work, typed)
+    for each in asked:
+        pseudonym, of_project = each.candidate.pseudonym, patterns.get(each.candidate.key.project, ())
+        wrong = breaks_pattern(pseudonym, of_project)
+        if wrong is None and each.study in identities and each.candidate.cause.kind == "coupling":
+            wrong = tells_whose(pseudonym, of_project, identities[each.study], section.national_numbers)
+        if wrong is not None:
+            obstacle = Obstacle("pseudonym does not fit", wrong)
+            yield each.place, Objection(obstacle, holds=section.naming == "hold")
+
+
+_PATTERNS = text("""
+    select project, pattern from gateway.autoid_project where project = any(:projects) and not removed
+""")
+
+
+def naming_patterns(work: Work, projects: Collection[str]) -> dict[str, list[Pattern]]:
+    """The naming patterns of these projects that can be read; the list may hold a project twice."""
+    patterns: dict[str, list[Pattern]] = defaultdict(list)
+    for row in work.execute(_PATTERNS, {"projects": list(projects)}) if projects else ():
+        pattern = readable(row.pattern)
+        if pattern is not None:
+            patterns[row.project].append(pattern)
+    return patterns
+
+
+_SERIES = text("select study, position, stated from gateway.series where study = any(:studies) and present")
+
+
+def _identities(work: Work, studies: Collection[str]) -> dict[str, Identity]:
+    """The PatientIDs and PatientNames that each study's series say now; blank where they were forgotten."""
+    rows = work.execute(_SERIES, {"studies": list(studies)}).all() if studies else []
+    found = work.identities({position for row in rows for position in told_at(row)})
+    said: dict[str, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
+    for row in rows:
+        told = statement(told_at(row), found)
+        for values, name in zip(said[row.study], ("PatientID", "PatientName"), strict=True):
+            values.update([told[name]] if name in told else [])
+    return {study: Identity(*values) for study, values in said.items()}

@@ -1,0 +1,252 @@
+"""What is recorded where an operator amends a study's requests by hand, before anything is delivered."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ledger.vault import SubjectName
+from processors.errors import ConfigurationError
+from processors.events.fact import Cause, Fact
+from processors.events.rules import ConflictFound, ConflictKind, ConflictResolved, DecidedByHand
+from processors.events.transfers import TransferPlaced, TransferRequested, TransferRetracted, TransferWithdrawn
+from processors.gateway import Gateway
+from processors.redcap import NoRateLimit, Redcap
+from processors.routing.overrides import Amendment, amend, sent_rows
+from tests.conftest import SettableClock
+from tests.facts import a_request, a_series, in_plain
+from tests.flow.harness import standard_simulator
+
+STUDY = "1.2"
+RULE = Cause("rule", "7", 1)
+RETRACT = Amendment(study=STUDY, project="HEART", event_name=None, pseudonym=None, by="kari", reason="ticket 4711")
+REASSIGN = replace(RETRACT, pseudonym="H-017")
+
+
+class Ledger:
+    """What is recorded, and what an operator's amendment adds to it."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self.record(a_series(STUDY, "1.2.1"))
+
+    def record(self, fact: Fact) -> int:
+        """The position of its event."""
+        with self._gateway.begin() as work:
+            ((event),) = work.record([in_plain(fact)])
+        return event.position
+
+    def request(self, project: str = "HEART", name: str = "P1", event: str = "", *, study: str = STUDY) -> int:
+        """The position of a request under this pseudonym."""
+        fact = a_request(study, project, RULE, event_name=event, pseudonym=name)
+        with self._gateway.begin() as work:
+            ((stored),) = work.record([work.seal(fact, SubjectName("patient", "", "PID-1"))])
+        return stored.position
+
+    def added(self, amendment: Amendment) -> list[tuple[str, dict[str, Any]]]:
+        """The events that the amendment leads to: their types, and what they say in plain and sealed."""
+        head = self.head
+        amend(self._gateway, amendment)
+        with self._gateway.begin() as work:
+            found = work.identities(range(head + 1, self.head + 1))
+        return [(event.type, event.data | sealed) for _, (event, sealed) in sorted(found.items())]
+
+    def said(self, amendment: Amendment) -> str:
+        """The words in which the amendment is refused; nothing is recorded then."""
+        head = self.head
+        with pytest.raises(ConfigurationError) as refused:
+            amend(self._gateway, amendment)
+        assert self.head == head
+        return str(refused.value)
+
+    @property
+    def head(self) -> int:
+        """The position of the newest event."""
+        with self._gateway.begin() as work:
+            return int(work.connection.exec_driver_sql("select position from ledger.head").scalar_one())
+
+    def sealed_for(self, position: int) -> Any:
+        """The subject of an event."""
+        with self._gateway.begin() as work:
+            return work.identities([position])[position][0].subject
+
+    def subject(self, kind: str, name: str) -> Any:
+        """The subject of a study or patient."""
+        with self._gateway.begin() as work:
+            asked = SubjectName(kind, "", name)
+            return work.vault.subjects(work.connection, [asked])[asked]
+
+
+@pytest.fixture
+def ledger(gateway: Gateway) -> Ledger:
+    return Ledger(gateway)
+
+
+def told(fact: Fact) -> tuple[str, dict[str, Any]]:
+    """The event of the fact, as `added` gives it."""
+    return type(fact).__name__, in_plain(fact).data | fact.payload
+
+
+def decided(amendment: Amendment, event: str | None) -> DecidedByHand:
+    return DecidedByHand(
+        study=STUDY,
+        project="HEART",
+        event_name=event,
+        action=amendment.action,
+        by="kari",
+        reason="ticket 4711",
+    )
+
+
+def retracted(request: int, cause: int) -> TransferRetracted:
+    return TransferRetracted(
+        study=STUDY, project="HEART", request=request, reason="by hand", cause=Cause("operator", "kari", cause)
+    )
+
+
+def contested(study: str = STUDY, project: str = "HEART", event: str = "", kind: ConflictKind = "equals") -> Fact:
+    return ConflictFound(study=study, project=project, event_name=event, kind=kind, causes=(RULE,))
+
+
+def test_a_withdrawal_is_recorded_with_who_decided_it_and_why(ledger: Ledger) -> None:
+    request = ledger.request()
+    assert ledger.added(RETRACT) == [told(decided(RETRACT, None)), told(retracted(request, cause=request + 1))]
+
+
+def test_a_withdrawal_is_of_all_the_project_s_events_and_of_nothing_else(ledger: Ledger) -> None:
+    first, second = ledger.request(event="visit_1"), ledger.request(event="visit_2")
+    ledger.request("BRAIN")
+    ledger.request(study="1.3")
+    cause = ledger.head + 1
+    assert ledger.added(RETRACT) == [
+        told(decided(RETRACT, None)),
+        told(retracted(first, cause)),
+        told(retracted(second, cause)),
+    ]
+
+
+def test_a_withdrawal_from_one_event_leaves_the_others(ledger: Ledger) -> None:
+    ledger.request(event="visit_1")
+    second = ledger.request(event="visit_2")
+    one = replace(RETRACT, event_name="visit_2")
+    assert ledger.added(one) == [told(decided(one, "visit_2")), told(retracted(second, cause=second + 1))]
+
+
+def test_another_pseudonym_is_a_request_in_the_old_one_s_place_and_sealed_for_the_study_alone(
+    ledger: Ledger,
+) -> None:
+    """It may be anybody's: forgetting the patient does not have to reach it, forgetting the study does."""
+    request = ledger.request(event="visit_1")
+    expected = TransferRequested(
+        study=STUDY,
+        project="HEART",
+        event_name="visit_1",
+        cause=Cause("operator", "kari", request + 1),
+        whole_match=True,
+        replaces=(request,),
+        pseudonym="H-017",
+    )
+    assert ledger.added(REASSIGN) == [told(decided(REASSIGN, "visit_1")), told(expected)]
+    assert ledger.sealed_for(ledger.head) == ledger.subject("study", STUDY)
+
+
+def test_what_was_decided_is_told_with_the_requests_that_it_is_about(ledger: Ledger, gateway: Gateway) -> None:
+    first, second = ledger.request(event="visit_1"), ledger.request(event="visit_2")
+    assert [request.position for request in amend(gateway, RETRACT)] == [first, second]
+
+
+@pytest.mark.parametrize("kind", ["equals", "coupling stands"])
+def test_a_conflict_about_the_request_is_over_with_it(ledger: Ledger, kind: ConflictKind) -> None:
+    request = ledger.request()
+    ledger.record(contested(kind=kind))
+    cause = ledger.head + 1
+    assert ledger.added(RETRACT) == [
+        told(decided(RETRACT, None)),
+        told(retracted(request, cause)),
+        told(ConflictResolved(study=STUDY, project="HEART", event_name="")),
+    ]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"kind": "person"},
+        {"study": "1.3"},
+        {"project": "BRAIN"},
+        {"event": "visit_1"},
+    ],
+)
+def test_a_person_s_request_and_conflicts_about_something_else_are_left(ledger: Ledger, other: dict[str, Any]) -> None:
+    request = ledger.request()
+    ledger.record(contested(**other))
+    cause = ledger.head + 1
+    assert ledger.added(RETRACT) == [told(decided(RETRACT, None)), told(retracted(request, cause))]
+
+
+# What is refused
+
+
+def test_where_nothing_is_in_force_that_is_said_with_where_to_look(ledger: Ledger) -> None:
+    ended = ledger.request()
+    ledger.record(TransferWithdrawn(study=STUDY, project="HEART", request=ended, instance=None, by=None, fate="unsent"))
+    assert ledger.said(RETRACT) == (
+        "Expected a request of this system for study 1.2 in project 'HEART' that is in force; found events: none. "
+        "`fiona-ledger audit transfer --study 1.2` lists all that was ever requested. What people requested in "
+        "REDCap is theirs to change there."
+    )
+    assert "found events: none" in ledger.said(replace(RETRACT, study="9.9"))
+
+
+def test_where_another_event_is_named_those_in_force_are_listed(ledger: Ledger) -> None:
+    ledger.request(event="visit_1")
+    ledger.request(event="visit_2")
+    assert "found events: 'visit_1', 'visit_2'. " in ledger.said(replace(RETRACT, event_name="visit_3"))
+
+
+def test_where_several_events_have_the_study_the_one_to_be_reassigned_must_be_named(ledger: Ledger) -> None:
+    ledger.request(event="visit_1")
+    ledger.request(event="visit_2")
+    assert ledger.said(REASSIGN) == (
+        "--event: study 1.2 in project 'HEART' is requested for the events 'visit_1', 'visit_2'. Name the one that "
+        "is meant."
+    )
+    assert [type_ for type_, _ in ledger.added(replace(REASSIGN, event_name="visit_2"))][1] == "TransferRequested"
+
+
+def test_the_pseudonym_that_a_study_has_already_is_no_other(ledger: Ledger) -> None:
+    ledger.request(name="H-017")
+    assert ledger.said(REASSIGN) == (
+        "--to-subject: expected another pseudonym than the one that study 1.2 has in 'HEART' already."
+    )
+
+
+# What went out before
+
+
+def test_what_was_sent_under_the_requests_is_told_by_redcap_s_own_rows(
+    ledger: Ledger, gateway: Gateway, clock: SettableClock
+) -> None:
+    """Not what was sent for other requests or people, nor what stands there unsent."""
+    asked = {event: ledger.request(event=event) for event in ("sent", "unsent", "another's", "nowhere")}
+    for instance, event in enumerate(("sent", "unsent"), 1):
+        ledger.record(TransferPlaced(study=STUDY, request=asked[event], instance=instance, found=False))
+    with standard_simulator(clock) as simulator:
+        incoming = simulator.projects["incoming"]
+        for instance, sent_at in ((1, "2026-03-02 08:55"), (2, ""), (3, "2026-03-02 08:56")):
+            row = {
+                "study_instance_uid": STUDY,
+                "redcap_repeat_instrument": "transfers",
+                "redcap_repeat_instance": str(instance),
+                "transfer_project_name": "HEART",
+                "transfer_name": "P1",
+                "transfer_date": sent_at,
+            }
+            incoming.put([row])
+        requests = amend(gateway, RETRACT)
+        tokens = {name: project.token for name, project in simulator.projects.items()}
+        with Redcap(url=simulator.url, tokens=tokens, rate_limit=NoRateLimit()) as redcap:
+            assert [(row.instance, row.report.sent_at) for row in sent_rows(gateway, redcap, requests)] == [
+                (1, "2026-03-02 08:55")
+            ]
+            incoming.delete(STUDY)
+            assert sent_rows(gateway, redcap, requests) == []
