@@ -8,7 +8,6 @@ import select
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -153,10 +152,13 @@ class _Copy:
                 with cursor.copy(f"copy {table} from stdin") as copy:
                     copy.write(rows)
 
-    def close(self) -> None:
+    def end_waiting(self) -> None:
         for waiting in self.waiting.values():
             while waiting:
                 waiting.pop().end()
+
+    def close(self) -> None:
+        self.end_waiting()
         self._connection.close()
 
 
@@ -231,3 +233,10 @@ def dial(database: Database) -> DriverConnection:
     if lent is None:
         return DriverConnection.connect(address, autocommit=True)
     return lent.connection(address)
+
+
+def end_waiting(url: str) -> None:
+    """Ends the connections that wait to be used again: what a database presets is for new ones alone."""
+    lent = _LENT.get(str(conninfo_to_dict(url).get("dbname")))
+    if lent is not None:
+        lent.end_waiting()

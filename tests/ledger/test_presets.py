@@ -8,6 +8,7 @@ from sqlalchemy import text
 from ledger.database import Database, ignore_variables
 from ledger.errors import Misconfigured, Unreachable
 from tests.conftest import Server
+from tests.databases import end_waiting
 from tests.ledger.samples import append, everything, fact, opened, scalar
 
 PRESETS = {
@@ -38,6 +39,7 @@ def preset(database: Database) -> None:
         connection.execute(text("create function elsewhere.clock_timestamp() returns text return 'never'"))
         for setting, value in presets.items():
             connection.execute(text(f"alter database {name} set {setting} to {value if ',' in value else repr(value)}"))
+    end_waiting(database._conninfo)
 
 
 def _version(database: Database) -> int:
