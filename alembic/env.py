@@ -12,7 +12,9 @@ connection = context.config.attributes.get("connection")
 if connection is None:
     raise CommandError("Expected to be started by `fiona-ledger migrate`, which makes the views too. Run that instead.")
 
-connection.execute(text("create schema if not exists ledger"))
+# Whoever gives the owner an empty schema need not let it make schemas: `if not exists` would ask for that right.
+if connection.execute(text("select to_regnamespace('ledger') is null")).scalar_one():
+    connection.execute(text("create schema ledger"))
 context.configure(connection=connection, version_table_schema="ledger", transactional_ddl=True)
 with context.begin_transaction():
     context.run_migrations()

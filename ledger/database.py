@@ -2,24 +2,29 @@
 
 All of the program's connections come from here, the migrations' too. What the driver reports is
 translated here, in one place, into the errors of this package.
+
+Databases are shared, and set up by others. So nothing here depends on what database, role or environment preset, nor
+on a session: a transaction pooler such as PgBouncer gives each transaction another one.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import sqlalchemy
 from psycopg import errors as pg_errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from sqlalchemy import Connection, Engine
+from psycopg.pq import Conninfo
+from sqlalchemy import Connection, Engine, RootTransaction, event
 from sqlalchemy import exc as sa_exc
 
 from ledger import embedded
 from ledger.embedded import EmbeddedServer
-from ledger.errors import Misconfigured, Unreachable
+from ledger.errors import LeaseLost, Misconfigured, Unreachable
 
 EMBEDDED = "embedded"
 
@@ -34,39 +39,146 @@ _UNLESS_NAMED = {
 }
 
 
+# The isolation because the store relies on it: after waiting for the head's lock, it must see what others have
+# committed. Whether changes are taken is left as it is preset: who has forbidden them means it.
+_BEGIN = "begin isolation level read committed"
+_PINNED = {
+    "search_path": "pg_catalog, pg_temp",
+    "datestyle": "'ISO, MDY'",
+    "intervalstyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "standard_conforming_strings": "on",
+    "array_nulls": "on",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    # Longer than any call to REDCap takes; and what a vanished program leaves behind a pooler ends all the same.
+    "idle_in_transaction_session_timeout": "'2h'",
+}
+"""What databases and roles preset otherwise and the program relies on. Zones are left to whoever reads."""
+
+_PINNED_SINCE_17 = {"transaction_timeout": "0"}
+
+_OF_A_SESSION = {
+    "idle_session_timeout": "0",
+    # A program that vanishes without a word is noticed within a minute and a half, and its locks end.
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "20",
+    "tcp_keepalives_count": "3",
+}
+
+# Beside those that stand for a part of an address.
+_LIBPQ_VARIABLES = frozenset(
+    {"PGSERVICE", "PGSERVICEFILE", "PGSYSCONFDIR", "PGTZ", "PGDATESTYLE", "PGGEQO", "PGREQUIRESSL", "PGLOCALEDIR"}
+)
+
+
+class DriverConnection(psycopg.Connection[Any]):
+    """The driver's connection; `preamble` are the settings that each transaction on it begins with.
+
+    To the driver, every statement stands alone: `Database` begins transactions, by the message that pins settings.
+    """
+
+    preamble: str = ""
+
+
 class Database:
     """Connections to one PostgreSQL database."""
+
+    _holders: tuple[UUID, ...] = ()
 
     def __init__(self, conninfo: str, embedded_server: EmbeddedServer | None = None) -> None:
         self._embedded_server = embedded_server
         self._conninfo = _completed(conninfo)
         # The address goes to libpq as it is, which understands several hosts; SQLAlchemy's own
-        # parser does not. Parameters are hidden because they would appear in error texts. The
-        # isolation is named because a server may have another default, and the store relies on this
-        # one: after waiting for the head's lock, it must see what others have committed.
+        # parser does not. Parameters are hidden because they would appear in error texts.
         self.engine: Engine = sqlalchemy.create_engine(
-            "postgresql+psycopg://",
-            creator=self._connect,
-            hide_parameters=True,
-            isolation_level="READ COMMITTED",
-            use_native_hstore=False,
-            pool_size=3,
+            "postgresql+psycopg://", creator=self._connect, hide_parameters=True, use_native_hstore=False, pool_size=3
         )
+        event.listen(self.engine, "begin", self._start)
 
-    def _connect(self) -> psycopg.Connection[Any]:
-        return psycopg.connect(self._conninfo)
+    def _dial(self) -> DriverConnection:
+        return DriverConnection.connect(self._conninfo, autocommit=True)
+
+    def _connect(self) -> DriverConnection:
+        connection = self._dial()
+        try:
+            _require_utf8(connection)
+            _pin(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _start(self, connection: Connection) -> None:
+        """Begins a transaction; raises `LeaseLost` where a lease that is held here is not in force any more."""
+        driver: Any = connection.connection.driver_connection
+        with driver.cursor() as cursor:
+            cursor.execute(f"{_BEGIN}{driver.preamble}{self._fence}")
+            if self._holders:
+                while cursor.nextset():
+                    pass
+                _require_all(cursor.fetchone()[0], self._holders)
+
+    @property
+    def _fence(self) -> str:
+        return f"; {_in_force(self._holders)}" if self._holders else ""
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """A connection inside a transaction: committed at the end, rolled back on an exception."""
-        with translated(), self.engine.begin() as connection:
-            yield connection
+        with translated():
+            transaction = self._begun()
+            with transaction.connection as connection, transaction:
+                yield connection
+
+    def _begun(self, *, again: bool = True) -> RootTransaction:
+        """A transaction. A connection that ended while nobody used it, by a restart or an idle timeout, is replaced."""
+        connection = self.engine.connect()
+        try:
+            return connection.begin()
+        except BaseException:
+            driver = connection.connection.driver_connection
+            has_ended = driver is not None and driver.closed
+            if has_ended:
+                connection.invalidate()
+            connection.close()
+            if not (has_ended and again):
+                raise
+        # What ended it has ended all that lay idle.
+        self.engine.dispose()
+        return self._begun(again=False)
 
     @contextmanager
-    def without_transaction(self) -> Iterator[Connection]:
-        """A connection on which every statement stands alone, for what has to outlast transactions."""
-        with translated(), self.engine.connect() as connection:
-            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+    def fenced(self, holder: UUID) -> Iterator[None]:
+        """Meanwhile no transaction begins here once the lease of this holder is lost; see `ledger.lease`."""
+        self._holders = (*self._holders, holder)
+        try:
+            yield
+        finally:
+            self._holders = tuple(other for other in self._holders if other != holder)
+
+    def require_leases(self, connection: Connection) -> None:
+        """Raises `LeaseLost` where one held here is lost; with the head locked, none can be lost before the commit."""
+        if self._holders:
+            _require_all(connection.exec_driver_sql(_in_force(self._holders)).scalar_one(), self._holders)
+
+    @property
+    def holders(self) -> tuple[UUID, ...]:
+        """Whose leases fence the transactions here."""
+        return self._holders
+
+    def require_connections(self) -> None:
+        """Raises `Unreachable` where PostgreSQL grants one connection but no second one beside it, as a run needs."""
+        with self.begin():
+            try:
+                with self.begin():
+                    pass
+            except Unreachable as exc:
+                raise Unreachable(
+                    "Expected two connections to PostgreSQL at a time, found that it grants one: raise the connection "
+                    f"limit of the role, the database or the server ({exc})"
+                ) from exc
 
     def close(self) -> None:
         """Ends all connections, and the embedded server with the last program that uses it."""
@@ -74,6 +186,51 @@ class Database:
         if self._embedded_server is not None:
             self._embedded_server.close()
             self._embedded_server = None
+
+
+def ignore_variables(environment: MutableMapping[str, str]) -> None:
+    """Takes the variables away by which libpq would connect otherwise than the configuration says."""
+    named = {option.envvar.decode() for option in Conninfo.get_defaults() if option.envvar}
+    for variable in named | _LIBPQ_VARIABLES:
+        environment.pop(variable, None)
+
+
+def _require_utf8(connection: psycopg.Connection[Any]) -> None:
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding not in ("UTF8", None):
+        raise Misconfigured(
+            f"The database of ledger.url has the encoding {encoding}, in which not every name can be stored. "
+            "Make it with: create database ... encoding 'UTF8' template template0."
+        )
+
+
+def _pin(connection: DriverConnection) -> None:
+    """Sets what the program relies on: once for the session, or for each transaction where a pooler stands between."""
+    pinned = _PINNED | (_PINNED_SINCE_17 if connection.info.server_version >= 170_000 else {})
+    backend = connection.execute("select pg_catalog.pg_backend_pid()").fetchone()
+    # A pooler answers for many servers, and gives its clients numbers of its own.
+    if backend == (connection.info.backend_pid,):
+        connection.execute(_statements("set", pinned | _OF_A_SESSION).encode())
+    else:
+        connection.preamble = f"; {_statements('set local', pinned)}"
+        connection.prepare_threshold = None
+
+
+def _statements(command: str, settings: dict[str, str]) -> str:
+    return "; ".join(f"{command} {name} = {value}" for name, value in settings.items())
+
+
+def _in_force(holders: tuple[UUID, ...]) -> str:
+    listed = ", ".join(f"'{holder}'" for holder in holders)
+    return f"select count(*) from ledger.lease where holder in ({listed})"
+
+
+def _require_all(found: int, holders: tuple[UUID, ...]) -> None:
+    if found < len(holders):
+        raise LeaseLost(
+            "This command has lost its lock on the ledger: it could not renew it in time, and another one has taken it "
+            "over, or somebody has taken it away. What was recorded before stands; the next run goes on from there."
+        )
 
 
 def open_database(url: str, data_dir: Path) -> Database:
@@ -107,6 +264,11 @@ def _completed(conninfo: str) -> str:
             "postgresql://USER:PASSWORD@HOST:PORT/DATABASE; in user and password, characters other than "
             "letters, digits and -._~ are written as %XX."
         ) from None
+    if "service" in given:
+        raise Misconfigured(
+            "ledger.url: expected an address, found the name of a service: what stands in the file of services is no "
+            "part of the configuration. Write host, port, user and database into the address."
+        )
     defaults: dict[str, Any] = {key: value for key, value in _UNLESS_NAMED.items() if key not in given}
     if "," in str(given.get("host", "")) and "target_session_attrs" not in given:
         defaults["target_session_attrs"] = "read-write"  # not the standby among them

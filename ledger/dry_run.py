@@ -15,16 +15,13 @@ from ledger.database import Database, translated
 
 
 class DryRun(Database):
-    """A database whose changes are all taken back; the one it works on is still closed by whoever opened it.
-
-    `without_transaction` is no part of it: locks that are taken there are real.
-    """
+    """A database whose changes are all taken back; the one it works on is still closed by whoever opened it."""
 
     def __init__(self, database: Database) -> None:
         self.engine = database.engine
         with translated():
-            self._connection = self.engine.connect()
-            self._transaction = self._connection.begin()
+            self._transaction = self._begun()
+            self._connection = self._transaction.connection
 
     def __enter__(self) -> Self:
         return self

@@ -2,6 +2,7 @@
 
     LedgerError
     ├── Unreachable          the service is away or refuses us: end the run, try again later
+    ├── LeaseLost            another command works instead of this one: stop at once
     ├── Conflict             the ledger has moved since it was read: read again, decide again
     ├── Misconfigured        a person has to set something right before anything works
     │   ├── NotMigrated      run `fiona-ledger migrate`
@@ -20,6 +21,10 @@ class LedgerError(Exception):
 
 class Unreachable(LedgerError):
     """PostgreSQL cannot be reached, or ended the connection."""
+
+
+class LeaseLost(LedgerError):
+    """The lease that is to keep others away is not in force any more."""
 
 
 class Conflict(LedgerError):

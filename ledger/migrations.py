@@ -5,14 +5,20 @@ in `ledger/_migrations`. The file names in `versions/` begin with their revision
 only grow, so that a run checks the tables without loading Alembic.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from datetime import timedelta
 from pathlib import Path
 
+import psycopg
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
-from ledger import views
+from ledger import lease, views
 from ledger.database import Database
-from ledger.errors import LedgerIsNewer, Misconfigured, NotMigrated
+from ledger.errors import LedgerIsNewer, Misconfigured, NotMigrated, Unreachable
+from ledger.lease import Waiting, unwatched
 
 _LOCK = 0x66696F6E61  # "fiona"; any number that nobody else locks
 
@@ -26,24 +32,44 @@ def _shipped() -> Path:
 FOLDER = _shipped()
 """The folder with the migrations and the views."""
 
+PATIENCE = timedelta(seconds=60)
 
-def migrate(database: Database, folder: Path = FOLDER) -> bool:
+
+def migrate(
+    database: Database, folder: Path = FOLDER, *, waiting: Waiting = unwatched, patience: timedelta = PATIENCE
+) -> bool:
     """Brings tables and views to the folder's newest revision, all or nothing; True where something was changed.
 
-    Raises `LedgerIsNewer` where a newer program has been here, and `Misconfigured` where the database
-    cannot hold a ledger or views of somebody's own depend on ours.
+    No run is under way meanwhile: one that is, is waited for, and `waiting` is told. Whoever still stands in the way
+    after `patience` raises `Unreachable`. Raises `LedgerIsNewer` where a newer program has been here, and
+    `Misconfigured` where the database cannot hold a ledger or views of somebody's own depend on ours.
     """
+    known = revisions(folder)
     with database.begin() as connection:
-        # Two at once: the second waits, and finds nothing left to do.
-        connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         before = revision(connection)
-        known = revisions(folder)
-        _refuse_newer(before, known)
-        if before == known[-1]:
-            return False
-        _require_utf8(connection)
-        with views.made_anew(connection, folder / "views"):
-            upgrade(connection, folder)
+    _refuse_newer(before, known)
+    if before == known[-1]:
+        return False
+    # Where there are no tables yet, nobody can be at work on them.
+    with nullcontext() if before is None else lease.alone(database, patience=patience, waiting=waiting) as busy:
+        if busy is not None:
+            raise Unreachable(f"{busy.sentence()} It did not end in time: nothing was changed. Run this again.")
+        with database.begin() as connection, _explained():
+            return _migrate(connection, folder, known, patience)
+
+
+def _migrate(connection: Connection, folder: Path, known: Sequence[str], patience: timedelta) -> bool:
+    # Two at once: the second waits, and finds nothing left to do.
+    connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    before = revision(connection)
+    if before == known[-1]:
+        return False
+    if before is None:
+        _refuse_taken_schemas(connection)
+    # All who come after wait behind whoever waits for a table.
+    connection.execute(text(f"set local lock_timeout = '{round(patience.total_seconds() * 1000)}ms'"))
+    with views.made_anew(connection, folder / "views"):
+        upgrade(connection, folder)
     return True
 
 
@@ -60,9 +86,13 @@ def require_migrated(connection: Connection, folder: Path = FOLDER) -> None:
 
 def revision(connection: Connection) -> str | None:
     """The revision of the tables; None where there are none yet."""
-    if connection.execute(text("select to_regclass('ledger.alembic_version')")).scalar_one() is None:
+    # Others use Alembic, too.
+    is_ledger = text(
+        "select to_regclass('ledger.alembic_version') is not null and to_regclass('ledger.head') is not null"
+    )
+    if not connection.execute(is_ledger).scalar_one():
         return None
-    found: str | None = connection.execute(text("select version_num from ledger.alembic_version")).scalar_one_or_none()
+    found: str | None = connection.execute(text("select max(version_num) from ledger.alembic_version")).scalar_one()
     return found
 
 
@@ -91,10 +121,47 @@ def _refuse_newer(found: str | None, known: Sequence[str]) -> None:
         )
 
 
-def _require_utf8(connection: Connection) -> None:
-    encoding = connection.execute(text("show server_encoding")).scalar_one()
-    if encoding != "UTF8":
+_TAKEN = text("""
+    select nspname as schema, pg_get_userbyid(nspowner) as owner
+      from pg_namespace
+     where nspname in ('ledger', 'gateway', 'audit')
+       and exists (select from pg_depend where refclassid = 'pg_namespace'::regclass and refobjid = pg_namespace.oid
+                                           and deptype = 'n')
+     order by nspname limit 1
+""")
+
+
+def _refuse_taken_schemas(connection: Connection) -> None:
+    """Raises `Misconfigured` where a schema of this name holds something, as one of somebody else's does."""
+    taken = connection.execute(_TAKEN).one_or_none()
+    if taken is not None:
         raise Misconfigured(
-            f"The database of ledger.url has the encoding {encoding}, in which not every name can be stored. "
-            "Make it with: create database ... encoding 'UTF8' template template0."
+            f"Expected a database without a schema {taken.schema!r}, or with an empty one, found one of "
+            f"{taken.owner!r} that holds something: another program's, or a part of a ledger that was restored without "
+            "the rest. Name a database of the ledger's own in ledger.url, or restore all of its schemas: ledger, "
+            "gateway and audit. Nothing was changed."
         )
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turns what PostgreSQL says of tables that are not as the last migration left them into words for a person."""
+    try:
+        yield
+    except DBAPIError as exc:
+        words = exc.orig.diag.message_primary if isinstance(exc.orig, psycopg.Error) else None
+        if isinstance(exc.orig, LockNotAvailable):
+            raise Unreachable(
+                "Somebody reads or saves the ledger's tables at length, an auditor or a backup, and holds them "
+                f"({words}). Nothing was changed: run this again when that has ended."
+            ) from exc
+        if isinstance(exc.orig, psycopg.Error) and (exc.orig.sqlstate or "").startswith(_OTHER_TABLES):
+            raise Misconfigured(
+                f"The tables are not as this ledger's revision left them: {words}. Somebody has changed them, or has "
+                "restored one of the schemas ledger, gateway and audit without the others. Nothing was changed."
+            ) from exc
+        raise
+
+
+_OTHER_TABLES = ("42P", "427", "42883")
+"""SQLSTATEs of what is there already, or is not there."""

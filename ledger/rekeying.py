@@ -43,8 +43,11 @@ def unwatched(_step: str) -> None:
 
 
 def hold_key_change_lock(connection: Connection) -> None:
-    """Keeps everybody else from giving key files their places, for as long as this connection lives."""
-    connection.execute(text("select pg_advisory_lock(:lock)"), {"lock": KEY_CHANGE_LOCK})
+    """Keeps everybody else from giving key files their places, for as long as this transaction lasts.
+
+    It is not the one that changes the keys: the file gets its place after that one's commit.
+    """
+    connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": KEY_CHANGE_LOCK})
 
 
 def rewrap(

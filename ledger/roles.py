@@ -34,6 +34,7 @@ _WRITER_IN_LEDGER: Mapping[str, str] = {
     "subject": "select, insert",
     "vault": "select",
     "projection": "select, insert, update",
+    "lease": "select, insert, update, delete",
     "alembic_version": "select",
 }
 # What is derived can be derived again: a changed projection is rebuilt by the run itself.

@@ -14,6 +14,7 @@ from ledger import migrations, store
 from ledger.batching import Progress
 from ledger.database import EMBEDDED, Database, open_database
 from ledger.events import Event, NewEvent, new_event_id
+from ledger.lease import Waiting, unwatched
 from ledger.projector import Projector
 from ledger.store import Clock, Store
 from ledger.vault import SubjectName, Vault, initialise
@@ -21,7 +22,7 @@ from processors.bounds import storable
 from processors.configuration import LedgerSection, SenderSection
 from processors.errors import ServiceError
 from processors.events.fact import Fact
-from processors.locks import no_other_runs
+from processors.locks import no_runs
 from processors.projections import PROJECTIONS
 from processors.text import is_blank, same_to_people
 
@@ -82,22 +83,24 @@ class Gateway:
         """The events as appended; the projections have moved with them, in the same transaction."""
         stored = self._store.append(connection, events, expected=expected)
         self._projector.advance(connection, stored)
+        # Again, now that the head is locked: a lease that was lost since the transaction began would be noticed here.
+        self.database.require_leases(connection)
         return stored
 
     def catch_up(self, progress: Progress | None = None, *, alone: bool = False) -> int:
         """Brings projections to the ledger's head, rebuilding those whose code has changed.
 
-        Sites share the tables, and a run under way would decide by emptied ones. So a rebuild keeps the
-        other sites' runs away, unless the caller is `alone` and does so already; where one is under way,
+        Sites share the tables, and a run under way would decide by emptied ones. So a rebuild keeps
+        other runs away, unless the caller is `alone` and does so already; where one is under way,
         it raises `ServiceError`.
         """
         if alone or not self._is_rebuild_due():
             return self._projector.catch_up(self.database.begin, progress)
-        with no_other_runs(self) as busy:
+        with no_runs(self.database) as busy:
             if busy is not None:
                 raise ServiceError(
                     f"The program has changed, and tables that sites share have to be made anew; expected no other "
-                    f"site's run, found that of site {busy!r} under way. Nothing was changed; the next run goes on."
+                    f"run, found {busy.who} under way ({busy.where}). Nothing was changed; the next run goes on."
                 )
             return self._projector.catch_up(self.database.begin, progress)
 
@@ -211,7 +214,7 @@ def open_gateway(
 ) -> Gateway:
     """The gateway on a ledger that is set up.
 
-    An embedded ledger is migrated on the way; a server of one's own raises `NotMigrated`. Without
+    An embedded ledger is migrated on the way where it has to be; a server of one's own raises `NotMigrated`. Without
     `with_keys` the key file is not looked at before something has to be sealed or unsealed.
     """
 
@@ -230,9 +233,9 @@ def open_gateway(
     return Gateway(database=database, vault=vault, site=section.site, clock=clock, run=run, sender=sender)
 
 
-def set_up(database: Database, key_file: Path) -> tuple[bool, bool]:
+def set_up(database: Database, key_file: Path, *, waiting: Waiting = unwatched) -> tuple[bool, bool]:
     """Migrates the ledger and makes its vault; tells whether tables changed and whether a key file was made."""
-    changed = migrations.migrate(database)
+    changed = migrations.migrate(database, waiting=waiting)
     with database.begin() as connection:
         made = initialise(connection, key_file)
     return changed, made

@@ -29,7 +29,7 @@ from ledger.database import Database, open_database
 from ledger.dry_run import DryRun
 from ledger.migrations import migrate
 from ledger.vault import Vault, initialise
-from tests.databases import Copies, used_again
+from tests.databases import Copies, dial
 from tests.flow.table import pytest_sessionfinish, pytest_terminal_summary, pytest_testnodedown
 
 if TYPE_CHECKING:
@@ -159,8 +159,10 @@ def a_server() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _used_again() -> Iterator[None]:
-    with used_again():
+def _kept_connections() -> Iterator[None]:
+    """Connections to databases that are used again are so, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Database, "_dial", dial)
         yield
 
 

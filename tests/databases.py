@@ -8,16 +8,12 @@ import select
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import psycopg
-import pytest
-import sqlalchemy
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Engine
 
-from ledger.database import Database
+from ledger.database import Database, DriverConnection
 
 Contents = dict[str, bytes]
 """The rows of tables that have some, as COPY writes them."""
@@ -27,49 +23,29 @@ _MOST_KEPT = 4
 
 _TABLES = """
     select c.oid::regclass::text from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
-     where c.relkind = 'r' and n.nspname <> 'information_schema' and not n.nspname like 'pg!_%' escape '!'
+     where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema') and not n.nspname like 'pg!_%' escape '!'
      order by 1
 """
 
-_CATALOGS = {
-    "pg_class": "oid",
-    "pg_attribute": "attrelid",
-    "pg_attrdef": "adrelid",
-    "pg_constraint": "oid",
-    "pg_index": "indexrelid",
-    "pg_rewrite": "ev_class",
-    "pg_type": "oid",
-    "pg_description": "objoid",
-    "pg_statistic": "starelid",
-    "pg_default_acl": "oid",
-    "pg_event_trigger": "oid",
-    "pg_extension": "oid",
-}
-"""Each with the column that tells what belongs to PostgreSQL itself, by a number below 16384."""
+_CATALOGS = ("pg_class", "pg_attribute", "pg_attrdef", "pg_constraint", "pg_index", "pg_trigger", "pg_rewrite",
+             "pg_type", "pg_description", "pg_statistic", "pg_default_acl", "pg_event_trigger", "pg_extension")  # fmt: skip
 
 _UNGUARDED = (
     "create or replace function ledger.refuse_change() returns trigger language plpgsql as 'begin return old; end'"
 )
 """Lets pass what the ledger refuses even to a session that calls itself a replica."""
 
-_SETTINGS = """
-    select s.xmin from pg_db_role_setting as s join pg_database as d on d.oid = s.setdatabase
-     where d.datname = current_database()
-"""
-
 _SHAPE = " union all ".join(
     [
-        *(
-            f"select count(*), sum(xmin::text::bigint) from {catalog} where {column} >= 16384"
-            for catalog, column in _CATALOGS.items()
-        ),
+        *(f"select count(*), sum(xmin::text::bigint) from {catalog}" for catalog in _CATALOGS),
         # Those of temporary tables stay when the tables have gone.
         "select count(*), sum(xmin::text::bigint) from pg_namespace where not nspname like 'pg!_%temp!_%' escape '!'",
-        # Functions and triggers may be changed and put back.
         "select count(*), sum(hashtext(pg_proc::text)) from pg_proc where oid >= 16384",
-        "select count(*), sum(hashtext(pg_trigger::text)) from pg_trigger where tgrelid >= 16384",
         "select count(*), sum(xmin::text::bigint) from pg_database where datname = current_database()",
-        f"select count(*), sum(xmin::text::bigint) from ({_SETTINGS}) as setting",
+        """
+        select count(*), sum(s.xmin::text::bigint) from pg_db_role_setting as s join pg_database as d on d.oid = s.setdatabase
+         where d.datname = current_database()
+        """,
     ]
 )
 """The number of rows of each catalog, and which transactions wrote them: it differs after whatever a migration,
@@ -82,7 +58,7 @@ _END_OTHERS = """
 """
 
 
-class KeptConnection(psycopg.Connection[Any]):
+class KeptConnection(DriverConnection):
     """A connection that, when it is closed, waits as good as new for whoever wants one to the same address."""
 
     address: str
@@ -110,14 +86,11 @@ class KeptConnection(psycopg.Connection[Any]):
         try:
             if self.info.transaction_status != TransactionStatus.IDLE:
                 self.rollback()
-            self.autocommit = True
             # All that DISCARD ALL does, but for plans.
             self.execute(
                 "set session authorization default; reset all; close all; unlisten *; discard temp;"
-                "select pg_advisory_unlock_all()"
+                "select pg_catalog.pg_advisory_unlock_all()"
             )
-            self.autocommit = False
-            self.isolation_level = self.read_only = self.deferrable = None
         except psycopg.Error:
             return False
         return True
@@ -129,7 +102,6 @@ class _Copy:
     def __init__(self, url: str) -> None:
         self._url = url
         self.waiting: defaultdict[str, list[KeptConnection]] = defaultdict(list)
-        self.engines: defaultdict[str, list[Engine]] = defaultdict(list)
         self._connection = psycopg.connect(url, autocommit=True)
         self._guard = self._connection.execute("select pg_get_functiondef('ledger.refuse_change'::regproc)").fetchall()[
             0
@@ -137,17 +109,15 @@ class _Copy:
         self._tables = [row[0] for row in self._connection.execute(_TABLES)]
         self._shape = self._connection.execute(_SHAPE).fetchall()
 
-    def connection(self, address: str) -> psycopg.Connection[Any]:
-        """One that waits, or a new one: always, where the database has settings of its own."""
-        if self._connection.execute(_SETTINGS, prepare=True).fetchall():
-            return psycopg.connect(address)
+    def connection(self, address: str) -> KeptConnection:
+        """One that waits, or a new one."""
         waiting = self.waiting[address]
         while waiting:
             kept = waiting.pop()
             if kept.lives():
                 return kept
             kept.end()
-        made = KeptConnection.connect(address)
+        made = KeptConnection.connect(address, autocommit=True)
         made.address, made.waiting = address, waiting
         return made
 
@@ -182,10 +152,13 @@ class _Copy:
                 with cursor.copy(f"copy {table} from stdin") as copy:
                     copy.write(rows)
 
-    def close(self) -> None:
+    def end_waiting(self) -> None:
         for waiting in self.waiting.values():
             while waiting:
                 waiting.pop().end()
+
+    def close(self) -> None:
+        self.end_waiting()
         self._connection.close()
 
 
@@ -253,37 +226,17 @@ _LENT: dict[str, _Copy] = {}
 """By name; no two servers have databases of the same one."""
 
 
-@contextmanager
-def used_again() -> Iterator[None]:
-    """Meanwhile, connections to lent databases are used again, and so are engines with all that they have compiled."""
-    create, connect, close = sqlalchemy.create_engine, Database._connect, Database.close
-
-    def created(*arguments: Any, **named: Any) -> Engine:
-        database = getattr(named.get("creator"), "__self__", None)
-        engines = _engines(database) if isinstance(database, Database) else None
-        return engines.pop() if engines else create(*arguments, **named)
-
-    def connected(database: Database) -> psycopg.Connection[Any]:
-        lent = _lent(database)
-        return connect(database) if lent is None else lent.connection(database._conninfo)
-
-    def closed(database: Database) -> None:
-        close(database)
-        engines = _engines(database)
-        if engines is not None and database.engine not in engines:
-            engines.append(database.engine)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sqlalchemy, "create_engine", created)
-        patch.setattr(Database, "_connect", connected)
-        patch.setattr(Database, "close", closed)
-        yield
+def dial(database: Database) -> DriverConnection:
+    """What `Database._dial` does in tests: connections to lent databases are used again."""
+    lent = _LENT.get(str(conninfo_to_dict(database._conninfo).get("dbname")))
+    address = database._conninfo
+    if lent is None:
+        return DriverConnection.connect(address, autocommit=True)
+    return lent.connection(address)
 
 
-def _lent(database: Database) -> _Copy | None:
-    return _LENT.get(str(conninfo_to_dict(database._conninfo).get("dbname")))
-
-
-def _engines(database: Database) -> list[Engine] | None:
-    lent = _lent(database)
-    return None if lent is None else lent.engines[database._conninfo]
+def end_waiting(url: str) -> None:
+    """Ends the connections that wait to be used again: what a database presets is for new ones alone."""
+    lent = _LENT.get(str(conninfo_to_dict(url).get("dbname")))
+    if lent is not None:
+        lent.end_waiting()

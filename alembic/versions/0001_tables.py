@@ -68,6 +68,24 @@ create table ledger.projection (
 );
 """
 
+LEASES = """
+create table ledger.lease (
+    name       text        not null,
+    site       text        not null,
+    holder     uuid        not null,
+    host       text        not null,
+    process    integer     not null,
+    known_by   text        not null,
+    since      timestamptz not null,
+    renewed_at timestamptz not null,
+    primary key (name, site)
+);
+comment on table ledger.lease is
+    'Who works on the ledger now. What has not been renewed for a minute and a half is nobody''s any more.';
+comment on column ledger.lease.site is 'The site that it works for; empty: for all of them.';
+comment on column ledger.lease.known_by is 'By which its process is known again on its machine.';
+"""
+
 # A session that calls itself a replica (session_replication_role) runs no ordinary triggers: hence `always`.
 GUARDS = """
 create function ledger.refuse_change() returns trigger language plpgsql as $$
@@ -787,16 +805,59 @@ create index event_recorded_at on ledger.event (recorded_at);
 create index event_problem on ledger.event (type, position)
  where type in ('ConflictFound', 'RowRefused', 'StudyHeld', 'RequestHeld', 'RoutingRuleDoubted', 'CouplingEntryDoubted',
                 'AutoidProjectDoubted', 'WithdrawalEntryDoubted', 'ExpectedStudyMissing', 'ExpectedStudyNeverCame');
-create index event_rejected_file on ledger.event (split_part(data ->> 'path', '/', 1), position)
+create index event_rejected_file on ledger.event ((split_part(data ->> 'path', '/', 1) collate "C"), position)
  where type = 'FileRejected';
 create index event_leaves_row on ledger.event (type, position)
  where type in ('RoutingRuleChanged', 'CouplingEntryChanged', 'TransferRequested', 'DecisionsMade',
                 'AutoidProjectChanged', 'IdGenerated', 'TransferObserved', 'StudyAdopted', 'AdoptionCompleted');
 """
 
+# Whoever gives the owner empty schemas need not let it make any.
+SCHEMAS = """
+do $$
+begin
+    if to_regnamespace('gateway') is null then create schema gateway; end if;
+    if to_regnamespace('audit') is null then create schema audit; end if;
+end $$;
+"""
+
+# All text is compared by its bytes. As databases sort otherwise, and an upgrade of the system changes how they do, an
+# index would not find what it holds any more, and a study that is known would be taken for a new one.
+COLLATION = """
+do $$
+declare
+    changed record;
+begin
+    for changed in
+        select format('%I.%I', nspname, relname) as "table",
+               string_agg(format('alter %I type %s collate "C"', attname, format_type(atttypid, atttypmod)), ', ')
+                   as columns
+          from pg_attribute
+          join pg_class on pg_class.oid = attrelid
+          join pg_namespace on pg_namespace.oid = relnamespace
+         where nspname in ('ledger', 'gateway') and relkind = 'r' and attnum > 0 and not attisdropped
+           and attcollation = '"default"'::regcollation
+         group by nspname, relname
+    loop
+        execute format('alter table %s %s', changed."table", changed.columns);
+    end loop;
+end $$;
+"""
+
 
 def upgrade() -> None:
     """Makes the schemas ledger and gateway, and the schema audit, still empty."""
-    op.execute("create schema gateway; create schema audit")
-    for statements in (EVENTS, GUARDS, ARRIVED_AND_DECIDED, PSEUDONYMS, OUTCOMES, ADOPTED, MEMORY, INDEXES):
+    for statements in (
+        SCHEMAS,
+        EVENTS,
+        LEASES,
+        GUARDS,
+        ARRIVED_AND_DECIDED,
+        PSEUDONYMS,
+        OUTCOMES,
+        ADOPTED,
+        MEMORY,
+        INDEXES,
+        COLLATION,
+    ):
         op.execute(statements)

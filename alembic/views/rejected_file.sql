@@ -1,6 +1,6 @@
 create view audit.rejected_file as
     select rejected.position, rejected.recorded_at as rejected_at, rejected.site,
-           split_part(rejected.data ->> 'path', '/', 1) as study,
+           split_part(rejected.data ->> 'path', '/', 1) collate "C" as study,
            rejected.data ->> 'path' as path, rejected.data ->> 'reason' as reason,
            following.recorded_at as ended_at,
            case when following.type = 'FileRejected' then 'rejected again'

@@ -10,7 +10,7 @@ from socket import gethostname
 from typing import TypeVar
 from uuid import getnode
 
-from ledger.database import Database
+from ledger.database import Database, ignore_variables
 from ledger.dry_run import DryRun
 from ledger.events import new_event_id
 from ledger.migrations import require_migrated
@@ -22,7 +22,7 @@ from processors.configuration import Configuration, load, resolve, withhold
 from processors.errors import ConfigurationError, ServiceError
 from processors.gateway import Gateway, open_gateway, open_gateway_database
 from processors.locks import no_runs, only_run
-from processors.operations.rebuild import emptied_tables
+from processors.operations.rebuild import emptied_tables, is_ahead
 from processors.redcap import DryRunRedcap, Redcap, SharedRateLimit
 from processors.run import Report, Run, hear_database, recorded_run, require_right_clock
 
@@ -60,6 +60,7 @@ def opened_database(config: Path | None) -> Iterator[tuple[Configuration, Databa
     """The configuration and the database it names."""
     # Before anything is started: the embedded PostgreSQL and a site's generator inherit the environment.
     configuration = withhold(load(config), os.environ)
+    ignore_variables(os.environ)
     database = open_gateway_database(configuration.ledger)
     try:
         yield configuration, database
@@ -105,11 +106,9 @@ def opened_exclusively(config: Path | None) -> Iterator[tuple[Configuration, Gat
 
     Raises `ServiceError` where one is under way: the command has done nothing then.
     """
-    with opened_gateway(config) as (configuration, gateway), only_run(gateway) as locked:
-        if not locked:
-            raise ServiceError(
-                f"A run for site {gateway.site!r} is under way: nothing was done. Try again when it has ended."
-            )
+    with opened_gateway(config) as (configuration, gateway), only_run(gateway) as busy:
+        if busy is not None:
+            raise ServiceError(f"{busy.sentence()} So nothing was done: try again when it has ended.")
         hear_database(gateway, compared_clocks(configuration, gateway.clock))
         prepare(gateway)
         yield configuration, gateway
@@ -124,11 +123,10 @@ def opened_dry_run(config: Path | None) -> Iterator[Run]:
     with opened_database(config) as (configuration, database):
         section = configuration.ledger
         real = open_gateway(database, section, clock=now, run=new_event_id(), sender=configuration.sender)
-        with no_runs(database, section.site) as busy, DryRun(database) as dry_run:
+        with no_runs(database) as busy, DryRun(database) as dry_run:
             if busy is not None:
                 raise ServiceError(
-                    f"A run of site {busy!r} is under way, and a dry run wants to be alone. Give the command again in "
-                    "a moment."
+                    f"{busy.sentence()} A dry run wants to be alone: give the command again in a moment."
                 )
             gateway = Gateway(
                 database=dry_run, vault=real.vault, site=section.site, clock=now, run=real.run, sender=real.sender
@@ -164,17 +162,27 @@ def opened_run(configuration: Configuration, gateway: Gateway, command: str, rep
 def prepare(gateway: Gateway, *, exclusive: bool = False) -> None:
     """Brings the tables up to date. Raises `ConfigurationError` where somebody has emptied one by hand.
 
+    To be called with the lock held, before which another version of the program may have been here.
     `exclusive`: the caller keeps all runs away.
     """
+    gateway.database.require_connections()
+    with gateway.begin() as work:
+        require_migrated(work.connection)
     with console.step("Catching up") as progress:
         gateway.catch_up(progress, alone=exclusive)
         _require_whole_tables(gateway)
 
 
 def _require_whole_tables(gateway: Gateway) -> None:
-    """Refuses to decide by tables that somebody has emptied by hand."""
+    """Refuses to decide by tables that somebody has emptied by hand, or that are another ledger's."""
     with gateway.begin() as work:
-        emptied = emptied_tables(work.connection)
+        emptied, ahead = emptied_tables(work.connection), is_ahead(work.connection)
+    if ahead:
+        raise ConfigurationError(
+            "The tables of schema gateway tell of events that schema ledger does not hold: an older copy of it was "
+            "restored beside them. Restore all schemas of one backup; or, if there is none, `fiona-ledger rebuild` "
+            "derives the tables from the events that are left, and the next run reads all summaries again."
+        )
     if emptied:
         tables = ", ".join(table for _, table in emptied)
         raise ConfigurationError(

@@ -15,6 +15,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from ledger.batching import Progress
+from ledger.lease import Lease
 from processors.run import Report
 
 # Elsewhere than on a terminal, lines are as long as they need to be.
@@ -79,12 +80,12 @@ def printable(words: str) -> str:
     return "".join(character if character.isprintable() else "\ufffd" for character in words)
 
 
-def say_busy(site: str, *, json: bool) -> None:
-    """Says that another run of the site is under way."""
+def say_busy(busy: Lease, *, json: bool) -> None:
+    """Says that a run of the site, or a command that keeps all runs away, is under way, since when and where."""
     if json:
-        print_json({"busy": True, "site": site})
+        print_json({"busy": True} | busy.as_data())
     else:
-        output().print(f"Another run for site {site!r} is under way; this one has nothing to do.")
+        output().print(f"{busy.sentence()} This one has nothing to do.", markup=False)
 
 
 @contextmanager

@@ -40,9 +40,9 @@ def periodic_run(
     `only` names the half to do alone; `all_of` a project for which auto-ID drops its window; `fresh`: what REDCap
     holds before the first run is strangers'.
     """
-    with opened_gateway(config, clock=clock) as (configuration, gateway), only_run(gateway) as locked:
-        if not locked:
-            console.say_busy(gateway.site, json=json)
+    with opened_gateway(config, clock=clock) as (configuration, gateway), only_run(gateway) as busy:
+        if busy is not None:
+            console.say_busy(busy, json=json)
             return False
         report = Report()
         with _reported(configuration, gateway, command, report, lambda: _print_run(report, json=json)) as run:
@@ -58,9 +58,9 @@ def periodic_run(
 
 def replay_run(config: Path | None, scope: Scope, *, command: str, json: bool) -> bool:
     """Replays and prints what it came to; True where something needs attention."""
-    with opened_gateway(config) as (configuration, gateway), only_run(gateway) as locked:
-        if not locked:
-            console.say_busy(gateway.site, json=json)
+    with opened_gateway(config) as (configuration, gateway), only_run(gateway) as busy:
+        if busy is not None:
+            console.say_busy(busy, json=json)
             return False
         report, replayed = Report(), None
         with _reported(

@@ -43,7 +43,7 @@ def timeline(work: Work, study: str) -> list[Moment]:
 
 _REJECTED_FILES = text("""
     select distinct stream from ledger.event
-     where type = 'FileRejected' and split_part(data ->> 'path', '/', 1) = :study
+     where type = 'FileRejected' and split_part(data ->> 'path', '/', 1) collate "C" = :study
 """)
 _COMMANDS = text("select run, command from gateway.run where run = any(:runs)")
 

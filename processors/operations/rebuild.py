@@ -43,6 +43,21 @@ def emptied_tables(connection: Connection) -> list[tuple[str, str]]:
     ]
 
 
+def is_ahead(connection: Connection) -> bool:
+    """Whether the tables hold what follows from events that the ledger lacks: it was restored without them."""
+    ahead: bool = connection.execute(_AHEAD).scalar_one()
+    return ahead
+
+
+# By indexes: each run asks.
+_AHEAD = text("""
+    select exists (select from gateway.series where routed_position > head.position)
+        or exists (select from gateway.transfer where transfer.position > head.position)
+        or exists (select from gateway.notice where notice.position > head.position)
+        or exists (select from ledger.projection where checkpoint > head.position)
+      from ledger.head
+""")
+
 _EMPTIED = """
     select case when exists (select from {}) then false
                 else exists (select from ledger.event
@@ -55,6 +70,11 @@ _EMPTIED = """
 def rebuild(database: Database, names: list[str], progress: Progress | None = None) -> int:
     """Empties the projections of these names and applies all events again; gives the number of events read.
 
-    To be called within `locks.no_runs`: a run that has begun reads its tables as they were then.
+    To be called within `locks.no_runs`: a run that has begun reads its tables as they were then. Where the tables were
+    ahead of the ledger, the next run reads all summaries again: some that are known to have been read are not in it.
     """
+    with database.begin() as connection:
+        if is_ahead(connection):
+            connection.execute(text("delete from gateway.file"))
+            connection.execute(text("delete from gateway.folder"))
     return Projector(PROJECTIONS).rebuild(database.begin, *names, progress=progress)

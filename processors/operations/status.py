@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import text
 
-from ledger import store
+from ledger import lease, store
+from ledger.lease import Lease
 from processors.autoid.forecast import Forecast, forecasts
 from processors.delivery.due import PendingAge, pending_age
 from processors.gateway import Gateway, Work
@@ -44,7 +45,7 @@ class Doubts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Status:
-    """One screen of facts. `last_run` is None where none has been yet.
+    """One screen of facts. `last_run` is None where none has been yet; `under_way` is who works now.
 
     `silent_seconds`: how long ago the last run ended that got through. Whether summaries wait on disk since
     then is not known: `newest_event` tells when anything was last recorded.
@@ -59,6 +60,7 @@ class Status:
     series: int
     studies_on_disk: int
     last_run: dict[str, Any] | None
+    under_way: Lease | None
     last_success: datetime | None
     silent_seconds: int | None
     stalled_since: datetime | None
@@ -98,6 +100,7 @@ def status(gateway: Gateway) -> Status:
             series=counts.series,
             studies_on_disk=counts.on_disk,
             last_run=_last_run(work, now),
+            under_way=lease.found(work.connection, lease.RUN, gateway.site),
             last_success=last_success,
             silent_seconds=None if last_success is None else int((now - last_success).total_seconds()),
             stalled_since=work.execute(_STALLED, of_site | {"before": before}).scalar_one_or_none(),

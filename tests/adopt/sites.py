@@ -28,7 +28,7 @@ class Operator:
         steps = steps or Steps()
         with ExitStack() as stack:
             gateway = stack.enter_context(self.machine.gateway(steps))
-            assert stack.enter_context(only_run(gateway))
+            assert stack.enter_context(only_run(gateway)) is None
             redcap = stack.enter_context(self.machine.redcap(steps))
             gateway.catch_up()
             run = Run(gateway, redcap, self.machine._configuration(), Report(), steps.announce)

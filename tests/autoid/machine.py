@@ -38,8 +38,8 @@ class Machine:
         """One run with everything opened anew; None where another one is under way."""
         steps = steps or Steps()
         configuration = self._configuration()
-        with self.gateway(steps) as gateway, only_run(gateway) as alone:
-            if not alone:
+        with self.gateway(steps) as gateway, only_run(gateway) as busy:
+            if busy is not None:
                 return None
             report = Report()
             with self.redcap(steps) as redcap:

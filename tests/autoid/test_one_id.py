@@ -116,8 +116,8 @@ def test_two_sites_that_run_at_once_give_a_patient_one_id(site: AutoidSite, tmp_
 def test_of_two_runs_of_a_site_at_once_the_second_has_nothing_to_do(site: AutoidSite) -> None:
     site.study("1.2.1")
     site.clock.advance(60)
-    with site.machine.gateway() as gateway, only_run(gateway) as alone:
-        assert alone
+    with site.machine.gateway() as gateway, only_run(gateway) as busy:
+        assert busy is None
         assert site.machine.run() is None
     site.run()
     assert site.requested("1.2.1") == site.id_of("PID-1")

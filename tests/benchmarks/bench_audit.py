@@ -6,6 +6,7 @@ Each view is then asked for one study, for one day, for its newest rows, and for
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -147,9 +148,13 @@ def fill(database: Database, events: int, *, days: int = DAYS) -> None:
     Projector(PROJECTIONS).catch_up(database.begin)
     with database.begin() as connection:
         _add_runs(connection, clock.now)
-    with database.without_transaction() as connection:
-        # As autovacuum does in time.
-        connection.execute(text("vacuum analyze"))
+    vacuum(database)
+
+
+def vacuum(database: Database) -> None:
+    """Does what autovacuum does in time; no transaction may stand around it."""
+    with closing(database.engine.raw_connection()) as connection:
+        connection.cursor().execute("vacuum analyze")
 
 
 def _add_runs(connection: Connection, last: datetime) -> None:

@@ -126,8 +126,8 @@ def _inserted(database: Database, rows: Sequence[Any]) -> float:
         with database.engine.connect() as connection:
             driver: Any = connection.connection.driver_connection
             for row in rows:
-                driver.execute(statement, {name: value for name, value in row.items() if name != "data"})
-                driver.commit()
+                with driver.transaction():
+                    driver.execute(statement, {name: value for name, value in row.items() if name != "data"})
 
     return _rate(len(rows), insert_all)
 

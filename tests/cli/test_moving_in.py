@@ -2,6 +2,7 @@
 
 from sqlalchemy import text
 
+from ledger import lease
 from ledger.database import Database
 from tests.cli.conftest import Done, Site
 
@@ -134,8 +135,7 @@ def test_adoption_needs_the_token_it_reads_by(site: Site) -> None:
 
 def test_adoption_while_a_run_is_under_way_says_that_nothing_was_done(site: Site, database: Database) -> None:
     an_old_record(site)
-    with database.without_transaction() as connection:
-        connection.execute(text("select pg_advisory_lock(hashtextextended('fiona-ledger run main', 0))"))
+    with lease.held(database, "run", "main"):
         done = site.command("adopt")
     assert done.code == 3
     assert "nothing was done" in done.err

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy import text
 
+from ledger import lease
 from ledger.database import Database
 from tests.cli.conftest import Site
 from tests.conftest import Server
@@ -76,8 +77,7 @@ def test_a_dry_run_tells_whose_id_would_be_drawn_and_stores_none(site: Site, dat
 
 
 def test_a_dry_run_is_alone(site: Site, database: Database) -> None:
-    with database.without_transaction() as connection:
-        connection.execute(text("select pg_advisory_lock(hashtextextended('fiona-ledger run main', 0))"))
+    with lease.held(database, "run", "main"):
         done = site.command("run", "--dry-run")
     assert done.code == 3, "as every command that a moment later would do its work"
     assert "under way" in done.err
@@ -86,8 +86,7 @@ def test_a_dry_run_is_alone(site: Site, database: Database) -> None:
 def test_nothing_is_amended_while_a_run_is_under_way(requested: tuple[Site, str], database: Database) -> None:
     site, study = requested
     before = events(database)
-    with database.without_transaction() as connection:
-        connection.execute(text("select pg_advisory_lock(hashtextextended('fiona-ledger run main', 0))"))
+    with lease.held(database, "run", "main"):
         done = site.command("retract", study, "--project", "Alpha", "--reason", "x")
     assert done.code == 3
     assert "under way" in done.err

@@ -1,5 +1,6 @@
 import json
 import os
+import socket
 import time
 from pathlib import Path
 
@@ -7,14 +8,17 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
+from ledger import lease
 from ledger.database import Database
 from ledger.errors import Conflict, Corrupt, KeyProblem, Unreachable
 from processors.cli.exit_codes import ending, exit_codes
 from processors.demo.simulator import Fault
+from processors.demo.simulator.calls import Call
 from processors.errors import ConfigurationError, Refused
 from processors.gateway import Gateway
 from processors.run import Report, recorded_run
 from tests.cli.conftest import Done, Site, start
+from tests.ledger.test_presets import preset
 
 
 def half_written(site: Site) -> Path:
@@ -79,13 +83,85 @@ def test_an_idle_run_says_so_in_numbers_and_makes_few_calls(site: Site) -> None:
 
 
 def test_a_second_run_at_once_says_so_and_ends_with_0(site: Site, database: Database) -> None:
-    with database.without_transaction() as connection:
-        name = {"name": "fiona-ledger run main"}
-        connection.execute(text("select pg_advisory_lock(hashtextextended(:name, 0))"), name)
+    with lease.held(database, "run", "main"):
         done = site.command("run")
     assert done.code == 0
-    assert "Another run" in done.out
+    assert "A run for site 'main' is under way (since 2" in done.out
+    assert f", process {os.getpid()} on {socket.gethostname()}). This one has nothing to do." in done.out
     assert site.simulator.calls == []
+
+
+def test_a_run_whose_lock_another_one_has_taken_over_stops_before_it_writes(site: Site, database: Database) -> None:
+    """Ended by the server in the middle of a run, a session's lock was lost, and two runs wrote beside each other."""
+
+    def take_over(_call: Call) -> None:
+        site.simulator.before_call = None
+        of_another_machine(database, "holder = gen_random_uuid()")
+
+    site.simulator.before_call = take_over
+    done = site.command("run")
+    assert done.code == 3
+    assert "This command has lost its lock on the ledger" in done.err
+    assert [call.action for call in site.simulator.calls if call.action == "import"] == []
+    before = len(site.simulator.calls)
+    busy = site.command("run")
+    assert (busy.code, "A run for site 'main' is under way (since " in busy.out) == (0, True)
+    assert "process 1 on elsewhere). This one has nothing to do." in busy.out
+    assert "process 1 on elsewhere" in site.command("status").out
+    assert site.command("status", "--json").data["under_way"]["host"] == "elsewhere"
+    assert len(site.simulator.calls) == before
+    of_another_machine(database, "renewed_at = renewed_at - interval '2 minutes'")
+    assert site.command("run", "--json").data["delivered"]["studies"] == 54
+    assert site.command("status", "--json").data["under_way"] is None
+
+
+def of_another_machine(database: Database, assignment: str) -> None:
+    with database.begin() as connection:
+        connection.execute(
+            text(f"update ledger.lease set host = 'elsewhere', process = 1, known_by = '', {assignment}")
+        )
+
+
+def test_what_the_database_and_the_environment_preset_changes_nothing(site: Site, database: Database) -> None:
+    preset(database)
+    variables = {
+        "PGHOST": "nowhere.invalid",
+        "PGPORT": "1",
+        "PGSERVICE": "nonesuch",
+        "PGOPTIONS": "-c search_path=nowhere -c statement_timeout=1",
+        "PGSSLMODE": "verify-full",
+        "PGDATESTYLE": "German",
+        "PGTZ": "Pacific/Apia",
+    }
+    done = site.command("run", "--json", **variables)
+    assert (done.code, done.err) == (0, "")
+    assert done.data["delivered"]["studies"] == 54
+    assert site.command("verify", "--projections", **variables).code == 0
+    assert site.command("status", **variables).code == 0
+
+
+def test_a_ledger_that_was_restored_beside_newer_tables_is_refused_until_they_are_derived_anew(
+    site: Site, database: Database
+) -> None:
+    site.command("run")
+    with database.begin() as connection:
+        for statement in OLDER_COPY:
+            connection.execute(text(statement))
+    refused = site.command("run")
+    assert (refused.code, "an older copy of it was restored beside them" in refused.err) == (2, True)
+    assert site.command("rebuild").code == 0
+    assert site.command("run", "--fresh", "--json").data["discovery"]["discovered"] == 61
+
+
+OLDER_COPY = (
+    "alter table ledger.event disable trigger all",
+    "alter table ledger.head disable trigger all",
+    "delete from ledger.event",
+    "update ledger.head set position = 0, hash = decode(repeat('00', 32), 'hex')",
+    "update ledger.projection set checkpoint = 0",
+    "alter table ledger.event enable always trigger append_only, enable always trigger never_emptied",
+    "alter table ledger.head enable always trigger never_deleted, enable always trigger never_back",
+)
 
 
 def test_the_names_of_old_do_the_two_halves(site: Site) -> None:

@@ -1,6 +1,5 @@
 """A site with a bit of everything to do, made again for each crash, and what must be the same after it."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -186,7 +185,6 @@ def completed(site: AutoidSite, undisturbed: Undisturbed, number: int) -> str:
     In every third, which is a matter of time, another run must find nothing left to do, and the chain
     and the projections are looked through.
     """
-    await_released_locks(site)
     site.run(after=0)
     end = end_state(site)
     wrong = [part for part in end if end[part] != undisturbed.end[part]]
@@ -197,19 +195,6 @@ def completed(site: AutoidSite, undisturbed: Undisturbed, number: int) -> str:
             wrong.append("a second run found more to do")
         site.assert_sound()
     return ", ".join(wrong) or SAME
-
-
-def await_released_locks(site: AutoidSite) -> None:
-    """Waits until PostgreSQL has noticed that a killed run is gone, which is a matter of milliseconds."""
-    held = """
-        select count(*) from pg_locks
-         where locktype = 'advisory'
-           and database = (select oid from pg_database where datname = current_database())
-    """
-    deadline = time.monotonic() + 10
-    while site.query(held) != [(0,)]:
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 def named(undisturbed: Undisturbed) -> list[str]:

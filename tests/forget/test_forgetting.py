@@ -357,7 +357,7 @@ def test_no_file_of_the_database_keeps_a_destroyed_key(site: PrivateSite) -> Non
     secrets = [bytes(value) for row in rows for value in row]
 
     def kept_by() -> set[str]:
-        with site.gateway() as gateway, gateway.database.without_transaction() as connection:
+        with site.gateway() as gateway, gateway.database.begin() as connection:
             connection.execute(text("analyze"))
             connection.execute(text("checkpoint"))
             files = {row.relation: bytes(row.content or b"") for row in connection.execute(_WHOLE_DATABASE)}

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from ledger import rekeying, store
+from ledger import lease, rekeying, store
 from ledger.database import Database
 from ledger.errors import Corrupt, KeyProblem
 from ledger.key_file import next_key_file, read_master_key
@@ -20,6 +20,7 @@ from processors.operations.forget.exclusive_lock import exclusive_lock
 from processors.operations.forget.rekey import rekey
 from tests.forget.killed import killed_at
 from tests.ledger.samples import first_broken
+from tests.ledger.samples import opened as opened_database
 
 STEPS = [
     "before the new key file",
@@ -251,11 +252,12 @@ def test_more_subjects_than_a_portion_holds_are_all_wrapped_anew(
         vault.load(connection, [subject for subject, _ in wrapped(database)])
 
 
-def test_a_run_under_way_is_waited_for(gateway: Gateway, key_file: Path) -> None:
+def test_a_run_under_way_is_waited_for(gateway: Gateway, key_file: Path, database_url: str) -> None:
     before = key_file.read_bytes()
     told: list[str] = []
     with (
-        only_run(gateway),
+        opened_database(database_url) as database,
+        lease.held(database, "run", "main"),
         pytest.raises(ServiceError, match="Nothing was changed: the run of site 'main' did not end"),
         exclusive_lock(gateway, waiting=told.append, patience_seconds=0.05),
     ):
@@ -266,15 +268,11 @@ def test_a_run_under_way_is_waited_for(gateway: Gateway, key_file: Path) -> None
         pass
 
 
-def test_runs_of_all_sites_wait_until_it_is_over(gateway: Gateway, database: Database) -> None:
-    with database.begin() as connection:
-        connection.execute(
-            text("insert into gateway.decision (site, position) values ('elsewhere', 0)"),
-        )
-    there = Gateway(database=database, vault=gateway.vault, site="elsewhere", clock=gateway.clock, run=gateway.run)
-    with exclusive_lock(gateway):
-        for site in (gateway, there):
-            with only_run(site) as free:
-                assert not free
-    with only_run(there) as free:
-        assert free
+def test_runs_of_all_sites_wait_until_it_is_over(gateway: Gateway, database_url: str) -> None:
+    with opened_database(database_url) as database:
+        for site in (gateway.site, "elsewhere"):
+            there = Gateway(database=database, vault=gateway.vault, site=site, clock=gateway.clock, run=gateway.run)
+            with exclusive_lock(gateway), only_run(there) as busy:
+                assert busy is not None
+            with only_run(there) as busy:
+                assert busy is None

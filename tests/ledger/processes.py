@@ -1,6 +1,7 @@
 """What tests run in processes of their own: functions that a fresh interpreter can import."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, text
 
+from ledger import lease
 from ledger.database import open_database
 from ledger.errors import Unreachable
 from ledger.events import Event
@@ -67,6 +69,13 @@ def make_subjects(url: str, key_file: Path, names: list[SubjectName]) -> list[st
     with opened(url) as database, database.begin() as connection:
         vault = Vault.open(connection, key_file)
         return [str(vault.subjects(connection, [name])[name]) for name in names]
+
+
+def hold_and_die(url: str) -> None:
+    """Takes the lease of a run, and is killed with it."""
+    with opened(url) as database, lease.held(database, lease.RUN, "main") as busy:
+        assert busy is None
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def catch_up(url: str) -> int:

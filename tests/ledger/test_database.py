@@ -9,6 +9,7 @@ from sqlalchemy import Connection, exc, text
 from ledger import store
 from ledger.database import Database, open_database
 from ledger.errors import Misconfigured, Unreachable
+from tests.databases import end_waiting
 from tests.ledger.samples import append, everything, fact, opened, scalar, the_store
 
 NOBODY_LISTENS = "127.0.0.1:1"
@@ -93,6 +94,7 @@ def make_read_only(database: Database) -> None:
     name = scalar(database, "select current_database()")
     with database.begin() as connection:
         connection.execute(text(f"alter database {name} set default_transaction_read_only to on"))
+    end_waiting(database._conninfo)
 
 
 @pytest.mark.parametrize(

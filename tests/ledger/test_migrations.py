@@ -1,19 +1,20 @@
 import shutil
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import exc, text
+from sqlalchemy import text
 
 import ledger
-from ledger import migrations, views
+from ledger import lease, migrations, views
 from ledger.database import Database
-from ledger.errors import LedgerIsNewer, Misconfigured, NotMigrated
+from ledger.errors import LedgerIsNewer, Misconfigured, NotMigrated, Unreachable
 from ledger.events import Event
-from tests.conftest import Server
+from ledger.lease import Lease
 from tests.ledger.processes import migrate_and_initialise, processes
 from tests.ledger.samples import append, everything, fact, opened, scalar
 from tests.ledger.schema import schema
@@ -121,23 +122,62 @@ def test_four_that_migrate_at_once_all_succeed_and_one_did_it(empty_url: str, tm
         assert sorted(end.result()[0] for end in ends) == [False, False, False, True]
 
 
-def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str) -> None:
+@pytest.mark.parametrize("schema", ["ledger", "gateway", "audit"])
+def test_a_schema_that_somebody_else_has_taken_is_refused_in_words(empty_url: str, schema: str) -> None:
     with opened(empty_url) as database:
         with database.begin() as connection:
-            connection.execute(text("create schema gateway"))
-        with pytest.raises(exc.ProgrammingError):
+            connection.execute(text(f"create schema {schema}; create table {schema}.alembic_version (n text)"))
+        with pytest.raises(Misconfigured, match=f"without a schema '{schema}', .*Nothing was changed"):
             migrations.migrate(database)
-        assert scalar(database, "select count(*) from pg_namespace where nspname = 'ledger'") == 0
+        assert (
+            scalar(database, "select count(*) from pg_namespace where nspname in ('ledger', 'gateway', 'audit')") == 1
+        )
 
 
-def test_a_database_that_cannot_hold_every_name_is_refused(server: Server) -> None:
-    with server.fresh() as name:
-        server.execute(f"drop database {name}")
-        server.execute(f"create database {name} template template0 encoding 'LATIN1' locale 'C'")
-        with opened(server.url_of(name)) as database:
-            with pytest.raises(Misconfigured, match="encoding LATIN1"):
-                migrations.migrate(database)
-            assert scalar(database, "select count(*) from pg_namespace where nspname = 'ledger'") == 0
+def test_empty_schemas_that_an_administrator_has_made_are_used(empty_url: str) -> None:
+    with opened(empty_url) as database:
+        with database.begin() as connection:
+            connection.execute(text("create schema ledger; create schema gateway; create schema audit"))
+        assert migrations.migrate(database)
+
+
+def test_an_older_copy_of_the_ledger_beside_newer_tables_is_refused_in_words(
+    database: Database, tmp_path: Path
+) -> None:
+    with database.begin() as connection:
+        connection.execute(text("alter table gateway.study add column more text"))
+    before = schema(database)
+    with pytest.raises(Misconfigured, match=r'revision left them: column "more".*restored one of the schemas'):
+        migrations.migrate(database, later(tmp_path, "alter table gateway.study add column more text"))
+    assert schema(database) == before
+
+
+def test_a_run_under_way_is_waited_for_and_named(database: Database, database_url: str, tmp_path: Path) -> None:
+    """The delivery's transaction and the change of its tables once waited for each other for ever."""
+    folder, told = later(tmp_path, "alter table gateway.study add column more text"), list[Lease]()
+    with opened(database_url) as other:
+        with lease.held(other, lease.RUN, "main"), other.begin() as delivering:
+            delivering.execute(text("select count(*) from gateway.study"))
+            with pytest.raises(Unreachable, match=r"A run for site 'main' is under way \(since .*nothing was changed"):
+                migrations.migrate(database, folder, waiting=told.append, patience=timedelta(milliseconds=50))
+        assert len(told) == 1
+        assert migrations.migrate(database, folder)
+        with lease.held(other, lease.RUN, "main") as busy:
+            assert busy is None
+
+
+def test_where_nothing_is_to_be_migrated_a_run_under_way_is_no_matter(database: Database, database_url: str) -> None:
+    with opened(database_url) as other, lease.held(other, lease.RUN, "main"):
+        assert migrations.migrate(database) is False
+
+
+def test_who_reads_the_tables_at_length_is_not_waited_for_without_end(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    with opened(database_url) as auditor, auditor.begin() as reading:
+        reading.execute(text("select count(*) from audit.study"))
+        with pytest.raises(Unreachable, match=r"an auditor or a backup.*Nothing was changed"):
+            migrations.migrate(database, later(tmp_path), patience=timedelta(milliseconds=50))
 
 
 def test_the_event_table_has_the_columns_of_an_event(database: Database) -> None:

@@ -51,6 +51,7 @@ def test_the_writer_has_these_rights_and_no_others(database: Database, writer: s
         "ledger.subject": {"SELECT", "INSERT"},
         "ledger.vault": {"SELECT"},
         "ledger.projection": {"SELECT", "INSERT", "UPDATE"},
+        "ledger.lease": kept,
         "ledger.alembic_version": {"SELECT"},
     }
     assert {frozenset(what) for name, what in found.items() if name.startswith("gateway.")} == {frozenset(kept)}

@@ -40,7 +40,11 @@ class Cluster:
     def run(self, program: str, *arguments: str) -> None:
         """A program of the server's, to its end."""
         subprocess.run(
-            [self._binaries / program, *arguments], check=True, capture_output=True, cwd=self.folder, user=_user()
+            [self._binaries / program, *arguments],
+            check=True,
+            capture_output=True,
+            cwd=self.folder,
+            user=postgres_user(),
         )
 
     def start(self, **settings: str) -> None:
@@ -53,7 +57,7 @@ class Cluster:
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
-                user=_user(),
+                user=postgres_user(),
             )
         self._await_answer()
 
@@ -94,7 +98,7 @@ def cluster(binaries: Path) -> Iterator[Cluster]:
     """A folder for a server of this version; the server is stopped at the end."""
     # Short, for the socket's path, and below a folder that PostgreSQL's own user may pass.
     folder = Path(tempfile.mkdtemp(prefix="fiona-server-", dir="/var/tmp"))
-    user = _user()
+    user = postgres_user()
     if user is not None:
         shutil.chown(folder, user)
     made = Cluster(binaries, folder)
@@ -105,7 +109,7 @@ def cluster(binaries: Path) -> Iterator[Cluster]:
         shutil.rmtree(folder)
 
 
-def _user() -> str | None:
+def postgres_user() -> str | None:
     """Whom the server runs as: it refuses root."""
     if os.geteuid() != 0:
         return None

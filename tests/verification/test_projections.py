@@ -393,35 +393,33 @@ def test_while_a_run_is_under_way_nothing_is_rebuilt_and_that_is_said(
     full: Database, gateway: Gateway, program: Program
 ) -> None:
     empty(full, "gateway.study")
-    with only_run(gateway) as alone:
-        assert alone
+    with only_run(gateway) as busy:
+        assert busy is None
         ended = program("rebuild")
         assert (ended.code, "A run for site 'main' is under way" in ended.out) == (0, True)
-        assert program("rebuild", "--json").data == {"busy": True, "site": "main"}
+        said = program("rebuild", "--json").data
+        assert (said["busy"], said["site"]) == (True, "main")
     assert scalar(full, "select count(*) from gateway.study") == 0
     assert program("rebuild").code == 0
     assert scalar(full, "select count(*) from gateway.study") == 1
 
 
-def test_a_run_of_another_site_on_the_same_ledger_holds_a_rebuild_up_too(
-    full: Database, gateway: Gateway, program: Program
-) -> None:
+@pytest.mark.usefixtures("full")
+def test_a_run_of_another_site_on_the_same_ledger_holds_a_rebuild_up_too(gateway: Gateway, program: Program) -> None:
     """Sites share the tables: the other site's run would find them empty, and decide by that."""
     gateway.site = "other"
-    with full.begin() as connection:
-        connection.execute(text("insert into gateway.site (site) values ('other')"))
     with only_run(gateway):
-        assert program("rebuild", "--json").data == {"busy": True, "site": "other"}
+        assert program("rebuild", "--json").data["site"] == "other"
     assert program("rebuild").code == 0
 
 
-def test_no_run_begins_while_a_rebuild_is_under_way(full: Database, gateway: Gateway) -> None:
-    with no_runs(full, "main") as busy:
+def test_no_run_begins_while_a_rebuild_is_under_way(full: Database, gateway: Gateway, program: Program) -> None:
+    with no_runs(full) as busy:
         assert busy is None
-        with only_run(gateway) as alone:
-            assert not alone
-    with only_run(gateway) as alone:
-        assert alone
+        ended = program("run")
+        assert (ended.code, "A command that keeps all runs away is under way" in ended.out) == (0, True)
+    with only_run(gateway) as busy:
+        assert busy is None
 
 
 # Events in an old shape

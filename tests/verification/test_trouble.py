@@ -20,6 +20,7 @@ from ledger.projector import Projector
 from ledger.store import Store
 from processors.projections import PROJECTIONS
 from tests.conftest import SettableClock
+from tests.databases import end_waiting
 from tests.flow.harness import HEART, Asked, Site, Steps, standard_simulator
 from tests.ledger.samples import append, fact, opened, scalar
 from tests.source.receiver import Receiver
@@ -215,6 +216,7 @@ def make_read_only(database: Database) -> None:
     name = scalar(database, "select current_database()")
     with database.begin() as connection:
         connection.execute(text(f"alter database {name} set default_transaction_read_only to on"))
+    end_waiting(database._conninfo)
 
 
 def test_a_database_that_takes_no_changes_ends_a_run_with_3_and_can_be_verified(

@@ -30,17 +30,15 @@ def command(
     if unknown:
         known = ", ".join(p.name for p in PROJECTIONS)
         raise ConfigurationError(f"There is no projection {unknown[0]!r}. Expected one of: {known}.")
-    with opened_ledger(context.obj) as (configuration, database), no_runs(database, configuration.ledger.site) as busy:
+    with opened_ledger(context.obj) as (_, database), no_runs(database) as busy:
         if busy is None:
             with console.step("Rebuilding") as progress:
                 events = rebuild(database, names, progress)
     if busy is not None:
         if json:
-            console.print_json({"busy": True, "site": busy})
+            console.print_json({"busy": True} | busy.as_data())
         else:
-            console.output().print(
-                f"A run for site {busy!r} is under way: nothing was rebuilt. Try again when it has ended.", markup=False
-            )
+            console.output().print(f"{busy.sentence()} Nothing was rebuilt: try again when it has ended.", markup=False)
     elif json:
         console.print_json({"rebuilt": names, "events": events})
     else:

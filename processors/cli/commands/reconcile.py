@@ -115,9 +115,9 @@ def command(
         if not (settle.restore or settle.accept):
             outcome = _work(configuration, gateway, scope, settle)
         else:
-            with only_run(gateway) as locked:
-                if not locked:
-                    console.say_busy(gateway.site, json=shown == Format.JSON)
+            with only_run(gateway) as busy:
+                if busy is not None:
+                    console.say_busy(busy, json=shown == Format.JSON)
                     return False
                 outcome = _work(configuration, gateway, scope, settle)
     _PRINTED[shown](outcome)

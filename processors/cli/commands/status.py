@@ -29,12 +29,18 @@ def command(context: typer.Context, *, json: JsonOption = False) -> bool:
     with opened_tables(context.obj) as (configuration, gateway):
         found = status_of(gateway)
     if json:
-        console.print_json(asdict(found) | {"kinds": found.kinds, "needs_attention": found.needs_attention})
+        console.print_json(_as_data(found))
     else:
         if configuration.redcap.is_overheard:
             console.say(console.output(), _OVERHEARD, "bold")
         _print_status(found)
     return found.needs_attention
+
+
+def _as_data(found: Status) -> dict[str, Any]:
+    under_way = None if found.under_way is None else found.under_way.as_data()
+    more = {"under_way": under_way, "kinds": found.kinds, "needs_attention": found.needs_attention}
+    return asdict(found) | more
 
 
 def _sending(sending: Sending) -> str:
@@ -55,6 +61,8 @@ def _in_words(seconds: int | None) -> str:
 def _facts(found: Status) -> Iterator[str]:
     """What there is, in a few lines, whether or not it needs anybody."""
     yield _last_run(found.last_run)
+    if found.under_way is not None:
+        yield found.under_way.sentence()
     if found.last_success:
         ago = _in_words(found.silent_seconds)
         yield f"Last run that got through: {found.last_success:%Y-%m-%d %H:%M:%S}, {ago} ago."

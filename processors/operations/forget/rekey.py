@@ -23,8 +23,8 @@ def rekey(
 
     `at` is told each step as it is reached.
     """
-    with exclusive_lock(gateway, waiting=waiting) as guard:
-        hold_key_change_lock(guard)
+    with exclusive_lock(gateway, waiting=waiting), gateway.begin() as guard:
+        hold_key_change_lock(guard.connection)
         with gateway.begin() as work:
             new_key, count = rewrap(work.connection, key_file, at=at, progress=progress)
             work.record([MasterKeyChanged(by=by, subjects=count)])

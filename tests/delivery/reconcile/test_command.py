@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from ledger import lease
 from ledger.database import Database
 from processors.demo.simulator import Project
 from processors.demo.simulator.calls import Call
@@ -96,9 +97,9 @@ def test_a_redcap_that_refuses_us_ends_with_3(site: Site) -> None:
 
 @pytest.mark.usefixtures("delivered")
 def test_while_a_run_is_under_way_nothing_is_restored_but_all_is_compared(site: Site, database: Database) -> None:
-    with database.without_transaction() as connection:
-        connection.exec_driver_sql("select pg_advisory_lock(hashtextextended('fiona-ledger run main', 0))")
-        assert site.command("reconcile", "--restore", "--json").data == {"busy": True, "site": "main"}
+    with lease.held(database, "run", "main"):
+        said = site.command("reconcile", "--restore", "--json").data
+        assert (said["busy"], said["site"]) == (True, "main")
         done = site.command("reconcile")
     assert (done.code, done.err) == (0, "")
     assert "Compared 54 studies with REDCap: no differences." in done.out
