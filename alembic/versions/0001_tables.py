@@ -293,6 +293,16 @@ create table gateway.refused_kind (
 );
 comment on table gateway.refused_kind is
     'Kinds of rows of which a REDCap project takes none, with its words: one row is tried again once an hour.';
+create table gateway.unreadable_record (
+    site      text   not null,
+    project   text   not null,
+    record_id text   not null,
+    message   text   not null,
+    position  bigint not null,
+    primary key (site, project, record_id)
+);
+comment on table gateway.unreadable_record is
+    'Records of REDCap''s lists that it cannot answer for: read without them, what the ledger has of them stands.';
 create table gateway.missing_row (
     study        text    not null,
     kind         text    not null check (kind in ('study', 'series', 'transfer')),

@@ -4,12 +4,13 @@ The ID is an event before anybody else sees it, then a row of AutoID, then a tra
 between any two of these, the next run finds the first ones done and goes on with the same ID.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
 
+from ledger.batching import batches
 from processors.autoid.adoption import adopt
 from processors.autoid.candidates import (
     Candidate,
@@ -31,7 +32,9 @@ from processors.events.pseudonyms import StudyReleased
 from processors.events.series import StudyRequestedByOthers
 from processors.gateway import Gateway
 from processors.locks import in_turn
-from processors.redcap import Redcap
+from processors.redcap import Redcap, Row
+from processors.redcap.readable import Readable, read_apart
+from processors.redcap.transfers import RECORD_ID
 
 RETRY_AFTER = timedelta(minutes=10)
 BATCH = 500
@@ -166,8 +169,11 @@ def _drop_requested_by_others(gateway: Gateway, redcap: Redcap, waiting: list[Wa
     if retry:
         with gateway.begin() as work:
             studies.update(held_studies(work))
-    requested = _requested_in_redcap(redcap, sorted(studies))
+    requested, unreadable = _requested_in_redcap(redcap, sorted(studies))
+    for group in waiting:
+        group.studies = [study for study in group.studies if study.study not in unreadable]
     if not requested:
+        waiting[:] = [group for group in waiting if group.studies]
         return
     with gateway.begin() as work:
         work.record(StudyRequestedByOthers(study=study) for study in sorted(requested))
@@ -181,15 +187,21 @@ def _is_request(row: Mapping[str, str]) -> bool:
     return all(row.get(field, "").strip() for field in ("transfer_project_name", "transfer_name"))
 
 
-def _requested_in_redcap(redcap: Redcap, studies: Sequence[str]) -> set[str]:
-    project = transfers_project(redcap)
+def _requested_in_redcap(redcap: Redcap, studies: Sequence[str]) -> tuple[set[str], Collection[str]]:
+    """The studies that are requested in REDCap, and those that REDCap cannot answer for."""
     requested: set[str] = set()
-    for start in range(0, len(studies), BATCH):
-        rows = redcap.export_records(
-            project,
-            records=studies[start : start + BATCH],
-            fields=("study_instance_uid", "transfer_project_name", "transfer_name"),
-        )
+    unreadable: dict[str, str] = {}
+    for batch in batches(studies, BATCH):
+        found = _read_requests(redcap, batch)
         # A row without a name is none: closing leaves it so.
-        requested.update(row["study_instance_uid"] for row in rows if _is_request(row))
-    return requested
+        requested.update(row[RECORD_ID] for row in found.rows if _is_request(row))
+        unreadable |= found.unreadable
+    return requested, unreadable
+
+
+def _read_requests(redcap: Redcap, studies: Sequence[str]) -> Readable:
+    def export(records: Sequence[str] = studies, *, retried: bool = False) -> list[Row]:
+        fields = (RECORD_ID, "transfer_project_name", "transfer_name")
+        return redcap.export_records(transfers_project(redcap), records=records, fields=fields, retried=retried)
+
+    return read_apart(lambda: export(retried=True), lambda: studies, export)

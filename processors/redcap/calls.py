@@ -148,6 +148,17 @@ def metadata(project: str, token: str) -> Call:
     )
 
 
+def project_info(project: str, token: str) -> Call:
+    """What the project is."""
+    return Call(
+        project=project,
+        name="export of project information",
+        expected="a JSON object",
+        token=token,
+        form=_as_json({"content": "project"}),
+    )
+
+
 def export_log(project: str, token: str, *, since: datetime, record: str | None) -> Call:
     """What was done to records, or to one. The time is taken as REDCap's own local one, to the minute."""
     form: Form = {"content": "log", "logtype": "record", "beginTime": since.strftime("%Y-%m-%d %H:%M")}

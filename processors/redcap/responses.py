@@ -43,6 +43,14 @@ def read_metadata(call: Call, response: Response) -> list[Row]:
     return rows
 
 
+def read_object(call: Call, response: Response) -> dict[str, str]:
+    """The values of a JSON object, as text."""
+    found = _json(call, response)
+    if not isinstance(found, Mapping):
+        raise _wrong_shape(call, "JSON that is not an object")
+    return {name: "" if value is None else str(value) for name, value in found.items()}
+
+
 def read_count(call: Call, response: Response) -> int:
     """The count of an import: its distinct records, all of them."""
     found = _json(call, response)

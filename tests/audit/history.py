@@ -59,6 +59,8 @@ from processors.events.rules import (
     DecisionDeferred,
     DecisionResumed,
     DecisionsMade,
+    RecordReadable,
+    RecordUnreadable,
     RoutingRuleDoubted,
     RoutingRuleRemoved,
     RoutingRuleReturned,
@@ -369,6 +371,8 @@ def _ends(told: Told) -> None:
     told(RowAccepted(study=CHEST, kind="study", key=""), "row accepted")
     told(ImportsRefused(redcap_project="incoming", kinds=("series",), message="does not repeat"))
     told(ImportsAccepted(redcap_project="incoming", kinds=("series",)))
+    told(RecordUnreadable(redcap_project="coupling", record_id="17", message="no JSON"))
+    told(RecordReadable(redcap_project="coupling", record_id="17"))
     told(RowRestored(study=HIP, kind="series", key="1.2.2.1"))
     identified = revised(
         a_series(CHEST, "1.2.4.1", AccessionNumber="A-4", AETitleCalled="TEACH"),

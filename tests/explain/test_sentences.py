@@ -254,6 +254,8 @@ OF_OTHER_STREAMS = {
     "RoutingRuleChanged",
     "ImportsRefused",
     "ImportsAccepted",
+    "RecordUnreadable",
+    "RecordReadable",
     "RoutingRuleDoubted",
     "RoutingRuleReturned",
     "CouplingEntryDoubted",
