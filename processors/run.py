@@ -21,6 +21,7 @@ from processors.autoid.generators import OwnGenerator, SiteGenerator
 from processors.configuration import Configuration
 from processors.delivery.deliver import Delivered, deliver
 from processors.delivery.lost_updates import Checked, find_clashes
+from processors.delivery.recognition import recognise
 from processors.delivery.sender.poll import Looked, look
 from processors.delivery.sender.queue import look_after_sender
 from processors.errors import ConfigurationError
@@ -105,6 +106,7 @@ class Run:
 
     def observe(self) -> Observed:
         """Records what REDCap directs now, and gives it."""
+        recognise(self.gateway, self.redcap)
         with self.step("Asking REDCap for rules and couplings"):
             observed = observe(self.gateway, self.redcap)
         self.report.observed_changes = observed.changes
@@ -155,6 +157,7 @@ class Run:
     def assign(self, *, all_of: str | None = None) -> None:
         """Gives IDs, stores them and requests the transfers, which are still to be written then."""
         section = self.configuration.autoid
+        recognise(self.gateway, self.redcap)
         with self.step("Giving IDs"):
             self.report.assigned = assign_ids(
                 self.gateway,
@@ -169,6 +172,7 @@ class Run:
     def deliver(self) -> None:
         """Writes what the ledger wants REDCap to hold and REDCap does not."""
         batch_rows = self.configuration.redcap.batch_rows
+        recognise(self.gateway, self.redcap)
         with self.step("Writing to REDCap") as progress:
             written = deliver(self.gateway, self.redcap, batch_rows=batch_rows, progress=progress)
         self.report.delivered = written if self.report.delivered is None else self.report.delivered + written

@@ -303,6 +303,13 @@ create table gateway.unreadable_record (
 );
 comment on table gateway.unreadable_record is
     'Records of REDCap''s lists that it cannot answer for: read without them, what the ledger has of them stands.';
+create table gateway.doubted_redcap (
+    site     text   primary key,
+    reason   text   not null,
+    position bigint not null
+);
+comment on table gateway.doubted_redcap is
+    'Sites whose REDCap is not the one that the ledger knows: nothing is decided until a person has settled it.';
 create table gateway.missing_row (
     study        text    not null,
     kind         text    not null check (kind in ('study', 'series', 'transfer')),
@@ -526,6 +533,19 @@ create table gateway.import_retry (
 comment on table gateway.import_retry is
     'Whether the last import into a REDCap project failed without a word about rows, and when refused rows were last'
     ' tried again.';
+create table gateway.redcap_project (
+    site     text not null,
+    project  text not null,
+    address  text not null,
+    identity text not null,
+    primary key (site, project)
+);
+comment on table gateway.redcap_project is 'Which project of REDCap''s stood at each address, as it told itself.';
+create table gateway.redcap_look (
+    site      text        primary key,
+    looked_at timestamptz not null
+);
+comment on table gateway.redcap_look is 'When a site last looked whether REDCap holds what was written to it.';
 create table gateway.raw_folder (
     site       text primary key,
     place      text not null,

@@ -14,6 +14,7 @@ from processors.events.deliveries import (
     RowRefused,
     RowRestored,
 )
+from processors.events.operations import RedcapAccepted, RedcapDoubted, RedcapReturned
 from processors.events.rules import RecordReadable, RecordUnreadable
 from processors.events.series import FileRejected, RejectionResolved
 from processors.events.transfers import TransferPlaced, TransferRequested, TransferRetracted
@@ -32,6 +33,7 @@ class Problems:
         "gateway.refused_kind",
         "gateway.missing_row",
         "gateway.unreadable_record",
+        "gateway.doubted_redcap",
     )
 
     def __init__(self) -> None:
@@ -44,6 +46,9 @@ class Problems:
             on(ImportsAccepted, (_DELETE_KIND, _kinds)),
             on(RecordUnreadable, (_UPSERT_UNREADABLE, _unreadable)),
             on(RecordReadable, (_DELETE_UNREADABLE, _listed)),
+            on(RedcapDoubted, (_UPSERT_REDCAP, _doubted)),
+            on(RedcapReturned, (_DELETE_REDCAP, lambda returned, _: [{"site": returned.site}])),
+            on(RedcapAccepted, (_DELETE_REDCAP, lambda accepted, _: [{"site": accepted.site}])),
             # A refused row is nobody's problem any more once its request is replaced, withdrawn or found placed.
             on(TransferRequested, (_DELETE_REFUSED, _replaced)),
             on(TransferRetracted, (_DELETE_REFUSED, _request)),
@@ -101,6 +106,11 @@ _UNREADABLE_RECORDS = Table(
 )
 _UPSERT_UNREADABLE = _UNREADABLE_RECORDS.upsert()
 _DELETE_UNREADABLE = _UNREADABLE_RECORDS.delete()
+_DOUBTED_REDCAPS = Table(
+    name="doubted_redcap", key=("site",), columns={"site": "text", "reason": "text", "position": "bigint"}
+)
+_UPSERT_REDCAP = _DOUBTED_REDCAPS.upsert()
+_DELETE_REDCAP = _DOUBTED_REDCAPS.delete()
 _MISSING_ROWS = Table(
     name="missing_row",
     key=("study", "kind", "key"),
@@ -155,6 +165,10 @@ def _listed(record: RecordUnreadable | RecordReadable, event: Event) -> list[Par
 def _unreadable(record: RecordUnreadable, event: Event) -> list[Parameters]:
     told: Parameters = {"message": record.message, "position": event.position}
     return [place | told for place in _listed(record, event)]
+
+
+def _doubted(redcap: RedcapDoubted, event: Event) -> list[Parameters]:
+    return [{"site": redcap.site, "reason": redcap.reason, "position": event.position}]
 
 
 def _request(transfer: TransferRetracted | TransferPlaced, _: Event) -> list[Parameters]:

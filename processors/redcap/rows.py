@@ -18,11 +18,16 @@ _INSTANCE_NUMBER: Final = re.compile(r"([0-9]{1,9})?")
 def require_classic(project: str, rows: Iterable[Mapping[str, str]]) -> None:
     """Raises `Refused` for rows of a longitudinal project: those of several events would be taken for one."""
     if any(row.get(EVENT) for row in rows):
-        raise Refused(
-            f"{project}: expected a classic REDCap project, found a longitudinal one, whose rows of several events "
-            "would be mixed up; nothing is read from it or written to it. Switch longitudinal data off in its "
-            f"Project Setup, or check that the token in redcap.tokens.{project} is the one of this project."
-        )
+        raise refuse_longitudinal(project)
+
+
+def refuse_longitudinal(project: str) -> Refused:
+    """What is said of a longitudinal project."""
+    return Refused(
+        f"{project}: expected a classic REDCap project, found a longitudinal one, whose rows of several events "
+        "would be mixed up; nothing is read from it or written to it. Switch longitudinal data off in its "
+        f"Project Setup, or check that the token in redcap.tokens.{project} is the one of this project."
+    )
 
 
 def text_row(found: object) -> Row:

@@ -18,6 +18,7 @@ COMMANDS = {
         "retract": "Withdraw a transfer request, for good.",
         "reassign": "Give a transfer request another pseudonym.",
         "reconcile": "Compare REDCap with the ledger, and settle what differs.",
+        "recognise": "Take REDCap as it is now, after a move or a restore.",
         "replay": "Write all that is recorded to REDCap again.",
         "rebuild": "Derive all tables anew from the events.",
     },
