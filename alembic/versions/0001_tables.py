@@ -658,11 +658,13 @@ create table gateway.clash_check (
     position  bigint      not null default 0,
     ask_after timestamptz,
     told_at   timestamptz,
+    behind    interval    not null default '0',
     primary key (site, project)
 );
 comment on table gateway.clash_check is
     'Up to which event new rows in a project of REDCap''s were compared with its log.';
 comment on column gateway.clash_check.ask_after is 'When the log is asked again that gave no answer.';
+comment on column gateway.clash_check.behind is 'How far the time in REDCap''s log is behind the hospital''s.';
 comment on column gateway.clash_check.told_at is 'When it was last said that the log does not tell.';
 """
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from processors.bounds import storable
+from processors.bounds import name, storable
 from processors.errors import Refused
 
 Row = dict[str, str]
@@ -12,7 +12,16 @@ Row = dict[str, str]
 INSTRUMENT: Final = "redcap_repeat_instrument"
 INSTANCE: Final = "redcap_repeat_instance"
 EVENT: Final = "redcap_event_name"
+REPEATED: Final = "The record id appears more than once in the export."
 _INSTANCE_NUMBER: Final = re.compile(r"([0-9]{1,9})?")
+
+
+def repeated_ids(ids: Iterable[str]) -> list[str]:
+    """The record ids that appear more than once. To REDCap's database, those that differ in case only are the same."""
+    by_id: dict[str, list[str]] = {}
+    for each in map(name, ids):
+        by_id.setdefault(each.casefold(), []).append(each)
+    return list(dict.fromkeys(each for alike in by_id.values() if len(alike) > 1 for each in alike))
 
 
 def require_classic(project: str, rows: Iterable[Mapping[str, str]]) -> None:
