@@ -84,7 +84,7 @@ AWAITED = Report("awaited")
 class TransferRow:
     """A row of `transfers` as REDCap has it, whoever made it, blanks stripped.
 
-    `requested` is the minute that it tells. `error_fields` are those of transfer_error that the sender may have filled in.
+    `requested` is the minute that it tells. `error_fields` are those in which the sender may have noted errors.
     """
 
     study: str

@@ -8,6 +8,7 @@ not. One or two that are gone are no reason to stop: a record may have been rena
 """
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -146,13 +147,23 @@ def _project(redcap: Redcap, name: str) -> _Project:
         told = {}  # an old server
     if name in ("incoming", "transfers") and told.get("is_longitudinal") == "1":
         raise refuse_longitudinal(name)
-    if name in ("incoming", "autoid") and "-" in redcap.next_record_name(name):
-        raise Refused(
-            f"{name}: expected a user who sees all records, found one in a data access group, who sees that group's "
-            f"alone. Take the user of redcap.tokens.{name} out of the group."
-        )
+    if name == "incoming":
+        with suppress(NotPermitted):  # a right that is missing tells nothing of groups
+            require_no_group(name, redcap.next_record_name(name))
     identity = f"project {told['project_id']}, made {told['creation_time']}" if _is_told(told) else ""
     return _Project(name, redcap.address(name), identity)
+
+
+def require_no_group(project: str, next_record_name: str) -> None:
+    """Raises `Refused` where the user is in a data access group: the next record name begins with its number then.
+
+    Who is in one sees that group's records alone, and would take all others for missing.
+    """
+    if "-" in next_record_name:
+        raise Refused(
+            f"{project}: expected a user who sees all records, found one in a data access group, who sees that group's "
+            f"alone. Take the user of redcap.tokens.{project} out of the group."
+        )
 
 
 def _is_told(told: Collection[str]) -> bool:
