@@ -12,6 +12,7 @@ from processors.cli.bootstrap import opened_exclusively, opened_redcap, operator
 from processors.cli.exit_codes import exit_codes
 from processors.cli.options import require_reason
 from processors.delivery.deliver import deliver
+from processors.delivery.recognition import recognise
 from processors.errors import ConfigurationError
 from processors.gateway import Gateway
 from processors.requests import TransferRequest, TransferRow
@@ -51,6 +52,7 @@ def override(
         requests = amend(gateway, amendment)
         afterwords.append("What you decided is recorded; the next run that gets through carries it out.")
         with opened_redcap(configuration, gateway) as redcap:
+            recognise(gateway, redcap)
             sent = sent_rows(gateway, redcap, requests)
             deliver(gateway, redcap, batch_rows=configuration.redcap.batch_rows)
         ends = [_end(gateway, request) for request in requests]
