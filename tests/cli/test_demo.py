@@ -37,7 +37,7 @@ def test_the_demo_shows_the_whole_job_and_then_an_idle_run(folder: Path) -> None
     second = start("demo", "--folder", str(folder))
     assert second.code == 0
     assert "0 discovered" in second.out
-    assert "It was called 5 times" in second.out
+    assert "It was called 11 times" in second.out
 
 
 def test_the_demo_leaves_no_process_behind(folder: Path) -> None:
