@@ -1,6 +1,6 @@
 """Long work in portions, and how far it has come."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
 
@@ -14,3 +14,9 @@ def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch
+
+
+def halves(items: Sequence[Item]) -> list[Sequence[Item]]:
+    """Both halves, the first of them last: taken from the end, it comes first."""
+    middle = len(items) // 2
+    return [items[middle:], items[:middle]]

@@ -4,7 +4,7 @@ REDCap can leave records out of an export without a word. So a record that is mi
 what it said stands, and nothing is decided because of it, until another run's export misses it as well.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 from uuid import UUID
@@ -12,8 +12,11 @@ from uuid import UUID
 from sqlalchemy import text
 
 from ledger import store
+from processors import bounds
 from processors.events.fact import Fact
+from processors.events.rules import RecordReadable, RecordUnreadable
 from processors.gateway import Gateway, Work
+from processors.redcap import Project, Redcap
 
 
 class Known(NamedTuple):
@@ -60,15 +63,59 @@ def head(gateway: Gateway) -> int:
         return store.head(work.connection).position
 
 
-def compared(work: Work, table: str, fingerprints: Mapping[str, str], *, asked_at: int) -> Comparison:
+def listed_project(gateway: Gateway, redcap: Redcap, name: str, needed: Collection[str]) -> Project:
+    """The REDCap project of a list, to be read without the records that REDCap cannot answer for."""
+    unreadable = known_unreadable(gateway, name)
+    return Project(redcap, name, gateway.database, gateway.clock, needed=needed, unreadable=unreadable)
+
+
+def known_unreadable(gateway: Gateway, project: str) -> list[str]:
+    """The records of the REDCap project that it could not answer for the last time."""
+    with gateway.begin() as work:
+        return list(_unreadable(work, project))
+
+
+def tell_unreadable(work: Work, project: Project, *, read: Collection[str] | None = None) -> None:
+    """Records which records of an export REDCap cannot answer for now, as far as it is new.
+
+    `read` are those that it was about, None for all.
+    """
+    known = _unreadable(work, project.name)
+    unreadable = {bounds.name(record): bounds.cut(text, bounds.NAME) for record, text in project.unreadable.items()}
+    new: list[Fact] = [
+        RecordUnreadable(redcap_project=project.name, record_id=record, message=message)
+        for record, message in unreadable.items()
+        if record not in known
+    ]
+    over = [record for record in known if record not in unreadable and (read is None or record in read)]
+    work.record([*new, *(RecordReadable(redcap_project=project.name, record_id=record) for record in over)])
+
+
+_UNREADABLE = text("""
+    select record_id from gateway.unreadable_record where site = :site and project = :project order by record_id
+""")
+
+
+def _unreadable(work: Work, project: str) -> Collection[str]:
+    return set(work.execute(_UNREADABLE, {"site": work.site, "project": project}).scalars())
+
+
+def compared(
+    work: Work, table: str, fingerprints: Mapping[str, str], *, asked_at: int, unreadable: Collection[str] = ()
+) -> Comparison:
     """An export, by the `fingerprints` of its records, against `table`, which is one of the gateway's own.
 
     `asked_at` is the ledger's head before the export. An export confirms a doubt only where it began after the
-    doubt was recorded, and in another run: what one run misses twice is still one slip of REDCap.
+    doubt was recorded, and in another run: what one run misses twice is still one slip of REDCap. Records that are
+    `unreadable` are missing from it without being gone.
     """
     known = _known_records(work, table)
     missing = {record: state for record, state in known.items() if record not in fingerprints and not state.removed}
-    removed = {record for record, state in missing.items() if _is_confirmed(state, work.gateway.run, asked_at)}
+    removed = {
+        record
+        for record, state in missing.items()
+        if record not in unreadable and _is_confirmed(state, work.gateway.run, asked_at)
+    }
     unchanged = {record for record, print_ in fingerprints.items() if _stands(known.get(record), print_)}
     return Comparison(
         changed=[record for record in fingerprints if record not in unchanged],

@@ -40,6 +40,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
+from processors.alterations import is_saved_as
 from processors.bounds import storable
 from processors.clocks import believed
 from processors.events.fact import Cause
@@ -87,7 +88,7 @@ AWAITED = Report("awaited")
 class TransferRow:
     """A row of `transfers` as REDCap has it, whoever made it, blanks stripped.
 
-    `requested` is the minute that it tells. `error_fields` are the columns of the checkbox transfer_error.
+    `requested` is the minute that it tells. `error_fields` are those in which the sender may have noted errors.
     """
 
     study: str
@@ -166,14 +167,18 @@ class TransferRequest:
         return self.requested_at.strftime(MINUTE)
 
     def says(self, row: TransferRow) -> bool:
-        """Whether the row asks for the same. A forgotten pseudonym equals any."""
-        if self.key != row.key or not row.name:
+        """Whether the row asks for the same, as REDCap saves it. A forgotten pseudonym equals any."""
+        if not row.name or not self.is_for(row.key):
             return False
-        return self.pseudonym is None or row.name == storable(self.pseudonym).strip()
+        return self.pseudonym is None or is_saved_as(storable(self.pseudonym), row.name)
+
+    def is_for(self, key: Key) -> bool:
+        """Whether a row with that key is for the same project and event."""
+        return self.key == key or all(map(is_saved_as, self.key, key))
 
     def is_closed_in(self, row: TransferRow) -> bool:
         """Whether the row reads as closing leaves one of it."""
-        return not self.in_force and self.key == row.key and not row.name
+        return not self.in_force and not row.name and self.is_for(row.key)
 
     def may_be_taken(self, now: datetime) -> bool:
         """Whether the sender may hold a copy of its row: then it may be sent as it was, whatever the row says now.

@@ -23,6 +23,7 @@ from processors.clocks import ClockComparison
 from processors.configuration import Configuration
 from processors.delivery.deliver import Delivered, deliver
 from processors.delivery.lost_updates import Checked, find_clashes
+from processors.delivery.recognition import recognise
 from processors.delivery.sender.poll import Looked, look
 from processors.delivery.sender.queue import look_after_sender
 from processors.errors import ConfigurationError, ServiceError, WrongClock
@@ -116,6 +117,7 @@ class Run:
 
     def observe(self) -> Observed:
         """Records what REDCap directs now, and gives it."""
+        recognise(self.gateway, self.redcap)
         with self.step("Asking REDCap for rules, couplings and projects"):
             observed = observe(self.gateway, self.redcap)
             self._observe_projects()
@@ -192,6 +194,7 @@ class Run:
     def assign(self, *, all_of: str | None = None) -> None:
         """Gives IDs, stores them and requests the transfers, which are still to be written then."""
         section = self.configuration.autoid
+        recognise(self.gateway, self.redcap)
         with self.step("Giving IDs"):
             if self.report.observed_changes is None:
                 self._observe_projects()
@@ -209,6 +212,7 @@ class Run:
     def deliver(self) -> None:
         """Writes what the ledger wants REDCap to hold and REDCap does not."""
         batch_rows = self.configuration.redcap.batch_rows
+        recognise(self.gateway, self.redcap)
         with self.step("Writing to REDCap") as progress:
             written = deliver(self.gateway, self.redcap, batch_rows=batch_rows, progress=progress)
         self.report.delivered = written if self.report.delivered is None else self.report.delivered + written

@@ -23,12 +23,26 @@ _MOST_KEPT = 4
 
 _TABLES = """
     select c.oid::regclass::text from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
-     where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema') and not n.nspname like 'pg!_%' escape '!'
+     where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema')
+       and not n.nspname like 'pg!_%' escape '!'
      order by 1
 """
 
-_CATALOGS = ("pg_class", "pg_attribute", "pg_attrdef", "pg_constraint", "pg_index", "pg_trigger", "pg_rewrite",
-             "pg_type", "pg_description", "pg_statistic", "pg_default_acl", "pg_event_trigger", "pg_extension")  # fmt: skip
+_CATALOGS = (
+    "pg_class",
+    "pg_attribute",
+    "pg_attrdef",
+    "pg_constraint",
+    "pg_index",
+    "pg_trigger",
+    "pg_rewrite",
+    "pg_type",
+    "pg_description",
+    "pg_statistic",
+    "pg_default_acl",
+    "pg_event_trigger",
+    "pg_extension",
+)
 
 _UNGUARDED = (
     "create or replace function ledger.refuse_change() returns trigger language plpgsql as 'begin return old; end'"
@@ -43,7 +57,8 @@ _SHAPE = " union all ".join(
         "select count(*), sum(hashtext(pg_proc::text)) from pg_proc where oid >= 16384",
         "select count(*), sum(xmin::text::bigint) from pg_database where datname = current_database()",
         """
-        select count(*), sum(s.xmin::text::bigint) from pg_db_role_setting as s join pg_database as d on d.oid = s.setdatabase
+        select count(*), sum(s.xmin::text::bigint)
+          from pg_db_role_setting as s join pg_database as d on d.oid = s.setdatabase
          where d.datname = current_database()
         """,
     ]

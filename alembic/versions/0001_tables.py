@@ -354,6 +354,23 @@ create table gateway.refused_kind (
 );
 comment on table gateway.refused_kind is
     'Kinds of rows of which a REDCap project takes none, with its words: one row is tried again once an hour.';
+create table gateway.unreadable_record (
+    site      text   not null,
+    project   text   not null,
+    record_id text   not null,
+    message   text   not null,
+    position  bigint not null,
+    primary key (site, project, record_id)
+);
+comment on table gateway.unreadable_record is
+    'Records of REDCap''s lists that it cannot answer for: read without them, what the ledger has of them stands.';
+create table gateway.doubted_redcap (
+    site     text   primary key,
+    reason   text   not null,
+    position bigint not null
+);
+comment on table gateway.doubted_redcap is
+    'Sites whose REDCap is not the one that the ledger knows: nothing is decided until a person has settled it.';
 create table gateway.missing_row (
     study        text    not null,
     kind         text    not null check (kind in ('study', 'series', 'transfer')),
@@ -645,6 +662,19 @@ create table gateway.import_retry (
 comment on table gateway.import_retry is
     'Whether the last import into a REDCap project failed without a word about rows, and when refused rows were last'
     ' tried again.';
+create table gateway.redcap_project (
+    site     text not null,
+    project  text not null,
+    address  text not null,
+    identity text not null,
+    primary key (site, project)
+);
+comment on table gateway.redcap_project is 'Which project of REDCap''s stood at each address, as it told itself.';
+create table gateway.redcap_look (
+    site      text        primary key,
+    looked_at timestamptz not null
+);
+comment on table gateway.redcap_look is 'When a site last looked whether REDCap holds what was written to it.';
 create table gateway.raw_folder (
     site       text primary key,
     place      text not null,
@@ -783,11 +813,13 @@ create table gateway.clash_check (
     position  bigint      not null default 0,
     put_off_at timestamptz,
     told_at   timestamptz,
+    behind    interval    not null default '0',
     primary key (site, project)
 );
 comment on table gateway.clash_check is
     'Up to which event new rows in a project of REDCap''s were compared with its log.';
 comment on column gateway.clash_check.put_off_at is 'When the log gave no answer; it is asked again an hour later.';
+comment on column gateway.clash_check.behind is 'How far the time in REDCap''s log is behind the hospital''s.';
 comment on column gateway.clash_check.told_at is 'When it was last said that the log does not tell.';
 """
 

@@ -113,6 +113,14 @@ create view audit.attention as
            ' id study_instance_uid; the fields of redcap.md with their types. One row is tried again once an hour.'
       from gateway.refused_kind group by project, message
     union all
+    select 'another REDCap', position, null, null, site, reason,
+           'Mend redcap.url or the token; or, if REDCap was restored or moved: fiona-ledger recognise --reason TEXT'
+      from gateway.doubted_redcap
+    union all
+    select 'unreadable record', position, null, null, project || ' ' || record_id, message,
+           'Correct the record in REDCap, or delete it. Until then, what it said before stands, and is doubted.'
+      from gateway.unreadable_record
+    union all
     select 'row deleted or changed in REDCap', position, study, null, kind || ' ' || key,
            'Somebody deleted or changed a row that this system wrote.',
            'If it was intended: fiona-ledger acknowledge POSITION --reason TEXT. It is not written again by itself.'

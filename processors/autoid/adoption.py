@@ -12,10 +12,12 @@ from processors.autoid.candidates import Waiting
 from processors.autoid.entries import AutoidEntry, disputes, entries_from_rows
 from processors.autoid.patient_keys import link_subject
 from processors.autoid.used_ids import used_ids
+from processors.errors import Refused
 from processors.events.fact import Fact
 from processors.events.pseudonyms import ContradictionFound, ContradictionResolved, IdAdopted, IdDelivered, IdReserved
 from processors.gateway import Gateway, Work
-from processors.redcap import Project, Redcap
+from processors.observed_list import listed_project, tell_unreadable
+from processors.redcap import Redcap
 
 _UNDELIVERED = text("select project, value from gateway.used_id where record_id is null and kind = 'generated'")
 _FORGOTTEN = text("""
@@ -28,13 +30,30 @@ _CONTRADICTED = text("select project, record_id, value, subject from gateway.con
 def adopt(gateway: Gateway, redcap: Redcap, waiting: Sequence[Waiting] = ()) -> list[AutoidEntry]:
     """The entries of AutoID, those that the ledger lacks recorded as adopted, contradictory ones as such."""
     needed = ("record_id", "autoid_project_name", "autoid_hash", "autoid_value")
-    autoid = Project(redcap, "autoid", gateway.database, gateway.clock, needed=needed)
+    autoid = listed_project(gateway, redcap, "autoid", needed)
     entries = entries_from_rows(autoid.export_list())
     with gateway.begin() as work:
+        tell_unreadable(work, autoid)
+    with gateway.begin() as work:
+        _require_known(work, autoid.unreadable)
         # Whoever draws an ID meanwhile would not be seen: they wait.
         store.lock_head(work.connection)
         work.record(_Adoption(work, entries, waiting).facts())
     return entries
+
+
+_RECORDS = text("select record_id from gateway.used_id where record_id = any(:records)")
+
+
+def _require_known(work: Work, unreadable: Collection[str]) -> None:
+    """Raises `Refused` for an entry that cannot be read and is not known: it may be the ID of a patient who waits."""
+    known = set(work.execute(_RECORDS, {"records": list(unreadable)}).scalars()) if unreadable else set()
+    unknown = sorted(set(unreadable) - known)
+    if unknown:
+        raise Refused(
+            f"REDCap cannot answer for the records {', '.join(unknown)} of AutoID, and nobody else knows whose IDs "
+            "they hold: no ID is drawn. Correct these records in REDCap, or delete them."
+        )
 
 
 class _Contradiction(NamedTuple):

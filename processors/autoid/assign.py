@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
 
+from ledger.batching import batches
 from processors.autoid.adoption import adopt
 from processors.autoid.candidates import (
     Candidate,
@@ -41,7 +42,9 @@ from processors.events.pseudonyms import StudyReleased
 from processors.events.series import StudyRequestedByOthers
 from processors.gateway import Gateway
 from processors.locks import in_turn
-from processors.redcap import Project, Redcap
+from processors.redcap import Project, Redcap, Row
+from processors.redcap.readable import Readable, read_apart
+from processors.redcap.transfers import RECORD_ID
 from processors.routing.projects import closed_projects
 from processors.routing.withdrawals import withdrawn_studies
 
@@ -187,8 +190,11 @@ def _drop_requested_by_others(gateway: Gateway, redcap: Redcap, waiting: list[Wa
     if retry:
         with gateway.begin() as work:
             studies.update(held_studies(work))
-    requested = _requested_in_redcap(gateway, redcap, sorted(studies))
+    requested, unreadable = _requested_in_redcap(gateway, redcap, sorted(studies))
+    for group in waiting:
+        group.studies = [study for study in group.studies if study.study not in unreadable]
     if not requested:
+        waiting[:] = [group for group in waiting if group.studies]
         return
     with gateway.begin() as work:
         work.record(StudyRequestedByOthers(study=study) for study in sorted(requested))
@@ -202,15 +208,22 @@ def _is_request(row: Mapping[str, str]) -> bool:
     return all(row.get(field, "").strip() for field in ("transfer_project_name", "transfer_name"))
 
 
-def _requested_in_redcap(gateway: Gateway, redcap: Redcap, studies: Sequence[str]) -> set[str]:
+def _requested_in_redcap(gateway: Gateway, redcap: Redcap, studies: Sequence[str]) -> tuple[set[str], Collection[str]]:
+    """The studies that are requested in REDCap, and those that REDCap cannot answer for."""
     transfers = Project(redcap, transfers_project(redcap), gateway.database, gateway.clock)
     requested: set[str] = set()
-    for start in range(0, len(studies), BATCH):
-        rows = transfers.export(
-            ("study_instance_uid", "transfer_project_name", "transfer_name"),
-            records=studies[start : start + BATCH],
-            look_up=False,
-        )
+    unreadable: dict[str, str] = {}
+    for batch in batches(studies, BATCH):
+        found = _read_requests(transfers, batch)
         # A row without a name is none: closing leaves it so.
-        requested.update(row["study_instance_uid"] for row in rows if _is_request(row))
-    return requested
+        requested.update(row[RECORD_ID] for row in found.rows if _is_request(row))
+        unreadable |= found.unreadable
+    return requested, unreadable
+
+
+def _read_requests(transfers: Project, studies: Sequence[str]) -> Readable:
+    def export(records: Sequence[str] = studies) -> list[Row]:
+        fields = (RECORD_ID, "transfer_project_name", "transfer_name")
+        return transfers.export(fields, records=records, look_up=False)
+
+    return read_apart(export, lambda: studies, export)

@@ -7,8 +7,9 @@ run. Here a row is a record, so that REDCap's words name it exactly.
 from collections.abc import Sequence
 from typing import Final
 
+from ledger.batching import halves
 from processors.delivery import retries
-from processors.delivery.isolation import PLAIN, halves, is_same_refusal
+from processors.delivery.isolation import PLAIN, is_same_refusal
 from processors.errors import ServiceError, Unanswered
 from processors.gateway import Gateway
 from processors.redcap import (

@@ -10,6 +10,7 @@ from processors.autoid.candidates import Waiting
 from processors.autoid.entries import AutoidEntry
 from processors.autoid.holds import REFUSED, hold
 from processors.autoid.imports import import_apart
+from processors.delivery.recognition import require_no_group
 from processors.events.pseudonyms import IdDelivered, IdGenerated
 from processors.gateway import Gateway, Work
 from processors.redcap import Redcap, Row
@@ -43,6 +44,7 @@ def store_ids(
     highest = max((entry.number or 0 for entry in entries), default=0)
     for positions in batches(undelivered_ids(gateway), BATCH):
         following = redcap.next_record_name("autoid")
+        require_no_group("autoid", following)
         # A server whose record ids are no numbers answers "1", whatever stands there.
         first = max(bounds.count(following) or 1, highest + 1)
         with gateway.begin() as work:

@@ -14,22 +14,23 @@ from processors.events.pseudonyms import (
     AutoidProjectReturned,
 )
 from processors.gateway import Gateway, Work
-from processors.observed_list import compared, head
-from processors.redcap import Project, Redcap
+from processors.observed_list import compared, head, listed_project, tell_unreadable
+from processors.redcap import Redcap
 
 
 def observe_projects(gateway: Gateway, redcap: Redcap, *, own_generator: bool) -> None:
     """Records what administrators changed in the list of projects, and what is missing from it."""
     needed = ("record_id", "project_name", "project_use_autoid", "project_autoid_aetitle", "project_patient_naming")
     asked_at = head(gateway)
-    listed = Project(redcap, "projects", gateway.database, gateway.clock, needed=needed)
+    listed = listed_project(gateway, redcap, "projects", needed)
     projects = projects_from_rows(listed.export_list())
     by_record = {project.record_id: project for project in projects}
     fingerprints = {
         record: _fingerprint(gateway, project, own_generator=own_generator) for record, project in by_record.items()
     }
     with gateway.begin() as work:
-        found = compared(work, "gateway.autoid_project", fingerprints, asked_at=asked_at)
+        tell_unreadable(work, listed)
+        found = compared(work, "gateway.autoid_project", fingerprints, asked_at=asked_at, unreadable=listed.unreadable)
         claimed = _titles(work, found.doubted)
         changes = [
             _project_changed(by_record[record], fingerprints[record], own_generator=own_generator)

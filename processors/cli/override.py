@@ -12,6 +12,7 @@ from processors.cli.bootstrap import opened_exclusively, opened_redcap, operator
 from processors.cli.exit_codes import exit_codes
 from processors.cli.options import require_reason
 from processors.delivery.deliver import deliver
+from processors.delivery.recognition import recognise
 from processors.errors import ConfigurationError
 from processors.explain.sentences import destination, hold_in_words
 from processors.gateway import Gateway
@@ -55,6 +56,7 @@ def override(
         afterwords.append("What you decided is recorded; the next run that gets through carries it out.")
         hold_unplaced(gateway, LASTING)
         with opened_redcap(configuration, gateway) as redcap:
+            recognise(gateway, redcap)
             sent = sent_rows(gateway, redcap, study, requests)
             deliver(gateway, redcap, batch_rows=configuration.redcap.batch_rows)
         ends = [_end(gateway, request) for request in requests]

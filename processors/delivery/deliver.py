@@ -15,12 +15,12 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Final
 
-from ledger.batching import Progress, batches
+from ledger.batching import Progress, batches, halves
 from processors.bounds import cut
 from processors.delivery import due, retries
 from processors.delivery.desired import desired_studies
 from processors.delivery.due import Again, DueRow
-from processors.delivery.isolation import Refusal, Suspicions, halves, is_same_refusal, one_apart, sort_out
+from processors.delivery.isolation import Refusal, Suspicions, is_same_refusal, one_apart, sort_out
 from processors.delivery.plan import DesiredStudy, Plan, PlannedRow, plan_study
 from processors.delivery.retries import RETRY_AFTER, KnownRefusal
 from processors.delivery.sender.queue import Queue, recall_facts, recalled

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeVar
 
+from ledger.batching import halves
 from processors.delivery.plan import PlannedRow
 from processors.events.deliveries import RowKind
 from processors.redcap import RowProblem
@@ -73,12 +74,6 @@ def sort_out(rows: Sequence[PlannedRow], problems: Sequence[RowProblem]) -> Sort
 
 def _refusal(row: PlannedRow, problem: RowProblem) -> Refusal:
     return Refusal(row, problem.field, problem.message, named=bool(problem.record), locked=problem.locked)
-
-
-def halves(rows: Sequence[_T]) -> list[Sequence[_T]]:
-    """Both halves, the first of them last: it is tried first."""
-    middle = len(rows) // 2
-    return [rows[middle:], rows[:middle]]
 
 
 def one_apart(portions: Sequence[Sequence[_T]]) -> list[Sequence[_T]]:

@@ -19,6 +19,7 @@ from typing import Final, Literal
 from sqlalchemy import text
 
 from ledger import store
+from processors.alterations import is_saved_as
 from processors.clocks import believed, due, is_due
 from processors.errors import Refused, ServiceError
 from processors.events.deliveries import LostUpdateFound, RowKind
@@ -31,6 +32,9 @@ WINDOW: Final = timedelta(minutes=15)
 been killed between import and record."""
 OLDEST: Final = timedelta(days=1)
 """What was placed before is not looked up any more."""
+FARTHEST: Final = timedelta(hours=26)
+"""No two zones are farther apart."""
+_STEP: Final = timedelta(minutes=30)
 ASK_AGAIN: Final = timedelta(hours=1)
 TELL_AGAIN: Final = timedelta(days=1)
 
@@ -96,6 +100,7 @@ class _Check:
         self._largest = largest
         self._row = {"site": gateway.site, "project": project}
         self._head = 0
+        self._behind = timedelta(0)
 
     def result(self) -> Checked:
         placements = self._unchecked()
@@ -105,6 +110,9 @@ class _Check:
             return self._done([], f"more than {self._largest} rows are new, too many to be looked up in REDCap's log")
         try:
             fates = self._fates(placements)
+            if _is_hidden(fates) and self._behind < FARTHEST:
+                # A server that lies west of here took the time for one to come.
+                fates = self._fates(placements, behind=FARTHEST)
         except Banned:
             raise
         except Refused:
@@ -114,9 +122,8 @@ class _Check:
         except ServiceError:
             return self._put_off()
         clashes = [placement for placement, fate in fates if fate == "clash"]
-        ours = [fate for placement, fate in fates if not placement.found]
-        hidden = bool(ours) and all(fate == "not in the log" for fate in ours)
-        return self._done(clashes, "REDCap's log does not show what was just written (is its clock right?)" * hidden)
+        unseen = "REDCap's log does not show what was just written (is its clock right?)"
+        return self._done(clashes, unseen if _is_hidden(fates) else "")
 
     def _unchecked(self) -> list[Placement]:
         """The rows placed since the last check; too many are not read to their end."""
@@ -125,13 +132,14 @@ class _Check:
             self._head = store.head(work.connection).position
             known = work.execute(_MEMORY, self._row).one_or_none()
             done, put_off_at = (known.position, known.put_off_at) if known is not None else (0, None)
+            self._behind = known.behind if known is not None else timedelta(0)
             if done == self._head or (put_off_at is not None and not is_due(put_off_at, now, ASK_AGAIN)):
                 return []
             parameters = {"after": done, "until": self._head, "site": self._gateway.site, "oldest": now - OLDEST}
             rows = work.execute(_PLACED, {**parameters, "kinds": self._kinds, "most": self._largest + 1})
             placements = [Placement(**row) for row in rows.mappings()]
             if not placements:
-                work.execute(_REMEMBER, {**self._row, "position": self._head})
+                work.execute(_REMEMBER, {**self._row, "position": self._head, "behind": self._behind})
             return placements if len(placements) > self._largest else self._with_contents(work, placements)
 
     def _with_contents(self, work: Work, placements: Sequence[Placement]) -> list[Placement]:
@@ -150,15 +158,18 @@ class _Check:
                 found.append(replace(placement, project=told[_PROJECT], requested=requested, wrote=told))
         return found
 
-    def _fates(self, placements: Sequence[Placement]) -> list[tuple[Placement, Fate]]:
+    def _fates(self, placements: Sequence[Placement], behind: timedelta | None = None) -> list[tuple[Placement, Fate]]:
+        """What REDCap's log tells. Its time is taken to be so far `behind` ours, or as far as was found before."""
         studies = {placement.study for placement in placements}
         now = self._gateway.clock()
-        first = min(believed(placement.placed_at, now) or now for placement in placements)
+        placed = [believed(placement.placed_at, now) or now for placement in placements]
         lines = self._redcap.export_log(
             self._project,
-            since=self._gateway.local(first - WINDOW),
+            since=self._gateway.local(min(placed) - WINDOW - (self._behind if behind is None else behind)),
             record=next(iter(studies)) if len(studies) == 1 else None,
         )
+        if behind is not None and lines:
+            self._behind = _behind(self._gateway.local(max(placed)), lines[-1].minute)
         by_study: dict[str, list[LogLine]] = {study: [] for study in studies}
         for line in lines:
             if line.record in by_study:
@@ -169,7 +180,7 @@ class _Check:
         """Records the clashes and that all up to here is checked, both or neither."""
         with self._gateway.begin() as work:
             work.record([_fact(placement) for placement in clashes])
-            work.execute(_REMEMBER, {**self._row, "position": self._head})
+            work.execute(_REMEMBER, {**self._row, "position": self._head, "behind": self._behind})
         return Checked(clashes=len(clashes), warnings=self._warnings(blind))
 
     def _put_off(self) -> Checked:
@@ -186,6 +197,19 @@ class _Check:
         with self._gateway.begin() as work:
             told = work.execute(_TELL, {**self._row, "now": now, "before": now - TELL_AGAIN}).one_or_none()
         return [] if told is None else [f"{self._project}: {blind}: {_UNSEEN}."]
+
+
+def _is_hidden(fates: Sequence[tuple[Placement, Fate]]) -> bool:
+    """Whether the log shows nothing of what we have just written."""
+    ours = [fate for placement, fate in fates if not placement.found]
+    return bool(ours) and all(fate == "not in the log" for fate in ours)
+
+
+def _behind(placed_at: datetime, minute: str) -> timedelta:
+    """How far REDCap's time is behind ours, by its newest line, rounded up to half an hour."""
+    told = datetime.strptime(minute[:16], "%Y-%m-%d %H:%M")  # noqa: DTZ007 - REDCap's times have no zone
+    behind = placed_at.replace(tzinfo=None) - told
+    return max(timedelta(0), -(-behind // _STEP) * _STEP)
 
 
 def fate(placement: Placement, lines: Iterable[LogLine]) -> Fate:
@@ -209,14 +233,14 @@ def fate(placement: Placement, lines: Iterable[LogLine]) -> Fate:
 def _is_ours(placement: Placement, line: LogLine, after: Mapping[str, str]) -> bool:
     if placement.found and line.values.get("transfer_requested_date") != placement.requested:
         return False
-    return all(after.get(name, "") == value.strip() for name, value in placement.wrote.items() if name != _EVENT)
+    return all(is_saved_as(value, after.get(name, "")) for name, value in placement.wrote.items() if name != _EVENT)
 
 
 def _is_clash(placement: Placement, before: Mapping[str, str], after: Mapping[str, str]) -> bool:
     """Whether something else was said there, or is still: a blank event name is not written."""
-    if after.get(_EVENT, "") != placement.wrote.get(_EVENT, "").strip():
+    if not is_saved_as(placement.wrote.get(_EVENT, ""), after.get(_EVENT, "")):
         return True
-    return any(value and value != placement.wrote[name].strip() for name, value in before.items())
+    return any(value and not is_saved_as(placement.wrote[name], value) for name, value in before.items())
 
 
 def _fact(placement: Placement) -> LostUpdateFound:
@@ -232,7 +256,7 @@ def _fact(placement: Placement) -> LostUpdateFound:
     )
 
 
-_MEMORY = text("select position, put_off_at from gateway.clash_check where site = :site and project = :project")
+_MEMORY = text("select position, put_off_at, behind from gateway.clash_check where site = :site and project = :project")
 # What stood in an instance of ours before is ours: a request that took over another one's row, in a run
 # killed before it could record that, is found there by the next. And a series that was delivered or
 # adopted before is not placed anew: its row is brought up to date.
@@ -260,8 +284,9 @@ _PLACED = text("""
      limit :most
 """)
 _REMEMBER = text("""
-    insert into gateway.clash_check (site, project, position) values (:site, :project, :position)
-    on conflict (site, project) do update set position = excluded.position, put_off_at = null
+    insert into gateway.clash_check (site, project, position, behind) values (:site, :project, :position, :behind)
+    on conflict (site, project) do update
+       set position = excluded.position, behind = excluded.behind, put_off_at = null
 """)
 _PUT_OFF = text("""
     insert into gateway.clash_check (site, project, put_off_at) values (:site, :project, :now)

@@ -299,7 +299,7 @@ class _Transfers:
     def _is_contested(self, request: TransferRequest) -> bool:
         """Whether somebody else requested the same project and event under another pseudonym."""
         return any(
-            row.name and row.key == request.key and not owner(row, self._desired.requests).wrote
+            row.name and request.is_for(row.key) and not owner(row, self._desired.requests).wrote
             for row in self._rows.values()
         )
 

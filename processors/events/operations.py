@@ -73,6 +73,38 @@ class StartedFresh(Fact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RedcapFact(Fact):
+    """Something about whether the site's REDCap is the one that the ledger knows."""
+
+    site: str
+
+    @property
+    def stream(self) -> str:
+        """That of how the site began to write to REDCap."""
+        return f"site/{self.site}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RedcapDoubted(RedcapFact):
+    """REDCap is another one, or lacks what was written to it: nothing is decided by what is there, or is not."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RedcapReturned(RedcapFact):
+    """REDCap is again as the ledger knows it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RedcapAccepted(RedcapFact):
+    """An operator takes REDCap, as it is now, for the ledger's: after a move, or a restore from a backup."""
+
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SubjectForgotten(Fact):
     """Keys were destroyed (erasure by crypto-shredding): of a patient (`name` is blank), a study, or a project's IDs.
 

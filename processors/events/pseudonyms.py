@@ -103,6 +103,11 @@ class IdDelivered(IdFact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class IdMissing(IdFact):
+    """AutoID has lost the drawn ID, as a backup does that is older: it is to be stored there again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ContradictionFound(IdFact):
     """An entry of AutoID contradicts another, or the ledger."""
 

@@ -141,6 +141,31 @@ class ExpectedStudyDismissed(ExpectedStudyFact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RecordFact(Fact):
+    """Something about a record of our REDCap project `routing`, `coupling`, `projects`, `incoming` or `transfers`."""
+
+    redcap_project: str
+    record_id: str
+
+    @property
+    def stream(self) -> str:
+        """The REDCap project's."""
+        return f"redcap/{self.redcap_project}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordUnreadable(RecordFact):
+    """REDCap cannot answer for the record; what the ledger has of it stands, and is doubted."""
+
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordReadable(RecordFact):
+    """REDCap answers for the record again, or it is gone."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DecisionsMade(Fact):
     """The site has decided about all that was recorded up to `position`; so many studies were looked at."""
 

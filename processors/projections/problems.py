@@ -1,4 +1,4 @@
-"""Projection of what is wrong at present: gateway.rejected_file, refused_row, refused_kind, missing_row."""
+"""Projection of what is wrong at present: gateway.rejected_file, refused_row and the like."""
 
 from collections.abc import Sequence
 
@@ -14,6 +14,8 @@ from processors.events.deliveries import (
     RowRefused,
     RowRestored,
 )
+from processors.events.operations import RedcapAccepted, RedcapDoubted, RedcapReturned
+from processors.events.rules import RecordReadable, RecordUnreadable
 from processors.events.series import FileRejected, RejectionResolved
 from processors.events.transfers import TransferPlaced, TransferRequested, TransferRetracted
 from processors.projections.rows import Parameters, Rules, Statement, on
@@ -30,6 +32,8 @@ class Problems:
         "gateway.refused_row",
         "gateway.refused_kind",
         "gateway.missing_row",
+        "gateway.unreadable_record",
+        "gateway.doubted_redcap",
     )
 
     def __init__(self) -> None:
@@ -40,6 +44,11 @@ class Problems:
             on(RowAccepted, (_DELETE_REFUSED, _row)),
             on(ImportsRefused, (_UPSERT_KIND, _refused_kinds)),
             on(ImportsAccepted, (_DELETE_KIND, _kinds)),
+            on(RecordUnreadable, (_UPSERT_UNREADABLE, _unreadable)),
+            on(RecordReadable, (_DELETE_UNREADABLE, _listed)),
+            on(RedcapDoubted, (_UPSERT_REDCAP, _doubted)),
+            on(RedcapReturned, (_DELETE_REDCAP, lambda returned, _: [{"site": returned.site}])),
+            on(RedcapAccepted, (_DELETE_REDCAP, lambda accepted, _: [{"site": accepted.site}])),
             # A refused row is nobody's problem any more once its request is replaced, withdrawn or found placed.
             on(TransferRequested, (_DELETE_REFUSED, _replaced)),
             on(TransferRetracted, (_DELETE_REFUSED, _request)),
@@ -90,6 +99,18 @@ _REFUSED_KINDS = Table(
 )
 _UPSERT_KIND = _REFUSED_KINDS.upsert()
 _DELETE_KIND = _REFUSED_KINDS.delete()
+_UNREADABLE_RECORDS = Table(
+    name="unreadable_record",
+    key=("site", "project", "record_id"),
+    columns={"site": "text", "project": "text", "record_id": "text", "message": "text", "position": "bigint"},
+)
+_UPSERT_UNREADABLE = _UNREADABLE_RECORDS.upsert()
+_DELETE_UNREADABLE = _UNREADABLE_RECORDS.delete()
+_DOUBTED_REDCAPS = Table(
+    name="doubted_redcap", key=("site",), columns={"site": "text", "reason": "text", "position": "bigint"}
+)
+_UPSERT_REDCAP = _DOUBTED_REDCAPS.upsert()
+_DELETE_REDCAP = _DOUBTED_REDCAPS.delete()
 _MISSING_ROWS = Table(
     name="missing_row",
     key=("study", "kind", "key"),
@@ -135,6 +156,19 @@ def _kinds(imports: ImportsRefused | ImportsAccepted, event: Event) -> list[Para
 def _refused_kinds(imports: ImportsRefused, event: Event) -> list[Parameters]:
     refusal: Parameters = {"message": imports.message, "position": event.position}
     return [kind | refusal for kind in _kinds(imports, event)]
+
+
+def _listed(record: RecordUnreadable | RecordReadable, event: Event) -> list[Parameters]:
+    return [{"site": event.site, "project": record.redcap_project, "record_id": record.record_id}]
+
+
+def _unreadable(record: RecordUnreadable, event: Event) -> list[Parameters]:
+    told: Parameters = {"message": record.message, "position": event.position}
+    return [place | told for place in _listed(record, event)]
+
+
+def _doubted(redcap: RedcapDoubted, event: Event) -> list[Parameters]:
+    return [{"site": redcap.site, "reason": redcap.reason, "position": event.position}]
 
 
 def _request(transfer: TransferRetracted | TransferPlaced, _: Event) -> list[Parameters]:

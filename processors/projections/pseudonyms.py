@@ -18,6 +18,7 @@ from processors.events.pseudonyms import (
     IdDelivered,
     IdFact,
     IdGenerated,
+    IdMissing,
     IdReserved,
     StudyHeld,
     StudyReleased,
@@ -51,6 +52,7 @@ class Pseudonyms:
             on(IdAdopted, (_LET_GO_OF_ID, _forgotten), (_ADOPT_ID, _adopted)),
             on(IdReserved, (_RESERVE_ID, _reserved)),
             on(IdDelivered, (_DELIVER_ID, _delivered)),
+            on(IdMissing, (_MISS_ID, lambda missing, _: [{"project": missing.project, "value": missing.value}])),
             on(ContradictionFound, (_UPSERT_CONTRADICTION, _contradiction), (_RESERVE_ID, _reserved)),
             on(ContradictionResolved, (_DELETE_CONTRADICTION, _resolved)),
             on(StudyHeld, (_HOLD, _held)),
@@ -162,6 +164,14 @@ _RESERVE_ID = Statement(
         on conflict (project, value) do nothing
     """),
     Again.FIRST_COUNTS,
+)
+_MISS_ID = Statement(
+    "used_id",
+    _ID,
+    text(f"""
+        update gateway.used_id as u set record_id = null from {_IDS}
+         where (u.project, u.value) = (r.project, r.value) and u.kind = 'generated'
+    """),
 )
 _DELIVER_ID = Statement(
     "used_id",

@@ -1,5 +1,6 @@
 """REDCap's web API: responses that can be trusted, and a rate limit that keeps our address from being banned.
 
+readable     an export that one of its records spoils, read without it
 project      one project: client and data dictionary together; unknown fields are looked up, once more
 client       the calls of all projects; which are retried, and how long that waits (back-off)
 calls        what a call asks for: its form, and its words for messages

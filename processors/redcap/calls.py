@@ -149,10 +149,10 @@ def metadata(project: str, token: str) -> Call:
 
 
 def project_info(project: str, token: str) -> Call:
-    """How the project is set up."""
+    """What the project is."""
     return Call(
         project=project,
-        name="export of the project's info",
+        name="export of project information",
         expected="a JSON object",
         token=token,
         form=_as_json({"content": "project"}),

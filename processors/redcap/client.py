@@ -87,6 +87,7 @@ class Redcap:
         fields: Sequence[str] | None = None,
         needed: Sequence[str] = (),
         changed_since: datetime | None = None,
+        retried: bool = True,
     ) -> list[Row]:
         """The rows of these records (None: all), restricted to fields (None: all), all values as text.
 
@@ -108,7 +109,7 @@ class Redcap:
             columns=needed if fields is None else fields,
             changed_since=changed_since,
         )
-        return self._read(call, responses.read_rows)
+        return self._read(call, responses.read_rows) if retried else self._call(call, responses.read_rows)
 
     def import_records(self, project: str, rows: Sequence[Mapping[str, str | int]], *, overwrite: bool) -> int:
         """Stores the rows; the number of their distinct records, which REDCap has confirmed.
@@ -128,9 +129,9 @@ class Redcap:
         """The project's data dictionary, one row a field, the record id first."""
         return self._read(calls.metadata(project, self._token(project)), responses.read_metadata)
 
-    def project_info(self, project: str) -> Row:
-        """How the project is set up, all values as text."""
-        return self._read(calls.project_info(project, self._token(project)), responses.read_project_info)
+    def project_info(self, project: str) -> dict[str, str]:
+        """What REDCap tells of the project itself: its id, when it was made, how it is set up."""
+        return self._read(calls.project_info(project, self._token(project)), responses.read_object)
 
     def next_record_name(self, project: str) -> str:
         """One more than the highest number among the record ids. It is not reserved for the caller."""

@@ -85,7 +85,7 @@ def unknown_fields(words: str) -> tuple[str, ...]:
 
 
 def listed_fields(words: str, asked: Collection[str]) -> tuple[str, ...]:
-    """The fields that the words end with, if all were asked for: so a project that lacks them says it in any language."""
+    """The fields that the words end with, if all were asked for: so they say what a project lacks, in any language."""
     head, colon, names = words.rpartition(":")
     parts = [part.strip().strip("'\"").rstrip(".") for part in names.split(",")]
     is_list = bool(colon) and "\n" not in head.strip() and all(part in asked for part in parts)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from processors.alterations import is_saved_as
 from processors.redcap import transfers
 from processors.requests import TransferRow
 
@@ -140,9 +141,9 @@ def _classification(types: Sequence[str]) -> str:
 
 
 def says_the_same(row: Row, actual: Mapping[str, str]) -> bool:
-    """Whether REDCap's row holds what ours does already; columns that the project lacks are no difference."""
+    """Whether REDCap's row holds what it makes of ours; columns that the project lacks are no difference."""
     return bool(actual) and all(
-        str(value) == actual[name] or _is_no_list(name, value, actual[name])
+        is_saved_as(str(value), actual[name]) or _is_no_list(name, value, actual[name])
         for name, value in row.items()
         if name in actual
     )

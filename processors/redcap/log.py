@@ -19,12 +19,14 @@ class LogLine:
     """One change of one record. `values` are those of text fields that became different, blanks included.
 
     `instance` is that of the repeating instrument changed, whichever it is: the fields tell. It is 1 where
-    nothing is said, as servers leave the first one out, and None where more than one instance was deleted.
+    nothing is said, as servers leave the first one out, and None where more than one instance was deleted. `minute`
+    is when, in REDCap's own time.
     """
 
     record: str
     instance: int | None
     deleted: bool
+    minute: str = ""
     values: Mapping[str, str] = field(repr=False)
 
 
@@ -43,6 +45,7 @@ def _line(row: Row) -> LogLine:
         record=row.get("record") or action.rpartition(" ")[2],
         instance=int(numbered["number"]) if numbered else None if deleted else 1,
         deleted=deleted,
+        minute=row.get("timestamp", ""),
         values={} if deleted else dict(_values(rest)),
     )
 

@@ -19,7 +19,8 @@ from . import dictionary, missing_data
 from .client import Redcap
 from .dictionary import Remembered
 from .errors import UnknownFields
-from .rows import INSTRUMENT, Row
+from .readable import read_apart
+from .rows import INSTRUMENT, Row, require_classic
 
 _GOOD_FOR: Final = timedelta(hours=24)
 _STUDY: Final = "study_instance_uid"
@@ -35,19 +36,30 @@ def record_id(project: str) -> str:
 class Project:
     """A project of the client's by our name for it; its dictionary is remembered in the database.
 
-    `needed` are the fields without which nothing is read or written: that is `Refused`.
+    `needed` are the fields without which nothing is read or written: that is `Refused`. `unreadable` are the
+    records of which it is known that REDCap cannot answer for them.
     """
 
     def __init__(
-        self, redcap: Redcap, name: str, database: Database, clock: Clock, *, needed: Collection[str] = ()
+        self,
+        redcap: Redcap,
+        name: str,
+        database: Database,
+        clock: Clock,
+        *,
+        needed: Collection[str] = (),
+        unreadable: Collection[str] = (),
     ) -> None:
         self._redcap = redcap
-        self._name = name
+        self.name = name
         self._database = database
         self._clock = clock
         self._needed = frozenset(needed)
         self._fields: frozenset[str] | None = None
         self._record_id = record_id(name)
+        self._known_unreadable = frozenset(unreadable)
+        self.unreadable: Mapping[str, str] = {}
+        """What kept back records of the last export, by record id: they are missing from it."""
 
     def export(
         self,
@@ -68,9 +80,14 @@ class Project:
             wanted = [name for name in dict.fromkeys(fields) if name in known]
             if not wanted:
                 raise self._lacking(list(fields))
-            rows = self._redcap.export_records(self._name, records=records, fields=wanted, changed_since=changed_since)
+            if records is not None:
+                rows = self._redcap.export_records(self.name, records=records, fields=wanted)
+            else:
+                rows = self._readable(fields=wanted, changed_since=changed_since)
             if rows:
                 self._require(known)
+                if self.name in _RECORD_IDS:
+                    require_classic(self.name, rows)
             return self._without_codes(rows)
 
         return self._with_fields(export_known, None if look_up else self._presumed(fields))
@@ -82,11 +99,34 @@ class Project:
         switched off. Where there are no rows, the dictionary tells whether the project is the one that
         was meant: another project's empty list is not "no rules".
         """
-        exported = self._redcap.export_records(self._name, needed=sorted(self._needed))
+        exported = self._readable(needed=sorted(self._needed))
         rows = [row for row in exported if not row[INSTRUMENT]]
         if not rows:
             self.require_needed()
         return self._without_codes(rows)
+
+    def _readable(
+        self,
+        *,
+        fields: Sequence[str] | None = None,
+        needed: Sequence[str] = (),
+        changed_since: datetime | None = None,
+    ) -> list[Row]:
+        """The rows of all records that REDCap can answer for; `unreadable` are the others."""
+        export, record = self._redcap.export_records, record_id(self.name)
+
+        def ids() -> list[str]:
+            rows = export(self.name, fields=[record], changed_since=changed_since)
+            return list(dict.fromkeys(row[record] for row in rows))
+
+        found = read_apart(
+            lambda: export(self.name, fields=fields, needed=needed, changed_since=changed_since),
+            ids,
+            lambda records: export(self.name, records=records, fields=fields, needed=needed, retried=False),
+            self._known_unreadable,
+        )
+        self.unreadable = found.unreadable
+        return found.rows
 
     def import_rows(
         self, rows: Sequence[Mapping[str, str | int]], *, overwrite: bool, optional: Collection[str] = ()
@@ -99,14 +139,14 @@ class Project:
         def import_known(known: frozenset[str]) -> frozenset[str]:
             left_out = frozenset(optional) - known
             kept = [{name: value for name, value in row.items() if name not in left_out} for row in rows]
-            self._redcap.import_records(self._name, kept, overwrite=overwrite)
+            self._redcap.import_records(self.name, kept, overwrite=overwrite)
             return left_out.intersection(name for row in rows for name in row)
 
         return self._with_fields(import_known)
 
     def choices(self, field: str) -> dict[str, str]:
         """The labels by code of a dropdown, looked up now. Raises `Refused` where the project has no such field."""
-        metadata = self._redcap.metadata(self._name)
+        metadata = self._redcap.metadata(self.name)
         self._fields, self._record_id = dictionary.field_names(metadata), metadata[0]["field_name"]
         for described in metadata:
             if described["field_name"] == field:
@@ -122,16 +162,16 @@ class Project:
         if self._fields is None:
             now, seen = self._clock(), self._recall()
             if seen is None or is_due(seen.looked_at, now, _GOOD_FOR):
-                metadata = self._redcap.metadata(self._name)
+                metadata = self._redcap.metadata(self.name)
                 seen = Remembered(dictionary.field_names(metadata), metadata[0]["field_name"], now)
-                dictionary.remember(self._database, self._name, self._redcap.address(self._name), seen)
+                dictionary.remember(self._database, self.name, self._redcap.address(self.name), seen)
             self._fields, self._record_id = seen.fields, seen.record_id
         return self._fields
 
     def answers(self) -> bool:
         """Whether the project can be read at all just now: so that what failed is the fault of what was in it."""
         try:
-            self._redcap.metadata(self._name)
+            self._redcap.metadata(self.name)
         except ServiceError:
             return False
         return True
@@ -145,18 +185,18 @@ class Project:
     def forget_fields(self) -> None:
         """Has the dictionary looked up again when it is needed next."""
         self._fields = None
-        dictionary.forget(self._database, self._name)
+        dictionary.forget(self._database, self.name)
 
     def _without_codes(self, rows: list[Row]) -> list[Row]:
         return missing_data.without_codes(rows, self._missing_data_codes()) if rows else rows
 
     def _missing_data_codes(self) -> frozenset[str]:
         """The codes as looked up within the last hour."""
-        now, address = self._clock(), self._redcap.address(self._name)
-        seen = missing_data.recall(self._database, self._name, address)
-        if seen is None or not timedelta(0) <= now - seen.looked_at < missing_data.GOOD_FOR:
-            seen = missing_data.Remembered(missing_data.codes_of(self._redcap.project_info(self._name)), now)
-            missing_data.remember(self._database, self._name, address, seen)
+        now, address = self._clock(), self._redcap.address(self.name)
+        seen = missing_data.recall(self._database, self.name, address)
+        if seen is None or is_due(seen.looked_at, now, missing_data.GOOD_FOR):
+            seen = missing_data.Remembered(missing_data.codes_of(self._redcap.project_info(self.name)), now)
+            missing_data.remember(self._database, self.name, address, seen)
         return seen.codes
 
     def _with_fields(self, call: Callable[[frozenset[str]], _T], presumed: frozenset[str] | None = None) -> _T:
@@ -174,12 +214,12 @@ class Project:
             # The next run must see that the dictionary has been mended.
             self.forget_fields()
             raise self._lacking(missing)
-        if self._record_id != record_id(self._name):
+        if self._record_id != record_id(self.name):
             self.forget_fields()
             raise Refused(
-                f"{self._name}: expected {record_id(self._name)} to be the first field of the project's data dictionary, "
-                f"which holds the record id, found {self._record_id} there; nothing is read from it or written to it. "
-                f"Move it to the top, or check that the token in redcap.tokens.{self._name} is the one of this project."
+                f"{self.name}: expected {record_id(self.name)} to be the first field of the data dictionary, that of "
+                f"the record id, found {self._record_id} there; nothing is read from it or written to it. Move it to "
+                f"the top, or check that the token in redcap.tokens.{self.name} is the one of this project."
             )
 
     def _presumed(self, fields: Collection[str]) -> frozenset[str]:
@@ -187,11 +227,11 @@ class Project:
         return frozenset(fields) if seen is None else seen.fields
 
     def _recall(self) -> Remembered | None:
-        return dictionary.recall(self._database, self._name, self._redcap.address(self._name))
+        return dictionary.recall(self._database, self.name, self._redcap.address(self.name))
 
     def _lacking(self, missing: Sequence[str]) -> Refused:
         return Refused(
-            f"{self._name}: expected the fields {', '.join(missing)} in the project's data dictionary, which lacks "
+            f"{self.name}: expected the fields {', '.join(missing)} in the project's data dictionary, which lacks "
             "them; nothing is read from it or written to it without them. Add them to the dictionary, or check that "
-            f"the token in redcap.tokens.{self._name} is the one of this project."
+            f"the token in redcap.tokens.{self.name} is the one of this project."
         )

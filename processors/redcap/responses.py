@@ -43,12 +43,12 @@ def read_metadata(call: Call, response: Response) -> list[Row]:
     return rows
 
 
-def read_project_info(call: Call, response: Response) -> Row:
-    """A project's info; what is no plain value in it is left out."""
+def read_object(call: Call, response: Response) -> dict[str, str]:
+    """The values of a JSON object, as text."""
     found = _json(call, response)
     if not isinstance(found, Mapping):
-        raise _wrong_shape(call, "JSON that is no object")
-    return {name: str(value) for name, value in found.items() if isinstance(value, str | int)}
+        raise _wrong_shape(call, "JSON that is not an object")
+    return {name: "" if value is None else str(value) for name, value in found.items()}
 
 
 def read_count(call: Call, response: Response) -> int:

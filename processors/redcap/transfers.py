@@ -33,7 +33,9 @@ READ_FIELDS = (*NEEDED_FIELDS, "transfer_error", "transfer_error_message", "tran
 INFORMATION = frozenset({"3"})
 """Codes of transfer_error that are no errors, as the published dictionary has them: 3, pixels were masked."""
 
+_ERROR_FIELD = "transfer_error"
 _ERROR_COLUMN = "transfer_error___"
+_NO_ERROR = ("", "0")
 _SENDERS_TEXTS = ("transfer_date", "transfer_error_message", "transfer_mapped_uid", "transfer_active_proc_time")
 
 
@@ -58,7 +60,7 @@ def transfer_row(fields: Mapping[str, str], information: Collection[str] = INFOR
         name=bounds.cut(fields.get("transfer_name", "").strip(), bounds.PSEUDONYM),
         requested=fields.get("transfer_requested_date", "").strip()[: len("YYYY-MM-DD HH:MM")],
         report=_report(fields, information),
-        error_fields=tuple(sorted(name for name in fields if name.startswith(_ERROR_COLUMN))),
+        error_fields=tuple(sorted(name for name in fields if _holds_errors(name, fields[name]))),
     )
 
 
@@ -66,7 +68,7 @@ def _report(fields: Mapping[str, str], information: Collection[str]) -> Report:
     """A ticked error is a failure, also where a date says when it was tried; a message alone is one without a date."""
     sent_at = bounds.name(fields.get("transfer_date", ""))
     message = fields.get("transfer_error_message", "").strip()
-    codes = sorted(name.removeprefix(_ERROR_COLUMN) for name in fields if _is_ticked(name, fields[name]))
+    codes = sorted({*_ticked(fields), *_written(fields.get(_ERROR_FIELD, ""))})
     mapped = fields.get("transfer_mapped_uid", "").split(",")
     mapped_uids = bounds.items([uid for part in mapped if (uid := part.strip())])
     if set(codes) - set(information) or (message and not sent_at):
@@ -74,8 +76,20 @@ def _report(fields: Mapping[str, str], information: Collection[str]) -> Report:
     return Report("sent", sent_at, tuple(codes), None, mapped_uids) if sent_at else AWAITED
 
 
-def _is_ticked(name: str, value: str) -> bool:
-    return name.startswith(_ERROR_COLUMN) and value == "1"
+def _holds_errors(name: str, value: str) -> bool:
+    return name.startswith(_ERROR_COLUMN) or (name == _ERROR_FIELD and bool(value))
+
+
+def _ticked(fields: Mapping[str, str]) -> Iterator[str]:
+    return (
+        name.removeprefix(_ERROR_COLUMN) for name in fields if name.startswith(_ERROR_COLUMN) and fields[name] == "1"
+    )
+
+
+def _written(text: str) -> Iterator[str]:
+    """The codes in a text field, which some servers have in place of the checkboxes."""
+    parts = (part.strip() for part in text.replace(";", ",").split(","))
+    return (bounds.name(part) for part in parts if part not in _NO_ERROR)
 
 
 def requested_row(request: TransferRequest, instance: int) -> dict[str, str | int]:
@@ -114,4 +128,5 @@ def _senders_blank(row: TransferRow) -> dict[str, str | int]:
     """The sender's fields without what it had written, where it had written anything: blanks, and ticks undone."""
     if row.report == AWAITED:
         return {}
-    return {**dict.fromkeys(_SENDERS_TEXTS, ""), **dict.fromkeys(row.error_fields, "0")}
+    undone = {name: "" if name == _ERROR_FIELD else "0" for name in row.error_fields}
+    return {**dict.fromkeys(_SENDERS_TEXTS, ""), **undone}

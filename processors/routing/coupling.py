@@ -4,11 +4,11 @@ An entry names a study by its accession number or its StudyInstanceUID; people t
 around them do not count. One study may be named by several entries and go to several projects.
 """
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from processors import bounds
+from processors.redcap.rows import REPEATED, repeated_ids
 
 FORGOTTEN = "\x00forgotten"
 """Stands for a subject ID that was forgotten: no pseudonym is like it, and it is never shown."""
@@ -36,7 +36,7 @@ class Entry:
     def problems(self) -> tuple[str, ...]:
         """What keeps the entry from being usable."""
         if self.repeated:
-            return ("The record id appears more than once in the export.",)
+            return (REPEATED,)
         if self.overlong:
             return self.overlong
         missing = []
@@ -74,9 +74,9 @@ def entry_from_row(row: Mapping[str, str]) -> Entry:
 
 def entries_from_rows(rows: Sequence[Mapping[str, str]]) -> list[Entry]:
     """The entries in REDCap's rows, each record id once; nothing is said by one that stands there several times."""
-    times = Counter(bounds.name(row["record_id"]) for row in rows)
-    entries = [entry_from_row(row) for row in rows if times[bounds.name(row["record_id"])] == 1]
-    return entries + [_repeated(record) for record, number in times.items() if number > 1]
+    repeated = repeated_ids(row["record_id"] for row in rows)
+    entries = [entry_from_row(row) for row in rows if bounds.name(row["record_id"]) not in repeated]
+    return entries + [_repeated(record) for record in repeated]
 
 
 class CouplingList:

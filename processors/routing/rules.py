@@ -5,13 +5,13 @@ sending one) *and* (the PatientID matches its ID pattern *or* the PatientName ma
 pattern). The pseudonym is the PatientID where that matched, else the PatientName.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Literal, NamedTuple
 
 from processors import bounds
 from processors.events.rules import RoutingRuleChanged
+from processors.redcap.rows import REPEATED, repeated_ids
 from processors.routing import patterns
 from processors.routing.patterns import BadPattern, PatternTimeout
 
@@ -83,9 +83,9 @@ def rules_from_rows(rows: Sequence[Mapping[str, str]], projects: Mapping[str, st
     Where a project has several events or arms, rows of one record may contradict each other: such a
     rule says nothing but that it cannot be used.
     """
-    times = Counter(bounds.name(row["record_id"]) for row in rows)
-    rules = [rule_from_row(row, projects) for row in rows if times[bounds.name(row["record_id"])] == 1]
-    return rules + [_repeated(record) for record, number in times.items() if number > 1]
+    repeated = repeated_ids(row["record_id"] for row in rows)
+    rules = [rule_from_row(row, projects) for row in rows if bounds.name(row["record_id"]) not in repeated]
+    return rules + [_repeated(record) for record in repeated]
 
 
 def rule_that_said(fact: RoutingRuleChanged) -> Rule:
@@ -156,7 +156,7 @@ def _repeated(record_id: str) -> Rule:
         patient_id_pattern="",
         patient_name_pattern="",
         event_name="",
-        problems=("The record id appears more than once in the export.",),
+        problems=(REPEATED,),
     )
 
 

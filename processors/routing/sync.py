@@ -26,8 +26,8 @@ from processors.events.rules import (
     RoutingRuleReturned,
 )
 from processors.gateway import Gateway, Work
-from processors.observed_list import Comparison, compared, head
-from processors.redcap import Project, Redcap
+from processors.observed_list import Comparison, compared, head, listed_project, tell_unreadable
+from processors.redcap import Redcap
 from processors.routing.coupling import Entry, entries_from_rows
 from processors.routing.rules import Rule, rules_from_rows
 from processors.routing.stored_directives import entries_at, rules_at
@@ -72,8 +72,8 @@ def observe(gateway: Gateway, redcap: Redcap) -> Observed:
 
     Raises `ServiceError` where either cannot be fetched; nothing is recorded then.
     """
-    routing = Project(redcap, "routing", gateway.database, gateway.clock, needed=_RULE_FIELDS)
-    coupling = Project(redcap, "coupling", gateway.database, gateway.clock, needed=_ENTRY_FIELDS)
+    routing = listed_project(gateway, redcap, "routing", _RULE_FIELDS)
+    coupling = listed_project(gateway, redcap, "coupling", _ENTRY_FIELDS)
     asked_at = head(gateway)
     # A project's name is the label of its choice, which may hold blanks and commas.
     labels = routing.choices("routing_dest_project")
@@ -82,8 +82,12 @@ def observe(gateway: Gateway, redcap: Redcap) -> Observed:
     with gateway.begin() as work:
         rule_prints = {rule.record_id: _fingerprint(work, asdict(rule)) for rule in rules}
         entry_prints = {entry.record_id: _fingerprint(work, asdict(entry)) for entry in entries}
-        of_rules = compared(work, "gateway.rule", rule_prints, asked_at=asked_at)
-        of_entries = compared(work, "gateway.coupling_entry", entry_prints, asked_at=asked_at)
+        tell_unreadable(work, routing)
+        tell_unreadable(work, coupling)
+        of_rules = compared(work, "gateway.rule", rule_prints, asked_at=asked_at, unreadable=routing.unreadable)
+        of_entries = compared(
+            work, "gateway.coupling_entry", entry_prints, asked_at=asked_at, unreadable=coupling.unreadable
+        )
         events = [
             *_rule_events(rules, rule_prints, of_rules),
             *_entry_events(work, entries, entry_prints, of_entries),

@@ -29,6 +29,9 @@ from processors.events.holds import RequestHeld, RequestQuestioned, RequestRelea
 from processors.events.operations import (
     AdoptionCompleted,
     MasterKeyChanged,
+    RedcapAccepted,
+    RedcapDoubted,
+    RedcapReturned,
     ReplayCompleted,
     ReplayStarted,
     StartedFresh,
@@ -52,6 +55,7 @@ from processors.events.pseudonyms import (
     IdAdopted,
     IdDelivered,
     IdGenerated,
+    IdMissing,
     IdReserved,
     StudyHeld,
     StudyReleased,
@@ -70,6 +74,8 @@ from processors.events.rules import (
     ExpectedStudyDismissed,
     ExpectedStudyMissing,
     ExpectedStudyNeverCame,
+    RecordReadable,
+    RecordUnreadable,
     RoutingRuleDoubted,
     RoutingRuleRemoved,
     RoutingRuleReturned,
@@ -309,6 +315,8 @@ def _first_ids(told: Told) -> None:
     )
     told(drawn, "drawn", subject=kari)
     told(IdDelivered(project=TEACHING, value="T_17", record_id="4"))
+    told(IdMissing(project=TEACHING, value="T_17"))
+    told(IdDelivered(project=TEACHING, value="T_17", record_id="4"))
     told(IdAdopted(project=TEACHING, value="T_03", record_id="3", key=_KEY_OF_OLA), "adopted", subject=ola)
     told(IdReserved(project=TEACHING, value=_RESERVED), "reserved")
     contradiction = ContradictionFound(
@@ -392,6 +400,11 @@ def _ends(told: Told) -> None:
     told(RowAccepted(study=CHEST, kind="study", key=""), "row accepted")
     told(ImportsRefused(redcap_project="incoming", kinds=("series",), message="does not repeat"))
     told(ImportsAccepted(redcap_project="incoming", kinds=("series",)))
+    told(RedcapDoubted(site="main", reason="It lacks what was written."))
+    told(RedcapReturned(site="main"))
+    told(RedcapAccepted(site="main", by="ola", reason="restored"))
+    told(RecordUnreadable(redcap_project="coupling", record_id="17", message="no JSON"))
+    told(RecordReadable(redcap_project="coupling", record_id="17"))
     told(RowRestored(study=HIP, kind="series", key="1.2.2.1"))
     identified = revised(
         a_series(CHEST, "1.2.4.1", AccessionNumber="A-4", AETitleCalled="TEACH"),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from processors.demo.simulator import Project
+from processors.demo.simulator import Call, Project
 from processors.run import Report
 from tests.autoid.machine import Machine
 from tests.flow.harness import HEART, Killed, Site, Steps
@@ -77,8 +77,17 @@ class AutoidSite(Site):
         return self.run()
 
     def asked(self) -> int:
-        """How many calls the last run made, but for those for dictionaries: there is one for each empty list."""
-        return len([call for call in self.simulator.calls if call.content != "metadata"])
+        """How many calls the last run made, but for those for dictionaries: there is one for each empty list.
+
+        Nor those by which it recognises REDCap.
+        """
+        return len(
+            [
+                call
+                for call in self.simulator.calls
+                if call.content not in ("metadata", "project") and not _is_look(call)
+            ]
+        )
 
     # -- what people do --------------------------------------------------------------------------------
 
@@ -184,6 +193,10 @@ class AutoidSite(Site):
         except Killed:
             return True
         return False
+
+
+def _is_look(call: Call) -> bool:
+    return call.fields in (("study_instance_uid",), ("record_id", "autoid_value"))
 
 
 def elsewhere(machine: Machine, *, site: str, raw: Path, key_file: Path) -> Machine:

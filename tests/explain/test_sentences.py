@@ -273,8 +273,10 @@ SENTENCES: list[tuple[Fact, str]] = [
             details="",
             studies=("1.2.8",),
         ),
-        "Held for HEART, event baseline, as coupling entry 7 asks for it: two patients, one pseudonym: other studies: "
-        "1.2.8.",
+        (
+            "Held for HEART, event baseline, as coupling entry 7 asks for it: two patients, one pseudonym: other "
+            "studies: 1.2.8."
+        ),
     ),
     (
         RequestQuestioned(
@@ -300,6 +302,12 @@ OF_OTHER_STREAMS = {
     "RoutingRuleChanged",
     "ImportsRefused",
     "ImportsAccepted",
+    "RedcapDoubted",
+    "RedcapReturned",
+    "RedcapAccepted",
+    "IdMissing",
+    "RecordUnreadable",
+    "RecordReadable",
     "RoutingRuleDoubted",
     "RoutingRuleReturned",
     "CouplingEntryDoubted",

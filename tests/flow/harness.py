@@ -139,7 +139,7 @@ class _KilledBeforeImport(Steps):
         done = [
             call
             for call in self._simulator.calls
-            if call.content == "record" and call.project in ("incoming", "transfers") and not is_poll(call)
+            if call.content == "record" and call.project in ("incoming", "transfers") and not is_of_every_run(call)
         ]
         if len(done) == self._exports:
             raise Killed
@@ -149,6 +149,12 @@ class _KilledBeforeImport(Steps):
 def is_poll(call: Call) -> bool:
     """Whether it is the one export by which a run polls transfers for what has changed."""
     return call.by_date and call.content == "record"
+
+
+def is_of_every_run(call: Call) -> bool:
+    """Whether it may be made by any run, whatever there is to do."""
+    is_recognition = call.content in ("project", "generateNextRecordName") or call.fields == ("study_instance_uid",)
+    return is_poll(call) or is_recognition
 
 
 class TwoEvents(Project):
@@ -480,9 +486,8 @@ class Site:
 
     @property
     def calls_about_studies(self) -> list[Call]:
-        """The calls of the last run to Incoming, but for its poll of transfers and how the project is set up."""
-        calls = [call for call in self.simulator.calls if call.project == "incoming" and call.content != "project"]
-        return [call for call in calls if not is_poll(call)]
+        """The calls of the last run to Incoming, but for its poll of transfers, and whether REDCap is the known one."""
+        return [call for call in self.simulator.calls if call.project == "incoming" and not is_of_every_run(call)]
 
     # -- what came of it ----------------------------------------------------------------------------
 

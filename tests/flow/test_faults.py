@@ -282,6 +282,7 @@ def test_new_rows_cost_two_calls_a_batch_also_where_batches_split_a_study(make_s
     site = make_site(batch_rows=batch_rows)
     site.rule(patient_id="PID-1")
     site.entry(accession="ACC-1", subject="H-001", event="baseline")
+    site.run()  # by now it knows which REDCap this is
     for study in ("1.2.3", "1.2.4"):
         for series in (1, 2, 3):
             site.series(study, f"{study}.{series}", AccessionNumber="ACC-1")

@@ -11,6 +11,7 @@ from ledger.dry_run import DryRun
 from ledger.vault import Vault
 from processors.configuration import Configuration, RedcapSection, RoutingSection, SourceSection
 from processors.delivery.deliver import deliver
+from processors.delivery.recognition import accept
 from processors.events.deliveries import Acknowledged
 from processors.gateway import Gateway
 from processors.operations.dry_run import PlannedChange, planned_changes
@@ -66,6 +67,19 @@ def replay_all(site: Site, scope: Scope | None = None, *, steps: Steps | None = 
     finally:
         database.close()
     return Replay(replayed, report)
+
+
+def accept_redcap(site: Site) -> None:
+    """An operator takes REDCap as it is now for the ledger's."""
+    database = Database(site.database_url)
+    try:
+        with (
+            gateway_of(site, database) as gateway,
+            Redcap(url=site.simulator.url, tokens=site.tokens, rate_limit=NoRateLimit()) as redcap,
+        ):
+            accept(gateway, redcap, by="kari", reason="restored")
+    finally:
+        database.close()
 
 
 def amend_by_hand(

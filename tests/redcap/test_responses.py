@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.errors import Refused, ServiceError, Unanswered
-from processors.redcap import Banned, Misdirected, NotPermitted, RowsRefused, UnknownFields
+from processors.redcap import Banned, Blocked, Misdirected, NotPermitted, RowsRefused, UnknownFields
 from processors.redcap.calls import Call
 from processors.redcap.responses import read_count, read_metadata, read_record_name, read_rows
 from processors.redcap.transport import Response
@@ -132,6 +132,15 @@ def test_errors_are_read_in_every_format(form: str) -> None:
     assert unknown.fields == ("a",)
 
 
+def test_unknown_fields_are_understood_in_any_language_by_their_names() -> None:
+    call = Call(project="p", name="c", expected="e", token=TOKEN, form={"fields[0]": "a", "fields[1]": "b"})
+
+    error = error_of(call, '{"error": "Die folgenden Felder gibt es im Projekt nicht: a, \'b\'"}', 400)
+
+    assert isinstance(error, UnknownFields)
+    assert error.fields == ("a", "b")
+
+
 def test_unknown_fields_as_servers_of_2013_list_them() -> None:
     body = '{"error": "The following fields were not found in the project", "fields": ["a", "b"]}'
 
@@ -162,6 +171,10 @@ def test_unknown_fields_as_servers_of_2013_list_them() -> None:
         pytest.param(EXPORT, '{"error": "Your IP address has been banned"}', 403, Banned, id="a ban as JSON"),
         pytest.param(EXPORT, "<p>The IP address 10.0.0.1 has been blocked.</p>", 503, Banned, id="a page of a ban"),
         pytest.param(EXPORT, '[{"a": "he was banned"', 200, Unanswered, id="data about a ban"),
+        pytest.param(EXPORT, "<p>Ihre IP-Adresse (10.0.0.1) wurde gesperrt.</p>", 200, Banned, id="a ban in German"),
+        pytest.param(EXPORT, "<p>Votre adresse 10.0.0.1 est bloquée</p>", 200, Banned, id="a ban in French"),
+        pytest.param(IMPORT, "<p>Anfrage blockiert. IP: 10.0.0.1</p>", 403, Blocked, id="a firewall in German"),
+        pytest.param(EXPORT, '<form><input type="password" name="p"></form>', 200, Misdirected, id="a login page"),
     ],
 )  # fmt: skip
 def test_each_response_is_taken_for_what_it_is(call: Call, body: str, status: int, kind: type[ServiceError]) -> None:

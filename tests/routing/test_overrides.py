@@ -158,7 +158,7 @@ def test_another_pseudonym_is_a_request_in_the_old_one_s_place_and_sealed_for_th
 
 def test_what_was_decided_is_told_with_the_requests_that_it_is_about(ledger: Ledger, gateway: Gateway) -> None:
     first, second = ledger.request(event="visit_1"), ledger.request(event="visit_2")
-    assert [request.position for request in amend(gateway, RETRACT)] == [first, second]
+    assert [request.position for request in amend(gateway, RETRACT).requests] == [first, second]
 
 
 @pytest.mark.parametrize("kind", ["equals", "coupling stands"])
@@ -248,11 +248,11 @@ def test_what_was_sent_under_the_requests_is_told_by_redcap_s_own_rows(
                 "transfer_date": sent_at,
             }
             incoming.put([row])
-        requests = amend(gateway, RETRACT)
+        requests = amend(gateway, RETRACT).requests
         tokens = {name: project.token for name, project in simulator.projects.items()}
         with Redcap(url=simulator.url, tokens=tokens, rate_limit=NoRateLimit()) as redcap:
-            assert [(row.instance, row.report.sent_at) for row in sent_rows(gateway, redcap, requests)] == [
+            assert [(row.instance, row.report.sent_at) for row in sent_rows(gateway, redcap, STUDY, requests)] == [
                 (1, "2026-03-02 08:55")
             ]
             incoming.delete(STUDY)
-            assert sent_rows(gateway, redcap, requests) == []
+            assert sent_rows(gateway, redcap, STUDY, requests) == []

@@ -20,6 +20,7 @@ COMMANDS = {
         "reassign": "Give a transfer request another pseudonym.",
         "same-patient": "Say that two PatientIDs are one person's.",
         "reconcile": "Compare REDCap with the ledger, and settle what differs.",
+        "recognise": "Take REDCap as it is now, after a move or a restore.",
         "replay": "Write all that is recorded to REDCap again.",
         "rebuild": "Derive all tables anew from the events.",
     },

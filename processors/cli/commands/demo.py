@@ -272,7 +272,7 @@ def _show_next(folder: Path, config: Path, out: Console) -> None:
     again = f"{program} demo --folder {_near(folder)}"
     out.rule("Try next")
     for command, effect in (
-        (again, "again: nothing has changed, so it is an idle run of 5 calls"),
+        (again, "again: nothing has changed, so that it takes 5 calls, and 6 to recognise REDCap at a new address"),
         (f"{program} --config {_near(config)} status", "each thing that needs a person, and what to do"),
         (
             f"rm -r {_near(folder / 'raw' / '1.2.3.4')} && {again}",

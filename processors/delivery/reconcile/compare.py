@@ -84,6 +84,7 @@ def _unsettled(gateway: Gateway, found: Sequence[Difference], studies: Sequence[
     return [different for different in found if mark(gateway, different) not in accepted]
 
 
+_STRANGE = "If its id is a study's UID, `adopt` takes it over; else remove it in REDCap, or --accept it."
 _KNOWN = text("select study from gateway.study union select study from gateway.adopted_study")
 
 
@@ -94,9 +95,6 @@ def _strangers(gateway: Gateway, redcap: Redcap) -> list[Difference]:
     unknown = [record for record in record_ids(redcap, "incoming") if record not in known]
     return _unsettled(
         gateway,
-        [
-            Difference(study=record, kind="record", what="extra", note="`adopt` takes over what was there.")
-            for record in unknown
-        ],
+        [Difference(study=record, kind="record", what="extra", note=_STRANGE) for record in unknown],
         unknown,
     )

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from processors.alterations import is_saved_as, normal
 from processors.delivery.plan import DesiredSeries
 from processors.redcap import incoming, transfers
 from processors.redcap.incoming import Row
@@ -213,7 +214,7 @@ def _different_asks(request: TransferRequest, row: TransferRow) -> tuple[str, ..
         "transfer_name": (row.name if request.pseudonym is None else request.pseudonym.strip(), row.name),
         "transfer_event_name": (request.event_name, row.event_name),
     }
-    return tuple(name for name, (ours, theirs) in asked.items() if ours != theirs)
+    return tuple(name for name, (ours, theirs) in asked.items() if not is_saved_as(ours, theirs))
 
 
 def different_fields(expected: Mapping[str, str | int], row: Mapping[str, str]) -> tuple[str, ...]:
@@ -233,10 +234,10 @@ def _compared(expected: Mapping[str, str | int], row: Mapping[str, str]) -> Iter
 
 def _alike(name: str, ours: str, theirs: str) -> bool:
     # Newer servers give some form statuses as blank.
-    return _normal(name, ours) == _normal(name, theirs) or (name.endswith("_complete") and not theirs)
+    return is_saved_as(_normal(name, ours), _normal(name, theirs)) or (name.endswith("_complete") and not theirs)
 
 
 def _normal(name: str, value: str) -> str:
-    """The value as REDCap may have turned it: blanks stripped, line ends its own, seconds on a minute."""
-    value = value.replace("\r\n", "\n").replace("\r", "\n").strip()
+    """The value without what saving alters, and without seconds on a minute."""
+    value = normal(value)
     return value[: len("YYYY-MM-DD HH:MM")] if name == "study_arrival_date" else value

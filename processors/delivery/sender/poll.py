@@ -23,8 +23,9 @@ from processors.delivery.sender.record import sealed_change
 from processors.events.fact import Fact
 from processors.events.transfers import TransferFailed, TransferObserved, TransferReopened, TransferSent
 from processors.gateway import Gateway, Work
-from processors.redcap import Project, Redcap, Row
-from processors.redcap.transfers import NEEDED_FIELDS, READ_FIELDS, transfer_rows
+from processors.observed_list import listed_project, tell_unreadable
+from processors.redcap import Redcap, Row
+from processors.redcap.transfers import NEEDED_FIELDS, READ_FIELDS, RECORD_ID, transfer_rows
 
 OVERLAP = timedelta(minutes=10)
 LONG_OVERLAP = timedelta(hours=26)
@@ -76,7 +77,10 @@ def look(gateway: Gateway, redcap: Redcap, progress: Progress | None = None) -> 
         memory = _memory(work, gateway.site)
         head = store.head(work.connection).position
     begin, after = window(memory, gateway.clock())
-    exported = _export(gateway, redcap, begin)
+    project = listed_project(gateway, redcap, transfers_project(redcap), NEEDED_FIELDS)
+    exported = project.export(READ_FIELDS, changed_since=begin, look_up=False)
+    with gateway.begin() as work:
+        tell_unreadable(work, project, read={row[RECORD_ID] for row in exported})
     seen = gateway.vault.fingerprint(orjson.dumps(exported))
     counts: Counter[type[Fact]] = Counter()
     # After 12,500 studies were written, all of them are seen again for ten minutes: unsealing their
@@ -122,11 +126,6 @@ _REMEMBER = text("""
 def _memory(work: Work, site: str) -> Memory | None:
     row = work.execute(_MEMORY, {"site": site}).mappings().one_or_none()
     return None if row is None else Memory(**row)
-
-
-def _export(gateway: Gateway, redcap: Redcap, begin: datetime) -> list[Row]:
-    project = Project(redcap, transfers_project(redcap), gateway.database, gateway.clock, needed=NEEDED_FIELDS)
-    return project.export(READ_FIELDS, changed_since=begin, look_up=False)
 
 
 def _record(gateway: Gateway, exported: Sequence[Row], progress: Progress | None) -> Counter[type[Fact]]:

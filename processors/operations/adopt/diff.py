@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from processors.alterations import is_saved_as
 from processors.events.operations import StudyAdopted
 from processors.events.transfers import AdoptedTransferGone, TransferAdopted
 from processors.redcap.incoming import ActualRecord
@@ -20,8 +21,8 @@ class TransferTarget(NamedTuple):
 
     def is_of(self, row: TransferRow) -> bool:
         """Whether the row asks for the same."""
-        same = (row.project, row.event_name) == (self.project, self.event_name)
-        return same and self.pseudonym in (None, row.name)
+        same = is_saved_as(self.project, row.project) and is_saved_as(self.event_name, row.event_name)
+        return same and (self.pseudonym is None or is_saved_as(self.pseudonym, row.name))
 
 
 class AdoptedTransfer(NamedTuple):
