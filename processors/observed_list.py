@@ -4,7 +4,7 @@ REDCap can leave records out of an export without a word. So a record that is mi
 what it said stands, and nothing is decided because of it, until another run's export misses it as well.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 from uuid import UUID
@@ -66,7 +66,7 @@ def compared(work: Work, table: str, fingerprints: Mapping[str, str], *, asked_a
     `asked_at` is the ledger's head before the export. An export confirms a doubt only where it began after the
     doubt was recorded, and in another run: what one run misses twice is still one slip of REDCap.
     """
-    known = _known_records(work, table)
+    known = _known_records(work, table, fingerprints)
     missing = {record: state for record, state in known.items() if record not in fingerprints and not state.removed}
     removed = {record for record, state in missing.items() if _is_confirmed(state, work.gateway.run, asked_at)}
     unchanged = {record for record, print_ in fingerprints.items() if _stands(known.get(record), print_)}
@@ -79,12 +79,19 @@ def compared(work: Work, table: str, fingerprints: Mapping[str, str], *, asked_a
     )
 
 
-def _known_records(work: Work, table: str) -> dict[str, Known]:
+def _known_records(work: Work, table: str, exported: Collection[str]) -> dict[str, Known]:
+    """The records in force, and those removed that are exported again: in years, they are many."""
     rows = work.execute(
         text(f"""
+            with known as (
+                 select record_id, fingerprint, removed, doubted_position from {table} where not removed
+                 union all
+                 select record_id, fingerprint, removed, doubted_position from {table}
+                  where record_id = any(:exported) and removed)
             select record_id, fingerprint, removed, doubted_position, doubt.run
-              from {table} left join ledger.event as doubt on doubt.position = doubted_position
-        """)
+              from known left join ledger.event as doubt on doubt.position = doubted_position
+        """),
+        {"exported": list(exported)},
     )
     return {row.record_id: Known(row.fingerprint, row.removed, row.doubted_position, row.run) for row in rows}
 

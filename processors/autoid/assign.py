@@ -6,7 +6,7 @@ between any two of these, the next run finds the first ones done and goes on wit
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import text
 
@@ -25,6 +25,7 @@ from processors.autoid.holds import GONE, LASTING, NO_PATIENT_ID, PROJECT_UNUSAB
 from processors.autoid.request import request_transfers
 from processors.autoid.store import store_ids, undelivered_ids
 from processors.autoid.sync import observe_projects
+from processors.autoid.window import note_begun, note_completed, window_begins
 from processors.clocks import due
 from processors.delivery.actual import transfers_project
 from processors.errors import ConfigurationError
@@ -36,7 +37,6 @@ from processors.redcap import Redcap
 
 RETRY_AFTER = timedelta(minutes=10)
 BATCH = 500
-_EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -57,7 +57,7 @@ def assign_ids(
 ) -> Assigned:
     """Gives IDs to the studies that wait for one and requests their transfers.
 
-    `window` is how long ago a study may have arrived; for the project `all_of` it does not count.
+    `window` is how long ago a study may have arrived, outages not counted; for the project `all_of` it is no matter.
     Raises `ServiceError` where REDCap fails; what was drawn by then is kept and used by the next run.
     Raises `ConfigurationError` where `all_of` names no project that takes part.
     """
@@ -67,7 +67,10 @@ def assign_ids(
         _require_taking_part(gateway, all_of)
     _release_settled(gateway)
     retry = _retry_is_due(gateway)
-    waiting = _waiting(gateway, window, all_of, retry=retry)
+    with gateway.begin() as work:
+        note_begun(work)
+        since = window_begins(work, window)
+    waiting = _waiting(gateway, since, all_of, retry=retry)
     _drop_requested_by_others(gateway, redcap, waiting, retry=retry)
     # What REDCap refused stays undelivered: tried every minute, it would cost calls for ever.
     if waiting or (retry and (undelivered_ids(gateway) or _is_contradicted(gateway))):
@@ -78,6 +81,8 @@ def assign_ids(
             assigned.drawn = draw_ids(gateway, redcap, generator, waiting)
             store_ids(gateway, redcap, entries, waiting)
         assigned.requested = request_transfers(gateway, waiting)
+    with gateway.begin() as work:
+        note_completed(work, since)
     return assigned
 
 
@@ -112,16 +117,15 @@ def _release_settled(gateway: Gateway) -> None:
         )
 
 
-def _waiting(gateway: Gateway, window: timedelta, all_of: str | None, *, retry: bool) -> list[Waiting]:
+def _waiting(gateway: Gateway, since: datetime, all_of: str | None, *, retry: bool) -> list[Waiting]:
     """The studies that may get an ID, by project; those that cannot are held."""
-    now = gateway.clock()
     waiting = []
     with gateway.begin() as work:
         for project in wanting_projects(work):
             if project.doubted:
                 continue
-            since = _EVER if project.project == all_of else now - window
-            studies = candidates(work, project, since=since, lasting=LASTING, retry=retry)
+            reach = None if project.project == all_of else since
+            studies = candidates(work, project, since=reach, lasting=LASTING, retry=retry)
             for reason in (PROJECT_UNUSABLE, GONE, TWO_PATIENTS, NO_PATIENT_ID):
                 held = [study for study in studies if _obstacle(project, study) == reason]
                 hold(work, project.project, held, reason)

@@ -1,6 +1,6 @@
 """Runs on a machine whose clock is wrong: they are refused before anything is decided, and leave nothing behind."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -21,7 +21,7 @@ YEAR, HOUR = timedelta(days=365), timedelta(hours=1)
 
 
 @pytest.fixture
-def run(site: Site) -> Iterator[Run]:
+def run(site: Site) -> Run:
     """A run on a machine whose clock is so much ahead; so is PostgreSQL's, where it is told to be on the same one."""
 
     def run(ahead: timedelta) -> bool:

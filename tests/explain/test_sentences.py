@@ -276,6 +276,7 @@ OF_OTHER_STREAMS = {
     "ContradictionResolved",
     "AdoptionCompleted",
     "StartedFresh",
+    "RawFolderReplaced",
     "SubjectForgotten",
     "MasterKeyChanged",
 }

@@ -11,6 +11,7 @@ from ledger.batching import batches
 from processors.autoid.candidates import candidates, wanting_projects
 from processors.autoid.holds import LASTING
 from processors.autoid.sync import observe_projects
+from processors.autoid.window import window_begins
 from processors.delivery import actual
 from processors.errors import ConfigurationError
 from processors.events.fact import Cause
@@ -70,9 +71,9 @@ def _wanting(run: Run) -> dict[str, set[str]]:
         return {}
     gateway, section = run.gateway, run.configuration.autoid
     observe_projects(gateway, run.redcap, own_generator=section.generator is None)
-    since = gateway.clock() - timedelta(days=section.window_days)
     wanting: dict[str, set[str]] = defaultdict(set)
     with gateway.begin() as work:
+        since = window_begins(work, timedelta(days=section.window_days))
         for project in wanting_projects(work):
             if project.problems or project.doubted:
                 continue
