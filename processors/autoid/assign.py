@@ -4,8 +4,8 @@ The ID is an event before anybody else sees it, then a row of AutoID, then a tra
 between any two of these, the next run finds the first ones done and goes on with the same ID.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import text
@@ -20,6 +20,7 @@ from processors.autoid.candidates import (
     wanting_projects,
 )
 from processors.autoid.draw import draw_ids
+from processors.autoid.entries import AutoidEntry
 from processors.autoid.generators import Generator
 from processors.autoid.holds import GONE, LASTING, NO_PATIENT_ID, PROJECT_UNUSABLE, TWO_PATIENTS, held_studies, hold
 from processors.autoid.request import request_transfers
@@ -78,12 +79,26 @@ def assign_ids(
         # covers: two sites on this ledger in there at once would both write the same IDs.
         with in_turn(gateway, "autoid"):
             entries = adopt(gateway, redcap, waiting)
+            _keep_padded_keys(waiting, entries)
             assigned.drawn = draw_ids(gateway, redcap, generator, waiting)
             store_ids(gateway, redcap, entries, waiting)
         assigned.requested = request_transfers(gateway, waiting)
     with gateway.begin() as work:
         note_completed(work, since)
     return assigned
+
+
+def _keep_padded_keys(waiting: Sequence[Waiting], entries: Iterable[AutoidEntry]) -> None:
+    """Has patients keep the IDs that the scripts gave them under padded PatientIDs, where they have no other."""
+    keys = {(entry.project, entry.key) for entry in entries}
+    for group in waiting:
+        project = group.project.project
+        group.studies = [
+            replace(study, key=study.padded_key)
+            if (project, study.padded_key) in keys and (project, study.key) not in keys
+            else study
+            for study in group.studies
+        ]
 
 
 _IS_CONTRADICTED = text("select exists (select from gateway.contradiction)")

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from processors.autoid.patient_keys import patient_key
+from processors.autoid.patient_keys import padded_key, patient_key
 from processors.gateway import Work
 from processors.requests import MINUTE
 from processors.routing.patients import patients_of
@@ -35,6 +35,7 @@ class WantingProject:
 class Candidate:
     """A study addressed to a project. `key` is its patient's, None without a PatientID, or with several.
 
+    `padded_key` is the one that the scripts would have used, where the PatientID is padded.
     `changed`: it is not held, or since it was, it or its project has changed or it has come back to the disk.
     """
 
@@ -44,6 +45,7 @@ class Candidate:
     on_disk: bool
     changed: bool
     of_two_patients: bool = False
+    padded_key: str | None = None
 
 
 @dataclass(kw_only=True, slots=True)
@@ -195,6 +197,7 @@ def candidates(
                 on_disk=row.on_disk,
                 changed=row.changed,
                 of_two_patients=number > 1,
+                padded_key=padded_key(identity["PatientID"]) if number == 1 else None,
             )
             waiting.append(candidate)
     return waiting

@@ -1,6 +1,5 @@
 """What people see: lines, tables, and progress bars on a terminal (none in cron, where they would fill mails)."""
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -85,17 +84,6 @@ def say_busy(site: str, *, json: bool) -> None:
         print_json({"busy": True, "site": site})
     else:
         output().print(f"Another run for site {site!r} is under way; this one has nothing to do.")
-
-
-@contextmanager
-def readers_may_leave() -> Iterator[None]:
-    """Ends without complaint where whoever reads the output has seen enough, as `head` does."""
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Python would try to write the rest at its exit, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_report(report: Report) -> None:
