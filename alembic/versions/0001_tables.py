@@ -192,6 +192,7 @@ comment on column gateway.transfer.recalled is 'Whether its file was taken back 
 create index transfer_study on gateway.transfer (study);
 -- In years, those that are settled are many: what each run asks for, it finds among those that are not.
 create index transfer_pending on gateway.transfer (state, study) where state in ('requested', 'ending', 'contested');
+create index transfer_ended on gateway.transfer (position) where ended_position is not null;
 create index transfer_ended_autoid on gateway.transfer (project, study)
  where cause_kind = 'autoid' and state in ('withdrawn', 'closed');
 create index transfer_cause on gateway.transfer (cause_kind, cause_record);
