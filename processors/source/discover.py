@@ -155,7 +155,7 @@ class _Discovering:
                 return (
                     f"All {known} known studies are gone from the raw folder, which is not the folder, or not on the "
                     "disk, that it was. This looks like an unmounted disk: nothing is recorded as vanished until "
-                    "some of them are there again. If the disk was replaced for good: `fiona-ledger disk-replaced`."
+                    "some of them are there again. If the disk was replaced for good: `fiona-ledger new-disk`."
                 )
             if (recalled.place, recalled.doubted_at) != (self._tree.place, None):
                 scan_cache.store_place(work, self._tree.place, None)

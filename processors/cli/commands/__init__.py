@@ -20,7 +20,7 @@ COMMANDS = {
         "reconcile": "Compare REDCap with the ledger, and settle what differs.",
         "replay": "Write all that is recorded to REDCap again.",
         "rebuild": "Derive all tables anew from the events.",
-        "disk-replaced": "Say that the raw folder lies on another disk for good.",
+        "new-disk": "Say that the raw folder lies on another disk for good.",
     },
     "Rules": {
         "what-if": "Try routing rules before they go live.",

@@ -1,4 +1,4 @@
-"""`fiona-ledger disk-replaced`: the raw folder lies on another disk for good."""
+"""`fiona-ledger new-disk`: the raw folder lies on another disk for good."""
 
 from typing import Annotated
 
@@ -20,7 +20,7 @@ def command(
 
     Until then, runs take a disk without any of the known studies for one that is not mounted.
 
-    Example: fiona-ledger disk-replaced --reason "the old array failed, its studies are lost"
+    Example: fiona-ledger new-disk --reason "the old array failed, its studies are lost"
     """
     require_reason(reason)
     with opened_exclusively(context.obj) as (configuration, gateway):
