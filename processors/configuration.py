@@ -8,7 +8,7 @@ import ipaddress
 import os
 import re
 import tomllib
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -33,6 +33,7 @@ from pydantic_settings import (
 
 from processors.errors import ConfigurationError
 from processors.national_numbers import national_numbers
+from processors.text import without_padding
 from processors.trusted_files import require_trusted
 
 VARIABLE = "FIONA_LEDGER_CONFIG"
@@ -41,6 +42,7 @@ SYSTEM_FILE = Path("/etc/fiona-ledger.toml")
 
 
 _DAY = 24 * 60 * 60
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _NAMED_HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
 _LONGEST_HOST = 253
 
@@ -104,13 +106,27 @@ FilePath = Annotated[Path, BeforeValidator(_a_path)]
 def _default_data_dir() -> Path:
     if os.geteuid() == 0:
         return Path("/var/lib/fiona-ledger")
-    return platformdirs.user_data_path("fiona-ledger")
+    return _at_home(platformdirs.user_data_path)
 
 
 def _default_key_file() -> Path:
     if os.geteuid() == 0:
         return Path("/etc/fiona-ledger/vault.key")
-    return platformdirs.user_config_path("fiona-ledger") / "vault.key"
+    return _at_home(platformdirs.user_config_path) / "vault.key"
+
+
+def _at_home(place: Callable[[str], Path]) -> Path:
+    """The program's folder below the user's. A service may run under a number without account, and have none."""
+    try:
+        found = place("fiona-ledger")
+    except RuntimeError:
+        found = Path("~")
+    if not found.is_absolute():
+        raise ConfigurationError(
+            f"The user {os.geteuid()} has no home folder ($HOME is not set): name ledger.data_dir and "
+            "ledger.key_file in the configuration."
+        )
+    return found
 
 
 class _Section(BaseModel):
@@ -259,6 +275,19 @@ class SenderSection(_Section):
         return frozenset(map(str, self.information))
 
 
+class _TomlSource(TomlConfigSettingsSource):
+    """A TOML file as editors leave it, with a byte order mark or without."""
+
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        content: bytes = file_path.read_bytes()
+        if content.startswith(_UTF_16):
+            raise ConfigurationError(
+                f"The configuration {file_path} cannot be read: expected UTF-8, found UTF-16, as editors on Windows "
+                'write it for "Unicode". Save it as UTF-8.'
+            )
+        return tomllib.loads(content.decode("utf-8-sig"))
+
+
 class Configuration(BaseSettings):
     """The whole configuration."""
 
@@ -284,7 +313,7 @@ class Configuration(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The file alone: a stray environment variable must not send patients' data elsewhere."""
-        return (init_settings, TomlConfigSettingsSource(settings_cls))
+        return (init_settings, _TomlSource(settings_cls))
 
 
 def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Configuration:
@@ -348,14 +377,16 @@ def resolve(source: TokenSource, name: str, environment: Mapping[str, str] = os.
         if source.file is not None:
             require_trusted(source.file, f"{place}: the file", secret=True)
         try:
-            token = source.file.read_text("utf-8") if source.file is not None else ""
+            token = source.file.read_text("utf-8-sig") if source.file is not None else ""
         except (OSError, UnicodeDecodeError) as exc:
             raise ConfigurationError(f"{place}: the file cannot be read: {_words(exc)}.") from exc
-    token = token.strip()
+    token = without_padding(token)
     if not token:
         raise ConfigurationError(f"{place}: expected a REDCap API token, found nothing.")
     if len(token.split()) > 1:
         raise ConfigurationError(f"{place}: expected a REDCap API token, found several words.")
+    if not (token.isascii() and token.isprintable()):
+        raise ConfigurationError(f"{place}: expected a REDCap API token, found characters that none has.")
     return token
 
 

@@ -109,7 +109,7 @@ def compared(
     doubt was recorded, and in another run: what one run misses twice is still one slip of REDCap. Records that are
     `unreadable` are missing from it without being gone.
     """
-    known = _known_records(work, table)
+    known = _known_records(work, table, fingerprints)
     missing = {record: state for record, state in known.items() if record not in fingerprints and not state.removed}
     removed = {
         record
@@ -126,12 +126,19 @@ def compared(
     )
 
 
-def _known_records(work: Work, table: str) -> dict[str, Known]:
+def _known_records(work: Work, table: str, exported: Collection[str]) -> dict[str, Known]:
+    """The records in force, and those removed that are exported again: in years, they are many."""
     rows = work.execute(
         text(f"""
+            with known as (
+                 select record_id, fingerprint, removed, doubted_position from {table} where not removed
+                 union all
+                 select record_id, fingerprint, removed, doubted_position from {table}
+                  where record_id = any(:exported) and removed)
             select record_id, fingerprint, removed, doubted_position, doubt.run
-              from {table} left join ledger.event as doubt on doubt.position = doubted_position
-        """)
+              from known left join ledger.event as doubt on doubt.position = doubted_position
+        """),
+        {"exported": list(exported)},
     )
     return {row.record_id: Known(row.fingerprint, row.removed, row.doubted_position, row.run) for row in rows}
 

@@ -237,7 +237,7 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    ["[ledger", f"incoming = {TOKEN}", f'token = "{TOKEN}', "a = 1\na = 2", "\ufeff[redcap]", "\x00"],
+    ["[ledger", f"incoming = {TOKEN}", f'token = "{TOKEN}', "a = 1\na = 2", "\x00"],
 )
 def test_broken_toml_is_an_error_that_shows_none_of_it(tmp_path: Path, content: str) -> None:
     assert "is not valid TOML" in refusal(tmp_path, content)

@@ -155,6 +155,7 @@ create index study_pending on gateway.study (study) where row_position > deliver
 create index study_arrived on gateway.study (called, arrived_at);
 create unique index study_stream on gateway.study (('study/' || study)) include (study);
 create index study_arrival on gateway.study (arrived_at);
+create index study_on_disk on gateway.study (site) where on_disk;
 create index study_returned on gateway.study (returned_position) where returned_position > 0;
 
 create table gateway.series (
@@ -212,7 +213,11 @@ comment on column gateway.transfer.found is 'Whether somebody else had placed it
 comment on column gateway.transfer.ended_position is 'The event since which no row of it can be sent.';
 comment on column gateway.transfer.recalled is 'Whether its file was taken back from the sender''s queue.';
 create index transfer_study on gateway.transfer (study);
-create index transfer_pending on gateway.transfer (study) where state in ('requested', 'ending');
+-- In years, those that are settled are many: what each run asks for, it finds among those that are not.
+create index transfer_pending on gateway.transfer (state, study) where state in ('requested', 'ending', 'contested');
+create index transfer_ended on gateway.transfer (position) where ended_position is not null;
+create index transfer_ended_autoid on gateway.transfer (project, study)
+ where cause_kind = 'autoid' and state in ('withdrawn', 'closed');
 create index transfer_cause on gateway.transfer (cause_kind, cause_record);
 
 create table gateway.rule (
@@ -240,6 +245,8 @@ create table gateway.coupling_entry (
     removed       boolean not null default false,
     doubted_position bigint
 );
+create index coupling_entry_kept on gateway.coupling_entry (record_id) where not removed;
+create index coupling_entry_position on gateway.coupling_entry (position);
 comment on column gateway.coupling_entry.doubted_position is
     'The event that tells that it was missing from the latest export; null where it was there, or is removed.';
 comment on column gateway.coupling_entry.asks_position is
@@ -598,9 +605,11 @@ ADOPTED = """
 create table gateway.adopted_study (
     study    text   primary key,
     site     text   not null,
-    position bigint not null
+    position bigint not null,
+    arrived  text
 );
 comment on table gateway.adopted_study is 'Each study whose record REDCap held before this system wrote it.';
+comment on column gateway.adopted_study.arrived is 'The minute of its arrival, as REDCap has it; empty: it has none.';
 create table gateway.adopted_series (
     study    text    not null,
     series   text    not null,
@@ -645,9 +654,22 @@ create table gateway.file (
     name     text   not null,
     mtime_ns bigint not null,
     size     bigint not null,
+    stamp    bigint not null,
     primary key (site, study, name)
 );
 comment on table gateway.file is 'Files as last read, so that only changed ones are read again.';
+comment on column gateway.file.stamp is 'What differs once anything of the file was changed (ctime).';
+create table gateway.file_ahead (
+    site     text   not null,
+    study    text   not null,
+    name     text   not null,
+    mtime_ns bigint not null,
+    size     bigint not null,
+    seen_ns  bigint not null,
+    primary key (site, study, name)
+);
+comment on table gateway.file_ahead is
+    'Files and, without a name, folders whose mtime lies ahead of our clock, and since when each was seen unchanged.';
 create table gateway.full_pass (
     site   text        primary key,
     at     timestamptz not null
@@ -747,6 +769,19 @@ create table gateway.held_retry (
     at   timestamptz not null
 );
 comment on table gateway.held_retry is 'When studies held for a reason that may pass by itself were last tried again.';
+
+create table gateway.assignment (
+    site text        primary key,
+    at   timestamptz not null
+);
+comment on table gateway.assignment is 'When each site last looked at all studies that wait for an ID.';
+create table gateway.assignment_outage (
+    site  text        not null,
+    began timestamptz not null,
+    ended timestamptz not null
+);
+comment on table gateway.assignment_outage is
+    'When no run of a site got as far as to give IDs: that time does not count against studies that waited.';
 
 create table gateway.reservation_look (
     project   text        primary key,

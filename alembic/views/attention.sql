@@ -151,7 +151,8 @@ create view audit.attention as
                ', under study UID ' || nullif(array_to_string(told.mapped_uids, ', '), ''), '') || '.',
            'Remove it downstream, then: fiona-ledger acknowledge POSITION --reason TEXT'
       from gateway.outcome as told join gateway.transfer on transfer.position = told.request
-     where told.ours and told.state = 'sent' and told.position > transfer.ended_position
+     where told.ours and told.state = 'sent' and transfer.ended_position is not null
+       and told.position > transfer.ended_position
        and not told.acknowledged
     union all
     select 'not ended yet', position, study, project, 'instance ' || coalesce(instance::text, 'unknown'),

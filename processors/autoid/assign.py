@@ -4,9 +4,9 @@ The ID is an event before anybody else sees it, then a row of AutoID, then a tra
 between any two of these, the next run finds the first ones done and goes on with the same ID.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from sqlalchemy import text
 
@@ -21,6 +21,7 @@ from processors.autoid.candidates import (
     wanting_projects,
 )
 from processors.autoid.draw import draw_ids
+from processors.autoid.entries import AutoidEntry
 from processors.autoid.generators import Generator
 from processors.autoid.holds import (
     CLOSED,
@@ -35,6 +36,7 @@ from processors.autoid.holds import (
 )
 from processors.autoid.request import request_transfers
 from processors.autoid.store import store_ids, undelivered_ids
+from processors.autoid.window import note_begun, note_completed, window_begins
 from processors.clocks import due
 from processors.delivery.actual import transfers_project
 from processors.errors import ConfigurationError
@@ -50,7 +52,6 @@ from processors.routing.withdrawals import withdrawn_studies
 
 RETRY_AFTER = timedelta(minutes=10)
 BATCH = 500
-_EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -72,7 +73,7 @@ def assign_ids(
 ) -> Assigned:
     """Gives IDs to the studies that wait for one and requests their transfers.
 
-    `window` is how long ago a study may have arrived; for the project `all_of` it does not count.
+    `window` is how long ago a study may have arrived, outages not counted; for the project `all_of` it is no matter.
     Raises `ServiceError` where REDCap fails; what was drawn by then is kept and used by the next run.
     Raises `ConfigurationError` where `all_of` names no project that takes part.
     """
@@ -81,7 +82,10 @@ def assign_ids(
         _require_taking_part(gateway, all_of)
     _release_settled(gateway)
     retry = _retry_is_due(gateway)
-    waiting = _waiting(gateway, window, all_of, retry=retry)
+    with gateway.begin() as work:
+        note_begun(work)
+        since = window_begins(work, window)
+    waiting = _waiting(gateway, since, all_of, retry=retry)
     _drop_requested_by_others(gateway, redcap, waiting, retry=retry)
     # What REDCap refused stays undelivered: tried every minute, it would cost calls for ever.
     if waiting or (retry and (undelivered_ids(gateway) or _is_contradicted(gateway))):
@@ -89,10 +93,26 @@ def assign_ids(
         # covers: two sites on this ledger in there at once would both write the same IDs.
         with in_turn(gateway, "autoid"):
             entries = adopt(gateway, redcap, waiting)
+            _keep_padded_keys(waiting, entries)
             assigned.drawn = draw_ids(gateway, redcap, generator, waiting)
             store_ids(gateway, redcap, entries, waiting)
         assigned.requested = request_transfers(gateway, waiting, holds_split=holds_split)
+    with gateway.begin() as work:
+        note_completed(work, since)
     return assigned
+
+
+def _keep_padded_keys(waiting: Sequence[Waiting], entries: Iterable[AutoidEntry]) -> None:
+    """Has patients keep the IDs that the scripts gave them under padded PatientIDs, where they have no other."""
+    keys = {(entry.project, entry.key) for entry in entries}
+    for group in waiting:
+        project = group.project.project
+        group.studies = [
+            replace(study, key=study.padded_key)
+            if (project, study.padded_key) in keys and (project, study.key) not in keys
+            else study
+            for study in group.studies
+        ]
 
 
 _IS_CONTRADICTED = text("select exists (select from gateway.contradiction)")
@@ -126,17 +146,16 @@ def _release_settled(gateway: Gateway) -> None:
         )
 
 
-def _waiting(gateway: Gateway, window: timedelta, all_of: str | None, *, retry: bool) -> list[Waiting]:
+def _waiting(gateway: Gateway, since: datetime, all_of: str | None, *, retry: bool) -> list[Waiting]:
     """The studies that may get an ID, by project; those that cannot are held."""
-    now = gateway.clock()
     waiting = []
     with gateway.begin() as work:
         closed = closed_projects(work)
         for project in wanting_projects(work):
             if project.doubted:
                 continue
-            since = _EVER if project.project == all_of else now - window
-            studies = candidates(work, project, since=since, lasting=LASTING, retry=retry)
+            reach = None if project.project == all_of else since
+            studies = candidates(work, project, since=reach, lasting=LASTING, retry=retry)
             withdrawn = withdrawn_studies(work, [study.study for study in studies], project.project)
             obstacles = {study.study: _obstacle(project, study, closed, withdrawn) for study in studies}
             for reason in (WITHDREW, PROJECT_UNUSABLE, CLOSED, GONE, TWO_PATIENTS, NO_PATIENT_ID):

@@ -2,13 +2,14 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from sqlalchemy import text
 
-from processors.autoid.patient_keys import patient_key
+from processors.autoid.patient_keys import padded_key, patient_key
 from processors.gateway import Work
+from processors.requests import MINUTE
 from processors.routing.patients import patients_of
 
 
@@ -34,6 +35,7 @@ class WantingProject:
 class Candidate:
     """A study addressed to a project. `key` is its patient's, None without a PatientID, or with several.
 
+    `padded_key` is the one that the scripts would have used, where the PatientID is padded.
     `changed`: it is not held, or since it was, it or its project has changed or it has come back to the disk.
     """
 
@@ -43,6 +45,7 @@ class Candidate:
     on_disk: bool
     changed: bool
     of_two_patients: bool = False
+    padded_key: str | None = None
 
 
 @dataclass(kw_only=True, slots=True)
@@ -56,6 +59,8 @@ class Waiting:
         """Their patients' keys, each once, in the order of the studies."""
         return list(dict.fromkeys(study.key for study in self.studies if study.key is not None))
 
+
+_EVER = datetime(1971, 1, 1, tzinfo=UTC)
 
 ASKED_FOR = """
     exists (select from gateway.transfer
@@ -78,7 +83,20 @@ _PROJECTS = text("""
 # held study would cost calls every minute. One that was held in time goes on waiting when its
 # window has passed: otherwise it would be shown as waiting and never get anything; so does one that had an ID, and
 # turned out to be somebody else's. What an operator withdrew is not asked for again.
+# What REDCap held before this system arrived when REDCap says so, and else long ago. Each arm of the union has an
+# index: in years, the studies that were ever addressed to a project are many.
 _CANDIDATES = text(f"""
+    with within as (
+         select study from gateway.study
+          where called = :aetitle
+            and (arrived_at >= :since or (arrived_at >= :earliest and arrived_at <= :missed_from))
+            and not exists (select from gateway.adopted_study as entered
+                             where entered.study = study.study and coalesce(arrived, '') < :entered_since)
+         union
+         select study from gateway.held_study
+         union
+         select study from gateway.transfer
+          where project = :project and cause_kind = 'autoid' and state in ('withdrawn', 'closed'))
     select study, row_position, on_disk, changed
       from (select study.study, study.row_position, study.on_disk, study.arrived_at,
                    held.study as held, held.reason,
@@ -86,13 +104,9 @@ _CANDIDATES = text(f"""
                    or held.position < greatest(:project_position, study.row_position, study.returned_position,
                           (select max(greatest(routed_position, presence_position)) from gateway.series
                             where series.study = study.study)) as changed
-              from gateway.study left join gateway.held_study as held using (study)
+              from within join gateway.study using (study) left join gateway.held_study as held using (study)
              where study.site = :site and study.called = :aetitle) as addressed
-     where (arrived_at >= :since or (arrived_at >= :earliest and arrived_at <= :missed_from) or held is not null
-            or exists (select from gateway.transfer
-                        where transfer.study = addressed.study and transfer.project = :project
-                          and cause_kind = 'autoid'))
-       and (changed or (:retry and reason <> all(:lasting)))
+     where (changed or (:retry and reason <> all(:lasting)))
        and not {ASKED_FOR.format(study="addressed.study")}
        and not exists (select from gateway.observed_transfer as observed where observed.study = addressed.study)
        and not exists (select from gateway.adopted_transfer as adopted where adopted.study = addressed.study)
@@ -139,15 +153,17 @@ def candidates(
     work: Work,
     project: WantingProject,
     *,
-    since: datetime,
+    since: datetime | None,
     lasting: Collection[str],
     retry: bool,
 ) -> list[Candidate]:
-    """The studies addressed to the project that have arrived `since` and no request knows of.
+    """The studies addressed to the project that have arrived `since` (None: ever) and no request knows of.
 
     `lasting` are the reasons for holding a study that do not pass by themselves; studies held for
     others are among them only with `retry`.
     """
+    entered_since = "" if since is None else work.local(since).strftime(MINUTE)
+    since = since or _EVER
     missed_from, missed_until = project.missed or (since, since)
     rows = work.execute(
         _CANDIDATES,
@@ -157,6 +173,7 @@ def candidates(
             "project": project.project,
             "since": since,
             "earliest": since - (missed_until - missed_from),
+            "entered_since": entered_since,
             "missed_from": missed_from,
             "project_position": project.position,
             "lasting": list(lasting),
@@ -181,6 +198,7 @@ def candidates(
                 on_disk=row.on_disk,
                 changed=row.changed,
                 of_two_patients=number > 1,
+                padded_key=padded_key(identity["PatientID"]) if number == 1 else None,
             )
             waiting.append(candidate)
     return waiting

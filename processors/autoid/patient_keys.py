@@ -4,17 +4,26 @@ import hashlib
 
 from ledger.vault import SubjectName
 from processors.redcap.incoming import hashed
-from processors.text import is_blank
+from processors.text import without_padding
 
 
 def patient_key(patient_id: str) -> str | None:
     """The key of a patient (128 hex digits), None where the PatientID is blank.
 
-    It is the SHA-512 of the hex SHA-256 of the PatientID, so that AutoID tables in use stay valid.
+    It is the SHA-512 of the hex SHA-256 of the PatientID, so that AutoID tables in use stay valid; without what pads
+    it, as PatientIDs that differ by that alone are one patient's.
     Blank IDs give no key: they would make one patient of everybody without an ID.
     """
-    if is_blank(patient_id):
-        return None
+    bare = without_padding(patient_id)
+    return _key(bare) if bare else None
+
+
+def padded_key(patient_id: str) -> str | None:
+    """The key that the scripts made of a padded PatientID, None where it is not padded, or blank."""
+    return _key(patient_id) if without_padding(patient_id) not in ("", patient_id) else None
+
+
+def _key(patient_id: str) -> str:
     return hashlib.sha512(hashed(patient_id).encode()).hexdigest()
 
 

@@ -1,6 +1,5 @@
 """What people see: lines, tables, and progress bars on a terminal (none in cron, where they would fill mails)."""
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -86,17 +85,6 @@ def say_busy(busy: Lease, *, json: bool) -> None:
         print_json({"busy": True} | busy.as_data())
     else:
         output().print(f"{busy.sentence()} This one has nothing to do.", markup=False)
-
-
-@contextmanager
-def readers_may_leave() -> Iterator[None]:
-    """Ends without complaint where whoever reads the output has seen enough, as `head` does."""
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Python would try to write the rest at its exit, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_report(report: Report) -> None:

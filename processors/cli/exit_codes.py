@@ -4,6 +4,8 @@ Errors become one message on standard error. A traceback shows values of variabl
 libraries, which may be a patient's; for an error nobody foresaw, only the place is told.
 """
 
+import errno
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -17,7 +19,29 @@ USAGE = 2
 SERVICE = 3
 CORRUPT = 4
 UNFORESEEN = 70
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 INTERRUPTED = 130
+
+
+@contextmanager
+def readers_may_leave() -> Iterator[None]:
+    """Ends without complaint where whoever reads the output has seen enough, as `head` does."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _give_up_output()
+    except OSError:
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _give_up_output()
+        raise
+
+
+def _give_up_output() -> None:
+    """Python would try to write the rest at its exit, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Ending(NamedTuple):
@@ -53,6 +77,12 @@ def ending(error: BaseException) -> Ending:
             return Ending(SERVICE, "Another run appended to the ledger at the same moment. The next run goes on.")
         case LedgerError():
             return Ending(SERVICE, str(error))
+        case OSError() if error.errno in _NO_ROOM:
+            return Ending(
+                SERVICE,
+                f"Something could not be written, to a file or to the standard output: {error.strerror}. What was "
+                "recorded so far is safe, and the next run goes on.",
+            )
         case Exception():
             return Ending(UNFORESEEN, _place(error))
         case _:

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from processors.cli import collector
+from processors.cli import collector, surroundings
 from processors.cli.commands import COMMANDS
-from processors.cli.exit_codes import ATTENTION, exit_codes
+from processors.cli.exit_codes import ATTENTION, exit_codes, readers_may_leave
 from processors.cli.options import ConfigOption
 
 # Inherited by the commands of a group.
@@ -26,7 +26,8 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> None:
         """Does the work."""
-        with exit_codes():
+        needs_attention = False
+        with exit_codes(), readers_may_leave():
             needs_attention = super().invoke(ctx)
         if needs_attention:
             sys.exit(ATTENTION)
@@ -91,21 +92,26 @@ app = typer.Typer(
 )
 
 
+def _prepare() -> None:
+    surroundings.settle()
+    collector.relax()
+
+
 def main() -> None:
     """Entry point of `fiona-ledger`."""
-    collector.relax()
+    _prepare()
     app()
 
 
 def populate_incoming() -> None:
     """Entry point of `populateIncoming`."""
-    collector.relax()
+    _prepare()
     load("populate-incoming")(prog_name="populateIncoming")
 
 
 def populate_autoid() -> None:
     """Entry point of `populateAutoID`."""
-    collector.relax()
+    _prepare()
     load("populate-autoid")(prog_name="populateAutoID")
 
 

@@ -20,6 +20,7 @@ from processors.requests import TransferRequest, TransferRow
 from processors.routing.configured_checks import LASTING
 from processors.routing.overrides import Amendment, amend, sent_rows
 from processors.routing.unplaced import hold_unplaced
+from processors.text import is_blank, without_padding
 
 StudyArgument = Annotated[str, typer.Argument(help="Its StudyInstanceUID.")]
 ProjectOption = Annotated[str, typer.Option("--project", metavar="NAME", help="The project that it was requested for.")]
@@ -41,14 +42,14 @@ def override(
 ) -> bool:
     """Withdraws a request or gives it another pseudonym; True where something must be removed downstream."""
     require_reason(reason)
-    if pseudonym is not None and not pseudonym.strip():
+    if pseudonym is not None and is_blank(pseudonym):
         raise ConfigurationError("--to-subject: expected a pseudonym, found nothing but blanks.")
     with exit_codes() as afterwords, opened_exclusively(config) as (configuration, gateway):
         amendment = Amendment(
             study=study,
             project=project,
             event_name=event,
-            pseudonym=None if pseudonym is None else pseudonym.strip(),
+            pseudonym=None if pseudonym is None else without_padding(pseudonym),
             by=operator(),
             reason=reason.strip(),
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 from ledger.store import Clock
 from processors.cli import console
 from processors.cli.bootstrap import now, opened_gateway, opened_run, operator, prepare
-from processors.cli.exit_codes import ending
+from processors.cli.exit_codes import ending, readers_may_leave
 from processors.configuration import Configuration
 from processors.gateway import Gateway
 from processors.locks import only_run
@@ -85,8 +85,9 @@ def _reported(
         report.error = ending(error).message
         raise
     finally:
-        # An error is told after what was done before it.
-        print_it()
+        # An error is told after what was done before it, and is told where nobody reads that any more.
+        with readers_may_leave():
+            print_it()
 
 
 def _print_run(report: Report, *, json: bool) -> None:

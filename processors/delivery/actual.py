@@ -9,7 +9,7 @@ from processors.redcap.incoming import ActualRecord
 BATCH = 500
 """How many records are asked for at once: PHP drops what exceeds 1,000 variables."""
 
-_SERIES_FIELDS = (transfers.RECORD_ID, "series_instance_uid")
+_SERIES_FIELDS = (transfers.RECORD_ID, incoming.ARRIVAL, "series_instance_uid")
 _TRANSFER_FIELDS = transfers.READ_FIELDS
 
 
@@ -21,7 +21,7 @@ def transfers_project(redcap: Redcap) -> str:
 def fields_by_project(redcap: Redcap) -> dict[str, Sequence[str]]:
     """What tells which series and transfers there are: the fields to read, by REDCap project."""
     if not redcap.has("transfers"):
-        return {"incoming": incoming.READ_FIELDS}
+        return {"incoming": (*incoming.READ_FIELDS, incoming.ARRIVAL)}
     return {"incoming": _SERIES_FIELDS, "transfers": _TRANSFER_FIELDS}
 
 
@@ -58,6 +58,7 @@ def _joined(with_series: ActualRecord, with_transfers: ActualRecord) -> ActualRe
         series=with_series.series,
         highest_series_instance=with_series.highest_series_instance,
         transfers=with_transfers.transfers,
+        row=with_series.row,
     )
 
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from processors.events.deliveries import RowKind, RowMissing, RowRestored, StudyDelivered
 from processors.events.fact import Fact
+from processors.events.operations import StudyAdopted
 from processors.events.rules import ConflictFound, ConflictResolved
 from processors.events.transfers import Fate, TransferAmended, TransferPlaced, TransferWithdrawn
 from processors.redcap import incoming, transfers
@@ -106,12 +107,21 @@ def plan_study(desired: DesiredStudy, actual: ActualRecord, now: datetime) -> Pl
         row = incoming.keeping_arrival(desired.row, actual.row)
         stands = not desired.again and incoming.says_the_same(row, actual.row)
         plan.rows.append(PlannedRow(desired.study, "study", "", desired.row_position, row, facts, stands=stands))
+        plan.facts += _entered_before(desired, actual)
     _plan_series(desired, actual, plan)
     transfers = _Transfers(desired, actual, plan, now)
     transfers.tell_missing()
     transfers.place()
     transfers.end()
     return plan
+
+
+def _entered_before(desired: DesiredStudy, actual: ActualRecord) -> list[Fact]:
+    """That others entered the study before it arrived here: before the ledger was restored from a backup, say."""
+    ours = str((desired.row or {}).get(incoming.ARRIVAL, ""))
+    if desired.delivered or actual.arrived is None or actual.arrived >= ours:
+        return []
+    return [StudyAdopted(study=desired.study, series={}, arrived=actual.arrived)]
 
 
 def _due(desired: DesiredStudy) -> list[TransferRequest]:

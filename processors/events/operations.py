@@ -36,9 +36,13 @@ class ReplayCompleted(ReplayFact):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyAdopted(OfStudy):
-    """The study's record stood in REDCap before this system, with these series in these instances."""
+    """The study's record stood in REDCap before this system, with these series in these instances.
+
+    `arrived` is the minute in which it arrived, as REDCap has it; None where REDCap does not say.
+    """
 
     series: Mapping[str, int]
+    arrived: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +73,21 @@ class StartedFresh(Fact):
     @property
     def stream(self) -> str:
         """That of how the site began to write to REDCap."""
+        return f"site/{self.site}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RawFolderReplaced(Fact):
+    """The raw folder lies on another disk for good, says an operator; so many studies were known by then."""
+
+    site: str
+    studies: int
+    by: str
+    reason: str
+
+    @property
+    def stream(self) -> str:
+        """That of how the site began, and where it is."""
         return f"site/{self.site}"
 
 

@@ -15,7 +15,7 @@ class Adopted:
     """One row for each study, series and transfer request that was there before."""
 
     name = "adopted"
-    code_version = 1
+    code_version = 2
     tables: Sequence[str] = (
         "gateway.adopted_study",
         "gateway.adopted_series",
@@ -47,6 +47,7 @@ _STUDIES = Table(
         "study": "text",
         "site": "text",
         "position": "bigint",
+        "arrived": "text",
     },
 )
 _UPSERT_STUDY = _STUDIES.upsert()
@@ -88,7 +89,7 @@ _MOVE_IN = _MOVED_IN.upsert()
 
 
 def _study(adopted: StudyAdopted, event: Event) -> list[Parameters]:
-    return [{"study": adopted.study, "site": event.site, "position": event.position}]
+    return [{"study": adopted.study, "site": event.site, "position": event.position, "arrived": adopted.arrived}]
 
 
 def _series(adopted: StudyAdopted, _: Event) -> list[Parameters]:

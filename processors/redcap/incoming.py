@@ -56,7 +56,8 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 COMPARED_FIELDS = tuple(dict.fromkeys((*READ_FIELDS, *FIELDS["study"], *FIELDS["series"])))
 """What has to be read before anything is written: a row that says the same already is left alone."""
 
-OPTIONAL_FIELDS = frozenset({"study_arrival_date"}) | transfers.OPTIONAL_FIELDS
+ARRIVAL = "study_arrival_date"
+OPTIONAL_FIELDS = frozenset({ARRIVAL}) | transfers.OPTIONAL_FIELDS
 """What older servers lack. Any other field's absence would make a row say less than it must."""
 
 Row = dict[str, str | int]
@@ -75,6 +76,11 @@ class ActualRecord:
     transfers: tuple[TransferRow, ...]
     row: Mapping[str, str] = field(default_factory=dict, compare=False)
     series_rows: Mapping[int, Mapping[str, str]] = field(default_factory=dict, compare=False)
+
+    @property
+    def arrived(self) -> str | None:
+        """The minute in which the study arrived, as whoever entered it has it."""
+        return self.row.get(ARRIVAL, "").strip()[: len("YYYY-MM-DD HH:MM")] or None
 
 
 ABSENT = ActualRecord(exists=False, series={}, highest_series_instance=0, transfers=())
@@ -109,7 +115,7 @@ def study_row(data: Mapping[str, Any], identity: Mapping[str, str], arrived_at: 
         "study_date": data["StudyDate"],
         "study_time": data["StudyTime"],
         "study_accession_number": data["AccessionNumber"],
-        "study_arrival_date": minute(arrived_at),
+        ARRIVAL: minute(arrived_at),
         "incoming_studies_complete": COMPLETE,
     }
     if identity:
@@ -155,8 +161,8 @@ def _is_no_list(name: str, value: object, actual: str) -> bool:
 
 def keeping_arrival(row: Row, actual: Mapping[str, str]) -> Row:
     """The study's row without its arrival date where REDCap has one: whoever entered the study knew it better."""
-    kept = bool(actual.get("study_arrival_date", "").strip())
-    return {name: value for name, value in row.items() if name != "study_arrival_date" or not kept}
+    kept = bool(actual.get(ARRIVAL, "").strip())
+    return {name: value for name, value in row.items() if name != ARRIVAL or not kept}
 
 
 def hashed(text: str) -> str:

@@ -15,9 +15,10 @@ from . import bans, redaction
 from .calls import Call
 from .error_text import ErrorText, error_text, listed_fields, row_problems, unknown_fields
 from .errors import Banned, Blocked, Misdirected, NotPermitted, RowProblem, RowsRefused, UnknownFields
-from .transport import Response, shown_address
+from .transport import Response, proxy_refusal, shown_address
 
 _NOT_ALLOWED: Final = (401, 403)
+_PROXY_WANTS_A_PASSWORD: Final = 407
 _NOT_THE_API: Final = (301, 302, 303, 307, 308, 404, 405, 410, 501)
 _NOT_ITS_DECISION: Final = (408, 413, 429)
 _SYSTEMIC = re.compile(
@@ -76,6 +77,8 @@ def _not_data(response: Response, error: ErrorText | None) -> str:
 
 
 def _not_allowed(call: Call, response: Response, error: ErrorText | None) -> ServiceError | None:
+    if response.status == _PROXY_WANTS_A_PASSWORD:
+        return Misdirected(call.message(*proxy_refusal(response.status)))
     if response.status not in _NOT_ALLOWED:
         return None
     if error is None:

@@ -5,9 +5,10 @@ same server, or from http to https on the same host and the ports that are their
 """
 
 import logging
+import re
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -29,6 +30,12 @@ _log = logging.getLogger(__name__)
 
 _LONGEST_CONNECT_SECONDS: Final = 10
 _OK: Final = 200
+_TUNNEL: Final = re.compile(r"Tunnel connection failed: (\d{3})")
+_PROXY_ADVICE: Final = (
+    "Look at HTTPS_PROXY, HTTP_PROXY and ALL_PROXY of whoever starts this program (cron and systemd have settings of "
+    "their own); where REDCap is reached without a proxy, name its host in NO_PROXY."
+)
+_CERTIFICATES_ADVICE: Final = "Look at REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE, or name redcap.ca_bundle."
 _FOLLOWED: Final = (301, 302, 307, 308)
 
 
@@ -59,8 +66,8 @@ class Transport:
         ca_bundle: Path | None,
         clocks: ClockComparison | None = None,
     ) -> None:
-        if ca_bundle is not None and not ca_bundle.is_file():
-            raise ConfigurationError(f"redcap.ca_bundle: expected a file of certificates, {ca_bundle} is none.")
+        if ca_bundle is not None:
+            _require_certificates(ca_bundle)
         self.url = url
         self.sent = 0
         self._rate_limit = rate_limit
@@ -200,7 +207,23 @@ def _body(call: Call) -> dict[str, Any]:
     return {"files": {name: (None, value) for name, value in form.items()}} if call.is_import else {"data": form}
 
 
+def _require_certificates(ca_bundle: Path) -> None:
+    """Raises `ConfigurationError` where the file holds no certificates that can be read."""
+    expected = f"redcap.ca_bundle: expected a file of certificates (PEM), {ca_bundle}"
+    if not ca_bundle.is_file():
+        raise ConfigurationError(f"{expected} is none.")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(ca_bundle)
+    except ssl.SSLError as exc:
+        raise ConfigurationError(f"{expected} holds none ({(exc.reason or 'unknown').lower()}).") from exc
+    except OSError as exc:
+        raise ConfigurationError(f"{expected} cannot be read: {exc.strerror}.") from exc
+
+
 def _unanswered(call: Call, exc: OSError, timeout_seconds: float) -> Unanswered:
+    in_environment = _environment_problem(list(_causes(exc)))
+    if in_environment:
+        return Misdirected(call.message(*in_environment))
     refused = _certificate_problem(exc)
     if not refused:
         return Unanswered(call.message(_connection_problem(exc, timeout_seconds), call.outcome))
@@ -211,6 +234,30 @@ def _unanswered(call: Call, exc: OSError, timeout_seconds: float) -> Unanswered:
             "or have the server's certificate mended.",
         )
     )
+
+
+def proxy_refusal(status: int) -> tuple[str, str]:
+    """What a proxy's refusal means, and what to do about it."""
+    wants = ": it wants a password" * (status == 407)
+    return f"a proxy that does not let the call through (HTTP {status}{wants})", _PROXY_ADVICE
+
+
+def _environment_problem(causes: Sequence[BaseException]) -> tuple[str, str] | None:
+    """What stands in the way that the environment names, and what to do about it: it is no fault of REDCap's."""
+    if any(isinstance(cause, requests.exceptions.InvalidSchema) and "SOCKS" in str(cause) for cause in causes):
+        return "a SOCKS proxy in the environment, which this program cannot use", _PROXY_ADVICE
+    if any(isinstance(cause, requests.exceptions.InvalidProxyURL) for cause in causes):
+        return "the address of a proxy in the environment, which is none", _PROXY_ADVICE
+    refused = next((found[1] for cause in causes if (found := _TUNNEL.search(str(cause)))), None)
+    if refused is not None:
+        return proxy_refusal(int(refused))
+    if any(isinstance(cause, ssl.SSLError) and cause.reason == "NO_CERTIFICATE_OR_CRL_FOUND" for cause in causes):
+        return "a file of certificates in the environment that holds none", _CERTIFICATES_ADVICE
+    if not any(isinstance(cause, requests.exceptions.ProxyError) for cause in causes):
+        return None
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        return "a proxy in the environment whose name is not known here", _PROXY_ADVICE
+    return "a proxy in the environment that is not reached", _PROXY_ADVICE
 
 
 def _certificate_problem(exc: BaseException) -> str:

@@ -1,7 +1,7 @@
 """Coupling: which entries of the coupling list name a study. Pure.
 
-An entry names a study by its accession number or its StudyInstanceUID; people type both, so blanks
-around them do not count. One study may be named by several entries and go to several projects.
+An entry names a study by its accession number or its StudyInstanceUID; people copy both from elsewhere, so
+blanks around them do not count, seen or not. One study may be named by several entries and go to several projects.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from processors import bounds
 from processors.redcap.rows import REPEATED, repeated_ids
+from processors.text import without_padding
 
 FORGOTTEN = "\x00forgotten"
 """Stands for a subject ID that was forgotten: no pseudonym is like it, and it is never shown."""
@@ -62,10 +63,10 @@ def entry_from_row(row: Mapping[str, str]) -> Entry:
     """The entry in a REDCap row, blanks stripped."""
     return Entry(
         record_id=bounds.name(row["record_id"]),
-        accession=bounds.cut(row.get("cl_accessionnumber", "").strip(), bounds.ACCESSION),
+        accession=bounds.cut(without_padding(row.get("cl_accessionnumber", "")), bounds.ACCESSION),
         study=bounds.name(row.get("cl_studyinstanceuid", "")),
         project=bounds.name(row.get("cl_projectname", "")),
-        subject_id=bounds.cut(row.get("cl_subjectid", "").strip(), bounds.PSEUDONYM),
+        subject_id=bounds.cut(without_padding(row.get("cl_subjectid", "")), bounds.PSEUDONYM),
         event_name=bounds.name(row.get("cl_eventname", "")),
         date=bounds.name(row.get("cl_date", "")),
         overlong=bounds.overlong(row, _BOUNDS),

@@ -4,7 +4,7 @@ A folder is planned after it was listed (`plan`), and its findings are told once
 read (`findings`); in between, nothing but the files themselves is looked at.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
@@ -27,12 +27,25 @@ LOOK_AGAIN = 0
 """Remembered as the mtime of a folder that has to be listed again: it differs from every real one."""
 
 _SECOND = 1_000_000_000
-_DAY = 86_400 * _SECOND
 # Some file systems count time in steps of two seconds: a change within the step leaves the mtime.
 _GRANULARITY = 2 * _SECOND
 
-Files = Mapping[str, tuple[int, int]]
-"""Files as last read: mtime and size by key."""
+Files = Mapping[str, tuple[int, int, int]]
+"""Files as last read: mtime, size and stamp by key."""
+
+
+class Look(NamedTuple):
+    """A file, or a folder, whose mtime lies ahead of our clock; `seen_ns` is when it was first seen as it is."""
+
+    mtime_ns: int
+    size: int
+    seen_ns: int
+
+
+Looks = Mapping[str, Look]
+"""Looks of earlier runs, by key; the folder's own has the empty key."""
+
+NO_LOOKS: Looks = MappingProxyType({})
 
 Resolution = Literal["readable", "gone"]
 
@@ -51,7 +64,8 @@ class FolderPlan(NamedTuple):
     holds no summary. `mtime_ns` is to be remembered when all of `changed` could be dealt with, and
     None is for a folder that is gone. Where a folder is dealt with in parts, only the `last`
     concludes it. `present` are the keys of all files in it, None where that cannot be told yet: a folder that
-    has just changed is still being filled, or cleared.
+    has just changed is still being filled, or cleared. `looks` are those to be remembered in place of earlier ones,
+    None where there are neither.
     """
 
     folder: Folder
@@ -62,6 +76,7 @@ class FolderPlan(NamedTuple):
     unsettled: int = 0
     last: bool = True
     present: Collection[str] | None = None
+    looks: Looks | None = None
 
 
 class Known(NamedTuple):
@@ -81,13 +96,14 @@ class Finding(NamedTuple):
     """Facts, with what the scan cache may remember on their account; the two are stored together."""
 
     facts: Sequence[Fact] = ()
-    remember_file: tuple[str, str, int, int] | None = None  # folder, file, mtime, size
+    remember_file: tuple[str, str, int, int, int] | None = None  # folder, file, mtime, size, stamp
     forget_file: tuple[str, str] | None = None
     remember_folder: tuple[str, int] | None = None
     forget_folder: str | None = None
+    remember_looks: tuple[str, Looks] | None = None
 
 
-def plan(listing: Listing, remembered: Files, times: Times) -> FolderPlan | None:
+def plan(listing: Listing, remembered: Files, times: Times, looks: Looks = NO_LOOKS) -> FolderPlan | None:
     """What is to be done about a folder that was looked into; None is to leave it to the next run."""
     folder, entries, closed, swapped = listing
     if swapped:
@@ -99,14 +115,15 @@ def plan(listing: Listing, remembered: Files, times: Times) -> FolderPlan | None
         return FolderPlan(
             folder, [_itself(folder.problem)], sorted(remembered.keys() - {""}), LOOK_AGAIN, vanished=True
         )
-    settled = [entry for entry in entries if is_settled(entry.mtime_ns, times)]
-    changed = [entry for entry in settled if remembered.get(entry.key) != (entry.mtime_ns, entry.size)]
+    now_looked = _looks([_of_folder(folder), *entries], looks, times)
+    settled = [entry for entry in entries if is_settled(entry.mtime_ns, times, now_looked.get(entry.key))]
+    changed = [entry for entry in settled if remembered.get(entry.key) != (entry.mtime_ns, entry.size, entry.stamp)]
     gone = sorted(remembered.keys() - {entry.key for entry in entries})
-    is_complete = is_settled(folder.mtime_ns, times)
+    is_complete = is_settled(folder.mtime_ns, times, now_looked.get(""))
     fit = (
         len(settled) == len(entries)
         and (is_complete or not gone or not entries)
-        and folder.mtime_ns <= times.now_ns - _GRANULARITY
+        and (folder.mtime_ns <= times.now_ns - _GRANULARITY or (folder.mtime_ns > times.now_ns and is_complete))
         and all(entry.mtime_ns != UNKNOWN for entry in entries)
     )
     return FolderPlan(
@@ -117,7 +134,23 @@ def plan(listing: Listing, remembered: Files, times: Times) -> FolderPlan | None
         vanished=not entries,
         unsettled=len(entries) - len(settled),
         present=frozenset(entry.key for entry in entries) if is_complete else None,
+        looks=now_looked if now_looked or looks else None,
     )
+
+
+def _looks(entries: Iterable[FileEntry], before: Looks, times: Times) -> Looks:
+    """What is to be remembered of those whose mtime lies ahead: since when each has been as it is."""
+    looked = {}
+    for entry in entries:
+        if entry.mtime_ns > times.now_ns:
+            known = before.get(entry.key)
+            is_same = known is not None and known[:2] == (entry.mtime_ns, entry.size) and known.seen_ns <= times.now_ns
+            looked[entry.key] = known if known and is_same else Look(entry.mtime_ns, entry.size, times.now_ns)
+    return looked
+
+
+def _of_folder(folder: Folder) -> FileEntry:
+    return FileEntry("", "", folder.mtime_ns, 0)
 
 
 def plan_absent(key: str, remembered: Collection[str]) -> FolderPlan:
@@ -136,14 +169,12 @@ def is_quiet(plan: FolderPlan, remembered_mtime: int | None) -> bool:
     )
 
 
-def is_settled(mtime_ns: int, times: Times) -> bool:
+def is_settled(mtime_ns: int, times: Times, look: Look | None = None) -> bool:
     """Whether a file is old enough not to be changing any more.
 
-    More than a day ahead means that the clock of whoever wrote it is wrong: waiting for that time
-    would lose the study without a word.
+    One whose mtime lies ahead was written by a clock that is not ours: it must have been seen unchanged for as long.
     """
-    age = times.now_ns - mtime_ns
-    return age >= times.settle_ns or age < -_DAY
+    return times.now_ns - (mtime_ns if look is None else look.seen_ns) >= times.settle_ns
 
 
 def findings(plan: FolderPlan, outcomes: Sequence[Outcome], known: Known) -> Iterator[Finding]:
@@ -158,11 +189,11 @@ def findings(plan: FolderPlan, outcomes: Sequence[Outcome], known: Known) -> Ite
         elif isinstance(outcome, Bad):
             complete = complete and not outcome.retry
             mtime_ns = UNKNOWN if outcome.retry else entry.mtime_ns
-            yield Finding(_rejected(key, entry, outcome, known), (key, entry.key, mtime_ns, entry.size))
+            yield Finding(_rejected(key, entry, outcome, known), (key, entry.key, mtime_ns, entry.size, entry.stamp))
         else:
             facts = _kept(key, entry, outcome, known, returning=returning)
             has_returned, returning = has_returned or returning, False
-            yield Finding(facts, (key, entry.key, entry.mtime_ns, entry.size))
+            yield Finding(facts, (key, entry.key, entry.mtime_ns, entry.size, entry.stamp))
     for name in plan.gone:
         how: Resolution = "gone" if name or plan.mtime_ns is None else "readable"
         yield Finding(_resolved(path_of(key, name), how, known), forget_file=(key, name))
@@ -184,7 +215,8 @@ def _conclusion(plan: FolderPlan, known: Known, *, complete: bool, is_there: boo
         ]
     if plan.mtime_ns is None:
         return Finding(facts, forget_folder=key)
-    return Finding(facts, remember_folder=(key, plan.mtime_ns if complete else LOOK_AGAIN))
+    looks = None if plan.looks is None else (key, plan.looks)
+    return Finding(facts, remember_folder=(key, plan.mtime_ns if complete else LOOK_AGAIN), remember_looks=looks)
 
 
 def _kept(key: str, entry: FileEntry, kept: Kept, known: Known, *, returning: bool) -> list[Fact]:

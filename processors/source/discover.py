@@ -9,6 +9,8 @@ from ledger import store
 from ledger.batching import Progress, batches
 from ledger.chain import microseconds
 from processors.clocks import is_due
+from processors.errors import ConfigurationError
+from processors.events.operations import RawFolderReplaced
 from processors.events.series import (
     FileRejected,
     RejectionResolved,
@@ -86,6 +88,24 @@ def discover(
     return discovering.report(full_pass=full_pass, warning=warning)
 
 
+def accept_place(gateway: Gateway, raw: Path, *, by: str, reason: str) -> int:
+    """Takes the raw folder for the right one where it lies now; gives how many studies another one is known to hold.
+
+    The next run records those as vanished that are not here. Raises `ConfigurationError` where it lies where it did.
+    """
+    with Tree(raw) as tree, gateway.begin() as work:
+        recalled = scan_cache.recall(work)
+        if recalled.place in (None, tree.place):
+            raise ConfigurationError(
+                f"source.raw: expected {raw} on another disk than before, found it where earlier runs have found "
+                "studies. There is nothing to settle."
+            )
+        _, known = scan_cache.on_disk(work, ())
+        scan_cache.store_place(work, tree.place, None)
+        work.record([RawFolderReplaced(site=work.site, studies=known, by=by, reason=reason)])
+    return known
+
+
 class _Discovering:
     """One discovery under way."""
 
@@ -135,8 +155,7 @@ class _Discovering:
                 return (
                     f"All {known} known studies are gone from the raw folder, which is not the folder, or not on the "
                     "disk, that it was. This looks like an unmounted disk: nothing is recorded as vanished until "
-                    "some of them are there again. If the disk was replaced for good, copy one of their folders to "
-                    "the new one."
+                    "some of them are there again. If the disk was replaced for good: `fiona-ledger new-disk`."
                 )
             if (recalled.place, recalled.doubted_at) != (self._tree.place, None):
                 scan_cache.store_place(work, self._tree.place, None)
@@ -186,10 +205,11 @@ class _Discovering:
     def _plans(self, listings: Sequence[Listing]) -> Iterator[FolderPlan]:
         """What is to be done about these folders, those left out about which nothing is."""
         with self._gateway.begin() as work:
-            remembered = scan_cache.files(work, [listing.folder.key for listing in listings])
+            folders = [listing.folder.key for listing in listings]
+            remembered, looks = scan_cache.files(work, folders), scan_cache.looks(work, folders)
         for listing in listings:
             key = listing.folder.key
-            plan = changes.plan(listing, remembered[key], self._times)
+            plan = changes.plan(listing, remembered[key], self._times, looks.get(key, changes.NO_LOOKS))
             if plan is not None:
                 self._unsettled += plan.unsettled
                 if not changes.is_quiet(plan, self._before.get(key)):

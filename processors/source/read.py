@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from processors.bounds import nanoseconds
 from processors.source import summary
-from processors.source.tree import FileEntry, Folder, Tree, unreadable
+from processors.source.tree import FileEntry, Folder, Tree, is_gone, require_means, unreadable
 
 Fingerprint = Callable[[bytes], str]
 
@@ -54,9 +54,10 @@ def read(tree: Tree, folder: Folder, entry: FileEntry, fingerprint: Fingerprint)
         return _unread(TOO_LARGE, entry, fingerprint, retry=False)
     try:
         content = _content(tree, folder, entry)
-    except FileNotFoundError:
-        return NotNow.ABSENT
     except OSError as exc:
+        require_means(exc)
+        if is_gone(exc):
+            return NotNow.ABSENT
         return _unread(unreadable(exc), entry, fingerprint, retry=True)
     if content is None:
         return NotNow.UNSETTLED

@@ -12,7 +12,7 @@ import orjson
 from sqlalchemy import text
 
 from processors.gateway import Work
-from processors.source.changes import Finding, Known
+from processors.source.changes import Finding, Known, Look, Looks
 
 
 class Recalled(NamedTuple):
@@ -43,19 +43,34 @@ def recall(work: Work) -> Recalled:
     return Recalled(orjson.loads(row.folders or "{}"), row.full_pass_at, row.place, row.doubted_at)
 
 
-def files(work: Work, folders: Collection[str]) -> dict[str, dict[str, tuple[int, int]]]:
-    """The files of these folders as last read: folder -> file -> (mtime, size)."""
-    remembered: dict[str, dict[str, tuple[int, int]]] = {folder: {} for folder in folders}
+def files(work: Work, folders: Collection[str]) -> dict[str, dict[str, tuple[int, int, int]]]:
+    """The files of these folders as last read: folder -> file -> (mtime, size, stamp)."""
+    remembered: dict[str, dict[str, tuple[int, int, int]]] = {folder: {} for folder in folders}
     rows = work.execute(
         text("""
-            select study, name, mtime_ns, size from gateway.file
+            select study, name, mtime_ns, size, stamp from gateway.file
              where site = :site and study = any(:folders)
         """),
         {"site": work.site, "folders": list(folders)},
     )
-    for study, name, mtime_ns, size in rows:
-        remembered[study][name] = (mtime_ns, size)
+    for study, name, mtime_ns, size, stamp in rows:
+        remembered[study][name] = (mtime_ns, size, stamp)
     return remembered
+
+
+def looks(work: Work, folders: Collection[str]) -> dict[str, dict[str, Look]]:
+    """What was seen in these folders of files whose mtime lay ahead: folder -> file -> look."""
+    seen: dict[str, dict[str, Look]] = defaultdict(dict)
+    rows = work.execute(
+        text("""
+            select study, name, mtime_ns, size, seen_ns from gateway.file_ahead
+             where site = :site and study = any(:folders)
+        """),
+        {"site": work.site, "folders": list(folders)},
+    )
+    for study, name, *look in rows:
+        seen[study][name] = Look(*look)
+    return seen
 
 
 def known(work: Work, folders: Collection[str]) -> Known:
@@ -146,12 +161,25 @@ def store(work: Work, findings: Sequence[Finding]) -> None:
     folders_seen = [finding.remember_folder for finding in findings if finding.remember_folder]
     folders_gone = [finding.forget_folder for finding in findings if finding.forget_folder]
     _delete_files(work, [row[:2] for row in files_seen] + files_gone)
-    _copy(work, "gateway.file (site, study, name, mtime_ns, size)", ((work.site, *row) for row in files_seen))
+    _copy(work, "gateway.file (site, study, name, mtime_ns, size, stamp)", ((work.site, *row) for row in files_seen))
     work.execute(
         text("delete from gateway.folder where site = :site and study = any(:folders)"),
         {"site": work.site, "folders": [key for key, _ in folders_seen] + folders_gone},
     )
     _copy(work, "gateway.folder (site, study, mtime_ns)", ((work.site, *row) for row in folders_seen))
+    looked = [finding.remember_looks for finding in findings if finding.remember_looks]
+    if looked or folders_gone:
+        _store_looks(work, looked, folders_gone)
+
+
+def _store_looks(work: Work, seen: Sequence[tuple[str, Looks]], gone: Sequence[str]) -> None:
+    """Remembers these looks in place of those before."""
+    work.execute(
+        text("delete from gateway.file_ahead where site = :site and study = any(:folders)"),
+        {"site": work.site, "folders": [key for key, _ in seen] + list(gone)},
+    )
+    rows = ((work.site, key, name, *look) for key, of_folder in seen for name, look in of_folder.items())
+    _copy(work, "gateway.file_ahead (site, study, name, mtime_ns, size, seen_ns)", rows)
 
 
 def store_place(work: Work, place: str, doubted_at: int | None) -> None:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from processors import bounds
+from processors.text import without_padding
 
 MAX_BYTES = 16 * 1024 * 1024
 KEPT = (
@@ -94,7 +95,7 @@ def _kept(document: dict[str, Any], study: str, series: str) -> Summary:
     connection = document.get("IncomingConnection")
     for key in _CONNECTION:
         # AE titles are padded by scanners, with blanks or NULs.
-        title = _text(connection.get(key)).strip(" \t\r\n\x00") if isinstance(connection, dict) else ""
+        title = without_padding(_text(connection.get(key))) if isinstance(connection, dict) else ""
         data[key] = bounds.cut(bounds.storable(title), bounds.NAME)
     patient_id = document.get("PatientID")
     if isinstance(patient_id, float) and abs(patient_id) >= _INEXACT:

@@ -24,11 +24,14 @@ MALFORMED_NAME = "the name of the file or of its folder is malformed: expected U
 NOT_A_FILE = "expected a file, found something else"
 
 _SUFFIX = ".json"
+_SECOND = 1_000_000_000
 # Made by file systems at the root of a disk, for their own use, and closed to others.
 _NEVER_A_STUDY = frozenset({"lost+found"})
 # Without O_NONBLOCK, a pipe put in a file's place would make us wait for its writer.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-_SWAPPED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+# On a network file system, what was replaced by another client of it can be found stale.
+_SWAPPED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE)
+_OURS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _ENTER = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_DIRECTORY
 
 
@@ -48,8 +51,8 @@ class FileEntry(NamedTuple):
     """A summary file, or what stands in its place.
 
     `problem` says why it is rejected without being opened. `target` is set for a link that stays
-    in the raw folder: where it leads, seen from there. The entry with the empty key stands for the
-    folder itself.
+    in the raw folder: where it leads, seen from there. `stamp` differs where anything of the file was
+    changed, its times set back included. The entry with the empty key stands for the folder itself.
     """
 
     name: str
@@ -58,6 +61,7 @@ class FileEntry(NamedTuple):
     size: int
     problem: str | None = None
     target: str | None = None
+    stamp: int = 0
 
 
 class Listing(NamedTuple):
@@ -120,6 +124,7 @@ class Tree:
         try:
             return Listing(folder, sorted(self._entries(folder)))
         except OSError as exc:
+            require_means(exc)
             if exc.errno in _SWAPPED:
                 return Listing(folder, swapped=True)
             if not isinstance(exc, PermissionError):
@@ -178,13 +183,15 @@ class Tree:
         except FileNotFoundError:
             return None
         except OSError as exc:
+            if exc.errno == errno.ESTALE:
+                raise
             return FileEntry(name, key, UNKNOWN, 0, unreadable(exc))
         problem = None if is_named_well and is_study else MALFORMED_NAME
         if problem is None and stat.S_ISLNK(status.st_mode):
             return self._linked(folder, name, status)
         if problem is None and not stat.S_ISREG(status.st_mode):
             problem = NOT_A_FILE
-        return FileEntry(name, key, nanoseconds(status.st_mtime_ns), status.st_size, problem)
+        return FileEntry(name, key, nanoseconds(status.st_mtime_ns), status.st_size, problem, stamp=stamp(status))
 
     def _linked(self, folder: Folder, name: str, link: os.stat_result) -> FileEntry:
         target, problem = self._resolve(f"{folder.name}/{name}")
@@ -195,7 +202,8 @@ class Tree:
                 problem = unreadable(exc)
             else:
                 if stat.S_ISREG(status.st_mode):
-                    return FileEntry(name, name, nanoseconds(status.st_mtime_ns), status.st_size, None, target)
+                    mtime_ns = nanoseconds(status.st_mtime_ns)
+                    return FileEntry(name, name, mtime_ns, status.st_size, None, target, stamp(status))
                 problem = NOT_A_FILE
         return FileEntry(name, name, nanoseconds(link.st_mtime_ns), link.st_size, problem)
 
@@ -231,6 +239,26 @@ class Tree:
         if self._current is not None:
             os.close(self._current[1])
             self._current = None
+
+
+def stamp(status: os.stat_result) -> int:
+    """What differs once anything of the file was changed; where times are whole seconds, also for another file."""
+    changed = nanoseconds(status.st_ctime_ns)
+    return changed if changed % _SECOND else changed + status.st_ino % _SECOND
+
+
+def is_gone(exc: OSError) -> bool:
+    """Whether it says that what was listed is no longer there."""
+    return exc.errno in (errno.ENOENT, errno.ESTALE)
+
+
+def require_means(exc: OSError) -> None:
+    """Raises `ServiceError` where it is for lack of means of ours, which says nothing about any file."""
+    if exc.errno in _OURS:
+        raise ServiceError(
+            f"source.raw: no more files can be opened: {exc.strerror}. Raise the limit of open files of this program "
+            "(`ulimit -n`, LimitNOFILE= of a systemd unit), or free memory."
+        ) from exc
 
 
 def unreadable(exc: OSError) -> str:

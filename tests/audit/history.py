@@ -29,6 +29,7 @@ from processors.events.holds import RequestHeld, RequestQuestioned, RequestRelea
 from processors.events.operations import (
     AdoptionCompleted,
     MasterKeyChanged,
+    RawFolderReplaced,
     RedcapAccepted,
     RedcapDoubted,
     RedcapReturned,
@@ -477,6 +478,7 @@ def _moving_in(told: Told) -> None:
     told(AdoptedTransferGone(study=HIP, instance=1))
     told(AdoptionCompleted(site="main", studies=1, series=1, transfers=1, ids=0, by="admin"))
     told(StartedFresh(site="abroad", by="admin", records=0))
+    told(RawFolderReplaced(site="main", studies=3, by="admin", reason="a larger disk"))
 
 
 def _by_hand(told: Told) -> None:

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sqlalchemy import text
+
 from processors.demo.simulator import Call, Project
 from processors.run import Report
 from tests.autoid.machine import Machine
@@ -75,6 +77,12 @@ class AutoidSite(Site):
         """A run when it is time to try again what was held for a passing reason."""
         self.clock.advance(11 * 60)
         return self.run()
+
+    def days_go_by(self, days: float) -> None:
+        """So many days in which runs got through, and nothing came of them."""
+        self.clock.advance(days * 86_400)
+        with self._database.begin() as connection:
+            connection.execute(text("update gateway.assignment set at = :now"), {"now": self.clock.now})
 
     def asked(self) -> int:
         """How many calls the last run made, but for those for dictionaries: there is one for each empty list.

@@ -7,8 +7,6 @@ from tests.autoid.conftest import MakeSite
 from tests.autoid.sites import AETITLE, IDLE, AutoidSite
 from tests.flow.harness import BRAIN, HEART, Asked
 
-DAY = 86_400
-
 
 def arrived_without_a_project(site: AutoidSite) -> None:
     """A study that is in the ledger before anybody wants an ID for it."""
@@ -25,7 +23,7 @@ def test_a_study_is_given_an_id_within_fourteen_days_of_its_arrival(
 ) -> None:
     arrived_without_a_project(site)
     site.project()
-    site.clock.advance(days * DAY)
+    site.days_go_by(days)
     site.run()
     assert bool(site.transfers("1.2.1")) is given
 
@@ -34,14 +32,14 @@ def test_the_window_is_the_configurations(site: AutoidSite) -> None:
     arrived_without_a_project(site)
     site.window_days = 30
     site.project()
-    site.clock.advance(29 * DAY)
+    site.days_go_by(29)
     site.run()
     assert site.requested("1.2.1") == site.id_of("PID-1")
 
 
 def test_what_counts_is_when_a_study_arrived_and_not_when_it_grew(site: AutoidSite) -> None:
     arrived_without_a_project(site)
-    site.clock.advance(15 * DAY)
+    site.days_go_by(15)
     site.grow("1.2.1")
     site.project()
     site.run()
@@ -52,7 +50,7 @@ def test_import_all_drops_the_window_for_its_project_alone(site: AutoidSite) -> 
     arrived_without_a_project(site)
     site.study("1.2.2", called="BRAIN")
     site.run()
-    site.clock.advance(400 * DAY)
+    site.days_go_by(400)
     site.project("1")
     site.project("2", name=BRAIN, pattern="B[0-9]{3}", aetitle="BRAIN")
     site.run(all_of=HEART)
@@ -84,7 +82,7 @@ def test_a_held_study_waits_for_as_long_as_it_takes(site: AutoidSite) -> None:
     site.study("1.2.1", "PID-1")
     site.study("1.2.2", "PID-2")
     site.run()
-    site.clock.advance(40 * DAY)
+    site.days_go_by(40)
     site.project(pattern="H-[12]")
     site.run()
     assert (site.requested("1.2.2"), site.held()) == ("H-2", {})

@@ -53,10 +53,11 @@ def test_what_was_out_of_the_window_before_stays_so(site: AutoidSite) -> None:
     site.project(use=False)
     site.study("1.2.1")
     site.run()
-    site.clock.advance(15 * DAY)
+    site.days_go_by(15)
     with site.left_out("projects"):
         site.run()
-    site.run(after=15 * DAY)
+    site.days_go_by(15)
+    site.run()
     site.project()
     with site.left_out("projects"):
         site.run()

@@ -330,6 +330,7 @@ OF_OTHER_STREAMS = {
     "ContradictionResolved",
     "AdoptionCompleted",
     "StartedFresh",
+    "RawFolderReplaced",
     "SubjectForgotten",
     "MasterKeyChanged",
     "ExpectedStudyMissing",

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ledger import embedded as embedded_server
 from ledger.database import Database, open_database
 from ledger.errors import Misconfigured, Unreachable
 from ledger.migrations import migrate
@@ -236,3 +237,23 @@ def test_as_root_the_folders_above_are_not_opened_to_everybodys_reading(folder: 
     with embedded(above / "ledger") as database:
         assert scalar(database, "select 1") == 1
     assert stat.S_IMODE(above.stat().st_mode) == 0o711
+
+
+def test_a_locale_that_the_machine_lacks_is_no_matter(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal brings its own along (`LC_ALL`, forwarded by ssh); the first start used to fail."""
+    monkeypatch.setenv("LC_ALL", "xx_XX.UTF-8")
+    with embedded(folder / "ledger") as database:
+        assert scalar(database, "show server_encoding") == "UTF8"
+    assert os.environ["LC_ALL"] == "xx_XX.UTF-8"
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o077])
+def test_whatever_the_umask_the_data_folder_is_nobody_elses_to_write(folder: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        embedded_server._make_folder(folder / "a" / "ledger")
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (folder / "a", folder / "a" / "ledger")} == {
+        0o711 if AS_ROOT else 0o700
+    }

@@ -2,7 +2,9 @@
 
 import datetime as dt
 import ipaddress
+import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from processors.errors import Unanswered
+from processors.errors import ConfigurationError, Unanswered
 from processors.redcap import Misdirected, NoRateLimit, Redcap
 from processors.redcap.transport import redirect_target, shown_address
 
@@ -260,3 +262,73 @@ def test_what_a_redirect_carries_is_not_shown() -> None:
 @pytest.mark.parametrize("location", ["https://a:port/", "https://[/", "https://a:99999/"])
 def test_a_redirect_to_what_is_no_address_is_told_as_that(location: str) -> None:
     assert shown_address("https://a/api/", location) == "what is no address"
+
+
+@contextmanager
+def proxy(answer: str) -> Iterator[str]:
+    """The address of a proxy that answers every request so."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listening.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.recv(65_536)
+                    connection.sendall(f"HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    ("url", "answer", "found"),
+    [
+        (
+            "https://redcap.invalid/api/",
+            "407 Proxy Authentication Required",
+            "HTTP 407: it wants a password",
+        ),
+        ("https://redcap.invalid/api/", "403 Forbidden", "a proxy that does not let the call through (HTTP 403)"),
+        ("http://redcap.invalid/api/", "407 Proxy Authentication Required", "HTTP 407: it wants a password"),
+    ],
+)
+def test_a_proxys_refusal_is_told_as_the_proxys(
+    url: str, answer: str, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It used to be "a connection that was cut off", tried four times."""
+    with proxy(answer) as address, client_at(url) as client:
+        for name in ("http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, address)
+        with pytest.raises(Misdirected) as raised:
+            client.metadata("incoming")
+    assert found in str(raised.value)
+    assert "NO_PROXY" in str(raised.value)
+    assert client.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "found"),
+    [
+        ("socks5://127.0.0.1:9", "a SOCKS proxy in the environment"),
+        ("http://proxy.invalid:3128", "a proxy in the environment whose name is not known here"),
+        ("http://127.0.0.1:1", "a proxy in the environment that is not reached"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_told_as_the_environments(
+    address: str, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", address)
+    with client_at("https://redcap.invalid/api/") as client, pytest.raises(Misdirected) as raised:
+        client.metadata("incoming")
+    assert found in str(raised.value)
+
+
+@pytest.mark.parametrize("content", ["", "no certificate"])
+def test_a_bundle_without_certificates_is_misconfigured(tmp_path: Path, content: str) -> None:
+    bundle = tmp_path / "ca.pem"
+    bundle.write_text(content)
+    with pytest.raises(ConfigurationError, match=r"redcap.ca_bundle: .* holds none"):
+        client_at("https://redcap.invalid/api/", bundle)

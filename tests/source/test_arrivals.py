@@ -59,12 +59,49 @@ def test_an_unsettled_summary_waits(find: Find, receiver: Receiver, clock: Setta
     assert find().discovered == 1
 
 
-@pytest.mark.parametrize(("ahead", "discovered"), [(3600, 0), (86_000, 0), (90_000, 1), (10**8, 1)])
-def test_a_summary_from_the_future_waits_unless_its_clock_must_be_wrong(
-    find: Find, receiver: Receiver, ahead: float, discovered: int
+@pytest.mark.parametrize("ahead", [3600, 23 * 3600, 90_000, 10**8])
+def test_a_summary_from_the_future_is_settled_once_it_has_stayed_as_it_is(
+    find: Find, receiver: Receiver, clock: SettableClock, ahead: float
 ) -> None:
+    """A receiver whose clock was 23 hours ahead used to leave its studies unread for a day."""
     receiver.summary("1.1", "1.1.1", age=-ahead)
-    assert find().discovered == discovered
+    assert (find().discovered, find().unsettled) == (0, 1)
+    clock.advance(59)
+    assert find().discovered == 0
+    receiver.summary("1.1", "1.1.1", age=-ahead, NumFiles="2")
+    clock.advance(1)
+    assert find().discovered == 0
+    clock.advance(60)
+    assert find().discovered == 1
+    clock.advance(60)
+    assert find().read == 0
+
+
+def test_of_a_folder_from_the_future_a_series_that_goes_is_noticed(
+    gateway: Gateway, find: Find, receiver: Receiver, clock: SettableClock
+) -> None:
+    folder = receiver.summary("1.1", "1.1.1", age=-3600).parent
+    receiver.summary("1.1", "1.1.2", age=-3600)
+    receiver.age(folder, -3600)
+    find()
+    clock.advance(60)
+    assert find().discovered == 2
+    (folder / "1.1.2.json").unlink()
+    receiver.age(folder, -3600)
+    find()
+    clock.advance(60)
+    find()
+    assert history(gateway)[2:] == [("SeriesVanished", {"StudyInstanceUID": "1.1", "SeriesInstanceUID": "1.1.2"})]
+    clock.advance(7200)
+    receiver.age(folder, 3600)
+    find()
+    assert gateway_rows(gateway) == []
+
+
+def gateway_rows(gateway: Gateway) -> list[str]:
+    """What is still remembered of files whose mtime lies ahead."""
+    with gateway.begin() as work:
+        return list(work.execute(text("select name from gateway.file_ahead")).scalars())
 
 
 def test_a_growing_series_is_revised_and_a_late_one_discovered(

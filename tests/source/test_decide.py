@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from processors.source import changes, summary
-from processors.source.changes import Finding, FolderPlan, Known, Times
+from processors.source.changes import Finding, FolderPlan, Known, Look, Times
 from processors.source.file_names import key_of
 from processors.source.read import Bad, Kept, NotNow
 from processors.source.tree import UNKNOWN, FileEntry, Folder, Listing
@@ -28,7 +28,7 @@ def entry(name: str = "1.json", mtime_ns: int = OLD) -> FileEntry:
 
 
 def planned(*entries: FileEntry, at: Folder | None = None, **remembered: tuple[int, int]) -> FolderPlan:
-    files = {name.replace("_", "."): seen for name, seen in remembered.items()}
+    files = {name.replace("_", "."): (*seen, 0) for name, seen in remembered.items()}
     plan = changes.plan(Listing(at or folder(), entries), {key[1:]: seen for key, seen in files.items()}, TIMES)
     assert plan is not None
     return plan
@@ -46,10 +46,35 @@ def judged(plan: FolderPlan, *outcomes: Any, known: Known = NOTHING_KNOWN) -> tu
 
 @pytest.mark.parametrize(
     ("age", "settled"),
-    [(60, True), (59.9, False), (0, False), (-1, False), (-86_400, False), (-86_401, True), (10**9, True)],
+    [(60, True), (59.9, False), (0, False), (-1, False), (-86_400, False), (-86_401, False), (10**9, True)],
 )
 def test_settled(age: float, settled: bool) -> None:  # noqa: FBT001 - a table's column
     assert changes.is_settled(NOW - int(age * SECOND), TIMES) is settled
+
+
+@pytest.mark.parametrize(
+    ("look", "settled"),
+    [
+        (Look(NOW + 5, 10, NOW - 60 * SECOND), True),
+        (Look(NOW + 5, 10, NOW - 59 * SECOND), False),
+        (Look(NOW + 4, 10, NOW - 60 * SECOND), False),
+        (Look(NOW + 5, 9, NOW - 60 * SECOND), False),
+        (Look(NOW + 5, 10, NOW + 60 * SECOND), False),
+        (None, False),
+    ],
+)
+def test_what_was_written_by_a_clock_that_is_ahead_settles_by_staying_as_it_is(
+    look: Look | None,
+    settled: bool,  # noqa: FBT001 - a table's column
+) -> None:
+    looks = {"1.json": look} if look else {}
+    plan = changes.plan(Listing(folder(), [entry("1.json", NOW + 5)]), {}, TIMES, looks)
+    assert plan is not None
+    assert (len(plan.changed), plan.unsettled) == (int(settled), int(not settled))
+
+
+def test_a_file_of_which_only_the_stamp_differs_is_read_again() -> None:
+    assert planned(entry()._replace(stamp=1), n1_json=(OLD, 10)).changed != []
 
 
 def test_only_what_differs_from_the_memory_is_read() -> None:
@@ -86,7 +111,7 @@ def test_an_event_only_where_what_is_kept_differs(before: str | None, events: li
     known = Known({}, {}, {("1.1", "1"): before} if before else {})
     found, made = judged(planned(entry()), kept(), known=known)
     assert found == events
-    assert made[0].remember_file == ("1.1", "1.json", OLD, 10)
+    assert made[0].remember_file == ("1.1", "1.json", OLD, 10, 0)
 
 
 def test_a_returning_study_says_so_once() -> None:
@@ -96,7 +121,7 @@ def test_a_returning_study_says_so_once() -> None:
 
 
 def test_a_closed_folder_forgets_nothing() -> None:
-    plan = changes.plan(Listing(folder(), closed="no"), {"1.json": (1, 1)}, TIMES)
+    plan = changes.plan(Listing(folder(), closed="no"), {"1.json": (1, 1, 0)}, TIMES)
     assert plan is not None
     found, made = judged(plan, Bad("no", "d"), known=Known({"1.1": True}, {}, {}))
     assert found == ["FileRejected"]

@@ -1,5 +1,7 @@
 """The shortcut past folders that have not changed, and the full pass that does not take it."""
 
+import errno
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -10,10 +12,11 @@ import orjson
 import pytest
 from sqlalchemy import text
 
+from processors.errors import ServiceError
 from processors.gateway import Gateway, Work
 from processors.source.batches import BATCH
 from processors.source.discover import Discovery, discover
-from processors.source.tree import Folder, Listing, Tree
+from processors.source.tree import FileEntry, Folder, Listing, Tree, stamp
 from tests.conftest import SettableClock
 from tests.source.receiver import Receiver
 
@@ -92,6 +95,67 @@ def test_a_full_pass_finds_what_was_edited_in_place(find: Find, receiver: Receiv
     found = find()
     assert (found.full_pass, found.revised, found.read) == (True, 1, 1)
     assert not find().full_pass
+
+
+def test_a_correction_that_sets_size_and_time_back_is_read_in_the_full_pass(
+    find: Find, receiver: Receiver, clock: SettableClock
+) -> None:
+    file = receiver.summary("1.1", "1.1.1", PatientID="P1")
+    find()
+    before = file.stat().st_mtime_ns
+    file.write_bytes(file.read_bytes().replace(b"P1", b"P2"))
+    os.utime(file, ns=(before, before))
+    clock.advance(3600)
+    found = find()
+    assert (found.full_pass, found.revised) == (True, 1)
+
+
+def test_where_times_are_whole_seconds_it_is_told_by_the_file_that_took_its_place(tmp_path: Path) -> None:
+    def stamped(name: str, seconds: int) -> int:
+        (tmp_path / name).touch()
+        status = (tmp_path / name).stat()
+        return stamp(os.stat_result((*status[:9], seconds, *status[10:], 0.0, 0.0, 0.0, 0, 0, seconds * 10**9)[:19]))
+
+    assert stamped("a", 7) != stamped("b", 7)
+
+
+class Stale(Tree):
+    """A network file system on which another client has just replaced something."""
+
+    number = errno.ESTALE
+
+    def open(self, _folder: Folder, _entry: FileEntry) -> int:
+        raise OSError(self.number, os.strerror(self.number))
+
+
+class Exhausted(Stale):
+    """A process that may open no more files."""
+
+    number = errno.EMFILE
+
+
+def test_what_a_network_file_system_calls_stale_is_left_to_the_next_run(find: Find, receiver: Receiver) -> None:
+    receiver.summary("1.1", "1.1.1")
+    found = find(opened=Stale)
+    assert (found.rejected, found.discovered) == (0, 0)
+    assert find().discovered == 1
+
+
+def test_too_many_open_files_end_the_run_and_are_told_of_no_file(find: Find, receiver: Receiver) -> None:
+    """Each file used to be recorded as rejected, "Too many open files"."""
+    receiver.summary("1.1", "1.1.1")
+    with pytest.raises(ServiceError, match="Raise the limit of open files"):
+        find(opened=Exhausted)
+    assert find().discovered == 1
+
+
+def test_what_a_network_file_system_hands_over_in_pieces_is_read_whole(
+    find: Find, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver.summary("1.1", "1.1.1", StudyDescription="x" * 5_000)
+    whole = os.read
+    monkeypatch.setattr(os, "read", lambda descriptor, size: whole(descriptor, min(size, 700)))
+    assert find().discovered == 1
 
 
 def test_a_clock_that_was_ahead_does_not_put_off_full_passes(

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from processors.errors import ConfigurationError
 from processors.gateway import Gateway
-from processors.source.discover import Discovery
+from processors.source.discover import Discovery, accept_place
 from tests.conftest import SettableClock
 from tests.source.receiver import Receiver, history, types
 
@@ -223,6 +224,24 @@ def test_another_disk_with_some_of_the_studies_is_believed(find: Find, receiver:
     shutil.copytree(receiver.raw.with_name("mounted") / "1.3", receiver.raw / "1.3")
     found = find()
     assert (found.vanished, found.warning) == (9, None)
+
+
+def test_a_disk_that_was_replaced_for_good_is_said_to_be_and_then_believed(
+    gateway: Gateway, find: Find, receiver: Receiver
+) -> None:
+    _studies(receiver, 10)
+    find()
+    with pytest.raises(ConfigurationError, match="There is nothing to settle"):
+        accept_place(gateway, receiver.raw, by="admin", reason="a mistake")
+    _unmount(receiver)
+    receiver.summary("2.1", "1")
+    assert find().warning is not None
+    assert accept_place(gateway, receiver.raw, by="admin", reason="the array failed") == 11
+    found = find()
+    assert (found.vanished, found.warning) == (10, None)
+    assert ("RawFolderReplaced", {"site": "main", "studies": 11, "by": "admin", "reason": "the array failed"}) in (
+        history(gateway)
+    )
 
 
 @pytest.mark.parametrize(("studies", "removed"), [(9, 9), (11, 10)])

@@ -23,6 +23,7 @@ COMMANDS = {
         "recognise": "Take REDCap as it is now, after a move or a restore.",
         "replay": "Write all that is recorded to REDCap again.",
         "rebuild": "Derive all tables anew from the events.",
+        "new-disk": "Say that the raw folder lies on another disk for good.",
     },
     "Rules and pseudonyms": {
         "what-if": "Try routing rules before they go live.",

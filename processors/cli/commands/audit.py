@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from processors.cli import console
 from processors.cli.bootstrap import opened_database
+from processors.cli.exit_codes import readers_may_leave
 from processors.cli.options import JsonOption
 from processors.errors import ConfigurationError
 from processors.operations import audit
@@ -61,7 +62,7 @@ def command(
     )
     _check(name, selection, json=json, csv=csv)
     with (
-        console.readers_may_leave(),
+        readers_may_leave(),
         opened_database(context.obj) as (_, database),
         database.begin() as connection,
     ):

@@ -16,6 +16,7 @@ from ledger.errors import Misconfigured
 from ledger.export import export
 from processors.cli import console
 from processors.cli.bootstrap import opened_ledger
+from processors.cli.exit_codes import readers_may_leave
 
 
 def command(
@@ -37,7 +38,7 @@ def command(
     """
     with opened_ledger(context.obj) as (_, database):
         if output is None:
-            with console.readers_may_leave():
+            with readers_may_leave():
                 _exported(database, sys.stdout.buffer.write, first, last)
             return
         with _written_privately(output) as write:

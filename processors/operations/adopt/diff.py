@@ -49,7 +49,9 @@ def diff(study: str, record: ActualRecord, known: KnownStudy) -> Iterator[Adopti
     if record.exists and not known.record:
         # Somebody may have typed into this field what is no UID.
         yield StudyAdopted(
-            study=study, series={uid: instance for uid, instance in record.series.items() if is_uid(uid)}
+            study=study,
+            series={uid: instance for uid, instance in record.series.items() if is_uid(uid)},
+            arrived=record.arrived,
         )
     requests = {row.instance: row for row in record.transfers if row.project}
     for row in requests.values():

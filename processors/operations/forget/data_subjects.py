@@ -20,7 +20,7 @@ from sqlalchemy import text
 
 from ledger import store
 from ledger.vault import SubjectName
-from processors.autoid.patient_keys import link_subject, patient_key
+from processors.autoid.patient_keys import link_subject, padded_key, patient_key
 from processors.errors import ConfigurationError
 from processors.events.fact import study_stream
 from processors.events.rules import CouplingEntryChanged
@@ -184,8 +184,8 @@ _ENTRIES = text("""
 
 
 def _names(patient_id: str, projects: Iterable[str]) -> list[SubjectName]:
-    key = patient_key(patient_id)
-    links = [link_subject(project, key) for project in projects] if key is not None else []
+    keys = [key for key in (patient_key(patient_id), padded_key(patient_id)) if key is not None]
+    links = [link_subject(project, key) for key in keys for project in projects]
     return [SubjectName("patient", "", patient_id), *links]
 
 

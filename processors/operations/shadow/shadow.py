@@ -10,6 +10,7 @@ from sqlalchemy import text
 from ledger.batching import batches
 from processors.autoid.candidates import candidates, wanting_projects
 from processors.autoid.holds import LASTING
+from processors.autoid.window import window_begins
 from processors.delivery import actual
 from processors.errors import ConfigurationError
 from processors.events.fact import Cause
@@ -68,9 +69,9 @@ def _wanting(run: Run) -> dict[str, set[str]]:
     if not run.wants_autoid():
         return {}
     gateway, section = run.gateway, run.configuration.autoid
-    since = gateway.clock() - timedelta(days=section.window_days)
     wanting: dict[str, set[str]] = defaultdict(set)
     with gateway.begin() as work:
+        since = window_begins(work, timedelta(days=section.window_days))
         for project in wanting_projects(work):
             if project.problems or project.doubted:
                 continue

@@ -1,0 +1,65 @@
+"""What a run costs depends on what is new and in force, not on how long the ledger has lived."""
+
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+
+from processors.gateway import Gateway
+from processors.run import Report, recorded_run
+from tests.autoid.sites import AETITLE, AutoidSite
+from tests.benchmarks.years import BIG, age
+from tests.flow.harness import HEART
+
+ROWS = 5_000
+
+
+def rows_read(site: AutoidSite) -> dict[str, int]:
+    """How many rows of each table were read, by going through it or by an index."""
+    rows = site.query("""
+        select relname, (seq_tup_read + coalesce(idx_tup_fetch, 0))::int from pg_stat_user_tables
+         where schemaname = 'gateway'
+    """)
+    return {table: read for table, read in rows if table in BIG}
+
+
+def _use_indexes(site: AutoidSite) -> None:
+    """From now on all that is read is counted; and tables are as if they were large, where there is an index."""
+    with site._database.begin() as connection:
+        name = connection.execute(text("select current_database()")).scalar_one()
+        connection.execute(text(f"alter database {name} set enable_seqscan = off"))
+    site.query("select pg_stat_reset()")
+    site._database.engine.dispose()
+
+
+@pytest.mark.parametrize("hourly", [False, True])
+def test_no_run_goes_through_what_was_settled_long_ago(site: AutoidSite, *, hourly: bool) -> None:
+    """Each run used to load all removed coupling entries, and to go through all runs and requests there had been."""
+    site.rule(patient_id="PID-7$")
+    site.entry(accession="ACC-1")
+    site.study("1.2.1", "PID-1")
+    site.series("1.2.2", AccessionNumber="ACC-1", PatientID="X")
+    site.run()
+    site.run()
+    with site._database.begin() as connection:
+        age(connection, studies=ROWS, entries=ROWS, runs=ROWS, called=AETITLE, project=HEART)
+    _use_indexes(site)
+    report = site.run(after=3_700 if hourly else 60)
+    assert report.discovery is not None
+    assert report.discovery.full_pass is hourly
+    site.query("select pg_sleep(0.1)")
+    read = rows_read(site)
+    assert {table: rows for table, rows in read.items() if rows >= ROWS} == {}
+
+
+def test_what_is_kept_of_runs_is_found_by_its_index(site: AutoidSite, gateway: Gateway) -> None:
+    site.run()
+    with site._database.begin() as connection:
+        age(connection, studies=1, entries=1, runs=ROWS, called=AETITLE, project=HEART)
+    _use_indexes(site)
+    gateway.run = uuid4()
+    with recorded_run(gateway, "run", Report()):
+        pass
+    gateway.database.close()
+    site.query("select pg_sleep(0.1)")
+    assert rows_read(site)["run"] < ROWS
