@@ -138,8 +138,8 @@ class _Copy:
         self._shape = self._connection.execute(_SHAPE).fetchall()
 
     def connection(self, address: str) -> psycopg.Connection[Any]:
-        """One that waits, or a new one: always, where the database has settings of its own."""
-        if self._connection.execute(_SETTINGS, prepare=True).fetchall():
+        """One that waits, or a new one: always, where the database has got settings, or the server was killed."""
+        if not self._is_usable():
             return psycopg.connect(address)
         waiting = self.waiting[address]
         while waiting:
@@ -150,6 +150,12 @@ class _Copy:
         made = KeptConnection.connect(address)
         made.address, made.waiting = address, waiting
         return made
+
+    def _is_usable(self) -> bool:
+        try:
+            return not self._connection.execute(_SETTINGS, prepare=True).fetchall()
+        except psycopg.OperationalError:
+            return False
 
     def emptied(self) -> bool:
         """Ends what others do in it, and removes all rows; False where more than rows has changed."""
