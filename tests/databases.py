@@ -67,6 +67,11 @@ _SHAPE = " union all ".join(
 a grant, a setting or statistics change.
 """
 
+_SETTINGS = """
+    select s.xmin from pg_db_role_setting as s join pg_database as d on d.oid = s.setdatabase
+     where d.datname = current_database()
+"""
+
 _END_OTHERS = """
     select pg_terminate_backend(pid, 10000) from pg_stat_activity
      where datname = current_database() and pid <> all(%s::int[]) and pid <> pg_backend_pid()
@@ -124,8 +129,10 @@ class _Copy:
         self._tables = [row[0] for row in self._connection.execute(_TABLES)]
         self._shape = self._connection.execute(_SHAPE).fetchall()
 
-    def connection(self, address: str) -> KeptConnection:
-        """One that waits, or a new one."""
+    def connection(self, address: str) -> DriverConnection:
+        """One that waits, or a new one: always, where the database has got settings, or the server was killed."""
+        if not self._is_usable():
+            return DriverConnection.connect(address, autocommit=True)
         waiting = self.waiting[address]
         while waiting:
             kept = waiting.pop()
@@ -135,6 +142,12 @@ class _Copy:
         made = KeptConnection.connect(address, autocommit=True)
         made.address, made.waiting = address, waiting
         return made
+
+    def _is_usable(self) -> bool:
+        try:
+            return not self._connection.execute(_SETTINGS, prepare=True).fetchall()
+        except psycopg.OperationalError:
+            return False
 
     def emptied(self) -> bool:
         """Ends what others do in it, and removes all rows; False where more than rows has changed."""
