@@ -409,6 +409,8 @@ def test_what_was_closed_at_any_other_time_keeps_the_study_from_an_id(ledger: Le
     if closed == "after":
         ledger.ends("1.2.1", request, "sent")
     assert ledger.waiting() == []
+    ledger.record(held())
+    assert ledger.settled() == ["1.2.1"]
 
 
 @pytest.mark.parametrize(
