@@ -166,10 +166,10 @@ def test_many_waiting_studies_are_looked_up_in_few_calls(site: AutoidSite) -> No
 
 def test_a_study_whose_coupling_was_withdrawn_gets_its_id(site: AutoidSite) -> None:
     """It used to be lost: coupled by mistake, withdrawn before it was sent, and then wanted by nobody."""
-    site.entry(study="1.2.1", subject="C-1")
+    site.entry(study="1.2.1", subject="H-9001")
     site.study("1.2.1")
     site.run()
-    site.entry(study="9.9.9", subject="C-1")
+    site.entry(study="9.9.9", subject="H-9001")
     site.run()
     assert site.states("1.2.1") == ["withdrawn", "placed"]
     (asked,) = [asked for asked in site.transfers("1.2.1").values() if asked.name]
@@ -177,11 +177,11 @@ def test_a_study_whose_coupling_was_withdrawn_gets_its_id(site: AutoidSite) -> N
 
 
 def test_a_study_whose_coupling_was_withdrawn_after_it_was_sent_gets_no_id(site: AutoidSite) -> None:
-    site.entry(study="1.2.1", subject="C-1")
+    site.entry(study="1.2.1", subject="H-9001")
     site.study("1.2.1")
     site.run()
     site.sender_sends("1.2.1", 1)
-    site.entry(study="9.9.9", subject="C-1")
+    site.entry(study="9.9.9", subject="H-9001")
     site.run()
     site.run()
     assert site.states("1.2.1") == ["closed"]

@@ -91,9 +91,9 @@ def test_a_project_without_name_holds_its_studies(site: AutoidSite) -> None:
 def test_a_held_study_that_is_coupled_by_hand_is_released(site: AutoidSite) -> None:
     site.study("1.2.1", "")
     site.run()
-    site.entry(study="1.2.1", subject="C-1")
+    site.entry(study="1.2.1", subject="H-9001")
     site.run()
-    assert (site.held(), site.transfers("1.2.1")) == ({}, {1: Asked(HEART, "C-1")})
+    assert (site.held(), site.transfers("1.2.1")) == ({}, {1: Asked(HEART, "H-9001")})
 
 
 @pytest.mark.parametrize("separate", [False, True], ids=["in incoming", "in a project of their own"])
@@ -103,9 +103,9 @@ def test_a_held_study_that_a_person_requests_in_redcap_is_released(make_site: Ma
     site.project()
     site.study("1.2.1", "")
     site.run()
-    site.person_requests("1.2.1", HEART, "C-1")
+    site.person_requests("1.2.1", HEART, "H-9001")
     site.run_after_a_while()
-    assert (site.held(), site.transfers("1.2.1")) == ({}, {1: Asked(HEART, "C-1")})
+    assert (site.held(), site.transfers("1.2.1")) == ({}, {1: Asked(HEART, "H-9001")})
     assert site.used() == {}
 
 

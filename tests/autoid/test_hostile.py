@@ -62,7 +62,7 @@ USABLE: dict[str, dict[str, str]] = {
 @pytest.fixture
 def busy(site: AutoidSite) -> Iterator[AutoidSite]:
     """Three studies that go out by rule, by coupling and under a generated ID."""
-    site.project()
+    site.project(pattern="(H-[0-9]{4}|H-001|PID-1)")
     site.rule(patient_id="PID-1$")
     site.entry(accession="ACC-1")
     site.series("1.2.1")

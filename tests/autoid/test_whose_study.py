@@ -117,9 +117,9 @@ def test_after_it_was_sent_the_id_comes_back_for_the_series_that_follow(site: Au
 def test_a_coupling_entry_with_the_study_uid_counts(site: AutoidSite) -> None:
     site.study(STUDY, "PID-1")
     site.series(STUDY, STRAY, called="HEART", PatientID="PID-2")
-    site.entry(study=STUDY, subject="C-1")
+    site.entry(study=STUDY, subject="H-9001")
     site.run()
-    assert (names(site), site.held(), site.attention()) == (["C-1"], {}, {KIND: 1})
+    assert (names(site), site.held(), site.attention()) == (["H-9001"], {}, {KIND: 1})
 
 
 def test_wherever_a_run_is_killed_the_right_patient_gets_the_id(site: AutoidSite) -> None:

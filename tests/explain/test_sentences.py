@@ -266,17 +266,14 @@ SENTENCES: list[tuple[Fact, str]] = [
         RequestHeld(
             study=STUDY,
             project="HEART",
-            event_name="baseline",
+            event_name="",
             cause=Cause("coupling", "7", 3),
             whole_match=True,
             kind="two patients, one pseudonym",
             details="",
-            studies=("1.2.8",),
+            studies=("9",),
         ),
-        (
-            "Held for HEART, event baseline, as coupling entry 7 asks for it: two patients, one pseudonym: other "
-            "studies: 1.2.8."
-        ),
+        "Held for HEART, as coupling entry 7 asks for it: two patients, one pseudonym: other studies: 9.",
     ),
     (
         RequestQuestioned(
