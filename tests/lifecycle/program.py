@@ -66,7 +66,7 @@ class Program:
         site = self.site
         configuration = Configuration(
             source=SourceSection(raw=site.receiver.raw),
-            redcap=RedcapSection(url=ADDRESS, batch_rows=BATCH_ROWS, tokens=site.tokens),  # type: ignore[arg-type]
+            redcap=RedcapSection(url=ADDRESS, insecure=True, batch_rows=BATCH_ROWS, tokens=site.tokens),  # type: ignore[arg-type]
         )
         with redcap_in_process(site.simulator, site.tokens, steps) as redcap:
             gateway = self._gateway(steps)
