@@ -1,6 +1,6 @@
 """Why a study went where it went: gathers what the ledger holds of it, and has it judged as a run would."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -89,7 +89,7 @@ def explain(work: Work, study: str, matching: Matching) -> Explanation:
         patients=[patient.series for patient in evidence.patients],
         others=any(moment.type in _BY_OTHERS for moment in moments),
         by_hand=[Key(project, event_name or "") for project, event_name in evidence.by_hand],
-        outcome=_as_far_as_known(judgement.outcome, directed),
+        outcome=_as_far_as_known(judgement.outcome, directed, evidence.holds),
         wanted={candidate.key for candidate in judgement.candidates},
         doubted=sorted({(each.cause.kind, each.cause.record_id) for each in judgement.doubtful}),
         late=sorted(evidence.failed_rules | judgement.timed_out),
@@ -143,8 +143,11 @@ def _origin_account(origin: Origin, directed: InForce, directives: Directives, m
     return OriginAccount(origin=origin, rules=rules)
 
 
-def _as_far_as_known(outcome: Outcome, directed: InForce) -> Outcome:
-    """Without what rests on a comparison with a pseudonym that was forgotten: REDCap still has it, we have not."""
+def _as_far_as_known(outcome: Outcome, directed: InForce, held: Collection[Key]) -> Outcome:
+    """Without what is held, and what rests on a comparison with a pseudonym that was forgotten.
+
+    REDCap still has that, we have not.
+    """
     forgotten = {record for record, entry in directed.entries.items() if entry.subject_id == FORGOTTEN}
 
     def is_known(causes: Iterable[Cause]) -> bool:
@@ -152,7 +155,11 @@ def _as_far_as_known(outcome: Outcome, directed: InForce) -> Outcome:
 
     return replace(
         outcome,
-        requests=[each for each in outcome.requests if not each.replaces or is_known([each.candidate.cause])],
+        requests=[
+            each
+            for each in outcome.requests
+            if each.candidate.key not in held and (not each.replaces or is_known([each.candidate.cause]))
+        ],
         conflicts=[each for each in outcome.conflicts if is_known(each.causes)],
     )
 

@@ -15,6 +15,7 @@ from processors.explain.redos import worst_time
 from processors.explain.sentences import destination
 from processors.gateway import Work
 from processors.requests import Key
+from processors.routing.fit import readable
 from processors.routing.projects import misspelt
 from processors.routing.rules import Hit, Identity, Router, Rule
 from processors.routing.study_state import Evidence
@@ -97,6 +98,18 @@ def try_rules(
     for evidence in recorded_studies(work, progress=progress):
         trial.meet(evidence)
     return tried
+
+
+def unreadable_patterns(work: Work) -> list[Finding]:
+    """The projects whose naming pattern cannot be read, so that no pseudonym is compared with it."""
+    names = [row.project for row in work.execute(_PATTERNS) if not is_blank(row.pattern) and not readable(row.pattern)]
+    words = "project_patient_naming cannot be read, and is not enforced; `gen-id --count PATTERN` says why: {}."
+    if not names:
+        return []
+    return [Finding(kind="naming pattern", rules=(), words=words.format("; ".join(sorted(names))))]
+
+
+_PATTERNS = text("select distinct project, pattern from gateway.autoid_project where not removed")
 
 
 def projects_named(work: Work) -> dict[str, int]:

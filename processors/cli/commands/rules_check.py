@@ -46,10 +46,14 @@ def command(
         listed, coupled = listed_projects(work), rules_check.projects_coupled(work)
         with console.step("Trying the rules") as progress:
             tried = rules_check.try_rules(work, rules, matching, progress)
+        unreadable = rules_check.unreadable_patterns(work)
     doubted = directed.doubted.rules if file is None else ()
-    findings = rules_check.check(
-        rules, tried, others, matching, typed=file is not None, doubted=doubted, listed=listed, coupled=coupled
-    )
+    findings = [
+        *unreadable,
+        *rules_check.check(
+            rules, tried, others, matching, typed=file is not None, doubted=doubted, listed=listed, coupled=coupled
+        ),
+    ]
     counted = {"rules": len(rules), "studies": tried.studies, "forgotten": tried.forgotten}
     if json:
         console.print_json({**counted, "findings": [asdict(finding) for finding in findings], "caveat": _CAVEAT})

@@ -6,6 +6,7 @@ import typer
 
 from processors.cli import console
 from processors.cli.bootstrap import opened_exclusively, opened_run
+from processors.cli.identity_counts import identity_counts, print_identity_counts
 from processors.cli.options import JsonOption
 from processors.operations.shadow.lasting import LastingDifference
 from processors.operations.shadow.shadow import Shadowed, require_own_ledger, shadow
@@ -33,10 +34,12 @@ def command(context: typer.Context, *, json: JsonOption = False) -> bool:
             shadowed = shadow(run)
             if shadowed.differing:
                 report.attention = {"difference": len(shadowed.differing)}
+        counts = identity_counts(gateway, configuration.identity)
     if json:
-        console.print_json(_as_data(shadowed))
+        console.print_json(_as_data(shadowed) | {"identity": counts})
     else:
         _print(shadowed)
+        print_identity_counts(console.output(), counts)
     return bool(shadowed.differing)
 
 
