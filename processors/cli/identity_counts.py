@@ -26,5 +26,5 @@ def print_identity_counts(out: Console, counts: Counts) -> None:
         console.say(out, f"Pseudonyms of {project}: {told}.")
     if counts:
         console.say(
-            out, "`fiona-ledger identity check` names the studies; what is new like them will be held or shown."
+            out, "`fiona-ledger identity check` names the studies; what is new like them is held or shown."
         )
