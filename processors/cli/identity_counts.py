@@ -25,6 +25,4 @@ def print_identity_counts(out: Console, counts: Counts) -> None:
         told = ", ".join(f"{number} x {kind}" for kind, number in kinds.items())
         console.say(out, f"Pseudonyms of {project}: {told}.")
     if counts:
-        console.say(
-            out, "`fiona-ledger identity check` names the studies; what is new like them will be held or shown."
-        )
+        console.say(out, "`fiona-ledger identity check` names the studies; what is new like them is held or shown.")
