@@ -188,10 +188,10 @@ def test_an_entry_corrected_after_the_adoption_amends_nothing_of_the_scripts(sit
     site.entry("1", study="1.2.1", subject="H-002")
     site.run()
     assert site.transfers("1.2.1") == {1: Asked(HEART, "H-001")}
-    assert site.attention() == {"contested by a person": 1}
+    assert site.attention() == {"contested by a person": 1, "one patient, two pseudonyms": 1}
     site.entry("1", study="1.2.1", subject="H-001")
     site.run()
-    assert site.attention() == {}
+    assert site.attention() == {"one patient, two pseudonyms": 1}, "until somebody has seen it"
     assert site.transfers("1.2.1") == {1: Asked(HEART, "H-001")}
     site.assert_sound()
 
@@ -209,7 +209,7 @@ def test_what_a_person_asks_for_in_place_of_an_adopted_request_counts_and_not_th
     site.entry("1", study="1.2.1", subject="H-001")
     site.run()
     assert site.transfers("1.2.1") == {1: Asked(HEART, "H-002")}
-    assert site.attention() == {"contested by a person": 1}
+    assert site.attention() == {"contested by a person": 1, "one patient, two pseudonyms": 1}
 
 
 def test_an_adopted_request_whose_pseudonym_was_forgotten_is_neither_adopted_nor_placed_again(
@@ -306,7 +306,7 @@ class KilledAtCall(Steps):
 def test_a_killed_adoption_goes_on_with_the_studies_it_has_not_read(site: AdoptingSite) -> None:
     years_of_work(site, 510)
     with pytest.raises(Killed):
-        site.adopt(KilledAtCall(3))  # after the dictionary and the first batch
+        site.adopt(KilledAtCall(4))  # after the dictionary, the first batch and its missing data codes
     assert site.counted(*EVENTS) == [500, 250, 0]
     site.scripts_wrote("1.2.0.1")  # before the place that was reached
     site.adopt()

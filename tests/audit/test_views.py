@@ -100,6 +100,8 @@ def test_an_event_tells_its_run_its_study_and_its_cause(story: Story) -> None:
             "cause": {"kind": "coupling", "record_id": "7", "position": story.at("entry 7")},
             "whole_match": True,
             "replaces": [],
+            "name_fingerprint": None,
+            "patient": None,
         },
     }
 

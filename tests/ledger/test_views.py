@@ -34,6 +34,11 @@ def test_every_view_has_its_file_and_every_file_its_view(database: Database) -> 
     assert named(database) == {path.stem for path in FILES}
 
 
+def _readers_of(path: Path) -> list[Path]:
+    """The files of views that read from this one, and went with it."""
+    return [other for other in FILES if other != path and f"from audit.{path.stem} " in other.read_text("utf-8")]
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_file_makes_its_view_and_nothing_else_and_comments_on_it_and_on_each_column_in_order(
     database: Database, path: Path
@@ -47,9 +52,10 @@ def test_a_file_makes_its_view_and_nothing_else_and_comments_on_it_and_on_each_c
          where attrelid = 'audit.{path.stem}'::regclass and attnum > 0
         """,
     )
-    execute(database, f"drop view audit.{path.stem}")
+    execute(database, f"drop view audit.{path.stem} cascade")
     with database.begin() as connection:
-        connection.exec_driver_sql(path.read_text("utf-8"), execution_options={"no_parameters": True})
+        for needed in (path, *_readers_of(path)):
+            connection.exec_driver_sql(needed.read_text("utf-8"), execution_options={"no_parameters": True})
     assert schema(database) == before
     lines = path.read_text("utf-8").splitlines()
     comments = [line.partition(" is")[0] for line in lines if line.startswith("comment on ")]

@@ -280,7 +280,9 @@ def test_a_day_later_the_poll_still_costs_one_call(placed: Site) -> None:
     placed.entry("9", accession="nobody's")
     placed.run()
     placed.clock.advance(25 * 3600)
-    assert placed.run().calls == 4  # the main job alone; auto-ID makes one more
+    placed.run()
+    assert len([call for call in placed.calls if is_poll(call)]) == 1
+    assert [call for call in placed.calls if (call.project, call.content) == ("incoming", "metadata")] == []
 
 
 def test_a_site_to_which_nothing_has_come_makes_no_poll(site: Site) -> None:
