@@ -426,8 +426,6 @@ def _ends(told: Told) -> None:
         told(of_series(StudyInstanceUID=HEAD, SeriesInstanceUID="1.2.3.1"))
     told(TwoPatientsFound(study=HEAD, patients=(("1.2.3.1",), ("1.2.3.2",))))
     told(TwoPatientsResolved(study=HEAD))
-    namesakes = told(TwoNamesFound(study=HIP, studies=(HEAD,)))
-    told(Acknowledged(study=HIP, position=namesakes, by="admin", reason="married, as the register says"))
     told(StudyRequestedByOthers(study=HIP))
     _moving_in(told)
     told(ContradictionResolved(project=TEACHING, record_id="6"))
@@ -463,6 +461,8 @@ def _ends(told: Told) -> None:
     )
     told(forgotten)
     told(MasterKeyChanged(by="admin", subjects=9))
+    namesakes = told(TwoNamesFound(study=HEAD, studies=(HIP,)))
+    told(Acknowledged(study=HEAD, position=namesakes, by="admin", reason="married, as the register says"))
 
 
 def _moving_in(told: Told) -> None:
