@@ -33,6 +33,7 @@ from pydantic_settings import (
 
 from processors.errors import ConfigurationError
 from processors.national_numbers import national_numbers
+from processors.placeholders import USUAL, Placeholders
 from processors.text import without_padding
 from processors.trusted_files import require_trusted
 
@@ -228,11 +229,17 @@ class CouplingSection(_Section):
 
 
 class AutoidSection(_Section):
-    """How pseudonyms are drawn."""
+    """How pseudonyms are drawn, and which PatientIDs stand for nobody."""
 
     window_days: int = Field(default=14, ge=1, le=36_500)
     generator: FilePath | None = None
     generator_timeout_seconds: float = Field(default=60, gt=0, le=3600)
+    placeholders: tuple[str, ...] = USUAL
+
+    @property
+    def nobody(self) -> Placeholders:
+        """The PatientIDs that stand for nobody."""
+        return Placeholders(self.placeholders)
 
 
 def _country(given: str) -> str:

@@ -23,6 +23,7 @@ from processors.configuration import LedgerSection, SenderSection
 from processors.errors import ServiceError
 from processors.events.fact import Fact
 from processors.locks import no_runs
+from processors.placeholders import USUAL_PLACEHOLDERS, Placeholders
 from processors.projections import PROJECTIONS
 from processors.text import is_blank, same_to_people
 
@@ -35,8 +36,8 @@ class Gateway:
 
     `run` identifies the run in every event; `clock` gives the time with its zone; `zone` is the
     hospital's, in which REDCap's dates are written; `sender` what is configured of the programs that
-    carry requests out. `vault` may be a function that opens it: then the
-    key file is needed by what seals or unseals only.
+    carry requests out; `placeholders` the PatientIDs that stand for nobody. `vault` may be a function that opens it:
+    then the key file is needed by what seals or unseals only.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Gateway:
         run: UUID,
         zone: tzinfo | None = None,
         sender: SenderSection | None = None,
+        placeholders: Placeholders = USUAL_PLACEHOLDERS,
     ) -> None:
         self.database = database
         self._vault = vault
@@ -57,6 +59,7 @@ class Gateway:
         self.run = run
         self.zone = zone
         self.sender = sender or SenderSection()
+        self.placeholders = placeholders
         self._store = Store(site=site, run=run, clock=clock)
         self._projector = Projector(PROJECTIONS)
 
@@ -138,6 +141,11 @@ class Work:
         """Gives the time with its zone."""
         return self.gateway.clock
 
+    @property
+    def placeholders(self) -> Placeholders:
+        """The PatientIDs that stand for nobody."""
+        return self.gateway.placeholders
+
     def local(self, moment: datetime) -> datetime:
         """The moment in the hospital's zone."""
         return self.gateway.local(moment)
@@ -193,9 +201,11 @@ def _unsealed(fact: Fact) -> NewEvent:
     return NewEvent(stream=fact.stream, type=type(fact).__name__, data=fact.data)
 
 
-def patient_subject(study: str, patient_id: str) -> SubjectName:
-    """Whom a series' identity is sealed for: its patient, or its study where the PatientID is blank."""
-    return SubjectName("study", "", study) if is_blank(patient_id) else SubjectName("patient", "", patient_id)
+def patient_subject(study: str, patient_id: str, placeholders: Placeholders = USUAL_PLACEHOLDERS) -> SubjectName:
+    """Whom a series' identity is sealed for: its patient, or its study where the PatientID names nobody."""
+    if placeholders.names_nobody(patient_id):
+        return SubjectName("study", "", study)
+    return SubjectName("patient", "", patient_id)
 
 
 def open_gateway_database(section: LedgerSection) -> Database:
@@ -211,6 +221,7 @@ def open_gateway(
     run: UUID,
     with_keys: bool = True,
     sender: SenderSection | None = None,
+    placeholders: Placeholders = USUAL_PLACEHOLDERS,
 ) -> Gateway:
     """The gateway on a ledger that is set up.
 
@@ -230,7 +241,15 @@ def open_gateway(
     with database.begin() as connection:
         migrations.require_migrated(connection)
     vault = open_vault() if with_keys else open_vault
-    return Gateway(database=database, vault=vault, site=section.site, clock=clock, run=run, sender=sender)
+    return Gateway(
+        database=database,
+        vault=vault,
+        site=section.site,
+        clock=clock,
+        run=run,
+        sender=sender,
+        placeholders=placeholders,
+    )
 
 
 def set_up(database: Database, key_file: Path, *, waiting: Waiting = unwatched) -> tuple[bool, bool]:

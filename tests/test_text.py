@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.autoid.patient_keys import patient_key
+from processors.autoid.patient_keys import padded_key, patient_key
 from processors.gateway import patient_subject
+from processors.placeholders import ONLY_BLANKS, USUAL_PLACEHOLDERS, Placeholders
 from processors.routing import patterns
 from processors.text import is_blank, without_padding
 
@@ -39,7 +40,7 @@ def test_a_blank_patient_id_is_nobody_to_routing_sealing_and_auto_ids(blank: str
     assert is_blank(blank)
     assert patterns.match("(?s).+", blank, time_limit=20) is None
     assert patient_subject("1.2.3", blank) == ("study", "", "1.2.3")
-    assert patient_key(blank) is None
+    assert patient_key(blank, ONLY_BLANKS) is None
 
 
 @given(NOTHING_TO_SEE, VISIBLE, NOTHING_TO_SEE)
@@ -47,8 +48,28 @@ def test_anything_to_see_makes_a_patient_id_somebody(before: str, one: str, afte
     text = before + one + after
     assert not is_blank(text)
     assert patterns.match("(?s).+", text, time_limit=20) is not None
-    assert patient_subject("1.2.3", text) == ("patient", "", text)
-    assert patient_key(text) is not None
+    assert patient_subject("1.2.3", text, ONLY_BLANKS) == ("patient", "", text)
+    assert patient_key(text, ONLY_BLANKS) is not None
+
+
+@pytest.mark.parametrize(
+    "text", ["UNKNOWN", "anonymous", " None\x00", "N/A", "n/a ", "0", "000", "\u200b00000000 ", "ＮＯＮＥ"]
+)
+def test_a_placeholder_names_nobody_whatever_its_case_and_padding(text: str) -> None:
+    assert USUAL_PLACEHOLDERS.names_nobody(text)
+    assert patient_subject("1.2.3", text) == ("study", "", "1.2.3")
+    assert (patient_key(text, USUAL_PLACEHOLDERS), padded_key(text, USUAL_PLACEHOLDERS)) == (None, None)
+
+
+@pytest.mark.parametrize("text", ["UNKNOWN 1", "NONE0", "0N/A", "01", "100", "0 0", "NA", "-"])
+def test_what_only_resembles_a_placeholder_names_somebody(text: str) -> None:
+    assert not USUAL_PLACEHOLDERS.names_nobody(text)
+
+
+def test_the_configured_placeholders_take_the_place_of_the_usual_ones() -> None:
+    configured = Placeholders(["Phantom", "000"])
+    given = ["PHANTOM", "0", "0000", "", "UNKNOWN"]
+    assert [configured.names_nobody(text) for text in given] == [True, True, True, True, False]
 
 
 @pytest.mark.parametrize("padded", ["P 1", " P 1", "P 1 ", "P 1\x00", "\x00 P 1 \x00 \n"])

@@ -859,9 +859,9 @@ comment on column gateway.clash_check.told_at is 'When it was last said that the
 """
 
 # What ledger.event pays for the audit's views is kept small, because every append pays it: recorded_at only ever grows,
-# so that new entries all go to the last page of its index, and the next two hold rare types alone. That events need no
-# index of their own by study is due to gateway's study_stream: a study's row is found from the name of its stream, and
-# the other way round.
+# so that new entries all go to the last page of its index, and the next two hold rare types alone. Summaries are
+# found by patient, to compare a patient's next study with. That events need no index of their own by study is due to
+# gateway's study_stream: a study's row is found from the name of its stream, and the other way round.
 #
 # The last one answers without reading the ledger whether there is an event of a type: each run asks, to notice emptied
 # tables. Without it an idle run over a million events took seconds longer: a table of rules that is empty because there
@@ -874,6 +874,7 @@ create index event_problem on ledger.event (type, position)
                 'AutoidProjectDoubted', 'WithdrawalEntryDoubted', 'ExpectedStudyMissing', 'ExpectedStudyNeverCame');
 create index event_rejected_file on ledger.event ((split_part(data ->> 'path', '/', 1) collate "C"), position)
  where type = 'FileRejected';
+create index event_patient on ledger.event (subject, position) where type in ('SeriesDiscovered', 'SeriesRevised');
 create index event_leaves_row on ledger.event (type, position)
  where type in ('RoutingRuleChanged', 'CouplingEntryChanged', 'TransferRequested', 'DecisionsMade',
                 'AutoidProjectChanged', 'IdGenerated', 'TransferObserved', 'StudyAdopted', 'AdoptionCompleted');

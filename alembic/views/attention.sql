@@ -128,7 +128,17 @@ create view audit.attention as
     union all
     select kind, position, study, project, null, details::text,
            'Look at it, then run: fiona-ledger acknowledge POSITION --reason TEXT'
-      from gateway.notice
+      from gateway.notice where kind <> 'one PatientID, two names'
+    union all
+    select notice.kind, notice.position, study, null, null,
+           'other studies: '
+           || (select string_agg(other, ', ') from json_array_elements_text(details -> 'studies') as other),
+           'One of these studies may be somebody else''s, or the PatientID be given to two people: have it corrected where '
+           || 'it is wrong. Then: fiona-ledger acknowledge POSITION --reason TEXT'
+      from gateway.notice join gateway.study using (study) join ledger.event on event.position = row_position
+      join ledger.subject using (subject)
+     -- After the patient was forgotten, nobody could look at the names.
+     where notice.kind = 'one PatientID, two names' and wrapped_key is not null
     union all
     select 'transfer failed', position, study, of_project, 'instance ' || instance,
            failure || case when errors = '{}' then '' else ', errors ' || array_to_string(errors, ', ') end,

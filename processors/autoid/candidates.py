@@ -33,7 +33,8 @@ class WantingProject:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Candidate:
-    """A study addressed to a project. `key` is its patient's, None without a PatientID, or with several.
+    """A study addressed to a project. `key` is its patient's, None without a PatientID (a placeholder is none), or
+    with several.
 
     `padded_key` is the one that the scripts would have used, where the PatientID is padded.
     `changed`: it is not held, or since it was, it or its project has changed or it has come back to the disk.
@@ -193,12 +194,12 @@ def candidates(
             number = len(patients.get(row.study, ()))
             candidate = Candidate(
                 study=row.study,
-                key=patient_key(identity["PatientID"]) if number == 1 else None,
+                key=patient_key(identity["PatientID"], work.placeholders) if number == 1 else None,
                 subject=event.subject,
                 on_disk=row.on_disk,
                 changed=row.changed,
                 of_two_patients=number > 1,
-                padded_key=padded_key(identity["PatientID"]) if number == 1 else None,
+                padded_key=padded_key(identity["PatientID"], work.placeholders) if number == 1 else None,
             )
             waiting.append(candidate)
     return waiting

@@ -87,7 +87,13 @@ def opened_gateway(
         yield (
             configuration,
             open_gateway(
-                database, section, clock=clock, run=new_event_id(), sender=configuration.sender, with_keys=with_keys
+                database,
+                section,
+                clock=clock,
+                run=new_event_id(),
+                sender=configuration.sender,
+                placeholders=configuration.autoid.nobody,
+                with_keys=with_keys,
             ),
         )
 
@@ -122,14 +128,27 @@ def opened_dry_run(config: Path | None) -> Iterator[Run]:
     """
     with opened_database(config) as (configuration, database):
         section = configuration.ledger
-        real = open_gateway(database, section, clock=now, run=new_event_id(), sender=configuration.sender)
+        real = open_gateway(
+            database,
+            section,
+            clock=now,
+            run=new_event_id(),
+            sender=configuration.sender,
+            placeholders=configuration.autoid.nobody,
+        )
         with no_runs(database) as busy, DryRun(database) as dry_run:
             if busy is not None:
                 raise ServiceError(
                     f"{busy.sentence()} A dry run wants to be alone: give the command again in a moment."
                 )
             gateway = Gateway(
-                database=dry_run, vault=real.vault, site=section.site, clock=now, run=real.run, sender=real.sender
+                database=dry_run,
+                vault=real.vault,
+                site=section.site,
+                clock=now,
+                run=real.run,
+                sender=real.sender,
+                placeholders=real.placeholders,
             )
             with _client(DryRunRedcap, configuration, database, compared_clocks(configuration, now)) as redcap:
                 yield Run(gateway, redcap, configuration, Report(), console.step)

@@ -1,4 +1,6 @@
-"""Whose a study is: where that changed after something was requested, and where its series contradict each other."""
+"""Whose a study is: where that changed after something was requested, and where its series, or a patient's studies,
+contradict each other.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -32,6 +34,16 @@ class TwoPatientsFound(OfStudy):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TwoPatientsResolved(OfStudy):
     """The study's series on disk are of one patient again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TwoNamesFound(OfStudy):
+    """The study's PatientName shares no part of three letters with those of other studies with the same PatientID.
+
+    `studies` are the others. No name is kept.
+    """
+
+    studies: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

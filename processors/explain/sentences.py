@@ -28,6 +28,7 @@ from processors.events.patients import (
     PatientRecognised,
     PatientsJoined,
     StudyChangeFound,
+    TwoNamesFound,
     TwoPatientsFound,
     TwoPatientsResolved,
 )
@@ -289,6 +290,14 @@ def _two_patients_found(fact: TwoPatientsFound, _history: History) -> str:
 @_words.register
 def _two_patients_resolved(_fact: TwoPatientsResolved, _history: History) -> str:
     return "Its series on disk are of one patient again: all of it is decided anew."
+
+
+@_words.register
+def _two_names_found(fact: TwoNamesFound, _history: History) -> str:
+    return (
+        f"Its PatientName has nothing in common with that of {', '.join(fact.studies)}, under the same PatientID: "
+        "one of them may be somebody else's."
+    )
 
 
 def of_each(patients: Iterable[Sequence[str]]) -> str:

@@ -7,7 +7,7 @@ from ledger import store
 from processors.events.deliveries import RowFact, RowMissing, RowRestored
 from processors.events.fact import Cause, CauseKind, Fact
 from processors.events.holds import RequestHeld, RequestQuestioned, RequestReleased
-from processors.events.patients import StudyChangeFound, TwoPatientsFound, TwoPatientsResolved
+from processors.events.patients import StudyChangeFound, TwoNamesFound, TwoPatientsFound, TwoPatientsResolved
 from processors.events.pseudonyms import (
     AutoidProjectDoubted,
     AutoidProjectFact,
@@ -145,6 +145,7 @@ _WORDS: Mapping[type[Fact], Callable[[Any], Words | None]] = {
     StudyChangeFound: _changed,
     TwoPatientsFound: lambda fact: ("hold", f"its series are of {len(fact.patients)} patients"),
     TwoPatientsResolved: lambda _: ("release", "its series are of one patient again"),
+    TwoNamesFound: lambda fact: ("report one PatientID, two names", f"other studies: {', '.join(fact.studies)}"),
     RequestHeld: lambda fact: ("hold", hold_in_words(fact.kind, fact.details, fact.studies)),
     RequestQuestioned: lambda fact: ("report", hold_in_words(fact.kind, fact.details, fact.studies)),
     RequestReleased: lambda _: ("release what was held", ""),

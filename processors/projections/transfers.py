@@ -9,7 +9,7 @@ from ledger import codec
 from ledger.events import Event
 from processors.events.deliveries import Acknowledged, LostUpdateFound
 from processors.events.holds import RequestHeld, RequestQuestioned, RequestReleased
-from processors.events.patients import StudyChangeFound
+from processors.events.patients import StudyChangeFound, TwoNamesFound
 from processors.events.rules import (
     ConflictFound,
     ConflictResolved,
@@ -37,7 +37,7 @@ class Transfers:
     """One row a transfer request, in the state that its latest event left it in."""
 
     name = "transfers"
-    code_version = 5
+    code_version = 6
     tables: Sequence[str] = (
         "gateway.transfer",
         "gateway.held_request",
@@ -62,6 +62,7 @@ class Transfers:
             on(TransferStrayed, (_SET_STATE, _to_be_ended)),
             on(TransferRecalled, (_RECALL, lambda recalled, _: [{"request": recalled.request}])),
             on(StudyChangeFound, (_NOTICE, _study_changed)),
+            on(TwoNamesFound, (_NOTICE, _two_names)),
             on(ConflictFound, (_UPSERT_CONFLICT, _conflict), (_CONTEST, _contested)),
             on(ConflictResolved, (_DELETE_CONFLICT, _decided)),
             on(DecisionDeferred, (_UPSERT_DEFERRED, _deferred)),
@@ -368,6 +369,10 @@ def _study_changed(change: StudyChangeFound, event: Event) -> list[Parameters]:
     return [_notice(change, event, "study changed", details)]
 
 
+def _two_names(found: TwoNamesFound, event: Event) -> list[Parameters]:
+    return [_notice(found, event, "one PatientID, two names", {"studies": found.studies})]
+
+
 def _questioned(questioned: RequestQuestioned, event: Event) -> list[Parameters]:
     details: Parameters = {
         "event_name": questioned.event_name,
@@ -385,7 +390,12 @@ def _lost_update(lost: LostUpdateFound, event: Event) -> list[Parameters]:
 
 
 def _notice(
-    about: TransferRequested | TransferWithdrawn | StudyChangeFound | RequestQuestioned | LostUpdateFound,
+    about: TransferRequested
+    | TransferWithdrawn
+    | StudyChangeFound
+    | TwoNamesFound
+    | RequestQuestioned
+    | LostUpdateFound,
     event: Event,
     kind: str,
     details: Parameters,
@@ -394,7 +404,7 @@ def _notice(
         "position": event.position,
         "kind": kind,
         "study": about.study,
-        "project": about.project,
+        "project": "" if isinstance(about, TwoNamesFound) else about.project,
         "details": orjson.Fragment(codec.encode(details)),
     }
 

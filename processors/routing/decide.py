@@ -21,6 +21,7 @@ from processors.routing.record import decision_events
 from processors.routing.rules import MatchMode
 from processors.routing.study_state import Agenda, agenda, gather, named_by
 from processors.routing.sync import Observed
+from processors.routing.two_names import two_names
 
 PORTION = 500
 
@@ -70,7 +71,7 @@ def decide_transfers(
             evidence = gather(work, portion, window, with_identities=bool(directives.router))
             judgements = checked(work, [judge(known, directives) for known in evidence], checks)
             judgements, held_too = identified(work, judgements, holds_split=holds_split)
-            work.record([*decision_events(work, judgements), *held_too])
+            work.record([*decision_events(work, judgements), *held_too, *two_names(work, portion, window)])
         decided.count(judgements)
         if progress is not None:
             progress(decided.studies, len(studies))

@@ -61,6 +61,11 @@ def tells_whose(
     return None
 
 
+def are_apart(name: str, other: str) -> bool:
+    """Whether two PatientNames share no part of three letters or more; one without such a part is like any other."""
+    return _has_a_part(name) and _has_a_part(other) and not (_share_a_part(name, other) or _share_a_part(other, name))
+
+
 def _is_of(patterns: Sequence[Pattern], text: str) -> bool:
     return any(pattern.matches(text) for pattern in patterns)
 
@@ -68,6 +73,10 @@ def _is_of(patterns: Sequence[Pattern], text: str) -> bool:
 def _share_a_part(name: str, pseudonym: str) -> bool:
     words = list(_words(pseudonym))
     return any(part in word for part in _words(name) if len(part) >= SHORTEST_PART for word in words)
+
+
+def _has_a_part(name: str) -> bool:
+    return any(len(word) >= SHORTEST_PART for word in _words(name))
 
 
 def _words(text: str) -> Iterator[str]:

@@ -64,7 +64,7 @@ def identities_of(work: Work, studies: Collection[str]) -> dict[str, Identity]:
     found = work.identities({position for row in rows for position in told_at(row)})
     said: dict[str, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
     for row in rows:
-        told = statement(told_at(row), found)
+        told = statement(told_at(row), found, work.placeholders)
         for values, name in zip(said[row.study], ("PatientID", "PatientName"), strict=True):
             values.update([told[name]] if name in told else [])
     return {study: Identity(*said[study]) for study in studies}

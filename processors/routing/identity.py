@@ -54,7 +54,7 @@ class Claim:
 class Name(NamedTuple):
     """What is recorded with a request: the fingerprint of its pseudonym, and the patient whom others count as, too.
 
-    Nobody (None) where the PatientID is the pseudonym.
+    Nobody (None) where the PatientID is the pseudonym, or a placeholder.
     """
 
     fingerprint: str
@@ -237,7 +237,8 @@ def _names(work: Work, claims: Sequence[Claim], persons: Persons) -> dict[Place,
         subject = persons.counts_as(claim.project, claim.patient.subject)
         persons.note(claim.patient.subject, patient_id)
         is_pseudonym = work.name_fingerprint(claim.project, patient_id) == fingerprint
-        names[claim.place] = Name(fingerprint, None if is_pseudonym else subject)
+        is_nobody = is_pseudonym or work.placeholders.names_nobody(patient_id)
+        names[claim.place] = Name(fingerprint, None if is_nobody else subject)
     return names
 
 

@@ -20,8 +20,8 @@ class Patient(NamedTuple):
     series: tuple[str, ...]
 
 
-# A blank PatientID says nothing, so that what the series said before holds. Nobody can compare who was forgotten, but
-# series that were of two patients do not become one patient's by that.
+# A blank PatientID or a placeholder says nothing, so that what the series said before holds. Nobody can compare who was
+# forgotten, but series that were of two patients do not become one patient's by that.
 _PATIENTS = text("""
     select study, series, said_at as position, subject
       from (select distinct on (series.study, series.series) series.study, series.series, said_at, event.subject,
@@ -61,5 +61,10 @@ def _by_patient_id(work: Work, rows: Sequence[Row[Any]]) -> dict[Any, list[Row[A
     groups: dict[Any, list[Row[Any]]] = defaultdict(list)
     for row in rows:
         _, identity = found[row.position]
-        groups[without_padding(identity["PatientID"]) if identity else row.subject].append(row)
+        patient_id = identity.get("PatientID")
+        if patient_id is None:
+            groups[row.subject].append(row)
+        # It was sealed before the configuration called it a placeholder.
+        elif not work.placeholders.names_nobody(patient_id):
+            groups[without_padding(patient_id)].append(row)
     return groups

@@ -1,6 +1,7 @@
 """What a study's series say of whose it is and where it came from, and where that has changed.
 
-A blank where there was a value says nothing new: each of a series' values is the last that was not blank.
+A blank where there was a value says nothing new: each of a series' values is the last that was not blank. A placeholder
+of a PatientID is what rules look at where there is nothing else, and nobody's.
 """
 
 from collections import defaultdict
@@ -12,6 +13,7 @@ from sqlalchemy import Row
 
 from ledger.events import Event
 from processors.gateway import Work
+from processors.placeholders import Placeholders
 from processors.routing.rules import Identity
 from processors.text import is_blank, without_padding
 
@@ -54,12 +56,14 @@ def told_at(series: Row[Any]) -> list[int]:
     return sorted({*series.stated, series.position})
 
 
-def statement(positions: Iterable[int], found: Unsealed) -> Statement:
+def statement(positions: Iterable[int], found: Unsealed, placeholders: Placeholders) -> Statement:
     """What a series says, by these events of it."""
-    said = {}
+    said: dict[str, str] = {}
     for position in positions:
         event, identity = found[position]
         values = {name: identity.get(name, "") for name in _SEALED} | {name: event.data[name] for name in _PLAIN}
+        if "PatientID" in said and placeholders.names_nobody(values["PatientID"]):
+            del values["PatientID"]
         said.update({name: value for name, value in values.items() if not is_blank(value)})
     return said
 
@@ -84,8 +88,8 @@ def changes_since(work: Work, series: Sequence[Row[Any]], after: Mapping[str, in
     changes = {}
     nothing_new: set[tuple[str, str]] = set()
     for rows in moved:
-        told = [_Told.of(row, found, after[row.study]) for row in rows]
-        change = _change(told)
+        told = [_Told.of(row, found, after[row.study], work.placeholders) for row in rows]
+        change = _change(told, work.placeholders)
         if change is not None:
             changes[rows[0].study] = change
         nothing_new.update((each.row.study, each.row.series) for each in told if each.before == each.now)
@@ -104,10 +108,11 @@ class _Told(NamedTuple):
     now: Statement
 
     @classmethod
-    def of(cls, row: Row[Any], found: Unsealed, after: int) -> "_Told":
+    def of(cls, row: Row[Any], found: Unsealed, after: int, placeholders: Placeholders) -> "_Told":
         was_there = row.present if row.presence_position <= after else not row.present
-        before = statement((position for position in told_at(row) if position <= after and was_there), found)
-        return cls(row, before, statement(told_at(row) if row.present else (), found))
+        positions = [position for position in told_at(row) if position <= after and was_there]
+        before = statement(positions, found, placeholders)
+        return cls(row, before, statement(told_at(row) if row.present else (), found, placeholders))
 
     @property
     def changed(self) -> set[str]:
@@ -117,10 +122,14 @@ class _Told(NamedTuple):
         return {name for name, value in self.before.items() if not _are_alike(value, self.now.get(name, ""))}
 
 
-def _change(told: Sequence[_Told]) -> StudyChange | None:
+def _change(told: Sequence[_Told], placeholders: Placeholders) -> StudyChange | None:
     keywords = {name for each in told for name in each.changed}
     before, now = (
-        {without_padding(said["PatientID"]) for said in sides if "PatientID" in said}
+        {
+            without_padding(said["PatientID"])
+            for said in sides
+            if not placeholders.names_nobody(said.get("PatientID", ""))
+        }
         for sides in ([each.before for each in told], [each.now for each in told])
     )
     # The patient changes with the series that come and go, too; one of two that goes leaves the other as it was.

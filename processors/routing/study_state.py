@@ -374,7 +374,7 @@ def _add_series(
             wanted[row.study, key, new, applied] = told_at(row) if len(row.stated) > 1 else [row.position]
     found = work.identities({position for positions in wanted.values() for position in positions})
     for (study, _, new, applied), positions in wanted.items():
-        said = identity_of(statement(positions, found))
+        said = identity_of(statement(positions, found, work.placeholders))
         known = evidence[study]
         if new:
             known.gained.add(said)

@@ -33,15 +33,17 @@ class Recorder:
 
 def _sealed(work: Work, facts: Sequence[Fact]) -> Iterator[Fact | NewEvent]:
     """The facts, those that tell whose a series is sealed for that patient."""
-    names = [_patient(fact) for fact in facts]
+    names = [_patient(work, fact) for fact in facts]
     # All at once: one by one, looking up whose they are would take longer than all the rest.
     subjects = work.vault.subjects(work.connection, [name for name in names if name is not None])
     for fact, name in zip(facts, names, strict=True):
         yield fact if name is None else work.seal(fact, subjects[name])
 
 
-def _patient(fact: Fact) -> SubjectName | None:
-    return patient_subject(fact.StudyInstanceUID, fact.PatientID or "") if isinstance(fact, SeriesFact) else None
+def _patient(work: Work, fact: Fact) -> SubjectName | None:
+    if not isinstance(fact, SeriesFact):
+        return None
+    return patient_subject(fact.StudyInstanceUID, fact.PatientID or "", work.placeholders)
 
 
 def _batches(findings: Iterable[Finding]) -> Iterator[list[Finding]]:

@@ -43,6 +43,7 @@ from processors.events.patients import (
     PatientRecognised,
     PatientsJoined,
     StudyChangeFound,
+    TwoNamesFound,
     TwoPatientsFound,
     TwoPatientsResolved,
 )
@@ -460,6 +461,8 @@ def _ends(told: Told) -> None:
     )
     told(forgotten)
     told(MasterKeyChanged(by="admin", subjects=9))
+    namesakes = told(TwoNamesFound(study=HEAD, studies=(HIP,)))
+    told(Acknowledged(study=HEAD, position=namesakes, by="admin", reason="married, as the register says"))
 
 
 def _moving_in(told: Told) -> None:

@@ -12,6 +12,7 @@ from ledger.vault import Vault
 from processors.configuration import AutoidSection, Configuration, RedcapSection, SourceSection
 from processors.gateway import Gateway
 from processors.locks import only_run
+from processors.placeholders import USUAL, Placeholders
 from processors.redcap import Redcap
 from processors.run import Report, Run
 from tests.conftest import SettableClock
@@ -33,6 +34,7 @@ class Machine:
     generator: Path | None = None
     generator_seconds: float = 20
     window_days: int = 14
+    placeholders: tuple[str, ...] = USUAL
 
     def run(self, steps: Steps | None = None, *, only_autoid: bool = False, all_of: str | None = None) -> Report | None:
         """One run with everything opened anew; None where another one is under way."""
@@ -60,7 +62,15 @@ class Machine:
         try:
             with database.begin() as connection:
                 vault = Vault.open(connection, self.key_file)
-            yield Gateway(database=database, vault=vault, site=self.site, clock=self.clock, run=uuid4(), zone=ZONE)
+            yield Gateway(
+                database=database,
+                vault=vault,
+                site=self.site,
+                clock=self.clock,
+                run=uuid4(),
+                zone=ZONE,
+                placeholders=Placeholders(self.placeholders),
+            )
         finally:
             database.close()
 

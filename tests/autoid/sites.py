@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import text
 
 from processors.demo.simulator import Call, Project
+from processors.placeholders import USUAL
 from processors.run import Report
 from tests.autoid.machine import Machine
 from tests.flow.harness import HEART, Killed, Site, Steps
@@ -46,6 +47,7 @@ class AutoidSite(Site):
     generator: Path | None = None
     generator_seconds: float = 20
     window_days: int = 14
+    placeholders: tuple[str, ...] = USUAL
     name = "main"
 
     @property
@@ -61,6 +63,7 @@ class AutoidSite(Site):
             generator=self.generator,
             generator_seconds=self.generator_seconds,
             window_days=self.window_days,
+            placeholders=self.placeholders,
         )
 
     def run(

@@ -25,6 +25,7 @@ from processors.events.rules import DecidedByHand
 from processors.events.series import SeriesReturned, SeriesVanished, StudyReturned, StudyVanished
 from processors.events.transfers import TransferAdopted, TransferObserved, TransferPlaced, TransferWithdrawn
 from processors.gateway import Gateway, patient_subject
+from processors.placeholders import USUAL_PLACEHOLDERS
 from tests.conftest import SettableClock
 from tests.facts import a_request, a_series, in_plain, revised
 
@@ -183,7 +184,7 @@ def test_a_candidate_is_told_with_its_patient_and_where_it_stands(ledger: Ledger
     ledger.record(StudyVanished(StudyInstanceUID="1.2.2"))
     assert second.subject is not None
     assert ledger.candidates()[1] == Candidate(
-        study="1.2.2", key=patient_key("PID-2"), subject=second.subject, on_disk=False, changed=True
+        study="1.2.2", key=patient_key("PID-2", USUAL_PLACEHOLDERS), subject=second.subject, on_disk=False, changed=True
     )
 
 
@@ -209,7 +210,7 @@ def test_a_study_without_a_patientid_has_no_patient(ledger: Ledger) -> None:
     ledger.revises("1.2.1")
     blank = ledger.arrives("1.2.2", "")
     first, second = ledger.candidates()
-    assert (first.key, second.key, second.subject) == (patient_key("PID-1"), None, blank.subject)
+    assert (first.key, second.key, second.subject) == (patient_key("PID-1", USUAL_PLACEHOLDERS), None, blank.subject)
     assert not second.of_two_patients
 
 
@@ -224,7 +225,7 @@ def test_a_study_is_its_patient_s_whichever_series_says_so(ledger: Ledger) -> No
     ledger.arrives("1.2.2", "")
     told = ledger.arrives("1.2.2", "PID-2", series="2")
     found = ledger.candidates()[1]
-    assert (found.key, found.subject) == (patient_key("PID-2"), told.subject)
+    assert (found.key, found.subject) == (patient_key("PID-2", USUAL_PLACEHOLDERS), told.subject)
 
 
 def test_a_study_of_a_forgotten_patient_waits_for_nothing(ledger: Ledger) -> None:

@@ -26,6 +26,7 @@ from processors.events.patients import (
     PatientRecognised,
     PatientsJoined,
     StudyChangeFound,
+    TwoNamesFound,
     TwoPatientsFound,
     TwoPatientsResolved,
 )
@@ -99,6 +100,13 @@ SENTENCES: list[tuple[Fact, str]] = [
         (
             "Its series are of 2 patients: A: 1.2.1, 1.2.3; B: 1.2.2. Nothing is requested but what a coupling entry "
             "with its study UID asks for."
+        ),
+    ),
+    (
+        TwoNamesFound(study=STUDY, studies=("1.4", "1.5")),
+        (
+            "Its PatientName has nothing in common with that of 1.4, 1.5, under the same PatientID: one of them may be "
+            "somebody else's."
         ),
     ),
     (

@@ -231,6 +231,40 @@ def test_a_study_without_a_patient_id_is_forgotten_alone(site: PrivateSite) -> N
     assert site.finds({ADAS_NAME, GRACES_NAME}) == {GRACES_NAME}
 
 
+def test_a_study_with_a_placeholder_is_forgotten_alone_and_not_by_it(site: PrivateSite) -> None:
+    site.give("1", "UNKNOWN", "H-0001")
+    site.study("1.1", "UNKNOWN", PatientName=ADAS_NAME)
+    site.study("1.2", "UNKNOWN", PatientName=GRACES_NAME)
+    site.run()
+    with pytest.raises(UnknownDataSubject, match="a placeholder"):
+        site.forget_patients("0000")
+    site.forget_study("1.1", reason="case 0, patient unknown")
+    left = "".join(site.unsealed())
+    assert (ADAS_NAME in left, GRACES_NAME in left) == (False, True)
+
+
+def test_what_was_sealed_before_it_was_called_a_placeholder_is_forgotten_by_it(site: PrivateSite) -> None:
+    site.study("1.1", "PHANTOM", PatientName=ADAS_NAME)
+    site.run()
+    site.placeholders = ("PHANTOM",)
+    site.forget_patients("PHANTOM")
+    assert not any(part in "".join(site.unsealed()) for part in (ADAS_NAME, "PHANTOM"))
+    assert site.query("select subject from ledger.subject where kind = 'link' and wrapped_key is not null") == []
+
+
+def test_that_two_names_came_under_one_patient_id_is_shown_until_the_patient_is_forgotten(site: PrivateSite) -> None:
+    site.series("1.1", PatientID=ADA, PatientName=ADAS_NAME)
+    site.series("1.2", PatientID=ADA, PatientName=GRACES_NAME)
+    site.run()
+    assert site.attention() == {"one PatientID, two names": 1}
+    site.forget_patients(ADA)
+    site.run()
+    assert site.attention() == {}
+    site.series("1.3", PatientID=ADA, PatientName="Turing^Alan")
+    site.run()
+    assert site.attention() == {}
+
+
 def test_a_study_that_was_forgotten_before_leaves_nothing_to_do(site: PrivateSite) -> None:
     two_patients(site)
     site.forget_study("1.3")

@@ -56,6 +56,11 @@ def command(
     if given and given.casefold() in reason.casefold():
         raise ConfigurationError("--reason holds what standard input holds, and would be kept in plain text for ever.")
     with exit_codes() as afterwords, opened_exclusively(context.obj) as (configuration, gateway):
+        if patient_id_stdin and gateway.placeholders.names_nobody(given):
+            raise ConfigurationError(
+                "Standard input: expected a PatientID, found a placeholder (autoid.placeholders), which names nobody. "
+                "Give the pseudonym (--pseudonym-stdin) instead. Nothing was changed."
+            )
         with gateway.begin() as work:
             _require_known(work, project)
             wanted = Withdrawal(

@@ -26,6 +26,7 @@ from processors.events.fact import study_stream
 from processors.events.rules import CouplingEntryChanged
 from processors.events.series import SeriesDiscovered, SeriesRevised
 from processors.gateway import Work
+from processors.placeholders import ONLY_BLANKS
 
 What = Literal["patient", "study", "autoid-project"]
 
@@ -82,6 +83,12 @@ def of_patients(work: Work, patient_ids: Sequence[str]) -> list[DataSubject]:
     if unknown:
         near = [number for number in unknown if patient_ids[number - 1] in alike]
         hint = f" It does know {_lines(near).lower()} with other blanks around it." if near else ""
+        nobody = [number for number in unknown if work.placeholders.names_nobody(patient_ids[number - 1])]
+        if nobody:
+            hint += (
+                f" {_lines(nobody)}: a placeholder (autoid.placeholders), which names nobody; studies that came with "
+                "one are forgotten with --study."
+            )
         raise UnknownDataSubject(
             f"{_lines(unknown)} of the input: the ledger knows nobody of this PatientID, be it that it never did or "
             f"that the patient was forgotten before: it cannot tell. A PatientID counts to the letter.{hint} Take "
@@ -123,7 +130,7 @@ def of_study(work: Work, study: str) -> DataSubject:
     identities = [
         payload
         for payload in work.vault.unseal(work.connection, events).values()
-        if payload.get("PatientID", "").strip()
+        if not work.placeholders.names_nobody(payload.get("PatientID", ""))
     ]
     links = _link_scopes(work)
     names = [name for identity in identities for name in _names(identity["PatientID"], links)]
@@ -184,7 +191,8 @@ _ENTRIES = text("""
 
 
 def _names(patient_id: str, projects: Iterable[str]) -> list[SubjectName]:
-    keys = [key for key in (patient_key(patient_id), padded_key(patient_id)) if key is not None]
+    # A placeholder's key may be linked as well: from before it was called one, or by the scripts.
+    keys = [key for find in (patient_key, padded_key) if (key := find(patient_id, ONLY_BLANKS)) is not None]
     links = [link_subject(project, key) for key in keys for project in projects]
     return [SubjectName("patient", "", patient_id), *links]
 
