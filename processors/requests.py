@@ -172,6 +172,10 @@ class TransferRequest:
             return False
         return self.pseudonym is None or is_saved_as(storable(self.pseudonym), row.name)
 
+    def stands_in(self, rows: Iterable[TransferRow]) -> bool:
+        """Whether the row where it was placed is among these and says what it asks for."""
+        return any(row.instance == self.instance and self.says(row) for row in rows)
+
     def is_for(self, key: Key) -> bool:
         """Whether a row with that key is for the same project and event."""
         return self.key == key or all(map(is_saved_as, self.key, key))

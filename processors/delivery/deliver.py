@@ -150,6 +150,7 @@ class _Delivery:
         self._gateway = gateway
         self._writes = redcap.writes
         self._writes_studies = "study" in kinds
+        self._transfers_elsewhere = "transfer" not in kinds
         self._project = Project(redcap, project, gateway.database, gateway.clock, needed=incoming.needed_fields(kinds))
         self._name = project
         self._kinds = kinds
@@ -181,8 +182,14 @@ class _Delivery:
         if retry:
             self._try_one_of_closed()
         open_kinds = [kind for kind in self._kinds if kind not in self._suspicions.closed]
+        if self._transfers_elsewhere and self._again is None:
+            # Whoever asks for a study whose record was deleted gets it back, wherever the request is written.
+            open_kinds.append("transfer")
         done = tried_again = 0
-        with due.due_rows(self._gateway, open_kinds, batch_rows, self._again, retry=retry) as (count, portions):
+        due_rows = due.due_rows(
+            self._gateway, open_kinds, batch_rows, self._again, retry=retry, ends=not self._transfers_elsewhere
+        )
+        with due_rows as (count, portions):
             for rows in portions:
                 tried = [row for row in rows if row.kind not in self._suspicions.closed]
                 if tried:

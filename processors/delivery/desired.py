@@ -25,7 +25,8 @@ def desired_studies(
     been deleted are to come back.
     """
     studies = {row.study: DesiredStudy(study=row.study, again=again) for row in rows}
-    arrivals = _add_history(work, studies)
+    asked_for = [row.position for row in rows if row.kind == "transfer"]
+    arrivals = _add_history(work, studies, asked_for)
     if with_transfers:
         _add_requests(work, studies)
     contents, now = _contents(work, rows), work.clock()
@@ -69,7 +70,10 @@ _DELIVERED = text("""
     select study, arrived_at, delivered_position > 0 or adopted.position is not null as delivered,
            exists (select from gateway.missing_row as missing
                     where missing.study = study.study and missing.kind = 'study'
-                      and study.returned_position > missing.position) as received_anew
+                      and study.returned_position > missing.position) as received_anew,
+           exists (select from gateway.transfer as asked
+                    where asked.study = study.study and asked.position = any(:asked_for)
+                      and asked.state = 'requested') as asked_for
       from gateway.study left join gateway.adopted_study as adopted using (study)
      where study = any(:studies)
 """)
@@ -83,15 +87,19 @@ _NEWEST_SUMMARIES = text("""
 """)
 
 
-def _add_history(work: Work, studies: Mapping[str, DesiredStudy]) -> dict[str, datetime]:
-    """Adds what was delivered of the studies before, or adopted; gives when each arrived."""
+def _add_history(work: Work, studies: Mapping[str, DesiredStudy], asked_for: Sequence[int]) -> dict[str, datetime]:
+    """Adds what was delivered of the studies before, or adopted, and whether one of the requests `asked_for` is new.
+
+    Gives when each arrived.
+    """
     chosen = {"studies": list(studies)}
     for instances in (_ADOPTED_INSTANCES, _SERIES_INSTANCES):
         for row in work.execute(instances, chosen):
             studies[row.study].series_instances[row.series] = row.instance
     arrivals = {}
-    for row in work.execute(_DELIVERED, chosen):
+    for row in work.execute(_DELIVERED, chosen | {"asked_for": list(asked_for)}):
         studies[row.study].delivered = row.delivered
+        studies[row.study].asked_for = row.asked_for
         studies[row.study].again |= row.received_anew
         arrivals[row.study] = row.arrived_at
     for row in work.execute(_MISSING, chosen):

@@ -14,6 +14,7 @@ from processors.clocks import due
 from processors.delivery.retries import RETRY_AFTER
 from processors.events.deliveries import RowKind
 from processors.gateway import Gateway, Work
+from processors.requests import State
 
 
 class DueRow(NamedTuple):
@@ -41,6 +42,9 @@ class Again:
     requests: Collection[int] = ()
     everything: bool = False
 
+
+_UNSETTLED: tuple[State, ...] = ("requested", "ending")
+"""The states of requests that wait for a row to be written."""
 
 _ROW = """
     select item.study, item.kind, item.key, item.position, refused.position is not null as refused
@@ -73,7 +77,7 @@ _PENDING = f"""
             {_RECEIVED_ANEW}
             union all
             select study, 'transfer', position::text, position from gateway.transfer
-             where state in ('requested', 'ending') or (:contested and state = 'contested')) as item
+             where state = any(:states)) as item
       join gateway.study on study.study = item.study
       {_REFUSED}
      where study.site = :site and item.kind = any(:kinds)
@@ -115,16 +119,25 @@ _AGAIN_COUNTED = text(f"select count(*) from ({_AGAIN}) as again")
 
 @contextmanager
 def due_rows(
-    gateway: Gateway, kinds: Collection[RowKind], size: int, again: Again | None = None, *, retry: bool = True
+    gateway: Gateway,
+    kinds: Collection[RowKind],
+    size: int,
+    again: Again | None = None,
+    *,
+    retry: bool = True,
+    ends: bool = True,
 ) -> Iterator[tuple[int, Iterator[list[DueRow]]]]:
     """How many rows are to be written, and the rows in batches of `size`; `again` those it names.
 
-    Refused rows are among them with `retry`, if they have waited for their time.
+    Refused rows are among them with `retry`, if they have waited for their time. Without `ends`, of transfers only
+    those that have never been placed are.
     The list is as it was on entering: what the deliveries record meanwhile does not change it. A
     cursor on the server holds it, so that memory does not grow with it.
     """
     with gateway.begin() as work:
-        in_order, counted, parameters = _asked_for(gateway, kinds, retry=retry) if again is None else _named(again)
+        in_order, counted, parameters = (
+            _asked_for(gateway, kinds, retry=retry, ends=ends) if again is None else _named(again)
+        )
         parameters |= {"site": gateway.site, "kinds": list(kinds)}
         # This transaction waits for REDCap between batches; a server's patience with idle ones is no help.
         work.execute(text("set local idle_in_transaction_session_timeout = 0"))
@@ -148,10 +161,12 @@ def _apart(rows: Iterator[DueRow], size: int) -> Iterator[list[DueRow]]:
 
 
 def _asked_for(
-    gateway: Gateway, kinds: Collection[RowKind], *, retry: bool
+    gateway: Gateway, kinds: Collection[RowKind], *, retry: bool, ends: bool
 ) -> tuple[TextClause, TextClause, dict[str, Any]]:
-    contested = "transfer" in kinds and _contests_are_due(gateway)
-    return _IN_ORDER, _COUNTED, {"retry": retry, "contested": contested, **_times(gateway)}
+    states: list[State] = list(_UNSETTLED) if ends else ["requested"]
+    if ends and "transfer" in kinds and _contests_are_due(gateway):
+        states.append("contested")
+    return _IN_ORDER, _COUNTED, {"retry": retry, "states": states, **_times(gateway)}
 
 
 def _times(gateway: Gateway) -> dict[str, datetime]:
@@ -180,7 +195,7 @@ def is_anything_due(gateway: Gateway, kinds: Collection[RowKind]) -> bool:
         "site": gateway.site,
         "kinds": list(kinds),
         "retry": True,
-        "contested": False,
+        "states": list(_UNSETTLED),
         **_times(gateway),
     }
     with gateway.begin() as work:
@@ -226,7 +241,7 @@ def pending_age(work: Work) -> list[PendingAge]:
             "site": work.site,
             "kinds": ["study", "series", "transfer"],
             "retry": True,
-            "contested": False,
+            "states": list(_UNSETTLED),
             "now": now,
             "before": now,
         },

@@ -43,8 +43,9 @@ class DesiredStudy:
     `requests` are all of ours, `due` those that are to be settled now: those that were placed are to be
     written again where their rows are gone. `contests` are the keys for which a person's request is known to
     stand in our way; `missing` the rows (kind and key) that are known to have been deleted or changed.
-    `again`: what was deleted is to come back. `newest_summary`: the minute of the study's newest file, blank where
-    that does not matter.
+    `again`: what was deleted is to come back. `asked_for`: a request that is due was never placed, for which a
+    deleted record comes back. `newest_summary`: the minute of the study's newest file, blank where that does not
+    matter.
     """
 
     study: str
@@ -58,6 +59,7 @@ class DesiredStudy:
     contests: set[Key] = field(default_factory=set)
     missing: set[tuple[str, str]] = field(default_factory=set)
     again: bool = False
+    asked_for: bool = False
     newest_summary: str = ""
 
 
@@ -96,7 +98,7 @@ def plan_study(desired: DesiredStudy, actual: ActualRecord, now: datetime) -> Pl
     plan = Plan()
     if desired.delivered and not actual.exists and not desired.again:
         # Somebody deleted the record. It does not come back by itself: that is reported.
-        plan.brings_back = any(request.state == "requested" for request in _due(desired))
+        plan.brings_back = desired.asked_for
         if not plan.brings_back:
             plan.facts.append(RowMissing(study=desired.study, kind="study", key=""))
             _Transfers(desired, actual, plan, now).end()
@@ -199,7 +201,7 @@ class _Transfers:
 
     def _stands(self, request: TransferRequest) -> bool:
         """Whether the row of a placed request says what we wrote."""
-        return any(row.instance == request.instance and request.says(row) for row in self._rows.values())
+        return request.stands_in(self._rows.values())
 
     def place(self) -> None:
         """Settles the requests that are due, and tells which contests are over."""

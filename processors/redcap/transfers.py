@@ -3,7 +3,7 @@
 Whose a row is, and what may be sent of it, `requests` tells.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from processors import bounds
 from processors.redcap.failure_class import failure_class
@@ -48,6 +48,17 @@ def transfer_rows(
             row = transfer_row(fields, information)
             if not row.is_blank:
                 yield row
+
+
+def transfers_by_study(
+    exported: Sequence[Mapping[str, str]], information: Collection[str] = INFORMATION
+) -> dict[str, list[TransferRow]]:
+    """The rows of `transfers` of each record in an export, by instance: none, where a record is left without any."""
+    studies = sorted({bounds.name(fields[RECORD_ID]) for fields in exported})
+    by_study: dict[str, list[TransferRow]] = {study: [] for study in studies}
+    for row in sorted(transfer_rows(exported, information), key=lambda row: row.instance):
+        by_study[row.study].append(row)
+    return by_study
 
 
 def transfer_row(fields: Mapping[str, str], information: Collection[str] = INFORMATION) -> TransferRow:

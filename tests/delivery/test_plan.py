@@ -117,7 +117,7 @@ def test_a_record_that_somebody_deleted_is_reported_and_not_brought_back() -> No
 
 def test_a_record_that_somebody_deleted_is_brought_back_for_whoever_asks_for_it_anew() -> None:
     """The request used to be swallowed: told as missing, and never looked at again."""
-    found = plan(desired(ours(5), delivered=True), Redcap())
+    found = plan(desired(ours(5), delivered=True, asked_for=True), Redcap())
     assert found == Plan(brings_back=True)
 
 

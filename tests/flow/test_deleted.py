@@ -2,7 +2,12 @@
 
 import pytest
 
-from tests.flow.harness import HEART, Asked, Site
+from processors.operations.replay import Scope
+from tests.flow.conftest import MakeSite
+from tests.flow.harness import BRAIN, HEART, Asked, Site
+from tests.operations.operator import acknowledge, amend_by_hand, replay_all
+
+DELETED = "row deleted or changed in REDCap"
 
 
 def test_a_deleted_record_is_reported_once_and_not_written_again(site: Site) -> None:
@@ -102,3 +107,168 @@ def test_a_row_that_was_deleted_unnoticed_and_sent_all_the_same_is_reported(site
     assert site.run(after=3_600).attention == {"row deleted or changed in REDCap": 1}
     site.run(after=3_600)
     assert (len(site.events("TransferSent")), len(site.events("RowMissing"))) == (1, 1)
+
+
+@pytest.fixture
+def requested(site: Site) -> Site:
+    """A study that is requested by a coupling entry."""
+    return _requested(site)
+
+
+@pytest.fixture
+def apart(make_site: MakeSite) -> Site:
+    """The same, with the transfers in a REDCap project of their own."""
+    return _requested(make_site(separate_transfers=True))
+
+
+def _requested(site: Site) -> Site:
+    site.entry(accession="ACC-1", subject="H-001")
+    site.series("1.2.3", "1.2.3.1", AccessionNumber="ACC-1")
+    site.series("1.2.3", "1.2.3.2", AccessionNumber="ACC-1")
+    site.run()
+    return site
+
+
+def _asked(site: Site) -> list[Asked]:
+    """What the sender would carry out."""
+    return [row for row in site.transfers("1.2.3").values() if row.project and row.name]
+
+
+# -- the record is gone from Incoming, and the transfers are in a project of their own
+
+
+def test_a_correction_beside_a_late_series_is_placed_and_brings_the_record_back(apart: Site) -> None:
+    apart.person_deletes("1.2.3")
+    apart.series("1.2.3", "1.2.3.3", AccessionNumber="ACC-1")
+    apart.entry(accession="ACC-1", subject="H-003")
+    assert DELETED not in apart.run().attention
+    assert _asked(apart) == [Asked(HEART, "H-003")]
+    assert apart.study_row("1.2.3")
+    assert len(apart.series_rows("1.2.3")) == 3
+    apart.assert_sound()
+
+
+@pytest.mark.parametrize("told", ["not at all", "as deleted", "and acknowledged"])
+def test_whoever_asks_for_it_anew_gets_the_record_back(apart: Site, told: str) -> None:
+    before = apart.study_row("1.2.3")
+    apart.person_deletes("1.2.3")
+    if told != "not at all":
+        apart.grow("1.2.3")
+        assert apart.run().attention == {DELETED: 1}
+    if told == "and acknowledged":
+        acknowledge(apart)
+    apart.entry("2", accession="ACC-1", project=BRAIN, subject="B-001")
+    assert apart.run().attention == {}
+    assert _asked(apart) == [Asked(HEART, "H-001"), Asked(BRAIN, "B-001")]
+    assert apart.study_row("1.2.3") == before
+    assert len(apart.series_rows("1.2.3")) == 2
+    apart.assert_sound()
+
+
+def test_an_operator_who_reassigns_gets_the_record_back(apart: Site) -> None:
+    apart.person_deletes("1.2.3")
+    amend_by_hand(apart, "1.2.3", to="H-009")
+    assert _asked(apart) == [Asked(HEART, "H-009")]
+    assert len(apart.series_rows("1.2.3")) == 2
+
+
+def test_what_ends_brings_no_record_back(apart: Site) -> None:
+    apart.person_deletes("1.2.3")
+    amend_by_hand(apart, "1.2.3")
+    apart.run()
+    assert _asked(apart) == []
+    assert "1.2.3" not in apart.incoming.records
+
+
+def test_a_request_brings_the_record_back_though_that_run_was_killed(apart: Site) -> None:
+    apart.person_deletes("1.2.3")
+    apart.entry(accession="ACC-1", subject="H-003")
+    apart.run_killed_before_import()
+    apart.run()
+    assert _asked(apart) == [Asked(HEART, "H-003")]
+    assert len(apart.series_rows("1.2.3")) == 2
+
+
+# -- a row of transfers is gone, or says something else
+
+
+@pytest.mark.parametrize("place", ["requested", "apart"])
+def test_a_deleted_transfer_is_told_by_the_next_run_once(place: str, request: pytest.FixtureRequest) -> None:
+    site: Site = request.getfixturevalue(place)
+    site.person_deletes_transfer("1.2.3", 1)
+    assert site.run().attention == {DELETED: 1}
+    for _ in range(2):
+        assert site.run().attention == {DELETED: 1}
+    assert site.events("RowMissing") == [{"study": "1.2.3", "kind": "transfer", "key": _request_of(site)}]
+    assert _asked(site) == []
+    site.assert_sound()
+
+
+def _request_of(site: Site) -> str:
+    return str(site.query("select position from gateway.transfer")[0][0])
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"transfer_project_name": BRAIN},
+        {"transfer_event_name": "baseline"},
+        {"transfer_name": "H-002"},
+        {"transfer_name": ""},
+    ],
+)
+def test_a_transfer_that_a_person_changes_is_told_by_the_next_run_once(
+    requested: Site, changed: dict[str, str]
+) -> None:
+    _rewrite(requested, changed)
+    for _ in range(2):
+        assert requested.run().attention[DELETED] == 1
+    assert len(requested.events("RowMissing")) == 1
+
+
+def _rewrite(site: Site, fields: dict[str, str]) -> None:
+    row = site.transfer_project.records["1.2.3"].instances["transfers"][1]
+    place = {"study_instance_uid": "1.2.3", "redcap_repeat_instrument": "transfers", "redcap_repeat_instance": "1"}
+    site.transfer_project.delete_instance("1.2.3", "transfers", 1)
+    site.transfer_project.put([{**place, **{name: value for name, value in (row | fields).items() if value}}])
+
+
+def test_a_row_that_is_back_as_it_was_needs_nobody_any_more(requested: Site) -> None:
+    row = dict(requested.transfer_project.records["1.2.3"].instances["transfers"][1])
+    requested.person_deletes_transfer("1.2.3", 1)
+    requested.run()
+    place = {"study_instance_uid": "1.2.3", "redcap_repeat_instrument": "transfers", "redcap_repeat_instance": "1"}
+    requested.transfer_project.put([{**place, **row}])
+    assert requested.run().attention == {}
+    requested.run()
+    assert len(requested.events("RowRestored")) == 1
+    requested.assert_sound()
+
+
+def test_of_a_record_that_an_export_leaves_out_nothing_is_told(requested: Site) -> None:
+    requested.series("1.2.4")
+    requested.run()
+    with requested.left_out("incoming", "1.2.3"):
+        assert requested.run().attention == {}
+    assert requested.run().attention == {}
+    assert requested.events("RowMissing") == []
+
+
+def test_of_a_request_that_ended_nobody_misses_the_row(requested: Site) -> None:
+    amend_by_hand(requested, "1.2.3")
+    assert requested.run().attention == {}
+    assert _asked(requested) == []
+    assert requested.events("RowMissing") == []
+
+
+# -- a replay, while the entry that asked for what was deleted is missing
+
+
+def test_what_a_replay_did_not_restore_as_its_entry_was_missing_is_shown_until_the_next_does(requested: Site) -> None:
+    requested.person_deletes_transfer("1.2.3", 1)
+    with requested.left_out("coupling", "1"):
+        replay_all(requested, Scope(project=HEART))
+    assert requested.run().attention == {DELETED: 1}
+    replay_all(requested, Scope(project=HEART))
+    assert _asked(requested) == [Asked(HEART, "H-001")]
+    assert requested.attention() == {}

@@ -1,10 +1,10 @@
 """What a poll of `transfers` tells that the ledger does not hold yet. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from processors.events.deliveries import RowMissing
+from processors.events.deliveries import RowMissing, RowRestored
 from processors.events.fact import Fact
 from processors.events.transfers import (
     TransferFailed,
@@ -46,6 +46,15 @@ def changes(rows: Iterable[tuple[TransferRow, str]], known: Mapping[str, KnownSt
             yield from _changes_of(row, fingerprint, study)
 
 
+def deleted_or_back(rows: Collection[TransferRow], study: KnownStudy) -> Iterator[Fact]:
+    """Which placed requests' rows somebody has deleted or changed, or put back, by all rows that the record has."""
+    for request in study.ours:
+        stands, known_as_missing = request.stands_in(rows), request.position in study.missing
+        if request.state == "placed" and stands == known_as_missing:
+            found = RowRestored if stands else RowMissing
+            yield found(study=request.study, kind="transfer", key=str(request.position))
+
+
 def _changes_of(row: TransferRow, fingerprint: str, study: KnownStudy) -> Iterator[Fact]:
     request, wrote = owner(row, study.ours)
     if request is None:
@@ -55,9 +64,6 @@ def _changes_of(row: TransferRow, fingerprint: str, study: KnownStudy) -> Iterat
         yield TransferStrayed(study=row.study, project=request.project, request=request.position, instance=row.instance)
     # A row that was amended or emptied by us says no more what an earlier report was about.
     if not _is_same(row.report, request.report):
-        if wrote and request.in_force and row.is_report_alone and request.position not in study.missing:
-            # The sender had a copy of what somebody deleted, and nobody may have looked at the row in between.
-            yield RowMissing(study=row.study, kind="transfer", key=str(request.position))
         yield _reported(row, request)
 
 

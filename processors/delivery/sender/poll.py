@@ -2,13 +2,15 @@
 
 REDCap selects by its log, whose clock and zone need not be ours. So each look reaches back before the
 last one, and once an hour by more than any two zones differ; what it meets twice is recorded once.
+
+A record that has changed is exported whole: a row of ours that is not there was deleted. Of a record that is not
+exported nothing is known, as REDCap can leave records out without a word.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from itertools import groupby
 
 import orjson
 from sqlalchemy import text
@@ -17,7 +19,7 @@ from ledger import store
 from ledger.batching import Progress
 from processors.clocks import believed, is_due
 from processors.delivery.actual import transfers_project
-from processors.delivery.sender.changes import changes
+from processors.delivery.sender.changes import changes, deleted_or_back
 from processors.delivery.sender.known import fingerprint, known_studies
 from processors.delivery.sender.record import sealed_change
 from processors.events.fact import Fact
@@ -25,7 +27,7 @@ from processors.events.transfers import TransferFailed, TransferObserved, Transf
 from processors.gateway import Gateway, Work
 from processors.observed_list import listed_project, tell_unreadable
 from processors.redcap import Redcap, Row
-from processors.redcap.transfers import NEEDED_FIELDS, READ_FIELDS, RECORD_ID, transfer_rows
+from processors.redcap.transfers import NEEDED_FIELDS, READ_FIELDS, RECORD_ID, transfers_by_study
 
 OVERLAP = timedelta(minutes=10)
 LONG_OVERLAP = timedelta(hours=26)
@@ -129,8 +131,7 @@ def _memory(work: Work, site: str) -> Memory | None:
 
 
 def _record(gateway: Gateway, exported: Sequence[Row], progress: Progress | None) -> Counter[type[Fact]]:
-    rows = sorted(transfer_rows(exported, gateway.sender.information_codes), key=lambda row: (row.study, row.instance))
-    by_study = {study: list(members) for study, members in groupby(rows, key=lambda row: row.study)}
+    by_study = transfers_by_study(exported, gateway.sender.information_codes)
     studies = list(by_study)
     counts: Counter[type[Fact]] = Counter()
     for start in range(0, len(studies), PORTION):
@@ -138,7 +139,8 @@ def _record(gateway: Gateway, exported: Sequence[Row], progress: Progress | None
         with gateway.begin() as work:
             known = known_studies(work, portion)
             printed = [(row, fingerprint(gateway.vault, row)) for study in portion for row in by_study[study]]
-            found = list(changes(printed, known))
+            found = [fact for study in known for fact in deleted_or_back(by_study[study], known[study])]
+            found += changes(printed, known)
             work.record(sealed_change(work, fact) for fact in found)
         counts.update(type(fact) for fact in found)
         if progress is not None:
