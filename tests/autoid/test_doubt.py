@@ -97,7 +97,7 @@ def test_asking_for_all_studies_of_a_doubted_project_says_to_start_that_again(si
 def test_what_waits_at_one_site_is_decided_there_when_another_has_seen_the_rule_again(site: AutoidSite) -> None:
     other = elsewhere(site.machine, site="north", raw=site.receiver.raw.parent / "north", key_file=site.key_file)
     other.raw.mkdir()
-    site.rule("7", patient_id="PID-1")
+    site.rule("7", project=BRAIN, patient_id="PID-1")
     site.run()
     with site.left_out("routing"):
         site.series("1.2.3")
@@ -105,5 +105,5 @@ def test_what_waits_at_one_site_is_decided_there_when_another_has_seen_the_rule_
     assert other.run() is not None
     assert site.transfers("1.2.3") == {}
     site.run()
-    assert site.transfers("1.2.3") == {1: Asked(HEART, "PID-1")}
+    assert site.transfers("1.2.3") == {1: Asked(BRAIN, "PID-1")}
     site.assert_sound()

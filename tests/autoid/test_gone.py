@@ -51,7 +51,7 @@ def test_that_a_study_is_gone_is_told_once_and_costs_little(site: AutoidSite) ->
 
 def test_an_old_study_that_is_gone_is_held_only_where_all_are_asked_for(site: AutoidSite) -> None:
     gone_before_its_project(site)
-    site.clock.advance(YEAR)
+    site.days_go_by(365)
     site.project()
     site.run()
     assert site.held() == {}

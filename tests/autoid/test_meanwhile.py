@@ -25,6 +25,7 @@ from processors.autoid.generators import NoID, OwnGenerator
 from processors.autoid.patient_keys import link_subject
 from processors.autoid.request import request_transfers
 from processors.autoid.store import store_ids
+from processors.autoid.sync import observe_projects
 from processors.demo.simulator import Fault
 from processors.demo.simulator.calls import Call
 from processors.errors import ServiceError
@@ -159,6 +160,7 @@ def test_after_drawing_again_the_requests_are_sealed_as_ever(
         site.run()
     site.simulator.clear_faults()
     with site.machine.redcap() as redcap:
+        observe_projects(gateway, redcap, own_generator=True)
         barging = Barging(happens)
         assigned = assign_ids(gateway, redcap, barging, window=WINDOW)
     assert (barging.draws, assigned.drawn, assigned.requested) == (2, 1, 1)
