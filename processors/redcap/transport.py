@@ -17,7 +17,7 @@ from http.client import HTTPException, IncompleteRead
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 import requests
 import urllib3.exceptions
@@ -43,6 +43,7 @@ _PROXY_ADVICE: Final = (
 )
 _CERTIFICATES_ADVICE: Final = "Look at REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE, or name redcap.ca_bundle."
 _FOLLOWED: Final = (301, 302, 307, 308)
+_OF_A_PATH: Final = "/%:@!$&'()*+,;=~"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +176,7 @@ def shown_address(url: str, location: str) -> str:
         port = f":{new.port}" if new.port else ""
     except ValueError:
         return "what is no address"
-    return f"{new.scheme}://{new.hostname or ''}{port}{new.path}"
+    return f"{new.scheme}://{quote(new.hostname or '')}{port}{quote(new.path, safe=_OF_A_PATH)}"
 
 
 _PORTS: Final = {"http": 80, "https": 443}
