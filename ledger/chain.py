@@ -490,12 +490,17 @@ def _report(walk: Walk, heads: int) -> None:
     if heads:
         lines.append(f"Kept heads that are part of it: {heads}.")
     lines.append(f"It ends with: {walk.position} {walk.hash.hex()}")
-    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.write("\n".join(map(_harmless, lines)) + "\n")
 
 
 def _complain(message: str, code: int) -> int:
-    sys.stderr.write(f"chain.py: {message}\n")
+    sys.stderr.write(f"chain.py: {_harmless(message)}\n")
     return code
+
+
+def _harmless(words: str) -> str:
+    """The words on one line, without what steers a terminal: nothing in an export may forge what is said of it."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in words)
 
 
 if __name__ == "__main__":

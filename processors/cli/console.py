@@ -1,34 +1,52 @@
-"""What people see: lines, tables, and progress bars on a terminal (none in cron, where they would fill mails)."""
+"""What people see: lines, tables, and progress bars on a terminal (none in cron, where they would fill mails).
+
+All that is printed goes through `Screen`, which makes it harmless: nobody has to know which words came from elsewhere.
+"""
 
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import orjson
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
+from rich.text import Text
 
 from ledger.batching import Progress
 from ledger.lease import Lease
+from processors.cli.harmless import as_json, on_a_line
+from processors.routing.decide import Decided
 from processors.run import Report
 
 # Elsewhere than on a terminal, lines are as long as they need to be.
 _WIDE = 110
 
 
+class Screen(Console):
+    """A console that prints every text as it is, on one line and without what steers a terminal."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """What of lines, cells and titles the console makes its output of."""
+        return super().render_str(on_a_line(text), **options)
+
+
 def output() -> Console:
     """Where lines and tables go."""
-    return Console(width=None if sys.stdout.isatty() else _WIDE, soft_wrap=not sys.stdout.isatty(), highlight=False)
+    return Screen(
+        width=None if sys.stdout.isatty() else _WIDE,
+        soft_wrap=not sys.stdout.isatty(),
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
 
 
 def print_json(data: Any) -> None:
     """Prints data as JSON for another program."""
-    sys.stdout.write(orjson.dumps(data, option=orjson.OPT_INDENT_2, default=str).decode() + "\n")
+    sys.stdout.write(as_json(data, indented=True) + "\n")
 
 
 @contextmanager
@@ -59,8 +77,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
 
 
 def print_table(out: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints a table of words that come from elsewhere."""
-    out.print(table("", columns, [[escape(printable(cell)) for cell in row] for row in rows]))
+    """Prints a table without a title."""
+    out.print(table("", columns, rows))
 
 
 def heading(out: Console, title: str) -> None:
@@ -70,13 +88,8 @@ def heading(out: Console, title: str) -> None:
 
 
 def say(out: Console, line: str, style: str | None = None) -> None:
-    """Prints a line as it is."""
-    out.print(printable(line), markup=False, style=style)
-
-
-def printable(words: str) -> str:
-    """Without what would steer the terminal: names come from files and from REDCap."""
-    return "".join(character if character.isprintable() else "\ufffd" for character in words)
+    """Prints a line."""
+    out.print(line, style=style)
 
 
 def say_busy(busy: Lease, *, json: bool) -> None:
@@ -84,18 +97,18 @@ def say_busy(busy: Lease, *, json: bool) -> None:
     if json:
         print_json({"busy": True} | busy.as_data())
     else:
-        output().print(f"{busy.sentence()} This one has nothing to do.", markup=False)
+        output().print(f"{busy.sentence()} This one has nothing to do.")
 
 
 def print_report(report: Report) -> None:
     """The outcome of a run in a few lines: cron mails them."""
     out = output()
     for line in _lines(report):
-        out.print(line, markup=False)
+        out.print(line)
     for kind, count in report.attention.items():
-        out.print(f"  needs attention: {count} x {kind}", markup=False)
+        out.print(f"  needs attention: {count} x {kind}")
     if report.attention:
-        out.print("  `fiona-ledger status` shows each with what to do.", markup=False)
+        out.print("  `fiona-ledger status` shows each with what to do.")
 
 
 def _lines(report: Report) -> Iterator[str]:
@@ -114,13 +127,7 @@ def _lines(report: Report) -> Iterator[str]:
             f"{report.looked.reopened} opened again; {report.looked.requested} requested by others."
         )
     if report.decided is not None:
-        held = f", {report.decided.held} held" * bool(report.decided.held)
-        left_open = f", {report.decided.deferred} left open before the next export" * bool(report.decided.deferred)
-        yield (
-            f"Decisions: {report.observed_changes} changes of rules and couplings, {report.decided.studies} studies "
-            f"looked at, {report.decided.requested} transfers requested{held}, {report.decided.retracted} withdrawn, "
-            f"{report.decided.conflicts} conflicts{left_open}."
-        )
+        yield from _decisions(report, report.decided)
     if report.assigned is not None:
         yield f"IDs: {report.assigned.drawn} drawn, {report.assigned.requested} transfers requested."
     if report.delivered is not None:
@@ -138,4 +145,20 @@ def _lines(report: Report) -> Iterator[str]:
         yield (
             f"Then came an error. Until then, {report.events} events were recorded, and REDCap was called "
             f"{report.calls} times."
+        )
+
+
+def _decisions(report: Report, decided: Decided) -> Iterator[str]:
+    held = f", {decided.held} held" * bool(decided.held)
+    left_open = f", {decided.deferred} left open before the next export" * bool(decided.deferred)
+    yield (
+        f"Decisions: {report.observed_changes} changes of rules and couplings, {decided.studies} studies "
+        f"looked at, {decided.requested} transfers requested{held}, {decided.retracted} withdrawn, "
+        f"{decided.conflicts} conflicts{left_open}."
+    )
+    if decided.rules_switched_off:
+        yield (
+            "  WARNING: kept running out of time, and were switched off for the rest of this run: routing rules "
+            f"{', '.join(decided.rules_switched_off)}. Studies that they may concern wait: simplify the "
+            "patterns."
         )

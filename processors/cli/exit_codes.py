@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from ledger.errors import Conflict, Corrupt, LedgerError, Misconfigured
+from processors.cli.harmless import on_a_line
 
 ATTENTION = 1
 USAGE = 2
@@ -62,7 +63,8 @@ def exit_codes() -> Iterator[list[str]]:
         yield afterwords
     except (Exception, KeyboardInterrupt) as error:
         code, message = ending(error)
-        print("fiona-ledger:", message, *afterwords, file=sys.stderr)  # noqa: T201 - the one place that prints errors
+        for line in " ".join(["fiona-ledger:", message, *afterwords]).split("\n"):
+            print(on_a_line(line), file=sys.stderr)  # noqa: T201 - the one place that prints errors
         sys.exit(code)
 
 

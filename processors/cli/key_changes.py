@@ -2,6 +2,8 @@
 
 import typer
 
+from processors.cli.harmless import on_a_line
+
 NOT_COMPACTED = (
     "NOTE: the table's file still holds the old row versions with their keys, because somebody else is using the table "
     "or this role does not own it. Later, as its owner: VACUUM (FULL) ledger.subject;"
@@ -11,4 +13,4 @@ NOT_COMPACTED = (
 def say_waiting(holder: str, *, json: bool) -> None:
     """Tells the person who watches, if it is one, whose end the command waits for."""
     if not json:
-        typer.echo(f"Waiting for {holder} to end.", err=True)
+        typer.echo(on_a_line(f"Waiting for {holder} to end."), err=True)

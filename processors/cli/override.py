@@ -155,25 +155,22 @@ def _print(amendment: Amendment, ends: Sequence[End], sent: Sequence[TransferRow
                 f"Not yet: {about} (request {end.position}). It is recorded, and every run tries to carry it out; "
                 f"until then REDCap's instance {end.instance} can be sent as it reads ({why}). "
                 "`fiona-ledger status` shows it for as long as that is so.",
-                markup=False,
                 style="bold",
             )
             continue
-        out.print(f"{done}: {about} (request {end.position}).", markup=False)
+        out.print(f"{done}: {about} (request {end.position}).")
         if end.new is not None:
-            out.print(f"The new request {end.new} is {end.new_state}.", markup=False)
+            out.print(f"The new request {end.new} is {end.new_state}.")
         if end.untouched:
             out.print(
                 f"REDCap's instance {end.instance} was not touched: somebody else requested the same there, or has "
                 "changed the row. If it must not be sent, remove it in REDCap.",
-                markup=False,
                 style="bold",
             )
         elif end.state == "closed" and not sent:
             out.print(
                 "It may have been sent: the sender may hold a copy of the request. `fiona-ledger status` tells what "
                 "came of it.",
-                markup=False,
                 style="bold",
             )
     for row in sent:
@@ -181,6 +178,5 @@ def _print(amendment: Amendment, ends: Sequence[End], sent: Sequence[TransferRow
             f"It was sent on {row.report.sent_at} by instance {row.instance}. Remove downstream, in the archive of "
             f"{row.project!r}: study {', '.join(row.report.mapped_uids) or '(REDCap names no mapped UID)'}. Then "
             "acknowledge the notice that `fiona-ledger status` shows.",
-            markup=False,
             style="bold",
         )

@@ -105,5 +105,5 @@ def _print_replay(report: Report, replayed: Replayed | None, *, json: bool) -> N
         before = f", {replayed.written_before} of them written before it was interrupted" * bool(
             replayed.written_before
         )
-        console.output().print(f"Replayed: {replayed.studies} studies{before}.", markup=False)
+        console.output().print(f"Replayed: {replayed.studies} studies{before}.")
     console.print_report(report)

@@ -220,7 +220,7 @@ class ConflictResolved(OfStudy):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RuleTimedOut(OfStudy):
-    """A rule's pattern ran longer than its time limit: it matches nothing."""
+    """A rule's pattern ran longer than its time limit, here or so often that it was not tried: it matches nothing."""
 
     record_id: str
 

@@ -17,7 +17,7 @@ expected      coupling entries that have met no study for days, and what nearly 
 try rules (`fiona-ledger what-if`, `fiona-ledger rules check`)
 policy        the rules and coupling entries in force
 rules_file    rules in a file
-recorded      all recorded studies, to try rules on; the circuit breaker for rules that run out of time
+recorded      all recorded studies, to try rules on
 what_if       what other rules would change
 rules_check   what is wrong with a table of rules
 redos         patterns that run out of time (ReDoS)

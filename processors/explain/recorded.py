@@ -1,8 +1,7 @@
 """All that was recorded of the studies, to try rules on."""
 
 import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
@@ -15,8 +14,10 @@ from processors.routing.study_state import Agenda, Evidence, gather
 FROM_THE_BEGINNING = Agenda(after=0, until=sys.maxsize, gained=frozenset(), reopened=frozenset(), coupled=frozenset())
 """A window in which every series counts as gained: all of a study is looked at."""
 
+OFTEN = 3
+"""A rule that has run out of time as often is not tried on more studies."""
+
 _BATCH = 500
-_OFTEN = 3
 
 
 def recorded_studies(
@@ -53,27 +54,3 @@ _FORGOTTEN = text("""
       join ledger.subject on subject.subject = event.subject
      where wrapped_key is null and arrived_at >= coalesce(cast(:since as timestamptz), '-infinity')
 """)
-
-
-class CircuitBreaker:
-    """For rules that run out of time: one that does so again and again is not tried any more.
-
-    A run tries it on every series all the same; here it would cost half a second for each of thousands.
-    """
-
-    def __init__(self) -> None:
-        self._times: Counter[str] = Counter()
-
-    def note(self, late: Iterable[str]) -> None:
-        """These rules (by record id) have run out of time once more."""
-        self._times.update(late)
-
-    @property
-    def late(self) -> frozenset[str]:
-        """The rules that ran out of time."""
-        return frozenset(self._times)
-
-    @property
-    def open(self) -> frozenset[str]:
-        """The rules that are not to be tried any more."""
-        return frozenset(record for record, times in self._times.items() if times >= _OFTEN)

@@ -10,11 +10,12 @@ from sqlalchemy import text
 
 from ledger.batching import Progress
 from processors.explain.near_miss import Matching, title_difference
-from processors.explain.recorded import CircuitBreaker, forgotten_studies, recorded_studies
+from processors.explain.recorded import OFTEN, forgotten_studies, recorded_studies
 from processors.explain.redos import worst_time
 from processors.explain.sentences import destination
 from processors.gateway import Work
 from processors.requests import Key
+from processors.routing.circuit_breaker import CircuitBreaker
 from processors.routing.fit import readable
 from processors.routing.projects import misspelt
 from processors.routing.rules import Hit, Identity, Router, Rule
@@ -143,7 +144,7 @@ class _Trial:
         self._rules = rules
         self._matching = matching
         self._tried = tried
-        self._breaker = CircuitBreaker()
+        self._breaker = CircuitBreaker(OFTEN)
         self._lay_out()
 
     def meet(self, evidence: Evidence) -> None:

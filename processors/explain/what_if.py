@@ -14,9 +14,10 @@ from ledger.batching import Progress, batches
 from processors.events.fact import Cause
 from processors.explain.near_miss import Matching
 from processors.explain.policy import InForce
-from processors.explain.recorded import CircuitBreaker, forgotten_studies, recorded_studies
+from processors.explain.recorded import OFTEN, forgotten_studies, recorded_studies
 from processors.gateway import Work
 from processors.requests import IN_FORCE, Key
+from processors.routing.circuit_breaker import CircuitBreaker
 from processors.routing.decisions import Candidate
 from processors.routing.evaluate import Directives, judge
 from processors.routing.rules import Rule
@@ -117,7 +118,7 @@ def compare(
     """What the changed rules would change for the studies that arrived `since`."""
     differing = {r for r in directed.rules.keys() | changed.keys() if directed.rules.get(r) != changed.get(r)}
     concerned = {_key(table[record]) for table in (directed.rules, changed) for record in differing if record in table}
-    breaker = CircuitBreaker()
+    breaker = CircuitBreaker(OFTEN)
     before = _Table(directed, directed.rules, concerned, matching, breaker)
     after = _Table(directed, changed, concerned, matching, breaker)
     changes: list[RequestChange] = []

@@ -12,6 +12,7 @@ bans         what looks like a ban (IP address blocked), and the advice about it
 rate_limit   the calls a minute that all processes share, and the pause after a ban (PostgreSQL)
 cell_rate    when the next call is due (pure): the algorithm of the rate limit
 transport    HTTP: connections, timeouts, proxies, certificates, redirects
+answer       how much of an answer is listened to: time, bytes, bytes unpacked
 redaction    foreign words made fit for a message: no values, no tokens
 dictionary   the data dictionary: fields, choices, and where it is remembered
 missing_data the codes by which a project says that there is no value

@@ -15,7 +15,6 @@ import orjson
 from .errors import RowProblem
 from .redaction import redacted
 
-_XML = re.compile(r"<error>\s*(?:<!\[CDATA\[)?(?P<words>.*?)(?:\]\]>)?\s*</error>", re.DOTALL)
 _PLAIN = re.compile(r"\s*error:\s*(?P<words>.*)", re.DOTALL | re.IGNORECASE)
 _AFTER_A_PAGE = re.compile(r'\{\s*"error"\s*:.*\}\s*\Z', re.DOTALL)
 _LONGEST_TAIL = 5_000
@@ -49,9 +48,13 @@ def error_text(body: bytes) -> ErrorText | None:
     if found is not None:
         return _from_json(found) if "error" in found else None
     text = body.decode("utf-8", "replace")
-    match = _XML.search(text) if "<hash>" in text or text.lstrip().startswith("<?xml") else _PLAIN.match(text)
-    if match:
-        return ErrorText(words=match["words"])
+    if "<hash>" in text or text.lstrip().startswith("<?xml"):
+        words = _from_xml(text)
+    else:
+        plain = _PLAIN.match(text)
+        words = plain["words"] if plain else None
+    if words is not None:
+        return ErrorText(words=words)
     tail = _AFTER_A_PAGE.search(text[-_LONGEST_TAIL:]) if text.lstrip().startswith("<") else None
     after = _json_object(tail[0].encode()) if tail else None
     if after is None:
@@ -104,6 +107,13 @@ def _from_json(found: Mapping[str, object]) -> ErrorText:
     words, fields = found["error"], found.get("fields")
     names = tuple(name for name in fields if isinstance(name, str)) if isinstance(fields, list) else ()
     return ErrorText(words=words if isinstance(words, str) else "", fields=names)
+
+
+def _from_xml(text: str) -> str | None:
+    """What stands in the first `<error>`. Not looked for by an expression: many that do not end would take for ever."""
+    _before, _begin, rest = text.partition("<error>")
+    words, end, _after = rest.partition("</error>")
+    return words.strip().removeprefix("<![CDATA[").removesuffix("]]>") if end else None
 
 
 def _names(listed: str) -> Iterator[str]:

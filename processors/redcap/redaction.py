@@ -10,8 +10,11 @@ _LONGEST_PAGE: Final = 120
 _READ_OF_A_PAGE: Final = 50_000
 _SHORTEST_HIDDEN: Final = 4
 
-_UNSHOWN = re.compile(r"<(script|style|head)\b.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
-_TITLE = re.compile(r"<title\b[^>]*>(.*?)</title\s*>", re.IGNORECASE | re.DOTALL)
+# None looks beyond the next beginning of its kind: a page of nothing but beginnings would take seconds.
+_UNSHOWN = re.compile(
+    r"<(script|style|head)\b(?:(?!<\1\b).)*?</\1\s*>|<!--(?:(?!<!--).)*?-->", re.IGNORECASE | re.DOTALL
+)
+_TITLE = re.compile(r"<title\b[^<>]*>([^<]*)</title\s*>", re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]*>")
 _QUOTED = re.compile(r'"[^"]*("|$)')
 _HEX = re.compile(r"[0-9A-Fa-f]{32,}")

@@ -1,7 +1,8 @@
 """How a call travels: HTTP, connections that are kept open, proxies, certificates, redirects.
 
 The call carries a token. So it goes over checked certificates only, and a redirect is followed to the
-same server, or from http to https on the same host and the ports that are theirs, and nowhere else.
+same server, or from http to https on the same host and the ports that are theirs, and nowhere else. What comes
+back is listened to within limits (`answer`).
 """
 
 import logging
@@ -12,16 +13,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from http.client import HTTPException, IncompleteRead
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 import requests
+import urllib3.exceptions
 
 from processors.clocks import ClockComparison
 from processors.errors import ConfigurationError, Unanswered
 
+from .answer import LimitedAdapter, Limits, UnusableAnswer, body_of
 from .calls import Call
 from .errors import Misdirected
 from .rate_limit import RateLimit
@@ -29,6 +33,8 @@ from .rate_limit import RateLimit
 _log = logging.getLogger(__name__)
 
 _LONGEST_CONNECT_SECONDS: Final = 10
+_LONGEST_ANSWER: Final = 5
+"""Times the longest silence within it."""
 _OK: Final = 200
 _TUNNEL: Final = re.compile(r"Tunnel connection failed: (\d{3})")
 _PROXY_ADVICE: Final = (
@@ -37,6 +43,7 @@ _PROXY_ADVICE: Final = (
 )
 _CERTIFICATES_ADVICE: Final = "Look at REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE, or name redcap.ca_bundle."
 _FOLLOWED: Final = (301, 302, 307, 308)
+_OF_A_PATH: Final = "/%:@!$&'()*+,;=~"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +72,7 @@ class Transport:
         timeout_seconds: float,
         ca_bundle: Path | None,
         clocks: ClockComparison | None = None,
+        limits: Limits | None = None,
     ) -> None:
         if ca_bundle is not None:
             _require_certificates(ca_bundle)
@@ -74,7 +82,8 @@ class Transport:
         self._clocks = clocks
         self._timeout = (min(timeout_seconds, _LONGEST_CONNECT_SECONDS), timeout_seconds)
         self._verify: str | bool = True if ca_bundle is None else str(ca_bundle)
-        self._session = _session()
+        self._limits = limits or Limits(seconds=_LONGEST_ANSWER * timeout_seconds)
+        self._session = _session(self._limits)
 
     def close(self) -> None:
         """Closes the connections."""
@@ -103,25 +112,28 @@ class Transport:
         return self._post(call)
 
     def _post(self, call: Call) -> Response:
-        """One HTTP request. Redirects are not followed: requests would turn the POST into a GET."""
+        """One HTTP request and its whole answer."""
         self._rate_limit.take()
         self.sent += 1
         try:
-            response = self._session.post(
+            with self._session.post(
                 self.url,
                 **_body(call),
                 timeout=self._timeout,
                 # Given with the call: REQUESTS_CA_BUNDLE would override a session's own setting.
                 verify=self._verify,
                 allow_redirects=False,
-            )
-        except OSError as exc:  # those of requests are OSErrors, and it lets some of the system's through
+                stream=True,
+            ) as response:
+                body = body_of(response, self._limits)
+        # Errors of requests are OSErrors, and it lets some of the system's through; the body is read from urllib3.
+        except (OSError, urllib3.exceptions.HTTPError) as exc:
             raise _unanswered(call, exc, self._timeout[1]) from exc
         if response.status_code == _OK:
             self._hear(response.headers.get("Date", ""))
         return Response(
             status=response.status_code,
-            body=response.content,
+            body=body,
             url=self.url,
             location=response.headers.get("Location", ""),
         )
@@ -164,7 +176,7 @@ def shown_address(url: str, location: str) -> str:
         port = f":{new.port}" if new.port else ""
     except ValueError:
         return "what is no address"
-    return f"{new.scheme}://{new.hostname or ''}{port}{new.path}"
+    return f"{new.scheme}://{quote(new.hostname or '')}{port}{quote(new.path, safe=_OF_A_PATH)}"
 
 
 _PORTS: Final = {"http": 80, "https": 443}
@@ -178,7 +190,15 @@ def _is_usual(address: SplitResult) -> bool:
     return _port(address) == _PORTS[address.scheme]
 
 
-def _session() -> requests.Session:
+class _Session(requests.Session):
+    """Redirects are not followed: requests would turn the POST into a GET, and unpack a redirect's body whole."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - requests' signature
+        """Nowhere."""
+        return None
+
+
+def _session(limits: Limits) -> requests.Session:
     """A session that obeys the environment's proxies and CA bundles, and sends no credentials but the token.
 
     Hospitals set HTTPS_PROXY, NO_PROXY and REQUESTS_CA_BUNDLE for all programs of a machine, and without
@@ -186,11 +206,14 @@ def _session() -> requests.Session:
     done by an authentication of our own that adds nothing, since requests reads .netrc only where there
     is none. Cookies are refused: they would tie calls of different tokens to one session of REDCap's.
     """
-    session = requests.Session()
+    session = _Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, LimitedAdapter(limits))
     session.auth = _no_credentials
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.headers["User-Agent"] = "fiona-ledger"
     session.headers["Accept"] = "application/json"
+    session.headers["Accept-Encoding"] = "gzip"
     return session
 
 
@@ -220,7 +243,7 @@ def _require_certificates(ca_bundle: Path) -> None:
         raise ConfigurationError(f"{expected} cannot be read: {exc.strerror}.") from exc
 
 
-def _unanswered(call: Call, exc: OSError, timeout_seconds: float) -> Unanswered:
+def _unanswered(call: Call, exc: Exception, timeout_seconds: float) -> Unanswered:
     in_environment = _environment_problem(list(_causes(exc)))
     if in_environment:
         return Misdirected(call.message(*in_environment))
@@ -266,9 +289,12 @@ def _certificate_problem(exc: BaseException) -> str:
     return refused.verify_message if refused is not None else ""
 
 
-def _connection_problem(exc: BaseException, timeout_seconds: float) -> str:
+def _connection_problem(exc: Exception, timeout_seconds: float) -> str:
     """What happened to the connection, in our own words: those of the libraries may hold addresses with passwords."""
     causes = list(_causes(exc))
+    unusable = next((cause for cause in causes if isinstance(cause, UnusableAnswer)), None)
+    if unusable is not None:
+        return str(unusable)
     if any(isinstance(cause, TimeoutError) for cause in causes):
         return f"no answer within {timeout_seconds:g} s"
     if any(isinstance(cause, socket.gaierror) for cause in causes):
@@ -278,6 +304,8 @@ def _connection_problem(exc: BaseException, timeout_seconds: float) -> str:
     )
     if cut is not None:
         return f"a connection that was cut off ({cut.strerror or 'no reason given'})"
+    if any(isinstance(c, HTTPException) and not isinstance(c, IncompleteRead) for c in causes):
+        return "an answer that is not HTTP"
     strerror = next((c.strerror for c in causes if isinstance(c, OSError) and c.strerror), None)
     if strerror is not None:
         return f"no connection ({strerror}); check redcap.url and the environment's proxy settings"

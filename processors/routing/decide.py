@@ -6,7 +6,7 @@ the first ones again, which then find their own requests standing and ask for no
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import text
 
@@ -37,6 +37,7 @@ class Decided:
     retracted: int = 0
     deferred: int = 0
     timed_out: int = 0
+    rules_switched_off: list[str] = field(default_factory=list)
 
     def count(self, judgements: Sequence[Judgement]) -> None:
         """Adds what these studies came to."""
@@ -73,6 +74,7 @@ def decide_transfers(
             judgements, held_too = identified(work, judgements, holds_split=holds_split)
             work.record([*decision_events(work, judgements), *held_too, *two_names(work, portion, window)])
         decided.count(judgements)
+        decided.rules_switched_off = directives.router.switched_off
         if progress is not None:
             progress(decided.studies, len(studies))
     if window.news:

@@ -53,6 +53,7 @@ def decide_again(
             judgements, held_too = identified(work, checked(work, judged, checks), holds_split=holds_split)
             work.record([*decision_events(work, judgements), *held_too])
         decided.count(judgements)
+        decided.rules_switched_off = directives.router.switched_off
         standing.extend(position for judgement in judgements for position in _confirmed(judgement, project))
         if progress is not None:
             progress(decided.studies, len(studies))

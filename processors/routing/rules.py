@@ -13,9 +13,12 @@ from processors import bounds
 from processors.events.rules import RoutingRuleChanged
 from processors.redcap.rows import REPEATED, repeated_ids
 from processors.routing import patterns
+from processors.routing.circuit_breaker import CircuitBreaker
 from processors.routing.patterns import BadPattern, PatternTimeout
 
 MatchMode = Literal["prefix", "full"]
+
+_OFTEN = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,11 +97,15 @@ def rule_that_said(fact: RoutingRuleChanged) -> Rule:
 
 
 class Router:
-    """Rules laid out by AE title, so that a series meets only those that may concern it."""
+    """Rules laid out by AE title, so that a series meets only those that may concern it.
+
+    A rule that has run out of time twenty times is switched off: from then on it counts as running out of time at once.
+    """
 
     def __init__(self, rules: Iterable[Rule], *, mode: MatchMode, time_limit: float) -> None:
         self._mode = mode
         self._time_limit = time_limit
+        self._breaker = CircuitBreaker(_OFTEN)
         self._called: dict[str, list[Rule]] = {}
         self._calling: dict[str, list[Rule]] = {}
         for rule in rules:
@@ -113,6 +120,11 @@ class Router:
         """Whether any rule can match at all."""
         return bool(self._called or self._calling)
 
+    @property
+    def switched_off(self) -> list[str]:
+        """The record ids of the rules that are not tried any more."""
+        return sorted(self._breaker.open)
+
     def with_rules(self, rules: Iterable[Rule]) -> "Router":
         """One that goes by these rules instead, in the same way."""
         return Router(rules, mode=self._mode, time_limit=self._time_limit)
@@ -126,6 +138,7 @@ class Router:
             try:
                 hit = self._hit(rule, identity)
             except PatternTimeout:
+                self._breaker.note([rule.record_id])
                 # The whole rule matches nothing: its other pattern might give a pseudonym that the
                 # one without an answer would have overruled.
                 timed_out.append(rule)
@@ -135,6 +148,8 @@ class Router:
         return hits, timed_out
 
     def _hit(self, rule: Rule, identity: Identity) -> Hit | None:
+        if rule.record_id in self._breaker.open:
+            raise PatternTimeout
         sides = (
             (rule.patient_id_pattern, identity.patient_id),
             (rule.patient_name_pattern, identity.patient_name),

@@ -182,6 +182,23 @@ def test_a_study_left_out_by_an_exploding_pattern_is_decided_when_the_rule_is_me
     assert site.transfers("1.2.3") == {1: Asked(HEART, "a" * 390 + "!")}
 
 
+def test_a_rule_that_keeps_exploding_is_switched_off_for_the_run_and_its_studies_are_not_decided(
+    make_site: MakeSite,
+) -> None:
+    site = make_site(time_limit=0.005)
+    site.rule("1", patient_name=f"b|{HOSTILE}")
+    for number in range(25):
+        site.series(f"1.2.{number}", PatientName="a" * 390 + "!")
+    site.series("1.3", PatientName="b")
+    report = site.run()
+    assert report.decided is not None
+    assert (report.decided.rules_switched_off, report.decided.timed_out) == (["1"], 26)
+    assert report.attention == {"rule ran out of time": 26}
+    site.rule("1", patient_name="b")
+    assert site.run().attention == {}
+    assert site.transfers("1.3") == {1: Asked(HEART, "b")}
+
+
 def test_an_exploding_rule_that_is_removed_is_no_longer_reported(make_site: MakeSite) -> None:
     site = make_site(time_limit=0.1)
     site.rule("1", patient_name=HOSTILE)

@@ -67,6 +67,17 @@ def test_a_patient_from_standard_input_is_forgotten_and_redcaps_rows_are_shown(c
     assert ADA not in done.output
 
 
+def test_what_is_left_is_written_before_keys_are_destroyed_and_nothing_is_where_that_fails(command: Command) -> None:
+    arguments = ("--config", str(command.config), "forget", "--study", "1.3", *WHY, "--yes")
+    started = [sys.executable, "-c", "from processors.cli.main import main; main()", *arguments]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(started, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 2
+    assert b"what is left elsewhere" in done.stderr
+    assert b"Nothing was changed." in done.stderr
+    assert command.site.finds({"Nobody^Known"}) == {"Nobody^Known"}
+
+
 def test_json_tells_the_same_to_a_program(command: Command) -> None:
     told = command.data("forget", "--patient-id-stdin", *WHY, "--yes", given=ADA.encode())
     assert (told["forgotten"], told["kinds"], told["studies"]) == (2, {"patient": 1, "link": 1}, ["1.1", "1.2"])

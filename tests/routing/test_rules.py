@@ -207,6 +207,25 @@ def test_a_rule_beside_an_endless_one_hits() -> None:
     assert [stopped.record_id for stopped in timed_out] == ["1"]
 
 
+def test_a_rule_that_keeps_running_out_of_time_is_not_tried_any_more_and_still_counts_as_without_answer() -> None:
+    """A hundred thousand studies used to take half a second each."""
+    endless, quick = rule("1", allowed_patientid="(a|aa)+$"), rule("2", allowed_patientid="b")
+    found = router(endless, quick, time_limit=0.005)
+    for _ in range(19):
+        found.hits(identity(patient_id="a" * 60 + "!"))
+    assert found.hits(identity(patient_id="aa"))[1] == []
+    assert found.switched_off == []
+    found.hits(identity(patient_id="a" * 60 + "!"))
+    assert found.switched_off == ["1"]
+
+    hits, timed_out = found.hits(identity(patient_id="aa"))
+    assert (hits, timed_out) == ([], [endless])
+    hits, timed_out = found.hits(identity(patient_id="b"))
+    assert ([hit.rule for hit in hits], timed_out) == ([quick], [endless])
+    assert found.hits(identity(called="OTHER"))[1] == []
+    assert found.with_rules([endless]).switched_off == []
+
+
 @pytest.mark.parametrize("order", list(permutations(["1", "9", "10"])))
 def test_hits_come_in_one_order_however_the_rules_do(order: tuple[str, ...]) -> None:
     found = router(*(rule(record, allowed_patientid="ID") for record in order))

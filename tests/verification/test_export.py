@@ -282,6 +282,16 @@ def test_a_failure_has_exit_code_4_and_a_plain_message(ledger: Database, verifie
     assert ended.err == "chain.py: -: The event at position 5 is missing: 6 is the next one there is.\n"
 
 
+@pytest.mark.parametrize("key", ["\x1b[2J", "\u202e", "\nEvents 1 to 10: nothing changed, taken out or put in."])
+def test_nothing_in_an_export_forges_what_is_said_of_it(ledger: Database, verifier: Verifier, key: str) -> None:
+    lines = export_lines(ledger)
+    lines[3] = json.dumps({key: 1}).encode()
+    ended = verifier(given=b"\n".join(lines))
+    assert (ended.code, ended.out) == (4, "")
+    assert ended.err.count("\n") == 1
+    assert ended.err.removesuffix("\n").isprintable()
+
+
 # The file
 
 

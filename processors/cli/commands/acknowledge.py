@@ -56,4 +56,4 @@ def command(
     if json:
         console.print_json({"acknowledged": position})
     else:
-        console.output().print(f"Acknowledged: {about}.", markup=False)
+        console.output().print(f"Acknowledged: {about}.")

@@ -7,16 +7,15 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Annotated, Any
 
-import orjson
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.measure import Measurement
 from sqlalchemy import Connection
 
 from processors.cli import console
 from processors.cli.bootstrap import opened_database
 from processors.cli.exit_codes import readers_may_leave
+from processors.cli.harmless import as_json, in_a_cell
 from processors.cli.options import JsonOption
 from processors.errors import ConfigurationError
 from processors.operations import audit
@@ -103,9 +102,9 @@ def _print_list(views: Sequence[View], *, json: bool, csv: bool) -> None:
     else:
         out = console.output()
         for view in views:
-            out.print(f"audit.{view.name}", style="bold", markup=False)
-            out.print(f"    {view.description}", markup=False)
-        out.print("`fiona-ledger audit NAME` shows one; in SQL, they are views of the schema audit.", markup=False)
+            out.print(f"audit.{view.name}", style="bold")
+            out.print(f"    {view.description}")
+        out.print("`fiona-ledger audit NAME` shows one; in SQL, they are views of the schema audit.")
 
 
 def _print_json(view: View, rows: Iterable[Row]) -> None:
@@ -113,7 +112,7 @@ def _print_json(view: View, rows: Iterable[Row]) -> None:
     names = [column.name for column in view.columns]
     sys.stdout.write("[")
     for number, row in enumerate(rows):
-        line = orjson.dumps(dict(zip(names, row, strict=True)), default=str).decode()
+        line = as_json(dict(zip(names, row, strict=True)))
         sys.stdout.write(f"{',' if number else ''}\n  {line}")
     sys.stdout.write("\n]\n")
 
@@ -121,7 +120,7 @@ def _print_json(view: View, rows: Iterable[Row]) -> None:
 def _print_csv(names: Sequence[str], rows: Iterable[Row]) -> None:
     writer = rfc4180.writer(sys.stdout)
     writer.writerow(names)
-    writer.writerows([_exact(value) for value in row] for row in rows)
+    writer.writerows([in_a_cell(_exact(value)) for value in row] for row in rows)
 
 
 def _print_for_people(connection: Connection, view: View, selection: Selection) -> None:
@@ -131,7 +130,7 @@ def _print_for_people(connection: Connection, view: View, selection: Selection) 
     # One more tells whether there are more.
     rows = list(audit.select(connection, view, replace(selection, limit=shown + 1)))
     out = console.output()
-    out.print(f"audit.{view.name}: {view.description}", style="bold", markup=False)
+    out.print(f"audit.{view.name}: {view.description}", style="bold")
     if not rows:
         out.print("No rows.")
         return
@@ -145,7 +144,7 @@ def _print_for_people(connection: Connection, view: View, selection: Selection) 
 
 def _print_rows(out: Console, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table where it fits, else a block for each row."""
-    table = console.table("", names, [[escape(cell) for cell in row] for row in rows])
+    table = console.table("", names, rows)
     room = out.width if sys.stdout.isatty() else _WIDEST
     needed = Measurement.get(out, out.options.update_width(room + 1), table).maximum
     if needed <= room:
@@ -157,7 +156,7 @@ def _print_rows(out: Console, names: Sequence[str], rows: Sequence[Sequence[str]
         out.print()
         for name, cell in zip(names, row, strict=True):
             if cell:
-                out.print(f"{name:{margin}}  {cell}", markup=False)
+                out.print(f"{name:{margin}}  {cell}")
 
 
 def _exact(value: Any) -> Any:
@@ -166,17 +165,15 @@ def _exact(value: Any) -> Any:
         return "true" if value else "false"
     if isinstance(value, datetime):
         return value.isoformat()
-    return orjson.dumps(value).decode() if isinstance(value, list | dict) else value
+    return as_json(value) if isinstance(value, list | dict) else value
 
 
 def _readable(value: Any) -> str:
-    """As a person reads it; what would steer the terminal is replaced."""
+    """As a person reads it."""
     if value is None:
         return ""
     if isinstance(value, datetime):
         return value.isoformat(" ", "seconds")
     if isinstance(value, list) and all(isinstance(item, str | int) for item in value):
-        text = "; ".join(str(item) for item in value)
-    else:
-        text = str(_exact(value))
-    return console.printable(text)
+        return "; ".join(str(item) for item in value)
+    return str(_exact(value))

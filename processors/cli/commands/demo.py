@@ -141,7 +141,7 @@ def _set_up(folder: Path, simulator: Simulator, out: Console) -> Path:
         for path in (half_written, half_written.parent):
             os.utime(path, ns=(raw.stat().st_mtime_ns - 10**12,) * 2)
         _seed(simulator)
-        out.print(f"Laid out {count} real series summaries and one half-written file in {raw}.", markup=False)
+        out.print(f"Laid out {count} real series summaries and one half-written file in {raw}.")
     config = folder / "fiona-ledger.toml"
     config.write_text(_configuration(folder, simulator), encoding="utf-8")
     config.chmod(0o600)
@@ -242,7 +242,7 @@ def _show_requests(gateway: Gateway, out: Console) -> None:
     out.print(console.table("Which studies go where, and why", columns, cells))
     more = {project: count - _SHOWN_PER_PROJECT for project, count in shown.items() if count > _SHOWN_PER_PROJECT}
     if more:
-        out.print("and " + ", ".join(f"{count} more to {project}" for project, count in more.items()), markup=False)
+        out.print("and " + ", ".join(f"{count} more to {project}" for project, count in more.items()))
 
 
 def _show_held(gateway: Gateway, out: Console) -> None:
@@ -254,7 +254,7 @@ def _show_held(gateway: Gateway, out: Console) -> None:
         held = connection.execute(_HELD).all()
     out.print(f"TEACHING: {requests} studies share {ids} generated IDs: two studies of one patient get one ID.")
     for row in held:
-        out.print(f"Held: {row.studies} studies with {row.reason}; they are never merged with anybody's.", markup=False)
+        out.print(f"Held: {row.studies} studies with {row.reason}; they are never merged with anybody's.")
 
 
 def _show_redcap(simulator: Simulator, out: Console) -> None:
@@ -279,8 +279,8 @@ def _show_next(folder: Path, config: Path, out: Console) -> None:
             "the half-written file is gone, and with it its notice",
         ),
     ):
-        out.print(f"  {command}", markup=False, style="bold")
-        out.print(f"      {effect}", markup=False)
+        out.print(f"  {command}", style="bold")
+        out.print(f"      {effect}")
 
 
 def _program(started: str) -> str:

@@ -46,7 +46,7 @@ def command(
     if json:
         console.print_json({"from": part.first, "to": part.last, "hash": part.last_hash.hex(), "file": str(output)})
     else:
-        console.output().print(f"Exported events {part.first} to {part.last} to {output}.", markup=False)
+        console.output().print(f"Exported events {part.first} to {part.last} to {output}.")
 
 
 def _exported(database: Database, write: Callable[[bytes], object], first: int, last: int | None) -> Part:

@@ -15,6 +15,7 @@ from processors.cli.options import JsonOption
 from processors.errors import ConfigurationError
 from processors.gateway import Work
 from processors.operations.forget.data_subjects import DataSubject, of_patients, of_project, of_study
+from processors.operations.forget.external_copies import ExternalCopies
 from processors.operations.forget.forget import Forgotten, check_reason, compact, forget
 
 _LISTED = 40
@@ -70,13 +71,14 @@ def command(
             by=operator(),
             transfers=transfers,
             waiting=partial(say_waiting, json=json),
+            tell=partial(_tell, raw=configuration.source.raw, json=json),
         )
         compacted = compact(gateway.database) if done.destroyed else True
         raw = configuration.source.raw
     if json:
         console.print_json(_as_data(done, raw, compacted=compacted))
     else:
-        _print(done, raw, compacted=compacted)
+        _print(done, compacted=compacted)
     return not compacted or any(owner.alike for owner in done.data_subjects)
 
 
@@ -168,26 +170,44 @@ def _alike(done: Forgotten) -> list[int]:
     return [number for number, owner in enumerate(done.data_subjects, start=1) if owner.alike]
 
 
-def _print(done: Forgotten, raw: Path, *, compacted: bool) -> None:
+def _tell(copies: ExternalCopies, *, raw: Path, json: bool) -> None:
+    """Writes what is left elsewhere, before it is too late to find out. Raises `ConfigurationError` where it cannot."""
+    try:
+        if not json:
+            _print_copies(copies, raw)
+        sys.stdout.flush()
+    except OSError as exc:
+        raise ConfigurationError(
+            f"Standard output: expected to write there what is left elsewhere, found that it cannot be written "
+            f"({exc.strerror}). Nothing was changed."
+        ) from exc
+
+
+def _print_copies(copies: ExternalCopies, raw: Path) -> None:
+    out = console.output()
+    rows, folders = copies
+    if rows:
+        cells = [(copy.project, copy.record_id, copy.instance, copy.holds) for copy in rows[:_LISTED]]
+        title = "Left in REDCap, for its administrator to delete or to keep"
+        out.print(console.table(title, ("project", "record", "transfer", "holds"), cells))
+    if len(rows) > _LISTED:
+        out.print(f"... and {len(rows) - _LISTED} more (`--json` lists them all)")
+    if folders:
+        out.print("Left on disk; a summary that changes there makes its patient known again:")
+    for study in folders[:_LISTED]:
+        out.print(f"  {raw / study}")
+    if len(folders) > _LISTED:
+        out.print(f"  ... and {len(folders) - _LISTED} more (`--json` lists them all)")
+
+
+def _print(done: Forgotten, *, compacted: bool) -> None:
     out = console.output()
     if done.destroyed:
-        out.print(f"Forgotten: {_summary(done.data_subjects)}; recorded at {done.positions[0]}.", markup=False)
+        out.print(f"Forgotten: {_summary(done.data_subjects)}; recorded at {done.positions[0]}.")
     else:
-        out.print("Nothing to forget: it was forgotten before, or nothing was ever sealed for it.", markup=False)
-    copies, folders = done.external_copies
-    if copies:
-        title = "Left in REDCap, for its administrator to delete or to keep"
-        rows = [(copy.project, copy.record_id, copy.instance, copy.holds) for copy in copies[:_LISTED]]
-        out.print(console.table(title, ("project", "record", "transfer", "holds"), rows))
-    if len(copies) > _LISTED:
-        out.print(f"... and {len(copies) - _LISTED} more (`--json` lists them all)", markup=False)
-    if folders:
-        out.print("Left on disk; a summary that changes there makes its patient known again:", markup=False)
-        out.print("\n".join(f"  {raw / study}" for study in folders[:_LISTED]), markup=False)
-    if len(folders) > _LISTED:
-        out.print(f"  ... and {len(folders) - _LISTED} more (`--json` lists them all)", markup=False)
+        out.print("Nothing to forget: it was forgotten before, or nothing was ever sealed for it.")
     for note in _notes(done, compacted=compacted):
-        out.print(note, markup=False)
+        out.print(note)
 
 
 def _notes(done: Forgotten, *, compacted: bool) -> Iterator[str]:

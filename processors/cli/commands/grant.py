@@ -46,4 +46,4 @@ def command(
             (auditor, "may read the views of schema audit, and nothing else."),
         ):
             if role is not None:
-                console.output().print(f"{role} {what}", markup=False)
+                console.output().print(f"{role} {what}")

@@ -7,6 +7,7 @@ import typer
 from ledger.lease import Lease
 from processors.cli import console
 from processors.cli.bootstrap import opened_database
+from processors.cli.harmless import on_a_line
 from processors.cli.options import JsonOption
 from processors.gateway import set_up
 
@@ -29,11 +30,10 @@ def command(context: typer.Context, *, json: JsonOption = False) -> None:
         out.print(
             f"Made the master key {configuration.ledger.key_file}. Keep a copy of it apart from the database's "
             "backups: without it, names and patient IDs in the ledger cannot be read.",
-            markup=False,
         )
 
 
 def _say_waiting(busy: Lease, *, json: bool) -> None:
     """Tells the person who watches, if it is one, whose end the command waits for."""
     if not json:
-        typer.echo(f"{busy.sentence()} Waiting for its end.", err=True)
+        typer.echo(on_a_line(f"{busy.sentence()} Waiting for its end."), err=True)

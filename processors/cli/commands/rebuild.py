@@ -38,8 +38,8 @@ def command(
         if json:
             console.print_json({"busy": True} | busy.as_data())
         else:
-            console.output().print(f"{busy.sentence()} Nothing was rebuilt: try again when it has ended.", markup=False)
+            console.output().print(f"{busy.sentence()} Nothing was rebuilt: try again when it has ended.")
     elif json:
         console.print_json({"rebuilt": names, "events": events})
     else:
-        console.output().print(f"Rebuilt {', '.join(names)} from {events} events.", markup=False)
+        console.output().print(f"Rebuilt {', '.join(names)} from {events} events.")

@@ -30,6 +30,4 @@ def command(
         console.print_json({"recognised": True, "ids_to_store_again": lost})
     else:
         again = f" The next run stores {lost} IDs in AutoID again." if lost else ""
-        console.output().print(
-            f"Recognised.{again} `fiona-ledger reconcile` tells what else REDCap lacks.", markup=False
-        )
+        console.output().print(f"Recognised.{again} `fiona-ledger reconcile` tells what else REDCap lacks.")

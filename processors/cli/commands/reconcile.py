@@ -8,10 +8,10 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from processors.cli import console, dates
 from processors.cli.bootstrap import opened_gateway, opened_redcap, operator, prepare
+from processors.cli.harmless import in_a_cell
 from processors.cli.options import JsonOption, require_reason
 from processors.configuration import Configuration
 from processors.delivery.deliver import Delivered
@@ -157,19 +157,18 @@ def _print_json(outcome: _Outcome) -> None:
 def _print_csv(outcome: _Outcome) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(_COLUMNS)
-    writer.writerows(_cells(different) for different in outcome.left)
+    writer.writerows([in_a_cell(cell) for cell in _cells(different)] for different in outcome.left)
 
 
 def _print_table(outcome: _Outcome) -> None:
     out = console.output()
     for line in _lines(outcome):
-        out.print(line, markup=False)
+        out.print(line)
     if outcome.left:
-        # A record id may be anything that somebody typed, brackets included.
-        cells = [[escape(cell) for cell in _cells(different)] for different in outcome.left[:_LISTED]]
+        cells = [_cells(different) for different in outcome.left[:_LISTED]]
         out.print(console.table("", _COLUMNS, cells))
     if len(outcome.left) > _LISTED:
-        out.print(f"... and {len(outcome.left) - _LISTED} more (`--format csv` lists them all)", markup=False)
+        out.print(f"... and {len(outcome.left) - _LISTED} more (`--format csv` lists them all)")
 
 
 def _lines(outcome: _Outcome) -> list[str]:

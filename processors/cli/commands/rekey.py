@@ -33,13 +33,12 @@ def command(
         console.print_json({"data_keys": count, "key_file": str(key_file), "compacted": compacted})
         return not compacted
     out = console.output()
-    out.print(f"The master key in {key_file} is new; it wraps {count} data keys.", markup=False)
+    out.print(f"The master key in {key_file} is new; it wraps {count} data keys.")
     out.print(
         "Copy it now to where you keep the master key, apart from the database's backups, and to every other site of "
         "this ledger. Backups of the database made before open with the old key only: keep that as long as you keep "
         "them, and destroy it then.",
-        markup=False,
     )
     if not compacted:
-        out.print(NOT_COMPACTED, markup=False)
+        out.print(NOT_COMPACTED)
     return not compacted

@@ -71,7 +71,7 @@ def _print(shadowed: Shadowed) -> None:
         table.columns[0].no_wrap = True  # to be copied in one piece
         out.print(table)
     if len(shadowed.differing) > _LISTED:
-        out.print(f"... and {len(shadowed.differing) - _LISTED} more (`--json` lists them all)", markup=False)
+        out.print(f"... and {len(shadowed.differing) - _LISTED} more (`--json` lists them all)")
     out.print(
         f"{shadowed.studies} studies compared: {shadowed.same} requests the same, {len(shadowed.differing)} different; "
         f"{shadowed.ids} studies would be given an ID."

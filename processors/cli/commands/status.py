@@ -107,19 +107,17 @@ def _last_run(run_: Mapping[str, Any] | None) -> str:
 def _print_status(found: Status) -> None:
     out = console.output()
     for line in _facts(found):
-        out.print(line, markup=False)
+        out.print(line)
     if found.stalled_since is not None:
         out.print(
             f"Needs attention: since {found.stalled_since:%Y-%m-%d %H:%M}, runs are started and none gets through. "
             "Start `fiona-ledger run` by hand to see why.",
-            markup=False,
             style="bold",
         )
     if found.overdue_since is not None:
         out.print(
             f"Needs attention: rows have waited to be written since {found.overdue_since:%Y-%m-%d %H:%M}. "
             "They are written when a run reaches REDCap and REDCap takes them.",
-            markup=False,
             style="bold",
         )
     _print_attention(found.attention)
@@ -133,13 +131,13 @@ def _print_attention(rows: Sequence[Mapping[str, Any]]) -> None:
     kinds = [(what, list(group)) for what, group in groupby(rows, key=lambda row: (row["kind"], row["advice"]))]
     if len(kinds) > 1:
         counts = ", ".join(f"{len(members)} x {kind}" for (kind, _), members in kinds)
-        out.print(f"Needs attention: {counts}.", markup=False, style="bold")
+        out.print(f"Needs attention: {counts}.", style="bold")
     listed = max(_LEAST_LISTED, _LISTED // max(len(kinds), 1))
     for (kind, advice), members in kinds:
-        out.print(f"Needs attention: {len(members)} x {kind}. {advice}", markup=False, style="bold")
+        out.print(f"Needs attention: {len(members)} x {kind}. {advice}", style="bold")
         for row in members[:listed]:
             place = "" if row["position"] is None else f"[{row['position']}]"
             parts = (place, row["study"], row["project"], row["subject"], row["details"])
-            out.print("    " + "  ".join(str(part) for part in parts if part), markup=False)
+            out.print("    " + "  ".join(str(part) for part in parts if part))
         if len(members) > listed:
-            out.print(f"    ... and {len(members) - listed} more (`--json` lists them all)", markup=False)
+            out.print(f"    ... and {len(members) - listed} more (`--json` lists them all)")

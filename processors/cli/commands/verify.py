@@ -16,6 +16,7 @@ from ledger.errors import KeyProblem
 from ledger.verification import Difference, Verified
 from processors.cli import console
 from processors.cli.bootstrap import now, opened_ledger
+from processors.cli.harmless import on_a_line
 from processors.cli.options import JsonOption
 from processors.errors import ConfigurationError
 from processors.operations.rebuild import emptied_tables
@@ -70,10 +71,10 @@ def command(
         console.print_json(outcome.as_data())
     elif head:
         sys.stdout.write(outcome.head.as_line() + "\n")
-        sys.stderr.writelines(f"fiona-ledger: {line}\n" for line in outcome.attention())
+        sys.stderr.writelines(f"fiona-ledger: {on_a_line(line)}\n" for line in outcome.attention())
     else:
         for line in [*outcome.lines(), *outcome.attention()]:
-            console.output().print(line, markup=False)
+            console.output().print(line)
     return bool(outcome.attention())
 
 

@@ -40,10 +40,12 @@ def forget(
     by: str,
     transfers: str = "incoming",
     waiting: Waiting = lambda _holder: None,
+    tell: Callable[[ExternalCopies], None] = lambda _copies: None,
 ) -> Forgotten:
     """Destroys the keys of what `find` gathers. Runs wait meanwhile; all that stands in the ledger stands on.
 
-    `transfers` is the REDCap project that holds transfer requests.
+    `transfers` is the REDCap project that holds transfer requests. `tell` is given what is left elsewhere while the
+    keys still stand: afterwards nobody could find out, so that nothing is destroyed where it raises an error.
     """
     with exclusive_lock(gateway, waiting=waiting):
         gateway.catch_up(alone=True)
@@ -55,6 +57,7 @@ def forget(
             copies = external_copies(work, data_subjects, transfers=transfers)
             facts = [fact for data_subject in data_subjects for fact in _forgotten(data_subject, reason=reason, by=by)]
             subjects = [subject for data_subject in data_subjects for subject in data_subject.all_subjects]
+            tell(copies)
             destroyed = gateway.vault.forget(work.connection, subjects) if subjects else 0
             stored = work.record(facts)
     return Forgotten(data_subjects, copies, [event.position for event in stored], destroyed)

@@ -1,0 +1,40 @@
+"""Words that come from elsewhere (DICOM, REDCap, file names), made harmless where they are printed.
+
+Whoever sends a study or edits a row in REDCap could otherwise steer the terminal of whoever reads about it, turn the
+order of letters around, put lines of their own among ours, or have a spreadsheet calculate for them.
+"""
+
+import json
+import re
+from typing import Any
+
+import orjson
+
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+_STEERING = re.compile(r"[^\x00-\x7e]")
+
+
+def on_a_line(words: str) -> str:
+    """The words for a terminal, on one line: what steers it, is not seen, or turns letters around is replaced."""
+    if words.isprintable():
+        return words
+    return "".join(character if character.isprintable() else "\ufffd" for character in words)
+
+
+def in_a_cell(value: Any) -> Any:
+    """The value for a cell of CSV: a text on one line, after an apostrophe where spreadsheets would calculate it."""
+    if not isinstance(value, str):
+        return value
+    text = on_a_line(value)
+    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
+
+
+def as_json(data: Any, *, indented: bool = False) -> str:
+    """The data as JSON that says the same to programs, with escapes for what steers a terminal."""
+    written = orjson.dumps(data, option=orjson.OPT_INDENT_2 if indented else None, default=str).decode()
+    return written if written.isascii() and "\x7f" not in written else _STEERING.sub(_escaped, written)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """orjson escapes control characters below U+0020 only."""
+    return found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1] if found[0] != "\x7f" else "\\u007f"
