@@ -32,7 +32,7 @@ from pydantic_settings import (
 )
 
 from processors.errors import ConfigurationError
-from processors.national_numbers import national_numbers
+from processors.national_numbers import known_countries, national_numbers
 from processors.placeholders import USUAL, Placeholders
 from processors.text import without_padding
 from processors.trusted_files import require_trusted
@@ -244,7 +244,9 @@ class AutoidSection(_Section):
 
 def _country(given: str) -> str:
     if not national_numbers(given):
-        raise ValueError('expected the code of a country whose identity numbers python-stdnum knows, such as "no"')
+        raise ValueError(
+            f"expected one of the countries whose identity numbers are known: {', '.join(known_countries())}"
+        )
     return given
 
 

@@ -3,7 +3,13 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib import import_module
+from pkgutil import iter_modules
 from types import ModuleType
+from unicodedata import decimal
+
+import stdnum
+
+from processors.text import same_to_people
 
 _NUMBERS = (
     "personalid",
@@ -13,19 +19,36 @@ _NUMBERS = (
     "nhs",
     "codicefiscale",
     "dni",
+    "nie",
     "pesel",
     "pk",
     "asmens",
     "pps",
     "rc",
     "ssn",
+    "cc",
+    "tckimlik",
+    "cpf",
+    "aadhaar",
+    "ric",
+    "rrn",
+    "in_",
+    "sin",
+    "tfn",
 )
 """What python-stdnum calls the number that a country gives to a person."""
 
 
 def is_national_number(country: str, text: str) -> bool:
-    """Whether the text, whatever blanks and dashes are in it, is a number that the country gives to a person."""
-    return any(numbers.is_valid(text) for numbers in national_numbers(country))
+    """Whether the text, whatever its digits, blanks and dashes, is a number that the country gives to a person."""
+    digits = "".join(str(decimal(each, each)) for each in same_to_people(text))
+    return any(numbers.is_valid(digits) for numbers in national_numbers(country))
+
+
+def known_countries() -> list[str]:
+    """The codes of the countries whose numbers are known."""
+    codes = [package.name.rstrip("_") for package in iter_modules(stdnum.__path__) if package.ispkg]
+    return [code for code in codes if national_numbers(code)]
 
 
 @lru_cache

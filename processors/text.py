@@ -7,7 +7,11 @@ make two patients of one.
 
 from unicodedata import category, normalize
 
+import regex
+
 _NOTHING_TO_SEE = ("Cc", "Cf", "Zs", "Zl", "Zp")
+_WITHOUT_A_WIDTH = regex.compile(r"[\p{Default_Ignorable_Code_Point}\p{Cf}]+")
+_HYPHENS = dict.fromkeys([*range(0x2010, 0x2016), 0x2212, 0xFE63, 0xFF0D], "-")
 
 
 def is_blank(text: str) -> bool:
@@ -28,10 +32,13 @@ def without_padding(text: str) -> str:
 
 
 def same_to_people(text: str) -> str:
-    """Equal for texts that people, or REDCap's tables, take for one: by case, width or characters without a width."""
+    """Equal for texts that people, or REDCap's tables, take for one.
+
+    Case, width, characters without a width, and which of the hyphens it is make no difference.
+    """
     if text.isascii():
         return without_padding(text).casefold()
-    visible = "".join(character for character in text if category(character) != "Cf")
+    visible = _WITHOUT_A_WIDTH.sub("", text).translate(_HYPHENS)
     return normalize("NFKC", normalize("NFKC", without_padding(visible)).casefold())
 
 

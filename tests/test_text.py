@@ -10,7 +10,7 @@ from processors.autoid.patient_keys import padded_key, patient_key
 from processors.gateway import patient_subject
 from processors.placeholders import ONLY_BLANKS, USUAL_PLACEHOLDERS, Placeholders
 from processors.routing import patterns
-from processors.text import is_blank, without_padding
+from processors.text import is_blank, same_to_people, without_padding
 
 NOTHING_TO_SEE = st.text(st.characters(categories=("Zs", "Zl", "Zp", "Cc", "Cf")))
 VISIBLE = st.characters(exclude_categories=("Zs", "Zl", "Zp", "Cc", "Cf"))
@@ -82,3 +82,18 @@ def test_what_is_without_padding_stays_as_it_is(text: str) -> None:
     bare = without_padding(text)
     assert bare in text
     assert bare == without_padding(bare) == bare.strip().strip("\x00")
+
+
+@pytest.mark.parametrize(
+    "variant",
+    ["h-001", " H-001\t", "Ｈ－００１", "\U000e0020H-001"]
+    + [f"H{hyphen}001" for hyphen in "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe63\uff0d"]
+    + [f"H-0{nothing}01" for nothing in "\xad\u034f\u115f\u1160\u180b\u200b\u200d\u2060\u3164\ufe0f\ufeff\uffa0"],
+)
+def test_what_looks_the_same_is_the_same_to_people(variant: str) -> None:
+    assert same_to_people(variant) == "h-001"
+
+
+@given(st.text())
+def test_what_is_the_same_to_people_stays_so(text: str) -> None:
+    assert same_to_people(same_to_people(text)) == same_to_people(text)

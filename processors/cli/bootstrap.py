@@ -175,7 +175,8 @@ def opened_run(configuration: Configuration, gateway: Gateway, command: str, rep
             yield Run(gateway, redcap, configuration, report, console.step)
         finally:
             report.calls = redcap.calls
-            report.clock_warnings = list(clocks.warnings())
+            # A clock that was handed in, as by the demo, is meant to differ.
+            report.clock_warnings = list(clocks.warnings()) if gateway.clock is now else []
 
 
 def prepare(gateway: Gateway, *, exclusive: bool = False) -> None:

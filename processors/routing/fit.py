@@ -1,22 +1,18 @@
 """Whether a pseudonym fits: it is of the project's naming pattern, and holds nothing that tells whose it is. Pure."""
 
-import re
-import unicodedata
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from processors.naming import Pattern, PatternError, parse
 from processors.national_numbers import is_national_number
+from processors.routing.name_parts import share_a_part
 from processors.text import is_blank, same_to_people, without_padding
 
 NOT_OF_THE_PATTERN = "it is not of the project's naming pattern (project_patient_naming)"
 A_NATIONAL_NUMBER = "it is a national identity number"
 THE_PATIENT_ID = "it is the study's own PatientID"
 PART_OF_THE_NAME = "it shares a part of three letters or more with the PatientName"
-
-SHORTEST_PART = 3
-_LETTERS = re.compile(r"[^\W\d_]+")
 
 
 class Identity(NamedTuple):
@@ -46,7 +42,7 @@ def tells_whose(
     pseudonym: str, patterns: Sequence[Pattern], identity: Identity, countries: Collection[str]
 ) -> str | None:
     """What in a pseudonym tells whose it is, such as somebody may have typed."""
-    if any(is_national_number(country, same_to_people(pseudonym)) for country in countries):
+    if any(is_national_number(country, pseudonym) for country in countries):
         return A_NATIONAL_NUMBER
     if any(
         same_to_people(each) == same_to_people(pseudonym) and not _is_of(patterns, without_padding(each))
@@ -54,33 +50,11 @@ def tells_whose(
     ):
         return THE_PATIENT_ID
     if any(
-        _share_a_part(each, pseudonym) and not _is_of(patterns, without_padding(each))
-        for each in identity.patient_names
+        share_a_part(each, pseudonym) and not _is_of(patterns, without_padding(each)) for each in identity.patient_names
     ):
         return PART_OF_THE_NAME
     return None
 
 
-def are_apart(name: str, other: str) -> bool:
-    """Whether two PatientNames share no part of three letters or more; one without such a part is like any other."""
-    return _has_a_part(name) and _has_a_part(other) and not (_share_a_part(name, other) or _share_a_part(other, name))
-
-
 def _is_of(patterns: Sequence[Pattern], text: str) -> bool:
     return any(pattern.matches(text) for pattern in patterns)
-
-
-def _share_a_part(name: str, pseudonym: str) -> bool:
-    words = list(_words(pseudonym))
-    return any(part in word for part in _words(name) if len(part) >= SHORTEST_PART for word in words)
-
-
-def _has_a_part(name: str) -> bool:
-    return any(len(word) >= SHORTEST_PART for word in _words(name))
-
-
-def _words(text: str) -> Iterator[str]:
-    """The runs of letters, without case and accents: names are typed with and without."""
-    decomposed = unicodedata.normalize("NFKD", same_to_people(text))
-    bare = "".join(character for character in decomposed if not unicodedata.combining(character))
-    return (found.group() for found in _LETTERS.finditer(bare))

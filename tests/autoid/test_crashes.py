@@ -46,7 +46,7 @@ def test_killed_at_any_step_the_next_run_brings_it_to_the_same_end(site: AutoidS
         assert_all_is_done(site, rounds)
         if not killed:
             break
-    assert rounds > 15  # so many visible steps there are at least from observing projects to delivering transfers
+    assert rounds > 10  # so many visible steps there are at least from observing projects to delivering transfers
     site.assert_sound()
 
 

@@ -16,7 +16,7 @@ def test_around_what_is_compared_they_do_not_count(site: AutoidSite, unseen: str
     site.rule(called=unseen.format("FIONA"), patient_id="PID-7$")
     site.entry(accession=unseen.format("ACC-1"), project=unseen.format(HEART), subject=unseen.format("H-001"), event="")
     site.series("1.2.1", AccessionNumber="ACC-1", PatientID="X")
-    site.series("1.2.2", AccessionNumber="\u200bACC-1", PatientID="Y")
+    site.series("1.2.2", AccessionNumber="\u200bACC-1", PatientID="X")
     site.series("1.2.3", called=unseen.format("FIONA"), PatientID="PID-7")
     site.run()
     assert site.transfers("1.2.1") == {1: Asked(HEART, "H-001")}

@@ -374,8 +374,8 @@ def test_what_redcap_lacks_is_left_out_and_told(site: Site) -> None:
 
 
 def test_auto_id_with_half_of_its_tokens_is_a_configuration_error(site: Site) -> None:
-    token = site.simulator.projects["autoid"].token
-    site.change(f'autoid = "{token}"\n', "")
+    token = site.simulator.projects["projects"].token
+    site.change(f'projects = "{token}"\n', "")
     assert site.command("run", "--only", "incoming").code == 0
     done = site.command("run")
     assert done.code == 2

@@ -90,6 +90,7 @@ for attempt in (lambda: load(Path(sys.argv[1], "c.toml")), lambda: embedded.star
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user without account")
 def test_a_user_without_account_and_home_is_told_what_to_name(folder: Path) -> None:
+    folder.chmod(0o755)
     (folder / "c.toml").write_text(MINIMAL)
     command = [sys.executable, "-W", "ignore", "-c", AS_NOBODY, str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
@@ -111,6 +112,7 @@ routing = "c"
 def test_a_byte_order_mark_or_blanks_that_nobody_sees_are_no_part_of_what_is_configured(tmp_path: Path) -> None:
     config = tmp_path / "c.toml"
     (tmp_path / "token").write_bytes(b"\xef\xbb\xbf" + "ABC\u200b\u00a0\r\n".encode())
+    (tmp_path / "token").chmod(0o600)
     config.write_bytes(b"\xef\xbb\xbf" + MINIMAL.replace('"token"', f'"{tmp_path / "token"}"').encode())
     assert resolve(load(config).redcap.tokens.incoming, "incoming") == "ABC"
 

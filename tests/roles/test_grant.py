@@ -1,5 +1,6 @@
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -67,6 +68,7 @@ def test_the_auditor_may_read_the_views_and_nothing_else(database: Database, aud
 @pytest.fixture
 def site(database_url: str, key_file: Path, clock: SettableClock, tmp_path: Path, writer: str) -> Iterator[Site]:
     """A site whose runs are the writer's: one study that a rule sends on, one that has arrived only."""
+    clock.now = datetime.now().astimezone()  # the program goes by the machine's
     with standard_simulator(clock) as simulator:
         site = Site(
             folder=tmp_path,

@@ -124,7 +124,7 @@ def test_entries_wait_for_a_study_that_is_not_on_disk_and_so_do_the_conflicts_be
 
 
 def test_a_series_of_before_is_not_routed_again() -> None:
-    assert not judge(evidence(gained=set(), earlier={SERIES}), directives([rule()])).candidates
+    assert not judge(evidence(gained=set(), earlier={SERIES: 0}), directives([rule()])).candidates
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_series_of_before_is_not_routed_again() -> None:
     ],
 )
 def test_a_series_of_before_is_routed_again_where_something_was_left_open(left_open: dict[str, Any]) -> None:
-    known = evidence(gained=set(), earlier={SERIES}, **left_open)
+    known = evidence(gained=set(), earlier={SERIES: 0}, **left_open)
     assert asked(judge(known, directives([rule()]))) == [("HEART", "P1", ())]
 
 
@@ -151,7 +151,7 @@ def test_a_series_of_before_is_routed_again_where_something_was_left_open(left_o
     ],
 )
 def test_a_series_of_before_is_not_routed_again_for_what_was_left_open_elsewhere(elsewhere: dict[str, Any]) -> None:
-    known = evidence(gained=set(), earlier={SERIES}, **elsewhere)
+    known = evidence(gained=set(), earlier={SERIES: 0}, **elsewhere)
     assert not judge(known, directives([rule()])).candidates
 
 
@@ -167,7 +167,7 @@ def test_a_rule_that_runs_out_of_time_is_told_once_and_that_it_answers_again_too
 
 
 def test_a_series_of_before_is_no_news_of_a_rule_that_runs_out_of_time() -> None:
-    late = evidence(gained=set(), earlier={SERIES._replace(patient_id=A_LONG_TEXT)})
+    late = evidence(gained=set(), earlier={SERIES._replace(patient_id=A_LONG_TEXT): 0})
     assert judge(late, directives([rule(pattern=LATE)])).timed_out == frozenset()
     known = replace(late, failed_rules={"1"})
     assert judge(known, directives([rule(pattern=LATE)])).recovered == frozenset()
