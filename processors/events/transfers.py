@@ -18,7 +18,7 @@ class TransferRequested(OfStudy):
     `whole_match` is False where a rule's pattern matched only the start of what became the pseudonym.
     `name_fingerprint` is a keyed hash of project and pseudonym, by which the pseudonym's users are found; None where
     patients are not compared: a rule takes it from the PatientID or PatientName. `patient` is the subject for whom it
-    is used, None where the PatientID is the pseudonym, or there is none.
+    is used, None where the PatientID is the pseudonym, or there is none; that of the study where it is of two.
     """
 
     SEALED: ClassVar[frozenset[str]] = frozenset({"pseudonym"})

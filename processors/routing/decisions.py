@@ -57,12 +57,16 @@ class Obstacle(NamedTuple):
 
 
 class KnownHold(NamedTuple):
-    """Something that is held, as recorded by the event at `position`; the pseudonym is None where it was forgotten."""
+    """Something that is held, as recorded by the event at `position`; the pseudonym is None where it was forgotten.
+
+    `name_fingerprint` is that of the pseudonym, where it was compared.
+    """
 
     position: int
     cause: Cause
     obstacle: Obstacle
     pseudonym: str | None
+    name_fingerprint: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,10 +14,10 @@ from processors.events.holds import RequestHeld, RequestQuestioned
 from processors.events.transfers import TransferRequested, TransferRetracted
 from processors.gateway import Work
 from processors.requests import Key, TransferRequest
-from processors.routing.checks import Place, with_objections
+from processors.routing.checks import Objection, Place, with_objections
 from processors.routing.decisions import Obstacle
 from processors.routing.evaluate import Judgement
-from processors.routing.identity import SHARED, Claim, Comparison, compare
+from processors.routing.identity import SHARED, SPLIT, Claim, Comparison, compare
 from processors.routing.patients import Patient
 from processors.stored_requests import requests_at
 
@@ -35,8 +35,9 @@ def identified(
     ending = {position for judgement in judgements for position in _ending(judgement)}
     judged = {judgement.evidence.study for judgement in judgements}
     found = compare(work, claims, holds_split=holds_split, ending=ending, judged=judged)
+    objections = dict(_still_held(judgements, found)) | found.objections
     named = [_with_names(judgement, found) for judgement in judgements]
-    return [with_objections(each, found.objections) for each in named], list(_held_too(work, found))
+    return [with_objections(each, objections) for each in named], list(_held_too(work, found))
 
 
 def _claims(judgement: Judgement) -> Iterator[Claim]:
@@ -54,6 +55,17 @@ def _ending(judgement: Judgement) -> Iterator[int]:
         yield from request.replaces
     for retraction in judgement.outcome.retractions:
         yield retraction.request.position
+
+
+def _still_held(judgements: Sequence[Judgement], found: Comparison) -> Iterator[tuple[Place, Objection]]:
+    """What was held, whose patient nobody can tell any more: that somebody was forgotten requests nothing."""
+    for judgement in judgements:
+        for claim in _claims(judgement):
+            known = judgement.evidence.holds.get(claim.place.key)
+            if known is None or judgement.evidence.patients or known.obstacle.kind not in (SHARED, SPLIT):
+                continue
+            if known.name_fingerprint == found.names[claim.place].fingerprint:
+                yield claim.place, Objection(known.obstacle)
 
 
 def _with_names(judgement: Judgement, found: Comparison) -> Judgement:

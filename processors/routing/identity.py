@@ -29,21 +29,28 @@ SPLIT: HoldKind = "one patient, two pseudonyms"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """A pseudonym that is about to be requested for a study, whose patient is that of all its series."""
+    """A pseudonym that is about to be requested for a study, whose patient is that of all its series.
+
+    `patient` is None where there is none to compare. A study `of_two` patients counts as somebody of its own, so that
+    neither of them shares its pseudonym with the other.
+    """
 
     place: Place
     pseudonym: str
-    patient: Patient
+    patient: Patient | None
+    of_two: bool = False
     replaces: tuple[int, ...] = ()
 
     @classmethod
     def of(
         cls, place: Place, pseudonym: str, cause: CauseKind, patients: Sequence[Patient], replaces: tuple[int, ...] = ()
     ) -> "Claim | None":
-        """The claim, where it can be compared with others."""
-        if cause == "rule" or len(patients) != 1:
+        """The claim, unless a rule makes it."""
+        if cause == "rule":
             return None
-        return cls(place=place, pseudonym=pseudonym, patient=patients[0], replaces=replaces)
+        patient = patients[0] if len(patients) == 1 else None
+        of_two = len(patients) > 1
+        return cls(place=place, pseudonym=pseudonym, patient=patient, of_two=of_two, replaces=replaces)
 
     @property
     def project(self) -> str:
@@ -54,7 +61,7 @@ class Claim:
 class Name(NamedTuple):
     """What is recorded with a request: the fingerprint of its pseudonym, and the patient whom others count as, too.
 
-    Nobody (None) where the PatientID is the pseudonym, or a placeholder.
+    Nobody (None) where the PatientID is the pseudonym, or a placeholder, or is not known (yet).
     """
 
     fingerprint: str
@@ -64,7 +71,7 @@ class Name(NamedTuple):
 class Use(NamedTuple):
     """A pseudonym in use, or claimed by what is held. `request` is that of ours, if it is one.
 
-    `is_ending`: it is no longer wanted. `is_unplaced`: it was made by this very decision.
+    `is_ending`: it is no longer wanted. `is_unplaced`: it was made by this very decision. `is_claim`: it is no request.
     """
 
     study: str
@@ -74,6 +81,12 @@ class Use(NamedTuple):
     request: int | None = None
     is_ending: bool = False
     is_unplaced: bool = False
+    is_claim: bool = False
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nobody has the pseudonym by it before this decision."""
+        return self.is_unplaced or self.is_claim
 
 
 @dataclass(kw_only=True, slots=True)
@@ -101,13 +114,12 @@ def compare(
 
     `ending` are requests that end by the same decision; `judged` are all studies that are decided by it.
     """
-    work.vault.load(work.connection, {claim.patient.subject for claim in claims})
-    living = [claim for claim in claims if work.vault.holds(claim.patient.subject)]
-    if not living:
+    if not claims:
         return Comparison()
-    persons = Persons(work, {claim.project for claim in living})
-    names = _names(work, living, persons)
-    return compare_named(work, living, names, persons, holds_split=holds_split, ending=ending, judged=judged)
+    work.vault.load(work.connection, {claim.patient.subject for claim in claims if claim.patient is not None})
+    persons = Persons(work, {claim.project for claim in claims})
+    names = _names(work, claims, persons)
+    return compare_named(work, claims, names, persons, holds_split=holds_split, ending=ending, judged=judged)
 
 
 def compare_named(
@@ -150,7 +162,7 @@ def _claimed(claims: Iterable[Claim], names: Mapping[Place, Name]) -> Iterator[U
     for claim in claims:
         fingerprint, patient = names[claim.place]
         if patient is not None:
-            yield Use(study=claim.place.study, project=claim.project, fingerprint=fingerprint, patient=patient)
+            yield Use(claim.place.study, claim.project, fingerprint, patient, is_claim=True)
 
 
 class _Uses:
@@ -165,11 +177,14 @@ class _Uses:
             self._by_person[use.project, persons.of(use.patient)].append(use)
 
     def rivals(self, claim: Claim, mine: Name) -> list[Use]:
-        """Those of other patients who have the claimed pseudonym."""
+        """Those of other patients who have the claimed pseudonym; whoever has it already meets no newcomers."""
+        uses = self._by_name[claim.project, mine.fingerprint]
+        me = self._persons.of(mine.patient)
+        has_it = any(self._persons.of(use.patient) == me and not (use.is_new or use.is_ending) for use in uses)
         return [
             use
-            for use in self._by_name[claim.project, mine.fingerprint]
-            if use.study != claim.place.study and self._persons.of(use.patient) != self._persons.of(mine.patient)
+            for use in uses
+            if use.study != claim.place.study and self._persons.of(use.patient) != me and not (has_it and use.is_new)
         ]
 
     def second(self, claim: Claim, mine: Name, ending: Collection[int]) -> list[Use]:
@@ -229,16 +244,20 @@ _JOINED = text("select project, patient, counts_as from gateway.joined_patient w
 
 
 def _names(work: Work, claims: Sequence[Claim], persons: Persons) -> dict[Place, Name]:
-    told = work.identities({claim.patient.position for claim in claims})
+    told = work.identities({claim.patient.position for claim in claims if claim.patient is not None})
+    of_two = {SubjectName("study", "", claim.place.study) for claim in claims if claim.of_two}
+    mixed = work.vault.subjects(work.connection, list(of_two)) if of_two else {}
     names = {}
     for claim in claims:
-        patient_id = told[claim.patient.position][1].get("PatientID", "")
         fingerprint = work.name_fingerprint(claim.project, claim.pseudonym) or ""
-        subject = persons.counts_as(claim.project, claim.patient.subject)
-        persons.note(claim.patient.subject, patient_id)
-        is_pseudonym = work.name_fingerprint(claim.project, patient_id) == fingerprint
-        is_nobody = is_pseudonym or work.placeholders.names_nobody(patient_id)
-        names[claim.place] = Name(fingerprint, None if is_nobody else subject)
+        subject = mixed.get(SubjectName("study", "", claim.place.study))
+        if claim.patient is not None and work.vault.holds(claim.patient.subject):
+            patient_id = told[claim.patient.position][1].get("PatientID", "")
+            persons.note(claim.patient.subject, patient_id)
+            is_pseudonym = work.name_fingerprint(claim.project, patient_id) == fingerprint
+            is_nobody = is_pseudonym or work.placeholders.names_nobody(patient_id)
+            subject = None if is_nobody else persons.counts_as(claim.project, claim.patient.subject)
+        names[claim.place] = Name(fingerprint, subject)
     return names
 
 
@@ -276,7 +295,8 @@ def _known_uses(work: Work, names: Mapping[Place, Name], persons: Persons, judge
 
 # What is held beside another claim is a claim itself, as long as its study is there.
 _HELD = text("""
-    select held.study, held.project, name_fingerprint, patient, cast(null as bigint) as request
+    select held.study, held.project, name_fingerprint, patient, cast(null as bigint) as request,
+           false as is_ending, false as is_unplaced, true as is_claim
       from gateway.held_request as held join gateway.study using (study)
      where held.project = any(:projects) and name_fingerprint = any(:fingerprints) and patient is not null
        and kind = :kind and on_disk and held.study <> all(:judged)

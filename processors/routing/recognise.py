@@ -86,9 +86,9 @@ def _consequences(work: Work, found: Sequence[tuple[PatientRecognised, Patient]]
         return
     names = {place: Name(fact.name_fingerprint, UUID(fact.patient)) for place, (fact, _) in about.items()}
     persons = Persons(work, {claim.project for claim in claims})
-    told = work.identities({claim.patient.position for claim in claims})
-    for claim in claims:
-        persons.note(claim.patient.subject, told[claim.patient.position][1].get("PatientID", ""))
+    told = work.identities({patient.position for _, patient in about.values()})
+    for _, patient in about.values():
+        persons.note(patient.subject, told[patient.position][1].get("PatientID", ""))
     comparison = compare_named(work, claims, names, persons, holds_split=False)
     for place, objection in comparison.objections.items():
         fact, _ = about[place]

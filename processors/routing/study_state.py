@@ -323,7 +323,8 @@ _FAILURES = text("select study, record_id from gateway.rule_failure where study 
 
 
 def _known_hold(held: RequestHeld, position: int) -> KnownHold:
-    return KnownHold(position, held.cause, Obstacle(held.kind, held.details, held.studies), held.pseudonym)
+    obstacle = Obstacle(held.kind, held.details, held.studies)
+    return KnownHold(position, held.cause, obstacle, held.pseudonym, held.name_fingerprint)
 
 
 def _causes(details: str) -> tuple[Cause, ...]:

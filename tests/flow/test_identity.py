@@ -321,3 +321,95 @@ def test_nothing_that_identifies_is_stored_in_the_clear(placed: Site) -> None:
     assert not {"PID-1", "PID-2", "H-001", "SECRET-9"} & set(placed.everything_stored().split("\n"))
     for secret in ("SECRET-9", "PID-2"):
         assert secret not in placed.everything_stored()
+
+
+# -- what becomes known later --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nameless(site: Site) -> Site:
+    """A study without a PatientID was requested."""
+    arrive(site, ONE, "")
+    couple(site, ONE)
+    site.run()
+    assert names(site, ONE) == ["H-001"]
+    return site
+
+
+def test_a_patient_id_that_is_learned_later_is_compared_from_then_on(nameless: Site) -> None:
+    arrive(nameless, ONE, "PID-1")
+    nameless.run()
+    arrive(nameless, OTHER, "PID-2")
+    couple(nameless, OTHER)
+    nameless.run()
+    assert held(nameless) == [(OTHER, SHARED, ONE)]
+    nameless.assert_sound()
+
+
+def test_a_patient_id_that_comes_with_another_series_ends_what_it_contradicts(nameless: Site) -> None:
+    arrive(nameless, OTHER, "PID-2")
+    couple(nameless, OTHER)
+    nameless.run()
+    assert (names(nameless, OTHER), nameless.attention()) == (["H-001"], {})
+    nameless.series(ONE, f"{ONE}.2", PatientID="PID-1")
+    nameless.run()
+    assert (names(nameless, ONE), names(nameless, OTHER)) == ([], ["H-001"])
+    assert held(nameless) == [(ONE, SHARED, OTHER)]
+
+
+def test_what_was_sent_before_its_patient_id_was_learned_is_shown_and_counted(nameless: Site) -> None:
+    nameless.sender_sends(ONE, 1)
+    arrive(nameless, OTHER, "PID-2")
+    couple(nameless, OTHER)
+    nameless.run()
+    arrive(nameless, ONE, "PID-1")
+    nameless.run()
+    assert nameless.attention() == {SHARED: 1}
+    assert look_through(nameless).counts() == {HEART: {SHARED: 1}}
+
+
+def test_a_study_of_two_patients_shares_its_pseudonym_with_nobody(site: Site) -> None:
+    for number, patient in enumerate(("PID-1", "PID-2")):
+        site.series(ONE, f"{ONE}.{number}", PatientID=patient)
+    couple(site, ONE)
+    site.run()
+    assert names(site, ONE) == ["H-001"]
+    for study, patient in ((OTHER, "PID-3"), (THIRD, "PID-2")):
+        arrive(site, study, patient)
+        couple(site, study)
+        site.run()
+        assert (study, SHARED) in [(name, kind) for name, kind, _ in held(site)]
+
+
+# -- whoever has it keeps it ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sent", [False, True])
+@pytest.mark.parametrize("together", [False, True])
+def test_a_slip_does_not_keep_a_patient_from_their_own(placed: Site, *, sent: bool, together: bool) -> None:
+    if sent:
+        placed.sender_sends(ONE, 1)
+    couple(placed, OTHER)
+    if not together:
+        placed.run()
+    arrive(placed, THIRD, "PID-1")
+    couple(placed, THIRD)
+    placed.run()
+    assert (names(placed, THIRD), names(placed, OTHER)) == (["H-001"], [])
+    assert [(study, kind) for study, kind, _ in held(placed)] == [(OTHER, SHARED)]
+    placed.assert_sound()
+
+
+def test_forgetting_one_of_two_requests_nothing_of_theirs(site: Site) -> None:
+    for study, patient in ((ONE, "PID-1"), (OTHER, "PID-2")):
+        arrive(site, study, patient)
+        couple(site, study)
+    site.run()
+    forget_patient(site, "PID-2")
+    for _ in range(3):
+        site.run()
+        assert (names(site, ONE), names(site, OTHER)) == (["H-001"], [])
+    assert held(site) == [(OTHER, SHARED, ONE)]
+    couple(site, OTHER, "H-002")
+    site.run()
+    assert names(site, OTHER) == ["H-002"]
