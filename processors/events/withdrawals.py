@@ -12,6 +12,9 @@ class ParticipantWithdrew(Fact):
     `patients` are keyed hashes of the PatientIDs, `pseudonyms` of the pseudonyms in use in a project: by these, later
     studies are known for ever, also where the patient was forgotten. `record_id` is that of REDCap's list, None for an
     operator's word.
+
+    `unmet`: pseudonyms of which nobody knew whose they are. `follows`: the withdrawal that turned out to mean this
+    patient, too.
     """
 
     project: str | None
@@ -20,6 +23,8 @@ class ParticipantWithdrew(Fact):
     by: str
     reason: str
     record_id: str | None = None
+    unmet: tuple[str, ...] = ()
+    follows: int | None = None
 
     @property
     def stream(self) -> str:

@@ -16,6 +16,7 @@ from processors.gateway import Gateway, Work
 from processors.routing.checks import Check, checked
 from processors.routing.evaluate import Directives, Judgement, directives_of, judge
 from processors.routing.identify import identified
+from processors.routing.meant import follow_withdrawals
 from processors.routing.recognise import recognise
 from processors.routing.record import decision_events
 from processors.routing.rules import MatchMode
@@ -66,6 +67,7 @@ def decide_transfers(
         window = _with_coupled(work, gateway.site, agenda(work, gateway.site), directives)
     studies = window.studies
     recognise(gateway, studies, window.after)
+    follow_withdrawals(gateway, studies, window.after)
     decided = Decided()
     for portion in batches(studies, PORTION):
         with gateway.begin() as work:
@@ -77,6 +79,8 @@ def decide_transfers(
         decided.rules_switched_off = directives.router.switched_off
         if progress is not None:
             progress(decided.studies, len(studies))
+    # Whose a withdrawn pseudonym is may be known since.
+    follow_withdrawals(gateway, studies, window.until)
     if window.news:
         _mark(gateway, window)
     return decided

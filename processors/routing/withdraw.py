@@ -12,21 +12,24 @@ from typing import NamedTuple
 from sqlalchemy import text
 
 from ledger import store
-from ledger.vault import SubjectName
 from processors.errors import ConfigurationError
 from processors.events.fact import Cause, study_stream
 from processors.events.transfers import TransferRetracted
 from processors.events.withdrawals import ParticipantWithdrew, StudyWithdrawn
 from processors.gateway import Work
 from processors.requests import IN_FORCE, TransferRequest
-from processors.routing.withdrawals import patient_ids_of, patient_mark, pseudonym_mark
+from processors.routing.joined import subjects_of, with_joined
+from processors.routing.withdrawals import patient_ids_of, patient_mark, pseudonym_mark, sole_patients
 from processors.stored_requests import requests_of
 from processors.text import same_to_people, without_padding
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Withdrawal:
-    """What is wanted: `project` is None for all. `record_id` is that of REDCap's list, where it is told there."""
+    """What is wanted: `project` is None for all. `record_id` is that of REDCap's list, where it is told there.
+
+    `follows`: the withdrawal that has turned out to mean these patients.
+    """
 
     project: str | None
     patient_ids: Collection[str] = ()
@@ -34,6 +37,7 @@ class Withdrawal:
     by: str
     reason: str
     record_id: str | None = None
+    follows: int | None = None
 
 
 class Withdrawn(NamedTuple):
@@ -59,30 +63,41 @@ def withdraw(work: Work, wanted: Withdrawal) -> Withdrawn:
     uses = [use for use in _uses(work) if wanted.project in (None, use.project)]
     names = set(map(same_to_people, wanted.pseudonyms))
     under_name = {use.study for use in uses if same_to_people(use.pseudonym) in names}
-    patient_ids = {*map(without_padding, wanted.patient_ids), *_sole_patients(work, under_name)}
+    met = sole_patients(work, under_name)
+    given = {without_padding(patient_id) for patient_id in wanted.patient_ids}
+    is_met = bool(met or _studies_of(work, given))
+    patient_ids = with_joined(work, given.union(*met.values()), wanted.project)
     studies = under_name | _studies_of(work, patient_ids)
     theirs = [use for use in uses if use.study in studies]
     several = {study for study, ids in patient_ids_of(work, studies).items() if len(ids) > 1}
     # Of a study of several patients, nobody knows whose pseudonym it has.
     named = [use for use in theirs if use.pseudonym and use.study not in several]
     marks = {pseudonym_mark(work, use.project, use.pseudonym) for use in named}
+    told = set()
     if wanted.project is not None:
-        marks |= {pseudonym_mark(work, wanted.project, pseudonym) for pseudonym in wanted.pseudonyms}
+        told = {pseudonym_mark(work, wanted.project, pseudonym) for pseudonym in wanted.pseudonyms} - {""}
     withdrew = ParticipantWithdrew(
         project=wanted.project,
         patients=tuple(sorted(patient_mark(work, patient_id) for patient_id in patient_ids)),
-        pseudonyms=tuple(sorted(marks - {""})),
+        pseudonyms=tuple(sorted((marks | told) - {""})),
         by=wanted.by,
         reason=wanted.reason,
         record_id=wanted.record_id,
+        unmet=() if is_met else tuple(sorted(told)),
+        follows=wanted.follows,
     )
     (stored,) = work.record([withdrew])
     concerned = sorted({(use.study, use.project) for use in theirs})
     work.record(
         StudyWithdrawn(study=study, project=project, withdrawal=stored.position) for study, project in concerned
     )
+    ended = end(work, concerned, Cause("operator", wanted.by, stored.position))
+    return Withdrawn(stored.position, ended, sorted({study for study, _ in concerned}))
+
+
+def end(work: Work, concerned: Collection[tuple[str, str]], cause: Cause) -> list[TransferRequest]:
+    """Records that the requests in force of these studies, each for a project, end; gives them."""
     ended = list(_in_force(work, concerned))
-    cause = Cause("operator", wanted.by, stored.position)
     work.record(
         TransferRetracted(
             study=request.study,
@@ -93,7 +108,7 @@ def withdraw(work: Work, wanted: Withdrawal) -> Withdrawn:
         )
         for request in ended
     )
-    return Withdrawn(stored.position, ended, sorted({study for study, _ in concerned}))
+    return ended
 
 
 def patients_of_study(work: Work, study: str) -> list[str]:
@@ -146,17 +161,10 @@ def _uses(work: Work) -> list[_Use]:
     return uses
 
 
-def _sole_patients(work: Work, studies: Collection[str]) -> set[str]:
-    """The patients of the studies, without padding. Of a study of several, nobody knows whose pseudonym it is."""
-    return {without_padding(ids[0]) for ids in patient_ids_of(work, studies).values() if len(ids) == 1}
-
-
 def _studies_of(work: Work, patient_ids: Collection[str]) -> set[str]:
     """All studies that ever were these patients', scanners' padding included."""
-    padded = [f"{before}{each}{after}" for each in patient_ids for before in ("", " ") for after in ("", " ", "\x00")]
-    subjects = work.vault.found(work.connection, [SubjectName("patient", "", name) for name in padded])
     prefix = study_stream("")
-    rows = work.execute(_STUDIES, {"subjects": list(subjects.values()), "prefix": prefix})
+    rows = work.execute(_STUDIES, {"subjects": list(subjects_of(work, patient_ids)), "prefix": prefix})
     return {stream.removeprefix(prefix) for stream in rows.scalars()}
 
 

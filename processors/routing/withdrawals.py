@@ -2,9 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import orjson
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
 from processors.gateway import Work
 from processors.routing.checks import Asked, Objection, Objections
@@ -14,6 +15,26 @@ from processors.text import without_padding
 
 _ANY = text("select exists (select from gateway.withdrawal_mark)")
 _MARKED = text("select mark, project, position from gateway.withdrawal_mark where mark = any(:marks)")
+
+
+class Withdrawals:
+    """The withdrawals that some marks tell of."""
+
+    def __init__(self, work: Work, marks: Collection[str]) -> None:
+        self._by_mark: dict[str, list[Row[Any]]] = defaultdict(list)
+        for row in work.execute(_MARKED, {"marks": list(marks)}):
+            self._by_mark[row.mark].append(row)
+
+    def first(self, marks: Collection[str], project: str) -> int | None:
+        """The position of the first one by these marks that concerns the project."""
+        rows = (row for mark in marks for row in self._by_mark.get(mark, ()))
+        return min((row.position for row in rows if row.project in (None, project)), default=None)
+
+
+def any_withdrew(work: Work) -> bool:
+    """Whether anybody has withdrawn from anything."""
+    is_any: bool = work.execute(_ANY).scalar_one()
+    return is_any
 
 
 def patient_mark(work: Work, patient_id: str) -> str:
@@ -28,14 +49,20 @@ def pseudonym_mark(work: Work, project: str, pseudonym: str) -> str:
 
 def withdrawal_check(work: Work, asked: Sequence[Asked]) -> Objections:
     """What is asked for of patients who withdrew. A study of several patients is held where one of them did."""
-    if not work.execute(_ANY).scalar_one():
+    if not any_withdrew(work):
         return {}
     marks = marks_of(work, {each.study for each in asked})
+    mine = {
+        each.place: {
+            *marks.get(each.study, ()),
+            pseudonym_mark(work, each.candidate.key.project, each.candidate.pseudonym),
+        }
+        for each in asked
+    }
+    withdrawals = Withdrawals(work, set().union(*mine.values()))
     found = {}
     for each in asked:
-        project = each.candidate.key.project
-        mine = {*marks.get(each.study, ()), pseudonym_mark(work, project, each.candidate.pseudonym)}
-        withdrawal = _withdrawal(work, mine, project)
+        withdrawal = withdrawals.first(mine[each.place], each.candidate.key.project)
         if withdrawal is not None:
             obstacle = Obstacle("participant withdrew", f"withdrawal {withdrawal}")
             found[each.place] = Objection(obstacle)
@@ -44,10 +71,11 @@ def withdrawal_check(work: Work, asked: Sequence[Asked]) -> Objections:
 
 def withdrawn_studies(work: Work, studies: Collection[str], project: str) -> set[str]:
     """Those of the studies that are of a patient who withdrew from the project."""
-    if not studies or not work.execute(_ANY).scalar_one():
+    if not studies or not any_withdrew(work):
         return set()
     marks = marks_of(work, studies)
-    return {study for study, mine in marks.items() if _withdrawal(work, mine, project) is not None}
+    withdrawals = Withdrawals(work, set().union(*marks.values()))
+    return {study for study, mine in marks.items() if withdrawals.first(mine, project) is not None}
 
 
 def marks_of(work: Work, studies: Collection[str]) -> Mapping[str, Collection[str]]:
@@ -69,7 +97,7 @@ def patient_ids_of(work: Work, studies: Collection[str]) -> dict[str, list[str]]
     }
 
 
-def _withdrawal(work: Work, marks: Collection[str], project: str) -> int | None:
-    """The position of the first withdrawal by one of these marks that concerns the project."""
-    rows = work.execute(_MARKED, {"marks": list(marks)})
-    return min((row.position for row in rows if row.project in (None, project)), default=None)
+def sole_patients(work: Work, studies: Collection[str]) -> dict[str, set[str]]:
+    """The patient of each study that is of one, without padding. Of several, nobody knows whose pseudonym it has."""
+    found = patient_ids_of(work, studies)
+    return {study: {without_padding(ids[0])} for study, ids in found.items() if len(ids) == 1}

@@ -6,7 +6,7 @@ import pytest
 
 from processors.errors import ConfigurationError
 from tests.flow.harness import BRAIN, HEART, Asked, Site
-from tests.operations.operator import forget_patient, rehearse
+from tests.operations.operator import forget_patient, join_patients, rehearse
 from tests.operations.withdrawing import withdraws
 
 STUDY = "1.2.3"
@@ -299,3 +299,125 @@ def test_the_other_patient_of_a_study_of_two_goes_on_in_studies_of_their_own(cou
     coupled.run()
 
     assert (names(coupled, LATER), names(coupled, "1.2.5")) == ([], ["H-002"])
+
+
+# Who turns out to be meant
+
+
+def coupled_as(site: Site, patient_id: str, study: str = LATER, **fields: Any) -> None:
+    """The study of another patient has been requested as H-002."""
+    site.series(study, PatientID=patient_id, AccessionNumber="A-2", **fields)
+    site.entry("2", study=study, subject="H-002")
+    site.run()
+
+
+@pytest.mark.parametrize("before", ["4712", ""])
+def test_a_study_that_becomes_theirs_ends_even_if_an_entry_names_it(site: Site, before: str) -> None:
+    coupled_as(site, before)
+    site.clock.advance(-59)
+    withdraws(site, patient="4711")
+    site.series(LATER, PatientID="4711", AccessionNumber="A-2", StudyDescription="corrected")
+    site.run()
+
+    assert names(site, LATER) == []
+    site.entry("2", study=LATER, subject="H-003")
+    site.run()
+    assert names(site, LATER) == []
+    assert site.attention()[WITHDREW] == 1
+    site.assert_sound()
+
+
+def test_one_that_becomes_theirs_after_it_was_sent_is_a_task(site: Site) -> None:
+    coupled_as(site, "4712")
+    site.sender_sends(LATER, 1)
+    withdraws(site, patient="4711")
+    site.series(LATER, PatientID="4711", AccessionNumber="A-2", StudyDescription="corrected")
+    site.run()
+
+    assert names(site, LATER) == []
+    assert tasks(site) == [(LATER, HEART, 1, "sent")]
+
+
+def test_one_that_gains_a_series_of_theirs_ends(site: Site) -> None:
+    coupled_as(site, "4712")
+    site.sender_sends(LATER, 1)
+    withdraws(site, patient="4711")
+    site.series(LATER, f"{LATER}.2", PatientID="4711")
+    site.run()
+
+    assert names(site, LATER) == []
+    assert tasks(site) == [(LATER, HEART, 1, "sent")]
+
+
+def test_what_a_person_requests_of_a_later_study_is_a_task(site: Site) -> None:
+    withdraws(site, patient="4711")
+    site.series(LATER, PatientID="4711")
+    site.run()
+    instance = site.person_requests(LATER, HEART, "H-001")
+    site.run()
+    assert tasks(site) == [(LATER, HEART, instance, "requested by others, can be sent")]
+
+    site.sender_sends(LATER, instance)
+    site.run()
+    assert [task[3] for task in tasks(site)] == ["sent"]
+
+
+def test_two_patient_ids_of_one_person_withdraw_together(coupled: Site) -> None:
+    coupled.series(LATER, PatientID="4712")
+    coupled.entry("2", study=LATER)
+    coupled.run()
+    join_patients(coupled, LATER)
+    coupled.run()
+    assert names(coupled, LATER) == ["H-001"]
+    withdraws(coupled, patient="4712")
+
+    assert names(coupled) == names(coupled, LATER) == []
+
+
+def test_who_turns_out_to_be_the_same_person_has_withdrawn(coupled: Site) -> None:
+    coupled.series(LATER, PatientID="4712")
+    coupled.entry("2", study=LATER)
+    coupled.series("1.2.5", PatientID="4712")
+    coupled.entry("5", study="1.2.5", subject="H-005")
+    coupled.run()
+    coupled.sender_sends(STUDY, 1)
+    withdraws(coupled, patient="4711")
+    assert names(coupled, "1.2.5") == ["H-005"]
+    join_patients(coupled, LATER)
+    coupled.run()
+
+    assert names(coupled, LATER) == names(coupled, "1.2.5") == []
+    assert len(coupled.events("ParticipantWithdrew")) == 2
+    coupled.run()
+    assert len(coupled.events("ParticipantWithdrew")) == 2
+
+
+def test_a_pseudonym_that_nobody_has_yet_is_whose_study_is_asked_for_under_it(site: Site) -> None:
+    withdraws(site, pseudonym="H-001")
+    site.series(STUDY, PatientID="4711")
+    site.series(LATER, PatientID="4711")
+    site.entry(study=STUDY)
+    site.entry("2", study=LATER, subject="H-002")
+    site.run()
+    assert names(site) == names(site, LATER) == []
+
+    site.series("1.2.5", PatientID="4711")
+    site.entry("5", study="1.2.5", subject="H-003")
+    site.run()
+    assert names(site, "1.2.5") == []
+    first, later = site.events("ParticipantWithdrew")
+    assert (later["by"], later["reason"], later["project"]) == (first["by"], first["reason"], HEART)
+
+
+def test_it_is_the_first_patient_who_is_known_by_it(site: Site) -> None:
+    withdraws(site, pseudonym="H-001")
+    site.series(STUDY, PatientID="4711")
+    site.entry(study=STUDY)
+    site.run()
+    coupled_as(site, "4712")
+    site.series("1.2.5", PatientID="4712")
+    site.entry("5", study="1.2.5", subject="H-001")
+    site.run()
+
+    assert names(site, LATER) == ["H-002"]
+    assert names(site, "1.2.5") == []

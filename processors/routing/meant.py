@@ -1,0 +1,176 @@
+"""Whom a withdrawal turns out to mean, and which studies turn out to be theirs: what is unsent of those ends as well.
+
+A pseudonym may be withdrawn before anybody knows whose it is, two PatientIDs may be found to be one person's after one
+of them withdrew, and a study may become the patient's, or be requested by others, afterwards.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import NamedTuple
+
+from sqlalchemy import text
+
+from ledger import store
+from ledger.batching import batches
+from processors.events.fact import Cause
+from processors.events.holds import RequestHeld
+from processors.events.withdrawals import ParticipantWithdrew, StudyWithdrawn
+from processors.gateway import Gateway, Work
+from processors.routing.joined import joined_persons, patient_ids_of_subjects
+from processors.routing.withdraw import Withdrawal, end, withdraw
+from processors.routing.withdrawals import (
+    Withdrawals,
+    any_withdrew,
+    marks_of,
+    patient_mark,
+    pseudonym_mark,
+    sole_patients,
+)
+
+_BATCH = 500
+
+
+def follow_withdrawals(gateway: Gateway, studies: Collection[str], after: int) -> None:
+    """Records who is meant by withdrawals, and what is theirs, of these studies and those told of `after` an event."""
+    with gateway.begin() as work:
+        if not any_withdrew(work):
+            return
+        concerned = sorted({*studies, *work.execute(_TOLD_OF, {"after": after}).scalars()})
+    for batch in batches(concerned, _BATCH):
+        with gateway.begin() as work:
+            # What is requested meanwhile would not be seen.
+            store.lock_head(work.connection)
+            _withdraw_owners(work, batch)
+    with gateway.begin() as work:
+        store.lock_head(work.connection)
+        _withdraw_joined(work)
+    for batch in batches(concerned, _BATCH):
+        with gateway.begin() as work:
+            store.lock_head(work.connection)
+            _end_theirs(work, batch)
+
+
+_TOLD_OF = text("""
+    select distinct substr(stream, length('study/') + 1) from ledger.event
+     where position > :after and starts_with(stream, 'study/')
+""")
+_UNMET = text("""
+    select position, data ->> 'project' as project, json_array_elements_text(data -> 'unmet') as mark
+      from ledger.event as withdrew
+     where stream = 'withdrawals'
+       and not exists (select from ledger.event as later
+                        where later.stream = 'withdrawals' and later.data ->> 'follows' = withdrew.position::text)
+""")
+
+
+def unmet_marks(work: Work, project: str | None = None) -> dict[str, int]:
+    """The marks of withdrawn pseudonyms of which nobody knows whose they are, each with its withdrawal."""
+    return {row.mark: row.position for row in work.execute(_UNMET) if project in (None, row.project)}
+
+
+def withdraw_as(work: Work, withdrawal: int, project: str | None, patient_ids: Collection[str]) -> None:
+    """Has these patients withdraw, whom the withdrawal has turned out to mean."""
+    event = store.read_positions(work.connection, [withdrawal])[withdrawal]
+    told = ParticipantWithdrew.read(event)
+    withdraw(
+        work,
+        Withdrawal(
+            project=project,
+            patient_ids=patient_ids,
+            by=told.by,
+            reason=told.reason,
+            record_id=told.record_id,
+            follows=withdrawal,
+        ),
+    )
+
+
+def _withdraw_owners(work: Work, studies: Collection[str]) -> None:
+    """Has those withdraw who have, or are asked for under, a pseudonym that was withdrawn while nobody knew them."""
+    unmet = unmet_marks(work)
+    if not unmet:
+        return
+    met = [(name, unmet[name.mark]) for name in _names(work, studies) if name.mark in unmet]
+    patients = sole_patients(work, {name.study for name, _ in met})
+    for project, withdrawal in sorted({(name.project, withdrawal) for name, withdrawal in met}):
+        theirs = {
+            patient_id
+            for name, other in met
+            if other == withdrawal
+            for patient_id in patients.get(name.study, ())
+            # Who was scanned under the pseudonym is known by it alone.
+            if pseudonym_mark(work, project, patient_id) != name.mark
+        }
+        if theirs:
+            withdraw_as(work, withdrawal, project, theirs)
+
+
+class _Name(NamedTuple):
+    """A pseudonym that a study has in a project, or is asked for under there, by its mark."""
+
+    study: str
+    project: str
+    mark: str
+
+
+_IN_USE = text("select study, project, fingerprint from gateway.pseudonym_use where study = any(:studies)")
+_HELD = text("select position from gateway.held_request where study = any(:studies)")
+
+
+def _names(work: Work, studies: Collection[str]) -> Iterator[_Name]:
+    about = {"studies": list(studies)}
+    yield from (_Name(*row) for row in work.execute(_IN_USE, about))
+    for event, payload in work.identities(work.execute(_HELD, about).scalars().all()).values():
+        held = RequestHeld.read(event, payload)
+        yield _Name(held.study, held.project, pseudonym_mark(work, held.project, held.pseudonym or ""))
+
+
+def _withdraw_joined(work: Work) -> None:
+    """Has those withdraw who are the same person as somebody who did."""
+    for person in joined_persons(work):
+        marks = {each: patient_mark(work, each) for each in patient_ids_of_subjects(work, person.subjects)}
+        withdrawals = Withdrawals(work, list(marks.values()))
+        positions = {each: withdrawals.first([mark], person.project) for each, mark in marks.items()}
+        told = [position for position in positions.values() if position is not None]
+        others = [each for each, position in positions.items() if position is None]
+        if told and others:
+            withdraw_as(work, min(told), person.project, others)
+
+
+# What ended unsent was theirs as well, and says so where it turns out to have been sent.
+_REQUESTED = text("""
+    select study, project from gateway.transfer where study = any(:studies)
+    union
+    select study, project from gateway.adopted_transfer where study = any(:studies)
+    union
+    select study, project from gateway.outcome where not ours and project <> '' and study = any(:studies)
+""")
+_KNOWN = text("select study, project from gateway.withdrawn_study where study = any(:studies)")
+
+
+def _end_theirs(work: Work, studies: Collection[str]) -> None:
+    """Ends what was requested of studies that are, or have become, those of somebody who withdrew."""
+    about = {"studies": list(studies)}
+    known = {tuple(row) for row in work.execute(_KNOWN, about)}
+    found = _withdrawn(work, studies, [(row.study, row.project) for row in work.execute(_REQUESTED, about)])
+    work.record(
+        StudyWithdrawn(study=study, project=project, withdrawal=withdrawal)
+        for (study, project), withdrawal in found.items()
+        if (study, project) not in known
+    )
+    events = store.read_positions(work.connection, set(found.values()))
+    for withdrawal in sorted(events):
+        concerned = [place for place, position in found.items() if position == withdrawal]
+        end(work, concerned, Cause("operator", ParticipantWithdrew.read(events[withdrawal]).by, withdrawal))
+
+
+def _withdrawn(
+    work: Work, studies: Collection[str], requested: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], int]:
+    """Those of the studies, each with a project, that are of somebody who withdrew from it, with the withdrawal."""
+    patients = marks_of(work, studies)
+    marks = {(study, project): {*patients.get(study, ())} for study, project in requested}
+    for study, project, fingerprint in work.execute(_IN_USE, {"studies": list(studies)}):
+        marks.setdefault((study, project), set()).add(fingerprint)
+    withdrawals = Withdrawals(work, set().union(*marks.values()))
+    found = {(study, project): withdrawals.first(mine, project) for (study, project), mine in sorted(marks.items())}
+    return {place: withdrawal for place, withdrawal in found.items() if withdrawal is not None}
