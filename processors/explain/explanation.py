@@ -17,9 +17,11 @@ from processors.explain.timeline import Moment, timeline
 from processors.explain.verdict import Situation, verdict
 from processors.gateway import Work
 from processors.requests import IN_FORCE, Key
+from processors.routing.checks import Check, checked
 from processors.routing.coupling import FORGOTTEN
 from processors.routing.decisions import Outcome
 from processors.routing.evaluate import Directives, judge
+from processors.routing.identify import identified
 from processors.routing.rules import Identity
 from processors.routing.study_state import gather
 from processors.stored_requests import requests_of
@@ -67,8 +69,8 @@ class Explanation:
     verdict: Sequence[str]
 
 
-def explain(work: Work, study: str, matching: Matching) -> Explanation:
-    """The explanation of a study that the ledger knows."""
+def explain(work: Work, study: str, matching: Matching, *, checks: Sequence[Check], holds_split: bool) -> Explanation:
+    """The explanation of a study that the ledger knows; what is asked for is checked as in a run."""
     row = work.execute(_STUDY, {"study": study}).one()
     directed = in_force(work)
     directives = replace(directed.directives(directed.rules.values(), matching), doubted=directed.doubted)
@@ -76,7 +78,7 @@ def explain(work: Work, study: str, matching: Matching) -> Explanation:
     accounts = [_origin_account(origin, directed, directives, matching) for origin in _origins(work, study)]
     entries = entry_accounts(directed.entries.values(), study, evidence.accessions, on_disk=evidence.on_disk)
     moments = timeline(work, study)
-    judgement = judge(evidence, directives)
+    (judgement,), _ = identified(work, checked(work, [judge(evidence, directives)], checks), holds_split=holds_split)
     id_projects = work.execute(_ID_PROJECTS, {"called": row.called}).all()
     situation = Situation(
         on_disk=evidence.on_disk,
@@ -143,8 +145,8 @@ def _origin_account(origin: Origin, directed: InForce, directives: Directives, m
     return OriginAccount(origin=origin, rules=rules)
 
 
-def _as_far_as_known(outcome: Outcome, directed: InForce, held: Collection[Key]) -> Outcome:
-    """Without what is held, and what rests on a comparison with a pseudonym that was forgotten.
+def _as_far_as_known(outcome: Outcome, directed: InForce, holds: Collection[Key]) -> Outcome:
+    """Without what rests on a comparison with a pseudonym that was forgotten.
 
     REDCap still has that, we have not.
     """
@@ -158,8 +160,9 @@ def _as_far_as_known(outcome: Outcome, directed: InForce, held: Collection[Key])
         requests=[
             each
             for each in outcome.requests
-            if each.candidate.key not in held and (not each.replaces or is_known([each.candidate.cause]))
+            if is_known([each.candidate.cause]) or not (each.replaces or each.candidate.key in holds)
         ],
+        held=[each for each in outcome.held if is_known([each.candidate.cause])],
         conflicts=[each for each in outcome.conflicts if is_known(each.causes)],
     )
 

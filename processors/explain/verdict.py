@@ -51,7 +51,7 @@ def verdict(situation: Situation) -> list[str]:
     lines = [_request(request, situation) for request in situation.requests]
     lines += [_conflict(conflict) for conflict in situation.conflicts]
     requested = {request.key for request in situation.requests}
-    lines += [_held(key, hold) for key, hold in situation.holds.items()]
+    lines += [_held(key, hold, situation) for key, hold in situation.holds.items()]
     lines += [_withdrawn(key) for key in sorted(set(situation.by_hand) - requested)]
     if situation.held is not None:
         project, reason = situation.held
@@ -105,10 +105,12 @@ def _conflict(conflict: Conflict) -> str:
     return f"Nothing is requested for {key}: {causes} give different names. Correct them in REDCap."
 
 
-def _held(key: Key, hold: KnownHold) -> str:
+def _held(key: Key, hold: KnownHold, situation: Situation) -> str:
+    goes_on = any(request.candidate.key == key for request in situation.outcome.requests)
+    settled_by = "Nothing is in its way any more." if goes_on else _SETTLED_BY[hold.obstacle.kind]
     return (
         f"Held for {destination(*key)} [{hold.position}], as {_name(hold.cause)} asks for it: "
-        f"{hold_in_words(*hold.obstacle)}. {_SETTLED_BY[hold.obstacle.kind]}"
+        f"{hold_in_words(*hold.obstacle)}. {settled_by}"
     )
 
 
@@ -151,13 +153,22 @@ def _anew(situation: Situation) -> Iterator[str]:
     for request in situation.outcome.requests:
         cause, key = request.candidate.cause, request.candidate.key
         instead = f", in place of {positions(request.replaces)}" if request.replaces else ""
-        if situation.undecided or cause.kind == "coupling":
+        if situation.undecided or cause.kind == "coupling" or key in situation.holds:
             yield f"The next run requests it for {destination(*key)}, because of {_name(cause)}{instead}."
         else:
             yield (
                 f"{_capital(_name(cause))} would now have it requested for {destination(*key)}{instead}, but a rule is "
                 "applied only when a study gains a series, and then it was not so. "
                 "`fiona-ledger replay --project NAME` applies today's rules to studies of before."
+            )
+    for held in situation.outcome.held:
+        cause, key, known = held.candidate.cause, held.candidate.key, situation.holds.get(held.candidate.key)
+        if known is None or known.obstacle != held.obstacle:
+            is_next = situation.undecided or known is not None
+            start = "The next run holds it" if is_next else "Decided anew, it would be held"
+            yield (
+                f"{start} for {destination(*key)}, as {_name(cause)} asks for it: {hold_in_words(*held.obstacle)}. "
+                f"{_SETTLED_BY[held.obstacle.kind]}"
             )
     for conflict in situation.outcome.conflicts:
         causes = _names(conflict.causes)

@@ -22,6 +22,9 @@ from processors.explain.what_if import Comparison
 from processors.gateway import Gateway, Work
 from processors.operations.forget.data_subjects import of_patients
 from processors.operations.forget.forget import forget
+from processors.routing.checks import Check
+from processors.routing.configured_checks import LASTING
+from processors.routing.fit_check import fit_check
 from processors.routing.projects import listed_projects
 from tests.cli.conftest import Done, forked
 from tests.flow.conftest import MakeSite, make_site
@@ -51,9 +54,19 @@ class Explained:
     def matching(self) -> Matching:
         return Matching("full" if self.site.match == "full" else "prefix", self.site.time_limit)
 
+    @property
+    def checks(self) -> Sequence[Check]:
+        return (*LASTING, fit_check(self.site.identity))
+
     def explain(self, name: str) -> Explanation:
         with self.opened() as work:
-            return explanation.explain(work, search.find_study(work, name), self.matching)
+            return explanation.explain(
+                work,
+                search.find_study(work, name),
+                self.matching,
+                checks=self.checks,
+                holds_split=self.site.identity.split == "hold",
+            )
 
     def compare(self, *rows: dict[str, str], whole: bool = False, **options: Any) -> Comparison:
         """What rules like these would change."""

@@ -308,6 +308,7 @@ def test_an_entry_whose_subject_was_forgotten_is_not_said_to_ask_for_another_nam
     site = explained.site
     site.entry("1", accession="A1", subject="H-1")
     site.series(STUDY, PatientID="ADA", AccessionNumber="A1")
+    site.run()
     site.series("1.2.4", PatientID="BOB", AccessionNumber="A1")
     site.run()
     explained.forget("BOB")

@@ -16,6 +16,7 @@ from processors.operations.dry_run import planned_changes
 from processors.operations.replay import Scope
 from processors.operations.status import status
 from processors.redcap import NoRateLimit, Redcap
+from processors.routing.configured_checks import LASTING
 from processors.routing.sync import observe
 from tests.flow.harness import BRAIN, HEART, ZONE, Asked, Site, VisibleSteps
 from tests.flow.test_routing import HOSTILE
@@ -427,7 +428,7 @@ def test_the_events_of_a_doubt_are_what_a_dry_run_would_tell(ruled: Site, gatewa
 
 def _explained(gateway: Gateway, study: str) -> explanation.Explanation:
     with gateway.begin() as work:
-        return explanation.explain(work, study, Matching("prefix", 0.5))
+        return explanation.explain(work, study, Matching("prefix", 0.5), checks=LASTING, holds_split=False)
 
 
 def test_what_a_study_says_otherwise_while_a_rule_is_doubted_has_its_consequence_when_the_rule_is_gone(

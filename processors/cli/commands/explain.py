@@ -18,6 +18,7 @@ from processors.explain.near_miss import Matching
 from processors.explain.search import find_study
 from processors.explain.timeline import grouped
 from processors.gateway import Gateway
+from processors.routing.configured_checks import checks_of
 
 _RULES_SHOWN = 20
 
@@ -36,7 +37,13 @@ def command(
     """
     with opened_tables(context.obj) as (configuration, gateway), gateway.begin() as work:
         matching = Matching(configuration.routing.match, configuration.routing.time_limit_seconds)
-        explanation = explain(work, find_study(work, study), matching)
+        explanation = explain(
+            work,
+            find_study(work, study),
+            matching,
+            checks=checks_of(configuration),
+            holds_split=configuration.identity.split == "hold",
+        )
     if json:
         console.print_json(_explanation_data(explanation))
     else:
