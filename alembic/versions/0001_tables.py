@@ -583,6 +583,7 @@ comment on column gateway.outcome.failure is 'A class of the sender''s message, 
 comment on column gateway.outcome.at is 'When the event at `position`, the latest about it, was recorded.';
 create index outcome_study on gateway.outcome (study);
 create unique index outcome_of_others on gateway.outcome (study, instance) where not ours;
+create index outcome_sent on gateway.outcome (position) where ours and state = 'sent';
 create index outcome_unsettled on gateway.outcome (state, at) where state <> 'sent';
 
 create table gateway.accepted_difference (

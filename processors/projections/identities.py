@@ -37,7 +37,7 @@ class Identities:
             on(TransferObserved, (_END, _row), (_SEE, _seen)),
             on(TransferAdopted, (_END, _row), (_SEE, _seen)),
             on(AdoptedTransferGone, (_END, _row)),
-            on(PatientRecognised, (_RECOGNISE, _recognised), (_LET_GO, _nobody)),
+            on(PatientRecognised, (_SEE, _found_out), (_RECOGNISE, _recognised), (_LET_GO, _nobody)),
             on(PatientsJoined, (_JOIN, _joined)),
             on(SubjectForgotten, (_LET_GO, _forgotten)),
         )
@@ -188,6 +188,12 @@ def _row(row: TransferObserved | TransferAdopted | AdoptedTransferGone, _: Event
 def _if_unsent(withdrawn: TransferWithdrawn, _: Event) -> list[Parameters]:
     """What was sent, or may have been, uses the pseudonym for ever."""
     return [{"holder": _ours(withdrawn.request)}] if withdrawn.fate == "unsent" else []
+
+
+def _found_out(recognised: PatientRecognised, _: Event) -> list[Parameters]:
+    if recognised.request is None:
+        return []
+    return [_about(recognised) | {"holder": _ours(recognised.request), "patient": None, "position": recognised.request}]
 
 
 def _recognised(recognised: PatientRecognised, event: Event) -> list[Parameters]:

@@ -17,7 +17,7 @@ from processors.routing.checks import Check, checked
 from processors.routing.evaluate import Directives, Judgement, directives_of, judge
 from processors.routing.identify import identified
 from processors.routing.meant import follow_withdrawals
-from processors.routing.recognise import recognise
+from processors.routing.recognise import recognise, recognise_asked_for
 from processors.routing.record import decision_events
 from processors.routing.rules import MatchMode
 from processors.routing.study_state import Agenda, agenda, gather, named_by
@@ -73,6 +73,7 @@ def decide_transfers(
         with gateway.begin() as work:
             evidence = gather(work, portion, window, with_identities=bool(directives.router))
             judgements = checked(work, [judge(known, directives) for known in evidence], checks)
+            recognise_asked_for(work, judgements)
             judgements, held_too = identified(work, judgements, holds_split=holds_split)
             work.record([*decision_events(work, judgements), *held_too, *two_names(work, portion, window)])
         decided.count(judgements)

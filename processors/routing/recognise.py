@@ -1,11 +1,12 @@
 """Recognising for whom pseudonyms are used, where that was not known yet, or has turned out to be somebody else.
 
-A row of somebody else's, or one that was there before this system, may be seen before its study is; and a PatientID
-may be corrected. What comes to light so is held where it has not been sent, and told of in each case.
+A row of somebody else's, or one that was there before this system, may be seen before its study is; a PatientID may be
+corrected; an entry may ask for what a rule has requested; and what ended unsent may be reported as sent after all. What
+comes to light so is held where it has not been sent, and told of in each case.
 """
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Row, text
@@ -18,27 +19,98 @@ from processors.events.holds import RequestQuestioned
 from processors.events.patients import PatientRecognised
 from processors.events.transfers import TransferAdopted
 from processors.gateway import Gateway, Work
-from processors.requests import Key
+from processors.requests import Key, TransferRequest
 from processors.routing.checks import Place
 from processors.routing.decisions import Obstacle
+from processors.routing.evaluate import Judgement
 from processors.routing.identify import held_after_all
-from processors.routing.identity import SHARED, Claim, Name, Persons, compare_named
+from processors.routing.identity import SHARED, Claim, Name, Persons, compare, compare_named
 from processors.routing.patients import Patient, patients_of
 from processors.stored_requests import requests_at
 
 _BATCH = 500
 
 
+class Recognised(NamedTuple):
+    """For whom a pseudonym is used, and the patient whose PatientID tells so; None where no PatientID does."""
+
+    fact: PatientRecognised
+    patient: Patient | None
+
+
 def recognise(gateway: Gateway, studies: Collection[str], after: int) -> None:
     """Records whose pseudonyms these studies use, and those of rows that were seen `after` that event."""
     with gateway.begin() as work:
         told = {"studies": list(studies), "after": after, "site": work.site}
+        _record(work, _sent_after_all(work, told))
         concerned = list(work.execute(_CONCERNED, told).scalars())
     for batch in batches(concerned, _BATCH):
         with gateway.begin() as work:
-            found = _recognised(work, batch)
-            work.record(fact for fact, _ in found)
-            work.record(_consequences(work, found))
+            _record(work, _recognised(work, batch))
+
+
+def recognise_asked_for(work: Work, judgements: Sequence[Judgement]) -> None:
+    """Records whose pseudonyms those requests of rules use that an entry or an operator asks for, too.
+
+    So it makes no difference who asked first.
+    """
+    taken = [each for judgement in judgements for each in _also_asked_for(judgement)]
+    known = {"holders": [f"request {request.position}" for request, _ in taken]}
+    in_use = set(work.execute(_KNOWN, known).scalars()) if taken else set()
+    _record(work, _of_requests(work, [each for each in taken if f"request {each[0].position}" not in in_use]))
+
+
+def _record(work: Work, found: Sequence[Recognised]) -> None:
+    work.record(each.fact for each in found)
+    work.record(_consequences(work, found))
+
+
+def _also_asked_for(judgement: Judgement) -> Iterator[tuple[TransferRequest, Sequence[Patient]]]:
+    asked = {(each.key, each.pseudonym) for each in judgement.candidates if each.cause.kind != "rule"}
+    for request in judgement.evidence.standing:
+        if request.cause.kind == "rule" and request.in_force and (request.key, request.pseudonym) in asked:
+            yield request, judgement.evidence.patients
+
+
+_KNOWN = text("select holder from gateway.pseudonym_use where holder = any(:holders)")
+_SENT_AFTER_ALL = text("""
+    select transfer.position
+      from gateway.outcome join gateway.transfer on outcome.request = transfer.position
+      join gateway.study on study.study = transfer.study
+      join ledger.event on event.position = transfer.position
+     where ours and outcome.position > :after and outcome.state = 'sent' and ended_position is not null
+       and study.site = :site and event.data ->> 'name_fingerprint' is not null
+       and not exists (select from gateway.pseudonym_use where holder = 'request ' || transfer.position)
+""")
+
+
+def _sent_after_all(work: Work, told: Mapping[str, Any]) -> list[Recognised]:
+    """Requests that were taken to have ended unsent, and were sent."""
+    requests = requests_at(work, work.execute(_SENT_AFTER_ALL, told).scalars().all())
+    patients = patients_of(work, {request.study for request in requests.values()})
+    return _of_requests(work, [(each, patients.get(each.study, [])) for each in requests.values()])
+
+
+def _of_requests(work: Work, requests: Sequence[tuple[TransferRequest, Sequence[Patient]]]) -> list[Recognised]:
+    """Whose pseudonyms these requests use, which nobody was known to use by them."""
+    claims = [
+        (request, claim)
+        for request, patients in requests
+        if (claim := Claim.of(Place(request.study, request.key), request.pseudonym or "", "coupling", patients))
+    ]
+    names = compare(work, [claim for _, claim in claims], holds_split=False).names
+    found = []
+    for request, claim in claims:
+        name = names[claim.place]
+        fact = PatientRecognised(
+            study=request.study,
+            project=request.key.project,
+            name_fingerprint=name.fingerprint,
+            patient=None if name.patient is None else str(name.patient),
+            request=request.position,
+        )
+        found.append(Recognised(fact, claim.patient))
+    return found
 
 
 _CONCERNED = text("""
@@ -52,7 +124,7 @@ _USES = text("""
 """)
 
 
-def _recognised(work: Work, studies: Sequence[str]) -> list[tuple[PatientRecognised, Patient]]:
+def _recognised(work: Work, studies: Sequence[str]) -> list[Recognised]:
     """Who is somebody else than was known. Blank PatientIDs, and two of them, say nothing new."""
     patients = {study: found[0] for study, found in patients_of(work, studies).items() if len(found) == 1}
     told = work.identities({patient.position for patient in patients.values()})
@@ -74,11 +146,11 @@ def _recognised(work: Work, studies: Sequence[str]) -> list[tuple[PatientRecogni
                 name_fingerprint=use.fingerprint,
                 patient=None if now is None else str(now),
             )
-            found.append((recognised, patient))
+            found.append(Recognised(recognised, patient))
     return found
 
 
-def _consequences(work: Work, found: Sequence[tuple[PatientRecognised, Patient]]) -> Iterator[Fact | NewEvent]:
+def _consequences(work: Work, found: Sequence[Recognised]) -> Iterator[Fact | NewEvent]:
     """What is held, and what is told, because others use the same pseudonym, or the same patient another one."""
     about = {_place(fact): (fact, patient) for fact, patient in found if fact.patient is not None}
     claims = [Claim(place=place, pseudonym="", patient=patient) for place, (_, patient) in about.items()]
@@ -86,14 +158,19 @@ def _consequences(work: Work, found: Sequence[tuple[PatientRecognised, Patient]]
         return
     names = {place: Name(fact.name_fingerprint, UUID(fact.patient)) for place, (fact, _) in about.items()}
     persons = Persons(work, {claim.project for claim in claims})
-    told = work.identities({patient.position for _, patient in about.values()})
-    for _, patient in about.values():
+    patients = [patient for _, patient in about.values() if patient is not None]
+    told = work.identities({patient.position for patient in patients})
+    for patient in patients:
         persons.note(patient.subject, told[patient.position][1].get("PatientID", ""))
     comparison = compare_named(work, claims, names, persons, holds_split=False)
     for place, objection in comparison.objections.items():
         fact, _ = about[place]
-        for use in work.execute(_HOLDERS, {"study": fact.study, "print": fact.name_fingerprint}).all():
+        uses = _uses_of(work, fact, [fact.study])
+        for use in uses:
             yield from _of_use(work, use, objection.obstacle)
+        if objection.obstacle.kind == SHARED and all(_is_past(work, fact, use) for use in uses):
+            for use in _uses_of(work, fact, objection.obstacle.studies):
+                yield from _of_use(work, use, Obstacle(SHARED, "", (fact.study,)))
 
 
 def _place(fact: PatientRecognised) -> Place:
@@ -102,8 +179,23 @@ def _place(fact: PatientRecognised) -> Place:
 
 
 _HOLDERS = text("""
-    select position, study, project from gateway.pseudonym_use where study = :study and fingerprint = :print
+    select position, study, project from gateway.pseudonym_use where study = any(:studies) and fingerprint = :print
 """)
+
+
+def _uses_of(work: Work, fact: PatientRecognised, studies: Sequence[str]) -> Sequence[Row[Any]]:
+    return work.execute(_HOLDERS, {"studies": list(studies), "print": fact.name_fingerprint}).all()
+
+
+def _is_past(work: Work, fact: PatientRecognised, use: Row[Any]) -> bool:
+    """Whether the pseudonym had gone out, or stood in REDCap before this system: whoever came later gives way."""
+    if store.read_positions(work.connection, [use.position])[use.position].type == TransferAdopted.__name__:
+        return True
+    return fact.request == use.position and not _is_unsent(requests_at(work, [use.position])[use.position])
+
+
+def _is_unsent(request: TransferRequest) -> bool:
+    return request.in_force and request.report.state != "sent"
 
 
 def _of_use(work: Work, use: Row[Any], obstacle: Obstacle) -> Iterator[Fact | NewEvent]:
@@ -112,8 +204,7 @@ def _of_use(work: Work, use: Row[Any], obstacle: Obstacle) -> Iterator[Fact | Ne
     if event.type == TransferAdopted.__name__:
         return
     request = requests_at(work, [use.position]).get(use.position)
-    holds = obstacle.kind == SHARED and request is not None and request.in_force and request.report.state != "sent"
-    if request is not None and holds:
+    if request is not None and obstacle.kind == SHARED and _is_unsent(request):
         yield from held_after_all(work, request, event, obstacle)
     elif request is None or request.in_force:
         event_name = event.data["event_name"]

@@ -413,3 +413,68 @@ def test_forgetting_one_of_two_requests_nothing_of_theirs(site: Site) -> None:
     couple(site, OTHER, "H-002")
     site.run()
     assert names(site, OTHER) == ["H-002"]
+
+
+@pytest.fixture
+def routed(site: Site) -> Site:
+    """A rule has requested a study under its PatientName."""
+    site.naming("H-[0-9]{3}")
+    site.rule(patient_name="H-001")
+    arrive(site, ONE, "PID-1", PatientName="H-001")
+    site.run()
+    assert names(site, ONE) == ["H-001"]
+    return site
+
+
+def test_an_entry_that_asks_for_what_a_rule_requested_counts(routed: Site) -> None:
+    couple(routed, ONE)
+    routed.run()
+    arrive(routed, OTHER, "PID-2")
+    couple(routed, OTHER)
+    routed.run()
+    assert (held(routed), names(routed, ONE)) == ([(OTHER, SHARED, ONE)], ["H-001"])
+    head = routed.head()
+    routed.run()
+    assert routed.head() == head
+    routed.assert_sound()
+
+
+def test_an_entry_that_asks_for_what_a_rule_requested_does_not_take_it_from_another(routed: Site) -> None:
+    arrive(routed, OTHER, "PID-2")
+    couple(routed, OTHER)
+    routed.run()
+    assert names(routed, OTHER) == ["H-001"]
+    couple(routed, ONE)
+    for _ in range(2):
+        routed.run()
+        assert (names(routed, ONE), names(routed, OTHER)) == ([], ["H-001"])
+        assert held(routed) == [(ONE, SHARED, OTHER)]
+
+
+@pytest.fixture
+def ended(placed: Site) -> Site:
+    """What had the pseudonym was given up unsent, and another patient got it."""
+    placed.clock.advance(-59)
+    amend_by_hand(placed, ONE)
+    couple(placed, OTHER)
+    placed.run()
+    assert names(placed, OTHER) == ["H-001"]
+    return placed
+
+
+def test_what_was_sent_after_all_has_its_pseudonym_again(ended: Site) -> None:
+    ended.sender_sends(ONE, 1)
+    for _ in range(3):
+        ended.run()
+    assert (names(ended, OTHER), held(ended)) == ([], [(OTHER, SHARED, ONE)])
+    ended.assert_sound()
+
+
+def test_where_both_were_sent_it_is_shown(ended: Site) -> None:
+    ended.sender_sends(OTHER, 1)
+    ended.run()
+    ended.sender_sends(ONE, 1)
+    for _ in range(3):
+        ended.run()
+    assert ended.attention()[SHARED] == 1
+    assert look_through(ended).counts() == {HEART: {SHARED: 1}}
