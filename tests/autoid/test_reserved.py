@@ -140,9 +140,9 @@ def test_a_look_that_fails_ends_the_run_before_anything_is_drawn(site: AutoidSit
     with pytest.raises(ServiceError):
         site.run()
     site.simulator.clear_faults()
-    # The first export is to recognise REDCap, the second for the waiting study's requests, the third for everybody's.
+    # The first export is for the requests of the waiting study, the second for everybody's.
     site.simulator.inject(
-        Fault(kind="status", project="incoming", content="record", action="export", nth=3, times=None)
+        Fault(kind="status", project="incoming", content="record", action="export", nth=2, times=None)
     )
     with pytest.raises(ServiceError):
         site.run(only_autoid=True)

@@ -43,6 +43,7 @@ def test_no_run_goes_through_what_was_settled_long_ago(site: AutoidSite, *, hour
     site.run()
     with site._database.begin() as connection:
         age(connection, studies=ROWS, entries=ROWS, runs=ROWS, called=AETITLE, project=HEART)
+    site.incoming.put([{"study_instance_uid": f"9.{number}"} for number in range(1, ROWS + 2)])
     _use_indexes(site)
     report = site.run(after=3_700 if hourly else 60)
     assert report.discovery is not None

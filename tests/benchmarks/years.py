@@ -38,8 +38,9 @@ _OUTCOMES = """
 """
 _ENTRIES = """
     insert into gateway.coupling_entry (record_id, position, life_position, asks_position, fingerprint,
-                                        asks_fingerprint, removed, asked_at)
-    select 'old ' || n, -n, -n, -n, 'f', 'f', true, :now from generate_series(:first + 1, :first + :entries) as n
+                                        asks_fingerprint, removed, asked_at, accession, study, project)
+    select 'old ' || n, -n, -n, -n, 'f', 'f', true, :now, 'OLD-' || n, '', 'Heart Study'
+      from generate_series(:first + 1, :first + :entries) as n
 """
 _RUNS = """
     insert into gateway.run (run, site, command, started_at, finished_at, exit_code, changed, summary)

@@ -90,7 +90,7 @@ for attempt in (lambda: load(Path(sys.argv[1], "c.toml")), lambda: embedded.star
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user without account")
 def test_a_user_without_account_and_home_is_told_what_to_name(folder: Path) -> None:
-    folder.chmod(0o755)
+    folder.chmod(0o1777)
     (folder / "c.toml").write_text(MINIMAL)
     command = [sys.executable, "-W", "ignore", "-c", AS_NOBODY, str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
