@@ -153,7 +153,7 @@ comment on column gateway.study.returned_position is
     'The event with which it last came back after having vanished; 0: never.';
 create index study_pending on gateway.study (study) where row_position > delivered_position;
 create index study_arrived on gateway.study (called, arrived_at);
-create index study_delivered on gateway.study (site, delivered_position);
+create index study_delivered on gateway.study (site, delivered_position) where delivered_position > 0;
 create unique index study_stream on gateway.study (('study/' || study)) include (study);
 create index study_arrival on gateway.study (arrived_at);
 create index study_on_disk on gateway.study (site) where on_disk;

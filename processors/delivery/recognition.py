@@ -173,7 +173,7 @@ def _is_told(told: Collection[str]) -> bool:
 # What was written before an acceptance may be gone for good.
 _NEWEST_STUDIES = text("""
     select study, arrived_at from gateway.study
-     where site = :site and delivered_position > :after
+     where site = :site and delivered_position > 0 and delivered_position > :after
        and not exists (select from gateway.missing_row as missing
                         where missing.study = study.study and missing.kind = 'study')
      order by delivered_position desc limit :most

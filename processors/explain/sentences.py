@@ -328,6 +328,8 @@ def _conflict_resolved(fact: ConflictResolved, _history: History) -> str:
 
 @_words.register
 def _patient_recognised(fact: PatientRecognised, _history: History) -> str:
+    if fact.patient is None and fact.request is not None:
+        return f"Found out that a request of it uses its pseudonym in {fact.project}; nobody can tell for whom."
     if fact.patient is None:
         return f"Its PatientID is its pseudonym in {fact.project}: it says nothing about whose it is."
     return f"Found out for whom its pseudonym in {fact.project} is used."

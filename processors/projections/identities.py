@@ -69,7 +69,7 @@ _USE = Statement(
           from {_USES}
     """),
 )
-_SEE = Statement("pseudonym_use", (), text(f"{_INSERT} select r.*, false from {_USES}"))
+_SEE = Statement("pseudonym_use", (), text(f"{_INSERT} select r.*, false from {_USES} on conflict (holder) do nothing"))
 # Whoever is left takes its place; rows that change in the same statement are seen as they were.
 _NEXT = """
     update gateway.pseudonym_use as next set occupies = true

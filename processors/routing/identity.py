@@ -188,11 +188,14 @@ class _Uses:
         ]
 
     def second(self, claim: Claim, mine: Name, ending: Collection[int]) -> list[Use]:
-        """Those by which the patient has another pseudonym."""
+        """Those by which the patient has another pseudonym; what others ask of the study itself contests the claim."""
         return [
             use
             for use in self._by_person[claim.project, self._persons.of(mine.patient)]
-            if use.fingerprint != mine.fingerprint and not use.is_ending and use.request not in ending
+            if use.fingerprint != mine.fingerprint
+            and not use.is_ending
+            and use.request not in ending
+            and not (use.study == claim.place.study and use.request is None and not use.is_claim)
         ]
 
 

@@ -5,23 +5,25 @@ import hashlib
 import pytest
 
 from tests.autoid.sites import AETITLE, AutoidSite, key_of
-from tests.flow.harness import HEART, Asked
+from tests.flow.harness import BRAIN, HEART, Asked
 
 UNSEEN = ["\u200b{}", "{}\u00a0", "\ufeff{}\u2060", " {}\x00 "]
 
 
 @pytest.mark.parametrize("unseen", UNSEEN)
 def test_around_what_is_compared_they_do_not_count(site: AutoidSite, unseen: str) -> None:
-    """An accession number, a project, a subject, an AE title: each used to name something else, and nobody saw why."""
-    site.rule(called=unseen.format("FIONA"), patient_id="PID-7$")
-    site.entry(accession=unseen.format("ACC-1"), project=unseen.format(HEART), subject=unseen.format("H-001"), event="")
+    """An accession number, a project, a subject, an AE title: each named something else, unseen."""
+    site.rule(project=BRAIN, called=unseen.format("FIONA"), patient_id="PID-7$")
+    site.entry(
+        accession=unseen.format("ACC-1"), project=unseen.format(HEART), subject=unseen.format("H-0001"), event=""
+    )
     site.series("1.2.1", AccessionNumber="ACC-1", PatientID="X")
     site.series("1.2.2", AccessionNumber="\u200bACC-1", PatientID="X")
     site.series("1.2.3", called=unseen.format("FIONA"), PatientID="PID-7")
     site.run()
-    assert site.transfers("1.2.1") == {1: Asked(HEART, "H-001")}
-    assert site.transfers("1.2.2") == {1: Asked(HEART, "H-001")}
-    assert site.transfers("1.2.3") == {1: Asked(HEART, "PID-7")}
+    assert site.transfers("1.2.1") == {1: Asked(HEART, "H-0001")}
+    assert site.transfers("1.2.2") == {1: Asked(HEART, "H-0001")}
+    assert site.transfers("1.2.3") == {1: Asked(BRAIN, "PID-7")}
 
 
 @pytest.mark.parametrize("unseen", UNSEEN)

@@ -131,9 +131,10 @@ def _told_and_done(site: Site, rules: list[tuple[int, str, str]], entries: list[
     done = site.query(
         """
         select coalesce(data ->> 'project', ''), data ->> 'study',
-               case type when 'TransferRequested' then 'request' else 'report a conflict' end
+               case type when 'TransferRequested' then 'request' when 'RequestHeld' then 'hold'
+                         else 'report a conflict' end
           from ledger.event
-         where position > :head and type in ('TransferRequested', 'ConflictFound') order by 1, 2, 3
+         where position > :head and type in ('TransferRequested', 'RequestHeld', 'ConflictFound') order by 1, 2, 3
         """,
         head=head,
     )

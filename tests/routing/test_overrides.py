@@ -66,6 +66,11 @@ class Ledger:
         with self._gateway.begin() as work:
             return int(work.connection.exec_driver_sql("select position from ledger.head").scalar_one())
 
+    def name_fingerprint(self, project: str, pseudonym: str) -> str | None:
+        """The keyed hash by which the pseudonym's users are found."""
+        with self._gateway.begin() as work:
+            return work.name_fingerprint(project, pseudonym)
+
     def sealed_for(self, position: int) -> Any:
         """The subject of an event."""
         with self._gateway.begin() as work:
@@ -150,6 +155,7 @@ def test_another_pseudonym_is_a_request_in_the_old_one_s_place_and_sealed_for_th
         cause=Cause("operator", "kari", request + 1),
         whole_match=True,
         replaces=(request,),
+        name_fingerprint=ledger.name_fingerprint("HEART", "H-017"),
         pseudonym="H-017",
     )
     assert ledger.added(REASSIGN) == [told(decided(REASSIGN, "visit_1")), told(expected)]

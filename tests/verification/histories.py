@@ -108,7 +108,10 @@ OF_ONE_TYPE: Mapping[tuple[str, str], Values] = {
 def values_of(type_: str, field: str, so: So) -> Values:
     """What a field may hold: what refers to something refers to the history so far."""
     match type_, field:
-        case "TransferSent" | "TransferFailed" | "TransferReopened" | "ConflictFound" | "LostUpdateFound", "request":
+        case (
+            "TransferSent" | "TransferFailed" | "TransferReopened" | "ConflictFound" | "LostUpdateFound",
+            "request",
+        ) | ("PatientRecognised", "request"):
             return st.none() | so.a_request
         case _, "request" | "replaced":
             return so.a_request
