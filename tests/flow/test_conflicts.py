@@ -249,7 +249,7 @@ def test_a_contested_correction_withdraws_the_unsent_row_it_replaces(site: Site)
     site.entry(accession="ACC-1", subject="H-002")
     report = site.run()
     assert site.transfers("1.2.3") == {2: Asked(HEART, "H-777")}
-    assert report.attention == {"contested by a person": 1}
+    assert report.attention == {"contested by a person": 1, "one patient, two pseudonyms": 1}
 
 
 def test_a_contested_correction_lists_the_sent_row_it_replaces_once(site: Site) -> None:
@@ -263,7 +263,10 @@ def test_a_contested_correction_lists_the_sent_row_it_replaces_once(site: Site) 
     for late in ("1.2.3.2", "1.2.3.3"):
         site.series("1.2.3", late, AccessionNumber="ACC-1")
         site.run()
-    assert site.notices() == [("replaced after it was sent", "1.2.3")]
+    assert site.notices() == [
+        ("one patient, two pseudonyms", "1.2.3"),
+        ("replaced after it was sent", "1.2.3"),
+    ]
 
 
 def test_a_rule_does_not_overturn_what_an_entry_asked_for_earlier(site: Site) -> None:

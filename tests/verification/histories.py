@@ -57,7 +57,7 @@ ROWS = st.fixed_dictionaries({"instance": INSTANCES, "position": POSITIONS})
 OF_ANY_TYPE: Mapping[str, Values] = {
     **dict.fromkeys(("study", "StudyInstanceUID"), STUDIES),
     **dict.fromkeys(("record_id", "path", "key"), RECORDS),
-    **dict.fromkeys(("position", "row_position", "project_position"), POSITIONS),
+    **dict.fromkeys(("position", "row_position", "project_position", "asked", "withdrawal"), POSITIONS),
     **dict.fromkeys(("studies", "series", "transfers", "ids", "records", "subjects"), st.integers(0, 3)),
     **dict.fromkeys(("tried_at", "requested", "since", "until", "failure"), st.none() | WORDS),
     **dict.fromkeys(("errors", "fields", "changed", "ClassifyType"), st.lists(RECORDS, max_size=2).map(tuple)),
@@ -81,12 +81,21 @@ OF_ANY_TYPE: Mapping[str, Values] = {
 }
 
 PATIENTS = [f"00000000-0000-7000-8000-00000000000{number}" for number in (1, 2, 3)]
+A_MOMENT = "2026-03-02T09:00:00+01:00"
 OTHERS = st.lists(STUDIES, max_size=2).map(tuple)
 A_PATIENT = st.none() | st.sampled_from(PATIENTS)
 THEIR_NAMES = st.sampled_from(["theirs 1", "theirs 2"])
 
 OF_ONE_TYPE: Mapping[tuple[str, str], Values] = {
     ("StudyDelivered", "row"): st.none() | POSITIONS,
+    **dict.fromkeys((("TransferPlaced", "since"), ("TransferAmended", "since")), st.none() | st.just(A_MOMENT)),
+    **{("ParticipantWithdrew", field): OTHERS for field in ("patients", "pseudonyms", "unmet")},
+    ("ParticipantWithdrew", "project"): st.none() | PROJECTS,
+    ("ParticipantWithdrew", "follows"): st.none() | POSITIONS,
+    **dict.fromkeys(
+        (("ExpectedStudyMissing", "near"), ("ExpectedStudyNeverCame", "near")),
+        st.dictionaries(STUDIES, st.just("one digit off"), max_size=1),
+    ),
     ("StudyDelivered", "series"): st.dictionaries(SERIES, ROWS, max_size=2),
     ("StudyAdopted", "series"): st.dictionaries(SERIES, INSTANCES, max_size=2),
     ("LostUpdateFound", "series"): st.none() | SERIES,
