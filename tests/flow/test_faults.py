@@ -291,9 +291,7 @@ def test_new_rows_cost_two_calls_a_batch_also_where_batches_split_a_study(make_s
     report = site.run()
     rows = 2 * (1 + 3 + 2)
     codes = 2  # of rules and entries, for missing data: asked for once an hour
-    assert report.calls <= 5 + 2 + codes + 2 * math.ceil(
-        rows / batch_rows
-    )
+    assert report.calls <= 5 + 2 + codes + 2 * math.ceil(rows / batch_rows)
     for study in ("1.2.3", "1.2.4"):
         assert site.study_row(study)["incoming_studies_complete"] == "2"
         assert sorted(site.series_rows(study)) == [1, 2, 3]
