@@ -91,7 +91,8 @@ _DOUBTED = text("select reason from gateway.doubted_redcap where site = :site")
 _DUE = text("""
     select coalesce((select looked_at from gateway.redcap_look where site = :site), '-infinity') <= :before
         or coalesce((select looked_at from gateway.redcap_look where site = :site), '-infinity') > :now
-        or coalesce((select exit_code not in (0, 1) from gateway.run
+        or coalesce((select exit_code not in (0, 1) and started_at > looked_at
+                       from gateway.run left join gateway.redcap_look as look using (site)
                       where site = :site and run <> :run order by started_at desc limit 1), false)
 """)
 _LOOKED = text("""

@@ -1,4 +1,4 @@
-"""What contradicts itself in all that the ledger holds of who has which pseudonym, and what pseudonyms tell: counted.
+"""What would be held of all that the ledger knows to be requested: shared and telling pseudonyms, closed projects.
 
 For a hospital to see before it goes live, and at any time after. No value is told.
 """
@@ -15,6 +15,7 @@ from processors.events.holds import HoldKind
 from processors.gateway import Work
 from processors.routing.fit import breaks_pattern, tells_whose
 from processors.routing.fit_check import identities_of, naming_patterns
+from processors.routing.projects import closed_projects
 
 _BATCH = 500
 
@@ -48,7 +49,7 @@ class IdentityReport:
 def identity_check(work: Work, section: IdentitySection, progress: Progress | None = None) -> IdentityReport:
     """All that is contradictory or telling among requests of whatever origin; rules' pseudonyms are not compared."""
     counts = work.execute(_COUNTS).one()
-    findings = [*_contradictions(work), *_telling(work, section, progress)]
+    findings = [*_contradictions(work), *_closed(work), *_telling(work, section, progress)]
     return IdentityReport(
         requests=counts.requests,
         unknown=counts.unknown,
@@ -77,6 +78,24 @@ def _contradictions(work: Work) -> Iterator[IdentityFinding]:
     for row in work.execute(_SPLITS):
         yield IdentityFinding(
             project=row.project, kind="one patient, two pseudonyms", details="", studies=tuple(row.studies)
+        )
+
+
+# What was sent before the project was closed was rightly so: these would be held, were they asked for today.
+_UNSENT_BY_PROJECT = text("""
+    select use.project, array_agg(distinct use.study order by use.study) as studies
+      from gateway.pseudonym_use as use
+      left join gateway.outcome on use.holder = 'request ' || outcome.request and outcome.ours
+     where use.project = any(:projects) and coalesce(outcome.state, '') <> 'sent' group by use.project
+""")
+
+
+def _closed(work: Work) -> Iterator[IdentityFinding]:
+    """The projects that are closed, each with what was requested for it and is not reported sent."""
+    why = closed_projects(work)
+    for row in work.execute(_UNSENT_BY_PROJECT, {"projects": list(why)}):
+        yield IdentityFinding(
+            project=row.project, kind="project is closed", details=why[row.project], studies=tuple(row.studies)
         )
 
 

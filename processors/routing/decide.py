@@ -17,7 +17,7 @@ from processors.routing.checks import Check, checked
 from processors.routing.evaluate import Directives, Judgement, directives_of, judge
 from processors.routing.identify import identified
 from processors.routing.meant import follow_withdrawals
-from processors.routing.recognise import recognise, recognise_asked_for
+from processors.routing.recognise import recognise_asked_for, recognise_patients
 from processors.routing.record import decision_events
 from processors.routing.rules import MatchMode
 from processors.routing.study_state import Agenda, agenda, gather, named_by
@@ -66,7 +66,7 @@ def decide_transfers(
         directives = directives_of(work, observed, mode=mode, time_limit=time_limit)
         window = _with_coupled(work, gateway.site, agenda(work, gateway.site), directives)
     studies = window.studies
-    recognise(gateway, studies, window.after)
+    recognise_patients(gateway, studies, window.after)
     follow_withdrawals(gateway, studies, window.after)
     decided = Decided()
     for portion in batches(studies, PORTION):

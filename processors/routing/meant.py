@@ -35,6 +35,8 @@ def follow_withdrawals(gateway: Gateway, studies: Collection[str], after: int) -
         if not any_withdrew(work):
             return
         concerned = sorted({*studies, *work.execute(_TOLD_OF, {"after": after}).scalars()})
+    if not concerned:
+        return
     for batch in batches(concerned, _BATCH):
         with gateway.begin() as work:
             # What is requested meanwhile would not be seen.

@@ -38,7 +38,7 @@ class Recognised(NamedTuple):
     patient: Patient | None
 
 
-def recognise(gateway: Gateway, studies: Collection[str], after: int) -> None:
+def recognise_patients(gateway: Gateway, studies: Collection[str], after: int) -> None:
     """Records whose pseudonyms these studies use, and those of rows that were seen `after` that event."""
     with gateway.begin() as work:
         told = {"studies": list(studies), "after": after, "site": work.site}

@@ -315,6 +315,15 @@ def test_identity_check_tells_of_it_without_values(placed: Site) -> None:
     assert report.requests == 3
 
 
+def test_identity_check_tells_of_what_was_requested_for_a_project_that_is_closed_now(placed: Site) -> None:
+    placed.list_project(active="0")
+    placed.run()
+    assert look_through(placed).counts() == {HEART: {"project is closed": 1}}
+    placed.sender_sends(ONE, 1)
+    placed.run(after=3_600)
+    assert look_through(placed).counts() == {}
+
+
 def test_nothing_that_identifies_is_stored_in_the_clear(placed: Site) -> None:
     couple(placed, OTHER, "SECRET-9")
     placed.run()

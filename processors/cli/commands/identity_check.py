@@ -1,4 +1,4 @@
-"""`fiona-ledger identity check`: who shares a pseudonym, who has two, and which pseudonyms tell whose they are."""
+"""`fiona-ledger identity check`: who shares a pseudonym or has two, which ones tell, what is for closed projects."""
 
 from dataclasses import asdict
 
@@ -13,7 +13,7 @@ _STUDIES_SHOWN = 12
 
 
 def command(context: typer.Context, *, json: JsonOption = False) -> bool:
-    """Look through all that the ledger holds for shared, second and telling pseudonyms, by project.
+    """Look through all that the ledger holds for shared, second and telling pseudonyms, and closed projects.
 
     Requests of every origin count, those that stood in REDCap before this system, too. Nothing is recorded, and no
     pseudonym is shown. Ends with 1 where something was found.
@@ -45,7 +45,7 @@ def _print(report: IdentityReport) -> None:
     out = console.output()
     console.say(out, f"{report.requests} requests looked at; of {report.unknown} nobody can tell whose they are.")
     if not report.findings:
-        console.say(out, "No two patients share a pseudonym, nobody has two, and none tells whose it is.")
+        console.say(out, "No two patients share a pseudonym, nobody has two, none tells whose it is, and no project is closed.")
         return
     rows = [[finding.project, finding.kind, finding.details, _named(finding.studies)] for finding in report.findings]
     console.print_table(out, ("project", "what", "in words", "studies"), rows)
