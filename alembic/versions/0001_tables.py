@@ -250,6 +250,7 @@ create index coupling_entry_kept on gateway.coupling_entry (record_id) where not
 create index coupling_entry_position on gateway.coupling_entry (position);
 comment on column gateway.coupling_entry.doubted_position is
     'The event that tells that it was missing from the latest export; null where it was there, or is removed.';
+create index coupling_entry_asked on gateway.coupling_entry (asked_at) where not removed;
 comment on column gateway.coupling_entry.asks_position is
     'The event since which it asks for what it asks for now: its date, or being out of sight, changes nothing in that.';
 comment on column gateway.coupling_entry.asked_at is 'When that event was recorded.';
@@ -708,6 +709,11 @@ comment on table gateway.raw_folder is
     'Where each site''s raw folder is, as device and inode: another place without any known study is no loss of them.';
 comment on column gateway.raw_folder.doubted_at is
     'The last event before it was found to be another place, without any of the studies known then.';
+create table gateway.expected_look (
+    site text        primary key,
+    at   timestamptz not null
+);
+comment on table gateway.expected_look is 'When each site last looked for coupling entries that have met no study.';
 create table gateway.contest_retry (
     site text        primary key,
     at   timestamptz not null

@@ -4,14 +4,15 @@ Recorded when it is noticed, when what nearly matches changes, and when it is ov
 is gone without having met it.
 """
 
-from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
 from sqlalchemy import Row, text
 
 from ledger import store
+from processors.clocks import due
 from processors.events.rules import (
     ExpectedStudyArrived,
     ExpectedStudyFact,
@@ -23,22 +24,36 @@ from processors.gateway import Gateway, Work
 
 _NAMED_AT_MOST = 5
 _SCANNED_BEFORE = timedelta(days=14)
+_LOOK_AFTER = timedelta(hours=1)
 
 
 def note_expected(gateway: Gateway, patience: timedelta) -> int:
     """Records which entries have met no study for so long, and for which that is over; gives how many."""
     with gateway.begin() as work:
-        if not _found(work, patience):
+        # Once an hour all entries are looked at, in between those that have come to be overdue since.
+        now = work.clock()
+        times = {"site": work.site, "now": now, "before": now - _LOOK_AFTER}
+        is_thorough = work.execute(_LOOK, times).one_or_none() is not None
+        asked = {"until": now - patience, "after": None if is_thorough else now - patience - _LOOK_AFTER}
+        if not _found(work, asked):
             return 0
         # Another site may be about to record the same.
         store.lock_head(work.connection)
-        found = _found(work, patience)
+        found = _found(work, asked)
         work.record(found)
     return len(found)
 
 
-def _found(work: Work, patience: timedelta) -> list[ExpectedStudyFact]:
-    overdue = work.execute(_OVERDUE, {"before": work.clock() - patience}).all()
+_LOOK = text(f"""
+    insert into gateway.expected_look (site, at) values (:site, :now)
+    on conflict (site) do update set at = excluded.at where {due("expected_look.at")}
+    returning at
+""")
+
+
+def _found(work: Work, asked: Mapping[str, datetime | None]) -> list[ExpectedStudyFact]:
+    """What is to be told; of entries not told of yet, those `asked` for between these times."""
+    overdue = work.execute(_OVERDUE, asked).all()
     known = work.execute(_KNOWN).all()
     arrivals = bool(known) and work.execute(_ARRIVALS, {"site": work.site}).scalar_one()
     return [
@@ -59,21 +74,23 @@ def _news(work: Work, known: Sequence[Row[Any]], *, arrivals: bool) -> Iterator[
 
 
 # A study that has left the disk was met if it was requested while it was there.
-_MET = """
-    exists (select from gateway.study
-             where (study.study = nullif(entry.study, '')
-                    or study.study in (select series.study from gateway.series
-                                        where series.accession = entry.accession and series.accession <> ''))
-               and (on_disk
-                    or exists (select from gateway.transfer
-                                where transfer.study = study.study and transfer.project = entry.project)
-                    or exists (select from gateway.adopted_transfer as adopted
-                                where adopted.study = study.study and adopted.project = entry.project)))
+_COUNTS = """
+    (on_disk
+     or exists (select from gateway.transfer where transfer.study = study.study and transfer.project = entry.project)
+     or exists (select from gateway.adopted_transfer as adopted
+                 where adopted.study = study.study and adopted.project = entry.project))
+"""
+# Each by an index of its own: in one condition, all studies were gone through for each entry.
+_MET = f"""
+    (exists (select from gateway.study where study.study = entry.study and {_COUNTS})
+     or exists (select from gateway.series join gateway.study using (study)
+                 where series.accession = entry.accession and series.accession <> '' and {_COUNTS}))
 """
 _OVERDUE = text(f"""
     select record_id, asks_position as asked, asked_at, accession, study, project
       from gateway.coupling_entry as entry
-     where asked_at <= :before and not removed and problems = '{{}}'
+     where asked_at <= :until and asked_at > coalesce(cast(:after as timestamptz), '-infinity')
+       and not removed and problems = '{{}}'
        and not exists (select from gateway.expected_study as known
                         where known.asked = entry.asks_position and not known.removed)
        and not {_MET}

@@ -45,7 +45,7 @@ def _print(report: IdentityReport) -> None:
     out = console.output()
     console.say(out, f"{report.requests} requests looked at; of {report.unknown} nobody can tell whose they are.")
     if not report.findings:
-        console.say(out, "No two patients share a pseudonym, nobody has two, none tells whose it is, and no project is closed.")
+        console.say(out, "Nobody shares a pseudonym, or has two; none tells whose it is, and no project is closed.")
         return
     rows = [[finding.project, finding.kind, finding.details, _named(finding.studies)] for finding in report.findings]
     console.print_table(out, ("project", "what", "in words", "studies"), rows)
