@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from processors.explain.near_miss import accession_nearness, one_error
 from tests.flow.harness import HEART, Asked, Site
@@ -239,3 +240,27 @@ def test_errors_of_what_nobody_types_are_not_looked_for() -> None:
 
 def test_what_is_equal_is_not_near() -> None:
     assert accession_nearness("A-1", "A-1") == ""
+
+
+def test_what_was_met_long_ago_is_not_looked_for_in_each_run(site: Site) -> None:
+    """All studies used to be gone through for each entry, every minute."""
+    for number in range(12):
+        site.entry(str(number), accession=f"ACC-{number}", subject=f"H-{number}")
+        site.series(f"1.2.{number}", AccessionNumber=f"ACC-{number}", PatientID=f"PID-{number}")
+    site.run()
+    with site._database.begin() as connection:
+        name = connection.execute(text("select current_database()")).scalar_one()
+        connection.execute(text(f"alter database {name} set enable_seqscan = off"))
+    site._database.engine.dispose()
+    site.clock.advance(4 * DAY)
+    assert looked_up(site) >= 12
+    assert looked_up(site) == 0
+
+
+def looked_up(site: Site) -> int:
+    """How often a run looks for an accession number."""
+    site.query("select pg_stat_reset()")
+    site.run()
+    site.query("select pg_sleep(0.1)")
+    times = site.query("select idx_scan from pg_stat_user_indexes where indexrelname = 'series_accession'")
+    return int(times[0][0])
