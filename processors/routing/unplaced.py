@@ -8,12 +8,12 @@ from sqlalchemy import text
 from ledger import store
 from ledger.events import NewEvent
 from processors.events.fact import Fact
-from processors.events.holds import RequestHeld
 from processors.events.transfers import TransferRequested, TransferRetracted
 from processors.gateway import Gateway, Work
 from processors.requests import Key
-from processors.routing.checks import Asked, Check, Objection, objections
+from processors.routing.checks import Asked, Check, Objection, Place, objections
 from processors.routing.decisions import Candidate
+from processors.routing.identify import held_instead
 from processors.routing.patients import patients_of
 
 _UNPLACED = text("""
@@ -34,8 +34,7 @@ def hold_unplaced(gateway: Gateway, checks: Sequence[Check]) -> None:
         work.record(
             fact
             for position, (request, subject) in waiting.items()
-            for place, objection in found.items()
-            if place == (request.study, _key(request)) and objection.holds
+            if (objection := found.get(Place(request.study, _key(request)))) is not None and objection.holds
             for fact in _held(work, position, request, subject, objection)
         )
 
@@ -77,18 +76,7 @@ def _held(
         reason=f"held before it was placed ({objection.obstacle.kind})",
         cause=request.cause,
     )
-    held = RequestHeld(
-        study=request.study,
-        project=request.project,
-        event_name=request.event_name,
-        cause=request.cause,
-        whole_match=request.whole_match,
-        **objection.obstacle._asdict(),
-        name_fingerprint=request.name_fingerprint,
-        patient=request.patient,
-        pseudonym=request.pseudonym,
-    )
-    yield work.seal(held, subject)
+    yield work.seal(held_instead(request, objection.obstacle), subject)
 
 
 def _key(request: TransferRequested) -> Key:
