@@ -139,11 +139,11 @@ def _awaited(
     database: Database, holder: UUID, wanted: tuple[str, str], patience: timedelta, waiting: Waiting
 ) -> Lease | None:
     deadline = time.monotonic() + patience.total_seconds()
-    told: UUID | None = None
+    informed_of: UUID | None = None
     while (busy := _take(database, holder, wanted)) is not None:
-        if patience and busy.holder != told:
+        if patience and busy.holder != informed_of:
             waiting(busy)
-            told = busy.holder
+            informed_of = busy.holder
         if time.monotonic() >= deadline:
             return busy
         time.sleep(_ASKED_EVERY)
