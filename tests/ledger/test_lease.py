@@ -115,7 +115,7 @@ def test_a_holder_that_was_killed_on_this_machine_is_taken_over_at_once(database
 def test_one_that_was_not_given_up_while_the_server_was_away_keeps_its_own_process_from_nothing(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "_give_up", lambda database, holder: None)
+    monkeypatch.setattr(lease, "_give_up", lambda _database, _holder: None)
     for _ in range(2):
         with lease.held(database, RUN, "main") as busy:
             assert busy is None
