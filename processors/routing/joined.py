@@ -58,5 +58,5 @@ def patient_ids_of_subjects(work: Work, subjects: Collection[UUID]) -> dict[UUID
     if not subjects:
         return {}
     positions = work.execute(_SERIES_OF, {"subjects": list(subjects)}).scalars().all()
-    found = work.identities(positions).values()
-    return {event.subject: identity["PatientID"] for event, identity in found if identity and event.subject}
+    events = work.identities(positions).values()
+    return {event.subject: identity["PatientID"] for event, identity in events if identity and event.subject}
