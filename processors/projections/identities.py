@@ -19,7 +19,7 @@ from processors.events.transfers import (
     TransferRequested,
     TransferWithdrawn,
 )
-from processors.projections.rows import Parameters, Rules, Statement, on
+from processors.projections.rows import Again, Parameters, Rules, Statement, on
 
 
 class Identities:
@@ -134,6 +134,7 @@ _RECOGNISE = Statement(
          where (use.study, use.project, use.fingerprint) = (told.study, told.project, told.fingerprint)
     """),
 )
+# One after the other: who counts as somebody may come to count as a third.
 _JOIN = Statement(
     "joined_patient",
     (),
@@ -150,6 +151,7 @@ _JOIN = Statement(
         update gateway.pseudonym_use as use set patient = told.counts_as
           from told where (use.project, use.patient) = (told.project, told.patient)
     """),
+    Again.BOTH_COUNT,
 )
 
 
