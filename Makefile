@@ -13,12 +13,15 @@ HISTORIES ?= 500
 SEED ?= 1
 SUMMARIES ?= 100000
 
-.PHONY: demo test quick check bench soak fuzz mutants clean
+.PHONY: demo test suite quick check bench soak fuzz mutants clean
 
 demo: $(INSTALLED)  ## run the main job on real summaries against a simulated REDCap
 	@$(BIN)/fiona-ledger demo
 
-test: check  ## everything that must hold
+test: $(INSTALLED)  ## everything that must hold
+	@$(MAKE) --no-print-directory --jobs=2 check suite
+
+suite: $(INSTALLED)  ## all tests, without style and types
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 quick: $(INSTALLED)  ## what finds most mistakes, within a minute

@@ -60,6 +60,11 @@ hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("f
 hypothesis.settings.load_profile("fiona-ledger")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Three for two cores: one of them always waits for its PostgreSQL, or for a process or a time limit."""
+    return (os.cpu_count() or 1) * 3 // 2
+
+
 def pytest_collection_finish() -> None:
     """What has been imported stays: collecting garbage, Python need not look through it again and again."""
     gc.collect()
