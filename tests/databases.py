@@ -273,12 +273,15 @@ _engines: list[Engine] = []
 
 
 def create_engine(url: str, **options: Any) -> Engine:
-    """What `sqlalchemy.create_engine` does in tests: what one engine has compiled, the next one need not."""
+    """What `sqlalchemy.create_engine` does in tests: what one engine has compiled and asked, the next one need not."""
     engine = _create_engine(url, **options)
     if not _engines or _engines[0].dialect.server_version_info is None:
         _engines[:] = [engine]
-    engine.dialect = engine.pool._dialect = _engines[0].dialect
-    engine._compiled_cache = _engines[0]._compiled_cache
+    else:
+        # Each asked the server for its version and settings when it connected first.
+        engine.dialect.initialize = lambda connection: None  # type: ignore[method-assign]  # noqa: ARG005
+        engine.dialect = engine.pool._dialect = _engines[0].dialect
+        engine._compiled_cache = _engines[0]._compiled_cache
     return engine
 
 
