@@ -379,33 +379,6 @@ def test_a_held_study_of_a_forgotten_patient_is_held_no_longer(site: PrivateSite
     assert site.held() == {}
 
 
-_WHOLE_DATABASE = text("""
-    select oid::regclass::text as relation, pg_read_binary_file(pg_relation_filepath(oid), true) as content
-      from pg_class where pg_relation_filepath(oid) is not null
-""")
-
-
-def test_no_file_of_the_database_keeps_a_destroyed_key(site: PrivateSite) -> None:
-    """Statistics used to: ANALYZE copies values of a column into pg_statistic, and there they stayed."""
-    two_patients(site)
-    rows = site.query("select wrapped_key, lookup from ledger.subject where kind = 'patient'")
-    secrets = [bytes(value) for row in rows for value in row]
-
-    def kept_by() -> set[str]:
-        with site.gateway() as gateway, gateway.database.begin() as connection:
-            connection.execute(text("analyze"))
-            connection.execute(text("checkpoint"))
-            files = {row.relation: bytes(row.content or b"") for row in connection.execute(_WHOLE_DATABASE)}
-        return {relation for relation, content in files.items() if any(secret in content for secret in secrets)}
-
-    assert kept_by() == {"ledger.subject", "ledger.subject_lookup_key"}
-    site.forget_patients(ADA, GRACE)
-    assert "ledger.subject" in kept_by(), "this test shows nothing where PostgreSQL wipes by itself"
-    with site.gateway() as gateway:
-        assert compact(gateway.database)
-    assert kept_by() == set()
-
-
 def test_where_somebody_holds_the_table_it_is_not_written_anew(site: PrivateSite) -> None:
     two_patients(site)
     with site.gateway() as reader, reader.begin() as work:
