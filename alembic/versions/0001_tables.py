@@ -441,6 +441,7 @@ comment on column gateway.autoid_project.missed_from is
 create table gateway.used_id (
     project      text        not null,
     value        text        not null,
+    folded       text        not null,
     kind         text        not null check (kind in ('generated', 'adopted', 'reserved')),
     subject      uuid,
     position     bigint      not null,
@@ -453,8 +454,10 @@ create table gateway.used_id (
 );
 comment on table gateway.used_id is
     'Every ID that must not be drawn in a project: drawn here, found in AutoID, or carried by a transfer request.';
+comment on column gateway.used_id.folded is 'Equal for IDs that people take for one.';
 comment on column gateway.used_id.subject is 'The link of a patient to the project; nobody for a reserved ID.';
 comment on column gateway.used_id.record_id is 'Its record in REDCap''s AutoID; null until it is stored there.';
+create index used_id_folded on gateway.used_id (project, folded);
 create index used_id_undelivered on gateway.used_id (project) where record_id is null and kind = 'generated';
 
 create table gateway.contradiction (
@@ -474,6 +477,7 @@ create table gateway.pseudonym_use (
     holder      text    primary key,
     study       text    not null,
     project     text    not null,
+    event_name  text    not null,
     fingerprint text    not null,
     patient     uuid,
     position    bigint  not null,
