@@ -35,15 +35,15 @@ def attest(connection: Connection, vault: Vault, *, forgotten: int = 0) -> None:
 
     Raises `Corrupt` where the last attestation does not hold any more.
     """
-    found = connection.execute(_ATTESTED).one()
-    if (found.position, found.forgotten) == (found.end_position, found.now_forgotten):
+    attested = connection.execute(_ATTESTED).one()
+    if (attested.position, attested.forgotten) == (attested.end_position, attested.now_forgotten):
         return
     connection.execute(_LOCK)
-    found = connection.execute(_ATTESTED).one()
-    problem = _problem(found, vault, found.now_forgotten - forgotten)
+    attested = connection.execute(_ATTESTED).one()
+    problem = _problem(attested, vault, attested.now_forgotten - forgotten)
     if problem:
         raise Corrupt(f"{problem} Nothing more is attested before a person has looked: run `fiona-ledger verify`.")
-    end = (found.end_position, bytes(found.end_hash), found.now_forgotten)
+    end = (attested.end_position, bytes(attested.end_hash), attested.now_forgotten)
     connection.execute(
         _ATTEST, {"position": end[0], "hash": end[1], "forgotten": end[2], "code": vault.attestation(*end)}
     )
@@ -51,31 +51,32 @@ def attest(connection: Connection, vault: Vault, *, forgotten: int = 0) -> None:
 
 def verify(connection: Connection, vault: Vault) -> int:
     """Up to which position the ledger is attested. Raises `Corrupt` where it is not what was attested."""
-    found = connection.execute(_ATTESTED).one()
-    problem = _problem(found, vault, found.now_forgotten)
+    attested = connection.execute(_ATTESTED).one()
+    problem = _problem(attested, vault, attested.now_forgotten)
     if problem:
         raise Corrupt(
             f"The ledger does not verify. {problem} Stop the periodic run, keep the database as it is, and compare it "
             "with a backup or an export."
         )
-    position: int = found.position
+    position: int = attested.position
     return position
 
 
-def _problem(found: Any, vault: Vault, forgotten: int) -> str:
+def _problem(attested: Any, vault: Vault, forgotten: int) -> str:
     """What of the attestation does not hold."""
-    if found.position is None:
+    if attested.position is None:
         return "The row of ledger.attestation is missing: somebody has taken it away."
-    if bytes(found.code) != vault.attestation(found.position, bytes(found.hash), found.forgotten):
+    if bytes(attested.code) != vault.attestation(attested.position, bytes(attested.hash), attested.forgotten):
         return "The row of ledger.attestation was not written with this ledger's master key."
-    if bytes(found.hash) != (bytes(found.stored_hash or b"") if found.position else GENESIS):
+    if bytes(attested.hash) != (bytes(attested.stored_hash or b"") if attested.position else GENESIS):
         return (
-            f"The event at position {found.position} is not the one that stood there when the ledger was last attested "
-            "with the master key: events up to there have been rewritten or cut off since, and hashes computed anew."
+            f"The event at position {attested.position} is not the one that stood there when the ledger was last "
+            "attested with the master key: events up to there have been rewritten or cut off since, and all hashes "
+            "computed anew."
         )
-    if forgotten != found.forgotten:
+    if forgotten != attested.forgotten:
         return (
-            f"Expected {found.forgotten} forgotten subjects, as attested with the master key, found {forgotten}: keys "
-            "have been destroyed, or put back, by somebody else than `fiona-ledger forget`."
+            f"Expected {attested.forgotten} forgotten subjects, as attested with the master key, found {forgotten}: "
+            "keys have been destroyed, or put back, by somebody else than `fiona-ledger forget`."
         )
     return ""

@@ -26,14 +26,14 @@ def differences(connection: Connection, folder: Path) -> list[str]:
         _execute(connection, re.sub(r"\bledger\.", "pg_temp.", statements))
         expected = _acting(connection, ["temporary"])
         trial.rollback()
-    found = _acting(connection, ["ledger", "gateway", "audit"])
+    present = _acting(connection, ["ledger", "gateway", "audit"])
     return [
-        *(f"The {name} is missing: somebody has taken it away." for name in sorted(expected.keys() - found.keys())),
-        *(f"The {name} is not of our making." for name in sorted(found.keys() - expected.keys())),
+        *(f"The {name} is missing: somebody has taken it away." for name in sorted(expected.keys() - present.keys())),
+        *(f"The {name} is not of our making." for name in sorted(present.keys() - expected.keys())),
         *(
             f"The {name} is not as it was made: somebody has changed it."
-            for name in sorted(expected.keys() & found.keys())
-            if found[name] != expected[name]
+            for name in sorted(expected.keys() & present.keys())
+            if present[name] != expected[name]
         ),
     ]
 

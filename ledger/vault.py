@@ -120,7 +120,7 @@ class Vault:
     def found(self, connection: Connection, names: Iterable[SubjectName]) -> dict[SubjectName, UUID]:
         """The subjects of those of the names that have one, in one query."""
         lookups = {self._lookup(name): name for name in names}
-        return {lookups[lookup]: found.subject for lookup, found in _by_lookup(connection, list(lookups)).items()}
+        return {lookups[lookup]: subject.subject for lookup, subject in _by_lookup(connection, list(lookups)).items()}
 
     def forget(self, connection: Connection, subjects: Collection[UUID]) -> int:
         """Destroys the data keys of these subjects, for good once the transaction ends; gives how many had one.
@@ -151,9 +151,9 @@ class Vault:
             {"subjects": missing},
         )
         self._keys.update(dict.fromkeys(missing))
-        for found in map(Subject._make, rows):
-            if found.wrapped_key is not None:
-                self._keys[found.subject] = self._data_key(connection, found)
+        for subject in map(Subject._make, rows):
+            if subject.wrapped_key is not None:
+                self._keys[subject.subject] = self._data_key(connection, subject)
 
     def holds(self, subject: UUID) -> bool:
         """Whether the data key of a loaded subject is there: not so for a forgotten one."""
@@ -209,12 +209,12 @@ class Vault:
             ) from exc
         return payload
 
-    def _data_key(self, connection: Connection, found: Subject) -> AESGCM:
+    def _data_key(self, connection: Connection, subject: Subject) -> AESGCM:
         try:
-            return AESGCM(_unwrap(self._master, found.wrapped_key or b"", found.context(self._stored.ledger)))
+            return AESGCM(_unwrap(self._master, subject.wrapped_key or b"", subject.context(self._stored.ledger)))
         except InvalidTag as exc:
             self._require_same_master(connection)
-            raise Corrupt(f"{NOT_ITS_KEY.format(found.subject)} Run `fiona-ledger verify`.") from exc
+            raise Corrupt(f"{NOT_ITS_KEY.format(subject.subject)} Run `fiona-ledger verify`.") from exc
 
     def _require_same_master(self, connection: Connection) -> None:
         """Raises `KeyProblem` where the master key was changed after this vault was opened.
@@ -258,8 +258,8 @@ class Vault:
             self._require_same_master(connection)  # who changes it holds the head's lock as well
             connection.execute(_INSERT_SUBJECT, [made._asdict() for made in new])
             known |= _by_lookup(connection, [made.lookup for made in new if made.lookup is not None])
-        for found in known.values():
-            self._keys[found.subject] = self._data_key(connection, found)
+        for subject in known.values():
+            self._keys[subject.subject] = self._data_key(connection, subject)
         return {name: known[lookup].subject for lookup, name in lookups.items()}
 
     def _fresh(self, name: SubjectName, lookup: bytes) -> Subject:
@@ -320,14 +320,14 @@ def wrap_index_key(master_key: bytes, ledger: UUID, index_key: bytes) -> bytes:
     return _wrap(AESGCM(master_key), index_key, ledger.bytes + _INDEX_KEY_CONTEXT)
 
 
-def rewrap_data_key(old: AESGCM, new: AESGCM, ledger: UUID, found: Subject) -> bytes:
+def rewrap_data_key(old: AESGCM, new: AESGCM, ledger: UUID, subject: Subject) -> bytes:
     """The subject's data key, wrapped by the new master key instead of the old. Raises `Corrupt`."""
-    context = found.context(ledger)
+    context = subject.context(ledger)
     try:
-        return _wrap(new, _unwrap(old, found.wrapped_key or b"", context), context)
+        return _wrap(new, _unwrap(old, subject.wrapped_key or b"", context), context)
     except InvalidTag as exc:
         raise Corrupt(
-            f"{NOT_ITS_KEY.format(found.subject)} Run `fiona-ledger verify`. Nothing was changed now."
+            f"{NOT_ITS_KEY.format(subject.subject)} Run `fiona-ledger verify`. Nothing was changed now."
         ) from exc
 
 

@@ -84,20 +84,20 @@ def verify_keys(connection: Connection, key_file: Path, progress: Progress | Non
     return done
 
 
-def verify_forgotten(connection: Connection, told: Mapping[UUID, int]) -> None:
-    """Raises `Corrupt` unless just those have no key any more of whom events tell it: `told`, with their positions."""
+def verify_forgotten(connection: Connection, forgotten_at: Mapping[UUID, int]) -> None:
+    """Raises `Corrupt` unless just those have no key any more of whom events tell it, at these positions."""
     keyless = set(connection.execute(text("select subject from ledger.subject where wrapped_key is null")).scalars())
-    destroyed, returned = keyless - told.keys(), told.keys() - keyless
+    destroyed, returned = keyless - forgotten_at.keys(), forgotten_at.keys() - keyless
     if destroyed:
         raise _unverified(
             f"{len(destroyed)} subjects have no key any more though no event tells that they were forgotten, among "
             f"them {min(destroyed)}: somebody has destroyed their keys."
         )
     if returned:
-        subject = min(returned, key=told.__getitem__)
+        subject = min(returned, key=forgotten_at.__getitem__)
         raise _unverified(
             f"{len(returned)} forgotten subjects have a key again, or no row in ledger.subject, among them {subject}, "
-            f"which was forgotten at position {told[subject]}."
+            f"which was forgotten at position {forgotten_at[subject]}."
         )
 
 

@@ -65,11 +65,11 @@ def differences(connection: Connection, folder: Path) -> list[str]:
             _execute(connection, view.replace(f"create view audit.{name} as", f"create temporary view {name} as"))
         expected = _reading(connection, "temporary")
         trial.rollback()
-    found = _reading(connection, "audit")
+    present = _reading(connection, "audit")
     return [
-        f"The view audit.{name} is {'not as it was made: somebody has changed it' if name in found else 'missing'}."
+        f"The view audit.{name} is {'not as it was made: somebody has changed it' if name in present else 'missing'}."
         for name in sorted(files)
-        if found.get(name) != expected[name]
+        if present.get(name) != expected[name]
     ]
 
 
@@ -108,10 +108,10 @@ def _drop(connection: Connection, views: Iterable[str]) -> None:
     except DBAPIError as exc:
         if not isinstance(exc.orig, DependentObjectsStillExist):
             raise
-        found = (exc.orig.diag.message_detail or str(exc.orig)).replace("\n", "; ")
+        dependents = (exc.orig.diag.message_detail or str(exc.orig)).replace("\n", "; ")
         raise Misconfigured(
             "An upgrade makes the views of the schema audit anew, and something that is not part of the ledger depends "
-            f"on them: {found}. Drop that, run this again, and make it again. Nothing was changed."
+            f"on them: {dependents}. Drop that, run this again, and make it again. Nothing was changed."
         ) from exc
 
 

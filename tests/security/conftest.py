@@ -13,7 +13,7 @@ from ledger.vault import SubjectName, Vault
 from processors import run_codes
 from processors.events.transfers import TransferObserved
 from processors.gateway import Gateway
-from processors.operations.forget.told import told_forgotten
+from processors.operations.forget.forgotten import forgotten_at
 from processors.run import Report, recorded_run
 from tests.verification.program import Program, configured
 
@@ -47,7 +47,7 @@ def verify(key_file: Path, database: Database) -> Verify:
         try:
             with database.begin() as connection:
                 verification.verify(connection)
-                verification.verify_forgotten(connection, told_forgotten(connection))
+                verification.verify_forgotten(connection, forgotten_at(connection))
             with database.begin() as connection:
                 vault = Vault.open(connection, key_file)
                 attestation.verify(connection, vault)

@@ -24,7 +24,7 @@ from processors.cli.harmless import on_a_line
 from processors.cli.options import JsonOption
 from processors.configuration import LedgerSection
 from processors.errors import ConfigurationError
-from processors.operations.forget.told import told_forgotten
+from processors.operations.forget.forgotten import forgotten_at
 from processors.operations.rebuild import emptied_tables
 from processors.projections import PROJECTIONS
 
@@ -58,8 +58,8 @@ def command(
     heads = [] if kept is None else _kept_heads(kept)
     with opened_ledger(context.obj) as (configuration, database):
         with console.step("Verifying events") as progress, database.begin() as connection:
-            found = verification.verify(connection, heads=heads, progress=progress)
-            verification.verify_forgotten(connection, told_forgotten(connection))
+            verified = verification.verify(connection, heads=heads, progress=progress)
+            verification.verify_forgotten(connection, forgotten_at(connection))
         keyed, key_problem = (None, None) if without_keys else _verified_keys(database, configuration.ledger)
         with database.begin() as connection:
             emptied, beyond = emptied_tables(connection), roles.beyond(connection)
@@ -67,8 +67,8 @@ def command(
         different = _compared(database) if projections else None
     taken = now().astimezone(UTC).isoformat(timespec="seconds")
     outcome = _Outcome(
-        found=found,
-        head=KeptHead(found.position, found.hash, taken),
+        verified=verified,
+        head=KeptHead(verified.position, verified.hash, taken),
         kept_heads=len(heads),
         keyed=keyed,
         key_problem=key_problem,
@@ -101,7 +101,7 @@ class _Outcome:
     def __init__(
         self,
         *,
-        found: Verified,
+        verified: Verified,
         head: KeptHead,
         kept_heads: int,
         keyed: _Keyed | None,
@@ -111,7 +111,7 @@ class _Outcome:
         emptied: list[tuple[str, str]],
         different: list[Difference] | None,
     ) -> None:
-        self.found = found
+        self.verified = verified
         self.head = head
         self.kept_heads = kept_heads
         self.keyed = keyed
@@ -123,13 +123,13 @@ class _Outcome:
 
     def lines(self) -> Iterator[str]:
         """What holds."""
-        found = self.found
+        verified = self.verified
         yield (
-            f"Verified {found.position} events: the chain holds, positions and the versions of {found.streams} streams "
-            "have no gaps."
+            f"Verified {verified.position} events: the chain holds, positions and the versions of "
+            f"{verified.streams} streams have no gaps."
         )
         keys = "their keys were not tried" if self.keyed is None else f"{self.keyed.keys} keys open with the master key"
-        yield f"Subjects: {found.subjects}, {found.forgotten} of them forgotten; {keys}."
+        yield f"Subjects: {verified.subjects}, {verified.forgotten} of them forgotten; {keys}."
         if self.keyed is not None:
             yield f"Attested with the master key: events 1 to {self.keyed.attested}, who is forgotten, and all runs."
         if self.takes_no_changes:
@@ -144,18 +144,18 @@ class _Outcome:
 
     def attention(self) -> list[str]:
         """What a person must look at."""
-        found = [f"Keys were not verified: {self.key_problem}"] if self.key_problem else []
-        found += self.beyond
-        found += [
+        findings = [f"Keys were not verified: {self.key_problem}"] if self.key_problem else []
+        findings += self.beyond
+        findings += [
             f"Table {table} has been emptied by hand. Run `fiona-ledger rebuild {projection}` before the next run."
             for projection, table in self.emptied
         ]
-        found += [
+        findings += [
             f"Table {d.table} is not what the events make of it: {d.missing} rows are missing or different, "
             f"{d.unexpected} should not be there. Run `fiona-ledger rebuild {d.projection}`."
             for d in self.different or []
         ]
-        return found
+        return findings
 
     def as_data(self) -> dict[str, Any]:
         """The same for another program."""
@@ -163,9 +163,9 @@ class _Outcome:
             "position": self.head.position,
             "hash": self.head.hash.hex(),
             "time": self.head.taken,
-            "streams": self.found.streams,
-            "subjects": self.found.subjects,
-            "forgotten": self.found.forgotten,
+            "streams": self.verified.streams,
+            "subjects": self.verified.subjects,
+            "forgotten": self.verified.forgotten,
             "keys": None if self.keyed is None else self.keyed.keys,
             "attested": None if self.keyed is None else self.keyed.attested,
             "key_problem": self.key_problem,
@@ -212,11 +212,11 @@ def _verified_making(connection: Connection) -> bool:
     """Whether the database takes no changes, so that nothing can be made to compare with. Raises `Corrupt`."""
     if connection.execute(text("select current_setting('transaction_read_only')::boolean")).scalar_one():
         return True
-    found = [*guards.differences(connection, FOLDER), *views.differences(connection, FOLDER / "views")]
-    if found:
+    differences = [*guards.differences(connection, FOLDER), *views.differences(connection, FOLDER / "views")]
+    if differences:
         raise Corrupt(
-            f"What guards and shows the ledger is not as `fiona-ledger migrate` makes it. {' '.join(found)} Find out "
-            "who did that; docs/ledger.md tells how it is made again."
+            f"What guards and shows the ledger is not as `fiona-ledger migrate` makes it. {' '.join(differences)} Find "
+            "out who did that; docs/ledger.md tells how it is made again."
         )
     return False
 

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, text
 
 from processors.events.operations import SubjectForgotten
 
-_TOLD = text("""
+_FORGOTTEN = text("""
     select cast(forgotten as uuid) as subject, min(position) as position
       from ledger.event, json_each(data -> 'subjects') as kind (name, subjects),
            json_array_elements_text(kind.subjects) as forgotten
@@ -14,7 +14,7 @@ _TOLD = text("""
 """)
 
 
-def told_forgotten(connection: Connection) -> dict[UUID, int]:
+def forgotten_at(connection: Connection) -> dict[UUID, int]:
     """Each subject that was forgotten, with the position of the event that tells it."""
-    told = connection.execute(_TOLD, {"type": SubjectForgotten.__name__})
-    return {row.subject: row.position for row in told}
+    rows = connection.execute(_FORGOTTEN, {"type": SubjectForgotten.__name__})
+    return {row.subject: row.position for row in rows}
