@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 
 from ledger import store
+from ledger.attestation import attest
 from ledger.batching import batches
 from ledger.database import Database
 from ledger.errors import LedgerError
@@ -60,6 +61,7 @@ def forget(
             tell(copies)
             destroyed = gateway.vault.forget(work.connection, subjects) if subjects else 0
             stored = work.record(facts)
+            attest(work.connection, gateway.vault, forgotten=destroyed)
     return Forgotten(data_subjects, copies, [event.position for event in stored], destroyed)
 
 
