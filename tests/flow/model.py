@@ -1,8 +1,8 @@
 """What REDCap's transfers must come to, worked out from the contract alone: the oracle of random histories.
 
 It knows files, rules, entries, rows and minutes as a person would list them on paper, and nothing of
-events, tables or calls. There is a run a minute. Every study has one patient, all of its series come over
-the same connection, and patterns match whole texts.
+events, tables or calls. There is a run a minute. All studies are of one patient, all series of one come over
+the same connection, and patterns match whole texts. Nothing is held.
 """
 
 from dataclasses import dataclass, field
