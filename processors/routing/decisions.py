@@ -300,8 +300,10 @@ def _decide_key(
         return Conflict(key=key, kind="equals", causes=tuple(sorted({rival.cause for rival in _equals(rivals)})))
     current = next((request for request in standing if request.key == key), None)
     if current is not None and current.pseudonym is None:
-        # A forgotten pseudonym cannot be compared. Requesting again might send the study twice.
-        return None
+        # A forgotten pseudonym cannot be compared. Requesting again might send the study twice; but what a person
+        # says since counts, whatever was said before.
+        is_said_since = winner.cause.kind == "coupling" and winner.asks_since > current.position
+        return NewRequest(candidate=winner, replaces=(current.position,)) if is_said_since else None
     if current is not None and current.position in gone and winner.asks_since > gone[current.position]:
         return NewRequest(candidate=winner, replaces=(current.position,))
     if current is not None and current.pseudonym == winner.pseudonym:

@@ -134,12 +134,12 @@ def _candidates(
     if evidence.of_two_patients:
         return candidates, late
     for identity in sorted(evidence.gained):
-        found, timed_out = _rule_candidates(identity, directives)
+        found, timed_out = _rule_candidates(identity, evidence, directives)
         anew = evidence.received_anew_at
         candidates.extend(replace(each, asks_since=max(each.asks_since, anew)) for each in found)
         late |= timed_out
     for identity, applied_by in sorted(evidence.earlier.items()):
-        found, timed_out = _rule_candidates(identity, directives)
+        found, timed_out = _rule_candidates(identity, evidence, directives)
         candidates.extend(
             each
             for each in found
@@ -212,7 +212,10 @@ def _is_reopened(key: Key, cause: Cause, evidence: Evidence) -> bool:
     return evidence.on_disk and (key in evidence.deferred or cause.record_id in evidence.deferred_rules)
 
 
-def _rule_candidates(identity: Identity, directives: Directives) -> tuple[list[Candidate], dict[Cause, Key]]:
+def _rule_candidates(
+    identity: Identity, evidence: Evidence, directives: Directives
+) -> tuple[list[Candidate], dict[Cause, Key]]:
+    """What rules ask for, but for those that an operator has overruled for this study whatever event they name."""
     hits, timed_out = directives.router.hits(identity)
     candidates = [
         Candidate(
@@ -224,6 +227,7 @@ def _rule_candidates(identity: Identity, directives: Directives) -> tuple[list[C
             whole_match=hit.whole,
         )
         for hit in hits
+        if (hit.rule.project, hit.rule.record_id) not in evidence.overruled
     ]
     return candidates, {_rule_cause(rule, directives): Key(rule.project, rule.event_name) for rule in timed_out}
 
