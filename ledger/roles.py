@@ -56,14 +56,14 @@ def grant(connection: Connection, roles: Roles) -> None:
 def statements(connection: Connection, roles: Roles) -> list[Composed]:
     """The SQL that `grant` executes."""
     database = connection.execute(text("select current_database()")).scalar_one()
-    found = [statement for role in roles.named() for statement in _revoked(role)]
+    revocations = [statement for role in roles.named() for statement in _revoked(role)]
     connect = SQL("grant connect on database {} to {}")
-    found += [connect.format(Identifier(database), Identifier(role)) for role in roles.named()]
+    revocations += [connect.format(Identifier(database), Identifier(role)) for role in roles.named()]
     if roles.writer is not None:
-        found += _writer(roles.writer)
+        revocations += _writer(roles.writer)
     if roles.auditor is not None:
-        found += _reader_of_audit(roles.auditor)
-    return found
+        revocations += _reader_of_audit(roles.auditor)
+    return revocations
 
 
 def as_text(connection: Connection, roles: Roles) -> str:

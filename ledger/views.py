@@ -74,10 +74,10 @@ def _drop(connection: Connection, views: Iterable[str]) -> None:
     except DBAPIError as exc:
         if not isinstance(exc.orig, DependentObjectsStillExist):
             raise
-        found = (exc.orig.diag.message_detail or str(exc.orig)).replace("\n", "; ")
+        dependents = (exc.orig.diag.message_detail or str(exc.orig)).replace("\n", "; ")
         raise Misconfigured(
             "An upgrade makes the views of the schema audit anew, and something that is not part of the ledger depends "
-            f"on them: {found}. Drop that, run this again, and make it again. Nothing was changed."
+            f"on them: {dependents}. Drop that, run this again, and make it again. Nothing was changed."
         ) from exc
 
 

@@ -149,8 +149,8 @@ class _Adoption:
         reported = {(row.project, row.record_id): (row.value, row.subject) for row in rows}
         new = [
             self._work.seal(fact, subject)
-            for place, (fact, subject) in standing.items()
-            if reported.get(place) != (fact.value, subject)
+            for stream_key, (fact, subject) in standing.items()
+            if reported.get(stream_key) != (fact.value, subject)
         ]
         over = [
             ContradictionResolved(project=project, record_id=record_id)

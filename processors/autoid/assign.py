@@ -233,10 +233,10 @@ def _requested_in_redcap(gateway: Gateway, redcap: Redcap, studies: Sequence[str
     requested: set[str] = set()
     unreadable: dict[str, str] = {}
     for batch in batches(studies, BATCH):
-        found = _read_requests(transfers, batch)
+        rows_read = _read_requests(transfers, batch)
         # A row without a name is none: closing leaves it so.
-        requested.update(row[RECORD_ID] for row in found.rows if _is_request(row))
-        unreadable |= found.unreadable
+        requested.update(row[RECORD_ID] for row in rows_read.rows if _is_request(row))
+        unreadable |= rows_read.unreadable
     return requested, unreadable
 
 

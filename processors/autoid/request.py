@@ -52,7 +52,7 @@ def _request(work: Work, group: Waiting, *, holds_split: bool) -> int:
     stored = {row.subject: row for row in rows}
     held = reasons(work, group.studies)
     contradicted = []
-    asked: list[tuple[Candidate, TransferRequested]] = []
+    requests: list[tuple[Candidate, TransferRequested]] = []
     released = []
     for study in group.studies:
         if study.study in already_requested or not work.vault.holds(study.subject):
@@ -62,23 +62,23 @@ def _request(work: Work, group: Waiting, *, holds_split: bool) -> int:
             contradicted.append(study)
         elif (used_id := stored.get(subject)) is not None:
             cause = Cause("autoid", used_id.record_id, used_id.position)
-            asked.append((study, _requested(study, project, used_id.value, cause)))
+            requests.append((study, _requested(study, project, used_id.value, cause)))
             if study.study in held:
                 released.append(StudyReleased(study=study.study, project=project, reason=held[study.study][1]))
-    facts = _compared(work, asked, holds_split=holds_split)
+    facts = _compared(work, requests, holds_split=holds_split)
     sealed = [work.seal(fact, study.subject) if fact.SEALED else fact for study, fact in facts]
     work.record([*sealed, *released, *newly_held(work, project, contradicted, CONTRADICTED)])
     return sum(isinstance(fact, TransferRequested) for _, fact in facts)
 
 
 def _compared(
-    work: Work, asked: Sequence[tuple[Candidate, TransferRequested]], *, holds_split: bool
+    work: Work, requests: Sequence[tuple[Candidate, TransferRequested]], *, holds_split: bool
 ) -> list[tuple[Candidate, OfStudy]]:
     """What is requested, or held, as it gives the pseudonym to a second patient."""
-    patients = patients_of(work, [study.study for study, _ in asked])
-    claims = [claim_of(fact, patients.get(fact.study, [])) for _, fact in asked]
+    patients = patients_of(work, [study.study for study, _ in requests])
+    claims = [claim_of(fact, patients.get(fact.study, [])) for _, fact in requests]
     comparison = compare(work, [claim for claim in claims if claim is not None], holds_split=holds_split)
-    return [(study, compared) for study, fact in asked for compared in outcome_of(fact, comparison)]
+    return [(study, compared) for study, fact in requests for compared in outcome_of(fact, comparison)]
 
 
 def _requested(study: Candidate, project: str, value: str, cause: Cause) -> TransferRequested:

@@ -34,14 +34,14 @@ def note_expected(gateway: Gateway, patience: timedelta) -> int:
         now = work.clock()
         times = {"site": work.site, "now": now, "before": now - _LOOK_AFTER}
         is_thorough = work.execute(_LOOK, times).one_or_none() is not None
-        asked = {"until": now - patience, "after": None if is_thorough else now - patience - _LOOK_AFTER}
-        if not _found(work, asked):
+        window = {"until": now - patience, "after": None if is_thorough else now - patience - _LOOK_AFTER}
+        if not _found(work, window):
             return 0
         # Another site may be about to record the same.
         store.lock_head(work.connection)
-        found = _found(work, asked)
-        work.record(found)
-    return len(found)
+        facts = _found(work, window)
+        work.record(facts)
+    return len(facts)
 
 
 _LOOK = text(f"""
@@ -51,9 +51,9 @@ _LOOK = text(f"""
 """)
 
 
-def _found(work: Work, asked: Mapping[str, datetime | None]) -> list[ExpectedStudyFact]:
+def _found(work: Work, window: Mapping[str, datetime | None]) -> list[ExpectedStudyFact]:
     """What is to be told; of entries not told of yet, those `asked` for between these times."""
-    overdue = work.execute(_OVERDUE, asked).all()
+    overdue = work.execute(_OVERDUE, window).all()
     known = work.execute(_KNOWN).all()
     arrivals = bool(known) and work.execute(_ARRIVALS, {"site": work.site}).scalar_one()
     return [
@@ -124,13 +124,13 @@ def _near(work: Work, entry: Row[Any]) -> dict[str, str]:
     near = {}
     likeness = accession_likeness(entry.accession)
     if likeness:
-        asked = {"alike": [likeness, *one_error(likeness)], "most": _NAMED_AT_MOST}
-        for row in work.execute(_NEAR_NUMBERS, asked):
+        parameters = {"alike": [likeness, *one_error(likeness)], "most": _NAMED_AT_MOST}
+        for row in work.execute(_NEAR_NUMBERS, parameters):
             words = accession_nearness(entry.accession, row.accession)
             near[row.study] = f"accession number {row.accession} {words}" if words else "its files have vanished"
     if entry.study:
-        asked = {"alike": [entry.study, *one_error(entry.study)], "most": _NAMED_AT_MOST}
-        for study in work.execute(_NEAR_UIDS, asked).scalars():
+        parameters = {"alike": [entry.study, *one_error(entry.study)], "most": _NAMED_AT_MOST}
+        for study in work.execute(_NEAR_UIDS, parameters).scalars():
             near[study] = "its files have vanished" if study == entry.study else "its UID differs by one character"
     for study in _of_same_patient(work, entry):
         near.setdefault(study, "is of the patient who has this pseudonym")
@@ -154,5 +154,5 @@ def _of_same_patient(work: Work, entry: Row[Any]) -> Sequence[str]:
     _, payload = work.identities([entry.asked])[entry.asked]
     fingerprint = work.name_fingerprint(entry.project, payload.get("subject_id") or "")
     since = entry.asked_at - _SCANNED_BEFORE
-    asked = {"project": entry.project, "fingerprint": fingerprint, "since": since, "most": _NAMED_AT_MOST}
-    return work.execute(_OF_SAME_PATIENT, asked).scalars().all()
+    parameters = {"project": entry.project, "fingerprint": fingerprint, "since": since, "most": _NAMED_AT_MOST}
+    return work.execute(_OF_SAME_PATIENT, parameters).scalars().all()

@@ -369,8 +369,8 @@ def _study_changed(change: StudyChangeFound, event: Event) -> list[Parameters]:
     return [_notice(change, event, "study changed", details)]
 
 
-def _two_names(found: TwoNamesFound, event: Event) -> list[Parameters]:
-    return [_notice(found, event, "one PatientID, two names", {"studies": found.studies})]
+def _two_names(fact: TwoNamesFound, event: Event) -> list[Parameters]:
+    return [_notice(fact, event, "one PatientID, two names", {"studies": fact.studies})]
 
 
 def _questioned(questioned: RequestQuestioned, event: Event) -> list[Parameters]:

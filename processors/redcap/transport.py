@@ -271,7 +271,7 @@ def _environment_problem(causes: Sequence[BaseException]) -> tuple[str, str] | N
         return "a SOCKS proxy in the environment, which this program cannot use", _PROXY_ADVICE
     if any(isinstance(cause, requests.exceptions.InvalidProxyURL) for cause in causes):
         return "the address of a proxy in the environment, which is none", _PROXY_ADVICE
-    refused = next((found[1] for cause in causes if (found := _TUNNEL.search(str(cause)))), None)
+    refused = next((match[1] for cause in causes if (match := _TUNNEL.search(str(cause)))), None)
     if refused is not None:
         return proxy_refusal(int(refused))
     if any(isinstance(cause, ssl.SSLError) and cause.reason == "NO_CERTIFICATE_OR_CRL_FOUND" for cause in causes):

@@ -163,18 +163,18 @@ def decide(
     wanted = _wanted(by_key)
     # What a candidate still asks for, under whatever pseudonym, is settled under its own key.
     given_up = [request for request in standing if request.key not in wanted]
-    found: list[Conflict] = []
+    conflicts: list[Conflict] = []
     for key, rivals in sorted(by_key.items()):
         decided = _decide_key(key, rivals, standing, corrected, open_conflicts.get(key), gone or {})
         if isinstance(decided, Conflict):
-            found.append(decided)
+            conflicts.append(decided)
         elif decided is not None:
             moved = _moved_by(decided.candidate, given_up, corrected)
             replaced = [request for request in standing if request.position in decided.replaces]
             replaces = tuple(dict.fromkeys(request.position for request in (*replaced, *moved)))
             outcome.requests.append(replace(decided, replaces=replaces))
-    outcome.conflicts.extend(conflict for conflict in found if open_conflicts.get(conflict.key) != conflict)
-    outcome.resolved.extend(_resolved(open_conflicts, found))
+    outcome.conflicts.extend(conflict for conflict in conflicts if open_conflicts.get(conflict.key) != conflict)
+    outcome.resolved.extend(_resolved(open_conflicts, conflicts))
     settled = {position for request in outcome.requests for position in request.replaces}
     outcome.retractions.extend(_retractions(standing, corrected, wanted, settled))
     return outcome
@@ -204,7 +204,7 @@ def either_way(
         for request in without.requests
         if (request.candidate.key, "requested", request.candidate.pseudonym) in common
     ]
-    told = {(each.request.position, each.consequence) for each in with_doubted.reviewed}
+    reviews = {(each.request.position, each.consequence) for each in with_doubted.reviewed}
     outcome = Outcome(
         requests=requests,
         conflicts=[conflict for conflict in without.conflicts if (conflict.key, "conflict", conflict) in common],
@@ -212,7 +212,7 @@ def either_way(
         retractions=[
             each for each in without.retractions if (each.request.key, "retracted", each.request.position) in common
         ],
-        reviewed=[each for each in without.reviewed if (each.request.position, each.consequence) in told],
+        reviewed=[each for each in without.reviewed if (each.request.position, each.consequence) in reviews],
     )
     return outcome, {key for key, _, _ in one ^ other}
 
@@ -347,9 +347,9 @@ def _moved_by(
     ]
 
 
-def _resolved(open_conflicts: Mapping[Key, Conflict], found: Collection[Conflict]) -> list[Key]:
+def _resolved(open_conflicts: Mapping[Key, Conflict], conflicts: Collection[Conflict]) -> list[Key]:
     """The conflicts that are over. One with a person's request is over when delivery finds it gone."""
-    still = {conflict.key for conflict in found}
+    still = {conflict.key for conflict in conflicts}
     return [key for key, conflict in open_conflicts.items() if conflict.kind != "person" and key not in still]
 
 

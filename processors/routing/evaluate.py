@@ -134,15 +134,15 @@ def _candidates(
     if evidence.of_two_patients:
         return candidates, late
     for identity in sorted(evidence.gained):
-        found, timed_out = _rule_candidates(identity, evidence, directives)
+        by_rules, timed_out = _rule_candidates(identity, evidence, directives)
         anew = evidence.received_anew_at
-        candidates.extend(replace(each, asks_since=max(each.asks_since, anew)) for each in found)
+        candidates.extend(replace(each, asks_since=max(each.asks_since, anew)) for each in by_rules)
         late |= timed_out
     for identity, applied_by in sorted(evidence.earlier.items()):
-        found, timed_out = _rule_candidates(identity, evidence, directives)
+        by_rules, timed_out = _rule_candidates(identity, evidence, directives)
         candidates.extend(
             each
-            for each in found
+            for each in by_rules
             if _is_reopened(each.key, each.cause, evidence) or (each.key in released and each.asks_since < applied_by)
         )
         undecided = evidence.failed_rules | evidence.deferred_rules

@@ -223,18 +223,18 @@ class Persons:
             for bare in set(self._patient_ids.values())
             for padded in (bare, f"{bare} ", f" {bare}", f"{bare}\x00")
         }
-        found = self._work.vault.found(self._work.connection, names)
-        for name, subject in found.items():
+        subjects = self._work.vault.found(self._work.connection, names)
+        for name, subject in subjects.items():
             self._patient_ids[subject] = names[name]
-        return set(found.values())
+        return set(subjects.values())
 
     def learn(self, uses: Iterable[Use]) -> None:
         """Finds the PatientIDs of those who use a pseudonym."""
         unknown = {use.study for use in uses if use.patient not in self._patient_ids}
-        patients = [each for found in patients_of(self._work, unknown).values() for each in found] if unknown else []
-        told = self._work.identities({patient.position for patient in patients})
+        patients = [each for theirs in patients_of(self._work, unknown).values() for each in theirs] if unknown else []
+        events = self._work.identities({patient.position for patient in patients})
         for patient in patients:
-            identity = told[patient.position][1]
+            identity = events[patient.position][1]
             if "PatientID" in identity:
                 self.note(patient.subject, identity["PatientID"])
 
@@ -247,7 +247,7 @@ _JOINED = text("select project, patient, counts_as from gateway.joined_patient w
 
 
 def _names(work: Work, claims: Sequence[Claim], persons: Persons) -> dict[Place, Name]:
-    told = work.identities({claim.patient.position for claim in claims if claim.patient is not None})
+    events = work.identities({claim.patient.position for claim in claims if claim.patient is not None})
     of_two = {SubjectName("study", "", claim.place.study) for claim in claims if claim.of_two}
     mixed = work.vault.subjects(work.connection, list(of_two)) if of_two else {}
     names = {}
@@ -255,7 +255,7 @@ def _names(work: Work, claims: Sequence[Claim], persons: Persons) -> dict[Place,
         fingerprint = work.name_fingerprint(claim.project, claim.pseudonym) or ""
         subject = mixed.get(SubjectName("study", "", claim.place.study))
         if claim.patient is not None and work.vault.holds(claim.patient.subject):
-            patient_id = told[claim.patient.position][1].get("PatientID", "")
+            patient_id = events[claim.patient.position][1].get("PatientID", "")
             persons.note(claim.patient.subject, patient_id)
             is_pseudonym = work.name_fingerprint(claim.project, patient_id) == fingerprint
             is_nobody = is_pseudonym or work.placeholders.names_nobody(patient_id)

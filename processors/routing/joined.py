@@ -58,5 +58,5 @@ def patient_ids_of_subjects(work: Work, subjects: Collection[UUID]) -> set[str]:
     if not subjects:
         return set()
     positions = work.execute(_SERIES_OF, {"subjects": list(subjects)}).scalars().all()
-    found = work.identities(positions).values()
-    return {without_padding(identity["PatientID"]) for _, identity in found if identity}
+    events = work.identities(positions).values()
+    return {without_padding(identity["PatientID"]) for _, identity in events if identity}

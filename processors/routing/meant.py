@@ -72,15 +72,15 @@ def unmet_marks(work: Work, project: str | None = None) -> dict[str, int]:
 def withdraw_as(work: Work, withdrawal: int, project: str | None, patient_ids: Collection[str]) -> None:
     """Has these patients withdraw, whom the withdrawal has turned out to mean."""
     event = store.read_positions(work.connection, [withdrawal])[withdrawal]
-    told = ParticipantWithdrew.read(event)
+    withdrew = ParticipantWithdrew.read(event)
     withdraw(
         work,
         Withdrawal(
             project=project,
             patient_ids=patient_ids,
-            by=told.by,
-            reason=told.reason,
-            record_id=told.record_id,
+            by=withdrew.by,
+            reason=withdrew.reason,
+            record_id=withdrew.record_id,
             follows=withdrawal,
         ),
     )
@@ -132,10 +132,10 @@ def _withdraw_joined(work: Work) -> None:
         marks = {each: patient_mark(work, each) for each in patient_ids_of_subjects(work, person.subjects)}
         withdrawals = Withdrawals(work, list(marks.values()))
         positions = {each: withdrawals.first([mark], person.project) for each, mark in marks.items()}
-        told = [position for position in positions.values() if position is not None]
+        known = [position for position in positions.values() if position is not None]
         others = [each for each, position in positions.items() if position is None]
-        if told and others:
-            withdraw_as(work, min(told), person.project, others)
+        if known and others:
+            withdraw_as(work, min(known), person.project, others)
 
 
 # What ended unsent was theirs as well, and says so where it turns out to have been sent.
@@ -153,15 +153,15 @@ def _end_theirs(work: Work, studies: Collection[str]) -> None:
     """Ends what was requested of studies that are, or have become, those of somebody who withdrew."""
     about = {"studies": list(studies)}
     known = {tuple(row) for row in work.execute(_KNOWN, about)}
-    found = _withdrawn(work, studies, [(row.study, row.project) for row in work.execute(_REQUESTED, about)])
+    withdrawals_of = _withdrawn(work, studies, [(row.study, row.project) for row in work.execute(_REQUESTED, about)])
     work.record(
         StudyWithdrawn(study=study, project=project, withdrawal=withdrawal)
-        for (study, project), withdrawal in found.items()
+        for (study, project), withdrawal in withdrawals_of.items()
         if (study, project) not in known
     )
-    events = store.read_positions(work.connection, set(found.values()))
+    events = store.read_positions(work.connection, set(withdrawals_of.values()))
     for withdrawal in sorted(events):
-        concerned = [place for place, position in found.items() if position == withdrawal]
+        concerned = [pair for pair, position in withdrawals_of.items() if position == withdrawal]
         end(work, concerned, Cause("operator", ParticipantWithdrew.read(events[withdrawal]).by, withdrawal))
 
 
@@ -174,5 +174,5 @@ def _withdrawn(
     for study, project, fingerprint in work.execute(_IN_USE, {"studies": list(studies)}):
         marks.setdefault((study, project), set()).add(fingerprint)
     withdrawals = Withdrawals(work, set().union(*marks.values()))
-    found = {(study, project): withdrawals.first(mine, project) for (study, project), mine in sorted(marks.items())}
-    return {place: withdrawal for place, withdrawal in found.items() if withdrawal is not None}
+    first_of = {(study, project): withdrawals.first(mine, project) for (study, project), mine in sorted(marks.items())}
+    return {pair: withdrawal for pair, withdrawal in first_of.items() if withdrawal is not None}

@@ -97,8 +97,8 @@ def _confirmed(judgement: Judgement, project: str) -> list[int]:
         for request in evidence.standing
         if request.key.project == project and not (evidence.of_two_patients and request.cause.kind == "autoid")
     ]
-    asked = decisions.confirmed(judgement.candidates, standing, by_hand=evidence.by_hand)
+    positions = decisions.confirmed(judgement.candidates, standing, by_hand=evidence.by_hand)
     if not judgement.doubtful:
-        return asked
+        return positions
     certain = [candidate for candidate in judgement.candidates if candidate not in judgement.doubtful]
-    return [each for each in decisions.confirmed(certain, standing, by_hand=evidence.by_hand) if each in asked]
+    return [each for each in decisions.confirmed(certain, standing, by_hand=evidence.by_hand) if each in positions]

@@ -154,8 +154,10 @@ def agenda(work: Work, site: str) -> Agenda:
 
 def named_by(work: Work, site: str, accessions: Collection[str], studies: Collection[str]) -> set[str]:
     """The studies on disk with one of these accession numbers or UIDs."""
-    found = work.execute(_NAMED, {"site": site, "accessions": list(accessions), "studies": list(studies)}).scalars()
-    return set(found)
+    studies_named = work.execute(
+        _NAMED, {"site": site, "accessions": list(accessions), "studies": list(studies)}
+    ).scalars()
+    return set(studies_named)
 
 
 _DECIDED = text("select position from gateway.decision where site = :site")
@@ -269,9 +271,9 @@ def _add_undecided(work: Work, evidence: Mapping[str, Evidence]) -> None:
     for row in work.execute(_DEFERRED_KEYS, chosen):
         evidence[row.study].deferred[Key(row.project, row.event_name)] = _causes(row.details)
     holds = work.execute(_HOLDS, chosen).all()
-    found = work.identities([row.position for row in holds])
+    events = work.identities([row.position for row in holds])
     for row in holds:
-        event, payload = found[row.position]
+        event, payload = events[row.position]
         evidence[row.study].holds[Key(row.project, row.event_name)] = _known_hold(
             RequestHeld.read(event, payload), row.position
         )
@@ -393,9 +395,9 @@ def _add_series(
             key = row.routing_key if len(row.stated) == 1 else row.series
             applied = applied_by.get(row.routed_position, 0)
             wanted[row.study, key, new, applied] = told_at(row) if len(row.stated) > 1 else [row.position]
-    found = work.identities({position for positions in wanted.values() for position in positions})
+    events = work.identities({position for positions in wanted.values() for position in positions})
     for (study, _, new, applied), positions in wanted.items():
-        said = identity_of(statement(positions, found, work.placeholders))
+        said = identity_of(statement(positions, events, work.placeholders))
         known = evidence[study]
         if new:
             known.gained.add(said)

@@ -73,17 +73,17 @@ def withdraw(work: Work, wanted: Withdrawal) -> Withdrawn:
     # Of a study of several patients, nobody knows whose pseudonym it has.
     named = [use for use in theirs if use.pseudonym and use.study not in several]
     marks = {pseudonym_mark(work, use.project, use.pseudonym) for use in named}
-    told = set()
+    wanted_marks = set()
     if wanted.project is not None:
-        told = {pseudonym_mark(work, wanted.project, pseudonym) for pseudonym in wanted.pseudonyms} - {""}
+        wanted_marks = {pseudonym_mark(work, wanted.project, pseudonym) for pseudonym in wanted.pseudonyms} - {""}
     withdrew = ParticipantWithdrew(
         project=wanted.project,
         patients=tuple(sorted(patient_mark(work, patient_id) for patient_id in patient_ids)),
-        pseudonyms=tuple(sorted((marks | told) - {""})),
+        pseudonyms=tuple(sorted((marks | wanted_marks) - {""})),
         by=wanted.by,
         reason=wanted.reason,
         record_id=wanted.record_id,
-        unmet=() if is_met else tuple(sorted(told)),
+        unmet=() if is_met else tuple(sorted(wanted_marks)),
         follows=wanted.follows,
     )
     (stored,) = work.record([withdrew])
@@ -113,14 +113,14 @@ def end(work: Work, concerned: Collection[tuple[str, str]], cause: Cause) -> lis
 
 def patients_of_study(work: Work, study: str) -> list[str]:
     """The PatientID of the study. Raises `ConfigurationError` where it has none, or several."""
-    found = patient_ids_of(work, [study]).get(study, [])
-    if len(found) != 1:
-        number = "several" if found else "none"
+    patient_ids = patient_ids_of(work, [study]).get(study, [])
+    if len(patient_ids) != 1:
+        number = "several" if patient_ids else "none"
         raise ConfigurationError(
             f"--study: expected a study of one patient, found {number} of study {study!r}. Give the PatientID "
             "(--patient-id-stdin) or the pseudonym (--pseudonym-stdin) instead. Nothing was changed."
         )
-    return found
+    return patient_ids
 
 
 def is_known(work: Work, project: str) -> bool:
@@ -153,10 +153,10 @@ _STUDIES = text("""
 def _uses(work: Work) -> list[_Use]:
     """All that was requested of any study; with a blank pseudonym where that says nothing."""
     rows = work.execute(_USES).all()
-    found = work.identities({row.position for row in rows if row.named})
+    events = work.identities({row.position for row in rows if row.named})
     uses = []
     for row in rows:
-        _, payload = found.get(row.position, (None, {}))
+        _, payload = events.get(row.position, (None, {}))
         uses.append(_Use(row.study, row.project, payload.get("pseudonym") or ""))
     return uses
 

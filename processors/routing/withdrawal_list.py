@@ -39,11 +39,11 @@ def observe_withdrawals(gateway: Gateway, redcap: Redcap) -> None:
     entries = {entry.record_id: entry for entry in entries_from_rows(listed.export_list())}
     with gateway.begin() as work:
         prints = {record: _fingerprint(work, entry) for record, entry in entries.items()}
-        found = compared(work, "gateway.withdrawal_entry", prints, asked_at=asked_at)
-        for record in found.changed:
+        comparison = compared(work, "gateway.withdrawal_entry", prints, asked_at=asked_at)
+        for record in comparison.changed:
             _withdraw(work, entries[record], prints[record])
         work.record(
-            found.facts(
+            comparison.facts(
                 doubted=WithdrawalEntryDoubted, returned=WithdrawalEntryReturned, removed=WithdrawalEntryRemoved
             )
         )

@@ -39,8 +39,8 @@ def test_an_entry_that_spoils_the_list_is_named_and_all_others_are_heeded(spoile
     """It used to end every run."""
     entries(spoiled, 40)
     spoil(spoiled, "coupling", "17")
-    spoiled.series("1.2.16", AccessionNumber="ACC-16")
-    spoiled.series("1.2.17", AccessionNumber="ACC-17")
+    spoiled.series("1.2.16", AccessionNumber="ACC-16", PatientID="PID-16")
+    spoiled.series("1.2.17", AccessionNumber="ACC-17", PatientID="PID-17")
     report = spoiled.run()
     assert spoiled.transfers("1.2.16") == {1: Asked(HEART, "H-016")}
     assert spoiled.transfers("1.2.17") == {}

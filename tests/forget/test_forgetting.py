@@ -19,6 +19,7 @@ from tests.forget.sites import REASON, PrivateSite, traces
 if TYPE_CHECKING:
     from ledger.vault import Vault
 
+TEACHING = "Teaching"
 ADA, ADAS_NAME = "19151210-ADA", "Lovelace^Ada"
 GRACE, GRACES_NAME = "19061209-GRACE", "Hopper^Grace"
 EVERYBODY = "19[0-9]{6}-[A-Z]+"
@@ -28,7 +29,7 @@ def two_patients(site: PrivateSite) -> None:
     """Ada has two studies, one of them coupled; Grace has one. All are addressed to the auto-ID project or ruled."""
     site.rule(patient_id=EVERYBODY, project=BRAIN)
     site.series("1.1", PatientID=ADA, PatientName=ADAS_NAME, AccessionNumber="ACC-A")
-    site.entry("7", accession="ACC-A", project=HEART, subject="SECRET-PSEUDONYM")
+    site.entry("7", accession="ACC-A", project=TEACHING, subject="T-7311")
     site.study("1.2", ADA, PatientName=ADAS_NAME)
     site.study("1.3", GRACE, PatientName=GRACES_NAME)
     site.run()
@@ -36,8 +37,8 @@ def two_patients(site: PrivateSite) -> None:
 
 def test_whatever_led_to_a_patient_is_gone_and_nothing_of_others(site: PrivateSite) -> None:
     two_patients(site)
-    mine, others = traces(ADA, ADAS_NAME, "SECRET-PSEUDONYM"), {GRACE, GRACES_NAME, key_of(GRACE)}
-    assert site.finds(mine) == {ADA, ADAS_NAME, key_of(ADA), "SECRET-PSEUDONYM"}
+    mine, others = traces(ADA, ADAS_NAME, "T-7311"), {GRACE, GRACES_NAME, key_of(GRACE)}
+    assert site.finds(mine) == {ADA, ADAS_NAME, key_of(ADA), "T-7311"}
     site.forget_patients(ADA)
     assert site.finds(mine) == set()
     assert site.finds(others) == others
@@ -194,13 +195,13 @@ def test_that_somebody_else_is_given_a_forgotten_patients_id_is_still_noticed(si
 
 def test_a_study_of_two_patients_forgets_the_pseudonym_with_either(site: PrivateSite) -> None:
     """It used to be sealed for the first patient only, whatever it said about the second."""
-    site.entry(study="1.1", subject=GRACE, project=BRAIN)
+    site.entry(study="1.1", subject="B-7312", project=BRAIN)
     site.series("1.1", "1.1.1", PatientID=ADA, PatientName=ADAS_NAME)
     site.series("1.1", "1.1.2", PatientID=GRACE, PatientName=GRACES_NAME)
     site.run()
-    assert site.transfers("1.1") == {1: Asked(BRAIN, GRACE)}
+    assert site.transfers("1.1") == {1: Asked(BRAIN, "B-7312")}
     site.forget_patients(GRACE)
-    assert site.finds(traces(GRACE, GRACES_NAME)) == set()
+    assert site.finds(traces(GRACE, GRACES_NAME, "B-7312")) == set()
     assert site.finds({ADA, ADAS_NAME}) == {ADA, ADAS_NAME}
     site.run()
     site.assert_sound()

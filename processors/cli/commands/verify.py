@@ -52,15 +52,15 @@ def command(
     heads = [] if kept is None else _kept_heads(kept)
     with opened_ledger(context.obj) as (configuration, database):
         with console.step("Verifying events") as progress, database.begin() as connection:
-            found = verification.verify(connection, heads=heads, progress=progress)
+            verified = verification.verify(connection, heads=heads, progress=progress)
         keys, key_problem = (None, None) if without_keys else _verified_keys(database, configuration.ledger.key_file)
         with database.begin() as connection:
             emptied = emptied_tables(connection)
         different = _compared(database) if projections else None
     taken = now().astimezone(UTC).isoformat(timespec="seconds")
     outcome = _Outcome(
-        found=found,
-        head=KeptHead(found.position, found.hash, taken),
+        verified=verified,
+        head=KeptHead(verified.position, verified.hash, taken),
         kept_heads=len(heads),
         keys=keys,
         key_problem=key_problem,
@@ -84,7 +84,7 @@ class _Outcome:
     def __init__(
         self,
         *,
-        found: Verified,
+        verified: Verified,
         head: KeptHead,
         kept_heads: int,
         keys: int | None,
@@ -92,7 +92,7 @@ class _Outcome:
         emptied: list[tuple[str, str]],
         different: list[Difference] | None,
     ) -> None:
-        self.found = found
+        self.verified = verified
         self.head = head
         self.kept_heads = kept_heads
         self.keys = keys
@@ -102,13 +102,13 @@ class _Outcome:
 
     def lines(self) -> Iterator[str]:
         """What holds."""
-        found = self.found
+        verified = self.verified
         yield (
-            f"Verified {found.position} events: the chain holds, positions and the versions of {found.streams} streams "
-            "have no gaps."
+            f"Verified {verified.position} events: the chain holds, positions and the versions of "
+            f"{verified.streams} streams have no gaps."
         )
         keys = "their keys were not tried" if self.keys is None else f"{self.keys} keys open with the master key"
-        yield f"Subjects: {found.subjects}, {found.forgotten} of them forgotten; {keys}."
+        yield f"Subjects: {verified.subjects}, {verified.forgotten} of them forgotten; {keys}."
         if self.kept_heads:
             yield f"Heads kept elsewhere: {self.kept_heads}, each still part of the ledger."
         if self.different == []:
@@ -117,17 +117,17 @@ class _Outcome:
 
     def attention(self) -> list[str]:
         """What a person must look at."""
-        found = [f"Keys were not verified: {self.key_problem}"] if self.key_problem else []
-        found += [
+        findings = [f"Keys were not verified: {self.key_problem}"] if self.key_problem else []
+        findings += [
             f"Table {table} has been emptied by hand. Run `fiona-ledger rebuild {projection}` before the next run."
             for projection, table in self.emptied
         ]
-        found += [
+        findings += [
             f"Table {d.table} is not what the events make of it: {d.missing} rows are missing or different, "
             f"{d.unexpected} should not be there. Run `fiona-ledger rebuild {d.projection}`."
             for d in self.different or []
         ]
-        return found
+        return findings
 
     def as_data(self) -> dict[str, Any]:
         """The same for another program."""
@@ -135,9 +135,9 @@ class _Outcome:
             "position": self.head.position,
             "hash": self.head.hash.hex(),
             "time": self.head.taken,
-            "streams": self.found.streams,
-            "subjects": self.found.subjects,
-            "forgotten": self.found.forgotten,
+            "streams": self.verified.streams,
+            "subjects": self.verified.subjects,
+            "forgotten": self.verified.forgotten,
             "keys": self.keys,
             "key_problem": self.key_problem,
             "kept_heads": self.kept_heads,
