@@ -65,10 +65,10 @@ class Evidence:
 
     `subject` is that of its leading series; `shared`: series are, or were, of another patient. `by_hand`
     are the positions of what an operator decided about it, `overruled` the rules, each with its project, that asked
-    for an event about which that was; `deferred` is what depended on doubted rules and entries
-    before, and on which; `holds` is what was asked for and held; `adopted` what REDCap held before this system.
-    `gone` are requests whose rows somebody deleted, with the events that told so; `received_anew_at` is where
-    the study was asked for anew by arriving again after that.
+    for an event about which that was. `deferred` is what depended on doubted rules and entries before, and on which,
+    and `restores` the requests that a replay is to bring back once that is settled; `holds` is what was asked for and
+    held; `adopted` what REDCap held before this system. `gone` are requests whose rows somebody deleted, with the
+    events that told so; `received_anew_at` is where the study was asked for anew by arriving again after that.
 
     `accessions` are those of its series on disk, `known_accessions` all there ever were. `patients` are those of its
     series on disk, `held` the series of each where it is known to be of two. `change`: what they say otherwise than
@@ -92,6 +92,7 @@ class Evidence:
     standing: list[TransferRequest] = field(default_factory=list)
     conflicts: dict[Key, Conflict] = field(default_factory=dict)
     deferred: dict[Key, tuple[Cause, ...]] = field(default_factory=dict)
+    restores: dict[Key, tuple[int, ...]] = field(default_factory=dict)
     holds: dict[Key, KnownHold] = field(default_factory=dict)
     failed_rules: set[str] = field(default_factory=set)
     by_hand: dict[tuple[str, str | None], int] = field(default_factory=dict)
@@ -109,6 +110,11 @@ class Evidence:
     def deferred_rules(self) -> set[str]:
         """The rules that were doubted when something was left undecided."""
         return {cause.record_id for causes in self.deferred.values() for cause in causes if cause.kind == "rule"}
+
+    @property
+    def restored(self) -> set[int]:
+        """The requests that a replay is to bring back as soon as it is known that they are asked for."""
+        return {position for positions in self.restores.values() for position in positions}
 
     @property
     def of_two_patients(self) -> bool:
@@ -269,7 +275,9 @@ def _add_undecided(work: Work, evidence: Mapping[str, Evidence]) -> None:
         key = Key(row.project, row.event_name)
         evidence[row.study].conflicts[key] = Conflict(key=key, kind=row.kind, causes=_causes(row.details))
     for row in work.execute(_DEFERRED_KEYS, chosen):
-        evidence[row.study].deferred[Key(row.project, row.event_name)] = _causes(row.details)
+        key = Key(row.project, row.event_name)
+        evidence[row.study].deferred[key] = _causes(row.details)
+        evidence[row.study].restores[key] = tuple(orjson.loads(row.details)["restores"])
     holds = work.execute(_HOLDS, chosen).all()
     events = work.identities([row.position for row in holds])
     for row in holds:

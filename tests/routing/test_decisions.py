@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from processors.events.fact import Cause, CauseKind
 from processors.requests import Key, State, TransferRequest
 from processors.routing.decisions import (
+    CONTRADICTED,
     Candidate,
     Conflict,
     Corrected,
@@ -113,6 +114,33 @@ def test_entries_that_contradict_each_other_do_not_leave_it_to_a_rule() -> None:
 def test_one_rule_with_two_pseudonyms_for_two_series_of_a_study_conflicts() -> None:
     found = decide([candidate("P1", kind="rule"), candidate("P2", kind="rule")], [])
     assert (found.requests, len(found.conflicts)) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    ("ours", "rivals", "ends"),
+    [
+        ("coupling", "coupling", True),
+        ("rule", "coupling", True),
+        ("operator", "coupling", True),
+        ("rule", "rule", True),
+        ("autoid", "rule", True),
+        ("coupling", "rule", False),
+    ],
+)
+def test_what_stands_ends_where_equals_contradict_each_other(
+    ours: CauseKind,
+    rivals: CauseKind,
+    ends: bool,  # noqa: FBT001
+) -> None:
+    found = decide([candidate("P1", kind=rivals), candidate("P2", kind=rivals, record="2")], [standing(kind=ours)])
+    assert [each.request.position for each in found.retractions] == [50] * ends
+    assert [each.reason for each in found.retractions] == [CONTRADICTED] * ends
+
+
+def test_it_ends_as_well_where_the_conflict_is_known() -> None:
+    rivals = [candidate("P1"), candidate("P2", record="2")]
+    found = decide(rivals, [standing()], open_conflicts={HEART: conflict_of(rivals)})
+    assert (found.conflicts, len(found.retractions)) == ([], 1)
 
 
 def test_a_conflict_for_one_project_holds_up_no_other() -> None:
