@@ -254,6 +254,14 @@ class Model:
                 requests.append((key, winner, replaced + moved))
         given_up = [request for _, _, replaced in requests for request in replaced]
         withdrawn = self._withdrawn(study, known, agreed, given_up, entries)
+        withdrawn += [
+            request
+            for request in known.requests
+            if request.in_force
+            and request not in [*given_up, *withdrawn]
+            and conflicts.get(request.key, _OF_A_PERSON).kind == "equals"
+            and (min(wishes[request.key]).kind == "coupling" or request.kind == "rule")
+        ]
         over = [key for key, found in known.conflicts.items() if found.kind != "person" and key not in conflicts]
         return Plan(requests, withdrawn, conflicts, over if known.on_disk else [])
 

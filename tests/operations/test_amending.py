@@ -222,9 +222,11 @@ def test_the_pseudonym_is_nowhere_in_plain_text(requested: Site) -> None:
     assert "H-SECRET-017" not in requested.everything_stored()
 
 
-def test_the_request_of_a_forgotten_patient_can_be_withdrawn(requested: Site) -> None:
+def test_the_request_of_a_forgotten_patient_need_not_be_withdrawn(requested: Site) -> None:
     forget_patient(requested, "PID-1")
-    amend_by_hand(requested, STUDY)
+    with pytest.raises(ConfigurationError, match="in force; found events: none"):
+        amend_by_hand(requested, STUDY)
+    requested.run()
     assert requested.transfers(STUDY) == {}
 
 

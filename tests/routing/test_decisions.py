@@ -215,6 +215,16 @@ def test_a_forgotten_pseudonym_is_not_requested_anew(state: State) -> None:
     assert not found.retractions
 
 
+@pytest.mark.parametrize(
+    ("kind", "asks_since", "replaces"), [("coupling", 51, (50,)), ("coupling", 49, None), ("rule", 51, None)]
+)
+def test_what_an_entry_says_since_counts_whatever_was_forgotten(
+    kind: CauseKind, asks_since: int, replaces: tuple[int, ...] | None
+) -> None:
+    found = decide([replace(candidate("P2", kind=kind), asks_since=asks_since)], [standing(None)])
+    assert asked(found) == ([] if replaces is None else [("HEART", "P2", replaces)])
+
+
 def test_a_forgotten_request_that_another_entry_asks_for_is_left_where_it_is() -> None:
     """Its own entry's move used to take its row, and the next run would have sent the study again."""
     found = decide(
