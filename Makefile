@@ -12,6 +12,7 @@ export PYTHONDONTWRITEBYTECODE :=
 HISTORIES ?= 500
 SEED ?= 1
 SUMMARIES ?= 100000
+RECORDS ?= 20000
 
 .PHONY: demo test suite quick check bench soak fuzz mutants clean
 
@@ -44,8 +45,9 @@ mutants: $(INSTALLED)  ## does a test notice it when a decision is made otherwis
 soak: $(INSTALLED)  ## as many random histories as are wanted: make soak HISTORIES=5000 SEED=1
 	$(BIN)/python -m tests.lifecycle $(HISTORIES) $(SEED)
 
-fuzz: $(INSTALLED)  ## as many spoilt summaries as are wanted: make fuzz SUMMARIES=100000 SEED=1
+fuzz: $(INSTALLED)  ## as many spoilt summaries, and records of each list, as are wanted: make fuzz SUMMARIES=100000 RECORDS=20000 SEED=1
 	$(BIN)/python -m tests.source.fuzz $(SUMMARIES) $(SEED)
+	$(BIN)/python -m tests.autoid.fuzz $(RECORDS) $(SEED)
 
 clean:
 	rm -rf $(VENV) .demo
