@@ -347,6 +347,20 @@ def _request_held(fact: RequestHeld, _history: History) -> str:
     return f"Held for {destination(fact.project, fact.event_name)}, as {cause} asks for it: {about}."
 
 
+SETTLED_BY: Mapping[HoldKind, str] = {
+    "two patients, one pseudonym": (
+        "Correct the entry whose pseudonym is another patient's; or, if the PatientIDs are one person's, give "
+        "`fiona-ledger same-patient`."
+    ),
+    "one patient, two pseudonyms": "Correct the entry: the patient has another pseudonym in this project already.",
+    "pseudonym does not fit": "Correct the pseudonym where it is asked for, or the project's naming pattern.",
+    "project is closed": "It goes on when REDCap's list of projects says that the project is open.",
+    "unknown project": "Correct the project's name where it is asked for.",
+    "participant withdrew": "It stays so; `fiona-ledger retract` gives it up.",
+}
+"""How what is held goes on."""
+
+
 def hold_in_words(kind: HoldKind, details: str, studies: Sequence[str]) -> str:
     """Why something is held: the kind, what is wrong, and the other studies that are concerned."""
     others = f"other studies: {', '.join(studies)}" if studies else ""
