@@ -42,12 +42,21 @@ KEY_CHANGE_LOCK = 0x66696F6E616B
 class SubjectName(NamedTuple):
     """What names a subject: its kind ("patient", "study", ...), a scope within it, and the name itself.
 
-    Only a keyed hash of `name` is stored; `kind` and `scope` are stored as they are.
+    Only a keyed hash of `name` is stored; `kind` and `scope` are stored as they are. `likeness`, of which a hash is
+    stored as well, is what names have in common that are nearly alike; blank where nobody asks for those.
     """
 
     kind: str
     scope: str
     name: str
+    likeness: str = ""
+
+
+class _DataKey(NamedTuple):
+    """A subject's key: what seals for it, and what makes its fingerprints."""
+
+    sealing: AESGCM
+    hashing: bytes
 
 
 class Vault:
@@ -57,7 +66,7 @@ class Vault:
         self._master = AESGCM(master_key)
         self._index_key = index_key
         self._wrapped_index_key = wrapped_index_key
-        self._keys: dict[UUID, AESGCM | None] = {}
+        self._keys: dict[UUID, _DataKey | None] = {}
         self._subjects: dict[SubjectName, UUID] = {}
         self._subjects_of: Transaction | None = None
 
@@ -87,6 +96,14 @@ class Vault:
         lookups = {self._lookup(name): name for name in names}
         return {lookups[lookup]: subject for lookup, (subject, _) in _by_lookup(connection, list(lookups)).items()}
 
+    def alike(self, connection: Connection, kind: str, likenesses: Iterable[str]) -> list[UUID]:
+        """The subjects of this kind with one of these likenesses, in one query."""
+        hashes = [self._likeness(kind, likeness) for likeness in likenesses]
+        rows = connection.execute(
+            text("select subject from ledger.subject where likeness = any(:likenesses)"), {"likenesses": hashes}
+        )
+        return list(rows.scalars())
+
     def forget(self, connection: Connection, subjects: Collection[UUID]) -> int:
         """Destroys the data keys of these subjects, for good once the transaction ends; gives how many had one.
 
@@ -94,7 +111,7 @@ class Vault:
         """
         destroyed: int = connection.execute(
             text("""
-                update ledger.subject set wrapped_key = null, lookup = null
+                update ledger.subject set wrapped_key = null, lookup = null, likeness = null
                  where subject = any(:subjects) and wrapped_key is not null
             """),
             {"subjects": list(subjects)},
@@ -128,11 +145,9 @@ class Vault:
         The subject must have come from `subjects` of this vault, or been loaded; a forgotten one
         raises `KeyProblem`.
         """
-        key = self._keys.get(subject)
-        if key is None:
-            raise KeyProblem(f"Subject {subject} has no data key (any more); nothing can be sealed for it.")
+        key = self._loaded(subject)
         nonce = os.urandom(_NONCE_BYTES)
-        return nonce + key.encrypt(nonce, orjson.dumps(payload), event_id.bytes)
+        return nonce + key.sealing.encrypt(nonce, orjson.dumps(payload), event_id.bytes)
 
     def unseal(self, connection: Connection, events: Collection[Event]) -> dict[int, dict[str, Any]]:
         """The sealed payloads by position; events without one, or whose subject is forgotten, are absent.
@@ -146,13 +161,27 @@ class Vault:
         """A keyed hash of `content` (32 hex digits): equal for equal content, and tells nothing else."""
         return hashlib.blake2b(content, key=self._index_key, digest_size=16).hexdigest()
 
+    def fingerprint_for(self, subject: UUID, content: bytes) -> str:
+        """A keyed hash of `content`, equal for equal content of this subject alone.
+
+        Once the subject is forgotten, nobody can make it again, not even of the right guess. The subject must have
+        been loaded, as for `seal`.
+        """
+        return hashlib.blake2b(content, key=self._loaded(subject).hashing, digest_size=16).hexdigest()
+
+    def _loaded(self, subject: UUID) -> _DataKey:
+        key = self._keys.get(subject)
+        if key is None:
+            raise KeyProblem(f"Subject {subject} has no data key (any more); nothing can be sealed for it.")
+        return key
+
     def _open(self, event: Event) -> dict[str, Any] | None:
         key = self._keys[event.subject] if event.subject is not None else None
         if key is None or event.sealed is None:
             return None
         nonce, ciphertext = event.sealed[:_NONCE_BYTES], event.sealed[_NONCE_BYTES:]
         try:
-            payload: dict[str, Any] = orjson.loads(key.decrypt(nonce, ciphertext, event.event_id.bytes))
+            payload: dict[str, Any] = orjson.loads(key.sealing.decrypt(nonce, ciphertext, event.event_id.bytes))
         except InvalidTag as exc:
             raise Corrupt(
                 f"The sealed part of the event at position {event.position} does not open with its subject's "
@@ -160,9 +189,10 @@ class Vault:
             ) from exc
         return payload
 
-    def _data_key(self, connection: Connection, subject: UUID, wrapped: bytes) -> AESGCM:
+    def _data_key(self, connection: Connection, subject: UUID, wrapped: bytes) -> _DataKey:
         try:
-            return AESGCM(_unwrap(self._master, wrapped, subject.bytes))
+            key = _unwrap(self._master, wrapped, subject.bytes)
+            return _DataKey(AESGCM(key), hmac.digest(key, b"fingerprint", "sha256"))
         except InvalidTag as exc:
             self._require_same_master(connection)
             raise Corrupt(
@@ -192,8 +222,13 @@ class Vault:
                 self._keys.clear()
 
     def _lookup(self, name: SubjectName) -> bytes:
-        material = "\x1f".join(name).encode("utf-8", "surrogatepass")
-        return hmac.digest(self._index_key, material, "sha256")
+        return self._hash(name.kind, name.scope, name.name)
+
+    def _likeness(self, kind: str, likeness: str) -> bytes:
+        return self._hash("likeness", kind, likeness)
+
+    def _hash(self, *parts: str) -> bytes:
+        return hmac.digest(self._index_key, "\x1f".join(parts).encode("utf-8", "surrogatepass"), "sha256")
 
     def _find_or_make(self, connection: Connection, names: list[SubjectName]) -> dict[SubjectName, UUID]:
         """Concurrent makers of one subject end up with one: the first makes it, the others find it.
@@ -223,6 +258,7 @@ class Vault:
             "kind": name.kind,
             "scope": name.scope,
             "lookup": lookup,
+            "likeness": self._likeness(name.kind, name.likeness) if name.likeness else None,
             "wrapped_key": _wrap(self._master, os.urandom(KEY_BYTES), subject.bytes),
         }
 
@@ -306,8 +342,8 @@ def _after_key_change(connection: Connection, key_file: Path) -> tuple[bytes, by
 
 
 _INSERT_SUBJECT = text("""
-    insert into ledger.subject (subject, kind, scope, lookup, wrapped_key)
-    values (:subject, :kind, :scope, :lookup, :wrapped_key)
+    insert into ledger.subject (subject, kind, scope, lookup, likeness, wrapped_key)
+    values (:subject, :kind, :scope, :lookup, :likeness, :wrapped_key)
     on conflict (lookup) do nothing
 """)
 
