@@ -225,8 +225,8 @@ def _in_force(holders: tuple[UUID, ...]) -> str:
     return f"select count(*) from ledger.lease where holder in ({listed})"
 
 
-def _require_all(found: int, holders: tuple[UUID, ...]) -> None:
-    if found < len(holders):
+def _require_all(count: int, holders: tuple[UUID, ...]) -> None:
+    if count < len(holders):
         raise LeaseLost(
             "This command has lost its lock on the ledger: it could not renew it in time, and another one has taken it "
             "over, or somebody has taken it away. What was recorded before stands; the next run goes on from there."

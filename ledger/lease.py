@@ -40,6 +40,9 @@ LASTS = timedelta(seconds=90)
 _ASKED_EVERY = 0.25
 _LONGEST_JOIN = 5
 
+_held_here: set[UUID] = set()
+"""The leases of this process: one of its own that is not among them is left over from a server that was away."""
+
 
 class Lease(NamedTuple):
     """What everybody can know of a holder; `site` is empty where it works for all sites."""
@@ -105,6 +108,7 @@ def held(
     own, and does not keep it from working for all sites.
     """
     holder, busy = uuid4(), None
+    _held_here.add(holder)
     try:
         busy = _awaited(database, holder, (name, site), patience, waiting)
         if busy is not None:
@@ -115,10 +119,11 @@ def held(
     finally:
         if busy is None:
             _give_up(database, holder)
+        _held_here.discard(holder)
 
 
 def _give_up(database: Database, holder: UUID) -> None:
-    # Where that cannot be now, it runs out.
+    # Where that cannot be now, it runs out, and this process takes no notice of it.
     with suppress(LedgerError), database.begin() as connection:
         _execute_briefly(connection)
         connection.execute(_GIVE_UP, {"holder": holder})
@@ -134,11 +139,11 @@ def _awaited(
     database: Database, holder: UUID, wanted: tuple[str, str], patience: timedelta, waiting: Waiting
 ) -> Lease | None:
     deadline = time.monotonic() + patience.total_seconds()
-    told: UUID | None = None
+    informed_of: UUID | None = None
     while (busy := _take(database, holder, wanted)) is not None:
-        if patience and busy.holder != told:
+        if patience and busy.holder != informed_of:
             waiting(busy)
-            told = busy.holder
+            informed_of = busy.holder
         if time.monotonic() >= deadline:
             return busy
         time.sleep(_ASKED_EVERY)
@@ -237,8 +242,15 @@ class _Renewal:
 
 
 def _is_over(lease: Lease) -> bool:
-    """Whether its holder is gone: it has long not renewed it, or has ended on this machine."""
-    return lease.is_silent or _has_ended(lease.process, lease.known_by)
+    """Whether its holder is gone: it has long not renewed it, or has ended on this machine, or in this process."""
+    return lease.is_silent or _has_ended(lease.process, lease.known_by) or _is_left_over(lease)
+
+
+def _is_left_over(lease: Lease) -> bool:
+    """Whether this process held it, and could not give it up when it was done."""
+    own = _known_by(os.getpid())
+    is_own = lease.process == os.getpid() and lease.known_by == own != _machine()
+    return is_own and lease.holder not in _held_here
 
 
 def _has_ended(process: int, known_by: str) -> bool:

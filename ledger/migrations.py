@@ -15,7 +15,7 @@ from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from ledger import lease, views
+from ledger import guards, lease, views
 from ledger.database import Database
 from ledger.errors import LedgerIsNewer, Misconfigured, NotMigrated, Unreachable
 from ledger.lease import Waiting, unwatched
@@ -30,7 +30,7 @@ def _shipped() -> Path:
 
 
 FOLDER = _shipped()
-"""The folder with the migrations and the views."""
+"""The folder with the migrations, the guards and the views."""
 
 PATIENCE = timedelta(seconds=60)
 
@@ -70,17 +70,18 @@ def _migrate(connection: Connection, folder: Path, known: Sequence[str], patienc
     connection.execute(text(f"set local lock_timeout = '{round(patience.total_seconds() * 1000)}ms'"))
     with views.made_anew(connection, folder / "views"):
         upgrade(connection, folder)
+    guards.make(connection, folder)
     return True
 
 
 def require_migrated(connection: Connection, folder: Path = FOLDER) -> None:
     """Raises `NotMigrated` or `LedgerIsNewer` unless the tables are at the folder's newest revision."""
-    found = revision(connection)
+    current = revision(connection)
     known = revisions(folder)
-    _refuse_newer(found, known)
-    if found != known[-1]:
-        outdated = f"is at revision {found}, this program needs {known[-1]}"
-        state = "has no tables yet" if found is None else outdated
+    _refuse_newer(current, known)
+    if current != known[-1]:
+        outdated = f"is at revision {current}, this program needs {known[-1]}"
+        state = "has no tables yet" if current is None else outdated
         raise NotMigrated(f"The ledger {state}. Run `fiona-ledger migrate` once, then this again.")
 
 
@@ -92,8 +93,8 @@ def revision(connection: Connection) -> str | None:
     )
     if not connection.execute(is_ledger).scalar_one():
         return None
-    found: str | None = connection.execute(text("select max(version_num) from ledger.alembic_version")).scalar_one()
-    return found
+    current: str | None = connection.execute(text("select max(version_num) from ledger.alembic_version")).scalar_one()
+    return current
 
 
 def revisions(folder: Path = FOLDER) -> list[str]:
@@ -113,10 +114,10 @@ def upgrade(connection: Connection, folder: Path, to: str = "head") -> None:
     command.upgrade(config, to)
 
 
-def _refuse_newer(found: str | None, known: Sequence[str]) -> None:
-    if found is not None and found not in known:
+def _refuse_newer(current: str | None, known: Sequence[str]) -> None:
+    if current is not None and current not in known:
         raise LedgerIsNewer(
-            f"The ledger is at revision {found}, which this program does not know (it knows up to "
+            f"The ledger is at revision {current}, which this program does not know (it knows up to "
             f"{known[-1]}): a newer version has been here. Install that version; nothing was changed."
         )
 

@@ -4,6 +4,7 @@ Neither can change what stands in the ledger, take its guards away or empty a ta
 owner of the tables, who migrates. Granting again takes back what a role had beyond this.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -34,6 +35,7 @@ _WRITER_IN_LEDGER: Mapping[str, str] = {
     "subject": "select, insert",
     "vault": "select",
     "projection": "select, insert, update",
+    "attestation": "select, update (position, hash, forgotten, code)",
     "lease": "select, insert, update, delete",
     "alembic_version": "select",
 }
@@ -56,20 +58,78 @@ def grant(connection: Connection, roles: Roles) -> None:
 def statements(connection: Connection, roles: Roles) -> list[Composed]:
     """The SQL that `grant` executes."""
     database = connection.execute(text("select current_database()")).scalar_one()
-    found = [statement for role in roles.named() for statement in _revoked(role)]
+    revocations = [statement for role in roles.named() for statement in _revoked(role)]
     connect = SQL("grant connect on database {} to {}")
-    found += [connect.format(Identifier(database), Identifier(role)) for role in roles.named()]
+    revocations += [connect.format(Identifier(database), Identifier(role)) for role in roles.named()]
     if roles.writer is not None:
-        found += _writer(roles.writer)
+        revocations += _writer(roles.writer)
     if roles.auditor is not None:
-        found += _reader_of_audit(roles.auditor)
-    return found
+        revocations += _reader_of_audit(roles.auditor)
+    return revocations
 
 
 def as_text(connection: Connection, roles: Roles) -> str:
     """The same for an administrator to read and execute; the roles need not exist yet."""
     _require_two(roles)
     return "".join(f"{statement.as_string(_driver(connection))};\n" for statement in statements(connection, roles))
+
+
+def beyond(connection: Connection) -> list[str]:
+    """Rights in the ledger's schemas that no grant of ours gives, and what is not its owner's; a sentence each."""
+    granted = [
+        f"{'Everybody (PUBLIC)' if row.role is None else f'The role {row.role!r}'} may {row.privilege} on {row.what}, "
+        "which `fiona-ledger grant` gives to nobody."
+        for row in connection.execute(_GRANTED)
+        if row.role is None or row.is_grantable or not _is_given(row)
+    ]
+    foreign = [
+        f"{row.what} belongs to {row.owner!r}, not to the ledger's owner." for row in connection.execute(_FOREIGN)
+    ]
+    return granted + foreign
+
+
+def _is_given(row: Any) -> bool:
+    if not row.relation:
+        return bool(row.privilege == "USAGE")
+    if row.schema == "audit":
+        return bool(row.privilege == "SELECT")
+    if row.schema == "gateway":
+        return row.privilege in _WRITER_IN_GATEWAY.upper().split(", ")
+    given = re.findall(r"(\w+)(?: \((.*?)\))?(?:, |$)", _WRITER_IN_LEDGER.get(row.relation, ""))
+    return any(
+        row.privilege == privilege.upper() and (not columns or row.column in columns.split(", "))
+        for privilege, columns in given
+    )
+
+
+# Functions are everybody's to call, by PostgreSQL's default; ours do nothing but refuse.
+_GRANTED = text("""
+    with relation as (
+         select pg_class.oid, nspname as schema, relname, relacl, relowner
+           from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+          where nspname in ('ledger', 'gateway', 'audit') and relkind in ('r', 'p', 'v', 'm', 'S', 'f')
+    ), granted as (
+         select schema, relname as relation, '' as column, relowner as owner, acl.*
+           from relation cross join lateral aclexplode(relacl) as acl
+          union all
+         select schema, relname, attname, relowner, acl.*
+           from relation join pg_attribute on attrelid = relation.oid cross join lateral aclexplode(attacl) as acl
+          union all
+         select nspname, '', '', nspowner, acl.* from pg_namespace cross join lateral aclexplode(nspacl) as acl
+          where nspname in ('ledger', 'gateway', 'audit'))
+    select schema::text, relation::text, "column"::text, privilege_type as privilege, is_grantable,
+           case grantee when 0 then null else pg_get_userbyid(grantee)::text end as role,
+           concat_ws('.', schema, nullif(relation, ''), nullif("column", '')) as what
+      from granted where grantee <> owner
+     order by what, role, privilege
+""")
+_FOREIGN = text("""
+    select nspname || '.' || relname as what, pg_get_userbyid(relowner)::text as owner
+      from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+     where nspname in ('ledger', 'gateway', 'audit') and relkind in ('r', 'p', 'v', 'm', 'S', 'f')
+       and relowner <> (select relowner from pg_class where oid = 'ledger.event'::regclass)
+     order by what
+""")
 
 
 def _revoked(role: str) -> Iterable[Composed]:

@@ -95,8 +95,8 @@ def read_json(content: bytes, *, surrogates: Literal["strict", "replace"]) -> An
         return orjson.loads(content)
     except orjson.JSONDecodeError:
         try:
-            found = json.loads(content.decode(), parse_constant=lambda _: None, parse_int=_number, parse_float=_finite)
-            return orjson.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", surrogates))
+            value = json.loads(content.decode(), parse_constant=lambda _: None, parse_int=_number, parse_float=_finite)
+            return orjson.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", surrogates))
         except RecursionError as exc:
             raise ValueError("nested too deeply") from exc
 
@@ -107,5 +107,5 @@ def _number(digits: str) -> int | float | None:
 
 def _finite(number: str) -> float | None:
     """The number, null where it is larger than any that is kept."""
-    found = float(number)
-    return found if math.isfinite(found) else None
+    value = float(number)
+    return value if math.isfinite(value) else None

@@ -116,18 +116,18 @@ def _default_key_file() -> Path:
     return _at_home(platformdirs.user_config_path) / "vault.key"
 
 
-def _at_home(place: Callable[[str], Path]) -> Path:
+def _at_home(folder_of: Callable[[str], Path]) -> Path:
     """The program's folder below the user's. A service may run under a number without account, and have none."""
     try:
-        found = place("fiona-ledger")
+        folder = folder_of("fiona-ledger")
     except RuntimeError:
-        found = Path("~")
-    if not found.is_absolute():
+        folder = Path("~")
+    if not folder.is_absolute():
         raise ConfigurationError(
             f"The user {os.geteuid()} has no home folder ($HOME is not set): name ledger.data_dir and "
             "ledger.key_file in the configuration."
         )
-    return found
+    return folder
 
 
 class _Section(BaseModel):
@@ -327,20 +327,20 @@ class Configuration(BaseSettings):
 
 def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Configuration:
     """The configuration in `path`, or where it is usually found. Raises `ConfigurationError`."""
-    found = find(path, environment)
-    require_trusted(found, "The configuration")
+    file = find(path, environment)
+    require_trusted(file, "The configuration")
 
     class FromFile(Configuration):
-        model_config = SettingsConfigDict(toml_file=found)
+        model_config = SettingsConfigDict(toml_file=file)
 
     try:
         return FromFile()  # type: ignore[call-arg]  # the values come from the file
     except tomllib.TOMLDecodeError as exc:
-        raise ConfigurationError(f"{found} is not valid TOML: {exc}.") from exc
+        raise ConfigurationError(f"{file} is not valid TOML: {exc}.") from exc
     except ValidationError as exc:
-        raise ConfigurationError(_explained(found, exc)) from exc
+        raise ConfigurationError(_explained(file, exc)) from exc
     except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigurationError(f"The configuration {found} cannot be read: {_words(exc)}.") from exc
+        raise ConfigurationError(f"The configuration {file} cannot be read: {_words(exc)}.") from exc
 
 
 def find(path: Path | None, environment: Mapping[str, str]) -> Path:
@@ -375,31 +375,31 @@ def withhold(configuration: Configuration, environment: MutableMapping[str, str]
 
 def resolve(source: TokenSource, name: str, environment: Mapping[str, str] = os.environ) -> str:
     """The token itself. Raises `ConfigurationError`; no message ever shows a token."""
-    place = f"redcap.tokens.{name}"
+    setting = f"redcap.tokens.{name}"
     if source.env is not None:
         token = source.value.get_secret_value() if source.value is not None else environment.get(source.env, "")
-        place += f" (environment variable {source.env})"
+        setting += f" (environment variable {source.env})"
     elif source.value is not None:
         token = source.value.get_secret_value()
     else:
-        place += f" (file {source.file})"
+        setting += f" (file {source.file})"
         if source.file is not None:
-            require_trusted(source.file, f"{place}: the file", secret=True)
+            require_trusted(source.file, f"{setting}: the file", secret=True)
         try:
             token = source.file.read_text("utf-8-sig") if source.file is not None else ""
         except (OSError, UnicodeDecodeError) as exc:
-            raise ConfigurationError(f"{place}: the file cannot be read: {_words(exc)}.") from exc
+            raise ConfigurationError(f"{setting}: the file cannot be read: {_words(exc)}.") from exc
     token = without_padding(token)
     if not token:
-        raise ConfigurationError(f"{place}: expected a REDCap API token, found nothing.")
+        raise ConfigurationError(f"{setting}: expected a REDCap API token, found nothing.")
     if len(token.split()) > 1:
-        raise ConfigurationError(f"{place}: expected a REDCap API token, found several words.")
+        raise ConfigurationError(f"{setting}: expected a REDCap API token, found several words.")
     if not (token.isascii() and token.isprintable()):
-        raise ConfigurationError(f"{place}: expected a REDCap API token, found characters that none has.")
+        raise ConfigurationError(f"{setting}: expected a REDCap API token, found characters that none has.")
     return token
 
 
-def _explained(found: Path, exc: ValidationError) -> str:
+def _explained(file: Path, exc: ValidationError) -> str:
     """One line a problem: which key, and what was expected. The value is not shown: it may be a token."""
     lines = []
     for problem in exc.errors(include_input=False, include_url=False):
@@ -407,7 +407,7 @@ def _explained(found: Path, exc: ValidationError) -> str:
         words = "this key is unknown" if problem["type"] == "extra_forbidden" else problem["msg"]
         words = words.removeprefix("Value error, ")
         lines.append(f"{key}: {words}")
-    return f"{found} cannot be used:\n  " + "\n  ".join(lines)
+    return f"{file} cannot be used:\n  " + "\n  ".join(lines)
 
 
 def _words(exc: Exception) -> str:

@@ -60,8 +60,8 @@ def national_numbers(country: str) -> Sequence[ModuleType]:
         package = import_module(f"stdnum.{name}")
     except ModuleNotFoundError:
         return ()
-    found = (getattr(package, number, None) or _submodule(package, number) for number in _NUMBERS)
-    return tuple(dict.fromkeys(each for each in found if each is not None))
+    modules = (getattr(package, number, None) or _submodule(package, number) for number in _NUMBERS)
+    return tuple(dict.fromkeys(each for each in modules if each is not None))
 
 
 def _submodule(package: ModuleType, name: str) -> ModuleType | None:

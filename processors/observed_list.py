@@ -53,8 +53,8 @@ class Comparison:
 
     def facts(self, *, doubted: _OfRecord, returned: _OfRecord, removed: _OfRecord) -> list[Fact]:
         """What is to be recorded of them, but for changes."""
-        told = ((doubted, self.newly_doubted), (returned, self.returned), (removed, self.removed))
-        return [fact(record_id=record) for fact, records in told for record in records]
+        kinds = ((doubted, self.newly_doubted), (returned, self.returned), (removed, self.removed))
+        return [fact(record_id=record) for fact, records in kinds for record in records]
 
 
 def head(gateway: Gateway) -> int:

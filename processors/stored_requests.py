@@ -42,9 +42,9 @@ def requests_at(work: Work, positions: Collection[int]) -> dict[int, TransferReq
 
 
 def _unsealed(work: Work, rows: Collection[Row[Any]]) -> Iterable[TransferRequest]:
-    found = work.identities([row.position for row in rows])
+    events = work.identities([row.position for row in rows])
     for row in rows:
-        event, payload = found[row.position]
+        event, payload = events[row.position]
         yield TransferRequest(
             position=row.position,
             study=row.study,

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.vault import SubjectName
-from processors.autoid.patient_keys import padded_key, patient_key
 from processors.gateway import patient_subject
 from processors.placeholders import ONLY_BLANKS, USUAL_PLACEHOLDERS, Placeholders
 from processors.routing import patterns
+from processors.routing.patient_keys import padded_key, patient_key
 from processors.text import is_blank, same_to_people, without_padding
 
 NOTHING_TO_SEE = st.text(st.characters(categories=("Zs", "Zl", "Zp", "Cc", "Cf")))

@@ -7,6 +7,7 @@ from sqlalchemy import text
 from processors.autoid.candidates import Candidate
 from processors.events.pseudonyms import StudyHeld
 from processors.gateway import Work
+from processors.routing.withdrawals import WITHDREW
 
 NO_PATIENT_ID = "no PatientID"
 PROJECT_UNUSABLE = "its auto-ID project cannot be used"
@@ -15,7 +16,6 @@ REFUSED = "REDCap refuses its ID in AutoID"
 GONE = "gone from disk"
 TWO_PATIENTS = "two patients in one study"
 CLOSED = "project is closed"
-WITHDREW = "participant withdrew"
 LASTING = (NO_PATIENT_ID, PROJECT_UNUSABLE, GONE, TWO_PATIENTS, WITHDREW)
 """Reasons that pass only when the study or the project changes, or the study comes back to the disk."""
 

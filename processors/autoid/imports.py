@@ -78,12 +78,12 @@ class _Imports:
         first, *others = self._refused_alone or [""]
         return not self.taken and len(others) >= PLAIN - 1 and all(is_same_refusal(other, first) for other in others)
 
-    def _not_named(self, rows: Sequence[Row], told: RowsRefused) -> list[Sequence[Row]]:
-        named = {problem.record for problem in told.problems}
+    def _not_named(self, rows: Sequence[Row], refusal: RowsRefused) -> list[Sequence[Row]]:
+        named = {problem.record for problem in refusal.problems}
         rest = [row for row in rows if row["record_id"] not in named]
         if len(rest) < len(rows):
             return [rest] if rest else []
-        return self._smaller(rows, told.problems[0].message)
+        return self._smaller(rows, refusal.problems[0].message)
 
     def _smaller(self, rows: Sequence[Row], words: str) -> list[Sequence[Row]]:
         if len(rows) > 1:

@@ -7,15 +7,17 @@ from sqlalchemy import text
 from ledger import store
 from processors.autoid.candidates import ASKED_FOR, Candidate, Waiting
 from processors.autoid.holds import CONTRADICTED, newly_held, reasons
-from processors.autoid.patient_keys import link_subject
 from processors.autoid.used_ids import blocked_patients
+from processors.autoid.withdrawn import withdrawn_studies
 from processors.events.fact import Cause, OfStudy
 from processors.events.pseudonyms import StudyReleased
 from processors.events.transfers import TransferRequested
 from processors.gateway import Gateway, Work
 from processors.routing.identify import claim_of, outcome_of
 from processors.routing.identity import compare
+from processors.routing.patient_keys import link_subject
 from processors.routing.patients import patients_of
+from processors.routing.withdrawals import WITHDREW
 
 _STORED = text("""
     select subject, value, position, record_id from gateway.used_id
@@ -42,6 +44,8 @@ def _request(work: Work, group: Waiting, *, holds_split: bool) -> int:
     project = group.project.project
     # Two runs of one site never meet, unless somebody works around it: then the second finds it done.
     store.lock_head(work.connection)
+    # Who withdrew since the studies were gathered would not be seen.
+    withdrawn = withdrawn_studies(work, project, group.studies)
     parameters = {"studies": [study.study for study in group.studies]}
     already_requested = set(work.execute(_REQUESTED, parameters).scalars())
     work.vault.load(work.connection, (study.subject for study in group.studies))
@@ -52,33 +56,41 @@ def _request(work: Work, group: Waiting, *, holds_split: bool) -> int:
     stored = {row.subject: row for row in rows}
     held = reasons(work, group.studies)
     contradicted = []
-    asked: list[tuple[Candidate, TransferRequested]] = []
+    requests: list[tuple[Candidate, TransferRequested]] = []
     released = []
     for study in group.studies:
-        if study.study in already_requested or not work.vault.holds(study.subject):
+        if study.study in already_requested or study.study in withdrawn or not work.vault.holds(study.subject):
             continue
         subject = subjects[names[str(study.key)]]
         if (project, subject) in blocked:
             contradicted.append(study)
         elif (used_id := stored.get(subject)) is not None:
             cause = Cause("autoid", used_id.record_id, used_id.position)
-            asked.append((study, _requested(study, project, used_id.value, cause)))
+            requests.append((study, _requested(study, project, used_id.value, cause)))
             if study.study in held:
                 released.append(StudyReleased(study=study.study, project=project, reason=held[study.study][1]))
-    facts = _compared(work, asked, holds_split=holds_split)
+    facts = _compared(work, requests, holds_split=holds_split)
     sealed = [work.seal(fact, study.subject) if fact.SEALED else fact for study, fact in facts]
-    work.record([*sealed, *released, *newly_held(work, project, contradicted, CONTRADICTED)])
+    gone = [study for study in group.studies if study.study in withdrawn - already_requested]
+    work.record(
+        [
+            *sealed,
+            *released,
+            *newly_held(work, project, contradicted, CONTRADICTED),
+            *newly_held(work, project, gone, WITHDREW),
+        ]
+    )
     return sum(isinstance(fact, TransferRequested) for _, fact in facts)
 
 
 def _compared(
-    work: Work, asked: Sequence[tuple[Candidate, TransferRequested]], *, holds_split: bool
+    work: Work, requests: Sequence[tuple[Candidate, TransferRequested]], *, holds_split: bool
 ) -> list[tuple[Candidate, OfStudy]]:
     """What is requested, or held, as it gives the pseudonym to a second patient."""
-    patients = patients_of(work, [study.study for study, _ in asked])
-    claims = [claim_of(fact, patients.get(fact.study, [])) for _, fact in asked]
+    patients = patients_of(work, [study.study for study, _ in requests])
+    claims = [claim_of(fact, patients.get(fact.study, [])) for _, fact in requests]
     comparison = compare(work, [claim for claim in claims if claim is not None], holds_split=holds_split)
-    return [(study, compared) for study, fact in asked for compared in outcome_of(fact, comparison)]
+    return [(study, compared) for study, fact in requests for compared in outcome_of(fact, comparison)]
 
 
 def _requested(study: Candidate, project: str, value: str, cause: Cause) -> TransferRequested:

@@ -30,15 +30,17 @@ def observe_projects(gateway: Gateway, redcap: Redcap, *, own_generator: bool) -
     }
     with gateway.begin() as work:
         tell_unreadable(work, listed)
-        found = compared(work, "gateway.autoid_project", fingerprints, asked_at=asked_at, unreadable=listed.unreadable)
-        claimed = _titles(work, found.doubted)
+        comparison = compared(
+            work, "gateway.autoid_project", fingerprints, asked_at=asked_at, unreadable=listed.unreadable
+        )
+        claimed = _titles(work, comparison.doubted)
         changes = [
             _project_changed(by_record[record], fingerprints[record], own_generator=own_generator)
-            for record in found.changed
+            for record in comparison.changed
             # Whether it shares its AE title is not known before it is known whether the other one is gone.
             if by_record[record].aetitle not in claimed
         ]
-        settled = found.facts(
+        settled = comparison.facts(
             doubted=AutoidProjectDoubted, returned=AutoidProjectReturned, removed=AutoidProjectRemoved
         )
         work.record([*changes, *settled])

@@ -3,7 +3,7 @@
 import os
 import pwd
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from socket import gethostname
@@ -12,6 +12,7 @@ from uuid import getnode
 
 from ledger.database import Database, ignore_variables
 from ledger.dry_run import DryRun
+from ledger.errors import LedgerError
 from ledger.events import new_event_id
 from ledger.migrations import require_migrated
 from ledger.store import Clock
@@ -83,19 +84,23 @@ def opened_gateway(
 ) -> Iterator[tuple[Configuration, Gateway]]:
     """The configuration and the ledger that it names, set up; with its keys, or opening them at need."""
     with opened_database(config) as (configuration, database):
-        section = configuration.ledger
-        yield (
-            configuration,
-            open_gateway(
-                database,
-                section,
-                clock=clock,
-                run=new_event_id(),
-                sender=configuration.sender,
-                placeholders=configuration.autoid.nobody,
-                with_keys=with_keys,
-            ),
+        gateway = open_gateway(
+            database,
+            configuration.ledger,
+            clock=clock,
+            run=new_event_id(),
+            sender=configuration.sender,
+            placeholders=configuration.autoid.nobody,
+            with_keys=with_keys,
         )
+        try:
+            yield configuration, gateway
+        except BaseException:
+            # What was appended before the error is attested, too; the error that is told is the one that came first.
+            with suppress(LedgerError):
+                gateway.attest()
+            raise
+        gateway.attest()
 
 
 @contextmanager

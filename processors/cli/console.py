@@ -112,15 +112,16 @@ def print_report(report: Report) -> None:
 
 
 def _lines(report: Report) -> Iterator[str]:
-    found = report.discovery
-    if found is not None:
+    discovery = report.discovery
+    if discovery is not None:
         yield (
-            f"Source: {found.folders} study folders, {found.read} files read; series: {found.discovered} discovered, "
-            f"{found.revised} revised; {found.rejected} files rejected, {found.unsettled} still arriving; "
-            f"studies: {found.vanished} vanished, {found.returned} returned."
+            f"Source: {discovery.folders} study folders, {discovery.read} files read; "
+            f"series: {discovery.discovered} discovered, {discovery.revised} revised; "
+            f"{discovery.rejected} files rejected, {discovery.unsettled} still arriving; "
+            f"studies: {discovery.vanished} vanished, {discovery.returned} returned."
         )
-        if found.warning is not None:
-            yield f"  WARNING: {found.warning}"
+        if discovery.warning is not None:
+            yield f"  WARNING: {discovery.warning}"
     if report.looked is not None and report.looked.is_anything:
         yield (
             f"Transfers: {report.looked.sent} reported sent, {report.looked.failed} failed, "

@@ -35,6 +35,6 @@ def as_json(data: Any, *, indented: bool = False) -> str:
     return written if written.isascii() and "\x7f" not in written else _STEERING.sub(_escaped, written)
 
 
-def _escaped(found: re.Match[str]) -> str:
+def _escaped(match: re.Match[str]) -> str:
     """orjson escapes control characters below U+0020 only."""
-    return found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1] if found[0] != "\x7f" else "\\u007f"
+    return match[0] if match[0].isprintable() else json.dumps(match[0])[1:-1] if match[0] != "\x7f" else "\\u007f"

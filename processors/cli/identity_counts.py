@@ -22,7 +22,7 @@ def identity_counts(gateway: Gateway, section: IdentitySection) -> Counts:
 def print_identity_counts(out: Console, counts: Counts) -> None:
     """Tells them, and how to see which studies are concerned."""
     for project, kinds in counts.items():
-        told = ", ".join(f"{number} x {kind}" for kind, number in kinds.items())
-        console.say(out, f"Pseudonyms of {project}: {told}.")
+        numbers = ", ".join(f"{number} x {kind}" for kind, number in kinds.items())
+        console.say(out, f"Pseudonyms of {project}: {numbers}.")
     if counts:
         console.say(out, "`fiona-ledger identity check` names the studies; what is new like them is held or shown.")

@@ -6,7 +6,8 @@ from processors.cli.harmless import on_a_line
 
 NOT_COMPACTED = (
     "NOTE: the tables' files still hold the old row versions with their keys, because somebody else is using the "
-    "tables or this role does not own them. Later, as their owner: VACUUM (FULL, ANALYZE) ledger.subject, ledger.vault;"
+    "tables or this role does not own them. Later, as their owner: "
+    "VACUUM (FULL, ANALYZE) ledger.subject, ledger.vault;"
 )
 
 

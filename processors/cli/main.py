@@ -56,8 +56,8 @@ class Commands(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The name and the command that `args` begin with, and the rest of them."""
-        name, found, rest = super().resolve_command(ctx, args)
-        return name, found if isinstance(found, Commands) else load(f"{self._prefix}{name}"), rest
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command if isinstance(command, Commands) else load(f"{self._prefix}{name}"), rest
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - typer's signature
         """Writes the commands under their headings, all lines beginning in one column."""

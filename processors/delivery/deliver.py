@@ -474,9 +474,9 @@ class _Delivery:
             _count(self._delivered, fact)
 
 
-def _problems(told: RowsRefused | UnknownFields) -> Sequence[RowProblem]:
+def _problems(refusal: RowsRefused | UnknownFields) -> Sequence[RowProblem]:
     """What REDCap says against rows. Fields that the dictionary has, looked up anew, are not what its words mean."""
-    return told.problems if isinstance(told, RowsRefused) else (RowProblem.of_none(str(told)),)
+    return refusal.problems if isinstance(refusal, RowsRefused) else (RowProblem.of_none(str(refusal)),)
 
 
 def _delivered_facts(rows: Sequence[PlannedRow]) -> list[Fact]:

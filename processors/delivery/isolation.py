@@ -53,22 +53,22 @@ def sort_out(rows: Sequence[PlannedRow], problems: Sequence[RowProblem]) -> Sort
         problem = next((problem for problem in problems if _concerns(problem, rows[0])), problems[0])
         return SortedOut([_refusal(rows[0], problem)], ())
     of_record: dict[str, list[int]] = {}
-    for place, row in enumerate(rows):
-        of_record.setdefault(row.study, []).append(place)
+    for index, row in enumerate(rows):
+        of_record.setdefault(row.study, []).append(index)
     meant: dict[int, RowProblem] = {}
     doubtful: set[int] = set()
     for problem in problems:
-        concerned = [place for place in of_record.get(problem.record, ()) if _concerns(problem, rows[place])]
+        concerned = [index for index in of_record.get(problem.record, ()) if _concerns(problem, rows[index])]
         if len(concerned) == 1 or problem.locked:
-            meant |= {place: meant.get(place, problem) for place in concerned}
+            meant |= {index: meant.get(index, problem) for index in concerned}
         else:
             doubtful.update(concerned)
     doubtful -= meant.keys()
-    others = [row for place, row in enumerate(rows) if place not in meant and place not in doubtful]
+    others = [row for index, row in enumerate(rows) if index not in meant and index not in doubtful]
     if not meant and not (doubtful and others):
         return SortedOut((), _smaller(rows))
-    portions = [[rows[place] for place in sorted(doubtful)], others]
-    refused = [_refusal(rows[place], problem) for place, problem in sorted(meant.items())]
+    portions = [[rows[index] for index in sorted(doubtful)], others]
+    refused = [_refusal(rows[index], problem) for index, problem in sorted(meant.items())]
     return SortedOut(refused, [portion for portion in portions if portion])
 
 

@@ -146,17 +146,21 @@ class _Check:
         """The rows with what was written; without those of pseudonyms that were forgotten meanwhile."""
         positions = {int(placement.key) for placement in placements if placement.kind == "transfer"}
         requests = work.identities(positions) if positions else {}
-        found = []
+        with_contents = []
         for placement in placements:
             if placement.kind == "series":
-                found.append(replace(placement, wrote={_SERIES: placement.key}))
+                with_contents.append(replace(placement, wrote={_SERIES: placement.key}))
                 continue
             event, payload = requests[int(placement.key)]
             if payload:
-                told = {_PROJECT: event.data["project"], _NAME: payload["pseudonym"], _EVENT: event.data["event_name"]}
+                content = {
+                    _PROJECT: event.data["project"],
+                    _NAME: payload["pseudonym"],
+                    _EVENT: event.data["event_name"],
+                }
                 requested = incoming.minute(self._gateway.local(event.recorded_at))
-                found.append(replace(placement, project=told[_PROJECT], requested=requested, wrote=told))
-        return found
+                with_contents.append(replace(placement, project=content[_PROJECT], requested=requested, wrote=content))
+        return with_contents
 
     def _fates(self, placements: Sequence[Placement], behind: timedelta | None = None) -> list[tuple[Placement, Fate]]:
         """What REDCap's log tells. Its time is taken to be so far `behind` ours, or as far as was found before."""
@@ -195,8 +199,8 @@ class _Check:
             return []
         now = self._gateway.clock()
         with self._gateway.begin() as work:
-            told = work.execute(_TELL, {**self._row, "now": now, "before": now - TELL_AGAIN}).one_or_none()
-        return [] if told is None else [f"{self._project}: {blind}: {_UNSEEN}."]
+            warning = work.execute(_TELL, {**self._row, "now": now, "before": now - TELL_AGAIN}).one_or_none()
+        return [] if warning is None else [f"{self._project}: {blind}: {_UNSEEN}."]
 
 
 def _is_hidden(fates: Sequence[tuple[Placement, Fate]]) -> bool:
@@ -207,8 +211,8 @@ def _is_hidden(fates: Sequence[tuple[Placement, Fate]]) -> bool:
 
 def _behind(placed_at: datetime, minute: str) -> timedelta:
     """How far REDCap's time is behind ours, by its newest line, rounded up to half an hour."""
-    told = datetime.strptime(minute[:16], "%Y-%m-%d %H:%M")  # noqa: DTZ007 - REDCap's times have no zone
-    behind = placed_at.replace(tzinfo=None) - told
+    logged_at = datetime.strptime(minute[:16], "%Y-%m-%d %H:%M")  # noqa: DTZ007 - REDCap's times have no zone
+    behind = placed_at.replace(tzinfo=None) - logged_at
     return max(timedelta(0), -(-behind // _STEP) * _STEP)
 
 

@@ -234,25 +234,25 @@ class _Transfers:
 
     def _preference(self, row: TransferRow) -> tuple[bool, bool, int]:
         """Rows that are to be ended come last, people's before them: what was sent in ours is told of ours only."""
-        told, wrote = owner(row, self._desired.requests)
-        return told is not None and told.position in self._ending, not wrote, row.instance
+        request, wrote = owner(row, self._desired.requests)
+        return request is not None and request.position in self._ending, not wrote, row.instance
 
     def _met(self, request: TransferRequest, row: TransferRow) -> Fact:
         """The request stands already: written by a run that was killed, made by a person, or under a request
         that it replaces, where an entry was corrected and corrected back. That may have been sent already,
         and must not be again.
         """
-        told, wrote = owner(row, self._desired.requests)
+        holder, wrote = owner(row, self._desired.requests)
         self._own[request.position] = row.instance
         # The sender may have had the row since it was written, not since it is known.
-        since = None if told is None or not wrote else (told.placed_at or told.requested_at).isoformat()
-        if wrote and told is not None and told.position in self._ending:
-            self._leave_out(told, row)
+        since = None if holder is None or not wrote else (holder.placed_at or holder.requested_at).isoformat()
+        if wrote and holder is not None and holder.position in self._ending:
+            self._leave_out(holder, row)
             return TransferAmended(
                 study=request.study,
                 request=request.position,
                 instance=row.instance,
-                replaced=told.position,
+                replaced=holder.position,
                 since=since,
             )
         return TransferPlaced(

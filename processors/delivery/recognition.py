@@ -119,13 +119,13 @@ def _other_project(gateway: Gateway, redcap: Redcap, known: dict[str, _Project])
         before = known.get(name)
         if not redcap.has(name) or (before is not None and before.address == redcap.address(name)):
             continue
-        found = _project(redcap, name)
-        if before is not None and before.identity and found.identity and before.identity != found.identity:
+        project = _project(redcap, name)
+        if before is not None and before.identity and project.identity and before.identity != project.identity:
             return (
-                f"redcap.tokens.{name}: expected REDCap's {before.identity}, as before, found {found.identity} at the "
-                "address that is configured now."
+                f"redcap.tokens.{name}: expected REDCap's {before.identity}, as before, found {project.identity} at "
+                "the address that is configured now."
             )
-        seen.append(found)
+        seen.append(project)
     if seen:
         with gateway.begin() as work:
             _remember(work, seen)
@@ -141,17 +141,17 @@ def _remember(work: Work, projects: Collection[_Project]) -> None:
 def _project(redcap: Redcap, name: str) -> _Project:
     """What REDCap tells of the project. Raises `Refused` for one that the ledger cannot work with."""
     try:
-        told = redcap.project_info(name)
+        info = redcap.project_info(name)
     except (Banned, Blocked, NotPermitted):
         raise
     except Refused:
-        told = {}  # an old server
-    if name in ("incoming", "transfers") and told.get("is_longitudinal") == "1":
+        info = {}  # an old server
+    if name in ("incoming", "transfers") and info.get("is_longitudinal") == "1":
         raise refuse_longitudinal(name)
     if name == "incoming":
         with suppress(NotPermitted):  # a right that is missing tells nothing of groups
             require_no_group(name, redcap.next_record_name(name))
-    identity = f"project {told['project_id']}, made {told['creation_time']}" if _is_told(told) else ""
+    identity = f"project {info['project_id']}, made {info['creation_time']}" if _is_told(info) else ""
     return _Project(name, redcap.address(name), identity)
 
 
@@ -167,8 +167,8 @@ def require_no_group(project: str, next_record_name: str) -> None:
         )
 
 
-def _is_told(told: Collection[str]) -> bool:
-    return "project_id" in told and "creation_time" in told
+def _is_told(info: Collection[str]) -> bool:
+    return "project_id" in info and "creation_time" in info
 
 
 # What was written before an acceptance may be gone for good.

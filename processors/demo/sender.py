@@ -233,8 +233,8 @@ class Sender:
 
 
 def _file_name(row: Mapping[str, str]) -> str:
-    asked = ("study_instance_uid", "transfer_project_name", "transfer_name", "redcap_repeat_instance")
-    return "_".join(row[column] for column in asked) + ".json"
+    columns = ("study_instance_uid", "transfer_project_name", "transfer_name", "redcap_repeat_instance")
+    return "_".join(row[column] for column in columns) + ".json"
 
 
 def _newest(study: Path) -> float | None:

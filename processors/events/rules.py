@@ -182,11 +182,15 @@ class DecisionsMade(Fact):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecisionDeferred(OfStudy):
-    """What is requested for a project and event depends on doubted rules or entries (`causes`): nothing is decided."""
+    """What is requested for a project and event depends on doubted rules or entries (`causes`): nothing is decided.
+
+    `restores` are requests that a replay is to write again if they prove to be asked for.
+    """
 
     project: str
     event_name: str
     causes: tuple[Cause, ...]
+    restores: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -36,14 +36,14 @@ def note_expected(gateway: Gateway, patience: timedelta) -> int:
         now = work.clock()
         times = {"site": work.site, "now": now, "before": now - _LOOK_AFTER}
         is_thorough = work.execute(_LOOK, times).one_or_none() is not None
-        asked = {"until": now - patience, "after": None if is_thorough else now - patience - _LOOK_AFTER}
-        if not _found(work, asked):
+        window = {"until": now - patience, "after": None if is_thorough else now - patience - _LOOK_AFTER}
+        if not _found(work, window):
             return 0
         # Another site may be about to record the same.
         store.lock_head(work.connection)
-        found = _found(work, asked)
-        work.record(found)
-    return len(found)
+        facts = _found(work, window)
+        work.record(facts)
+    return len(facts)
 
 
 _LOOK = text(f"""
@@ -53,9 +53,9 @@ _LOOK = text(f"""
 """)
 
 
-def _found(work: Work, asked: Mapping[str, datetime | None]) -> list[ExpectedStudyFact]:
+def _found(work: Work, window: Mapping[str, datetime | None]) -> list[ExpectedStudyFact]:
     """What is to be told; of entries not told of yet, those `asked` for between these times."""
-    overdue = work.execute(_OVERDUE, asked).all()
+    overdue = work.execute(_OVERDUE, window).all()
     known = work.execute(_KNOWN).all()
     arrivals = bool(known) and work.execute(_ARRIVALS, {"site": work.site}).scalar_one()
     return [
@@ -126,8 +126,8 @@ def _near(work: Work, entry: Row[Any]) -> dict[str, str]:
     _, said = work.identities([entry.asked])[entry.asked]
     near = _near_numbers(work, said.get("accession_number", ""))
     if entry.study:
-        asked = {"alike": [entry.study, *one_error(entry.study)], "most": _NAMED_AT_MOST}
-        for study in work.execute(_NEAR_UIDS, asked).scalars():
+        parameters = {"alike": [entry.study, *one_error(entry.study)], "most": _NAMED_AT_MOST}
+        for study in work.execute(_NEAR_UIDS, parameters).scalars():
             near[study] = "its files have vanished" if study == entry.study else "its UID differs by one character"
     for study in _of_same_patient(work, entry, said.get("subject_id", "")):
         near.setdefault(study, "is of the patient who has this pseudonym")
@@ -166,5 +166,5 @@ def _of_same_patient(work: Work, entry: Row[Any], pseudonym: str) -> Sequence[st
     """Studies of whoever has the entry's pseudonym in the project already that were not requested for it."""
     fingerprint = work.name_fingerprint(entry.project, pseudonym)
     since = entry.asked_at - _SCANNED_BEFORE
-    asked = {"project": entry.project, "fingerprint": fingerprint, "since": since, "most": _NAMED_AT_MOST}
-    return work.execute(_OF_SAME_PATIENT, asked).scalars().all()
+    parameters = {"project": entry.project, "fingerprint": fingerprint, "since": since, "most": _NAMED_AT_MOST}
+    return work.execute(_OF_SAME_PATIENT, parameters).scalars().all()

@@ -181,12 +181,12 @@ class _Trial:
 
 def _overlaps(hits: Sequence[Hit]) -> set[tuple[str, str, Key]]:
     """The pairs of rules that give one study different names for the same project and event."""
-    asked = {
+    names = {
         (hit.rule.record_id, Key(hit.rule.project, hit.rule.event_name), without_padding(hit.pseudonym)) for hit in hits
     }
     return {
         (one[0], other[0], one[1])
-        for one, other in combinations(sorted(asked), 2)
+        for one, other in combinations(sorted(names), 2)
         if one[0] != other[0] and one[1] == other[1] and one[2] != other[2]
     }
 

@@ -22,8 +22,8 @@ def find_study(work: Work, wanted: str) -> str:
             "Expected a StudyInstanceUID or an accession number, found "
             + ("nothing." if not name else "something that is not printable text.")
         )
-    asked = {"name": name}
-    if work.execute(_STUDY, asked).scalar_one_or_none() is not None:
+    parameters = {"name": name}
+    if work.execute(_STUDY, parameters).scalar_one_or_none() is not None:
         return name
     studies = work.execute(_BY_ACCESSION, {"accession": _known_as(work, name)}).all()
     if len(studies) == 1:
@@ -77,13 +77,13 @@ def _several(name: str, studies: Any) -> str:
 
 def _unknown(work: Work, name: str) -> Iterator[str]:
     """What is known of a name that no study has."""
-    asked = {"name": name, "accession": _known_as(work, name), "limit": _LISTED}
+    parameters = {"name": name, "accession": _known_as(work, name), "limit": _LISTED}
     yield f"No study in the ledger has the UID or accession number {name}."
-    rejected = work.execute(_REJECTED, asked).all()
+    rejected = work.execute(_REJECTED, parameters).all()
     yield from (f"  A file of that folder was rejected: {row.path}: {row.reason}." for row in rejected)
-    if not rejected and work.execute(_LISTED_FOLDER, asked).scalar_one():
+    if not rejected and work.execute(_LISTED_FOLDER, parameters).scalar_one():
         yield "  A folder of that name is on disk, but no summary in it has been read: it is still arriving."
-    entries = list(work.execute(_WAITING_ENTRIES, asked).scalars())
+    entries = list(work.execute(_WAITING_ENTRIES, parameters).scalars())
     if entries:
         yield f"  Coupling entry {', '.join(entries)} names it and waits until it arrives."
     similar = [known for known in _similar(work, name) if accession_difference(known, name)]

@@ -234,8 +234,8 @@ def _transfer_retracted(fact: TransferRetracted, history: History) -> str:
 
 @_words.register
 def _transfer_placed(fact: TransferPlaced, history: History) -> str:
-    found = ", where it stood already" if fact.found else ""
-    return f"{_request(fact.request, history)} was placed in REDCap as instance {fact.instance}{found}."
+    standing = ", where it stood already" if fact.found else ""
+    return f"{_request(fact.request, history)} was placed in REDCap as instance {fact.instance}{standing}."
 
 
 @_words.register

@@ -94,12 +94,12 @@ def read_set(reader: Reader) -> frozenset[str]:
     reader.take()
     if reader.sees("^"):
         reader.refuse("expected a set of named characters, found the negated set [^...]")
-    found = set(_read_member(reader, place))
+    characters = set(_read_member(reader, place))
     while not reader.accept("]"):
-        found |= _read_member(reader, place)
-    if len(found) > LARGEST_SET:
-        reader.refuse(f"expected a set of at most {LARGEST_SET} characters, found {len(found)}", place)
-    return frozenset(found)
+        characters |= _read_member(reader, place)
+    if len(characters) > LARGEST_SET:
+        reader.refuse(f"expected a set of at most {LARGEST_SET} characters, found {len(characters)}", place)
+    return frozenset(characters)
 
 
 def _read_member(reader: Reader, opened: int) -> frozenset[str]:

@@ -78,14 +78,14 @@ def explore(reading: Reading) -> Graph:
 
 
 def _discover(reading: Reading) -> dict[State, list[Move]]:
-    found: dict[State, list[Move]] = {}
+    moves: dict[State, list[Move]] = {}
     ahead = [reading.start()]
     while ahead:
         state = ahead.pop()
-        if state not in found:
-            found[state] = reading.moves(state)
-            ahead += [move.target for move in found[state] if move.target is not None]
-    return found
+        if state not in moves:
+            moves[state] = reading.moves(state)
+            ahead += [move.target for move in moves[state] if move.target is not None]
+    return moves
 
 
 def _targets_first(moves: dict[State, list[Move]], start: State) -> list[State]:

@@ -93,25 +93,25 @@ class _Reading:
             reader.refuse(f"expected a bounded quantifier such as {{1,8}}, found the unbounded {reader.take()}", place)
         if reader.accept("?"):
             return 0, 1
-        found = reader.take_match(_COUNTED)
-        if found is None:
+        match = reader.take_match(_COUNTED)
+        if match is None:
             return None
-        if found[0] == "{}":
+        if match[0] == "{}":
             # For Python these are two literal braces.
             reader.place = place
             return None
-        return self.bounds(found, place)
+        return self.bounds(match, place)
 
-    def bounds(self, found: re.Match[str], place: int) -> tuple[int, int]:
-        low, comma, high = found.groups()
+    def bounds(self, match: re.Match[str], place: int) -> tuple[int, int]:
+        low, comma, high = match.groups()
         if comma and not high:
-            self.reader.refuse(f"expected a bounded quantifier such as {{1,8}}, found the unbounded {found[0]}", place)
+            self.reader.refuse(f"expected a bounded quantifier such as {{1,8}}, found the unbounded {match[0]}", place)
         if max(len(low), len(high or "")) > _MOST_DIGITS_OF_A_COUNT:
-            self.reader.refuse(f"expected a smaller number of repetitions, found {found[0]}", place)
+            self.reader.refuse(f"expected a smaller number of repetitions, found {match[0]}", place)
         least = int(low or 0)
         most = int(high) if comma else least
         if most < least:
-            self.reader.refuse(f"expected the smaller number first, found {found[0]}", place)
+            self.reader.refuse(f"expected the smaller number first, found {match[0]}", place)
         return least, most
 
     def single(self, *, depth: int) -> Node:
@@ -195,8 +195,8 @@ class _Reading:
 
     def name(self, end: str, place: int) -> str:
         reader = self.reader
-        name, found, _ = reader.text[reader.place :].partition(end)
-        if not found or not name.isidentifier():
+        name, closing, _ = reader.text[reader.place :].partition(end)
+        if not closing or not name.isidentifier():
             reader.refuse(f"expected a group's name and {end}, found {name!r}", place)
         reader.take(len(name) + len(end))
         return name

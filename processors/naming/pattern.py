@@ -33,10 +33,10 @@ class Pattern:
 
     def rank(self, name: str) -> int:
         """The rank of a name, from 0. Raises `ValueError` for any other text."""
-        found = self.find(name)
-        if found is None:
+        number = self.find(name)
+        if number is None:
             raise ValueError(f"expected a name of the pattern {self.text!r}, found {name!r}")
-        return found
+        return number
 
     def unrank(self, number: int) -> str:
         """The name of that rank. Raises `IndexError` unless 0 <= number < count."""

@@ -102,10 +102,10 @@ def _check(tree: Node, text: str, referred: frozenset[int]) -> None:
     nobody asks afterwards what the group held, that makes no difference.
     """
     if isinstance(tree, Repeat) and tree.most > max(tree.least, 1):
-        asked = groups(tree.part) & referred
-        if asked and may_be_empty(tree.part):
+        referred_groups = groups(tree.part) & referred
+        if referred_groups and may_be_empty(tree.part):
             raise PatternError(
-                f"expected no back reference to group {min(asked)}, "
+                f"expected no back reference to group {min(referred_groups)}, "
                 "which this quantifier repeats and which may be repeated with nothing in it",
                 text,
                 tree.place,

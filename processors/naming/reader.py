@@ -41,10 +41,10 @@ class Reader:
 
     def take_match(self, expression: re.Pattern[str]) -> re.Match[str] | None:
         """Read what an expression matches here, or nothing."""
-        found = expression.match(self.text, self.place)
-        if found is not None:
-            self.place = found.end()
-        return found
+        match = expression.match(self.text, self.place)
+        if match is not None:
+            self.place = match.end()
+        return match
 
     def refuse(self, problem: str, place: int | None = None) -> NoReturn:
         """Raise a `PatternError` that points at `place`, by default at the next character."""

@@ -35,13 +35,13 @@ class Sampler:
     def draw(self, randbelow: Callable[[int], int] = secrets.randbelow) -> str:
         """One more name. Raises `Exhausted` when none is left."""
         self.require(1)
-        place = randbelow(self.left)
+        index = randbelow(self.left)
         self.left -= 1
         # The last number takes the place of the drawn one, so that those left are always the first `left`.
-        drawn = self._moved.get(place, place)
+        drawn = self._moved.get(index, index)
         last = self._moved.pop(self.left, self.left)
-        if place != self.left:
-            self._moved[place] = last
+        if index != self.left:
+            self._moved[index] = last
         return self.pattern.unrank(drawn + bisect_right(self._gaps, drawn))
 
     def require(self, wanted: int) -> None:

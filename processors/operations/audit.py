@@ -99,17 +99,18 @@ def views(connection: Connection) -> dict[str, View]:
             Column(name=row.column, type=row.type, description=row.description or "")
         )
     return {
-        name: View(name=name, description=descriptions[name], columns=tuple(found)) for name, found in columns.items()
+        name: View(name=name, description=descriptions[name], columns=tuple(columns_of_view))
+        for name, columns_of_view in columns.items()
     }
 
 
 def view(connection: Connection, name: str) -> View:
     """The view of that name, with or without `audit.` before it. Raises `ConfigurationError`."""
     known = views(connection)
-    found = known.get(name.removeprefix("audit.").replace("-", "_"))
-    if found is None:
+    view_of_name = known.get(name.removeprefix("audit.").replace("-", "_"))
+    if view_of_name is None:
         raise ConfigurationError(f"There is no audit view {name!r}. Expected one of: {', '.join(known)}.")
-    return found
+    return view_of_name
 
 
 def select(connection: Connection, wanted: View, selection: Selection) -> Iterator[Row]:

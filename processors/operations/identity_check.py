@@ -106,21 +106,21 @@ def _telling(work: Work, section: IdentitySection, progress: Progress | None) ->
     """The pseudonyms that do not fit, each study once."""
     rows = work.execute(_HOLDERS).all()
     patterns = naming_patterns(work, {row.project for row in rows})
-    told: set[tuple[str, str, str]] = set()
+    findings: set[tuple[str, str, str]] = set()
     done = 0
     for batch in batches(rows, _BATCH):
-        found = work.identities({row.position for row in batch})
+        events = work.identities({row.position for row in batch})
         identities = identities_of(work, {row.study for row in batch})
         for row in batch:
-            pseudonym = found[row.position][1].get("pseudonym")
+            pseudonym = events[row.position][1].get("pseudonym")
             if pseudonym is None:
                 continue
             of_project = patterns.get(row.project, [])
             wrong = breaks_pattern(pseudonym, of_project) or tells_whose(
                 pseudonym, of_project, identities[row.study], section.national_numbers
             )
-            if wrong is not None and (row.study, row.project, wrong) not in told:
-                told.add((row.study, row.project, wrong))
+            if wrong is not None and (row.study, row.project, wrong) not in findings:
+                findings.add((row.study, row.project, wrong))
                 yield IdentityFinding(
                     project=row.project, kind="pseudonym does not fit", details=wrong, studies=(row.study,)
                 )

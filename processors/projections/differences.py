@@ -47,8 +47,8 @@ _WITHDRAW = _DIFFERENCES.delete()
 
 def _accepted(accepted: DifferenceAccepted, event: Event) -> list[Parameters]:
     (row,) = _row(accepted, event)
-    told: Parameters = {"row_position": accepted.row_position, "fingerprint": accepted.fingerprint}
-    return [row | told | {"position": event.position}]
+    content: Parameters = {"row_position": accepted.row_position, "fingerprint": accepted.fingerprint}
+    return [row | content | {"position": event.position}]
 
 
 def _row(row: DifferenceAccepted | RowRestored, _: Event) -> list[Parameters]:

@@ -146,9 +146,9 @@ def _record(directive: RoutingRuleFact | CouplingEntryFact, event: Event) -> lis
 
 
 def _missing(study: ExpectedStudyMissing | ExpectedStudyNeverCame, event: Event) -> list[Parameters]:
-    (asked,) = _asked(study, event)
-    told: Parameters = {"record_id": study.record_id, "position": event.position, "near": study.near}
-    return [asked | told | {"removed": isinstance(study, ExpectedStudyNeverCame)}]
+    (entry_key,) = _asked(study, event)
+    content: Parameters = {"record_id": study.record_id, "position": event.position, "near": study.near}
+    return [entry_key | content | {"removed": isinstance(study, ExpectedStudyNeverCame)}]
 
 
 def _asked(study: ExpectedStudyFact, _: Event) -> list[Parameters]:

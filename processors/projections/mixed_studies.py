@@ -50,8 +50,8 @@ _RESOLVE = Statement(
 )
 
 
-def _found(found: TwoPatientsFound, event: Event) -> list[Parameters]:
-    return [{"study": found.study, "position": event.position, "patients": found.patients}]
+def _found(fact: TwoPatientsFound, event: Event) -> list[Parameters]:
+    return [{"study": fact.study, "position": event.position, "patients": fact.patients}]
 
 
 def _resolved(resolved: TwoPatientsResolved, event: Event) -> list[Parameters]:

@@ -163,8 +163,8 @@ def _listed(record: RecordUnreadable | RecordReadable, event: Event) -> list[Par
 
 
 def _unreadable(record: RecordUnreadable, event: Event) -> list[Parameters]:
-    told: Parameters = {"message": record.message, "position": event.position}
-    return [place | told for place in _listed(record, event)]
+    content: Parameters = {"message": record.message, "position": event.position}
+    return [place | content for place in _listed(record, event)]
 
 
 def _doubted(redcap: RedcapDoubted, event: Event) -> list[Parameters]:

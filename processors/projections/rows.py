@@ -139,11 +139,11 @@ class Batch:
     def _place_after(self, latest: int, statement: Statement) -> int:
         """The first step after that one in which this change is made; a new one at the end if there is none."""
         places = self._places[statement]
-        found = bisect_left(places, latest + 1)
-        if found == len(places):
+        index = bisect_left(places, latest + 1)
+        if index == len(places):
             places.append(len(self.steps))
             self.steps.append(Step(statement))
-        return places[found]
+        return places[index]
 
     def _add_for_any_row(self, statement: Statement, parameters: Parameters) -> None:
         """Adds it as the last step, after which all others come that are added from now on."""

@@ -52,8 +52,8 @@ class Call:
     @cached_property
     def fields(self) -> frozenset[str]:
         """The names of the fields asked for or written."""
-        asked = (str(name) for key, name in self.form.items() if key.startswith("fields["))
-        return frozenset(asked).union(*self.rows)
+        names = (str(name) for key, name in self.form.items() if key.startswith("fields["))
+        return frozenset(names).union(*self.rows)
 
     @cached_property
     def hidden(self) -> frozenset[str]:
@@ -201,7 +201,7 @@ def _array(name: str, members: Sequence[str] | None) -> Form:
         return {}
     if not 1 <= len(members) <= MOST_MEMBERS:
         raise ValueError(f"expected 1 to {MOST_MEMBERS} {name} in one call, found {len(members)}")
-    return {f"{name}[{place}]": member for place, member in enumerate(members)}
+    return {f"{name}[{index}]": member for index, member in enumerate(members)}
 
 
 def _number(count: int, noun: str) -> str:

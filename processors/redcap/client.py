@@ -76,8 +76,8 @@ class Redcap:
 
     def address(self, project: str) -> str:
         """Where the project is, in a form that may be kept: equal for the same server and token, and tells neither."""
-        place = f"{self._transport.url} {self._tokens.get(project, '')}"
-        return hashlib.sha256(place.encode()).hexdigest()[:32]
+        endpoint = f"{self._transport.url} {self._tokens.get(project, '')}"
+        return hashlib.sha256(endpoint.encode()).hexdigest()[:32]
 
     def export_records(
         self,

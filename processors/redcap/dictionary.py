@@ -35,12 +35,12 @@ def choices(text: str) -> dict[str, str]:
     Only the first comma of a choice parts its code from its label. A choice without a comma is its own
     label; of two choices with one code the last counts.
     """
-    found = {}
+    labels = {}
     for choice in text.split("|"):
         code, comma, label = choice.partition(",")
         if code.strip():
-            found[code.strip()] = label.strip() if comma else code.strip()
-    return found
+            labels[code.strip()] = label.strip() if comma else code.strip()
+    return labels
 
 
 class Remembered(NamedTuple):

@@ -44,9 +44,9 @@ class ErrorText:
 
 def error_text(body: bytes) -> ErrorText | None:
     """The error that REDCap reports in this body; None where it reports none."""
-    found = _json_object(body)
-    if found is not None:
-        return _from_json(found) if "error" in found else None
+    document = _json_object(body)
+    if document is not None:
+        return _from_json(document) if "error" in document else None
     text = body.decode("utf-8", "replace")
     if "<hash>" in text or text.lstrip().startswith("<?xml"):
         words = _from_xml(text)
@@ -70,15 +70,15 @@ def row_problems(words: str, records: Collection[str], hidden: Collection[str]) 
     starts = list(_START.finditer(words))
     begins = [start.start() for start in starts] + [len(words)]
     before = words[: begins[0]]
-    found = [_problem("", "", before, hidden)] if before.strip() else []
+    problems = [_problem("", "", before, hidden)] if before.strip() else []
     for start, end in zip(starts, begins[1:], strict=True):
         record = start["record"].replace('""', '"')
         message = _last_cell(words[start.end() : end])
         if record in records:
-            found.append(_problem(record, start["field"], message, hidden))
+            problems.append(_problem(record, start["field"], message, hidden))
         else:
-            found.append(_problem("", "", message, hidden))
-    return tuple(dict.fromkeys(found))
+            problems.append(_problem("", "", message, hidden))
+    return tuple(dict.fromkeys(problems))
 
 
 def unknown_fields(words: str) -> tuple[str, ...]:
@@ -87,24 +87,24 @@ def unknown_fields(words: str) -> tuple[str, ...]:
     return tuple(_names(match["names"])) if match else ()
 
 
-def listed_fields(words: str, asked: Collection[str]) -> tuple[str, ...]:
+def listed_fields(words: str, fields: Collection[str]) -> tuple[str, ...]:
     """The fields that the words end with, if all were asked for: so they say what a project lacks, in any language."""
     head, colon, names = words.rpartition(":")
     parts = [part.strip().strip("'\"").rstrip(".") for part in names.split(",")]
-    is_list = bool(colon) and "\n" not in head.strip() and all(part in asked for part in parts)
+    is_list = bool(colon) and "\n" not in head.strip() and all(part in fields for part in parts)
     return tuple(parts) if is_list else ()
 
 
 def _json_object(body: bytes) -> Mapping[str, object] | None:
     try:
-        found = orjson.loads(body)
+        document = orjson.loads(body)
     except orjson.JSONDecodeError:
         return None
-    return found if isinstance(found, Mapping) else None
+    return document if isinstance(document, Mapping) else None
 
 
-def _from_json(found: Mapping[str, object]) -> ErrorText:
-    words, fields = found["error"], found.get("fields")
+def _from_json(document: Mapping[str, object]) -> ErrorText:
+    words, fields = document["error"], document.get("fields")
     names = tuple(name for name in fields if isinstance(name, str)) if isinstance(fields, list) else ()
     return ErrorText(words=words if isinstance(words, str) else "", fields=names)
 

@@ -51,5 +51,5 @@ def _line(row: Row) -> LogLine:
 
 
 def _values(details: str) -> Iterator[tuple[str, str]]:
-    for found in _VALUE.finditer(details):
-        yield found["field"], found["value"]
+    for match in _VALUE.finditer(details):
+        yield match["field"], match["value"]

@@ -39,8 +39,8 @@ class Remembered(NamedTuple):
 
 def codes_of(project_info: Row) -> frozenset[str]:
     """The codes in a project's info: `NA, Not available | UNK, Unknown`, or one a line. Older servers have none."""
-    found = project_info.get("missing_data_codes", "")
-    return frozenset(choices(_LINE_END.sub("|", found)))
+    codes = project_info.get("missing_data_codes", "")
+    return frozenset(choices(_LINE_END.sub("|", codes)))
 
 
 def without_codes(rows: Sequence[Row], codes: Collection[str]) -> list[Row]:

@@ -119,14 +119,14 @@ class Project:
             rows = export(self.name, fields=[record], changed_since=changed_since)
             return list(dict.fromkeys(row[record] for row in rows))
 
-        found = read_apart(
+        answer = read_apart(
             lambda: export(self.name, fields=fields, needed=needed, changed_since=changed_since),
             ids,
             lambda records: export(self.name, records=records, fields=fields, needed=needed, retried=False),
             self._known_unreadable,
         )
-        self.unreadable = found.unreadable
-        return found.rows
+        self.unreadable = answer.unreadable
+        return answer.rows
 
     def import_rows(
         self, rows: Sequence[Mapping[str, str | int]], *, overwrite: bool, optional: Collection[str] = ()

@@ -46,18 +46,18 @@ def read_apart(
     names = ids()
     others = [name for name in names if name not in known]
     untried: list[Sequence[str]] = [*([name] for name in names if name in known), *batches(others, MOST_MEMBERS)]
-    found = Readable([], {})
+    readable = Readable([], {})
     while untried:
         portion = untried.pop()
         try:
-            found.rows.extend(some(portion))
+            readable.rows.extend(some(portion))
         except Misdirected:
             raise
         except (Unanswered, Blocked) as failure:
             if len(portion) > 1:
                 untried += halves(portion)
                 continue
-            found.unreadable[portion[0]] = str(failure)
-            if len(found.unreadable) > MOST_UNREADABLE:
+            readable.unreadable[portion[0]] = str(failure)
+            if len(readable.unreadable) > MOST_UNREADABLE:
                 raise
-    return found
+    return readable

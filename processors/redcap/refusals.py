@@ -44,17 +44,17 @@ def refusal(call: Call, response: Response) -> ServiceError:
 
 def _described(call: Call, response: Response, error: ErrorText | None) -> str:
     """What came back, without values."""
-    found = f"HTTP {response.status} and "
+    description = f"HTTP {response.status} and "
     if error is not None:
         words = redaction.redacted(error.words, call.hidden)
-        return found + (f"REDCap's words: {words}" if words else "an error without words")
+        return description + (f"REDCap's words: {words}" if words else "an error without words")
     text = response.text.strip()
     if not text:
-        return found + "an empty body"
+        return description + "an empty body"
     if text[0] in "[{":
-        return found + "JSON that breaks off or is not well formed"
+        return description + "JSON that breaks off or is not well formed"
     kind = "a page" if text[0] == "<" else "a text"
-    return found + f"{kind} in place of JSON, saying: {redaction.page(text, call.hidden)}"
+    return description + f"{kind} in place of JSON, saying: {redaction.page(text, call.hidden)}"
 
 
 Judge = Callable[[Call, Response, ErrorText | None], ServiceError | None]
@@ -64,8 +64,8 @@ def _banned(call: Call, response: Response, error: ErrorText | None) -> ServiceE
     text = _not_data(response, error)
     if response.status != 429 and not bans.looks_like_ban(text, is_page=error is None and response.status == 200):
         return None
-    found = _described(call, response, error).rstrip(".")
-    return Banned(f"REDCap project {call.project}, {call.name}: found {found}.")
+    description = _described(call, response, error).rstrip(".")
+    return Banned(f"REDCap project {call.project}, {call.name}: found {description}.")
 
 
 def _not_data(response: Response, error: ErrorText | None) -> str:
@@ -103,11 +103,11 @@ def _misdirected(call: Call, response: Response, error: ErrorText | None) -> Ser
         return Misdirected(call.message(f"HTTP {response.status} and a login page in place of JSON", advice))
     if response.status not in _NOT_THE_API:
         return None
-    found = _described(call, response, error)
+    description = _described(call, response, error)
     if response.location:
-        found += f", with a redirect to {shown_address(response.url, response.location)}"
+        description += f", with a redirect to {shown_address(response.url, response.location)}"
     advice = f"Check redcap.url: {response.url} is not REDCap's API; its address ends in /api/ on most servers."
-    return Misdirected(call.message(found, advice))
+    return Misdirected(call.message(description, advice))
 
 
 def _refused(call: Call, response: Response, error: ErrorText | None) -> ServiceError | None:
@@ -122,13 +122,13 @@ def _refused(call: Call, response: Response, error: ErrorText | None) -> Service
         return UnknownFields(
             call.message(lacks, "Its data dictionary must be looked up again, and these left out."), fields
         )
-    found = row_problems(error.words, call.records, call.hidden) if call.is_import else ()
-    if any(problem.record for problem in found):
-        return _rows_refused(call, found)
+    problems = row_problems(error.words, call.records, call.hidden) if call.is_import else ()
+    if any(problem.record for problem in problems):
+        return _rows_refused(call, problems)
     if response.status == 200:
         return None  # REDCap says no with 400; an error with 200 is a mishap of its server
-    if found and not _SYSTEMIC.search(_own(error)):
-        return _rows_refused(call, found)
+    if problems and not _SYSTEMIC.search(_own(error)):
+        return _rows_refused(call, problems)
     advice = "REDCap does not do what it was asked: check the project's set-up and the rights of the token's user."
     return Refused(call.message(_described(call, response, error), advice))
 
@@ -138,15 +138,15 @@ def _own(error: ErrorText) -> str:
     return redaction.redacted(error.words, longest=len(error.words) + 1)
 
 
-def _rows_refused(call: Call, found: tuple[RowProblem, ...]) -> RowsRefused:
-    first = found[0]
+def _rows_refused(call: Call, problems: tuple[RowProblem, ...]) -> RowsRefused:
+    first = problems[0]
     where = " ".join(part for part in (first.record, first.field) if part) or "a row that it does not name"
-    plural = "problem" if len(found) == 1 else "problems"
+    plural = "problem" if len(problems) == 1 else "problems"
     message = call.message(
-        f"{len(found)} {plural} with the rows, the first of {where}: {first.message}",
+        f"{len(problems)} {plural} with the rows, the first of {where}: {first.message}",
         "None of these rows was stored.",
     )
-    return RowsRefused(message, found)
+    return RowsRefused(message, problems)
 
 
 def _outcome(call: Call, response: Response, error: ErrorText | None) -> str:

@@ -23,11 +23,11 @@ _DESCRIPTION: Final = frozenset({"field_name", "form_name", "field_type", "selec
 
 def read_rows(call: Call, response: Response) -> list[Row]:
     """The rows of an export."""
-    found = _json(call, response)
-    if not isinstance(found, list):
+    document = _json(call, response)
+    if not isinstance(document, list):
         raise _wrong_shape(call, "JSON that is not a list")
     try:
-        rows = [text_row(each) for each in found]
+        rows = [text_row(each) for each in document]
     except ValueError as exc:
         raise _wrong_shape(call, str(exc)) from exc
     if rows:
@@ -45,18 +45,18 @@ def read_metadata(call: Call, response: Response) -> list[Row]:
 
 def read_object(call: Call, response: Response) -> dict[str, str]:
     """The values of a JSON object, as text."""
-    found = _json(call, response)
-    if not isinstance(found, Mapping):
+    document = _json(call, response)
+    if not isinstance(document, Mapping):
         raise _wrong_shape(call, "JSON that is not an object")
-    return {name: "" if value is None else str(value) for name, value in found.items()}
+    return {name: "" if value is None else str(value) for name, value in document.items()}
 
 
 def read_count(call: Call, response: Response) -> int:
     """The count of an import: its distinct records, all of them."""
-    found = _json(call, response)
-    if not isinstance(found, Mapping) or not re.fullmatch(r"[0-9]{1,9}", str(found.get("count"))):
+    document = _json(call, response)
+    if not isinstance(document, Mapping) or not re.fullmatch(r"[0-9]{1,9}", str(document.get("count"))):
         raise _wrong_shape(call, "JSON without a count")
-    count = int(found["count"])
+    count = int(document["count"])
     if count != len(call.records):
         raise _wrong_shape(call, f"a count of {count}")
     return count

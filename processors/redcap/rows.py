@@ -39,15 +39,15 @@ def refuse_longitudinal(project: str) -> Refused:
     )
 
 
-def text_row(found: object) -> Row:
+def text_row(document: object) -> Row:
     """One exported object as a row. Raises `ValueError` where it is none; the message holds no values.
 
     Servers give the instance as a number or as text, and leave both repeat columns out of some exports,
     which then hold base rows only: both columns are blank then.
     """
-    if not isinstance(found, Mapping):
-        raise ValueError(f"{_kind(found)} in place of a row")  # noqa: TRY004 - the answer is wrong, not the code
-    row = {INSTRUMENT: "", INSTANCE: "", **found}
+    if not isinstance(document, Mapping):
+        raise ValueError(f"{_kind(document)} in place of a row")  # noqa: TRY004 - the answer is wrong, not the code
+    row = {INSTRUMENT: "", INSTANCE: "", **document}
     for field, value in row.items():
         row[field] = storable(value) if isinstance(value, str) else _text(value)
     row[INSTANCE] = row[INSTANCE].strip()

@@ -122,8 +122,8 @@ def amended_row(request: TransferRequest, row: TransferRow) -> dict[str, str | i
 
 def emptied_row(row: TransferRow) -> dict[str, str | int]:
     """The row that withdraws what the sender has not taken."""
-    asked = ("transfer_requested_date", "transfer_project_name", "transfer_name", "transfer_event_name")
-    return _addressed(row.study, row.instance) | dict.fromkeys(asked, "") | _senders_blank(row)
+    columns = ("transfer_requested_date", "transfer_project_name", "transfer_name", "transfer_event_name")
+    return _addressed(row.study, row.instance) | dict.fromkeys(columns, "") | _senders_blank(row)
 
 
 def closed_row(row: TransferRow) -> dict[str, str | int]:

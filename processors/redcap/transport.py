@@ -191,7 +191,21 @@ def _is_usual(address: SplitResult) -> bool:
 
 
 class _Session(requests.Session):
-    """Redirects are not followed: requests would turn the POST into a GET, and unpack a redirect's body whole."""
+    """Redirects are not followed: requests would turn the POST into a GET, and unpack a redirect's body whole.
+
+    What the environment says is looked up once for an address: it took a tenth of each call.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._settings: dict[Any, Any] = {}
+
+    def merge_environment_settings(self, url: Any, *given: Any) -> Any:
+        """The environment's proxies and certificates for the address, beside what was given with the call."""
+        key = (url, repr(given))
+        if key not in self._settings:
+            self._settings[key] = super().merge_environment_settings(url, *given)
+        return dict(self._settings[key])
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - requests' signature
         """Nowhere."""
@@ -271,7 +285,7 @@ def _environment_problem(causes: Sequence[BaseException]) -> tuple[str, str] | N
         return "a SOCKS proxy in the environment, which this program cannot use", _PROXY_ADVICE
     if any(isinstance(cause, requests.exceptions.InvalidProxyURL) for cause in causes):
         return "the address of a proxy in the environment, which is none", _PROXY_ADVICE
-    refused = next((found[1] for cause in causes if (found := _TUNNEL.search(str(cause)))), None)
+    refused = next((match[1] for cause in causes if (match := _TUNNEL.search(str(cause)))), None)
     if refused is not None:
         return proxy_refusal(int(refused))
     if any(isinstance(cause, ssl.SSLError) and cause.reason == "NO_CERTIFICATE_OR_CRL_FOUND" for cause in causes):

@@ -20,9 +20,9 @@ _REQUESTS = text("""
 def adopted_requests(work: Work, studies: Collection[str]) -> dict[str, Pseudonyms]:
     """The requests of others that were adopted for these studies; studies without any are absent."""
     rows = work.execute(_REQUESTS, {"studies": list(studies)}).all()
-    found = work.identities({row.position for row in rows})
+    events = work.identities({row.position for row in rows})
     requests: dict[str, dict[tuple[str, str], dict[str | None, int]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
-        _, payload = found[row.position]
+        _, payload = events[row.position]
         requests[row.study][row.project, row.event_name][payload.get("pseudonym")] = row.position
     return dict(requests)

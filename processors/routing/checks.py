@@ -17,8 +17,8 @@ from processors.routing.patients import Patient
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
-    """What is asked for a study. `patient` is that of all its series on disk, None where there is none or several."""
+class IntendedRequest:
+    """A request about to be made. `patient` is that of all its series on disk, None where there is none or several."""
 
     study: str
     candidate: Candidate
@@ -45,37 +45,38 @@ class Objection(NamedTuple):
 
 
 Objections = Mapping[Place, Objection]
-Check = Callable[[Work, Sequence[Asked]], Objections]
+Check = Callable[[Work, Sequence[IntendedRequest]], Objections]
 
 
 def checked(work: Work, judgements: Sequence[Judgement], checks: Sequence[Check]) -> list[Judgement]:
     """The judgements, with those requests held that a check objects to."""
-    found = objections(work, [each for judgement in judgements for each in _asked(judgement)], checks)
-    return [with_objections(judgement, found) for judgement in judgements] if found else list(judgements)
+    objected = objections(work, [each for judgement in judgements for each in _intended(judgement)], checks)
+    return [with_objections(judgement, objected) for judgement in judgements] if objected else list(judgements)
 
 
-def objections(work: Work, asked: Sequence[Asked], checks: Sequence[Check]) -> dict[Place, Objection]:
-    """What the checks have to object to what is asked for. One that holds a request counts before one that does not."""
-    found: dict[Place, Objection] = {}
+def objections(work: Work, intended: Sequence[IntendedRequest], checks: Sequence[Check]) -> dict[Place, Objection]:
+    """What the checks have to object to what is intended. One that holds a request counts before one that does not."""
+    by_place: dict[Place, Objection] = {}
     for check in checks:
-        left = [each for each in asked if each.place not in found or not found[each.place].holds]
+        left = [each for each in intended if each.place not in by_place or not by_place[each.place].holds]
         if left:
-            told = check(work, left)
-            found |= {place: each for place, each in told.items() if each.holds or place not in found}
-    return found
+            new = check(work, left)
+            by_place |= {place: each for place, each in new.items() if each.holds or place not in by_place}
+    return by_place
 
 
-def _asked(judgement: Judgement) -> list[Asked]:
+def _intended(judgement: Judgement) -> list[IntendedRequest]:
     evidence = judgement.evidence
     patient = evidence.patients[0] if len(evidence.patients) == 1 else None
     return [
-        Asked(study=evidence.study, candidate=each.candidate, patient=patient) for each in judgement.outcome.requests
+        IntendedRequest(study=evidence.study, candidate=each.candidate, patient=patient)
+        for each in judgement.outcome.requests
     ]
 
 
-def with_objections(judgement: Judgement, found: Objections) -> Judgement:
+def with_objections(judgement: Judgement, by_place: Objections) -> Judgement:
     """The judgement, with the requests held or questioned that something is objected to."""
-    mine = {place.key: each for place, each in found.items() if place.study == judgement.evidence.study}
+    mine = {place.key: each for place, each in by_place.items() if place.study == judgement.evidence.study}
     if not mine:
         return judgement
     held = {key: each.obstacle for key, each in mine.items() if each.holds}

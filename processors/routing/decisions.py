@@ -4,9 +4,10 @@ A candidate is what one rule or entry asks for. Candidates for the same project 
 on the pseudonym; a coupling entry outranks a rule, because a person coupled this very study. What
 stands from earlier runs is replaced where the new candidate says otherwise; whether the old request
 is amended in place or left behind is settled at delivery, when REDCap tells whether it was sent.
+Where the new candidates contradict each other, it ends as well: neither of two equals is placed.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 from uuid import UUID
@@ -16,6 +17,12 @@ from processors.events.holds import HoldKind
 from processors.events.patients import Consequence
 from processors.events.rules import ConflictKind
 from processors.requests import Key, TransferRequest
+
+CONTRADICTED = "what asks for it is contradicted"
+"""Why a request ends about which equals contradict each other."""
+
+ASKED_FOR_ANEW = 0
+"""Where the row of a request is gone and whoever asks for it counts as asking after that."""
 
 ByHand = Mapping[tuple[str, str | None], int]
 """The positions of what an operator decided, by project and event; None as the event: for all of the project's."""
@@ -121,10 +128,14 @@ class Outcome:
 
 
 class Deferral(NamedTuple):
-    """What is not decided yet for a project and event, as it depends on doubted rules or entries."""
+    """What is not decided yet for a project and event, as it depends on doubted rules or entries.
+
+    `restores` are requests that a replay is to write again if they prove to be asked for.
+    """
 
     key: Key
     causes: tuple[Cause, ...]
+    restores: tuple[int, ...] = ()
 
 
 class Corrected(NamedTuple):
@@ -163,20 +174,22 @@ def decide(
     wanted = _wanted(by_key)
     # What a candidate still asks for, under whatever pseudonym, is settled under its own key.
     given_up = [request for request in standing if request.key not in wanted]
-    found: list[Conflict] = []
+    conflicts: list[Conflict] = []
     for key, rivals in sorted(by_key.items()):
         decided = _decide_key(key, rivals, standing, corrected, open_conflicts.get(key), gone or {})
         if isinstance(decided, Conflict):
-            found.append(decided)
+            conflicts.append(decided)
         elif decided is not None:
             moved = _moved_by(decided.candidate, given_up, corrected)
             replaced = [request for request in standing if request.position in decided.replaces]
             replaces = tuple(dict.fromkeys(request.position for request in (*replaced, *moved)))
             outcome.requests.append(replace(decided, replaces=replaces))
-    outcome.conflicts.extend(conflict for conflict in found if open_conflicts.get(conflict.key) != conflict)
-    outcome.resolved.extend(_resolved(open_conflicts, found))
+    outcome.conflicts.extend(conflict for conflict in conflicts if open_conflicts.get(conflict.key) != conflict)
+    outcome.resolved.extend(_resolved(open_conflicts, conflicts))
     settled = {position for request in outcome.requests for position in request.replaces}
     outcome.retractions.extend(_retractions(standing, corrected, wanted, settled))
+    settled |= {each.request.position for each in outcome.retractions}
+    outcome.retractions.extend(_contradicted(standing, conflicts, corrected, settled))
     return outcome
 
 
@@ -204,7 +217,7 @@ def either_way(
         for request in without.requests
         if (request.candidate.key, "requested", request.candidate.pseudonym) in common
     ]
-    told = {(each.request.position, each.consequence) for each in with_doubted.reviewed}
+    reviews = {(each.request.position, each.consequence) for each in with_doubted.reviewed}
     outcome = Outcome(
         requests=requests,
         conflicts=[conflict for conflict in without.conflicts if (conflict.key, "conflict", conflict) in common],
@@ -212,7 +225,7 @@ def either_way(
         retractions=[
             each for each in without.retractions if (each.request.key, "retracted", each.request.position) in common
         ],
-        reviewed=[each for each in without.reviewed if (each.request.position, each.consequence) in told],
+        reviewed=[each for each in without.reviewed if (each.request.position, each.consequence) in reviews],
     )
     return outcome, {key for key, _, _ in one ^ other}
 
@@ -300,8 +313,10 @@ def _decide_key(
         return Conflict(key=key, kind="equals", causes=tuple(sorted({rival.cause for rival in _equals(rivals)})))
     current = next((request for request in standing if request.key == key), None)
     if current is not None and current.pseudonym is None:
-        # A forgotten pseudonym cannot be compared. Requesting again might send the study twice.
-        return None
+        # A forgotten pseudonym cannot be compared. Requesting again might send the study twice; but what a person
+        # says since counts, whatever was said before.
+        is_said_since = winner.cause.kind == "coupling" and winner.asks_since > current.position
+        return NewRequest(candidate=winner, replaces=(current.position,)) if is_said_since else None
     if current is not None and current.position in gone and winner.asks_since > gone[current.position]:
         return NewRequest(candidate=winner, replaces=(current.position,))
     if current is not None and current.pseudonym == winner.pseudonym:
@@ -345,10 +360,27 @@ def _moved_by(
     ]
 
 
-def _resolved(open_conflicts: Mapping[Key, Conflict], found: Collection[Conflict]) -> list[Key]:
+def _resolved(open_conflicts: Mapping[Key, Conflict], conflicts: Collection[Conflict]) -> list[Key]:
     """The conflicts that are over. One with a person's request is over when delivery finds it gone."""
-    still = {conflict.key for conflict in found}
+    still = {conflict.key for conflict in conflicts}
     return [key for key, conflict in open_conflicts.items() if conflict.kind != "person" and key not in still]
+
+
+def _contradicted(
+    standing: Iterable[TransferRequest],
+    conflicts: Iterable[Conflict],
+    corrected: Mapping[int, Corrected],
+    settled: Collection[int],
+) -> Iterator[Retraction]:
+    """The requests about which those contradict each other who have the word: nobody knows if they may be sent."""
+    by_key = {conflict.key: conflict for conflict in conflicts if conflict.kind == "equals"}
+    for request in standing:
+        conflict = by_key.get(request.key)
+        if conflict is None or request.position in settled:
+            continue
+        others = [cause for cause in conflict.causes if cause[:2] != request.cause[:2]] or conflict.causes
+        if others[0].kind == "coupling" or not _coupling_stands(request, corrected):
+            yield Retraction(request=request, cause=others[0], reason=CONTRADICTED)
 
 
 def _retractions(

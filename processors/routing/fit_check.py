@@ -8,7 +8,7 @@ from sqlalchemy import text
 from processors.configuration import IdentitySection
 from processors.gateway import Work
 from processors.naming import Pattern
-from processors.routing.checks import Asked, Check, Objection, Place
+from processors.routing.checks import Check, IntendedRequest, Objection, Place
 from processors.routing.decisions import Obstacle
 from processors.routing.fit import Identity, breaks_pattern, readable, tells_whose
 from processors.routing.statements import statement, told_at
@@ -17,20 +17,22 @@ from processors.routing.statements import statement, told_at
 def fit_check(section: IdentitySection) -> Check:
     """The check, as it is configured."""
 
-    def check(work: Work, asked: Sequence[Asked]) -> Mapping[Place, Objection]:
+    def check(work: Work, intended: Sequence[IntendedRequest]) -> Mapping[Place, Objection]:
         if section.naming == "off":
             return {}
-        concerned = [each for each in asked if each.candidate.cause.kind in ("coupling", "rule")]
+        concerned = [each for each in intended if each.candidate.cause.kind in ("coupling", "rule")]
         return dict(_objections(work, concerned, section))
 
     return check
 
 
-def _objections(work: Work, asked: Sequence[Asked], section: IdentitySection) -> Iterator[tuple[Place, Objection]]:
-    patterns = naming_patterns(work, {each.candidate.key.project for each in asked})
-    typed = {each.study for each in asked if each.candidate.cause.kind == "coupling"}
+def _objections(
+    work: Work, intended: Sequence[IntendedRequest], section: IdentitySection
+) -> Iterator[tuple[Place, Objection]]:
+    patterns = naming_patterns(work, {each.candidate.key.project for each in intended})
+    typed = {each.study for each in intended if each.candidate.cause.kind == "coupling"}
     identities = identities_of(work, typed)
-    for each in asked:
+    for each in intended:
         pseudonym, of_project = each.candidate.pseudonym, patterns.get(each.candidate.key.project, ())
         wrong = breaks_pattern(pseudonym, of_project)
         if wrong is None and each.candidate.cause.kind == "coupling":
@@ -61,10 +63,10 @@ _SERIES = text("select study, position, stated from gateway.series where study =
 def identities_of(work: Work, studies: Collection[str]) -> dict[str, Identity]:
     """The PatientIDs and PatientNames that each study's series say now; nothing where they were forgotten."""
     rows = work.execute(_SERIES, {"studies": list(studies)}).all() if studies else []
-    found = work.identities({position for row in rows for position in told_at(row)})
+    events = work.identities({position for row in rows for position in told_at(row)})
     said: dict[str, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
     for row in rows:
-        told = statement(told_at(row), found, work.placeholders)
+        values_of_series = statement(told_at(row), events, work.placeholders)
         for values, name in zip(said[row.study], ("PatientID", "PatientName"), strict=True):
-            values.update([told[name]] if name in told else [])
+            values.update([values_of_series[name]] if name in values_of_series else [])
     return {study: Identity(*said[study]) for study in studies}

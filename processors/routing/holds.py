@@ -23,23 +23,23 @@ def held_candidates(evidence: Evidence) -> Iterator[Candidate]:
             yield Candidate(key=key, pseudonym=hold.pseudonym, cause=hold.cause, asks_since=hold.position)
 
 
-def hold(outcome: Outcome, found: Mapping[Key, Obstacle], standing: Sequence[TransferRequest]) -> Outcome:
+def hold(outcome: Outcome, obstacles: Mapping[Key, Obstacle], standing: Sequence[TransferRequest]) -> Outcome:
     """The outcome, with the requests that have an obstacle held. What they would have replaced ends all the same."""
     held = [
         HeldRequest(
             candidate=each.candidate,
-            obstacle=found[each.candidate.key],
+            obstacle=obstacles[each.candidate.key],
             replaces=each.replaces,
             name_fingerprint=each.name_fingerprint,
             patient=each.patient,
         )
         for each in outcome.requests
-        if each.candidate.key in found
+        if each.candidate.key in obstacles
     ]
     ended = {position for each in held for position in each.replaces}
     return replace(
         outcome,
-        requests=[each for each in outcome.requests if each.candidate.key not in found],
+        requests=[each for each in outcome.requests if each.candidate.key not in obstacles],
         held=[*outcome.held, *held],
         retractions=[*outcome.retractions, *(each for one in held for each in _endings(one, standing))],
         reviewed=[
@@ -56,10 +56,10 @@ def _endings(held: HeldRequest, standing: Iterable[TransferRequest]) -> Iterator
             yield Retraction(request=request, cause=held.candidate.cause, reason=reason)
 
 
-def question(outcome: Outcome, found: Mapping[Key, Obstacle]) -> Outcome:
+def question(outcome: Outcome, obstacles: Mapping[Key, Obstacle]) -> Outcome:
     """The outcome, with the requests that are made all the same, though something speaks against them."""
     made = {each.candidate.key for each in outcome.requests}
-    questioned = {key: obstacle for key, obstacle in found.items() if key in made}
+    questioned = {key: obstacle for key, obstacle in obstacles.items() if key in made}
     return replace(outcome, questioned=outcome.questioned | questioned)
 
 

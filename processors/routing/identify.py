@@ -34,10 +34,10 @@ def identified(
         return list(judgements), []
     ending = {position for judgement in judgements for position in _ending(judgement)}
     judged = {judgement.evidence.study for judgement in judgements}
-    found = compare(work, claims, holds_split=holds_split, ending=ending, judged=judged)
-    objections = dict(_still_held(judgements, found)) | found.objections
-    named = [_with_names(judgement, found) for judgement in judgements]
-    return [with_objections(each, objections) for each in named], list(_held_too(work, found))
+    comparison = compare(work, claims, holds_split=holds_split, ending=ending, judged=judged)
+    objections = dict(_still_held(judgements, comparison)) | comparison.objections
+    named = [_with_names(judgement, comparison) for judgement in judgements]
+    return [with_objections(each, objections) for each in named], list(_held_too(work, comparison))
 
 
 def _claims(judgement: Judgement) -> Iterator[Claim]:
@@ -57,32 +57,32 @@ def _ending(judgement: Judgement) -> Iterator[int]:
         yield retraction.request.position
 
 
-def _still_held(judgements: Sequence[Judgement], found: Comparison) -> Iterator[tuple[Place, Objection]]:
+def _still_held(judgements: Sequence[Judgement], comparison: Comparison) -> Iterator[tuple[Place, Objection]]:
     """What was held, whose patient nobody can tell any more: that somebody was forgotten requests nothing."""
     for judgement in judgements:
         for claim in _claims(judgement):
             known = judgement.evidence.holds.get(claim.place.key)
             if known is None or judgement.evidence.patients or known.obstacle.kind not in (SHARED, SPLIT):
                 continue
-            if known.name_fingerprint == found.names[claim.place].fingerprint:
+            if known.name_fingerprint == comparison.names[claim.place].fingerprint:
                 yield claim.place, Objection(known.obstacle)
 
 
-def _with_names(judgement: Judgement, found: Comparison) -> Judgement:
+def _with_names(judgement: Judgement, comparison: Comparison) -> Judgement:
     requests = []
     for request in judgement.outcome.requests:
-        name = found.names.get(Place(judgement.evidence.study, request.candidate.key))
+        name = comparison.names.get(Place(judgement.evidence.study, request.candidate.key))
         if name is not None:
             request = replace(request, name_fingerprint=name.fingerprint, patient=name.patient)
         requests.append(request)
     return replace(judgement, outcome=replace(judgement.outcome, requests=requests))
 
 
-def _held_too(work: Work, found: Comparison) -> Iterator[Fact | NewEvent]:
+def _held_too(work: Work, comparison: Comparison) -> Iterator[Fact | NewEvent]:
     """What this decision had requested before it met who else claims the pseudonym."""
-    requests = requests_at(work, found.unplaced)
-    events = store.read_positions(work.connection, found.unplaced)
-    for position, studies in found.unplaced.items():
+    requests = requests_at(work, comparison.unplaced)
+    events = store.read_positions(work.connection, comparison.unplaced)
+    for position, studies in comparison.unplaced.items():
         request = requests[position]
         yield from held_after_all(work, request, events[position], Obstacle(SHARED, "", tuple(sorted(studies))))
 

@@ -4,7 +4,7 @@ A pseudonym may be withdrawn before anybody knows whose it is, two PatientIDs ma
 of them withdrew, and a study may become the patient's, or be requested by others, afterwards.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from sqlalchemy import text
@@ -15,6 +15,7 @@ from processors.events.fact import Cause
 from processors.events.holds import RequestHeld
 from processors.events.withdrawals import ParticipantWithdrew, StudyWithdrawn
 from processors.gateway import Gateway, Work
+from processors.routing.given_ids import ids_of_patients
 from processors.routing.joined import joined_persons, patient_ids_of_subjects
 from processors.routing.withdraw import Withdrawal, end, withdraw
 from processors.routing.withdrawals import (
@@ -25,6 +26,7 @@ from processors.routing.withdrawals import (
     pseudonym_mark,
     sole_patients,
 )
+from processors.text import without_padding
 
 _BATCH = 500
 
@@ -72,15 +74,15 @@ def unmet_marks(work: Work, project: str | None = None) -> dict[str, int]:
 def withdraw_as(work: Work, withdrawal: int, project: str | None, patient_ids: Collection[str]) -> None:
     """Has these patients withdraw, whom the withdrawal has turned out to mean."""
     event = store.read_positions(work.connection, [withdrawal])[withdrawal]
-    told = ParticipantWithdrew.read(event)
+    withdrew = ParticipantWithdrew.read(event)
     withdraw(
         work,
         Withdrawal(
             project=project,
             patient_ids=patient_ids,
-            by=told.by,
-            reason=told.reason,
-            record_id=told.record_id,
+            by=withdrew.by,
+            reason=withdrew.reason,
+            record_id=withdrew.record_id,
             follows=withdrawal,
         ),
     )
@@ -91,8 +93,9 @@ def _withdraw_owners(work: Work, studies: Collection[str]) -> None:
     unmet = unmet_marks(work)
     if not unmet:
         return
-    met = [(name, unmet[name.mark]) for name in _names(work, studies) if name.mark in unmet]
-    patients = sole_patients(work, {name.study for name, _ in met})
+    patients = sole_patients(work, studies)
+    names = [*_names(work, studies), *_given_names(work, patients)]
+    met = [(name, unmet[name.mark]) for name in names if name.mark in unmet]
     for project, withdrawal in sorted({(name.project, withdrawal) for name, withdrawal in met}):
         theirs = {
             patient_id
@@ -126,16 +129,24 @@ def _names(work: Work, studies: Collection[str]) -> Iterator[_Name]:
         yield _Name(held.study, held.project, pseudonym_mark(work, held.project, held.pseudonym or ""))
 
 
+def _given_names(work: Work, patients: Mapping[str, Collection[str]]) -> Iterator[_Name]:
+    """The IDs that the patients of these studies were given, whatever is requested under them."""
+    studies = {patient_id: study for study, (patient_id,) in patients.items()}
+    for patient_id, given in ids_of_patients(work, studies, None):
+        yield _Name(studies[patient_id], given.project, pseudonym_mark(work, given.project, given.value))
+
+
 def _withdraw_joined(work: Work) -> None:
     """Has those withdraw who are the same person as somebody who did."""
     for person in joined_persons(work):
-        marks = {each: patient_mark(work, each) for each in patient_ids_of_subjects(work, person.subjects)}
+        patient_ids = set(map(without_padding, patient_ids_of_subjects(work, person.subjects).values()))
+        marks = {each: patient_mark(work, each) for each in patient_ids}
         withdrawals = Withdrawals(work, list(marks.values()))
         positions = {each: withdrawals.first([mark], person.project) for each, mark in marks.items()}
-        told = [position for position in positions.values() if position is not None]
+        known = [position for position in positions.values() if position is not None]
         others = [each for each, position in positions.items() if position is None]
-        if told and others:
-            withdraw_as(work, min(told), person.project, others)
+        if known and others:
+            withdraw_as(work, min(known), person.project, others)
 
 
 # What ended unsent was theirs as well, and says so where it turns out to have been sent.
@@ -153,15 +164,15 @@ def _end_theirs(work: Work, studies: Collection[str]) -> None:
     """Ends what was requested of studies that are, or have become, those of somebody who withdrew."""
     about = {"studies": list(studies)}
     known = {tuple(row) for row in work.execute(_KNOWN, about)}
-    found = _withdrawn(work, studies, [(row.study, row.project) for row in work.execute(_REQUESTED, about)])
+    withdrawals_of = _withdrawn(work, studies, [(row.study, row.project) for row in work.execute(_REQUESTED, about)])
     work.record(
         StudyWithdrawn(study=study, project=project, withdrawal=withdrawal)
-        for (study, project), withdrawal in found.items()
+        for (study, project), withdrawal in withdrawals_of.items()
         if (study, project) not in known
     )
-    events = store.read_positions(work.connection, set(found.values()))
+    events = store.read_positions(work.connection, set(withdrawals_of.values()))
     for withdrawal in sorted(events):
-        concerned = [place for place, position in found.items() if position == withdrawal]
+        concerned = [pair for pair, position in withdrawals_of.items() if position == withdrawal]
         end(work, concerned, Cause("operator", ParticipantWithdrew.read(events[withdrawal]).by, withdrawal))
 
 
@@ -174,5 +185,5 @@ def _withdrawn(
     for study, project, fingerprint in work.execute(_IN_USE, {"studies": list(studies)}):
         marks.setdefault((study, project), set()).add(fingerprint)
     withdrawals = Withdrawals(work, set().union(*marks.values()))
-    found = {(study, project): withdrawals.first(mine, project) for (study, project), mine in sorted(marks.items())}
-    return {place: withdrawal for place, withdrawal in found.items() if withdrawal is not None}
+    first_of = {(study, project): withdrawals.first(mine, project) for (study, project), mine in sorted(marks.items())}
+    return {pair: withdrawal for pair, withdrawal in first_of.items() if withdrawal is not None}

@@ -57,10 +57,10 @@ def _patients(work: Work, rows: Sequence[Row[Any]]) -> list[Patient]:
 
 def _by_patient_id(work: Work, rows: Sequence[Row[Any]]) -> dict[Any, list[Row[Any]]]:
     """Scanners pad: PatientIDs that differ by that alone are one patient's, but not one subject's."""
-    found = work.identities([row.position for row in rows])
+    events = work.identities([row.position for row in rows])
     groups: dict[Any, list[Row[Any]]] = defaultdict(list)
     for row in rows:
-        _, identity = found[row.position]
+        _, identity = events[row.position]
         patient_id = identity.get("PatientID")
         if patient_id is None:
             groups[row.subject].append(row)

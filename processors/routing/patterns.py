@@ -67,8 +67,8 @@ def _compiled(pattern: str) -> Any:
         try:
             understood = re.compile(pattern)
         except re.error as exc:
-            place = f" at position {exc.pos}" if exc.pos is not None else ""
-            raise BadPattern(f"{exc.msg}{place}") from exc
+            position = f" at position {exc.pos}" if exc.pos is not None else ""
+            raise BadPattern(f"{exc.msg}{position}") from exc
         except _TOO_MUCH as exc:
             raise BadPattern(f"the pattern is too large or too deep ({type(exc).__name__})") from exc
         spelled = _spelled_for_regex(pattern, understood.flags)

@@ -41,9 +41,9 @@ class Recognised(NamedTuple):
 def recognise_patients(gateway: Gateway, studies: Collection[str], after: int) -> None:
     """Records whose pseudonyms these studies use, and those of rows that were seen `after` that event."""
     with gateway.begin() as work:
-        told = {"studies": list(studies), "after": after, "site": work.site}
-        _record(work, _sent_after_all(work, told))
-        concerned = list(work.execute(_CONCERNED, told).scalars())
+        parameters = {"studies": list(studies), "after": after, "site": work.site}
+        _record(work, _sent_after_all(work, parameters))
+        concerned = list(work.execute(_CONCERNED, parameters).scalars())
     for batch in batches(concerned, _BATCH):
         with gateway.begin() as work:
             _record(work, _recognised(work, batch))
@@ -60,15 +60,15 @@ def recognise_asked_for(work: Work, judgements: Sequence[Judgement]) -> None:
     _record(work, _of_requests(work, [each for each in taken if f"request {each[0].position}" not in in_use]))
 
 
-def _record(work: Work, found: Sequence[Recognised]) -> None:
-    work.record(each.fact for each in found)
-    work.record(_consequences(work, found))
+def _record(work: Work, recognised: Sequence[Recognised]) -> None:
+    work.record(each.fact for each in recognised)
+    work.record(_consequences(work, recognised))
 
 
 def _also_asked_for(judgement: Judgement) -> Iterator[tuple[TransferRequest, Sequence[Patient]]]:
-    asked = {(each.key, each.pseudonym) for each in judgement.candidates if each.cause.kind != "rule"}
+    names = {(each.key, each.pseudonym) for each in judgement.candidates if each.cause.kind != "rule"}
     for request in judgement.evidence.standing:
-        if request.cause.kind == "rule" and request.in_force and (request.key, request.pseudonym) in asked:
+        if request.cause.kind == "rule" and request.in_force and (request.key, request.pseudonym) in names:
             yield request, judgement.evidence.patients
 
 
@@ -84,9 +84,9 @@ _SENT_AFTER_ALL = text("""
 """)
 
 
-def _sent_after_all(work: Work, told: Mapping[str, Any]) -> list[Recognised]:
+def _sent_after_all(work: Work, parameters: Mapping[str, Any]) -> list[Recognised]:
     """Requests that were taken to have ended unsent, and were sent."""
-    requests = requests_at(work, work.execute(_SENT_AFTER_ALL, told).scalars().all())
+    requests = requests_at(work, work.execute(_SENT_AFTER_ALL, parameters).scalars().all())
     patients = patients_of(work, {request.study for request in requests.values()})
     return _of_requests(work, [(each, patients.get(each.study, [])) for each in requests.values()])
 
@@ -99,7 +99,7 @@ def _of_requests(work: Work, requests: Sequence[tuple[TransferRequest, Sequence[
         if (claim := Claim.of(Place(request.study, request.key), request.pseudonym or "", "coupling", patients))
     ]
     names = compare(work, [claim for _, claim in claims], holds_split=False).names
-    found = []
+    recognised = []
     for request, claim in claims:
         name = names[claim.place]
         fact = PatientRecognised(
@@ -108,9 +108,10 @@ def _of_requests(work: Work, requests: Sequence[tuple[TransferRequest, Sequence[
             name_fingerprint=name.fingerprint,
             patient=None if name.patient is None else str(name.patient),
             request=request.position,
+            event_name=request.event_name,
         )
-        found.append(Recognised(fact, claim.patient))
-    return found
+        recognised.append(Recognised(fact, claim.patient))
+    return recognised
 
 
 _CONCERNED = text("""
@@ -126,17 +127,17 @@ _USES = text("""
 
 def _recognised(work: Work, studies: Sequence[str]) -> list[Recognised]:
     """Who is somebody else than was known. Blank PatientIDs, and two of them, say nothing new."""
-    patients = {study: found[0] for study, found in patients_of(work, studies).items() if len(found) == 1}
-    told = work.identities({patient.position for patient in patients.values()})
+    patients = {study: theirs[0] for study, theirs in patients_of(work, studies).items() if len(theirs) == 1}
+    events = work.identities({patient.position for patient in patients.values()})
     uses = work.execute(_USES, {"studies": list(patients)}).all()
     persons = Persons(work, {use.project for use in uses})
     for patient in patients.values():
-        persons.note(patient.subject, told[patient.position][1].get("PatientID", ""))
+        persons.note(patient.subject, events[patient.position][1].get("PatientID", ""))
     persons.padded()
-    found = []
+    others = []
     for use in uses:
         patient = patients[use.study]
-        patient_id = told[patient.position][1].get("PatientID", "")
+        patient_id = events[patient.position][1].get("PatientID", "")
         is_pseudonym = work.name_fingerprint(use.project, patient_id) == use.fingerprint
         now = None if is_pseudonym else persons.counts_as(use.project, patient.subject)
         if persons.of(now) != persons.of(use.patient):
@@ -146,22 +147,22 @@ def _recognised(work: Work, studies: Sequence[str]) -> list[Recognised]:
                 name_fingerprint=use.fingerprint,
                 patient=None if now is None else str(now),
             )
-            found.append(Recognised(recognised, patient))
-    return found
+            others.append(Recognised(recognised, patient))
+    return others
 
 
-def _consequences(work: Work, found: Sequence[Recognised]) -> Iterator[Fact | NewEvent]:
+def _consequences(work: Work, recognised: Sequence[Recognised]) -> Iterator[Fact | NewEvent]:
     """What is held, and what is told, because others use the same pseudonym, or the same patient another one."""
-    about = {_place(fact): (fact, patient) for fact, patient in found if fact.patient is not None}
-    claims = [Claim(place=place, pseudonym="", patient=patient) for place, (_, patient) in about.items()]
-    if not claims:
+    about = {_place(fact): (fact, patient) for fact, patient in recognised if fact.patient is not None}
+    if not about:
         return
+    claims = [_claim(work, fact, place, patient) for place, (fact, patient) in about.items()]
     names = {place: Name(fact.name_fingerprint, UUID(fact.patient)) for place, (fact, _) in about.items()}
     persons = Persons(work, {claim.project for claim in claims})
     patients = [patient for _, patient in about.values() if patient is not None]
-    told = work.identities({patient.position for patient in patients})
+    events = work.identities({patient.position for patient in patients})
     for patient in patients:
-        persons.note(patient.subject, told[patient.position][1].get("PatientID", ""))
+        persons.note(patient.subject, events[patient.position][1].get("PatientID", ""))
     comparison = compare_named(work, claims, names, persons, holds_split=False)
     for place, objection in comparison.objections.items():
         fact, _ = about[place]
@@ -178,13 +179,23 @@ def _place(fact: PatientRecognised) -> Place:
     return Place(fact.study, Key(fact.project, fact.name_fingerprint))
 
 
+def _claim(work: Work, fact: PatientRecognised, place: Place, patient: Patient | None) -> Claim:
+    uses = _uses_of(work, fact, [fact.study])
+    told = work.identities({use.position for use in uses}).values()
+    pseudonym = next((payload["pseudonym"] for _, payload in told if payload.get("pseudonym")), "")
+    events = frozenset(use.event_name for use in uses)
+    return Claim(place=place, pseudonym=pseudonym, patient=patient, events=events)
+
+
 _HOLDERS = text("""
-    select position, study, project from gateway.pseudonym_use where study = any(:studies) and fingerprint = :print
+    select position, study, project, event_name from gateway.pseudonym_use
+     where study = any(:studies) and project = :project and fingerprint = :print
 """)
 
 
 def _uses_of(work: Work, fact: PatientRecognised, studies: Sequence[str]) -> Sequence[Row[Any]]:
-    return work.execute(_HOLDERS, {"studies": list(studies), "print": fact.name_fingerprint}).all()
+    about = {"studies": list(studies), "project": fact.project, "print": fact.name_fingerprint}
+    return work.execute(_HOLDERS, about).all()
 
 
 def _is_past(work: Work, fact: PatientRecognised, use: Row[Any]) -> bool:

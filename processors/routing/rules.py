@@ -155,9 +155,9 @@ class Router:
             (rule.patient_name_pattern, identity.patient_name),
         )
         for pattern, text in sides:
-            found = patterns.match(pattern, text, time_limit=self._time_limit)
-            if found is not None and (found.whole or self._mode == "prefix"):
-                return Hit(rule=rule, pseudonym=text, whole=found.whole)
+            match = patterns.match(pattern, text, time_limit=self._time_limit)
+            if match is not None and (match.whole or self._mode == "prefix"):
+                return Hit(rule=rule, pseudonym=text, whole=match.whole)
         return None
 
 

@@ -56,11 +56,11 @@ def told_at(series: Row[Any]) -> list[int]:
     return sorted({*series.stated, series.position})
 
 
-def statement(positions: Iterable[int], found: Unsealed, placeholders: Placeholders) -> Statement:
+def statement(positions: Iterable[int], events: Unsealed, placeholders: Placeholders) -> Statement:
     """What a series says, by these events of it."""
     said: dict[str, str] = {}
     for position in positions:
-        event, identity = found[position]
+        event, identity = events[position]
         values = {name: identity.get(name, "") for name in _SEALED} | {name: event.data[name] for name in _PLAIN}
         if "PatientID" in said and placeholders.names_nobody(values["PatientID"]):
             del values["PatientID"]
@@ -84,15 +84,15 @@ def changes_since(work: Work, series: Sequence[Row[Any]], after: Mapping[str, in
     for row in series:
         by_study[row.study].append(row)
     moved = [rows for rows in by_study.values() if any(_has_moved(row, after[row.study]) for row in rows)]
-    found = work.identities({position for rows in moved for row in rows for position in told_at(row)})
+    events = work.identities({position for rows in moved for row in rows for position in told_at(row)})
     changes = {}
     nothing_new: set[tuple[str, str]] = set()
     for rows in moved:
-        told = [_Told.of(row, found, after[row.study], work.placeholders) for row in rows]
-        change = _change(told, work.placeholders)
+        statements = [_Told.of(row, events, after[row.study], work.placeholders) for row in rows]
+        change = _change(statements, work.placeholders)
         if change is not None:
             changes[rows[0].study] = change
-        nothing_new.update((each.row.study, each.row.series) for each in told if each.before == each.now)
+        nothing_new.update((each.row.study, each.row.series) for each in statements if each.before == each.now)
     return Changes(changes, frozenset(nothing_new))
 
 
@@ -108,11 +108,11 @@ class _Told(NamedTuple):
     now: Statement
 
     @classmethod
-    def of(cls, row: Row[Any], found: Unsealed, after: int, placeholders: Placeholders) -> "_Told":
+    def of(cls, row: Row[Any], events: Unsealed, after: int, placeholders: Placeholders) -> "_Told":
         was_there = row.present if row.presence_position <= after else not row.present
         positions = [position for position in told_at(row) if position <= after and was_there]
-        before = statement(positions, found, placeholders)
-        return cls(row, before, statement(told_at(row) if row.present else (), found, placeholders))
+        before = statement(positions, events, placeholders)
+        return cls(row, before, statement(told_at(row) if row.present else (), events, placeholders))
 
     @property
     def changed(self) -> set[str]:
@@ -122,15 +122,15 @@ class _Told(NamedTuple):
         return {name for name, value in self.before.items() if not _are_alike(value, self.now.get(name, ""))}
 
 
-def _change(told: Sequence[_Told], placeholders: Placeholders) -> StudyChange | None:
-    keywords = {name for each in told for name in each.changed}
+def _change(statements: Sequence[_Told], placeholders: Placeholders) -> StudyChange | None:
+    keywords = {name for each in statements for name in each.changed}
     before, now = (
         {
             without_padding(said["PatientID"])
             for said in sides
             if not placeholders.names_nobody(said.get("PatientID", ""))
         }
-        for sides in ([each.before for each in told], [each.now for each in told])
+        for sides in ([each.before for each in statements], [each.now for each in statements])
     )
     # The patient changes with the series that come and go, too; one of two that goes leaves the other as it was.
     if before and now - before:
@@ -139,8 +139,8 @@ def _change(told: Sequence[_Told], placeholders: Placeholders) -> StudyChange | 
         return None
     return StudyChange(
         keywords=tuple(sorted(keywords)),
-        position=max(position for each in told for position in (each.row.stated[-1], each.row.presence_position)),
-        readdressed=any(each.row.leads and "AETitleCalled" in each.changed for each in told),
+        position=max(position for each in statements for position in (each.row.stated[-1], each.row.presence_position)),
+        readdressed=any(each.row.leads and "AETitleCalled" in each.changed for each in statements),
     )
 
 

@@ -18,8 +18,8 @@ def rules_at(work: Work, positions: Collection[int]) -> list[Rule]:
 
 def entries_at(work: Work, positions: Collection[int]) -> list[Entry]:
     """The entries that the events at these positions hold; `FORGOTTEN` stands for what of them was."""
-    found = work.identities(positions).values()
-    return [_entry(CouplingEntryChanged.read(event, payload)) for event, payload in found]
+    events = work.identities(positions).values()
+    return [_entry(CouplingEntryChanged.read(event, payload)) for event, payload in events]
 
 
 def _entry(fact: CouplingEntryChanged) -> Entry:

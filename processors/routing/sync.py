@@ -106,21 +106,26 @@ def _positions(work: Work, table: str, records: Collection[str]) -> list[int]:
     return list(work.execute(statement, {"records": list(records)}).scalars()) if records else []
 
 
-def _rule_events(rules: Sequence[Rule], prints: Mapping[str, str], found: Comparison) -> list[Fact]:
+def _rule_events(rules: Sequence[Rule], prints: Mapping[str, str], comparison: Comparison) -> list[Fact]:
     by_record = {rule.record_id: rule for rule in rules}
-    changes = [RoutingRuleChanged(**asdict(by_record[record]), fingerprint=prints[record]) for record in found.changed]
-    settled = found.facts(doubted=RoutingRuleDoubted, returned=RoutingRuleReturned, removed=RoutingRuleRemoved)
+    changes = [
+        RoutingRuleChanged(**asdict(by_record[record]), fingerprint=prints[record]) for record in comparison.changed
+    ]
+    settled = comparison.facts(doubted=RoutingRuleDoubted, returned=RoutingRuleReturned, removed=RoutingRuleRemoved)
     return [*changes, *settled]
 
 
 def _entry_events(
-    work: Work, entries: Sequence[Entry], prints: Mapping[str, str], found: Comparison
+    work: Work, entries: Sequence[Entry], prints: Mapping[str, str], comparison: Comparison
 ) -> list[Fact | NewEvent]:
     by_record = {entry.record_id: entry for entry in entries}
     # All at once: one by one, looking them up would take longer than all the rest.
-    work.vault.subjects(work.connection, [name for record in found.changed for name in _subjects(by_record[record])])
-    changes = [_entry_changed(work, by_record[record], prints[record]) for record in found.changed]
-    settled = found.facts(doubted=CouplingEntryDoubted, returned=CouplingEntryReturned, removed=CouplingEntryRemoved)
+    names = [name for record in comparison.changed for name in _subjects(by_record[record])]
+    work.vault.subjects(work.connection, names)
+    changes = [_entry_changed(work, by_record[record], prints[record]) for record in comparison.changed]
+    settled = comparison.facts(
+        doubted=CouplingEntryDoubted, returned=CouplingEntryReturned, removed=CouplingEntryRemoved
+    )
     return [*changes, *settled]
 
 

@@ -39,8 +39,8 @@ def two_names(work: Work, studies: Sequence[str], window: Agenda) -> list[TwoNam
     named = _named(work, {subject for subject, _ in new})
     several = {each for each in new if named[each[0]].keys() - {each[1]}}
     positions = {each.position for subject, _ in several for each in named[subject].values()}
-    found = work.identities(positions | {new[each].position for each in several})
-    names = {position: identity.get("PatientName", "") for position, (_, identity) in found.items()}
+    events = work.identities(positions | {new[each].position for each in several})
+    names = {position: identity.get("PatientName", "") for position, (_, identity) in events.items()}
     facts = []
     for subject, study in sorted(several, key=lambda each: new[each].position):
         mine = new[subject, study]
@@ -91,13 +91,13 @@ def _named(work: Work, patients: Collection[UUID]) -> dict[UUID, dict[str, _Name
     return named
 
 
-def _untold(work: Work, found: Sequence[TwoNamesFound]) -> Iterator[TwoNamesFound]:
+def _untold(work: Work, facts: Sequence[TwoNamesFound]) -> Iterator[TwoNamesFound]:
     """Those of which an earlier run, or one that was killed, has not told."""
-    if not found:
+    if not facts:
         return
-    streams = {study_stream(study) for fact in found for study in (fact.study, *fact.studies)}
-    told = {frozenset((row.study, row.other)) for row in work.execute(_TOLD, {"streams": list(streams)})}
-    for fact in found:
-        studies = tuple(other for other in fact.studies if frozenset((fact.study, other)) not in told)
+    streams = {study_stream(study) for fact in facts for study in (fact.study, *fact.studies)}
+    pairs = {frozenset((row.study, row.other)) for row in work.execute(_TOLD, {"streams": list(streams)})}
+    for fact in facts:
+        studies = tuple(other for other in fact.studies if frozenset((fact.study, other)) not in pairs)
         if studies:
             yield TwoNamesFound(study=fact.study, studies=studies)

@@ -11,7 +11,7 @@ from processors.events.fact import Fact
 from processors.events.transfers import TransferRequested, TransferRetracted
 from processors.gateway import Gateway, Work
 from processors.requests import Key
-from processors.routing.checks import Asked, Check, Objection, Place, objections
+from processors.routing.checks import Check, IntendedRequest, Objection, Place, objections
 from processors.routing.decisions import Candidate
 from processors.routing.identify import held_instead
 from processors.routing.patients import patients_of
@@ -30,28 +30,28 @@ def hold_unplaced(gateway: Gateway, checks: Sequence[Check]) -> None:
         # What is placed meanwhile must not be held.
         store.lock_head(work.connection)
         waiting = _waiting(work)
-        found = objections(work, _asked(work, waiting), checks)
+        by_place = objections(work, _intended(work, waiting), checks)
         work.record(
             fact
             for position, (request, subject) in waiting.items()
-            if (objection := found.get(Place(request.study, _key(request)))) is not None and objection.holds
+            if (objection := by_place.get(Place(request.study, _key(request)))) is not None and objection.holds
             for fact in _held(work, position, request, subject, objection)
         )
 
 
 def _waiting(work: Work) -> dict[int, tuple[TransferRequested, UUID]]:
     """The requests by position, each with whom it is sealed for. A forgotten one is asked for by nobody any more."""
-    found = work.identities(list(work.execute(_UNPLACED, {"site": work.site}).scalars()))
+    events = work.identities(list(work.execute(_UNPLACED, {"site": work.site}).scalars()))
     return {
         position: (TransferRequested.read(event, payload), event.subject)
-        for position, (event, payload) in found.items()
+        for position, (event, payload) in events.items()
         if payload and event.subject is not None
     }
 
 
-def _asked(work: Work, waiting: Mapping[int, tuple[TransferRequested, UUID]]) -> list[Asked]:
+def _intended(work: Work, waiting: Mapping[int, tuple[TransferRequested, UUID]]) -> list[IntendedRequest]:
     patients = patients_of(work, {request.study for request, _ in waiting.values()})
-    asked = []
+    intended = []
     for position, (request, _) in waiting.items():
         candidate = Candidate(
             key=_key(request),
@@ -62,8 +62,8 @@ def _asked(work: Work, waiting: Mapping[int, tuple[TransferRequested, UUID]]) ->
         )
         of_study = patients.get(request.study, [])
         patient = of_study[0] if len(of_study) == 1 else None
-        asked.append(Asked(study=request.study, candidate=candidate, patient=patient))
-    return asked
+        intended.append(IntendedRequest(study=request.study, candidate=candidate, patient=patient))
+    return intended
 
 
 def _held(

@@ -7,11 +7,14 @@ from typing import Any
 import orjson
 from sqlalchemy import Row, text
 
+from processors.events.holds import HoldKind
 from processors.gateway import Work
-from processors.routing.checks import Asked, Objection, Objections
+from processors.routing.checks import IntendedRequest, Objection, Objections
 from processors.routing.decisions import Obstacle
 from processors.routing.patients import patients_of
 from processors.text import without_padding
+
+WITHDREW: HoldKind = "participant withdrew"
 
 _ANY = text("select exists (select from gateway.withdrawal_mark)")
 _MARKED = text("select mark, project, position from gateway.withdrawal_mark where mark = any(:marks)")
@@ -47,35 +50,26 @@ def pseudonym_mark(work: Work, project: str, pseudonym: str) -> str:
     return work.name_fingerprint(project, pseudonym) or ""
 
 
-def withdrawal_check(work: Work, asked: Sequence[Asked]) -> Objections:
+def withdrawal_check(work: Work, intended: Sequence[IntendedRequest]) -> Objections:
     """What is asked for of patients who withdrew. A study of several patients is held where one of them did."""
     if not any_withdrew(work):
         return {}
-    marks = marks_of(work, {each.study for each in asked})
+    marks = marks_of(work, {each.study for each in intended})
     mine = {
         each.place: {
             *marks.get(each.study, ()),
             pseudonym_mark(work, each.candidate.key.project, each.candidate.pseudonym),
         }
-        for each in asked
+        for each in intended
     }
     withdrawals = Withdrawals(work, set().union(*mine.values()))
-    found = {}
-    for each in asked:
+    by_place = {}
+    for each in intended:
         withdrawal = withdrawals.first(mine[each.place], each.candidate.key.project)
         if withdrawal is not None:
-            obstacle = Obstacle("participant withdrew", f"withdrawal {withdrawal}")
-            found[each.place] = Objection(obstacle)
-    return found
-
-
-def withdrawn_studies(work: Work, studies: Collection[str], project: str) -> set[str]:
-    """Those of the studies that are of a patient who withdrew from the project."""
-    if not studies or not any_withdrew(work):
-        return set()
-    marks = marks_of(work, studies)
-    withdrawals = Withdrawals(work, set().union(*marks.values()))
-    return {study for study, mine in marks.items() if withdrawals.first(mine, project) is not None}
+            obstacle = Obstacle(WITHDREW, f"withdrawal {withdrawal}")
+            by_place[each.place] = Objection(obstacle)
+    return by_place
 
 
 def marks_of(work: Work, studies: Collection[str]) -> Mapping[str, Collection[str]]:
@@ -89,8 +83,8 @@ def marks_of(work: Work, studies: Collection[str]) -> Mapping[str, Collection[st
 def patient_ids_of(work: Work, studies: Collection[str]) -> dict[str, list[str]]:
     """The PatientIDs of each study that has any, by its series on disk; those that were forgotten are absent."""
     patients = patients_of(work, studies)
-    found = work.identities([patient.position for theirs in patients.values() for patient in theirs])
-    known = {position: payload["PatientID"] for position, (_, payload) in found.items() if payload}
+    events = work.identities([patient.position for theirs in patients.values() for patient in theirs])
+    known = {position: payload["PatientID"] for position, (_, payload) in events.items() if payload}
     return {
         study: [known[patient.position] for patient in theirs if patient.position in known]
         for study, theirs in patients.items()
@@ -99,5 +93,5 @@ def patient_ids_of(work: Work, studies: Collection[str]) -> dict[str, list[str]]
 
 def sole_patients(work: Work, studies: Collection[str]) -> dict[str, set[str]]:
     """The patient of each study that is of one, without padding. Of several, nobody knows whose pseudonym it has."""
-    found = patient_ids_of(work, studies)
-    return {study: {without_padding(ids[0])} for study, ids in found.items() if len(ids) == 1}
+    patient_ids = patient_ids_of(work, studies)
+    return {study: {without_padding(ids[0])} for study, ids in patient_ids.items() if len(ids) == 1}

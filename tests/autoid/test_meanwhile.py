@@ -23,7 +23,6 @@ from processors.autoid.assign import assign_ids
 from processors.autoid.candidates import Waiting
 from processors.autoid.draw import draw_ids
 from processors.autoid.generators import NoID, OwnGenerator
-from processors.autoid.patient_keys import link_subject
 from processors.autoid.request import request_transfers
 from processors.autoid.store import store_ids
 from processors.autoid.sync import observe_projects
@@ -34,6 +33,7 @@ from processors.events.fact import Cause
 from processors.events.pseudonyms import IdGenerated
 from processors.gateway import Gateway, Work, patient_subject
 from processors.redcap import Redcap
+from processors.routing.patient_keys import link_subject
 from tests.autoid.drawn import WINDOW, waiting
 from tests.autoid.sites import AETITLE, EXHAUSTED, PATTERN, AutoidSite, elsewhere, key_of
 from tests.facts import a_request

@@ -79,7 +79,7 @@ def lay_out(site: AutoidSite) -> None:
     site.study("2.1", "PID-A")
     site.rule("1", patient_id="PID-7")
     for number in range(1, 7):
-        site.series(f"1.2.{number}", AccessionNumber=f"ACC-{number}")
+        site.series(f"1.2.{number}", PatientID=f"PAT-{number}", AccessionNumber=f"ACC-{number}")
         site.entry(str(number), accession=f"ACC-{number}", subject=f"H-00{number}", event="baseline")
     site.run()
     site.sender_sends("1.2.3", 1)
@@ -91,11 +91,11 @@ def lay_out(site: AutoidSite) -> None:
     site.entry("3", accession="ACC-3", subject="H-103", event="baseline")
     site.entry("4", accession="ACC-4", subject="H-104", event="baseline")
     site.entry("5", accession="ACC-5", project=BRAIN, subject="B-005")
-    site.series("1.2.1", "1.2.1.2", AccessionNumber="ACC-1")
+    site.series("1.2.1", "1.2.1.2", PatientID="PAT-1", AccessionNumber="ACC-1")
     site.grow("1.2.6")
     site.series("1.2.7", "1.2.7.1", PatientID="PID-7 Smith")
     site.series("1.2.7", "1.2.7.2", PatientID="PID-7 Smith")
-    site.series("1.2.8", AccessionNumber="ACC-8")
+    site.series("1.2.8", PatientID="PAT-2", AccessionNumber="ACC-8")
     site.receiver.file("1.2.9/1.2.9.1.json", b"{")
     site.vanish("1.2.5")
     for study, patient in (("2.2", "PID-A"), ("2.3", "PID-B"), ("2.4", ""), ("2.5", "PID-C")):

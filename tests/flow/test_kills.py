@@ -78,6 +78,7 @@ def test_the_run_that_is_killed_does_a_bit_of_everything(scene: Scene) -> None:
     assert {("2.2", "placed"), ("2.3", "placed"), ("2.5", "placed")} <= states
     assert {row[0] for row in undisturbed.end["notice"]} == {
         "replaced after it was sent",
+        "one patient, two pseudonyms",
         "pattern matched the start only",
     }
     assert [row[3] for row in undisturbed.end["conflict"]] == ["person"]

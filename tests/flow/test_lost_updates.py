@@ -269,8 +269,15 @@ def test_without_the_right_the_run_goes_on_and_says_so_once_a_day(
     assert len(coupled.run().checked.warnings) == 1
 
 
-def test_a_log_in_another_zone_gives_no_alarm_and_is_told(coupled: Site) -> None:
-    coupled.incoming.clock = lambda: coupled.clock() - timedelta(hours=3)
+@pytest.mark.parametrize("east", [-11, -3, 3, 13])
+def test_a_log_in_another_zone_is_read_all_the_same(coupled: Site, east: int) -> None:
+    coupled.incoming.clock = lambda: coupled.clock() + timedelta(hours=east)
+    meanwhile(coupled, lambda: coupled.person_requests("1.2.3", BRAIN, "B-900"))
+    assert coupled.run().attention == {LOST_UPDATE: 1}
+
+
+def test_a_log_whose_time_is_no_zones_gives_no_alarm_and_is_told(coupled: Site) -> None:
+    coupled.incoming.clock = lambda: coupled.clock() - timedelta(hours=30)
     meanwhile(coupled, lambda: coupled.person_requests("1.2.3", BRAIN, "B-900"))
     report = coupled.run()
     assert not report.needs_attention

@@ -1,6 +1,7 @@
 """`withdraw` and `done`, as an operator gives them."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ class Command:
 
 @pytest.fixture
 def command(site: Site, tmp_path: Path) -> Command:
+    site.clock.now = datetime.now().astimezone()  # the program goes by the machine's
     tokens = "\n".join(f'{name} = "{token}"' for name, token in site.tokens.items())
     config = tmp_path / "fiona-ledger.toml"
     config.write_text(f"""

@@ -20,6 +20,7 @@ from tests.forget.sites import REASON, PrivateSite, traces
 if TYPE_CHECKING:
     from ledger.vault import Vault
 
+TEACHING = "Teaching"
 ADA, ADAS_NAME = "19151210-ADA", "Lovelace^Ada"
 GRACE, GRACES_NAME = "19061209-GRACE", "Hopper^Grace"
 EVERYBODY = "19[0-9]{6}-[A-Z]+"
@@ -29,7 +30,7 @@ def two_patients(site: PrivateSite) -> None:
     """Ada has two studies, one of them coupled; Grace has one. All are addressed to the auto-ID project or ruled."""
     site.rule(patient_id=EVERYBODY, project=BRAIN)
     site.series("1.1", PatientID=ADA, PatientName=ADAS_NAME, AccessionNumber="ACC-A")
-    site.entry("7", accession="ACC-A", project=HEART, subject="SECRET-PSEUDONYM")
+    site.entry("7", accession="ACC-A", project=TEACHING, subject="T-7311")
     site.study("1.2", ADA, PatientName=ADAS_NAME)
     site.study("1.3", GRACE, PatientName=GRACES_NAME)
     site.run()
@@ -37,8 +38,8 @@ def two_patients(site: PrivateSite) -> None:
 
 def test_whatever_led_to_a_patient_is_gone_and_nothing_of_others(site: PrivateSite) -> None:
     two_patients(site)
-    mine, others = traces(ADA, ADAS_NAME, "SECRET-PSEUDONYM"), {GRACE, GRACES_NAME, key_of(GRACE)}
-    assert site.finds(mine) == {ADA, ADAS_NAME, key_of(ADA), "SECRET-PSEUDONYM"}
+    mine, others = traces(ADA, ADAS_NAME, "T-7311"), {GRACE, GRACES_NAME, key_of(GRACE)}
+    assert site.finds(mine) == {ADA, ADAS_NAME, key_of(ADA), "T-7311"}
     site.forget_patients(ADA)
     assert site.finds(mine) == set()
     assert site.finds(others) == others
@@ -117,14 +118,71 @@ def test_redcaps_rows_are_listed_and_left(site: PrivateSite) -> None:
     assert {name: project.rows() for name, project in site.simulator.projects.items()} == before
 
 
-def test_runs_go_on_and_write_nothing_about_whom_was_forgotten(site: PrivateSite) -> None:
+def test_runs_go_on_and_write_of_whom_was_forgotten_only_that_nothing_is_to_be_sent(
+    site: PrivateSite,
+) -> None:
     two_patients(site)
-    requested = {study: site.transfers(study) for study in ("1.1", "1.2", "1.3")}
+    others = site.transfers("1.3")
     site.forget_patients(ADA)
+    assert site.run().attention == {}
+    assert {study: site.transfers(study) for study in ("1.1", "1.2", "1.3")} == {"1.1": {}, "1.2": {}, "1.3": others}
     head = site.head()
-    report = site.run()
-    assert (site.head(), report.attention) == (head, {})
-    assert {study: site.transfers(study) for study in requested} == requested
+    site.run()
+    assert site.head() == head
+    site.assert_sound()
+
+
+def test_what_was_requested_of_the_forgotten_is_told_and_decided_by_hand(site: PrivateSite) -> None:
+    two_patients(site)
+    ended = [tuple(row) for row in site.query("select study, project from gateway.transfer where study <> '1.3'")]
+    done = site.forget_patients(ADA)
+    assert sorted((each.study, each.project) for each in done.requests) == sorted(ended)
+    told = [(each["project"], each["event_name"], each["by"], each["reason"]) for each in site.events("DecidedByHand")]
+    assert sorted(told) == sorted((project, None, "operator", REASON) for _, project in ended)
+    assert {each["reason"] for each in site.events("TransferRetracted")} == {"the patient was forgotten"}
+
+
+def test_what_was_sent_is_closed_so_that_it_is_not_sent_again(site: PrivateSite) -> None:
+    two_patients(site)
+    (instance,) = site.transfers("1.2")
+    site.sender_sends("1.2", instance)
+    site.forget_patients(ADA)
+    site.run()
+    assert site.transfers("1.2") == {instance: Asked(HEART, "", sent=True)}
+    assert site.attention() == {"retracted after it was sent": 1}
+
+
+def test_what_cannot_be_ended_yet_is_shown_until_it_is(site: PrivateSite) -> None:
+    two_patients(site)
+    site.incoming.lock("1.1")
+    site.forget_patients(ADA)
+    site.run()
+    assert site.attention()["not ended yet"] == 2
+    site.incoming.unlock("1.1")
+    site.clock.advance(3600)
+    site.run()
+    assert "not ended yet" not in site.attention()
+    assert {asked.name for asked in site.transfers("1.1").values()} <= {""}
+
+
+def test_what_is_held_is_given_up_and_nothing_asks_for_it_again(site: PrivateSite) -> None:
+    site.series("1.1", PatientID=ADA, PatientName=ADAS_NAME, AccessionNumber="ACC-A")
+    site.entry("7", accession="ACC-A", project=BRAIN, subject="ADA-1")
+    site.run()
+    assert site.attention() == {"pseudonym does not fit": 1}
+    site.forget_patients(ADA)
+    site.series("1.1", "1.1.2", PatientID="", PatientName="", AccessionNumber="ACC-A")
+    site.run()
+    assert (site.attention(), site.transfers("1.1")) == ({}, {})
+
+
+def test_who_couples_a_forgotten_patients_study_later_asks_anew(site: PrivateSite) -> None:
+    two_patients(site)
+    site.forget_patients(ADA)
+    site.run()
+    site.entry("8", study="1.1", project=BRAIN, subject="B-0042")
+    site.run()
+    assert Asked(BRAIN, "B-0042") in site.transfers("1.1").values()
 
 
 def test_a_request_that_was_not_placed_yet_is_retracted(site: PrivateSite) -> None:
@@ -196,11 +254,12 @@ def test_an_id_of_a_forgotten_patient_is_never_anybody_elses(site: PrivateSite) 
 def test_a_forgotten_patients_entry_that_is_left_in_autoid_raises_no_alarm(site: PrivateSite) -> None:
     """It used to be read as a new patient who claims an ID in use."""
     two_patients(site)
+    mine = site.requested("1.2")
     site.forget_patients(ADA)
     site.study("1.8", "SOMEBODY-ELSE")
     assert site.run().attention == {}
     assert site.finds({key_of(ADA)}) == set()
-    assert site.requested("1.8") != site.requested("1.2")
+    assert site.requested("1.8") != mine
 
 
 def test_nor_does_a_second_entry_of_the_same_patient(site: PrivateSite) -> None:
@@ -227,13 +286,13 @@ def test_that_somebody_else_is_given_a_forgotten_patients_id_is_still_noticed(si
 
 def test_a_study_of_two_patients_forgets_the_pseudonym_with_either(site: PrivateSite) -> None:
     """It used to be sealed for the first patient only, whatever it said about the second."""
-    site.entry(study="1.1", subject=GRACE, project=BRAIN)
+    site.entry(study="1.1", subject="B-7312", project=BRAIN)
     site.series("1.1", "1.1.1", PatientID=ADA, PatientName=ADAS_NAME)
     site.series("1.1", "1.1.2", PatientID=GRACE, PatientName=GRACES_NAME)
     site.run()
-    assert site.transfers("1.1") == {1: Asked(BRAIN, GRACE)}
+    assert site.transfers("1.1") == {1: Asked(BRAIN, "B-7312")}
     site.forget_patients(GRACE)
-    assert site.finds(traces(GRACE, GRACES_NAME)) == set()
+    assert site.finds(traces(GRACE, GRACES_NAME, "B-7312")) == set()
     assert site.finds({ADA, ADAS_NAME}) == {ADA, ADAS_NAME}
     site.run()
     site.assert_sound()

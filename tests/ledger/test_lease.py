@@ -112,6 +112,15 @@ def test_a_holder_that_was_killed_on_this_machine_is_taken_over_at_once(database
     assert is_free(database_url)
 
 
+def test_one_that_was_not_given_up_while_the_server_was_away_keeps_its_own_process_from_nothing(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "_give_up", lambda _database, _holder: None)
+    for _ in range(2):
+        with lease.held(database, RUN, "main") as busy:
+            assert busy is None
+
+
 def test_a_number_that_was_given_to_another_process_is_not_the_holder(database: Database, database_url: str) -> None:
     with lease.held(database, RUN, "main"):
         changed(database, "known_by = known_by || '0'")

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from ledger.vault import Vault
 from processors.cli.commands.acknowledge import _NOTICE
-from processors.cli.override import _end
+from processors.cli.override import end_of
 from processors.configuration import Configuration, RedcapSection, SenderSection, SourceSection
 from processors.delivery.deliver import deliver
 from processors.delivery.reconcile.compare import reconcile
@@ -105,7 +105,7 @@ class Program:
             except ConfigurationError:
                 return "nothing there"
             deliver(run.gateway, run.redcap, batch_rows=BATCH_ROWS)
-            ends = [_end(run.gateway, request) for request in requests]
+            ends = [end_of(run.gateway, request) for request in requests]
             return "not yet" if any(end.waits for end in ends) else "done"
 
     def decide(self, study: str, project: str) -> None:

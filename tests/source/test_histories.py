@@ -85,8 +85,8 @@ def _state(gateway: Gateway) -> tuple[dict[Any, Any], set[Any], set[Any]]:
             (row.study, row.series): (without_keyed(found[row.position][0].data), found[row.position][1])
             for row in rows
         }
-        rows = work.execute(text("select path, reason, digest from gateway.rejected_file"))
-        rejected = {tuple(row) for row in rows}
+        files = work.execute(text("select path, reason, digest from gateway.rejected_file"))
+        rejected = {tuple(row) for row in files}
         on_disk = set(work.execute(text("select study from gateway.study where on_disk")).scalars())
     return known, rejected, on_disk
 

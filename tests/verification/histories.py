@@ -105,6 +105,7 @@ OF_ONE_TYPE: Mapping[tuple[str, str], Values] = {
     ("RequestHeld", "studies"): OTHERS,
     ("RequestHeld", "patient"): A_PATIENT,
     ("RequestQuestioned", "studies"): OTHERS,
+    ("TwoNamesFound", "studies"): OTHERS,
     ("TransferObserved", "name_fingerprint"): st.none() | THEIR_NAMES,
     ("TransferAdopted", "name_fingerprint"): st.none() | THEIR_NAMES,
     ("PatientRecognised", "name_fingerprint"): THEIR_NAMES,

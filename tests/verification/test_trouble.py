@@ -32,6 +32,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def site(database_url: str, key_file: Path, clock: SettableClock, tmp_path: Path) -> Iterator[Site]:
     """Two studies have arrived; a rule sends them on."""
+    clock.now = datetime.now().astimezone()  # the program goes by the machine's
     with standard_simulator(clock) as simulator:
         site = Site(folder=tmp_path, database_url=database_url, key_file=key_file, clock=clock, simulator=simulator)
         site.rule(patient_id=r"PID-\d+")

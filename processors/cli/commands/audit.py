@@ -135,9 +135,9 @@ def _print_for_people(connection: Connection, view: View, selection: Selection) 
         out.print("No rows.")
         return
     texts = [[_readable(value) for value in row] for row in rows[:shown]]
-    filled = [place for place in range(len(view.columns)) if any(row[place] for row in texts)]
-    names = [view.columns[place].name for place in filled]
-    _print_rows(out, names, [[row[place] for place in filled] for row in texts])
+    filled = [index for index in range(len(view.columns)) if any(row[index] for row in texts)]
+    names = [view.columns[index].name for index in filled]
+    _print_rows(out, names, [[row[index] for index in filled] for row in texts])
     if len(rows) > shown:
         out.print(f"There are more: these are {shown}. `--limit N` shows more, `--csv` and `--json` all of them.")
 

@@ -288,8 +288,8 @@ def _program(started: str) -> str:
     script = Path(started).absolute()
     if script.name != "fiona-ledger":
         return f"{_near(Path(sys.executable))} -m processors.cli.main"
-    found = shutil.which(script.name)
-    return script.name if found is not None and Path(found).absolute() == script else _near(script)
+    path = shutil.which(script.name)
+    return script.name if path is not None and Path(path).absolute() == script else _near(script)
 
 
 def _near(path: Path) -> str:

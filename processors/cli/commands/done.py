@@ -30,13 +30,13 @@ def command(
     with opened_gateway(context.obj, with_keys=False) as (_, gateway), gateway.begin() as work:
         row = work.execute(_TASK, {"position": position}).one_or_none()
         removed = work.execute(_REMOVED, {"position": position}).scalar_one_or_none()
-        told = {"by": operator(), "reason": reason.strip()}
+        decision = {"by": operator(), "reason": reason.strip()}
         if row is not None:
             about = f"study {row.study}, project {row.project!r}"
-            work.record([TaskDone(study=row.study, position=position, **told)])
+            work.record([TaskDone(study=row.study, position=position, **decision)])
         elif removed is not None:
             about = f"record {removed} of REDCap's list of withdrawals, which stands"
-            work.record([WithdrawalEntryDismissed(record_id=removed, **told)])
+            work.record([WithdrawalEntryDismissed(record_id=removed, **decision)])
         else:
             raise ConfigurationError(
                 f"Position {position} is no task that waits to be done. `fiona-ledger audit task` lists those that do."

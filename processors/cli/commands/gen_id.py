@@ -132,8 +132,8 @@ def _failure(message: str, status: int) -> typer.Exit:
 def _one_pattern(argument: str | None, option: str | None) -> str:
     given = [text for text in (argument, option) if text is not None]
     if len(given) != 1:
-        found = "none" if not given else "two"
-        raise Unusable(f"expected one pattern (-r PATTERN), found {found}; see gen-id --help")
+        given_count = "none" if not given else "two"
+        raise Unusable(f"expected one pattern (-r PATTERN), found {given_count}; see gen-id --help")
     return given[0]
 
 

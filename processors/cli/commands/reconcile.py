@@ -59,7 +59,7 @@ class _Settle:
 class _Outcome:
     """What there was, and what was done about it; `left` is what still differs."""
 
-    found: Reconciled
+    reconciliation: Reconciled
     left: Sequence[Difference]
     restored: Delivered | None = None
     accepted: int | None = None
@@ -70,9 +70,9 @@ class _Outcome:
 
     def as_data(self) -> dict[str, Any]:
         return {
-            "studies": self.found.studies,
-            "waiting": self.found.waiting,
-            "contested": self.found.contested,
+            "studies": self.reconciliation.studies,
+            "waiting": self.reconciliation.waiting,
+            "contested": self.reconciliation.contested,
             "differences": [different.as_data() for different in self.left],
             "restored": None if self.restored is None else asdict(self.restored),
             "accepted": self.accepted,
@@ -128,26 +128,32 @@ def _work(configuration: Configuration, gateway: Gateway, scope: Scope, settle: 
     prepare(gateway)
     with opened_redcap(configuration, gateway) as redcap:
         with console.step("Comparing with REDCap") as progress:
-            found = reconciled(gateway, redcap, scope, progress)
+            reconciliation = reconciled(gateway, redcap, scope, progress)
         if settle.restore:
-            return _restored(configuration, gateway, redcap, found)
+            return _restored(configuration, gateway, redcap, reconciliation)
     if settle.accept:
         with console.step("Recording") as progress:
-            accept(gateway, found.differences, by=operator(), reason=(settle.reason or "").strip(), progress=progress)
-        return _Outcome(found=found, left=[], accepted=len(found.differences))
-    return _Outcome(found=found, left=found.differences)
+            accept(
+                gateway,
+                reconciliation.differences,
+                by=operator(),
+                reason=(settle.reason or "").strip(),
+                progress=progress,
+            )
+        return _Outcome(reconciliation=reconciliation, left=[], accepted=len(reconciliation.differences))
+    return _Outcome(reconciliation=reconciliation, left=reconciliation.differences)
 
 
-def _restored(configuration: Configuration, gateway: Gateway, redcap: Redcap, found: Reconciled) -> _Outcome:
+def _restored(configuration: Configuration, gateway: Gateway, redcap: Redcap, reconciliation: Reconciled) -> _Outcome:
     with console.step("Writing to REDCap") as progress:
         delivered = restore(
-            gateway, redcap, found.differences, batch_rows=configuration.redcap.batch_rows, progress=progress
+            gateway, redcap, reconciliation.differences, batch_rows=configuration.redcap.batch_rows, progress=progress
         )
     # What came of it is read, not assumed: REDCap may have refused rows, and people go on meanwhile.
-    studies = sorted({different.study for different in found.differences if restorable(different)})
+    studies = sorted({different.study for different in reconciliation.differences if restorable(different)})
     again = compare(gateway, redcap, studies).differences
-    others = [different for different in found.differences if different.study not in studies]
-    return _Outcome(found=found, left=[*again, *others], restored=delivered)
+    others = [different for different in reconciliation.differences if different.study not in studies]
+    return _Outcome(reconciliation=reconciliation, left=[*again, *others], restored=delivered)
 
 
 def _print_json(outcome: _Outcome) -> None:
@@ -172,12 +178,14 @@ def _print_table(outcome: _Outcome) -> None:
 
 
 def _lines(outcome: _Outcome) -> list[str]:
-    found = outcome.found
-    lines = [f"Compared {found.studies} studies with REDCap: {len(found.differences) or 'no'} differences."]
-    if found.waiting or found.contested:
+    reconciliation = outcome.reconciliation
+    lines = [
+        f"Compared {reconciliation.studies} studies with REDCap: {len(reconciliation.differences) or 'no'} differences."
+    ]
+    if reconciliation.waiting or reconciliation.contested:
         lines.append(
-            f"Not counted: {found.waiting} rows that wait to be written by a run, {found.contested} requests that "
-            "stand back for a person's."
+            f"Not counted: {reconciliation.waiting} rows that wait to be written by a run, "
+            f"{reconciliation.contested} requests that stand back for a person's."
         )
     if outcome.restored is not None:
         lines.append(

@@ -9,6 +9,7 @@ import typer
 
 from processors.cli import console
 from processors.cli.bootstrap import opened_tables
+from processors.cli.dates import local_time
 from processors.cli.options import JsonOption
 from processors.operations.status import Sending, Status
 from processors.operations.status import status as status_of
@@ -17,6 +18,7 @@ from processors.operations.status import status as status_of
 _LISTED = 24
 _LEAST_LISTED = 2
 _RECORDS_LISTED = 10
+_SECONDS = "%Y-%m-%d %H:%M:%S"
 
 _OVERHEARD = "REDCap is called over http (redcap.insecure): anybody on the way reads tokens and patients' data."
 
@@ -27,24 +29,24 @@ def command(context: typer.Context, *, json: JsonOption = False) -> bool:
     Example: fiona-ledger status --json
     """
     with opened_tables(context.obj) as (configuration, gateway):
-        found = status_of(gateway)
+        status = status_of(gateway)
     if json:
-        console.print_json(_as_data(found))
+        console.print_json(_as_data(status))
     else:
         if configuration.redcap.is_overheard:
             console.say(console.output(), _OVERHEARD, "bold")
-        _print_status(found)
-    return found.needs_attention
+        _print_status(status)
+    return status.needs_attention
 
 
-def _as_data(found: Status) -> dict[str, Any]:
-    under_way = None if found.under_way is None else found.under_way.as_data()
-    more = {"under_way": under_way, "kinds": found.kinds, "needs_attention": found.needs_attention}
-    return asdict(found) | more
+def _as_data(status: Status) -> dict[str, Any]:
+    under_way = None if status.under_way is None else status.under_way.as_data()
+    more = {"under_way": under_way, "kinds": status.kinds, "needs_attention": status.needs_attention}
+    return asdict(status) | more
 
 
 def _sending(sending: Sending) -> str:
-    oldest = "" if sending.oldest is None else f", the oldest since {sending.oldest.astimezone():%Y-%m-%d %H:%M}"
+    oldest = "" if sending.oldest is None else f", the oldest since {local_time(sending.oldest)}"
     return (
         f"Of those that we placed, {sending.sent} are reported sent, {sending.unsent} not yet{oldest}; "
         f"{sending.failed} failed."
@@ -58,36 +60,36 @@ def _in_words(seconds: int | None) -> str:
     return f"{minutes // 60} hours" if minutes < 48 * 60 else f"{minutes // (24 * 60)} days"
 
 
-def _facts(found: Status) -> Iterator[str]:
+def _facts(status: Status) -> Iterator[str]:
     """What there is, in a few lines, whether or not it needs anybody."""
-    yield _last_run(found.last_run)
-    if found.under_way is not None:
-        yield found.under_way.sentence()
-    if found.last_success:
-        ago = _in_words(found.silent_seconds)
-        yield f"Last run that got through: {found.last_success:%Y-%m-%d %H:%M:%S}, {ago} ago."
-    newest = f", the newest of {found.newest_event.astimezone():%Y-%m-%d %H:%M:%S}" if found.newest_event else ""
+    yield _last_run(status.last_run)
+    if status.under_way is not None:
+        yield status.under_way.sentence()
+    if status.last_success:
+        ago = _in_words(status.silent_seconds)
+        yield f"Last run that got through: {local_time(status.last_success, _SECONDS)}, {ago} ago."
+    newest = f", the newest of {local_time(status.newest_event, _SECONDS)}" if status.newest_event else ""
     yield (
-        f"Ledger: {found.head} events{newest}; {found.studies} studies ({found.studies_on_disk} on disk), "
-        f"{found.series} series."
+        f"Ledger: {status.head} events{newest}; {status.studies} studies ({status.studies_on_disk} on disk), "
+        f"{status.series} series."
     )
-    states = ", ".join(f"{count} {state}" for state, count in found.transfers.items())
-    yield f"Transfers: {states or 'none'}. {_sending(found.sending)}"
-    for outlook in found.autoid:
+    states = ", ".join(f"{count} {state}" for state, count in status.transfers.items())
+    yield f"Transfers: {states or 'none'}. {_sending(status.sending)}"
+    for outlook in status.autoid:
         left = "" if outlook.left is None else f", {outlook.left} left"
         until = "" if outlook.runs_out is None else f", at the present pace until {outlook.runs_out}"
         yield f"IDs of {outlook.project}: {outlook.in_use} in use{left}{until}."
-    for approval in found.approvals:
+    for approval in status.approvals:
         yield f"The approval of {approval.project} ends on {approval.ends}: nothing new goes there afterwards."
-    for doubts in found.doubts:
+    for doubts in status.doubts:
         studies = f"; {doubts.studies} studies wait for that" * bool(doubts.studies)
         yield (
             f"Missing from REDCap's latest export of {doubts.list}: {len(doubts.records)} ({_listed(doubts.records)}), "
-            f"since {doubts.since.astimezone():%Y-%m-%d %H:%M}. Nothing is decided by them before the next run sees "
+            f"since {local_time(doubts.since)}. Nothing is decided by them before the next run sees "
             f"the same{studies}."
         )
-    for waiting in found.pending:
-        oldest = "at a time when the clock was wrong" if waiting.oldest is None else f"{waiting.oldest:%Y-%m-%d %H:%M}"
+    for waiting in status.pending:
+        oldest = "at a time when the clock was wrong" if waiting.oldest is None else local_time(waiting.oldest)
         yield f"To be written: {waiting.rows} {waiting.kind} rows, oldest of {oldest}."
 
 
@@ -101,26 +103,26 @@ def _last_run(run_: Mapping[str, Any] | None) -> str:
     if run_ is None:
         return "No run yet."
     outcome = run_["outcome"] or "ended by an error"
-    return f"Last run: {run_['command']} at {run_['started_at']:%Y-%m-%d %H:%M:%S}, {outcome}."
+    return f"Last run: {run_['command']} at {local_time(run_['started_at'], _SECONDS)}, {outcome}."
 
 
-def _print_status(found: Status) -> None:
+def _print_status(status: Status) -> None:
     out = console.output()
-    for line in _facts(found):
+    for line in _facts(status):
         out.print(line)
-    if found.stalled_since is not None:
+    if status.stalled_since is not None:
         out.print(
-            f"Needs attention: since {found.stalled_since:%Y-%m-%d %H:%M}, runs are started and none gets through. "
+            f"Needs attention: since {local_time(status.stalled_since)}, runs are started and none gets through. "
             "Start `fiona-ledger run` by hand to see why.",
             style="bold",
         )
-    if found.overdue_since is not None:
+    if status.overdue_since is not None:
         out.print(
-            f"Needs attention: rows have waited to be written since {found.overdue_since:%Y-%m-%d %H:%M}. "
+            f"Needs attention: rows have waited to be written since {local_time(status.overdue_since)}. "
             "They are written when a run reaches REDCap and REDCap takes them.",
             style="bold",
         )
-    _print_attention(found.attention)
+    _print_attention(status.attention)
 
 
 def _print_attention(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -136,8 +138,8 @@ def _print_attention(rows: Sequence[Mapping[str, Any]]) -> None:
     for (kind, advice), members in kinds:
         out.print(f"Needs attention: {len(members)} x {kind}. {advice}", style="bold")
         for row in members[:listed]:
-            place = "" if row["position"] is None else f"[{row['position']}]"
-            parts = (place, row["study"], row["project"], row["subject"], row["details"])
+            position = "" if row["position"] is None else f"[{row['position']}]"
+            parts = (position, row["study"], row["project"], row["subject"], row["details"])
             out.print("    " + "  ".join(str(part) for part in parts if part))
         if len(members) > listed:
             out.print(f"    ... and {len(members) - listed} more (`--json` lists them all)")

@@ -33,5 +33,5 @@ def accepted_differences(work: Work, studies: Sequence[str]) -> set[Mark]:
 def mark(gateway: Gateway, different: Difference) -> Mark:
     """What the difference would be accepted by."""
     where = (different.study, different.kind, different.place)
-    told = orjson.dumps([where, different.content])
-    return Mark(*where, different.row_position, gateway.vault.fingerprint(told))
+    content = orjson.dumps([where, different.content])
+    return Mark(*where, different.row_position, gateway.vault.fingerprint(content))

@@ -44,7 +44,7 @@ def actual_state(gateway: Gateway, redcap: Redcap, studies: Sequence[str]) -> Ac
 
 
 def _by_study(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = {}
+    by_study: dict[str, list[Row]] = {}
     for row in rows:
-        found.setdefault(row[transfers.RECORD_ID], []).append(row)
-    return found
+        by_study.setdefault(row[transfers.RECORD_ID], []).append(row)
+    return by_study

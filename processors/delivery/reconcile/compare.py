@@ -38,25 +38,25 @@ def reconcile(gateway: Gateway, redcap: Redcap, scope: Scope, progress: Progress
     """
     with gateway.begin() as work:
         studies = studies_of(work, gateway.site, scope)
-    found = compare(gateway, redcap, studies, progress)
+    reconciliation = compare(gateway, redcap, studies, progress)
     if scope.is_everything:
-        found.differences += _strangers(gateway, redcap)
-    return found
+        reconciliation.differences += _strangers(gateway, redcap)
+    return reconciliation
 
 
 def compare(gateway: Gateway, redcap: Redcap, studies: Sequence[str], progress: Progress | None = None) -> Reconciled:
     """How REDCap and the ledger differ about these studies of the site."""
-    found = Reconciled()
+    reconciliation = Reconciled()
     for portion in batches(studies, BATCH):
         wanted = expected(gateway, portion)
         there = actual_state(gateway, redcap, portion)
-        found.differences += _unsettled(gateway, _found(gateway, wanted, there), portion)
-        found.studies += len(portion)
-        found.waiting += wanted.waiting
-        found.contested += wanted.contested
+        reconciliation.differences += _unsettled(gateway, _found(gateway, wanted, there), portion)
+        reconciliation.studies += len(portion)
+        reconciliation.waiting += wanted.waiting
+        reconciliation.contested += wanted.contested
         if progress is not None:
-            progress(found.studies, len(studies))
-    return found
+            progress(reconciliation.studies, len(studies))
+    return reconciliation
 
 
 def _found(gateway: Gateway, wanted: Expected, there: Actual) -> list[Difference]:
@@ -77,11 +77,11 @@ def _is_observed(gateway: Gateway, wanted: Expected, different: Difference) -> b
     return known is not None and known.fingerprint == fingerprint(gateway.vault, row)
 
 
-def _unsettled(gateway: Gateway, found: Sequence[Difference], studies: Sequence[str]) -> list[Difference]:
+def _unsettled(gateway: Gateway, differences: Sequence[Difference], studies: Sequence[str]) -> list[Difference]:
     """What an operator has not accepted as it is."""
     with gateway.begin() as work:
         accepted = accepted_differences(work, studies)
-    return [different for different in found if mark(gateway, different) not in accepted]
+    return [different for different in differences if mark(gateway, different) not in accepted]
 
 
 _STRANGE = "If its id is a study's UID, `adopt` takes it over; else remove it in REDCap, or --accept it."

@@ -64,32 +64,32 @@ _PLACED = text("""
 
 def expected(gateway: Gateway, studies: Sequence[str]) -> Expected:
     """What REDCap should hold of these studies of the site."""
-    found = Expected(held={study: Held(study=study) for study in studies})
+    state = Expected(held={study: Held(study=study) for study in studies})
     chosen = {"studies": list(studies)}
     with gateway.begin() as work:
         rows = [DueRow(*row) for row in work.execute(_WRITTEN, chosen)]
-        found.waiting, found.contested = work.execute(_WAITING, chosen).one()
+        state.waiting, state.contested = work.execute(_WAITING, chosen).one()
         for row in work.execute(_SERIES_KNOWN, chosen):
-            found.held[row.study].series_known.add(row.series)
+            state.held[row.study].series_known.add(row.series)
         for row in work.execute(_ABSENT, chosen):
-            found.held[row.study].absent.add((row.kind, row.key))
-        found.requests = known_studies(work, studies)
-        _add_placed(work, found)
+            state.held[row.study].absent.add((row.kind, row.key))
+        state.requests = known_studies(work, studies)
+        _add_placed(work, state)
         written = desired_studies(work, rows, with_transfers=False)
     for desired in written:
-        held = found.held[desired.study]
+        held = state.held[desired.study]
         held.row, held.row_position, held.series = desired.row, desired.row_position, desired.series
-    return found
+    return state
 
 
-def _add_placed(work: Work, found: Expected) -> None:
-    for study, known in found.requests.items():
-        found.held[study].ours = known.ours
-    ours = {request.position: request for known in found.requests.values() for request in known.ours}
-    for row in work.execute(_PLACED, {"studies": list(found.held)}):
+def _add_placed(work: Work, state: Expected) -> None:
+    for study, known in state.requests.items():
+        state.held[study].ours = known.ours
+    ours = {request.position: request for known in state.requests.values() for request in known.ours}
+    for row in work.execute(_PLACED, {"studies": list(state.held)}):
         request = ours[row.position]
         note = _note(request, before_looks=row.before_looks)
-        found.held[row.study].placed.append(Placed(request=request, note=note))
+        state.held[row.study].placed.append(Placed(request=request, note=note))
 
 
 def _note(request: TransferRequest, *, before_looks: bool) -> str:

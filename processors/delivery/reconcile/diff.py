@@ -41,8 +41,8 @@ class Difference:
 
     def as_data(self) -> dict[str, Any]:
         """As it is printed."""
-        told = ("study", "kind", "key", "instance", "what", "fields", "note")
-        return {name: getattr(self, name) for name in told}
+        fields = ("study", "kind", "key", "instance", "what", "fields", "note")
+        return {name: getattr(self, name) for name in fields}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,10 +85,10 @@ def differences(
     Requests of others are among them, whether or not the ledger has observed them before.
     """
     if not rows and held.is_written:
-        found: Iterable[Difference] = [Difference(study=held.study, kind="study", what="deleted")]
+        all_of_study: Iterable[Difference] = [Difference(study=held.study, kind="study", what="deleted")]
     else:
-        found = (*_of_study(held, rows), *_of_series(held, rows))
-    yield from (different for different in found if (different.kind, different.key) not in held.absent)
+        all_of_study = (*_of_study(held, rows), *_of_series(held, rows))
+    yield from (different for different in all_of_study if (different.kind, different.key) not in held.absent)
     if ("study", "") not in held.absent:
         yield from _of_transfers(held, {row.instance: row for row in transfers})
 
@@ -209,12 +209,12 @@ def _sendable(request: TransferRequest, row: TransferRow) -> Difference:
 
 
 def _different_asks(request: TransferRequest, row: TransferRow) -> tuple[str, ...]:
-    asked = {
+    fields = {
         "transfer_project_name": (request.project, row.project),
         "transfer_name": (row.name if request.pseudonym is None else request.pseudonym.strip(), row.name),
         "transfer_event_name": (request.event_name, row.event_name),
     }
-    return tuple(name for name, (ours, theirs) in asked.items() if not is_saved_as(ours, theirs))
+    return tuple(name for name, (ours, theirs) in fields.items() if not is_saved_as(ours, theirs))
 
 
 def different_fields(expected: Mapping[str, str | int], row: Mapping[str, str]) -> tuple[str, ...]:

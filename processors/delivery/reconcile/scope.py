@@ -49,10 +49,10 @@ def studies_of(work: Work, site: str, scope: Scope) -> list[str]:
     _require_known(work, site, scope)
     given = {name: value for name in _CONDITIONS if (value := getattr(scope, name)) is not None}
     conditions = " and ".join(["study.site = :site", *(_CONDITIONS[name] for name in given)])
-    found = work.execute(
+    rows = work.execute(
         text(f"select study from gateway.study where {conditions} order by study"), {"site": site, **given}
     )
-    return list(found.scalars())
+    return list(rows.scalars())
 
 
 def _require_known(work: Work, site: str, scope: Scope) -> None:

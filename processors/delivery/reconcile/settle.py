@@ -33,13 +33,13 @@ def restorable(different: Difference) -> bool:
 def restore(
     gateway: Gateway,
     redcap: Redcap,
-    found: Sequence[Difference],
+    differences: Sequence[Difference],
     *,
     batch_rows: int,
     progress: Progress | None = None,
 ) -> Delivered:
     """Writes the rows again that can be restored. All rows of their studies are written, changed ones too."""
-    ours = [different for different in found if restorable(different)]
+    ours = [different for different in differences if restorable(different)]
     transfers = [int(different.key) for different in ours if different.kind == "transfer"]
     studies = sorted({different.study for different in ours})
     delivered = Delivered()
@@ -54,14 +54,14 @@ def restore(
 
 def accept(
     gateway: Gateway,
-    found: Sequence[Difference],
+    differences: Sequence[Difference],
     *,
     by: str,
     reason: str,
     progress: Progress | None = None,
 ) -> None:
     """Records that REDCap may say what it says; it differs no more until one of the two changes again."""
-    by_study = [list(members) for _, members in groupby(sorted(found, key=_study), key=_study)]
+    by_study = [list(members) for _, members in groupby(sorted(differences, key=_study), key=_study)]
     done = 0
     for portion in batches(by_study, BATCH):
         with gateway.begin() as work:
@@ -83,9 +83,9 @@ _MISSING = text("""
 """)
 
 
-def _acknowledge(work: Work, found: Sequence[Difference], *, by: str, reason: str) -> None:
+def _acknowledge(work: Work, differences: Sequence[Difference], *, by: str, reason: str) -> None:
     """Records as intended that rows of ours are gone, or ask for something else: first, that they are."""
-    gone = [different for different in found if different.what in _GONE or _is_rewritten(different)]
+    gone = [different for different in differences if different.what in _GONE or _is_rewritten(different)]
     studies = {"studies": [different.study for different in gone]}
     known = {(row.study, row.kind, row.key): row.position for row in work.execute(_MISSING, studies)}
     unknown = [different for different in gone if _row(different) not in known]
@@ -112,15 +112,15 @@ def _is_rewritten(different: Difference) -> bool:
     return different.kind == "transfer" and different.what == "changed"
 
 
-def _theirs(work: Work, found: Sequence[Difference]) -> Iterator[Fact]:
+def _theirs(work: Work, differences: Sequence[Difference]) -> Iterator[Fact]:
     """The requests of others, and what the sender reported of them."""
-    rows = [different.transfer for different in found if different.transfer is not None]
+    rows = [different.transfer for different in differences if different.transfer is not None]
     known = known_studies(work, sorted({row.study for row in rows}))
     yield from changes([(row, fingerprint(work.vault, row)) for row in rows], known)
 
 
-def _differences(gateway: Gateway, found: Sequence[Difference], *, by: str, reason: str) -> Iterator[Fact]:
-    for different in found:
+def _differences(gateway: Gateway, differences: Sequence[Difference], *, by: str, reason: str) -> Iterator[Fact]:
+    for different in differences:
         if different.kind != "transfer" and different.what not in _GONE:
             marked = mark(gateway, different)
             yield DifferenceAccepted(

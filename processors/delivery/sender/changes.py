@@ -51,8 +51,8 @@ def deleted_or_back(rows: Collection[TransferRow], study: KnownStudy) -> Iterato
     for request in study.ours:
         stands, known_as_missing = request.stands_in(rows), request.position in study.missing
         if request.state == "placed" and stands == known_as_missing:
-            found = RowRestored if stands else RowMissing
-            yield found(study=request.study, kind="transfer", key=str(request.position))
+            change = RowRestored if stands else RowMissing
+            yield change(study=request.study, kind="transfer", key=str(request.position))
 
 
 def _changes_of(row: TransferRow, fingerprint: str, study: KnownStudy) -> Iterator[Fact]:

@@ -139,10 +139,10 @@ def _record(gateway: Gateway, exported: Sequence[Row], progress: Progress | None
         with gateway.begin() as work:
             known = known_studies(work, portion)
             printed = [(row, fingerprint(gateway.vault, row)) for study in portion for row in by_study[study]]
-            found = [fact for study in known for fact in deleted_or_back(by_study[study], known[study])]
-            found += changes(printed, known)
-            work.record(sealed_change(work, fact) for fact in found)
-        counts.update(type(fact) for fact in found)
+            facts = [fact for study in known for fact in deleted_or_back(by_study[study], known[study])]
+            facts += changes(printed, known)
+            work.record(sealed_change(work, fact) for fact in facts)
+        counts.update(type(fact) for fact in facts)
         if progress is not None:
             progress(start + len(portion), len(studies))
     return counts

@@ -36,10 +36,10 @@ _OPERATIONS: Final[dict[tuple[str, str], Callable[[Question], Outcome]]] = {
 
 def answer(question: Question) -> Outcome:
     """Carry the call out under the project's lock; what REDCap refuses comes back as its error reply."""
-    asked = (question.parameters.text("content"), action_of(question.parameters))
+    content_and_action = (question.parameters.text("content"), action_of(question.parameters))
     try:
         with question.project.lock_state:
-            return _OPERATIONS.get(asked, _refuse_content)(question)
+            return _OPERATIONS.get(content_and_action, _refuse_content)(question)
     except Refusal as refusal:
         return Outcome(reply=error_reply(refusal, question.return_format))
 

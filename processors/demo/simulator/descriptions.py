@@ -153,14 +153,14 @@ def export_log(question: Question) -> Outcome:
     rights, parameters = question.project.rights, question.parameters
     if not (rights.export and rights.logging):
         raise Refusal("You do not have Logging privileges", status=403)
-    asked = log.LogQuestion(
+    log_question = log.LogQuestion(
         kind=parameters.text("logtype"),
         username=parameters.text("user"),
         record=parameters.text("record"),
         begin=parameters.text("beginTime"),
         end=parameters.text("endTime"),
     )
-    rows = log.exported(question.project.log, asked)
+    rows = log.exported(question.project.log, log_question)
     return _table(question, rows, "Export Logging")
 
 

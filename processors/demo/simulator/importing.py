@@ -107,12 +107,12 @@ def _checked(store: RecordStore, row: TextRow, manner: Manner, problems: list[st
         problems.append(problem(record, store.dictionary.record_id, record, message))
         return None
     instrument, instance = row.get(INSTRUMENT, "").strip(), row.get(INSTANCE, "").strip().lower()
-    found = [*_misplaced(store, record, instrument, instance)]
-    if not found:
+    findings = [*_misplaced(store, record, instrument, instance)]
+    if not findings:
         values: Values = {}
-        found = [*_read_values(store, row, record, instrument, manner, values)]
-    if found:
-        problems += found
+        findings = [*_read_values(store, row, record, instrument, manner, values)]
+    if findings:
+        problems += findings
         return None
     return Change(record=record, instrument=instrument, instance=_number(instance), values=values)
 
@@ -189,7 +189,7 @@ def _names(store: RecordStore, changes: Iterable[Change], manner: Manner) -> dic
     if not (manner.auto_number and store.autonumbering):
         return {name: name for name in sent}
     first = int(store.next_record_name())
-    return {name: str(first + place) for place, name in enumerate(sent)}
+    return {name: str(first + offset) for offset, name in enumerate(sent)}
 
 
 def _store(store: RecordStore, name: str, change: Change, manner: Manner) -> None:

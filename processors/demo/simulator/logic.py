@@ -66,13 +66,13 @@ class _Reader:
 
     @staticmethod
     def _split(logic: str) -> list[tuple[str, str]]:
-        tokens, place = [], 0
-        while logic[place:].strip():
-            found = _TOKEN.match(logic, place)
-            if found is None:
+        tokens, offset = [], 0
+        while logic[offset:].strip():
+            token = _TOKEN.match(logic, offset)
+            if token is None:
                 raise _invalid()
-            tokens.append((str(found.lastgroup), found[str(found.lastgroup)]))
-            place = found.end()
+            tokens.append((str(token.lastgroup), token[str(token.lastgroup)]))
+            offset = token.end()
         return tokens
 
     def _take(self, *wanted: str) -> bool:

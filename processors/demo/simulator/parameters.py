@@ -81,14 +81,14 @@ def _boundary(content_type: str) -> bytes:
 
 def _multipart_pairs(body: bytes, boundary: bytes, limit: int) -> Iterable[tuple[str, str]]:
     parts = (b"\r\n" + body).split(b"\r\n--" + boundary)[1:]
-    found = 0
+    count = 0
     for part in parts:
         head, blank, value = part.partition(b"\r\n\r\n")
         name = re.search(rb'[; ]name="([^"]*)"', head)
         # Parts with a file name are uploads, which PHP keeps apart from the parameters.
         if not blank or name is None or b"filename=" in head:
             continue
-        found += 1
-        if found > limit:
+        count += 1
+        if count > limit:
             return
         yield name[1].decode("utf-8", "replace"), value.decode("utf-8", "replace")

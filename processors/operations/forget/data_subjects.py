@@ -21,13 +21,13 @@ from sqlalchemy import text
 
 from ledger import store
 from ledger.vault import SubjectName
-from processors.autoid.patient_keys import link_subject, padded_key, patient_key
 from processors.errors import ConfigurationError
 from processors.events.fact import study_stream
 from processors.events.rules import CouplingEntryChanged
 from processors.events.series import SeriesDiscovered, SeriesRevised
 from processors.gateway import Work
 from processors.placeholders import ONLY_BLANKS
+from processors.routing.patient_keys import link_subject, padded_key, patient_key
 
 What = Literal["patient", "study", "autoid-project"]
 
