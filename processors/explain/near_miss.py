@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Collection
 from typing import Final, NamedTuple
 
+from processors.accession_numbers import accession_likeness
 from processors.routing import patterns
 from processors.routing.patterns import BadPattern, PatternTimeout
 from processors.routing.rules import MatchMode
@@ -64,11 +65,6 @@ def one_error(text: str) -> set[str]:
         *(text[:at] + text[at + 1 :] for at in places),
         *(text[:at] + text[at + 1 : at + 2] + text[at] + text[at + 2 :] for at in places[:-1]),
     } - {text, ""}
-
-
-def accession_likeness(text: str) -> str:
-    """What accession numbers have in common that differ by no more than these; "" where nothing is left."""
-    return _without(_STEPS, text)
 
 
 def pattern_nearness(pattern: str, text: str, matching: Matching) -> str:
