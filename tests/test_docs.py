@@ -91,3 +91,9 @@ def test_the_page_on_adding_things_names_files_that_are_there() -> None:
     paths = re.findall(r"`((?:processors|ledger|alembic|tests)/[\w./]+)`", page)
     assert len(paths) > 30
     assert [path for path in paths if "NAME" not in path and not (ROOT / path).exists()] == []
+
+
+def test_the_tests_that_the_page_on_people_names_are_there() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "people.md").read_text("utf-8"))
+    assert len(named) > 40
+    assert [name for path, name in named if f"def {name}(" not in (ROOT / path).read_text("utf-8")] == []

@@ -88,6 +88,10 @@ class Site:
         """`fiona-ledger run`, from its start to its exit."""
         return taken(PROGRAM, "--config", str(self.config), "run", "--json")
 
+    def recognise(self) -> None:
+        """`fiona-ledger recognise`: what REDCap lacks of what the ledger says was written is no reason to stop."""
+        taken(PROGRAM, "--config", str(self.config), "recognise", "--reason", "benchmark")
+
     def gateway(self) -> Gateway:
         """The gateway for a part of a run within this process."""
         with self.database.begin() as connection:

@@ -54,11 +54,32 @@ class Queue:
         except OSError as exc:
             self._warn("sender.queue", queue, exc)
             return False
+        return self._move(queue / name, _free(withdrawn / name))
+
+    def _move(self, source: Path, target: Path) -> bool:
+        """Takes the file away in one step, which the sender sees as done or not done; tells whether it is done."""
         try:
-            _move(queue / name, _free(withdrawn / name))
+            source.rename(target)
         except OSError as exc:
-            self._warn("sender.withdrawn", withdrawn, exc)
+            if exc.errno == errno.EXDEV:
+                return self._move_elsewhere(source, target)
+            self._warn("sender.withdrawn", target.parent, exc)
             return False
+        return True
+
+    def _move_elsewhere(self, source: Path, target: Path) -> bool:
+        """Moves it to another file system: out of the sender's sight first, since it reads files ending in .json."""
+        hidden = _free(source.with_name(f"{source.name}.withdrawn"))
+        try:
+            source.rename(hidden)
+        except OSError as exc:
+            self._warn("sender.queue", source.parent, exc)
+            return False
+        try:
+            shutil.move(hidden, target)
+        except OSError as exc:  # a full disk, say: it stays where it is, and the half of it that was copied goes
+            target.unlink(missing_ok=True)
+            self._warn("sender.withdrawn", target.parent, exc)
         return True
 
     def names(self) -> list[str]:
@@ -142,19 +163,6 @@ def _free(target: Path) -> Path:
     while os.path.lexists(free):
         free = target.with_name(f"{target.name}.{next(numbers)}")
     return free
-
-
-def _move(source: Path, target: Path) -> None:
-    """Takes the file away in one step, which the sender sees as done or not done."""
-    try:
-        source.rename(target)
-    except OSError as exc:
-        if exc.errno != errno.EXDEV:
-            raise
-        # Another file system: out of the sender's sight first, since it reads files ending in .json.
-        hidden = source.with_name(f"{source.name}.withdrawn")
-        source.rename(hidden)
-        shutil.move(hidden, target)
 
 
 def recalled(queue: Queue, requests: Iterable[TransferRequest]) -> list[TransferRequest]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 
 from ledger import store
+from ledger.attestation import attest
 from ledger.batching import batches
 from ledger.database import Database
 from ledger.errors import LedgerError
@@ -70,6 +71,7 @@ def forget(
             requests = end_all(work, studies, by=by, reason=reason.strip())
             destroyed = gateway.vault.forget(work.connection, subjects) if subjects else 0
             stored = work.record(facts)
+            attest(work.connection, gateway.vault, forgotten=destroyed)
     return Forgotten(data_subjects, copies, [event.position for event in stored], destroyed, requests)
 
 
@@ -86,17 +88,19 @@ def check_reason(reason: str, data_subjects: Sequence[DataSubject]) -> None:
 
 
 def compact(database: Database, *, patience_seconds: float = 10) -> bool:
-    """Writes the table of subjects anew, without the old versions of its rows; False where that cannot be done now.
+    """Writes the tables of keys anew, without the old versions of their rows; False where that cannot be done now.
 
     A row that was changed stays in the table's file, key and all, until its place is needed, even after an
-    ordinary VACUUM, which does not wipe the page. It needs the table for itself: for about a second each
+    ordinary VACUUM, which does not wipe the page. It needs the tables for itself: for about a second each
     hundred thousand subjects.
     """
     try:
         with database.begin() as connection:
             connection.execute(text(f"set local lock_timeout = '{round(patience_seconds * 1000)}ms'"))
-            # As VACUUM (FULL) does, which a transaction, and so a lock timeout through a pooler, is refused.
-            connection.execute(text("cluster ledger.subject using subject_pkey"))
+            # As VACUUM (FULL, ANALYZE) does, which a transaction, and so a lock timeout through a pooler, is refused.
+            for table, index in (("ledger.subject", "subject_pkey"), ("ledger.vault", "vault_pkey")):
+                connection.execute(text(f"cluster {table} using {index}"))
+                connection.execute(text(f"analyze {table}"))
             return True
     except LedgerError:
         return False
