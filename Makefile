@@ -34,6 +34,7 @@ check: $(INSTALLED)  ## style, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml ledger processors alembic
 
 bench: $(INSTALLED)  ## how fast it is, against limits and peers measured in the same run
 	$(BIN)/python -m tests.benchmarks

@@ -103,7 +103,7 @@ def finish(key_file: Path, new_key: bytes) -> None:
 
 
 _PORTION = text("""
-    select subject, kind, scope, lookup, wrapped_key from ledger.subject
+    select subject, kind, scope, lookup, likeness, wrapped_key from ledger.subject
      where wrapped_key is not null and subject > :after order by subject limit :size
 """)
 _REWRAP = text("""

@@ -88,6 +88,58 @@ def beyond(connection: Connection) -> list[str]:
     return granted + foreign
 
 
+def besides(connection: Connection, roles: Roles) -> dict[str, list[str]]:
+    """What each role can do beside what `grant` gives it, by whatever way: phrases that follow "it may"."""
+    powers: dict[str, list[str]] = {role: [] for role in roles.named()}
+    for row in connection.execute(_POWERS, {"roles": roles.named()}):
+        powers[row.role].append(row.power)
+    for role, privileges in _effective(connection, roles).items():
+        for privilege, relations in privileges.items():
+            others = f" and {len(relations) - 1} more" if len(relations) > 1 else ""
+            powers[role].append(f"{privilege} on {relations[0]}{others}")
+    return powers
+
+
+def _effective(connection: Connection, roles: Roles) -> dict[str, dict[str, list[str]]]:
+    """By role and privilege, the relations that it has that privilege on though it was not granted to it."""
+    powers: dict[str, dict[str, list[str]]] = {role: {} for role in roles.named()}
+    for row in connection.execute(_EFFECTIVE, {"roles": roles.named()}):
+        if (row.role == roles.auditor and row.schema != "audit") or not _is_given(row):
+            powers[row.role].setdefault(row.privilege, []).append(f"{row.schema}.{row.relation}")
+    return powers
+
+
+# By membership, by what is granted to everybody, by predefined roles: PostgreSQL itself tells what it comes to.
+_EFFECTIVE = text("""
+    select role, nspname::text as schema, relname::text as relation, '' as column, privilege
+      from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+     cross join unnest(cast(:roles as text[])) as role
+     cross join unnest(array['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER']) as privilege
+     where nspname in ('ledger', 'gateway', 'audit') and relkind in ('r', 'v')
+       and has_table_privilege(role, pg_class.oid, privilege)
+     order by role, privilege, schema, relation
+""")
+_POWERS = text("""
+    select rolname::text as role, power
+      from pg_roles cross join lateral (
+           select 'make roles and grant what it can grant (CREATEROLE)' as power where rolcreaterole
+            union all
+           select 'copy the whole server (REPLICATION)' where rolreplication
+            union all
+           select 'read past row security (BYPASSRLS)' where rolbypassrls
+            union all
+           select 'make schemas in this database' where has_database_privilege(rolname, current_database(), 'create')
+            union all
+           select 'make objects in the schema ' || nspname from pg_namespace
+            where nspname in ('ledger', 'gateway', 'audit') and has_schema_privilege(rolname, oid, 'create')
+            union all
+           select 'do what ' || other.rolname || ' can, as a member of it' from pg_roles as other
+            where other.oid <> pg_roles.oid and pg_has_role(pg_roles.oid, other.oid, 'member')) as powers
+     where rolname = any(:roles)
+     order by role, power
+""")
+
+
 def _is_given(row: Any) -> bool:
     if not row.relation:
         return bool(row.privilege == "USAGE")

@@ -54,12 +54,21 @@ KEY_CHANGE_LOCK = 0x66696F6E616B
 class SubjectName(NamedTuple):
     """What names a subject: its kind ("patient", "study", ...), a scope within it, and the name itself.
 
-    Only a keyed hash of `name` is stored; `kind` and `scope` are stored as they are.
+    Only a keyed hash of `name` is stored; `kind` and `scope` are stored as they are. `likeness`, of which a hash is
+    stored as well, is what names have in common that are nearly alike; blank where nobody asks for those.
     """
 
     kind: str
     scope: str
     name: str
+    likeness: str = ""
+
+
+class _DataKey(NamedTuple):
+    """A subject's key: what seals for it, and what makes its fingerprints."""
+
+    sealing: AESGCM
+    hashing: bytes
 
 
 class StoredVault(NamedTuple):
@@ -76,12 +85,13 @@ class Subject(NamedTuple):
     kind: str
     scope: str
     lookup: bytes | None
+    likeness: bytes | None
     wrapped_key: bytes | None
 
     def context(self, ledger: UUID) -> bytes:
         """What the data key is bound to."""
         named = f"{self.kind}\x1f{self.scope}".encode("utf-8", "surrogatepass")
-        return b"".join((ledger.bytes, self.subject.bytes, self.lookup or b"", named))
+        return b"".join((ledger.bytes, self.subject.bytes, self.lookup or b"", self.likeness or b"", named))
 
 
 class Vault:
@@ -92,7 +102,7 @@ class Vault:
         self._index_key = index_key
         self._authentication_key = hmac.digest(index_key, _AUTHENTICATION_KEY_CONTEXT, "sha256")
         self._stored = stored
-        self._keys: dict[UUID, AESGCM | None] = {}
+        self._keys: dict[UUID, _DataKey | None] = {}
         self._subjects: dict[SubjectName, UUID] = {}
         self._subjects_of: Transaction | None = None
 
@@ -122,6 +132,14 @@ class Vault:
         lookups = {self._lookup(name): name for name in names}
         return {lookups[lookup]: subject.subject for lookup, subject in _by_lookup(connection, list(lookups)).items()}
 
+    def alike(self, connection: Connection, kind: str, likenesses: Iterable[str]) -> list[UUID]:
+        """The subjects of this kind with one of these likenesses, in one query."""
+        hashes = [self._likeness(kind, likeness) for likeness in likenesses]
+        rows = connection.execute(
+            text("select subject from ledger.subject where likeness = any(:likenesses)"), {"likenesses": hashes}
+        )
+        return list(rows.scalars())
+
     def forget(self, connection: Connection, subjects: Collection[UUID]) -> int:
         """Destroys the data keys of these subjects, for good once the transaction ends; gives how many had one.
 
@@ -129,7 +147,7 @@ class Vault:
         """
         destroyed: int = connection.execute(
             text("""
-                update ledger.subject set wrapped_key = null, lookup = null
+                update ledger.subject set wrapped_key = null, lookup = null, likeness = null
                  where subject = any(:subjects) and wrapped_key is not null
             """),
             {"subjects": list(subjects)},
@@ -146,7 +164,8 @@ class Vault:
             return
         rows = connection.execute(
             text("""
-                select subject, kind, scope, lookup, wrapped_key from ledger.subject where subject = any(:subjects)
+                select subject, kind, scope, lookup, likeness, wrapped_key from ledger.subject
+                 where subject = any(:subjects)
             """),
             {"subjects": missing},
         )
@@ -165,11 +184,9 @@ class Vault:
         The subject must have come from `subjects` of this vault, or been loaded; a forgotten one
         raises `KeyProblem`.
         """
-        key = self._keys.get(subject)
-        if key is None:
-            raise KeyProblem(f"Subject {subject} has no data key (any more); nothing can be sealed for it.")
+        key = self._loaded(subject)
         nonce = os.urandom(_NONCE_BYTES)
-        return nonce + key.encrypt(nonce, orjson.dumps(payload), self._event_context(subject, event_id))
+        return nonce + key.sealing.encrypt(nonce, orjson.dumps(payload), self._event_context(subject, event_id))
 
     def unseal(self, connection: Connection, events: Collection[Event]) -> dict[int, dict[str, Any]]:
         """The sealed payloads by position; events without one, or whose subject is forgotten, are absent.
@@ -183,6 +200,14 @@ class Vault:
         """A keyed hash of `content` (32 hex digits): equal for equal content, and tells nothing else."""
         return hashlib.blake2b(content, key=self._index_key, digest_size=16).hexdigest()
 
+    def fingerprint_for(self, subject: UUID, content: bytes) -> str:
+        """A keyed hash of `content`, equal for equal content of this subject alone.
+
+        Once the subject is forgotten, nobody can make it again, not even of the right guess. The subject must have
+        been loaded, as for `seal`.
+        """
+        return hashlib.blake2b(content, key=self._loaded(subject).hashing, digest_size=16).hexdigest()
+
     def authentication(self, what: str, *parts: bytes) -> bytes:
         """What shows that somebody with the master key has written these parts, of this ledger: a keyed hash."""
         material = b"".join(len(part).to_bytes(8, "big") + part for part in (what.encode(), *parts))
@@ -195,13 +220,19 @@ class Vault:
     def _event_context(self, subject: UUID, event_id: UUID) -> bytes:
         return self._stored.ledger.bytes + subject.bytes + event_id.bytes
 
+    def _loaded(self, subject: UUID) -> _DataKey:
+        key = self._keys.get(subject)
+        if key is None:
+            raise KeyProblem(f"Subject {subject} has no data key (any more); nothing can be sealed for it.")
+        return key
+
     def _open(self, event: Event) -> dict[str, Any] | None:
         if event.subject is None or event.sealed is None or (key := self._keys[event.subject]) is None:
             return None
         nonce, ciphertext = event.sealed[:_NONCE_BYTES], event.sealed[_NONCE_BYTES:]
         context = self._event_context(event.subject, event.event_id)
         try:
-            payload: dict[str, Any] = orjson.loads(key.decrypt(nonce, ciphertext, context))
+            payload: dict[str, Any] = orjson.loads(key.sealing.decrypt(nonce, ciphertext, context))
         except InvalidTag as exc:
             raise Corrupt(
                 f"The sealed part of the event at position {event.position} does not open with its subject's "
@@ -209,9 +240,10 @@ class Vault:
             ) from exc
         return payload
 
-    def _data_key(self, connection: Connection, subject: Subject) -> AESGCM:
+    def _data_key(self, connection: Connection, subject: Subject) -> _DataKey:
         try:
-            return AESGCM(_unwrap(self._master, subject.wrapped_key or b"", subject.context(self._stored.ledger)))
+            key = _unwrap(self._master, subject.wrapped_key or b"", subject.context(self._stored.ledger))
+            return _DataKey(AESGCM(key), hmac.digest(key, b"fingerprint", "sha256"))
         except InvalidTag as exc:
             self._require_same_master(connection)
             raise Corrupt(f"{NOT_ITS_KEY.format(subject.subject)} Run `fiona-ledger verify`.") from exc
@@ -238,8 +270,13 @@ class Vault:
                 self._keys.clear()
 
     def _lookup(self, name: SubjectName) -> bytes:
-        material = "\x1f".join(name).encode("utf-8", "surrogatepass")
-        return hmac.digest(self._index_key, material, "sha256")
+        return self._hash(name.kind, name.scope, name.name)
+
+    def _likeness(self, kind: str, likeness: str) -> bytes:
+        return self._hash("likeness", kind, likeness)
+
+    def _hash(self, *parts: str) -> bytes:
+        return hmac.digest(self._index_key, "\x1f".join(parts).encode("utf-8", "surrogatepass"), "sha256")
 
     def _find_or_make(self, connection: Connection, names: list[SubjectName]) -> dict[SubjectName, UUID]:
         """Concurrent makers of one subject end up with one: the first makes it, the others find it.
@@ -263,7 +300,8 @@ class Vault:
         return {name: known[lookup].subject for lookup, name in lookups.items()}
 
     def _fresh(self, name: SubjectName, lookup: bytes) -> Subject:
-        made = Subject(new_event_id(), name.kind, name.scope, lookup, None)
+        likeness = self._likeness(name.kind, name.likeness) if name.likeness else None
+        made = Subject(new_event_id(), name.kind, name.scope, lookup, likeness, None)
         wrapped = _wrap(self._master, os.urandom(KEY_BYTES), made.context(self._stored.ledger))
         return made._replace(wrapped_key=wrapped)
 
@@ -356,15 +394,18 @@ def _after_key_change(connection: Connection, key_file: Path) -> tuple[StoredVau
 
 
 _INSERT_SUBJECT = text("""
-    insert into ledger.subject (subject, kind, scope, lookup, wrapped_key)
-    values (:subject, :kind, :scope, :lookup, :wrapped_key)
+    insert into ledger.subject (subject, kind, scope, lookup, likeness, wrapped_key)
+    values (:subject, :kind, :scope, :lookup, :likeness, :wrapped_key)
     on conflict (lookup) do nothing
 """)
 
 
 def _by_lookup(connection: Connection, lookups: list[bytes]) -> dict[bytes, Subject]:
     rows = connection.execute(
-        text("select subject, kind, scope, lookup, wrapped_key from ledger.subject where lookup = any(:lookups)"),
+        text("""
+            select subject, kind, scope, lookup, likeness, wrapped_key from ledger.subject
+             where lookup = any(:lookups)
+        """),
         {"lookups": lookups},
     )
     return {bytes(row.lookup): Subject._make(row) for row in rows}

@@ -167,6 +167,7 @@ class Run:
         """
         routing = self.configuration.routing
         with self.step("Deciding") as progress:
+            hold_unplaced(self.gateway, LASTING)
             self.report.decided, confirmed = decide_again(
                 self.gateway,
                 observed,

@@ -53,14 +53,20 @@ create table ledger.subject (
     kind         text        not null,
     scope        text        not null,
     lookup       bytea       unique,
+    likeness     bytea,
     wrapped_key  bytea,
     made_at      timestamptz not null default now(),
-    check ((lookup is null) = (wrapped_key is null))
+    check ((lookup is null) = (wrapped_key is null)),
+    check (likeness is null or lookup is not null)
 );
 comment on table ledger.subject is
     'Whom sealed values belong to, with the wrapped data key. A forgotten subject has neither lookup nor key.';
+comment on column ledger.subject.likeness is
+    'The keyed hash of what names have in common that are nearly alike; null where nobody asks for them.';
+create index subject_likeness on ledger.subject (likeness) where likeness is not null;
 -- ANALYZE would copy keys into pg_statistic, and a dump of that, where forgetting does not reach them.
-alter table ledger.subject alter column wrapped_key set statistics 0, alter column lookup set statistics 0;
+alter table ledger.subject alter column wrapped_key set statistics 0, alter column lookup set statistics 0,
+                           alter column likeness set statistics 0;
 alter table ledger.vault alter column wrapped_index_key set statistics 0;
 
 create index subject_forgotten on ledger.subject (subject) where wrapped_key is null;
@@ -157,9 +163,9 @@ create index series_pending on gateway.series (study) where position > delivered
 comment on column gateway.series.routed_position is
     'The event that last changed what rules and couplings look at: whose it is, AE titles, accession number.';
 create index series_routed_position on gateway.series (routed_position);
+comment on column gateway.series.accession is
+    'The subject that its accession number is; blank: it has none.';
 create index series_accession on gateway.series (accession) where accession <> '';
-create index series_accession_likeness on gateway.series
-       (ltrim(lower(regexp_replace(accession, '\\s', '', 'g')), '0')) where accession <> '';
 
 create table gateway.transfer (
     position       bigint   primary key,
@@ -218,6 +224,8 @@ create table gateway.coupling_entry (
     doubted_position bigint
 );
 create index coupling_entry_kept on gateway.coupling_entry (record_id) where not removed;
+comment on column gateway.coupling_entry.accession is
+    'The subject that the accession number is; blank: it names none.';
 create index coupling_entry_position on gateway.coupling_entry (position);
 comment on column gateway.coupling_entry.doubted_position is
     'The event that tells that it was missing from the latest export; null where it was there, or is removed.';

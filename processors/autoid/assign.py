@@ -40,6 +40,7 @@ from processors.autoid.withdrawn import withdrawn_studies
 from processors.clocks import due
 from processors.delivery.actual import transfers_project
 from processors.errors import ConfigurationError
+from processors.events.holds import WITHDREW
 from processors.events.pseudonyms import StudyReleased
 from processors.events.series import StudyRequestedByOthers
 from processors.gateway import Gateway
@@ -48,7 +49,6 @@ from processors.redcap import Project, Redcap, Row
 from processors.redcap.readable import Readable, read_apart
 from processors.redcap.transfers import RECORD_ID
 from processors.routing.projects import closed_projects
-from processors.routing.withdrawals import WITHDREW
 
 RETRY_AFTER = timedelta(minutes=10)
 BATCH = 500

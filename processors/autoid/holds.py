@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from sqlalchemy import text
 
 from processors.autoid.candidates import Candidate
+from processors.events.holds import WITHDREW
 from processors.events.pseudonyms import StudyHeld
 from processors.gateway import Work
-from processors.routing.withdrawals import WITHDREW
 
 NO_PATIENT_ID = "no PatientID"
 PROJECT_UNUSABLE = "its auto-ID project cannot be used"

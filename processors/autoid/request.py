@@ -10,6 +10,7 @@ from processors.autoid.holds import CONTRADICTED, newly_held, reasons
 from processors.autoid.used_ids import blocked_patients
 from processors.autoid.withdrawn import withdrawn_studies
 from processors.events.fact import Cause, OfStudy
+from processors.events.holds import WITHDREW
 from processors.events.pseudonyms import StudyReleased
 from processors.events.transfers import TransferRequested
 from processors.gateway import Gateway, Work
@@ -17,7 +18,6 @@ from processors.routing.identify import claim_of, outcome_of
 from processors.routing.identity import compare
 from processors.routing.patient_keys import link_subject
 from processors.routing.patients import patients_of
-from processors.routing.withdrawals import WITHDREW
 
 _STORED = text("""
     select subject, value, position, record_id from gateway.used_id

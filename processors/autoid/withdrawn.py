@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from sqlalchemy import text
 
 from processors.autoid.candidates import Candidate
+from processors.events.holds import WITHDREW
 from processors.gateway import Work
 from processors.routing.given_ids import given_ids
 from processors.routing.patient_keys import link_subject
-from processors.routing.withdrawals import WITHDREW, Withdrawals, any_withdrew, marks_of, pseudonym_mark
+from processors.routing.withdrawals import Withdrawals, any_withdrew, marks_of, pseudonym_mark
 
 _KNOWN = text("""
     select study from gateway.held_study where study = any(:studies) and project = :project and reason = :reason

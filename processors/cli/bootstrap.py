@@ -36,15 +36,18 @@ def now() -> datetime:
 
 
 def operator(environment: Mapping[str, str] = os.environ) -> str:
-    """The account of whoever gives the command, as the system knows it, and who lent it by sudo."""
+    """The account of whoever gives the command, as the system knows it; beside it what $SUDO_USER says.
+
+    That is no more than said: whoever has the account can set it to any name.
+    """
     try:
         # Not getpass.getuser(): it believes the environment.
         account = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         # A service may run under a number that no account has.
         account = f"uid {os.getuid()}"
-    lent_by = environment.get("SUDO_USER", "")
-    return f"{account} (by sudo from {lent_by})" if lent_by and lent_by.isprintable() else account
+    said = environment.get("SUDO_USER", "")
+    return f"{account} ($SUDO_USER says: {said})" if said and said.isprintable() else account
 
 
 def machine() -> str:

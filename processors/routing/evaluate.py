@@ -74,7 +74,7 @@ class Judgement:
 
 _RULE_POSITIONS = text("select record_id, position from gateway.rule where not removed")
 _ENTRY_POSITIONS = text("""
-    select record_id, position, life_position, asks_position from gateway.coupling_entry where not removed
+    select record_id, position, life_position, asks_position, accession from gateway.coupling_entry where not removed
 """)
 
 
@@ -83,7 +83,7 @@ def directives_of(work: Work, observed: Observed, *, mode: MatchMode, time_limit
     entries = work.execute(_ENTRY_POSITIONS).all()
     return Directives(
         router=Router(observed.rules, mode=mode, time_limit=time_limit),
-        entries=CouplingList(observed.entries),
+        entries=CouplingList(observed.entries, {row.record_id: row.accession for row in entries}),
         rule_positions={row.record_id: row.position for row in work.execute(_RULE_POSITIONS)},
         entry_positions={row.record_id: row.position for row in entries},
         entry_lives={row.record_id: row.life_position for row in entries},

@@ -14,6 +14,7 @@ from sqlalchemy import text
 from ledger import store
 from processors.errors import ConfigurationError
 from processors.events.fact import Cause, study_stream
+from processors.events.holds import WITHDREW
 from processors.events.pseudonyms import StudyHeld
 from processors.events.transfers import TransferRetracted
 from processors.events.withdrawals import ParticipantWithdrew, StudyWithdrawn
@@ -21,7 +22,7 @@ from processors.gateway import Work
 from processors.requests import IN_FORCE, TransferRequest
 from processors.routing.given_ids import ids_of_patients
 from processors.routing.joined import subjects_of, with_joined
-from processors.routing.withdrawals import WITHDREW, patient_ids_of, patient_mark, pseudonym_mark, sole_patients
+from processors.routing.withdrawals import patient_ids_of, patient_mark, pseudonym_mark, sole_patients
 from processors.stored_requests import requests_of
 from processors.text import same_to_people, without_padding
 

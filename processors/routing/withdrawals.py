@@ -7,14 +7,12 @@ from typing import Any
 import orjson
 from sqlalchemy import Row, text
 
-from processors.events.holds import HoldKind
+from processors.events.holds import WITHDREW
 from processors.gateway import Work
 from processors.routing.checks import IntendedRequest, Objection, Objections
 from processors.routing.decisions import Obstacle
 from processors.routing.patients import patients_of
 from processors.text import without_padding
-
-WITHDREW: HoldKind = "participant withdrew"
 
 _ANY = text("select exists (select from gateway.withdrawal_mark)")
 _MARKED = text("select mark, project, position from gateway.withdrawal_mark where mark = any(:marks)")

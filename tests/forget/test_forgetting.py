@@ -7,6 +7,7 @@ from ledger import store
 from processors.demo.simulator import Fault
 from processors.errors import ConfigurationError, ServiceError
 from processors.explain.recorded import FROM_THE_BEGINNING
+from processors.explain.search import find_study
 from processors.operations.forget.data_subjects import UnknownDataSubject
 from processors.operations.forget.external_copies import RedcapCopy
 from processors.operations.forget.forget import compact
@@ -57,6 +58,7 @@ def test_what_was_forgotten_is_told_by_an_event_that_names_nobody(site: PrivateS
         "studies": 2,
     }
     assert {kind: len(subjects) for kind, subjects in event["subjects"].items()} == {
+        "accession": 1,
         "patient": 1,
         "coupling": 1,
         "link": 1,
@@ -64,7 +66,38 @@ def test_what_was_forgotten_is_told_by_an_event_that_names_nobody(site: PrivateS
     told = {subject for subjects in event["subjects"].values() for subject in subjects}
     forgotten = site.query("select subject::text from ledger.subject where wrapped_key is null and lookup is null")
     assert told == {row[0] for row in forgotten}
-    assert (done.destroyed, done.positions) == (3, [site.head()])
+    assert (done.destroyed, done.positions) == (4, [site.head()])
+
+
+def test_an_accession_number_is_forgotten_with_the_last_study_that_has_it(site: PrivateSite) -> None:
+    site.series("1.1", PatientID=ADA, AccessionNumber="ACC-A")
+    site.series("1.2", PatientID=GRACE, AccessionNumber=" ACC-A")
+    site.run()
+
+    def found() -> str:
+        with site.gateway() as gateway, gateway.begin() as work:
+            return find_study(work, "ACC-A")
+
+    with pytest.raises(ConfigurationError, match="2 studies have"):
+        found()
+    site.forget_patients(ADA)
+    assert site.finds({"ACC-A"}) == {"ACC-A"}, "it is Grace's as well"
+    site.forget_patients(GRACE)
+    assert site.finds({"ACC-A"}) == set()
+    with pytest.raises(ConfigurationError, match="No study"):
+        found()
+
+
+def test_what_was_derived_from_a_patient_is_nothing_that_a_returning_one_is_joined_by(site: PrivateSite) -> None:
+    """Keyed hashes of the identity used to be equal before and after."""
+    site.series("1.1", PatientID=ADA, PatientName=ADAS_NAME, AccessionNumber="ACC-A")
+    site.run()
+    site.forget_patients(ADA)
+    site.series("1.2", PatientID=ADA, PatientName=ADAS_NAME, AccessionNumber="ACC-A")
+    site.run()
+    keyed = ("fingerprint", "identity_fingerprint", "accession")
+    before, after = [{event[name] for name in keyed} for event in site.events("SeriesDiscovered")]
+    assert not before & after
 
 
 def test_redcaps_rows_are_listed_and_left(site: PrivateSite) -> None:

@@ -15,7 +15,10 @@ from processors.events.transfers import TransferObserved
 from processors.gateway import Gateway
 from processors.operations.forget.forgotten import forgotten_at
 from processors.run import Report, recorded_run
+from tests.roles.conftest import made_role
 from tests.verification.program import Program, configured
+
+__all__ = ["made_role"]  # a fixture
 
 Verify = Callable[[], str]
 

@@ -159,6 +159,7 @@ def _summary(data_subjects: Sequence[DataSubject]) -> str:
 _KINDS = {
     "patient": "PatientID and names",
     "study": "study of its own",
+    "accession": "accession number",
     "coupling": "coupling entry's pseudonym",
     "link": "ID in an auto-ID project",
 }

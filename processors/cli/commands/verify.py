@@ -145,7 +145,7 @@ class _Outcome:
     def attention(self) -> list[str]:
         """What a person must look at."""
         findings = [f"Keys were not verified: {self.key_problem}"] if self.key_problem else []
-        findings += self.beyond
+        findings += map(on_a_line, self.beyond)
         findings += [
             f"Table {table} has been emptied by hand. Run `fiona-ledger rebuild {projection}` before the next run."
             for projection, table in self.emptied
@@ -215,8 +215,8 @@ def _verified_making(connection: Connection) -> bool:
     differences = [*guards.differences(connection, FOLDER), *views.differences(connection, FOLDER / "views")]
     if differences:
         raise Corrupt(
-            f"What guards and shows the ledger is not as `fiona-ledger migrate` makes it. {' '.join(differences)} Find "
-            "out who did that; docs/ledger.md tells how it is made again."
+            f"What guards and shows the ledger is not as `fiona-ledger migrate` makes it. "
+            f"{' '.join(map(on_a_line, differences))} Find out who did that; docs/ledger.md tells how it is made again."
         )
     return False
 

@@ -14,6 +14,8 @@ from processors.cli.options import JsonOption, require_reason
 from processors.delivery.deliver import deliver
 from processors.errors import ConfigurationError
 from processors.gateway import Work
+from processors.routing.configured_checks import LASTING
+from processors.routing.unplaced import hold_unplaced
 from processors.routing.withdraw import Withdrawal, Withdrawn, is_known, patients_of_study, withdraw
 from processors.text import is_blank
 
@@ -73,6 +75,7 @@ def command(
             )
             done = withdraw(work, wanted)
         afterwords.append("The withdrawal is recorded; the next run that gets through carries it out.")
+        hold_unplaced(gateway, LASTING)
         with opened_redcap(configuration, gateway) as redcap:
             deliver(gateway, redcap, batch_rows=configuration.redcap.batch_rows)
         with gateway.begin() as work:
