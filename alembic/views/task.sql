@@ -2,6 +2,7 @@ create view audit.task as
     select sent.position, sent.at as since, withdrawn.study, withdrawn.project, sent.instance,
            case when sent.state = 'sent' or sent.sends > 0 then 'sent'
                 when sent.state = 'possibly sent' then 'may have been sent'
+                when sent.state = 'ending' then 'not ended yet, can be sent'
                 else 'requested by others, can be sent' end as what,
            sent.sent_at, sent.mapped_uids, withdrawn.position as withdrawn_position,
            withdrew.recorded_at as withdrawn_at, done.recorded_at as done_at, done.data ->> 'by' as done_by,
@@ -9,10 +10,15 @@ create view audit.task as
       from gateway.withdrawn_study as withdrawn
       join ledger.event as withdrew on withdrew.position = withdrawn.position
       join lateral (
-           select told.position, told.at, told.instance, told.state, told.sends, told.sent_at, told.mapped_uids
+           select told.position, told.at, told.instance,
+                  case when told.state in ('awaited', 'failed') and told.sends = 0 then transfer.state
+                       else told.state end,
+                  told.sends, told.sent_at, told.mapped_uids
              from gateway.transfer join gateway.outcome as told on told.ours and told.request = transfer.position
             where transfer.study = withdrawn.study and transfer.project = withdrawn.project
-              and (told.state in ('sent', 'possibly sent') or told.sends > 0)
+              and (told.state in ('sent', 'possibly sent') or told.sends > 0
+                   -- Its record is locked, or REDCap away: the row stands, and the sender may have it already.
+                   or (transfer.state = 'ending' and not transfer.found))
             union all
            select told.position, told.at, told.instance, told.state, told.sends, told.sent_at, told.mapped_uids
              from gateway.outcome as told
@@ -47,7 +53,8 @@ comment on column audit.task.study is 'The StudyInstanceUID.';
 comment on column audit.task.project is 'The project that the patient withdrew from.';
 comment on column audit.task.instance is 'The instance of transfers in REDCap.';
 comment on column audit.task.what is
-    'What became of the request: sent, may have been sent, or requested by others and can be sent.';
+    'What became of the request: sent, may have been sent, not ended yet and can be sent (its record is locked, say), or '
+    'requested by others and can be sent.';
 comment on column audit.task.sent_at is 'When it was sent, as REDCap has it.';
 comment on column audit.task.mapped_uids is 'The study UIDs under which it was sent.';
 comment on column audit.task.withdrawn_position is 'The position of the event that tells that the study is concerned.';

@@ -4,7 +4,6 @@ assign        the work, step by step
 sync          what administrators changed in REDCap's list of projects
 projects      which projects take part, and why others cannot (pure)
 candidates    which studies wait for an ID
-patient_keys  who a patient is, as AutoID knows it (pure)
 adoption      what AutoID holds, taken over: IDs of patients, deliveries, contradictions
 entries       the entries of AutoID, and which contradict each other (conflict; pure)
 used_ids      which IDs are in use, and whose they are
@@ -15,5 +14,6 @@ site_tool     running that tool
 store         writing drawn IDs to REDCap's AutoID
 request       the transfers of studies whose patients have an ID
 holds         studies that cannot get an ID, and why
+withdrawn     those of them that are of patients who withdrew
 forecast      how long the IDs of a project last
 """

@@ -10,7 +10,6 @@ from ledger import store
 from ledger.events import NewEvent
 from processors.autoid.candidates import Waiting
 from processors.autoid.entries import AutoidEntry, disputes, entries_from_rows
-from processors.autoid.patient_keys import link_subject
 from processors.autoid.used_ids import used_ids
 from processors.errors import Refused
 from processors.events.fact import Fact
@@ -18,6 +17,7 @@ from processors.events.pseudonyms import ContradictionFound, ContradictionResolv
 from processors.gateway import Gateway, Work
 from processors.observed_list import listed_project, tell_unreadable
 from processors.redcap import Redcap
+from processors.routing.patient_keys import link_subject
 
 _UNDELIVERED = text("select project, value from gateway.used_id where record_id is null and kind = 'generated'")
 _FORGOTTEN = text("""

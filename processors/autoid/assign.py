@@ -30,16 +30,17 @@ from processors.autoid.holds import (
     NO_PATIENT_ID,
     PROJECT_UNUSABLE,
     TWO_PATIENTS,
-    WITHDREW,
     held_studies,
     hold,
 )
 from processors.autoid.request import request_transfers
 from processors.autoid.store import store_ids, undelivered_ids
 from processors.autoid.window import note_begun, note_completed, window_begins
+from processors.autoid.withdrawn import withdrawn_studies
 from processors.clocks import due
 from processors.delivery.actual import transfers_project
 from processors.errors import ConfigurationError
+from processors.events.holds import WITHDREW
 from processors.events.pseudonyms import StudyReleased
 from processors.events.series import StudyRequestedByOthers
 from processors.gateway import Gateway
@@ -48,7 +49,6 @@ from processors.redcap import Project, Redcap, Row
 from processors.redcap.readable import Readable, read_apart
 from processors.redcap.transfers import RECORD_ID
 from processors.routing.projects import closed_projects
-from processors.routing.withdrawals import withdrawn_studies
 
 RETRY_AFTER = timedelta(minutes=10)
 BATCH = 500
@@ -156,7 +156,7 @@ def _waiting(gateway: Gateway, since: datetime, all_of: str | None, *, retry: bo
                 continue
             reach = None if project.project == all_of else since
             studies = candidates(work, project, since=reach, lasting=LASTING, retry=retry)
-            withdrawn = withdrawn_studies(work, [study.study for study in studies], project.project)
+            withdrawn = withdrawn_studies(work, project.project, studies)
             obstacles = {study.study: _obstacle(project, study, closed, withdrawn) for study in studies}
             for reason in (WITHDREW, PROJECT_UNUSABLE, CLOSED, GONE, TWO_PATIENTS, NO_PATIENT_ID):
                 held = [study for study in studies if obstacles[study.study] == reason]

@@ -7,9 +7,9 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from processors.autoid.patient_keys import padded_key, patient_key
 from processors.gateway import Work
 from processors.requests import MINUTE
+from processors.routing.patient_keys import padded_key, patient_key
 from processors.routing.patients import patients_of
 
 

@@ -8,12 +8,13 @@ from ledger.errors import Conflict
 from processors.autoid.candidates import Waiting, WantingProject
 from processors.autoid.generators import EXHAUSTED, Generator, NoID
 from processors.autoid.holds import hold
-from processors.autoid.patient_keys import link_subject
 from processors.autoid.reservations import reserve
-from processors.autoid.used_ids import blocked_patients, requested_names, requested_since, used_ids
+from processors.autoid.used_ids import Taken, blocked_patients, requested_names, requested_since, used_ids
+from processors.autoid.withdrawn import withdrawn_studies
 from processors.events.pseudonyms import IdGenerated, autoid_stream
 from processors.gateway import Gateway, Work
 from processors.redcap import Redcap
+from processors.routing.patient_keys import link_subject
 
 _ATTEMPTS = 5
 
@@ -59,18 +60,24 @@ def _draw_now(work: Work, generator: Generator, group: Waiting) -> int:
     # Whoever draws for the same project at the same time finds this stream moved, and draws again.
     expected = {stream: work.version(stream)}
     before = store.head(work.connection).position
-    used = _used(work, generator, project)
+    names = requested_names(work, project.project)
+    in_use = used_ids(work, [project.project]).used(project.project)
+    # A name that the pattern does not give may be a patient's: it is nobody's business.
+    used = in_use + [name for name in names if generator.matches(project.pattern, name)]
+    taken = Taken(work, project.project, [*in_use, *names])
     needed = _without_id(work, group)
     drawn: list[str] = []
     if needed:
         try:
-            drawn = generator.draw(project.pattern, used, len(needed))
+            drawn = generator.draw(project.pattern, used, len(needed), taken.free)
         except NoID as exc:
             _hold_patients(work, group, needed, str(exc))
     if drawn:
         store.lock_head(work.connection)
         if requested_since(work, project.project, before):
             raise Conflict(f"Transfers for {project.project} were requested while IDs were drawn for it.")
+        if _leave_out_withdrawn(work, group):
+            raise Conflict(f"A participant withdrew from {project.project} while IDs were drawn for it.")
     lacking = dict(list(needed.items())[len(drawn) :])
     if drawn and lacking:
         _hold_patients(work, group, lacking, EXHAUSTED)
@@ -90,12 +97,11 @@ def _generated(project: WantingProject, value: str, key: str) -> IdGenerated:
     )
 
 
-def _used(work: Work, generator: Generator, project: WantingProject) -> list[str]:
-    """The IDs that must not be drawn: those in use, and those that rules and couplings have given."""
-    requested = requested_names(work, project.project)
-    in_use = used_ids(work, [project.project]).used(project.project)
-    # A name that the pattern does not give may be a patient's: it is nobody's business.
-    return in_use + [name for name in requested if generator.matches(project.pattern, name)]
+def _leave_out_withdrawn(work: Work, group: Waiting) -> bool:
+    """Whether patients of the group have withdrawn meanwhile; the next run finds their studies, and holds them."""
+    gone = withdrawn_studies(work, group.project.project, group.studies)
+    group.studies = [study for study in group.studies if study.study not in gone]
+    return bool(gone)
 
 
 def _hold_patients(work: Work, group: Waiting, keys: Mapping[str, UUID], reason: str) -> None:

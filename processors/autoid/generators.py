@@ -2,17 +2,21 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
 from processors.autoid.site_tool import ToolError, answer_of, tidied_on_sigterm
-from processors.naming import Exhausted, Pattern, PatternError, Sampler, parse
+from processors.naming import Pattern, PatternError, Sampler, parse
 from processors.routing import patterns
 
 EXHAUSTED = "all IDs of the naming pattern are in use"
 _CHECK_SECONDS = 1.0
+
+
+Free = Callable[[Sequence[str]], Sequence[str]]
+"""Gives those of some IDs that nobody has, not even in another case or width."""
 
 
 class NoID(Exception):
@@ -35,8 +39,11 @@ class Generator(Protocol):
     def matches(self, pattern: str, value: str) -> bool:
         """Whether a value could come from the pattern."""
 
-    def draw(self, pattern: str, used: Collection[str], count: int) -> list[str]:
-        """Up to `count` different IDs that match and are not used; raises `NoID` where not even one can be had."""
+    def draw(self, pattern: str, used: Collection[str], count: int, free: Free) -> list[str]:
+        """Up to `count` different IDs that match, are not used, and are `free`.
+
+        Raises `NoID` where not even one can be had.
+        """
 
 
 class OwnGenerator:
@@ -54,14 +61,16 @@ class OwnGenerator:
         except PatternError:
             return False
 
-    def draw(self, pattern: str, used: Collection[str], count: int) -> list[str]:
+    def draw(self, pattern: str, used: Collection[str], count: int, free: Free) -> list[str]:
         """Fewer than `count` only where no more are left."""
         # A blank is no name for anybody, even where a pattern allows it.
         sampler = Sampler(_parsed(pattern), {*used, ""})
-        try:
-            drawn = [sampler.draw(self._randbelow) for _ in range(max(1, min(count, sampler.left)))]
-        except Exhausted as exc:
-            raise NoID(EXHAUSTED) from exc
+        drawn: list[str] = []
+        while len(drawn) < count and sampler.left:
+            lacking = min(count - len(drawn), sampler.left)
+            drawn += free([sampler.draw(self._randbelow) for _ in range(lacking)])
+        if not drawn:
+            raise NoID(EXHAUSTED)
         if any(value != value.strip() for value in drawn):
             raise NoID("the naming pattern gives IDs with blanks at their ends, which REDCap does not keep")
         return drawn
@@ -84,7 +93,7 @@ class SiteGenerator:
             return False
         return match is not None and match.whole
 
-    def draw(self, pattern: str, used: Collection[str], count: int) -> list[str]:
+    def draw(self, pattern: str, used: Collection[str], count: int, free: Free) -> list[str]:
         """All `count`, or `NoID`: what a tool has got wrong once is not trusted in part."""
         with tidied_on_sigterm(), tempfile.TemporaryDirectory(prefix="fiona-ledger-") as folder:
             excluded = Path(folder) / "used-ids"
@@ -93,6 +102,8 @@ class SiteGenerator:
                 file.writelines(f"{value}\n" for value in sorted(used))
             lines = self._call(pattern, excluded, count)
         self._check(pattern, used, count, lines)
+        if len(free(lines)) != count:
+            raise NoID("the site's ID generator gave an ID that people take for one in use, or for one withdrawn")
         return lines
 
     def _call(self, pattern: str, excluded: Path, count: int) -> list[str]:

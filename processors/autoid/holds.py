@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import text
 
 from processors.autoid.candidates import Candidate
+from processors.events.holds import WITHDREW
 from processors.events.pseudonyms import StudyHeld
 from processors.gateway import Work
 
@@ -15,7 +16,6 @@ REFUSED = "REDCap refuses its ID in AutoID"
 GONE = "gone from disk"
 TWO_PATIENTS = "two patients in one study"
 CLOSED = "project is closed"
-WITHDREW = "participant withdrew"
 LASTING = (NO_PATIENT_ID, PROJECT_UNUSABLE, GONE, TWO_PATIENTS, WITHDREW)
 """Reasons that pass only when the study or the project changes, or the study comes back to the disk."""
 

@@ -7,14 +7,16 @@ from sqlalchemy import text
 from ledger import store
 from processors.autoid.candidates import ASKED_FOR, Candidate, Waiting
 from processors.autoid.holds import CONTRADICTED, newly_held, reasons
-from processors.autoid.patient_keys import link_subject
 from processors.autoid.used_ids import blocked_patients
+from processors.autoid.withdrawn import withdrawn_studies
 from processors.events.fact import Cause, OfStudy
+from processors.events.holds import WITHDREW
 from processors.events.pseudonyms import StudyReleased
 from processors.events.transfers import TransferRequested
 from processors.gateway import Gateway, Work
 from processors.routing.identify import claim_of, outcome_of
 from processors.routing.identity import compare
+from processors.routing.patient_keys import link_subject
 from processors.routing.patients import patients_of
 
 _STORED = text("""
@@ -42,6 +44,8 @@ def _request(work: Work, group: Waiting, *, holds_split: bool) -> int:
     project = group.project.project
     # Two runs of one site never meet, unless somebody works around it: then the second finds it done.
     store.lock_head(work.connection)
+    # Who withdrew since the studies were gathered would not be seen.
+    withdrawn = withdrawn_studies(work, project, group.studies)
     parameters = {"studies": [study.study for study in group.studies]}
     already_requested = set(work.execute(_REQUESTED, parameters).scalars())
     work.vault.load(work.connection, (study.subject for study in group.studies))
@@ -55,7 +59,7 @@ def _request(work: Work, group: Waiting, *, holds_split: bool) -> int:
     requests: list[tuple[Candidate, TransferRequested]] = []
     released = []
     for study in group.studies:
-        if study.study in already_requested or not work.vault.holds(study.subject):
+        if study.study in already_requested or study.study in withdrawn or not work.vault.holds(study.subject):
             continue
         subject = subjects[names[str(study.key)]]
         if (project, subject) in blocked:
@@ -67,7 +71,15 @@ def _request(work: Work, group: Waiting, *, holds_split: bool) -> int:
                 released.append(StudyReleased(study=study.study, project=project, reason=held[study.study][1]))
     facts = _compared(work, requests, holds_split=holds_split)
     sealed = [work.seal(fact, study.subject) if fact.SEALED else fact for study, fact in facts]
-    work.record([*sealed, *released, *newly_held(work, project, contradicted, CONTRADICTED)])
+    gone = [study for study in group.studies if study.study in withdrawn - already_requested]
+    work.record(
+        [
+            *sealed,
+            *released,
+            *newly_held(work, project, contradicted, CONTRADICTED),
+            *newly_held(work, project, gone, WITHDREW),
+        ]
+    )
     return sum(isinstance(fact, TransferRequested) for _, fact in facts)
 
 

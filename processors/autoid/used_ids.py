@@ -1,12 +1,13 @@
-"""Which IDs are in use, as the ledger has them: adopted, drawn, reserved, or given by rules and couplings."""
+"""Which IDs are in use, as the ledger has them: adopted, drawn, reserved, or asked for by rules and couplings."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
 
-from processors.events.transfers import TransferRequested
 from processors.gateway import Work
+from processors.text import same_to_people
 
 
 class UsedIds:
@@ -69,24 +70,69 @@ def blocked_patients(work: Work) -> set[tuple[str, UUID]]:
     return {(row.project, row.subject) for row in work.execute(_BLOCKED)}
 
 
-_OUR_REQUESTS = text("select position from gateway.transfer where project = :project and cause_kind <> 'autoid'")
-_REQUESTED_SINCE = text("""
-    select exists (select from gateway.transfer
-                    where project = :project and cause_kind <> 'autoid' and position > :position)
-""")
+_ASKED_FOR = """
+    select position from gateway.transfer where project = :project and cause_kind <> 'autoid'
+    union
+    select position from gateway.held_request where project = :project
+    union
+    select asks_position from gateway.coupling_entry where project = :project and not removed
+"""
+_NAMING = text(_ASKED_FOR)
+_REQUESTED_SINCE = text(f"select exists (select from ({_ASKED_FOR}) as asked where position > :position)")
 
 
 def requested_names(work: Work, project: str) -> set[str]:
-    """The pseudonyms of this project's requests that rules and couplings led to.
+    """The pseudonyms that rules, operators and coupling entries ask for in this project.
 
-    They are not recorded as reserved: their events alone hold them, sealed.
+    Those of entries that have met no study, and of what is held, too. They are not recorded as reserved: their events
+    alone hold them, sealed.
     """
-    positions = work.execute(_OUR_REQUESTS, {"project": project}).scalars().all()
-    requests = [TransferRequested.read(*identity) for identity in work.identities(positions).values()]
-    return {request.pseudonym.strip() for request in requests if request.pseudonym is not None}
+    told = work.identities(work.execute(_NAMING, {"project": project}).scalars().all()).values()
+    names = (_pseudonym(payload) for _, payload in told)
+    return {name.strip() for name in names if name}
+
+
+def _pseudonym(payload: Mapping[str, Any]) -> str | None:
+    """What a request, a held one or an entry asks for."""
+    return payload.get("pseudonym") or payload.get("subject_id")
+
+
+class Taken:
+    """What nobody may be given in a project, because people would take it for somebody else's pseudonym.
+
+    `names` are the pseudonyms that are known; others' requests, what is held, and what was withdrawn are known by
+    their fingerprints.
+    """
+
+    def __init__(self, work: Work, project: str, names: Iterable[str]) -> None:
+        self._work = work
+        self._project = project
+        self._folded = set(map(same_to_people, names))
+
+    def free(self, values: Sequence[str]) -> list[str]:
+        """Those of the values that nobody has; of several that are one to people, the first. They are taken then."""
+        prints = {value: self._work.name_fingerprint(self._project, value) for value in values}
+        about = {"project": self._project, "prints": list(prints.values())}
+        known = set(self._work.execute(_KNOWN_PRINTS, about).scalars())
+        free = []
+        for value in values:
+            folded = same_to_people(value)
+            if folded not in self._folded and prints[value] not in known:
+                self._folded.add(folded)
+                free.append(value)
+        return free
+
+
+_KNOWN_PRINTS = text("""
+    select fingerprint from gateway.pseudonym_use where project = :project and fingerprint = any(:prints)
+    union
+    select name_fingerprint from gateway.held_request where project = :project and name_fingerprint = any(:prints)
+    union
+    select mark from gateway.withdrawal_mark where mark = any(:prints)
+""")
 
 
 def requested_since(work: Work, project: str, position: int) -> bool:
-    """Whether rules or couplings have led to a request of this project after that event."""
+    """Whether anything was asked for in this project after that event, but by generated IDs."""
     is_requested: bool = work.execute(_REQUESTED_SINCE, {"project": project, "position": position}).scalar_one()
     return is_requested

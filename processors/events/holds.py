@@ -1,7 +1,7 @@
 """Requests that are asked for and not made: held, each for a reason that a person can settle."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from processors.events.fact import Cause, OfStudy
 
@@ -13,6 +13,8 @@ HoldKind = Literal[
     "unknown project",
     "participant withdrew",
 ]
+WITHDREW: Final = "participant withdrew"
+"""For this reason, nothing of the patient goes to the project for ever."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -51,14 +51,15 @@ class PatientRecognised(OfStudy):
     """For whom the study's requests use a pseudonym in a project, where that was not known, or is somebody else now.
 
     `patient` is the subject; None where the study's PatientID has turned out to be the pseudonym itself. `request` is
-    one that was not known to use the pseudonym: a rule had made it, or it was taken to have ended unsent; then
-    `patient` may be None as well because nobody can tell.
+    one, for the project's event `event_name`, that was not known to use the pseudonym: a rule had made it, or it was
+    taken to have ended unsent; then `patient` may be None as well because nobody can tell.
     """
 
     project: str
     name_fingerprint: str
     patient: str | None
     request: int | None = None
+    event_name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

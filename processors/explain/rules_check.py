@@ -1,7 +1,7 @@
 """What is wrong with a table of routing rules, by the rules themselves and by what has been recorded."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from difflib import get_close_matches
 from itertools import combinations
@@ -9,18 +9,24 @@ from itertools import combinations
 from sqlalchemy import text
 
 from ledger.batching import Progress
+from processors.events.fact import Cause
+from processors.events.holds import WITHDREW, HoldKind
 from processors.explain.near_miss import Matching, title_difference
 from processors.explain.recorded import OFTEN, forgotten_studies, recorded_studies
 from processors.explain.redos import worst_time
-from processors.explain.sentences import destination
+from processors.explain.sentences import SETTLED_BY, destination
 from processors.gateway import Work
 from processors.requests import Key
+from processors.routing.checks import Check, IntendedRequest, Place, objections
 from processors.routing.circuit_breaker import CircuitBreaker
+from processors.routing.decisions import Candidate
 from processors.routing.fit import readable
 from processors.routing.projects import misspelt
 from processors.routing.rules import Hit, Identity, Router, Rule
 from processors.routing.study_state import Evidence
 from processors.text import is_blank, without_padding
+
+_BATCH = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +43,8 @@ class Finding:
 class TrialCounts:
     """What trying all rules on the recorded studies came to. All counts are of studies.
 
-    `partial` and `late` count by record id; `overlaps` by two record ids and what they compete for.
+    `partial` and `late` count by record id; `overlaps` by two record ids and what they compete for; `held` by record
+    id, and why what the rule asks for would be held.
     """
 
     studies: int = 0
@@ -47,6 +54,7 @@ class TrialCounts:
     partial: Counter[str] = field(default_factory=Counter)
     late: Counter[str] = field(default_factory=Counter)
     overlaps: Counter[tuple[str, str, Key]] = field(default_factory=Counter)
+    held: Counter[tuple[str, HoldKind, str]] = field(default_factory=Counter)
 
 
 def check(
@@ -81,6 +89,7 @@ def check(
         )
         for (one, other, key), count in sorted(tried.overlaps.items())
     ]
+    findings += _held(tried)
     findings += _unknown_projects(rules, others, typed=typed)
     if listed:
         findings += _unlisted_projects(rules, listed, coupled)
@@ -91,14 +100,42 @@ def try_rules(
     work: Work,
     rules: Sequence[Rule],
     matching: Matching,
+    checks: Sequence[Check],
     progress: Progress | None = None,
 ) -> TrialCounts:
-    """What the rules come to on every recorded study."""
+    """What the rules come to on every recorded study, and what the checks would hold of it."""
     tried = TrialCounts(forgotten=forgotten_studies(work))
     trial = _Trial(rules, matching, tried)
+    intended: list[IntendedRequest] = []
     for evidence in recorded_studies(work, progress=progress):
-        trial.meet(evidence)
+        intended += _intended(evidence.study, trial.meet(evidence))
+        if len(intended) >= _BATCH:
+            tried.held.update(_objected(work, intended, checks))
+            intended = []
+    tried.held.update(_objected(work, intended, checks))
     return tried
+
+
+def _intended(study: str, hits: Iterable[Hit]) -> Iterator[IntendedRequest]:
+    for hit in hits:
+        cause = Cause("rule", hit.rule.record_id, 0)
+        key = Key(hit.rule.project, hit.rule.event_name)
+        candidate = Candidate(key=key, pseudonym=hit.pseudonym, cause=cause, asks_since=0, whole_match=hit.whole)
+        yield IntendedRequest(study=study, candidate=candidate, patient=None)
+
+
+def _objected(
+    work: Work, intended: Sequence[IntendedRequest], checks: Sequence[Check]
+) -> Iterator[tuple[str, HoldKind, str]]:
+    """What would be held, each study once a rule."""
+    records: dict[Place, set[str]] = {}
+    for each in intended:
+        records.setdefault(each.place, set()).add(each.candidate.cause.record_id)
+    for place, objection in objections(work, intended, checks).items():
+        if objection.holds:
+            # Each withdrawal would be told by its number.
+            details = "" if objection.obstacle.kind == WITHDREW else objection.obstacle.details
+            yield from ((record, objection.obstacle.kind, details) for record in sorted(records[place]))
 
 
 def unreadable_patterns(work: Work) -> list[Finding]:
@@ -147,8 +184,8 @@ class _Trial:
         self._breaker = CircuitBreaker(OFTEN)
         self._lay_out()
 
-    def meet(self, evidence: Evidence) -> None:
-        """Counts what the rules make of this study."""
+    def meet(self, evidence: Evidence) -> list[Hit]:
+        """Counts what the rules make of this study; gives what they ask for it."""
         if self._breaker.open != self._without:
             self._lay_out()
         self._tried.studies += 1
@@ -166,6 +203,7 @@ class _Trial:
         self._tried.late.update(late)
         self._tried.partial.update(partial)
         self._tried.overlaps.update(_overlaps(hits))
+        return hits
 
     def _by_prefix(self, identity: Identity, hits: Sequence[Hit]) -> Sequence[Hit]:
         """What matches from the start of the text: that is what was found, unless whole texts are asked for."""
@@ -313,6 +351,19 @@ def _unlisted_projects(rules: Sequence[Rule], listed: Collection[str], coupled: 
         elif project not in listed:
             words = f"REDCap's list of projects does not know {project}, so that it counts as open.{where}"
             yield Finding(kind="project not listed", rules=tuple(records), words=words, remark=True)
+
+
+_MEANT_SO: Collection[HoldKind] = ("project is closed", WITHDREW)
+"""Why something is held that nobody need mend."""
+
+
+def _held(tried: TrialCounts) -> Iterator[Finding]:
+    """What would be held of what rules ask for; of misspelt projects, another finding tells."""
+    for (record, kind, details), number in sorted(tried.held.items()):
+        if kind != "unknown project":
+            why = f"{details}. " if details else ""
+            words = f"{why}What it asks for {_studies(number)} would be held. {SETTLED_BY[kind]}"
+            yield Finding(kind=kind, rules=(record,), words=words, remark=kind in _MEANT_SO)
 
 
 def _like(project: str, known: Sequence[str]) -> str:

@@ -129,10 +129,9 @@ def _words(_fact: Fact, _history: History) -> str:
 @_words.register
 def _series_discovered(fact: SeriesDiscovered, _history: History) -> str:
     files = "" if fact.NumFiles is None else f" with {_files(fact.NumFiles)}"
-    accession = fact.AccessionNumber.strip()
     return (
         f"Series {fact.SeriesInstanceUID} arrived{files}, from {fact.AETitleCaller or '(blank)'} to "
-        f"{fact.AETitleCalled or '(blank)'}{f', accession number {accession}' if accession else ''}."
+        f"{fact.AETitleCalled or '(blank)'}{', with an accession number' if fact.accession else ''}."
     )
 
 
@@ -140,7 +139,7 @@ _REVISED = {
     "identity_fingerprint": "whose it is",
     "AETitleCaller": "the calling AE title",
     "AETitleCalled": "the called AE title",
-    "AccessionNumber": "the accession number",
+    "accession": "the accession number",
     "ClassifyType": "its classification",
 }
 
@@ -212,7 +211,12 @@ def _content(cause: Fact | None) -> str:
             titles = _labelled({"to": cause.called, "from": cause.calling}) or "from nowhere"
             return f", which then said: {destination(cause.project, cause.event_name)}, for series {titles}"
         case CouplingEntryChanged():
-            names = _labelled({"accession": cause.accession, "study": cause.study})
+            names = " or ".join(
+                [
+                    *(["an accession number"] if cause.accession else []),
+                    *([f"study {cause.study}"] if cause.study else []),
+                ]
+            )
             return f", which then said: {destination(cause.project, cause.event_name)}, for {names}"
         case _:
             return ""
@@ -345,6 +349,20 @@ def _request_held(fact: RequestHeld, _history: History) -> str:
     cause = cause_name(fact.cause.kind, fact.cause.record_id)
     about = hold_in_words(fact.kind, fact.details, fact.studies)
     return f"Held for {destination(fact.project, fact.event_name)}, as {cause} asks for it: {about}."
+
+
+SETTLED_BY: Mapping[HoldKind, str] = {
+    "two patients, one pseudonym": (
+        "Correct the entry whose pseudonym is another patient's; or, if the PatientIDs are one person's, give "
+        "`fiona-ledger same-patient`."
+    ),
+    "one patient, two pseudonyms": "Correct the entry: the patient has another pseudonym in this project already.",
+    "pseudonym does not fit": "Correct the pseudonym where it is asked for, or the project's naming pattern.",
+    "project is closed": "It goes on when REDCap's list of projects says that the project is open.",
+    "unknown project": "Correct the project's name where it is asked for.",
+    "participant withdrew": "It stays so; `fiona-ledger retract` gives it up.",
+}
+"""How what is held goes on."""
 
 
 def hold_in_words(kind: HoldKind, details: str, studies: Sequence[str]) -> str:

@@ -4,9 +4,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from processors.events.fact import Cause, CauseKind
-from processors.events.holds import HoldKind
+from processors.events.holds import WITHDREW
 from processors.explain.conditions import EntryAccount, RuleAccount
-from processors.explain.sentences import cause_name, destination, hold_in_words, of_each, positions
+from processors.explain.sentences import SETTLED_BY, cause_name, destination, hold_in_words, of_each, positions
 from processors.requests import Key, TransferRequest
 from processors.routing.decisions import Conflict, KnownHold, Outcome
 
@@ -55,7 +55,8 @@ def verdict(situation: Situation) -> list[str]:
     lines += [_withdrawn(key) for key in sorted(set(situation.by_hand) - requested)]
     if situation.held is not None:
         project, reason = situation.held
-        lines.append(f"It waits for an ID of {project}: {reason}.")
+        waits = "No ID is drawn for it in" if reason == WITHDREW else "It waits for an ID of"
+        lines.append(f"{waits} {project}: {reason}.")
     if len(situation.patients) > 1:
         lines.append(
             f"Its series are of {len(situation.patients)} patients ({of_each(situation.patients)}): while that lasts, "
@@ -107,24 +108,11 @@ def _conflict(conflict: Conflict) -> str:
 
 def _held(key: Key, hold: KnownHold, situation: Situation) -> str:
     goes_on = any(request.candidate.key == key for request in situation.outcome.requests)
-    settled_by = "Nothing is in its way any more." if goes_on else _SETTLED_BY[hold.obstacle.kind]
+    settled_by = "Nothing is in its way any more." if goes_on else SETTLED_BY[hold.obstacle.kind]
     return (
         f"Held for {destination(*key)} [{hold.position}], as {_name(hold.cause)} asks for it: "
         f"{hold_in_words(*hold.obstacle)}. {settled_by}"
     )
-
-
-_SETTLED_BY: Mapping[HoldKind, str] = {
-    "two patients, one pseudonym": (
-        "Correct the entry whose pseudonym is another patient's; or, if the PatientIDs are one person's, give "
-        "`fiona-ledger same-patient`."
-    ),
-    "one patient, two pseudonyms": "Correct the entry: the patient has another pseudonym in this project already.",
-    "pseudonym does not fit": "Correct the pseudonym where it is asked for, or the project's naming pattern.",
-    "project is closed": "It goes on when REDCap's list of projects says that the project is open.",
-    "unknown project": "Correct the project's name where it is asked for.",
-    "participant withdrew": "It stays so; `fiona-ledger retract` gives it up.",
-}
 
 
 def _withdrawn(key: Key) -> str:
@@ -168,7 +156,7 @@ def _anew(situation: Situation) -> Iterator[str]:
             start = "The next run holds it" if is_next else "Decided anew, it would be held"
             yield (
                 f"{start} for {destination(*key)}, as {_name(cause)} asks for it: {hold_in_words(*held.obstacle)}. "
-                f"{_SETTLED_BY[held.obstacle.kind]}"
+                f"{SETTLED_BY[held.obstacle.kind]}"
             )
     for conflict in situation.outcome.conflicts:
         causes = _names(conflict.causes)

@@ -17,9 +17,11 @@ from processors.explain.policy import InForce
 from processors.explain.recorded import OFTEN, forgotten_studies, recorded_studies
 from processors.gateway import Work
 from processors.requests import IN_FORCE, Key
+from processors.routing.checks import Check, IntendedRequest, Place, objections
 from processors.routing.circuit_breaker import CircuitBreaker
-from processors.routing.decisions import Candidate
+from processors.routing.decisions import Candidate, Obstacle
 from processors.routing.evaluate import Directives, judge
+from processors.routing.patients import Patient, patients_of
 from processors.routing.rules import Rule
 from processors.routing.study_state import Evidence
 from processors.stored_requests import requests_of
@@ -52,7 +54,7 @@ class RequestChange:
     """What would differ for one study, project and event; None: nothing is asked for.
 
     `stands` is the state of a request that is in force for them: "placed" or "sent", for example; "adopted"
-    where REDCap held one before this system.
+    where REDCap held one before this system. `held` is why what is asked for after the change would be held.
     """
 
     study: str
@@ -60,6 +62,7 @@ class RequestChange:
     before: Decision | None
     after: Decision | None
     stands: str = ""
+    held: Obstacle | None = None
 
     @property
     def kinds(self) -> tuple[ChangeKind, ...]:
@@ -112,10 +115,11 @@ def compare(
     changed: Mapping[str, Rule],
     matching: Matching,
     *,
+    checks: Sequence[Check],
     since: datetime | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
-    """What the changed rules would change for the studies that arrived `since`."""
+    """What the changed rules would change for the studies that arrived `since`; what gains a request is checked."""
     differing = {r for r in directed.rules.keys() | changed.keys() if directed.rules.get(r) != changed.get(r)}
     concerned = {_key(table[record]) for table in (directed.rules, changed) for record in differing if record in table}
     breaker = CircuitBreaker(OFTEN)
@@ -132,7 +136,7 @@ def compare(
         forgotten=forgotten_studies(work, since),
         of_two_patients=of_two_patients,
         changed_rules=sorted(differing),
-        changes=_with_standing(work, changes),
+        changes=_with_standing(work, _with_holds(work, changes, checks)),
         late=sorted(breaker.late),
         left_out=sorted(breaker.open),
     )
@@ -208,6 +212,34 @@ def _pseudonym(decision: Decision | None) -> str | None:
 
 def _is_conflict(decision: Decision | None) -> bool:
     return decision is not None and decision.is_conflict
+
+
+def _with_holds(work: Work, changes: Sequence[RequestChange], checks: Sequence[Check]) -> list[RequestChange]:
+    """The changes, each with what would be in the way of what is asked for then."""
+    checked: list[RequestChange] = []
+    for some in batches(changes, _BATCH):
+        patients = patients_of(work, {change.study for change in some})
+        intended = [_intended(change, patients.get(change.study, ())) for change in some if _pseudonym(change.after)]
+        by_place = objections(work, intended, checks)
+        for change in some:
+            objection = by_place.get(Place(change.study, change.key))
+            held = objection.obstacle if objection is not None and objection.holds else None
+            checked.append(replace(change, held=held))
+    return checked
+
+
+def _intended(change: RequestChange, patients: Sequence[Patient]) -> IntendedRequest:
+    after = change.after
+    if after is None or after.pseudonym is None:
+        raise ValueError("nothing is asked for after the change")
+    candidate = Candidate(
+        key=change.key,
+        pseudonym=after.pseudonym,
+        cause=after.causes[0],
+        asks_since=0,
+        whole_match=after.whole_match,
+    )
+    return IntendedRequest(study=change.study, candidate=candidate, patient=patients[0] if len(patients) == 1 else None)
 
 
 def _with_standing(work: Work, changes: Sequence[RequestChange]) -> list[RequestChange]:

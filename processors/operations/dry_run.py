@@ -36,7 +36,7 @@ from processors.events.withdrawals import (
     WithdrawalEntryFact,
     WithdrawalEntryRemoved,
 )
-from processors.explain.sentences import cause_name, hold_in_words
+from processors.explain.sentences import SETTLED_BY, cause_name, hold_in_words
 from processors.gateway import Work
 
 
@@ -146,7 +146,10 @@ _WORDS: Mapping[type[Fact], Callable[[Any], Words | None]] = {
     TwoPatientsFound: lambda fact: ("hold", f"its series are of {len(fact.patients)} patients"),
     TwoPatientsResolved: lambda _: ("release", "its series are of one patient again"),
     TwoNamesFound: lambda fact: ("report one PatientID, two names", f"other studies: {', '.join(fact.studies)}"),
-    RequestHeld: lambda fact: ("hold", hold_in_words(fact.kind, fact.details, fact.studies)),
+    RequestHeld: lambda fact: (
+        "hold",
+        f"{hold_in_words(fact.kind, fact.details, fact.studies)}. {SETTLED_BY[fact.kind]}",
+    ),
     RequestQuestioned: lambda fact: ("report", hold_in_words(fact.kind, fact.details, fact.studies)),
     RequestReleased: lambda _: ("release what was held", ""),
     ConflictFound: lambda fact: ("report a conflict", fact.kind),

@@ -26,7 +26,7 @@ class Identities:
     """One row a request, of whatever origin, that carries a pseudonym for a patient."""
 
     name = "identities"
-    code_version = 1
+    code_version = 2
     tables: Sequence[str] = ("gateway.pseudonym_use", "gateway.joined_patient")
 
     def __init__(self) -> None:
@@ -51,16 +51,18 @@ class Identities:
 # Of all these, the order counts, whichever row they are about: none has a key.
 _USES = """
     json_to_recordset(cast(:rows as json)) as r (
-        holder text, study text, project text, fingerprint text, patient uuid, position bigint)
+        holder text, study text, project text, event_name text, fingerprint text, patient uuid, position bigint)
 """
-_INSERT = "insert into gateway.pseudonym_use (holder, study, project, fingerprint, patient, position, occupies)"
+_INSERT = """
+    insert into gateway.pseudonym_use (holder, study, project, event_name, fingerprint, patient, position, occupies)
+"""
 # The first of each patient's occupies the pseudonym: that of a second patient meets the unique index.
 _USE = Statement(
     "pseudonym_use",
     (),
     text(f"""
         {_INSERT}
-        select holder, study, project, fingerprint, patient, position,
+        select holder, study, project, event_name, fingerprint, patient, position,
                patient is not null
                and row_number() over (partition by project, fingerprint, patient order by position) = 1
                and not exists (select from gateway.pseudonym_use as use
@@ -176,6 +178,7 @@ def _use(transfer: TransferRequested | TransferObserved | TransferAdopted, event
         "holder": holder,
         "study": transfer.study,
         "project": transfer.project,
+        "event_name": transfer.event_name,
         "fingerprint": transfer.name_fingerprint,
         "position": event.position,
     }
@@ -193,7 +196,8 @@ def _if_unsent(withdrawn: TransferWithdrawn, _: Event) -> list[Parameters]:
 def _found_out(recognised: PatientRecognised, _: Event) -> list[Parameters]:
     if recognised.request is None:
         return []
-    return [_about(recognised) | {"holder": _ours(recognised.request), "patient": None, "position": recognised.request}]
+    use = {"holder": _ours(recognised.request), "patient": None, "position": recognised.request}
+    return [_about(recognised) | use | {"event_name": recognised.event_name}]
 
 
 def _recognised(recognised: PatientRecognised, event: Event) -> list[Parameters]:

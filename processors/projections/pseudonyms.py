@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, text
 
 from ledger.events import Event
+from processors.bounds import storable
 from processors.events.fact import OfStudy
 from processors.events.pseudonyms import (
     AutoidProjectChanged,
@@ -27,13 +28,14 @@ from processors.events.series import StudyRequestedByOthers
 from processors.events.transfers import TransferObserved
 from processors.projections.rows import Again, Parameters, Rules, Statement, on
 from processors.projections.statements import Table
+from processors.text import same_to_people
 
 
 class Pseudonyms:
     """One row an ID in use; the database itself refuses a second ID for a patient, or a second patient for an ID."""
 
     name = "pseudonyms"
-    code_version = 2
+    code_version = 3
     tables: Sequence[str] = (
         "gateway.autoid_project",
         "gateway.used_id",
@@ -111,15 +113,15 @@ _SEE_PROJECT = Statement(
 _ID = ("project", "value")
 _IDS = """
     json_to_recordset(cast(:rows as json)) as r (
-        project text, value text, kind text, subject uuid, position bigint, pattern text, recorded_at timestamptz,
-        record_id text, forgotten uuid)
+        project text, value text, folded text, kind text, subject uuid, position bigint, pattern text,
+        recorded_at timestamptz, record_id text, forgotten uuid)
 """
 _INSERT_ID = Statement(
     "used_id",
     _ID,
     text(f"""
-        insert into gateway.used_id (project, value, kind, subject, position, pattern, recorded_at, record_id)
-        select project, value, kind, subject, position, pattern, recorded_at, record_id
+        insert into gateway.used_id (project, value, folded, kind, subject, position, pattern, recorded_at, record_id)
+        select project, value, folded, kind, subject, position, pattern, recorded_at, record_id
           from {_IDS}
     """),
     Again.BOTH_COUNT,
@@ -141,8 +143,8 @@ _ADOPT_ID = Statement(
     "used_id",
     _ID,
     text(f"""
-        insert into gateway.used_id (project, value, kind, subject, position, pattern, recorded_at, record_id)
-        select project, value, kind, subject, position, pattern, recorded_at, record_id
+        insert into gateway.used_id (project, value, folded, kind, subject, position, pattern, recorded_at, record_id)
+        select project, value, folded, kind, subject, position, pattern, recorded_at, record_id
           from {_IDS}
         on conflict (project, value) do update
            set kind = excluded.kind, position = excluded.position, pattern = excluded.pattern,
@@ -157,10 +159,10 @@ _RESERVE_ID = Statement(
     "used_id",
     _ID,
     text("""
-        insert into gateway.used_id (project, value, kind, position, recorded_at)
-        select project, value, kind, position, recorded_at
+        insert into gateway.used_id (project, value, folded, kind, position, recorded_at)
+        select project, value, folded, kind, position, recorded_at
           from json_to_recordset(cast(:rows as json)) as r (
-               project text, value text, kind text, position bigint, recorded_at timestamptz)
+               project text, value text, folded text, kind text, position bigint, recorded_at timestamptz)
         on conflict (project, value) do nothing
     """),
     Again.FIRST_COUNTS,
@@ -263,6 +265,7 @@ def _used(used: IdFact, event: Event, kind: str) -> Parameters:
     return {
         "project": used.project,
         "value": used.value,
+        "folded": same_to_people(storable(used.value)),
         "kind": kind,
         "position": event.position,
         "recorded_at": event.recorded_at,

@@ -1,8 +1,9 @@
-"""One pseudonym, one patient; one patient, one pseudonym, in each project: who claims what, and who does so already.
+"""One pseudonym, one patient; one patient, one pseudonym, in each project: who claims what, and who has it already.
 
 What a rule takes from the PatientID or PatientName says nothing about who it is, and is not compared. Patients are
 compared by the subjects that their series are sealed for; where those differ, by their PatientIDs without padding, or
-by what an operator has said. Of whoever was forgotten nothing can be compared.
+by what an operator has said. Whoever has an ID of AutoID is known by the link of the patient to the project. Of whoever
+was forgotten nothing can be compared.
 """
 
 from collections import defaultdict
@@ -20,11 +21,15 @@ from processors.events.rules import decision_stream
 from processors.gateway import Work
 from processors.routing.checks import Objection, Place
 from processors.routing.decisions import Obstacle
+from processors.routing.given_ids import given_ids, giving_projects, links_of
+from processors.routing.joined import patient_ids_of_subjects
 from processors.routing.patients import Patient, patients_of
 from processors.text import without_padding
 
 SHARED: HoldKind = "two patients, one pseudonym"
 SPLIT: HoldKind = "one patient, two pseudonyms"
+_GIVEN_TO_ANOTHER = "AutoID gives it to another patient"
+_GIVEN_ANOTHER = "AutoID gives the patient another one"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,12 +37,14 @@ class Claim:
     """A pseudonym that is about to be requested for a study, whose patient is that of all its series.
 
     `patient` is None where there is none to compare. A study `of_two` patients counts as somebody of its own, so that
-    neither of them shares its pseudonym with the other.
+    neither of them shares its pseudonym with the other. `events` are the project's events that it is claimed for: what
+    others ask of the study for these contests the claim.
     """
 
     place: Place
     pseudonym: str
     patient: Patient | None
+    events: frozenset[str]
     of_two: bool = False
     replaces: tuple[int, ...] = ()
 
@@ -50,7 +57,14 @@ class Claim:
             return None
         patient = patients[0] if len(patients) == 1 else None
         of_two = len(patients) > 1
-        return cls(place=place, pseudonym=pseudonym, patient=patient, of_two=of_two, replaces=replaces)
+        return cls(
+            place=place,
+            pseudonym=pseudonym,
+            patient=patient,
+            events=frozenset([place.key.event_name]),
+            of_two=of_two,
+            replaces=replaces,
+        )
 
     @property
     def project(self) -> str:
@@ -72,10 +86,12 @@ class Use(NamedTuple):
     """A pseudonym in use, or claimed by what is held. `request` is that of ours, if it is one.
 
     `is_ending`: it is no longer wanted. `is_unplaced`: it was made by this very decision. `is_claim`: it is no request.
+    An ID that AutoID gives is used by no study (blank).
     """
 
     study: str
     project: str
+    event_name: str
     fingerprint: str
     patient: UUID
     request: int | None = None
@@ -87,6 +103,11 @@ class Use(NamedTuple):
     def is_new(self) -> bool:
         """Whether nobody has the pseudonym by it before this decision."""
         return self.is_unplaced or self.is_claim
+
+    @property
+    def is_given(self) -> bool:
+        """Whether it is an ID that the patient was given, whatever is requested under it."""
+        return not self.study
 
 
 @dataclass(kw_only=True, slots=True)
@@ -135,7 +156,10 @@ def compare_named(
     """The same for claims whose names are known."""
     comparison = Comparison(names=names)
     uses = [*_known_uses(work, names, persons, judged), *_claimed(claims, names)]
+    # Before patients are compared: it tells whose each link is.
+    given = _given(work, claims, persons)
     _unify(names, uses, persons)
+    uses += given
     table = _Uses(uses, persons)
     for claim in claims:
         mine = comparison.names[claim.place]
@@ -144,17 +168,19 @@ def compare_named(
         rivals = table.rivals(claim, mine)
         second = table.second(claim, mine, {*ending, *claim.replaces})
         if rivals:
-            comparison.objections[claim.place] = Objection(Obstacle(SHARED, "", _studies(rivals)))
+            comparison.objections[claim.place] = Objection(_obstacle(SHARED, _GIVEN_TO_ANOTHER, rivals))
             for use in rivals:
                 if use.is_unplaced and use.request is not None and use.request not in ending:
                     comparison.unplaced[use.request].add(claim.place.study)
         elif second:
-            comparison.objections[claim.place] = Objection(Obstacle(SPLIT, "", _studies(second)), holds_split)
+            comparison.objections[claim.place] = Objection(_obstacle(SPLIT, _GIVEN_ANOTHER, second), holds_split)
     return comparison
 
 
-def _studies(uses: Iterable[Use]) -> tuple[str, ...]:
-    return tuple(sorted({use.study for use in uses}))
+def _obstacle(kind: HoldKind, given: str, uses: Sequence[Use]) -> Obstacle:
+    """What is in the way; the studies say it all where there are any."""
+    studies = tuple(sorted({use.study for use in uses if not use.is_given}))
+    return Obstacle(kind, "" if studies else given, studies)
 
 
 def _claimed(claims: Iterable[Claim], names: Mapping[Place, Name]) -> Iterator[Use]:
@@ -162,7 +188,27 @@ def _claimed(claims: Iterable[Claim], names: Mapping[Place, Name]) -> Iterator[U
     for claim in claims:
         fingerprint, patient = names[claim.place]
         if patient is not None:
-            yield Use(claim.place.study, claim.project, fingerprint, patient, is_claim=True)
+            yield Use(claim.place.study, *claim.place.key, fingerprint, patient, is_claim=True)
+
+
+def _given(work: Work, claims: Iterable[Claim], persons: "Persons") -> list[Use]:
+    """The IDs that are claimed, and those of the patients who claim something."""
+    claims = list(claims)
+    giving = giving_projects(work, {claim.project for claim in claims})
+    if not giving:
+        return []
+    links = persons.links(giving)
+    found = given_ids(work, giving, names={claim.pseudonym for claim in claims if claim.pseudonym}, links=links)
+    return [
+        Use(
+            study="",
+            project=given.project,
+            event_name="",
+            fingerprint=work.name_fingerprint(given.project, given.value) or "",
+            patient=given.link,
+        )
+        for given in found
+    ]
 
 
 class _Uses:
@@ -195,8 +241,13 @@ class _Uses:
             if use.fingerprint != mine.fingerprint
             and not use.is_ending
             and use.request not in ending
-            and not (use.study == claim.place.study and use.request is None and not use.is_claim)
+            and not (_is_of_others(use) and use.study == claim.place.study and use.event_name in claim.events)
         ]
+
+
+def _is_of_others(use: Use) -> bool:
+    """Whether it is a row that people have made, or that was there before this system."""
+    return use.request is None and not use.is_claim and not use.is_given
 
 
 class Persons:
@@ -206,7 +257,9 @@ class Persons:
         self._work = work
         rows = work.execute(_JOINED, {"projects": list(projects)})
         self._counts_as: dict[tuple[str, UUID], UUID] = {(row.project, row.patient): row.counts_as for row in rows}
+        self._told: dict[UUID, str] = {}
         self._patient_ids: dict[UUID, str] = {}
+        self._of_links: dict[Hashable, Hashable] = {}
 
     def counts_as(self, project: str, subject: UUID) -> UUID:
         """Whom the subject counts as in the project."""
@@ -214,18 +267,19 @@ class Persons:
 
     def note(self, subject: UUID, patient_id: str) -> None:
         """Takes note of a subject's PatientID."""
+        self._told[subject] = patient_id
         self._patient_ids[subject] = without_padding(patient_id)
 
     def padded(self) -> set[UUID]:
         """The subjects that were found to have one of the noted PatientIDs, padded as DICOM pads."""
         names = {
-            SubjectName("patient", "", padded): bare
+            SubjectName("patient", "", padded)
             for bare in set(self._patient_ids.values())
             for padded in (bare, f"{bare} ", f" {bare}", f"{bare}\x00")
         }
         subjects = self._work.vault.found(self._work.connection, names)
         for name, subject in subjects.items():
-            self._patient_ids[subject] = names[name]
+            self.note(subject, name.name)
         return set(subjects.values())
 
     def learn(self, uses: Iterable[Use]) -> None:
@@ -240,7 +294,27 @@ class Persons:
 
     def of(self, subject: UUID | None) -> Hashable:
         """What is equal for subjects who are one person."""
-        return self._patient_ids.get(subject, subject) if subject is not None else None
+        if subject is None:
+            return None
+        person: Hashable = self._patient_ids.get(subject, subject)
+        while person in self._of_links:
+            person = self._of_links[person]
+        return person
+
+    def links(self, projects: Collection[str]) -> list[UUID]:
+        """The links to these projects of all whose PatientIDs are known; each counts as its patient from now on."""
+        joined = {subject for (_, patient), other in self._counts_as.items() for subject in (patient, other)}
+        for subject, patient_id in patient_ids_of_subjects(self._work, joined - self._told.keys()).items():
+            self.note(subject, patient_id)
+        patients = {patient_id: subject for subject, patient_id in self._told.items()}
+        links = []
+        for project in projects:
+            for link, patient_id in links_of(self._work, patients, [project]).items():
+                links.append(link)
+                person = self.of(self.counts_as(project, patients[patient_id]))
+                if person != link:
+                    self._of_links[link] = person
+        return links
 
 
 _JOINED = text("select project, patient, counts_as from gateway.joined_patient where project = any(:projects)")
@@ -265,7 +339,7 @@ def _names(work: Work, claims: Sequence[Claim], persons: Persons) -> dict[Place,
 
 
 _USES = text("""
-    select use.study, use.project, fingerprint, patient, transfer.position as request,
+    select use.study, use.project, use.event_name, fingerprint, patient, transfer.position as request,
            coalesce(transfer.state = 'ending', false) as is_ending,
            coalesce(transfer.state = 'requested' and transfer.instance is null and transfer.position > :since, false)
            as is_unplaced
@@ -298,7 +372,7 @@ def _known_uses(work: Work, names: Mapping[Place, Name], persons: Persons, judge
 
 # What is held beside another claim is a claim itself, as long as its study is there.
 _HELD = text("""
-    select held.study, held.project, name_fingerprint, patient, cast(null as bigint) as request,
+    select held.study, held.project, held.event_name, name_fingerprint, patient, cast(null as bigint) as request,
            false as is_ending, false as is_unplaced, true as is_claim
       from gateway.held_request as held join gateway.study using (study)
      where held.project = any(:projects) and name_fingerprint = any(:fingerprints) and patient is not null

@@ -7,9 +7,11 @@ from sqlalchemy import text
 
 from ledger import store
 from processors.errors import ConfigurationError
+from processors.events.holds import RequestHeld
 from processors.events.patients import PatientsJoined
 from processors.gateway import Gateway, Work
-from processors.routing.identity import Persons
+from processors.routing.given_ids import given_ids
+from processors.routing.identity import SHARED, Persons
 from processors.routing.patients import patients_of
 
 
@@ -28,7 +30,9 @@ class Joining:
 
 
 def join(gateway: Gateway, joining: Joining) -> list[str]:
-    """Records it; gives the studies of the other patient that it is about. The next run goes on with what was held.
+    """Records it; gives the studies of the other patient that it is about, none where AutoID alone knows that one.
+
+    The next run goes on with what was held.
 
     Raises `ConfigurationError` where the study shares no pseudonym there, or it is not told with whom.
     """
@@ -36,7 +40,7 @@ def join(gateway: Gateway, joining: Joining) -> list[str]:
         store.lock_head(work.connection)
         persons = Persons(work, [joining.project])
         patient = _patient(work, persons, joining)
-        others = _others(work, persons, joining, patient)
+        others = _others(work, persons, joining, patient) or _given_to(work, persons, joining)
         if joining.other is not None:
             others = {each: studies for each, studies in others.items() if joining.other in studies}
         if len(others) != 1:
@@ -61,6 +65,8 @@ def _patient(work: Work, persons: Persons, joining: Joining) -> UUID:
             f"Expected study {joining.study} to be of one patient whom the ledger can tell from others, found "
             f"{len(patients)}. Nothing was recorded."
         )
+    _, told = work.identities([patients[0].position])[patients[0].position]
+    persons.note(patients[0].subject, told.get("PatientID", ""))
     return persons.counts_as(joining.project, patients[0].subject)
 
 
@@ -84,6 +90,18 @@ def _others(work: Work, persons: Persons, joining: Joining, patient: UUID) -> di
         if counts_as != patient:
             others.setdefault(counts_as, set()).add(row.study)
     return others
+
+
+_HELD = text("select position from gateway.held_request where study = :study and project = :project and kind = :kind")
+
+
+def _given_to(work: Work, persons: Persons, joining: Joining) -> dict[UUID, set[str]]:
+    """Those of whom nothing was requested yet and to whom AutoID gives what is asked for the study."""
+    about = {"study": joining.study, "project": joining.project, "kind": SHARED}
+    held = [RequestHeld.read(*each) for each in work.identities(work.execute(_HELD, about).scalars().all()).values()]
+    names = {each.pseudonym for each in held if each.pseudonym is not None}
+    own = set(persons.links([joining.project]))
+    return {each.link: set() for each in given_ids(work, [joining.project], names=names) if each.link not in own}
 
 
 def _refusal(joining: Joining, others: dict[UUID, set[str]]) -> str:

@@ -44,7 +44,7 @@ def with_joined(work: Work, patient_ids: Collection[str], project: str | None) -
         if project in (None, person.project) and person.subjects & subjects
         for subject in person.subjects
     }
-    return {*patient_ids, *patient_ids_of_subjects(work, others)}
+    return {*patient_ids, *map(without_padding, patient_ids_of_subjects(work, others).values())}
 
 
 def subjects_of(work: Work, patient_ids: Collection[str]) -> set[UUID]:
@@ -53,10 +53,10 @@ def subjects_of(work: Work, patient_ids: Collection[str]) -> set[UUID]:
     return set(work.vault.found(work.connection, [SubjectName("patient", "", name) for name in padded]).values())
 
 
-def patient_ids_of_subjects(work: Work, subjects: Collection[UUID]) -> set[str]:
-    """The PatientIDs of the subjects, without padding; those that were forgotten are absent."""
+def patient_ids_of_subjects(work: Work, subjects: Collection[UUID]) -> dict[UUID, str]:
+    """The PatientIDs of the subjects; those that were forgotten are absent."""
     if not subjects:
-        return set()
+        return {}
     positions = work.execute(_SERIES_OF, {"subjects": list(subjects)}).scalars().all()
     events = work.identities(positions).values()
-    return {without_padding(identity["PatientID"]) for _, identity in events if identity}
+    return {event.subject: identity["PatientID"] for event, identity in events if identity and event.subject}

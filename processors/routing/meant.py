@@ -4,7 +4,7 @@ A pseudonym may be withdrawn before anybody knows whose it is, two PatientIDs ma
 of them withdrew, and a study may become the patient's, or be requested by others, afterwards.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from sqlalchemy import text
@@ -15,6 +15,7 @@ from processors.events.fact import Cause
 from processors.events.holds import RequestHeld
 from processors.events.withdrawals import ParticipantWithdrew, StudyWithdrawn
 from processors.gateway import Gateway, Work
+from processors.routing.given_ids import ids_of_patients
 from processors.routing.joined import joined_persons, patient_ids_of_subjects
 from processors.routing.withdraw import Withdrawal, end, withdraw
 from processors.routing.withdrawals import (
@@ -25,6 +26,7 @@ from processors.routing.withdrawals import (
     pseudonym_mark,
     sole_patients,
 )
+from processors.text import without_padding
 
 _BATCH = 500
 
@@ -91,8 +93,9 @@ def _withdraw_owners(work: Work, studies: Collection[str]) -> None:
     unmet = unmet_marks(work)
     if not unmet:
         return
-    met = [(name, unmet[name.mark]) for name in _names(work, studies) if name.mark in unmet]
-    patients = sole_patients(work, {name.study for name, _ in met})
+    patients = sole_patients(work, studies)
+    names = [*_names(work, studies), *_given_names(work, patients)]
+    met = [(name, unmet[name.mark]) for name in names if name.mark in unmet]
     for project, withdrawal in sorted({(name.project, withdrawal) for name, withdrawal in met}):
         theirs = {
             patient_id
@@ -126,10 +129,18 @@ def _names(work: Work, studies: Collection[str]) -> Iterator[_Name]:
         yield _Name(held.study, held.project, pseudonym_mark(work, held.project, held.pseudonym or ""))
 
 
+def _given_names(work: Work, patients: Mapping[str, Collection[str]]) -> Iterator[_Name]:
+    """The IDs that the patients of these studies were given, whatever is requested under them."""
+    studies = {patient_id: study for study, (patient_id,) in patients.items()}
+    for patient_id, given in ids_of_patients(work, studies, None):
+        yield _Name(studies[patient_id], given.project, pseudonym_mark(work, given.project, given.value))
+
+
 def _withdraw_joined(work: Work) -> None:
     """Has those withdraw who are the same person as somebody who did."""
     for person in joined_persons(work):
-        marks = {each: patient_mark(work, each) for each in patient_ids_of_subjects(work, person.subjects)}
+        patient_ids = set(map(without_padding, patient_ids_of_subjects(work, person.subjects).values()))
+        marks = {each: patient_mark(work, each) for each in patient_ids}
         withdrawals = Withdrawals(work, list(marks.values()))
         positions = {each: withdrawals.first([mark], person.project) for each, mark in marks.items()}
         known = [position for position in positions.values() if position is not None]

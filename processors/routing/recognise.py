@@ -108,6 +108,7 @@ def _of_requests(work: Work, requests: Sequence[tuple[TransferRequest, Sequence[
             name_fingerprint=name.fingerprint,
             patient=None if name.patient is None else str(name.patient),
             request=request.position,
+            event_name=request.event_name,
         )
         recognised.append(Recognised(fact, claim.patient))
     return recognised
@@ -153,9 +154,9 @@ def _recognised(work: Work, studies: Sequence[str]) -> list[Recognised]:
 def _consequences(work: Work, recognised: Sequence[Recognised]) -> Iterator[Fact | NewEvent]:
     """What is held, and what is told, because others use the same pseudonym, or the same patient another one."""
     about = {_place(fact): (fact, patient) for fact, patient in recognised if fact.patient is not None}
-    claims = [Claim(place=place, pseudonym="", patient=patient) for place, (_, patient) in about.items()]
-    if not claims:
+    if not about:
         return
+    claims = [_claim(work, fact, place, patient) for place, (fact, patient) in about.items()]
     names = {place: Name(fact.name_fingerprint, UUID(fact.patient)) for place, (fact, _) in about.items()}
     persons = Persons(work, {claim.project for claim in claims})
     patients = [patient for _, patient in about.values() if patient is not None]
@@ -178,13 +179,23 @@ def _place(fact: PatientRecognised) -> Place:
     return Place(fact.study, Key(fact.project, fact.name_fingerprint))
 
 
+def _claim(work: Work, fact: PatientRecognised, place: Place, patient: Patient | None) -> Claim:
+    uses = _uses_of(work, fact, [fact.study])
+    told = work.identities({use.position for use in uses}).values()
+    pseudonym = next((payload["pseudonym"] for _, payload in told if payload.get("pseudonym")), "")
+    events = frozenset(use.event_name for use in uses)
+    return Claim(place=place, pseudonym=pseudonym, patient=patient, events=events)
+
+
 _HOLDERS = text("""
-    select position, study, project from gateway.pseudonym_use where study = any(:studies) and fingerprint = :print
+    select position, study, project, event_name from gateway.pseudonym_use
+     where study = any(:studies) and project = :project and fingerprint = :print
 """)
 
 
 def _uses_of(work: Work, fact: PatientRecognised, studies: Sequence[str]) -> Sequence[Row[Any]]:
-    return work.execute(_HOLDERS, {"studies": list(studies), "print": fact.name_fingerprint}).all()
+    about = {"studies": list(studies), "project": fact.project, "print": fact.name_fingerprint}
+    return work.execute(_HOLDERS, about).all()
 
 
 def _is_past(work: Work, fact: PatientRecognised, use: Row[Any]) -> bool:

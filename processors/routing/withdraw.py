@@ -14,10 +14,13 @@ from sqlalchemy import text
 from ledger import store
 from processors.errors import ConfigurationError
 from processors.events.fact import Cause, study_stream
+from processors.events.holds import WITHDREW
+from processors.events.pseudonyms import StudyHeld
 from processors.events.transfers import TransferRetracted
 from processors.events.withdrawals import ParticipantWithdrew, StudyWithdrawn
 from processors.gateway import Work
 from processors.requests import IN_FORCE, TransferRequest
+from processors.routing.given_ids import ids_of_patients
 from processors.routing.joined import subjects_of, with_joined
 from processors.routing.withdrawals import patient_ids_of, patient_mark, pseudonym_mark, sole_patients
 from processors.stored_requests import requests_of
@@ -60,19 +63,18 @@ def withdraw(work: Work, wanted: Withdrawal) -> Withdrawn:
     """Records that a participant withdraws, and ends what was requested. REDCap is for the next delivery."""
     # What is requested meanwhile would not be seen.
     store.lock_head(work.connection)
-    uses = [use for use in _uses(work) if wanted.project in (None, use.project)]
-    names = set(map(same_to_people, wanted.pseudonyms))
-    under_name = {use.study for use in uses if same_to_people(use.pseudonym) in names}
+    under_name = _studies_under(work, wanted)
     met = sole_patients(work, under_name)
     given = {without_padding(patient_id) for patient_id in wanted.patient_ids}
     is_met = bool(met or _studies_of(work, given))
     patient_ids = with_joined(work, given.union(*met.values()), wanted.project)
-    studies = under_name | _studies_of(work, patient_ids)
-    theirs = [use for use in uses if use.study in studies]
-    several = {study for study, ids in patient_ids_of(work, studies).items() if len(ids) > 1}
+    of_patients = _studies_of(work, patient_ids)
+    theirs = _uses(work, under_name | of_patients, wanted.project)
+    several = {study for study, ids in patient_ids_of(work, {use.study for use in theirs}).items() if len(ids) > 1}
     # Of a study of several patients, nobody knows whose pseudonym it has.
-    named = [use for use in theirs if use.pseudonym and use.study not in several]
-    marks = {pseudonym_mark(work, use.project, use.pseudonym) for use in named}
+    named = [(use.project, use.pseudonym) for use in theirs if use.pseudonym and use.study not in several]
+    named += [(id_.project, id_.value) for _, id_ in ids_of_patients(work, patient_ids, wanted.project)]
+    marks = {pseudonym_mark(work, project, pseudonym) for project, pseudonym in named}
     wanted_marks = set()
     if wanted.project is not None:
         wanted_marks = {pseudonym_mark(work, wanted.project, pseudonym) for pseudonym in wanted.pseudonyms} - {""}
@@ -92,6 +94,7 @@ def withdraw(work: Work, wanted: Withdrawal) -> Withdrawn:
         StudyWithdrawn(study=study, project=project, withdrawal=stored.position) for study, project in concerned
     )
     ended = end(work, concerned, Cause("operator", wanted.by, stored.position))
+    work.record(_waits_no_longer(work, of_patients, wanted.project))
     return Withdrawn(stored.position, ended, sorted({study for study, _ in concerned}))
 
 
@@ -139,26 +142,58 @@ _KNOWN = text("""
 """)
 # Requests of ours that ended unsent say nothing of who a pseudonym belongs to: they may have been mistakes.
 _USES = text("""
-    select study, project, position, state <> 'withdrawn' as named from gateway.transfer
+    select study, project, position, state <> 'withdrawn' as named from gateway.transfer where study = any(:studies)
     union all
-    select study, project, position, true from gateway.adopted_transfer
+    select study, project, position, true from gateway.adopted_transfer where study = any(:studies)
     union all
-    select study, project, request, true from gateway.outcome where not ours
+    select study, project, request, true from gateway.outcome where not ours and study = any(:studies)
+""")
+_UNDER_NAME = text("""
+    select study from gateway.pseudonym_use where project = :project and fingerprint = any(:marks)
+""")
+# Of these no fingerprint is kept: rules take what they ask for from the PatientID or PatientName.
+_OF_RULES = text("""
+    select position from gateway.transfer where project = :project and cause_kind = 'rule' and state <> 'withdrawn'
+""")
+_WAITING = text("""
+    select study, project from gateway.held_study
+     where study = any(:studies) and project = coalesce(:project, project) and reason <> :reason
 """)
 _STUDIES = text("""
     select distinct stream from ledger.event where subject = any(:subjects) and starts_with(stream, :prefix)
 """)
 
 
-def _uses(work: Work) -> list[_Use]:
-    """All that was requested of any study; with a blank pseudonym where that says nothing."""
-    rows = work.execute(_USES).all()
+def _studies_under(work: Work, wanted: Withdrawal) -> set[str]:
+    """The studies that have one of the pseudonyms in the project."""
+    names = set(map(same_to_people, wanted.pseudonyms))
+    if not names or wanted.project is None:
+        return set()
+    marks = [pseudonym_mark(work, wanted.project, pseudonym) for pseudonym in wanted.pseudonyms]
+    studies = set(work.execute(_UNDER_NAME, {"project": wanted.project, "marks": marks}).scalars())
+    by_rules = work.execute(_OF_RULES, {"project": wanted.project}).scalars().all()
+    for event, payload in work.identities(by_rules).values():
+        if same_to_people(payload.get("pseudonym") or "") in names:
+            studies.add(event.data["study"])
+    return studies
+
+
+def _uses(work: Work, studies: Collection[str], project: str | None) -> list[_Use]:
+    """What was requested of these studies in the project; with a blank pseudonym where that says nothing."""
+    rows = work.execute(_USES, {"studies": list(studies)}).all()
+    rows = [row for row in rows if project in (None, row.project)]
     events = work.identities({row.position for row in rows if row.named})
     uses = []
     for row in rows:
         _, payload = events.get(row.position, (None, {}))
         uses.append(_Use(row.study, row.project, payload.get("pseudonym") or ""))
     return uses
+
+
+def _waits_no_longer(work: Work, studies: Collection[str], project: str | None) -> list[StudyHeld]:
+    """Nothing is drawn for the studies that wait for an ID; nobody need see to it that they get one."""
+    about = {"studies": list(studies), "project": project, "reason": WITHDREW}
+    return [StudyHeld(study=row.study, project=row.project, reason=WITHDREW) for row in work.execute(_WAITING, about)]
 
 
 def _studies_of(work: Work, patient_ids: Collection[str]) -> set[str]:

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Row, text
 
+from processors.events.holds import WITHDREW
 from processors.gateway import Work
 from processors.routing.checks import IntendedRequest, Objection, Objections
 from processors.routing.decisions import Obstacle
@@ -64,18 +65,9 @@ def withdrawal_check(work: Work, intended: Sequence[IntendedRequest]) -> Objecti
     for each in intended:
         withdrawal = withdrawals.first(mine[each.place], each.candidate.key.project)
         if withdrawal is not None:
-            obstacle = Obstacle("participant withdrew", f"withdrawal {withdrawal}")
+            obstacle = Obstacle(WITHDREW, f"withdrawal {withdrawal}")
             by_place[each.place] = Objection(obstacle)
     return by_place
-
-
-def withdrawn_studies(work: Work, studies: Collection[str], project: str) -> set[str]:
-    """Those of the studies that are of a patient who withdrew from the project."""
-    if not studies or not any_withdrew(work):
-        return set()
-    marks = marks_of(work, studies)
-    withdrawals = Withdrawals(work, set().union(*marks.values()))
-    return {study for study, mine in marks.items() if withdrawals.first(mine, project) is not None}
 
 
 def marks_of(work: Work, studies: Collection[str]) -> Mapping[str, Collection[str]]:

@@ -4,6 +4,7 @@ import pytest
 
 from processors.errors import ConfigurationError
 from processors.events.fact import Cause
+from processors.explain.sentences import SETTLED_BY
 from processors.operations.shadow.compare import ComparedStudy, DecidedTransfer, agreed, differences
 from processors.requests import Key, TransferRow
 from tests.adopt.sites import AdoptingSite
@@ -60,6 +61,23 @@ def test_what_is_in_conflict_here_says_so(site: AdoptingSite) -> None:
     site.series("1.2.1")
     site.scripts_requested("1.2.1", "PID-1")
     assert site.differing() == [("1.2.1", HEART, "", "only in REDCap", "conflict here (equals): nothing is requested")]
+
+
+def test_what_is_held_here_says_so_and_how_it_is_settled(site: AdoptingSite) -> None:
+    site.list_project(active="0")
+    site.entry("7", study="1.2.1", subject="H-001")
+    site.series("1.2.1")
+    site.scripts_requested("1.2.1", "H-001")
+    why = f"held here: project is closed: project_active is 0. {SETTLED_BY['project is closed']}"
+    assert site.differing() == [("1.2.1", HEART, "", "only in REDCap", why)]
+
+
+def test_nobody_would_be_given_an_id_of_a_closed_project(site: AdoptingSite) -> None:
+    site.project(aetitle="FIONA")
+    site.series("1.2.1")
+    assert site.shadow().ids == 1
+    site.simulator.projects["projects"].put([{"record_id": "1", "project_active": "0"}])
+    assert site.shadow().ids == 0
 
 
 def test_a_difference_is_told_once_it_has_lasted_for_ten_minutes(site: AdoptingSite) -> None:

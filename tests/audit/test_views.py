@@ -149,7 +149,6 @@ def test_a_study_shows_what_arrived_and_what_became_of_its_requests(story: Story
         "arrived_at": story.told.times["SeriesDiscovered 1.2.1.1"],
         "site": "main",
         "series": 2,
-        "accession": ["A-1", "A-2"],
         "called_aetitle": "FIONA",
         "calling_aetitle": "CT1",
         "on_disk": True,
@@ -169,10 +168,8 @@ def test_a_study_that_has_vanished_and_waits_to_be_written_shows_both(story: Sto
 
 
 def test_a_study_nobody_asked_for_shows_nothing_requested(story: Story) -> None:
-    (row,) = story.ask(
-        "select site, accession, projects, requested, in_redcap from audit.study where study = :s", s=ABROAD
-    )
-    assert row == {"site": "abroad", "accession": ["B-9"], "projects": [], "requested": 0, "in_redcap": False}
+    (row,) = story.ask("select site, projects, requested, in_redcap from audit.study where study = :s", s=ABROAD)
+    assert row == {"site": "abroad", "projects": [], "requested": 0, "in_redcap": False}
 
 
 def test_every_study_has_one_row(story: Story) -> None:

@@ -115,7 +115,7 @@ def test_left_is_never_negative_and_agrees_with_counting(site: AutoidSite, patte
         )
         for name in used:
             work.execute(
-                text("insert into gateway.used_id values ('P', :name, 'reserved', null, 1, null, now(), null)"),
+                text("insert into gateway.used_id values ('P', :name, :name, 'reserved', null, 1, null, now(), null)"),
                 {"name": name},
             )
         (found,) = forecasts(work, NOW)

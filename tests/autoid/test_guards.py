@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import exc, text
 
 from ledger.events import NewEvent
-from processors.autoid.patient_keys import link_subject
 from processors.events.pseudonyms import IdAdopted, IdGenerated, IdReserved
 from processors.gateway import Gateway, Work
+from processors.routing.patient_keys import link_subject
 from tests.autoid.sites import PATTERN, key_of
 from tests.flow.harness import HEART
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -22,8 +23,7 @@ from processors.autoid import adoption
 from processors.autoid.assign import assign_ids
 from processors.autoid.candidates import Waiting
 from processors.autoid.draw import draw_ids
-from processors.autoid.generators import NoID, OwnGenerator
-from processors.autoid.patient_keys import link_subject
+from processors.autoid.generators import Free, NoID, OwnGenerator
 from processors.autoid.request import request_transfers
 from processors.autoid.store import store_ids
 from processors.autoid.sync import observe_projects
@@ -34,6 +34,7 @@ from processors.events.fact import Cause
 from processors.events.pseudonyms import IdGenerated
 from processors.gateway import Gateway, Work, patient_subject
 from processors.redcap import Redcap
+from processors.routing.patient_keys import link_subject
 from tests.autoid.drawn import WINDOW, waiting
 from tests.autoid.sites import AETITLE, EXHAUSTED, PATTERN, AutoidSite, elsewhere, key_of
 from tests.facts import a_request
@@ -49,9 +50,9 @@ class Barging(OwnGenerator):
         self._happens: Callable[[str], None] | None = happens
         self.draws = 0
 
-    def draw(self, pattern: str, used: Collection[str], count: int) -> list[str]:
+    def draw(self, pattern: str, used: Collection[str], count: int, free: Free) -> list[str]:
         self.draws += 1
-        drawn = super().draw(pattern, used, count)
+        drawn = super().draw(pattern, used, count, free)
         if self._happens is not None:
             happens, self._happens = self._happens, None
             happens(drawn[0])
@@ -297,7 +298,7 @@ def test_a_subject_that_was_rolled_back_is_made_anew(gateway: Gateway) -> None:
 
 def test_a_draw_that_fails_leaves_no_trace_but_the_reason(gateway: Gateway, site: AutoidSite) -> None:
     class Broken(OwnGenerator):
-        def draw(self, pattern: str, used: Collection[str], count: int) -> list[str]:  # noqa: ARG002 - the protocol's
+        def draw(self, *_: Any) -> list[str]:
             raise NoID("it is broken")
 
     group = waiting(gateway, ["PID-1"], pattern=PATTERN)

@@ -59,13 +59,13 @@ def noting(note: Path, rest: str) -> str:
 )
 def test_the_pattern_arrives_untouched_as_one_argument(tmp_path: Path, note: Path, pattern: str) -> None:
     with pytest.raises(NoID):
-        generator(tmp_path, noting(note, "sys.exit(7)")).draw(pattern, [], 1)
+        generator(tmp_path, noting(note, "sys.exit(7)")).draw(pattern, [], 1, list)
     told = json.loads(note.read_text())
     assert told["argv"] == ["-r", pattern, "-e", told["file"], "-n", "1", "-m", "random-id"]
 
 
 def test_the_used_ids_are_in_a_private_file(tmp_path: Path, note: Path) -> None:
-    made = generator(tmp_path, noting(note, "print('H-3')")).draw("H-[0-9]", ["H-2", "H-1", "Ærø"], 1)
+    made = generator(tmp_path, noting(note, "print('H-3')")).draw("H-[0-9]", ["H-2", "H-1", "Ærø"], 1, list)
     told = json.loads(note.read_text())
     assert made == ["H-3"]
     assert sorted(told["used"].splitlines()) == ["H-1", "H-2", "Ærø"]
@@ -85,7 +85,7 @@ ENDINGS = {
 def test_the_file_is_gone_however_the_tool_ends(tmp_path: Path, note: Path, ending: str) -> None:
     limit = 2.0 if ending == "timed out" else PROMPT
     try:
-        generator(tmp_path, noting(note, ENDINGS[ending]), time_limit=limit).draw("H-[0-9]", ["H-1"], 1)
+        generator(tmp_path, noting(note, ENDINGS[ending]), time_limit=limit).draw("H-[0-9]", ["H-1"], 1, list)
     except NoID:
         assert ending != "done"
     file = Path(json.loads(note.read_text())["file"])
@@ -115,18 +115,18 @@ WRONG = {
 @pytest.mark.parametrize("body", WRONG)
 def test_what_is_wrong_is_taken_in_no_part(tmp_path: Path, body: str) -> None:
     with pytest.raises(NoID, match=WRONG[body]):
-        generator(tmp_path, body).draw("H-[0-9]", ["H-1"], 2)
+        generator(tmp_path, body).draw("H-[0-9]", ["H-1"], 2, list)
 
 
 def test_a_blank_id_is_none_even_where_the_pattern_allows_it(tmp_path: Path) -> None:
     with pytest.raises(NoID, match="does not match"):
-        generator(tmp_path, "print(' ')").draw("[ H]", [], 1)
+        generator(tmp_path, "print(' ')").draw("[ H]", [], 1, list)
 
 
 def test_a_tool_that_does_not_answer_is_given_up(tmp_path: Path) -> None:
     begun = time.monotonic()
     with pytest.raises(NoID, match="time limit"):
-        generator(tmp_path, "time.sleep(60)", time_limit=0.5).draw("H-[0-9]", [], 1)
+        generator(tmp_path, "time.sleep(60)", time_limit=0.5).draw("H-[0-9]", [], 1, list)
     assert time.monotonic() - begun < PROMPT
 
 
@@ -138,12 +138,12 @@ def test_a_tool_that_prints_without_end_is_given_up(tmp_path: Path) -> None:
     """It used to fill the memory for as long as its time limit let it."""
     before = psutil.Process().memory_info().rss
     with pytest.raises(NoID, match=f"printed more than {LONGEST_ANSWER} bytes"):
-        generator(tmp_path, ENDLESS.format(stream="sys.stdout")).draw("H-[0-9]{4}", [], 1)
+        generator(tmp_path, ENDLESS.format(stream="sys.stdout")).draw("H-[0-9]{4}", [], 1, list)
     assert psutil.Process().memory_info().rss - before < 8 * LONGEST_ANSWER
 
 
 def test_what_a_tool_complains_about_without_end_is_not_kept(tmp_path: Path) -> None:
-    made = generator(tmp_path, ENDLESS.format(stream="sys.stderr")).draw("H-[0-9]{4}", [], 1)
+    made = generator(tmp_path, ENDLESS.format(stream="sys.stderr")).draw("H-[0-9]{4}", [], 1, list)
     assert made == ["H-0042"]
 
 
@@ -169,7 +169,7 @@ def test_what_a_tool_has_started_does_not_outlive_its_time_limit(tmp_path: Path,
     place = tmp_path / "child"
     body = CHILD.format(place=str(place), stdout="None", rest=rest)
     with pytest.raises(NoID, match="time limit"):
-        generator(tmp_path, body, time_limit=3).draw("H-[0-9]", [], 1)
+        generator(tmp_path, body, time_limit=3).draw("H-[0-9]", [], 1, list)
     assert ends(int(place.read_text()))
 
 
@@ -187,7 +187,7 @@ def ends(process: int) -> bool:
 
 
 def test_a_tool_has_a_session_of_its_own(tmp_path: Path) -> None:
-    made = generator(tmp_path, "print(os.getsid(0) == os.getpid())").draw("True", [], 1)
+    made = generator(tmp_path, "print(os.getsid(0) == os.getpid())").draw("True", [], 1, list)
     assert made == ["True"]
 
 
@@ -201,7 +201,7 @@ def test_the_environment_does_not_reach_the_tool(tmp_path: Path) -> None:
 
 def test_signals_are_handled_as_before_when_the_tool_has_ended(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    generator(tmp_path, "print('H-3')").draw("H-[0-9]", [], 1)
+    generator(tmp_path, "print('H-3')").draw("H-[0-9]", [], 1, list)
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -215,10 +215,10 @@ def test_a_tool_that_cannot_be_started_is_told(tmp_path: Path) -> None:
     path = tool(tmp_path, "print('H-3')")
     path.chmod(0o644)
     with pytest.raises(NoID, match="Permission denied"):
-        SiteGenerator(path, time_limit=PROMPT).draw("H-[0-9]", [], 1)
+        SiteGenerator(path, time_limit=PROMPT).draw("H-[0-9]", [], 1, list)
     path.unlink()
     with pytest.raises(NoID, match="No such file"):
-        SiteGenerator(path, time_limit=PROMPT).draw("H-[0-9]", [], 1)
+        SiteGenerator(path, time_limit=PROMPT).draw("H-[0-9]", [], 1, list)
 
 
 def test_a_pattern_that_takes_for_ever_to_check_matches_nothing(tmp_path: Path) -> None:
@@ -357,3 +357,8 @@ def test_a_run_that_is_told_to_end_removes_the_file_and_ends_the_tool(
     file = Path(json.loads(note.read_text())["file"])
     assert not file.exists()
     assert not file.parent.exists()
+
+
+def test_an_id_that_people_take_for_one_in_use_is_not_taken(tmp_path: Path) -> None:
+    with pytest.raises(NoID, match="that people take for one in use"):
+        generator(tmp_path, "print('h-1')").draw("[hH]-[0-9]", ["H-1"], 1, lambda _: [])

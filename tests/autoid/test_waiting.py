@@ -11,7 +11,6 @@ import pytest
 from ledger.database import Database
 from ledger.events import Event
 from processors.autoid.candidates import Candidate, WantingProject, candidates, settled_otherwise, wanting_projects
-from processors.autoid.patient_keys import patient_key
 from processors.events.fact import Cause, CauseKind, Fact
 from processors.events.patients import TwoPatientsFound, TwoPatientsResolved
 from processors.events.pseudonyms import (
@@ -26,6 +25,7 @@ from processors.events.series import SeriesReturned, SeriesVanished, StudyReturn
 from processors.events.transfers import TransferAdopted, TransferObserved, TransferPlaced, TransferWithdrawn
 from processors.gateway import Gateway, patient_subject
 from processors.placeholders import USUAL_PLACEHOLDERS
+from processors.routing.patient_keys import patient_key
 from tests.conftest import SettableClock
 from tests.facts import a_request, a_series, in_plain, revised
 

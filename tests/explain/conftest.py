@@ -74,7 +74,7 @@ class Explained:
             directed = policy.in_force(work)
             rules = rules_file.read_rules(self.file(rows), set())
             changed = what_if.changed_table(directed.rules.values(), rules, whole=whole)
-            return what_if.compare(work, directed, changed, self.matching, **options)
+            return what_if.compare(work, directed, changed, self.matching, checks=self.checks, **options)
 
     def check(self, *rows: dict[str, str]) -> list[Finding]:
         """What is wrong with the rules in force, or with these."""
@@ -84,7 +84,7 @@ class Explained:
             if rows:
                 others |= {rule.project for rule in rules}
                 rules = rules_file.read_rules(self.file(rows), others)
-            tried = rules_check.try_rules(work, rules, self.matching)
+            tried = rules_check.try_rules(work, rules, self.matching, self.checks)
             return rules_check.check(
                 rules,
                 tried,

@@ -4,6 +4,7 @@ from processors.explain.redos import worst_time
 from processors.explain.rules_check import Finding
 from tests.explain.conftest import Explained, row
 from tests.flow.harness import BRAIN, HEART
+from tests.operations.withdrawing import withdraws
 
 
 def kinds(findings: list[Finding]) -> set[tuple[str, tuple[str, ...]]]:
@@ -146,3 +147,26 @@ def test_without_a_list_of_projects_nothing_is_said_of_it(explained: Explained) 
     explained.site.rule("1", calling="CT1", patient_id="HRT-[0-9]+")
     explained.site.run()
     assert not [each for each in explained.check() if each.kind == "project not listed"]
+
+
+def test_what_would_be_held_of_a_rule_is_told_with_why_and_how_many(explained: Explained) -> None:
+    recorded(explained)
+    site = explained.site
+    site.rule("1", patient_id="HRT-[0-9]+")
+    site.naming("HRT-[0-9]")
+    site.run()
+    (finding,) = [each for each in explained.check() if not each.remark]
+    assert (finding.kind, finding.rules) == ("pseudonym does not fit", ("1",))
+    assert "What it asks for 1 recorded study would be held. Correct the pseudonym" in finding.words
+
+
+def test_what_nobody_need_mend_is_a_remark(explained: Explained) -> None:
+    recorded(explained)
+    site = explained.site
+    site.rule("1", patient_id="HRT-[0-9]+")
+    site.list_project(active="0")
+    site.run()
+    withdraws(site, patient="HRT-1", project=BRAIN)
+    site.rule("2", patient_id="HRT-[0-9]+", project=BRAIN)
+    site.run()
+    assert {("project is closed", ("1",)), ("participant withdrew", ("2",))} <= remarks(explained.check())

@@ -5,6 +5,7 @@ from datetime import timedelta
 from processors.events.transfers import TransferSent
 from processors.explain.what_if import Comparison
 from processors.requests import Key
+from processors.routing.decisions import Obstacle
 from tests.explain.conftest import Explained, row
 from tests.flow.harness import BRAIN, HEART
 
@@ -156,3 +157,16 @@ def test_trying_rules_records_nothing(explained: Explained) -> None:
     head, tables = explained.site.head(), explained.site.projections()
     explained.compare(row("1", allowed_patientid="HRT"))
     assert (explained.site.head(), explained.site.projections()) == (head, tables)
+
+
+def test_what_would_be_held_says_why(explained: Explained) -> None:
+    recorded(explained)
+    explained.site.list_project(HEART, active="0")
+    explained.site.run()
+    comparison = explained.compare(row("1", allowed_patientid="HRT-[12]"))
+    assert [change.held for change in comparison.changes] == [Obstacle("project is closed", "project_active is 0")]
+
+
+def test_what_goes_to_an_open_project_is_not_held(explained: Explained) -> None:
+    recorded(explained)
+    assert [change.held for change in explained.compare(row("1", allowed_patientid="HRT-[12]")).changes] == [None]

@@ -3,6 +3,8 @@
 import pytest
 
 from processors.configuration import IdentitySection
+from processors.events.holds import WITHDREW
+from processors.events.pseudonyms import StudyHeld
 from tests.explain.conftest import Explained
 from tests.flow.harness import HEART
 from tests.operations.withdrawing import withdraws
@@ -78,3 +80,10 @@ def test_what_nothing_holds_any_more_is_requested_by_the_next_run(asked: Explain
     assert "Nothing is in its way any more. The next run requests it for Heart Study" in said(asked)
     site.run()
     assert [row.name for row in site.transfers(STUDY).values() if row.name] == ["Doe"]
+
+
+def test_no_id_is_awaited_for_who_withdrew(explained: Explained) -> None:
+    explained.site.series(STUDY)
+    explained.site.run()
+    explained.append(StudyHeld(study=STUDY, project=HEART, reason=WITHDREW))
+    assert "No ID is drawn for it in Heart Study: participant withdrew." in said(explained)

@@ -3,12 +3,14 @@
 import pytest
 
 from processors.configuration import IdentitySection
+from processors.events.holds import HoldKind
+from processors.explain.sentences import SETTLED_BY
 from processors.operations.replay import Scope
 from tests.flow.harness import BRAIN, HEART, Asked, Site
 from tests.operations.operator import amend_by_hand, rehearse, replay_all
 
 STUDY = "1.2.3"
-KIND = "pseudonym does not fit"
+KIND: HoldKind = "pseudonym does not fit"
 PATTERN = "it is not of the project's naming pattern (project_patient_naming)"
 NUMBER = "it is a national identity number"
 PATIENT_ID = "it is the study's own PatientID"
@@ -265,4 +267,5 @@ def test_a_replay_holds_it_too(arrived: Site) -> None:
 def test_a_dry_run_tells_what_it_would_hold(arrived: Site) -> None:
     coupled(arrived, "wrong")
     (change,) = rehearse(arrived)
-    assert (change.study, change.project, change.change, change.why) == (STUDY, HEART, "hold", f"{KIND}: {PATTERN}")
+    assert (change.study, change.project, change.change) == (STUDY, HEART, "hold")
+    assert change.why == f"{KIND}: {PATTERN}. {SETTLED_BY[KIND]}"

@@ -19,10 +19,8 @@ from tests.conftest import Server, SettableClock
 from tests.flow.harness import BRAIN, HEART, Asked, Site, standard_simulator
 from tests.flow.model import Entry, Key, Model, Row, Rule, Study
 
-STUDIES = [
-    Study("1.2.1", "ACC-1", "PATID-0001", "Secretive^Anna"),
-    Study("1.2.2", "ACC-1", "PATID-0002", "Secretive^Berit"),
-]
+# Of one patient: what two may not share is for tests/flow/test_identity_histories.py and tests/lifecycle.
+STUDIES = [Study(uid, "ACC-1", "PATID-0001", "Secretive^Anna") for uid in ("1.2.1", "1.2.2")]
 SUBJECTS = ["SUBJ-X1", "SUBJ-X2"]
 SECRETS = [*SUBJECTS, *(text for study in STUDIES for text in (study.patient_id, study.patient_name))]
 

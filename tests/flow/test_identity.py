@@ -286,6 +286,20 @@ def test_a_second_pseudonym_is_placed_and_shown(placed: Site) -> None:
     assert placed.notices() == [(SPLIT, THIRD)]
 
 
+def test_what_a_person_asks_for_another_event_of_the_study_is_a_second_one(placed: Site) -> None:
+    placed.person_requests(OTHER, HEART, "H-777", event="one")
+    placed.run()
+    couple(placed, OTHER, "H-002", event="two")
+    assert (placed.run().attention, names(placed, OTHER)) == ({SPLIT: 1}, ["H-002", "H-777"])
+
+
+def test_what_a_person_asks_for_the_same_event_contests_it_and_is_no_second_one(placed: Site) -> None:
+    placed.person_requests(OTHER, HEART, "H-777", event="two")
+    placed.run()
+    couple(placed, OTHER, "H-002", event="two")
+    assert placed.run().attention == {"contested by a person": 1}
+
+
 def test_a_second_pseudonym_is_held_where_that_is_configured(placed: Site) -> None:
     placed.identity = IdentitySection(split="hold")
     arrive(placed, THIRD, "PID-1\x00")

@@ -4,6 +4,7 @@ from datetime import date
 
 import pytest
 
+from processors.explain.sentences import SETTLED_BY
 from processors.operations.replay import Scope
 from processors.operations.status import status
 from processors.routing.projects import Approval, misspelt
@@ -204,7 +205,8 @@ def test_a_dry_run_tells_what_it_would_hold(arrived: Site) -> None:
     arrived.list_project(active="0")
     (change,) = rehearse(arrived)
 
-    assert (change.project, change.change, change.why) == (HEART, "hold", "project is closed: project_active is 0")
+    assert (change.project, change.change) == (HEART, "hold")
+    assert change.why == f"project is closed: project_active is 0. {SETTLED_BY['project is closed']}"
 
 
 # Names

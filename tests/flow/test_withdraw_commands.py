@@ -93,6 +93,8 @@ def test_of_a_patient_who_is_not_known_yet_it_says_that_nothing_was_requested(co
         (("--project", HEART, "--reason", "4711 asked", "--patient-id-stdin"), "4711", "in plain text for ever"),
         (("--project", "heart study", "--reason", "x", "--study", STUDY), "", "Names count to the letter"),
         ((*FROM_HEART, "--patient-id-stdin"), "", "expected one line, found none"),
+        ((*FROM_HEART, "--patient-id-stdin"), " \n", "expected one line, found a blank one"),
+        ((*FROM_HEART, "--pseudonym-stdin"), "\u200b\n", "expected one line, found a blank one"),
         ((*FROM_HEART, "--patient-id-stdin"), "n/a \n", "found a placeholder"),
         ((*FROM_HEART, "--patient-id-stdin"), "4711\n4712\n", "expected one line, found 2"),
         ((*FROM_HEART, "--study", "9.9"), "", "found none of study"),

@@ -4,14 +4,16 @@ from typing import Any
 
 import pytest
 
+from processors.demo.simulator import Fault
 from processors.errors import ConfigurationError
+from processors.events.holds import WITHDREW
+from processors.explain.sentences import SETTLED_BY
 from tests.flow.harness import BRAIN, HEART, Asked, Site
 from tests.operations.operator import forget_patient, join_patients, rehearse
 from tests.operations.withdrawing import withdraws
 
 STUDY = "1.2.3"
 LATER = "1.2.4"
-WITHDREW = "participant withdrew"
 
 
 def tasks(site: Site, columns: str = "study, project, instance, what") -> list[tuple[Any, ...]]:
@@ -197,7 +199,7 @@ def test_a_dry_run_tells_what_it_would_hold(coupled: Site) -> None:
     later_study(coupled)
     changes = {(each.study, each.change, each.why) for each in rehearse(coupled)}
 
-    assert (LATER, "hold", f"{WITHDREW}: withdrawal {done.position}") in changes
+    assert (LATER, "hold", f"{WITHDREW}: withdrawal {done.position}. {SETTLED_BY[WITHDREW]}") in changes
 
 
 # What was sent
@@ -421,3 +423,15 @@ def test_it_is_the_first_patient_who_is_known_by_it(site: Site) -> None:
 
     assert names(site, LATER) == ["H-002"]
     assert names(site, "1.2.5") == []
+
+
+def test_what_may_have_been_sent_and_cannot_be_ended_is_a_task_at_once(coupled: Site) -> None:
+    coupled.simulator.inject(Fault(kind="lock_record", record=STUDY, action="import"))
+    coupled.run(after=600)
+    withdraws(coupled, patient="4711")
+    assert names(coupled) == ["H-001"], "expected the locked record to be as it was"
+    assert tasks(coupled) == [(STUDY, HEART, 1, "not ended yet, can be sent")]
+
+    coupled.incoming.unlock(STUDY)
+    coupled.run(after=3_600)
+    assert (names(coupled), tasks(coupled)) == ([], [(STUDY, HEART, 1, "may have been sent")])

@@ -2,7 +2,7 @@
 
 import csv
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Annotated, Any
@@ -24,6 +24,9 @@ from processors.errors import ConfigurationError
 from processors.gateway import Gateway
 from processors.locks import only_run
 from processors.redcap import Redcap
+from processors.routing.configured_checks import LASTING
+from processors.routing.projects import closed_projects
+from processors.routing.unplaced import hold_unplaced
 
 _COLUMNS = ("study", "kind", "key", "instance", "what", "fields", "note")
 _LISTED = 40
@@ -127,10 +130,13 @@ def command(
 def _work(configuration: Configuration, gateway: Gateway, scope: Scope, settle: _Settle) -> _Outcome:
     prepare(gateway)
     with opened_redcap(configuration, gateway) as redcap:
+        with gateway.begin() as work:
+            closed = list(closed_projects(work))
         with console.step("Comparing with REDCap") as progress:
-            reconciliation = reconciled(gateway, redcap, scope, progress)
+            reconciliation = reconciled(gateway, redcap, scope, progress, closed=closed)
         if settle.restore:
-            return _restored(configuration, gateway, redcap, reconciliation)
+            hold_unplaced(gateway, LASTING)
+            return _restored(configuration, gateway, redcap, reconciliation, closed)
     if settle.accept:
         with console.step("Recording") as progress:
             accept(
@@ -144,14 +150,20 @@ def _work(configuration: Configuration, gateway: Gateway, scope: Scope, settle: 
     return _Outcome(reconciliation=reconciliation, left=reconciliation.differences)
 
 
-def _restored(configuration: Configuration, gateway: Gateway, redcap: Redcap, reconciliation: Reconciled) -> _Outcome:
+def _restored(
+    configuration: Configuration,
+    gateway: Gateway,
+    redcap: Redcap,
+    reconciliation: Reconciled,
+    closed: Collection[str],
+) -> _Outcome:
     with console.step("Writing to REDCap") as progress:
         delivered = restore(
             gateway, redcap, reconciliation.differences, batch_rows=configuration.redcap.batch_rows, progress=progress
         )
     # What came of it is read, not assumed: REDCap may have refused rows, and people go on meanwhile.
     studies = sorted({different.study for different in reconciliation.differences if restorable(different)})
-    again = compare(gateway, redcap, studies).differences
+    again = compare(gateway, redcap, studies, closed=closed).differences
     others = [different for different in reconciliation.differences if different.study not in studies]
     return _Outcome(reconciliation=reconciliation, left=[*again, *others], restored=delivered)
 

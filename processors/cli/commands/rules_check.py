@@ -13,6 +13,7 @@ from processors.cli.options import JsonOption
 from processors.explain import policy, rules_check, rules_file
 from processors.explain.near_miss import Matching
 from processors.explain.rules_check import Finding
+from processors.routing.configured_checks import checks_of
 from processors.routing.projects import listed_projects
 
 _CAVEAT = (
@@ -45,7 +46,7 @@ def command(
             rules = rules_file.read_rules(file, others)
         listed, coupled = listed_projects(work), rules_check.projects_coupled(work)
         with console.step("Trying the rules") as progress:
-            tried = rules_check.try_rules(work, rules, matching, progress)
+            tried = rules_check.try_rules(work, rules, matching, checks_of(configuration), progress)
         unreadable = rules_check.unreadable_patterns(work)
     doubted = directed.doubted.rules if file is None else ()
     findings = [

@@ -38,6 +38,6 @@ def command(
     else:
         console.say(
             console.output(),
-            f"In {project!r}, study {study} and {', '.join(studies)} count as one person's. What was held because of "
-            "that goes on with the next run.",
+            f"In {project!r}, study {study} and {', '.join(studies) or 'the one to whom AutoID gives its pseudonym'} "
+            "count as one person's. What was held because of that goes on with the next run.",
         )

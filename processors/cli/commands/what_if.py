@@ -12,8 +12,9 @@ from processors.cli.options import JsonOption
 from processors.errors import ConfigurationError
 from processors.explain import policy, rules_check, rules_file, what_if
 from processors.explain.near_miss import Matching
-from processors.explain.sentences import cause_name, destination
+from processors.explain.sentences import SETTLED_BY, cause_name, destination, hold_in_words
 from processors.explain.what_if import CHANGE_KINDS, Comparison, Decision, RequestChange
+from processors.routing.configured_checks import checks_of
 
 _STUDIES_SHOWN = 12
 
@@ -49,6 +50,7 @@ def command(
                 directed,
                 changed,
                 Matching(configuration.routing.match, configuration.routing.time_limit_seconds),
+                checks=checks_of(configuration),
                 since=first,
                 progress=progress,
             )
@@ -109,6 +111,8 @@ def _alike(changes: Sequence[RequestChange]) -> dict[str, list[RequestChange]]:
     for change in changes:
         kinds = f"{destination(*change.key)}: {', '.join(change.kinds)}"
         words = f"{kinds} (now {_decision_words(change.before)}, then {_decision_words(change.after)})"
+        if change.held is not None:
+            words += f"; held, {hold_in_words(*change.held)}. {SETTLED_BY[change.held.kind]}"
         groups.setdefault(words, []).append(change)
     return dict(sorted(groups.items()))
 
@@ -143,6 +147,7 @@ def _comparison_data(comparison: Comparison, unknown: Sequence[str]) -> dict[str
                 "before": _decision_data(change.before),
                 "after": _decision_data(change.after),
                 "in_force": change.stands or None,
+                "held": None if change.held is None else {"kind": change.held.kind, "details": change.held.details},
             }
             for change in comparison.changes
         ],

@@ -14,7 +14,10 @@ from processors.cli.options import JsonOption, require_reason
 from processors.delivery.deliver import deliver
 from processors.errors import ConfigurationError
 from processors.gateway import Work
+from processors.routing.configured_checks import LASTING
+from processors.routing.unplaced import hold_unplaced
 from processors.routing.withdraw import Withdrawal, Withdrawn, is_known, patients_of_study, withdraw
+from processors.text import is_blank
 
 _TASKS = text("""
     select position, study, project, instance, what, sent_at, mapped_uids from audit.task
@@ -72,6 +75,7 @@ def command(
             )
             done = withdraw(work, wanted)
         afterwords.append("The withdrawal is recorded; the next run that gets through carries it out.")
+        hold_unplaced(gateway, LASTING)
         with opened_redcap(configuration, gateway) as redcap:
             deliver(gateway, redcap, batch_rows=configuration.redcap.batch_rows)
         with gateway.begin() as work:
@@ -91,8 +95,9 @@ def _given(content: bytes) -> str:
         lines = content.decode("utf-8").splitlines()
     except UnicodeDecodeError:
         raise ConfigurationError("Standard input: expected text in UTF-8, found other bytes.") from None
-    if len(lines) != 1 or not lines[0].strip():
-        raise ConfigurationError(f"Standard input: expected one line, found {len(lines) or 'none'}.")
+    if len(lines) != 1 or is_blank(lines[0]):
+        found = "a blank one" if len(lines) == 1 else str(len(lines) or "none")
+        raise ConfigurationError(f"Standard input: expected one line, found {found}. Nothing was changed.")
     return lines[0]
 
 

@@ -1,6 +1,6 @@
 """Comparing what the ledger wants REDCap to hold with what it holds, batch by batch."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import text
@@ -30,25 +30,41 @@ class Reconciled:
     differences: list[Difference] = field(default_factory=list)
 
 
-def reconcile(gateway: Gateway, redcap: Redcap, scope: Scope, progress: Progress | None = None) -> Reconciled:
+def reconcile(
+    gateway: Gateway,
+    redcap: Redcap,
+    scope: Scope,
+    progress: Progress | None = None,
+    *,
+    closed: Collection[str] = (),
+) -> Reconciled:
     """How REDCap and the ledger differ about the studies meant; where all are, about records nobody knows, too.
+
+    What is missing for projects that are `closed` is told as what is not to be placed again.
 
     One call for `BATCH` studies, two where the transfers have a REDCap project of their own. Raises
     `ConfigurationError` where a study or project is meant that the ledger does not know.
     """
     with gateway.begin() as work:
         studies = studies_of(work, gateway.site, scope)
-    reconciliation = compare(gateway, redcap, studies, progress)
+    reconciliation = compare(gateway, redcap, studies, progress, closed=closed)
     if scope.is_everything:
         reconciliation.differences += _strangers(gateway, redcap)
     return reconciliation
 
 
-def compare(gateway: Gateway, redcap: Redcap, studies: Sequence[str], progress: Progress | None = None) -> Reconciled:
+def compare(
+    gateway: Gateway,
+    redcap: Redcap,
+    studies: Sequence[str],
+    progress: Progress | None = None,
+    *,
+    closed: Collection[str] = (),
+) -> Reconciled:
     """How REDCap and the ledger differ about these studies of the site."""
     reconciliation = Reconciled()
     for portion in batches(studies, BATCH):
-        wanted = expected(gateway, portion)
+        wanted = expected(gateway, portion, closed)
         there = actual_state(gateway, redcap, portion)
         reconciliation.differences += _unsettled(gateway, _found(gateway, wanted, there), portion)
         reconciliation.studies += len(portion)

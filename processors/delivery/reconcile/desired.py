@@ -1,6 +1,6 @@
 """What REDCap should hold of studies by the ledger: gathering, by the same functions that deliveries write by."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import text
@@ -14,6 +14,7 @@ from processors.gateway import Gateway, Work
 from processors.requests import TransferRequest
 
 SENT = "It was sent: it is not placed again."
+CLOSED = "Its project is closed: it is not placed again."
 PERHAPS_SENT = "It may have been sent before anybody looked: it is not placed again."
 
 
@@ -62,8 +63,8 @@ _PLACED = text("""
 """)
 
 
-def expected(gateway: Gateway, studies: Sequence[str]) -> Expected:
-    """What REDCap should hold of these studies of the site."""
+def expected(gateway: Gateway, studies: Sequence[str], closed: Collection[str]) -> Expected:
+    """What REDCap should hold of these studies of the site; nothing is placed again for `closed` projects."""
     state = Expected(held={study: Held(study=study) for study in studies})
     chosen = {"studies": list(studies)}
     with gateway.begin() as work:
@@ -74,7 +75,7 @@ def expected(gateway: Gateway, studies: Sequence[str]) -> Expected:
         for row in work.execute(_ABSENT, chosen):
             state.held[row.study].absent.add((row.kind, row.key))
         state.requests = known_studies(work, studies)
-        _add_placed(work, state)
+        _add_placed(work, state, closed)
         written = desired_studies(work, rows, with_transfers=False)
     for desired in written:
         held = state.held[desired.study]
@@ -82,18 +83,20 @@ def expected(gateway: Gateway, studies: Sequence[str]) -> Expected:
     return state
 
 
-def _add_placed(work: Work, state: Expected) -> None:
+def _add_placed(work: Work, state: Expected, closed: Collection[str]) -> None:
     for study, known in state.requests.items():
         state.held[study].ours = known.ours
     ours = {request.position: request for known in state.requests.values() for request in known.ours}
     for row in work.execute(_PLACED, {"studies": list(state.held)}):
         request = ours[row.position]
-        note = _note(request, before_looks=row.before_looks)
+        note = _note(request, closed, before_looks=row.before_looks)
         state.held[row.study].placed.append(Placed(request=request, note=note))
 
 
-def _note(request: TransferRequest, *, before_looks: bool) -> str:
-    """Why a request is not to be placed again: it would be sent twice."""
+def _note(request: TransferRequest, closed: Collection[str], *, before_looks: bool) -> str:
+    """Why a request is not to be placed again: it would be sent twice, or nothing new goes there."""
     if request.report.state == "sent":
         return SENT
+    if request.project in closed:
+        return CLOSED
     return PERHAPS_SENT if before_looks and request.report.state == "awaited" else ""

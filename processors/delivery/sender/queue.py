@@ -27,6 +27,7 @@ from processors.requests import MINUTE, TransferRequest
 from processors.stored_requests import requests_at
 
 _OK = "_ok_"
+_CHANGED = ("queue", "withdrawn")
 
 
 @dataclass(slots=True)
@@ -131,6 +132,23 @@ class Queue:
         )
         if words not in self.warnings:
             self.warnings.append(words)
+
+
+def unusable_folders(section: SenderSection) -> dict[str, str]:
+    """What is wrong with the folders that are configured, by key, as far as this account can tell."""
+    found = {}
+    for key in ("queue", "done", "fail", "withdrawn"):
+        folder = getattr(section, key)
+        if folder is None:
+            continue
+        try:
+            os.scandir(folder).close()
+        except OSError as exc:
+            found[f"sender.{key}"] = f"{folder}: {exc.strerror or type(exc).__name__}"
+        else:
+            if key in _CHANGED and not os.access(folder, os.W_OK | os.X_OK):
+                found[f"sender.{key}"] = f"{folder}: files cannot be moved there"
+    return found
 
 
 def file_name(request: TransferRequest) -> str:

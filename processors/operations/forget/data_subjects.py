@@ -7,6 +7,7 @@ To a patient belong, each with a key of its own:
   made after the patient was forgotten;
 * entries of the coupling list that named one of these studies, by UID or accession number: each
   led from there to a pseudonym;
+* the accession numbers of these studies, but for those that studies of others have as well;
 * the links of the patient to auto-ID projects, found by the key that REDCap's AutoID knows patients by.
 """
 
@@ -20,13 +21,13 @@ from sqlalchemy import text
 
 from ledger import store
 from ledger.vault import SubjectName
-from processors.autoid.patient_keys import link_subject, padded_key, patient_key
 from processors.errors import ConfigurationError
 from processors.events.fact import study_stream
 from processors.events.rules import CouplingEntryChanged
 from processors.events.series import SeriesDiscovered, SeriesRevised
 from processors.gateway import Work
 from processors.placeholders import ONLY_BLANKS
+from processors.routing.patient_keys import link_subject, padded_key, patient_key
 
 What = Literal["patient", "study", "autoid-project"]
 
@@ -179,8 +180,13 @@ _LINKS = text("""
 _IS_PROJECT = text("select exists (select from gateway.autoid_project where project = :project)")
 _KINDS = text("select subject, kind from ledger.subject where subject = any(:subjects) and wrapped_key is not null")
 _ACCESSIONS = text("""
-    select distinct stream, data ->> 'AccessionNumber' as accession from ledger.event
-     where stream = any(:streams) and type = any(:types)
+    select distinct stream, data ->> 'accession' as accession from ledger.event
+     where stream = any(:streams) and type = any(:types) and data ->> 'accession' <> ''
+""")
+_SHARED = text("""
+    select distinct accession
+      from gateway.series join ledger.event using (position) join ledger.subject using (subject)
+     where accession = any(:accessions) and wrapped_key is not null and event.subject <> all(:subjects)
 """)
 _ENTRIES = text("""
     select distinct subject, data ->> 'study' as study, data ->> 'accession' as accession
@@ -228,7 +234,8 @@ def _gathered(work: Work, identified: Sequence[_Identified]) -> list[DataSubject
     """The data subjects as a whole; what belongs to two of them is counted with the first."""
     studies = {study for owner in identified for study in owner.studies}
     of_studies = work.vault.found(work.connection, [SubjectName("study", "", study) for study in studies])
-    of_entries = _entry_subjects(work, studies)
+    accessions = _accessions(work, studies)
+    of_entries = _entry_subjects(work, studies, accessions)
     counted: set[UUID] = set()
     gathered = []
     for owner in identified:
@@ -237,6 +244,8 @@ def _gathered(work: Work, identified: Sequence[_Identified]) -> list[DataSubject
             *(of_studies[name] for study in owner.studies if (name := SubjectName("study", "", study)) in of_studies),
             *(subject for study in owner.studies for subject in sorted(of_entries[study])),
         ]
+        numbers = [accession for accession, named in accessions.items() if named & set(owner.studies)]
+        candidates += _of_nobody_else(work, numbers, [*counted, *candidates])
         mine = [subject for subject in dict.fromkeys(candidates) if subject not in counted]
         counted.update(mine)
         gathered.append(
@@ -252,17 +261,30 @@ def _gathered(work: Work, identified: Sequence[_Identified]) -> list[DataSubject
     return gathered
 
 
-def _entry_subjects(work: Work, studies: Collection[str]) -> dict[str, set[UUID]]:
-    """For each study, the subjects of the coupling entries that have ever named it."""
+def _accessions(work: Work, studies: Collection[str]) -> dict[str, set[str]]:
+    """The accession numbers of these studies, each with those that have it."""
     accessions: dict[str, set[str]] = defaultdict(set)
     streams = {"streams": [study_stream(study) for study in studies], "types": _SERIES_TYPES}
     for row in work.execute(_ACCESSIONS, streams):
-        if row.accession.strip():
-            accessions[row.accession.strip()].add(row.stream.removeprefix(_STUDY_PREFIX))
+        accessions[row.accession].add(row.stream.removeprefix(_STUDY_PREFIX))
+    return accessions
+
+
+def _of_nobody_else(work: Work, accessions: Sequence[str], subjects: Sequence[UUID]) -> list[UUID]:
+    """Those of the accession numbers that no series has of another than these subjects."""
+    asked = {"accessions": accessions, "subjects": subjects}
+    shared = set(work.execute(_SHARED, asked).scalars())
+    return sorted(UUID(accession) for accession in accessions if accession not in shared)
+
+
+def _entry_subjects(
+    work: Work, studies: Collection[str], accessions: Mapping[str, Collection[str]]
+) -> dict[str, set[UUID]]:
+    """For each study, the subjects of the coupling entries that have ever named it."""
     named: dict[str, set[UUID]] = defaultdict(set)
     wanted = {"type": CouplingEntryChanged.__name__, "studies": list(studies), "accessions": list(accessions)}
     for row in work.execute(_ENTRIES, wanted):
-        for study in ({row.study} & set(studies)) | accessions.get(row.accession, set()):
+        for study in {row.study} & set(studies) | set(accessions.get(row.accession, ())):
             named[study].add(row.subject)
     return named
 

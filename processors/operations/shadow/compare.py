@@ -1,7 +1,7 @@
 """What this system asks for a study, and what REDCap holds of it. Pure."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from processors.events.fact import Cause
@@ -33,14 +33,15 @@ class ShadowDifference(NamedTuple):
 class ComparedStudy:
     """One study: what is asked for here, what REDCap holds, and what is left open here.
 
-    `conflicts` are the kinds of conflicts, for which nothing is requested; `wanting` are the projects
-    of which it would be given an ID.
+    `conflicts` are the kinds of conflicts, and `holds` the reasons in words, for which nothing is requested; `wanting`
+    are the projects of which it would be given an ID.
     """
 
     study: str
     ours: Mapping[Key, DecidedTransfer]
     theirs: Sequence[TransferRow]
     conflicts: Mapping[Key, str]
+    holds: Mapping[Key, str] = field(default_factory=dict)
     wanting: Collection[str] = ()
 
     @property
@@ -72,13 +73,17 @@ def differences(study: ComparedStudy) -> Iterator[ShadowDifference]:
             )
     for key in sorted(names.keys() - study.ours.keys()):
         if key.project not in study.wanting:
-            conflict = study.conflicts.get(key)
-            why = NOBODY_ASKS if conflict is None else f"conflict here ({conflict}): nothing is requested"
-            yield ShadowDifference(study.study, key, "only in REDCap", why)
+            yield ShadowDifference(study.study, key, "only in REDCap", _why_nothing(study, key))
     if not names:
         # A study that REDCap holds any request for is given no ID, here as there.
         for project in sorted(study.wanting):
             yield ShadowDifference(study.study, Key(project, ""), "only here", "auto-ID")
+
+
+def _why_nothing(study: ComparedStudy, key: Key) -> str:
+    if key in study.conflicts:
+        return f"conflict here ({study.conflicts[key]}): nothing is requested"
+    return f"held here: {study.holds[key]}" if key in study.holds else NOBODY_ASKS
 
 
 def _agrees(ours: DecidedTransfer, names: Collection[str]) -> bool:

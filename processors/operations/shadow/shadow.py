@@ -11,9 +11,11 @@ from ledger.batching import batches
 from processors.autoid.candidates import candidates, wanting_projects
 from processors.autoid.holds import LASTING
 from processors.autoid.window import window_begins
+from processors.autoid.withdrawn import withdrawn_studies
 from processors.delivery import actual
 from processors.errors import ConfigurationError
 from processors.events.fact import Cause
+from processors.explain.sentences import SETTLED_BY, hold_in_words
 from processors.gateway import Gateway, Work
 from processors.operations.adopt.guard import has_moved_in
 from processors.operations.shadow.compare import ComparedStudy, DecidedTransfer, agreed, differences
@@ -21,6 +23,7 @@ from processors.operations.shadow.lasting import LastingDifference, keep, note_c
 from processors.redcap import Redcap
 from processors.redcap.incoming import ABSENT
 from processors.requests import Key
+from processors.routing.projects import closed_projects
 from processors.run import Run
 
 GRACE = timedelta(minutes=10)
@@ -72,11 +75,14 @@ def _wanting(run: Run) -> dict[str, set[str]]:
     wanting: dict[str, set[str]] = defaultdict(set)
     with gateway.begin() as work:
         since = window_begins(work, timedelta(days=section.window_days))
+        closed = closed_projects(work)
         for project in wanting_projects(work):
-            if project.problems or project.doubted:
+            if project.problems or project.doubted or project.project in closed:
                 continue
-            for study in candidates(work, project, since=since, lasting=LASTING, retry=True):
-                if study.on_disk and study.key is not None:
+            waiting = candidates(work, project, since=since, lasting=LASTING, retry=True)
+            withdrawn = withdrawn_studies(work, project.project, waiting)
+            for study in waiting:
+                if study.on_disk and study.key is not None and study.study not in withdrawn:
                     wanting[study.study].add(project.project)
     return wanting
 
@@ -105,12 +111,16 @@ _REQUESTS = text("""
      where study = any(:studies) and state = 'requested' order by position
 """)
 _CONFLICTS = text("select study, project, event_name, kind from gateway.conflict where study = any(:studies)")
+_HOLDS = text("""
+    select study, project, event_name, kind, details, studies from gateway.held_request where study = any(:studies)
+""")
 
 
 def _decided(work: Work, studies: Sequence[str]) -> dict[str, ComparedStudy]:
     """What was decided here about these studies."""
     requests: dict[str, dict[Key, DecidedTransfer]] = defaultdict(dict)
     conflicts: dict[str, dict[Key, str]] = defaultdict(dict)
+    holds: dict[str, dict[Key, str]] = defaultdict(dict)
     rows = work.execute(_REQUESTS, {"studies": list(studies)}).all()
     identities = work.identities([row.position for row in rows])
     for row in rows:
@@ -119,7 +129,12 @@ def _decided(work: Work, studies: Sequence[str]) -> dict[str, ComparedStudy]:
         requests[row.study][Key(row.project, row.event_name)] = DecidedTransfer(payload.get("pseudonym"), cause)
     for row in work.execute(_CONFLICTS, {"studies": list(studies)}):
         conflicts[row.study][Key(row.project, row.event_name)] = row.kind
+    for row in work.execute(_HOLDS, {"studies": list(studies)}):
+        words = f"{hold_in_words(row.kind, row.details, row.studies)}. {SETTLED_BY[row.kind]}"
+        holds[row.study][Key(row.project, row.event_name)] = words
     return {
-        study: ComparedStudy(study=study, ours=requests[study], theirs=(), conflicts=conflicts[study])
+        study: ComparedStudy(
+            study=study, ours=requests[study], theirs=(), conflicts=conflicts[study], holds=holds[study]
+        )
         for study in studies
     }

@@ -1,6 +1,6 @@
 """A site, and the comparison of its REDCap with its ledger."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -66,9 +66,9 @@ class Reconciler:
     def told(self, **scope: Any) -> list[Told]:
         return [told(different) for different in self.found(**scope).differences]
 
-    def restore(self, steps: Steps | None = None) -> Delivered:
+    def restore(self, steps: Steps | None = None, *, closed: Collection[str] = ()) -> Delivered:
         with self.opened(steps) as (gateway, redcap):
-            differences = reconcile(gateway, redcap, Scope()).differences
+            differences = reconcile(gateway, redcap, Scope(), closed=closed).differences
             return restore(gateway, redcap, differences, batch_rows=self.site.batch_rows)
 
     def accept(self) -> None:

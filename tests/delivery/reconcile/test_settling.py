@@ -35,6 +35,14 @@ def test_what_was_changed_is_written_again(site: Site, reconciler: Reconciler) -
     site.assert_sound()
 
 
+def test_a_request_for_a_closed_project_is_not_placed_again(site: Site, reconciler: Reconciler) -> None:
+    site.person_deletes_transfer(STUDY, 1)
+    reconciler.restore(closed=[HEART])
+    assert site.transfers(STUDY) == {}
+    reconciler.restore()
+    assert [*site.transfers(STUDY).values()] == [Asked(HEART, "PID-1")]
+
+
 def test_deleted_rows_come_back(site: Site, reconciler: Reconciler) -> None:
     site.person_deletes_series(STUDY, 1)
     site.person_deletes_transfer(STUDY, 1)
