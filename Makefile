@@ -12,13 +12,17 @@ export PYTHONDONTWRITEBYTECODE :=
 HISTORIES ?= 500
 SEED ?= 1
 SUMMARIES ?= 100000
+RECORDS ?= 20000
 
-.PHONY: demo test quick check bench soak fuzz mutants clean
+.PHONY: demo test suite quick check bench soak fuzz mutants clean
 
 demo: $(INSTALLED)  ## run the main job on real summaries against a simulated REDCap
 	@$(BIN)/fiona-ledger demo
 
-test: check  ## everything that must hold
+test: $(INSTALLED)  ## everything that must hold
+	@$(MAKE) --no-print-directory --jobs=2 check suite
+
+suite: $(INSTALLED)  ## all tests, without style and types
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 quick: $(INSTALLED)  ## what finds most mistakes, within a minute
@@ -30,6 +34,7 @@ check: $(INSTALLED)  ## style, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml ledger processors alembic
 
 bench: $(INSTALLED)  ## how fast it is, against limits and peers measured in the same run
 	$(BIN)/python -m tests.benchmarks
@@ -41,8 +46,9 @@ mutants: $(INSTALLED)  ## does a test notice it when a decision is made otherwis
 soak: $(INSTALLED)  ## as many random histories as are wanted: make soak HISTORIES=5000 SEED=1
 	$(BIN)/python -m tests.lifecycle $(HISTORIES) $(SEED)
 
-fuzz: $(INSTALLED)  ## as many spoilt summaries as are wanted: make fuzz SUMMARIES=100000 SEED=1
+fuzz: $(INSTALLED)  ## as many spoilt summaries, and records of each list, as are wanted: make fuzz SUMMARIES=100000 RECORDS=20000 SEED=1
 	$(BIN)/python -m tests.source.fuzz $(SUMMARIES) $(SEED)
+	$(BIN)/python -m tests.autoid.fuzz $(RECORDS) $(SEED)
 
 clean:
 	rm -rf $(VENV) .demo

@@ -67,6 +67,8 @@ _OF_A_SESSION = {
     "tcp_keepalives_count": "3",
 }
 
+_OLDEST = 150_000
+
 # Beside those that stand for a part of an address.
 _LIBPQ_VARIABLES = frozenset(
     {"PGSERVICE", "PGSERVICEFILE", "PGSYSCONFDIR", "PGTZ", "PGDATESTYLE", "PGGEQO", "PGREQUIRESSL", "PGLOCALEDIR"}
@@ -103,6 +105,7 @@ class Database:
     def _connect(self) -> DriverConnection:
         connection = self._dial()
         try:
+            require_version(connection.info.server_version)
             _require_utf8(connection)
             _pin(connection)
         except BaseException:
@@ -193,6 +196,18 @@ def ignore_variables(environment: MutableMapping[str, str]) -> None:
     named = {option.envvar.decode() for option in Conninfo.get_defaults() if option.envvar}
     for variable in named | _LIBPQ_VARIABLES:
         environment.pop(variable, None)
+
+
+def require_version(number: int) -> None:
+    """Raises `Misconfigured` where a server of this number, as PostgreSQL tells it, is too old.
+
+    Before 15, everybody may make functions in the schema `public`, by which others can be had to do what one may not.
+    """
+    if number < _OLDEST:
+        raise Misconfigured(
+            f"Expected PostgreSQL {_OLDEST // 10_000} or newer, found {number // 10_000}.{number % 10_000}: in older "
+            "ones everybody may put functions in the way of others. Have the server upgraded."
+        )
 
 
 def _require_utf8(connection: psycopg.Connection[Any]) -> None:

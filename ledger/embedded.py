@@ -11,7 +11,9 @@ leaves to its users is fenced in here:
   would then outlive all others.
 * As root it runs the server as a user of its own, and opens all folders above the data and above the
   binaries to everybody's reading; passing is all that is needed.
-* Its lock file for everybody in /tmp shuts out all users but the first; each ledger gets its own.
+* Its lock file for everybody in /tmp shuts out all users but the first; each ledger gets its own, which
+  nobody else can open: a lock that anybody holds for reading would hang every command.
+* It follows links and works in folders that somebody else has made: such a folder is refused.
 """
 
 import atexit
@@ -111,7 +113,7 @@ def _started(folder: Path) -> Any:
     server = pgserver.get_server(folder, cleanup_mode="stop", start=False)
     if server.pgdata in type(server)._instances:  # noqa: SLF001 - there is no public way
         return server
-    server._lock = type(server._lock)(folder.parent / ".postgres.lock")  # noqa: SLF001 - see above
+    server._lock = type(server._lock)(_own_lock_file(folder.parent / ".postgres.lock"))  # noqa: SLF001 - see above
     with server._lock:  # noqa: SLF001 - nobody else starts it between the look and the change
         _disown_stale_pid(server.pgdata)
         _strike_out_dead_users(server.global_process_id_list.path)
@@ -122,6 +124,16 @@ def _started(folder: Path) -> Any:
             _discard(server)
             raise
     return server
+
+
+def _own_lock_file(path: Path) -> Path:
+    """A file that nobody else can open, so that nobody else can lock it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
+    return path
 
 
 @contextlib.contextmanager
@@ -164,11 +176,13 @@ def _import_pgserver() -> Any:
 
 def _make_folder(data_dir: Path) -> None:
     """Makes the data folder; as root it must let PostgreSQL's own user pass, as the server refuses root."""
+    _refuse_links(data_dir)
     made = [folder for folder in (data_dir, *data_dir.parents) if not folder.exists()]
     data_dir.mkdir(parents=True, exist_ok=True)
     for folder in made:
         # Whatever umask there is: nobody else may write here, and PostgreSQL's own user must pass.
         folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
+    _require_own(data_dir)
     if os.geteuid() == 0:
         blocked = next((p for p in data_dir.resolve().parents if not p.stat().st_mode & stat.S_IXOTH), None)
         if blocked is not None:
@@ -177,6 +191,27 @@ def _make_folder(data_dir: Path) -> None:
                 f"pass {blocked}. Name a folder below one that others may traverse, such as "
                 "/var/lib/fiona-ledger."
             )
+
+
+def _refuse_links(data_dir: Path) -> None:
+    """Raises `Misconfigured` where somebody else has laid a link on the way to the folder."""
+    links = [folder for folder in (data_dir, *data_dir.parents) if folder.is_symlink()]
+    foreign = next((link for link in links if link.lstat().st_uid not in (0, os.geteuid())), None)
+    if foreign is not None:
+        raise Misconfigured(
+            f"ledger.data_dir: {foreign} is a link that somebody else has made. Name a folder of yours."
+        )
+
+
+def _require_own(data_dir: Path) -> None:
+    """Raises `Misconfigured` where somebody else owns or may write the folder."""
+    status = data_dir.stat()
+    if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise Misconfigured(
+            f"ledger.data_dir: expected {data_dir} to belong to the user of this command ({os.geteuid()}) and to be "
+            f"nobody else's to write, found user {status.st_uid} and mode {stat.S_IMODE(status.st_mode):04o}. Name a "
+            "folder of yours, or run `chmod go-w` on it."
+        )
 
 
 def _check_socket_path(folder: Path) -> None:

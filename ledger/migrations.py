@@ -15,7 +15,7 @@ from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from ledger import lease, views
+from ledger import guards, lease, views
 from ledger.database import Database
 from ledger.errors import LedgerIsNewer, Misconfigured, NotMigrated, Unreachable
 from ledger.lease import Waiting, unwatched
@@ -30,7 +30,7 @@ def _shipped() -> Path:
 
 
 FOLDER = _shipped()
-"""The folder with the migrations and the views."""
+"""The folder with the migrations, the guards and the views."""
 
 PATIENCE = timedelta(seconds=60)
 
@@ -70,6 +70,7 @@ def _migrate(connection: Connection, folder: Path, known: Sequence[str], patienc
     connection.execute(text(f"set local lock_timeout = '{round(patience.total_seconds() * 1000)}ms'"))
     with views.made_anew(connection, folder / "views"):
         upgrade(connection, folder)
+    guards.make(connection, folder)
     return True
 
 

@@ -21,6 +21,7 @@ and then look whether the master key is still the one they know.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -30,7 +31,14 @@ from sqlalchemy import Connection, text
 from ledger.batching import Progress
 from ledger.errors import KeyProblem
 from ledger.key_file import next_key_file, put_in_place, read_master_key, write_next_key_file
-from ledger.vault import KEY_CHANGE_LOCK, rewrap_data_key, unwrapped_index_key, wrap_index_key
+from ledger.vault import (
+    KEY_CHANGE_LOCK,
+    Subject,
+    rewrap_data_key,
+    stored_vault,
+    unwrapped_index_key,
+    wrap_index_key,
+)
 
 BATCH = 5_000
 
@@ -62,9 +70,9 @@ def rewrap(
     It counts once this transaction is committed; then `finish` gives the file its place. Raises
     `KeyProblem` or `Corrupt`, and nothing has changed.
     """
-    wrapped = bytes(connection.execute(text("select wrapped_index_key from ledger.vault for update")).scalar_one())
+    stored = stored_vault(connection, locked=True)
     old_key = read_master_key(key_file)
-    index_key = unwrapped_index_key(old_key, wrapped)
+    index_key = unwrapped_index_key(old_key, stored)
     if index_key is None:
         raise KeyProblem(f"The master key in {key_file} is not the one of this ledger any more. Nothing was changed.")
     connection.execute(text("select position from ledger.head for update"))
@@ -72,8 +80,9 @@ def rewrap(
     new_key = write_next_key_file(key_file)
     at("after the new key file")
     try:
-        count = _rewrap_subjects(connection, AESGCM(old_key), AESGCM(new_key), at, progress)
-        fresh = {"wrapped": wrap_index_key(new_key, index_key)}
+        rewrapped = partial(rewrap_data_key, AESGCM(old_key), AESGCM(new_key), stored.ledger)
+        count = _rewrap_subjects(connection, rewrapped, at, progress)
+        fresh = {"wrapped": wrap_index_key(new_key, stored.ledger, index_key)}
         connection.execute(text("update ledger.vault set wrapped_index_key = :wrapped"), fresh)
     except BaseException:
         # Not after this function: a commit that fails may have been done all the same.
@@ -94,7 +103,7 @@ def finish(key_file: Path, new_key: bytes) -> None:
 
 
 _PORTION = text("""
-    select subject, wrapped_key from ledger.subject
+    select subject, kind, scope, lookup, likeness, wrapped_key from ledger.subject
      where wrapped_key is not null and subject > :after order by subject limit :size
 """)
 _REWRAP = text("""
@@ -105,15 +114,17 @@ _REWRAP = text("""
 _COUNT = text("select count(*) from ledger.subject where wrapped_key is not null")
 
 
-def _rewrap_subjects(connection: Connection, old: AESGCM, new: AESGCM, at: At, progress: Progress | None) -> int:
+def _rewrap_subjects(
+    connection: Connection, rewrapped: Callable[[Subject], bytes], at: At, progress: Progress | None
+) -> int:
     """In portions, so that memory does not grow with the ledger."""
     total: int = connection.execute(_COUNT).scalar_one()
     after, done, full = UUID(int=0), 0, True
     while full:
-        rows = connection.execute(_PORTION, {"after": after, "size": BATCH}).all()
+        rows = [Subject._make(row) for row in connection.execute(_PORTION, {"after": after, "size": BATCH})]
         full = len(rows) == BATCH
         if rows:
-            keys = [rewrap_data_key(old, new, row.subject, row.wrapped_key) for row in rows]
+            keys = [rewrapped(row) for row in rows]
             connection.execute(_REWRAP, {"subjects": [row.subject for row in rows], "keys": keys})
             after, done = rows[-1].subject, done + len(rows)
             at("among the data keys")

@@ -4,6 +4,7 @@ Neither can change what stands in the ledger, take its guards away or empty a ta
 owner of the tables, who migrates. Granting again takes back what a role had beyond this.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -34,6 +35,7 @@ _WRITER_IN_LEDGER: Mapping[str, str] = {
     "subject": "select, insert",
     "vault": "select",
     "projection": "select, insert, update",
+    "attestation": "select, update (position, hash, forgotten, code)",
     "lease": "select, insert, update, delete",
     "alembic_version": "select",
 }
@@ -70,6 +72,116 @@ def as_text(connection: Connection, roles: Roles) -> str:
     """The same for an administrator to read and execute; the roles need not exist yet."""
     _require_two(roles)
     return "".join(f"{statement.as_string(_driver(connection))};\n" for statement in statements(connection, roles))
+
+
+def beyond(connection: Connection) -> list[str]:
+    """Rights in the ledger's schemas that no grant of ours gives, and what is not its owner's; a sentence each."""
+    granted = [
+        f"{'Everybody (PUBLIC)' if row.role is None else f'The role {row.role!r}'} may {row.privilege} on {row.what}, "
+        "which `fiona-ledger grant` gives to nobody."
+        for row in connection.execute(_GRANTED)
+        if row.role is None or row.is_grantable or not _is_given(row)
+    ]
+    foreign = [
+        f"{row.what} belongs to {row.owner!r}, not to the ledger's owner." for row in connection.execute(_FOREIGN)
+    ]
+    return granted + foreign
+
+
+def besides(connection: Connection, roles: Roles) -> dict[str, list[str]]:
+    """What each role can do beside what `grant` gives it, by whatever way: phrases that follow "it may"."""
+    powers: dict[str, list[str]] = {role: [] for role in roles.named()}
+    for row in connection.execute(_POWERS, {"roles": roles.named()}):
+        powers[row.role].append(row.power)
+    for role, privileges in _effective(connection, roles).items():
+        for privilege, relations in privileges.items():
+            others = f" and {len(relations) - 1} more" if len(relations) > 1 else ""
+            powers[role].append(f"{privilege} on {relations[0]}{others}")
+    return powers
+
+
+def _effective(connection: Connection, roles: Roles) -> dict[str, dict[str, list[str]]]:
+    """By role and privilege, the relations that it has that privilege on though it was not granted to it."""
+    powers: dict[str, dict[str, list[str]]] = {role: {} for role in roles.named()}
+    for row in connection.execute(_EFFECTIVE, {"roles": roles.named()}):
+        if (row.role == roles.auditor and row.schema != "audit") or not _is_given(row):
+            powers[row.role].setdefault(row.privilege, []).append(f"{row.schema}.{row.relation}")
+    return powers
+
+
+# By membership, by what is granted to everybody, by predefined roles: PostgreSQL itself tells what it comes to.
+_EFFECTIVE = text("""
+    select role, nspname::text as schema, relname::text as relation, '' as column, privilege
+      from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+     cross join unnest(cast(:roles as text[])) as role
+     cross join unnest(array['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER']) as privilege
+     where nspname in ('ledger', 'gateway', 'audit') and relkind in ('r', 'v')
+       and has_table_privilege(role, pg_class.oid, privilege)
+     order by role, privilege, schema, relation
+""")
+_POWERS = text("""
+    select rolname::text as role, power
+      from pg_roles cross join lateral (
+           select 'make roles and grant what it can grant (CREATEROLE)' as power where rolcreaterole
+            union all
+           select 'copy the whole server (REPLICATION)' where rolreplication
+            union all
+           select 'read past row security (BYPASSRLS)' where rolbypassrls
+            union all
+           select 'make schemas in this database' where has_database_privilege(rolname, current_database(), 'create')
+            union all
+           select 'make objects in the schema ' || nspname from pg_namespace
+            where nspname in ('ledger', 'gateway', 'audit') and has_schema_privilege(rolname, oid, 'create')
+            union all
+           select 'do what ' || other.rolname || ' can, as a member of it' from pg_roles as other
+            where other.oid <> pg_roles.oid and pg_has_role(pg_roles.oid, other.oid, 'member')) as powers
+     where rolname = any(:roles)
+     order by role, power
+""")
+
+
+def _is_given(row: Any) -> bool:
+    if not row.relation:
+        return bool(row.privilege == "USAGE")
+    if row.schema == "audit":
+        return bool(row.privilege == "SELECT")
+    if row.schema == "gateway":
+        return row.privilege in _WRITER_IN_GATEWAY.upper().split(", ")
+    given = re.findall(r"(\w+)(?: \((.*?)\))?(?:, |$)", _WRITER_IN_LEDGER.get(row.relation, ""))
+    return any(
+        row.privilege == privilege.upper() and (not columns or row.column in columns.split(", "))
+        for privilege, columns in given
+    )
+
+
+# Functions are everybody's to call, by PostgreSQL's default; ours do nothing but refuse.
+_GRANTED = text("""
+    with relation as (
+         select pg_class.oid, nspname as schema, relname, relacl, relowner
+           from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+          where nspname in ('ledger', 'gateway', 'audit') and relkind in ('r', 'p', 'v', 'm', 'S', 'f')
+    ), granted as (
+         select schema, relname as relation, '' as column, relowner as owner, acl.*
+           from relation cross join lateral aclexplode(relacl) as acl
+          union all
+         select schema, relname, attname, relowner, acl.*
+           from relation join pg_attribute on attrelid = relation.oid cross join lateral aclexplode(attacl) as acl
+          union all
+         select nspname, '', '', nspowner, acl.* from pg_namespace cross join lateral aclexplode(nspacl) as acl
+          where nspname in ('ledger', 'gateway', 'audit'))
+    select schema::text, relation::text, "column"::text, privilege_type as privilege, is_grantable,
+           case grantee when 0 then null else pg_get_userbyid(grantee)::text end as role,
+           concat_ws('.', schema, nullif(relation, ''), nullif("column", '')) as what
+      from granted where grantee <> owner
+     order by what, role, privilege
+""")
+_FOREIGN = text("""
+    select nspname || '.' || relname as what, pg_get_userbyid(relowner)::text as owner
+      from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+     where nspname in ('ledger', 'gateway', 'audit') and relkind in ('r', 'p', 'v', 'm', 'S', 'f')
+       and relowner <> (select relowner from pg_class where oid = 'ledger.event'::regclass)
+     order by what
+""")
 
 
 def _revoked(role: str) -> Iterable[Composed]:

@@ -4,7 +4,7 @@ What does not hold is a `Corrupt` that names the first event concerned and says 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from ledger.chain import Broken, KeptHead, Walk
 from ledger.codec import Upcasters
 from ledger.errors import Corrupt
 from ledger.projector import BATCH, Projection
-from ledger.vault import Vault
+from ledger.vault import NOT_ITS_KEY, Vault
 
 _PROGRESS_EVERY = 5_000
 _KEYS_AT_ONCE = 2_000
@@ -82,6 +82,27 @@ def verify_keys(connection: Connection, key_file: Path, progress: Progress | Non
         if progress is not None:
             progress(done, total)
     return done
+
+
+def verify_forgotten(connection: Connection, forgotten_at: Mapping[UUID, int]) -> None:
+    """Raises `Corrupt` unless just those have no key any more of whom events tell it, at these positions."""
+    keyless = set(connection.execute(text("select subject from ledger.subject where wrapped_key is null")).scalars())
+    destroyed, returned = keyless - forgotten_at.keys(), forgotten_at.keys() - keyless
+    if destroyed:
+        raise _unverified(
+            f"{len(destroyed)} subjects have no key any more though no event tells that they were forgotten, among "
+            f"them {min(destroyed)}: somebody has destroyed their keys."
+        )
+    if returned:
+        subject = min(returned, key=forgotten_at.__getitem__)
+        raise _unverified(
+            f"{len(returned)} forgotten subjects have a key again, or no row in ledger.subject, among them {subject}, "
+            f"which was forgotten at position {forgotten_at[subject]}."
+        )
+
+
+def _unverified(how: str) -> Corrupt:
+    return Corrupt(_call_for_help(_Problem(0, how)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -263,11 +284,10 @@ def _locked_out(connection: Connection, key_file: Path, subjects: Sequence[UUID]
     # One vault each: what a vault has failed to load it does not try again.
     closed = [s for s in subjects if not _open(connection, Vault.open(connection, key_file), [s])]
     position, subject = min((connection.execute(_FIRST_OF, {"subject": s}).scalar_one() or 0, s) for s in closed)
-    where = f"The event at position {position} cannot be read: the" if position else "The"
+    how = NOT_ITS_KEY.format(subject)
     return _Problem(
         position,
-        f"{where} data key of subject {subject} does not open with this ledger's master key: it has been changed, or "
-        "wrapped by another.",
+        f"The event at position {position} cannot be read. {how}" if position else how,
     )
 
 

@@ -53,6 +53,40 @@ def made_anew(connection: Connection, folder: Path) -> Iterator[None]:
     _restore(connection, before, privileges)
 
 
+def differences(connection: Connection, folder: Path) -> list[str]:
+    """Views that are missing or read otherwise than the folder's files say, a sentence each.
+
+    Each is made once more, as a temporary one, so that the same server tells both, whatever its version.
+    """
+    files = {path.stem: path.read_text("utf-8") for path in sorted(folder.glob("*.sql"))}
+    with connection.begin_nested() as trial:
+        for name, sql in files.items():
+            view, _, _comments = sql.partition("\ncomment on ")
+            _execute(connection, view.replace(f"create view audit.{name} as", f"create temporary view {name} as"))
+        expected = _reading(connection, "temporary")
+        trial.rollback()
+    present = _reading(connection, "audit")
+    return [
+        f"The view audit.{name} is {'not as it was made: somebody has changed it' if name in present else 'missing'}."
+        for name in sorted(files)
+        if present.get(name) != expected[name]
+    ]
+
+
+def _reading(connection: Connection, schema: str) -> dict[str, str]:
+    return {row.name: row.definition for row in connection.execute(_READS, {"schema": schema})}
+
+
+_READS = text("""
+    select relname::text as name, concat_ws(' ', relkind, reloptions, pg_get_viewdef(pg_class.oid),
+                                    (select array_agg(attname || ' ' || atttypid order by attnum)
+                                       from pg_attribute where attrelid = pg_class.oid)) as definition
+      from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+     where case when relnamespace = pg_my_temp_schema() then 'temporary' else nspname end = :schema
+       and relkind in ('v', 'm')
+""")
+
+
 def in_order(views: Mapping[str, str]) -> list[str]:
     """The names of the views, given with their SQL, each after those that it reads from."""
     reads = {name: _read_by(sql) & (views.keys() - {name}) for name, sql in views.items()}

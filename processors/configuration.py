@@ -46,6 +46,7 @@ _DAY = 24 * 60 * 60
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _NAMED_HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
 _LONGEST_HOST = 253
+_TOKEN = re.compile(r"[0-9A-Fa-f]{32,}")
 
 
 def _a_path(given: Any) -> Any:
@@ -74,6 +75,8 @@ def _web_address(given: str) -> str:
         port = parts.port
     except ValueError as exc:
         raise ValueError(f"{expected}, found a host or port that is none") from exc
+    if "@" in parts.netloc:
+        raise ValueError(f"{expected}, found a user or password in it: REDCap is asked with tokens only")
     if port == 0 or not _is_host(parts.hostname or ""):
         raise ValueError(f"{expected}, found a host or port that is none")
     return given
@@ -376,6 +379,11 @@ def withhold(configuration: Configuration, environment: MutableMapping[str, str]
 def resolve(source: TokenSource, name: str, environment: Mapping[str, str] = os.environ) -> str:
     """The token itself. Raises `ConfigurationError`; no message ever shows a token."""
     setting = f"redcap.tokens.{name}"
+    if any(_TOKEN.search(str(place)) for place in (source.env, source.file)):
+        raise ConfigurationError(
+            f"{setting}: expected the name of a file or variable, found what looks like a token itself. Write it as "
+            f'{name} = "...", and have the token replaced if others have seen it where it stood.'
+        )
     if source.env is not None:
         token = source.value.get_secret_value() if source.value is not None else environment.get(source.env, "")
         setting += f" (environment variable {source.env})"
@@ -403,7 +411,7 @@ def _explained(file: Path, exc: ValidationError) -> str:
     """One line a problem: which key, and what was expected. The value is not shown: it may be a token."""
     lines = []
     for problem in exc.errors(include_input=False, include_url=False):
-        key = ".".join(str(part) for part in problem["loc"])
+        key = ".".join(_TOKEN.sub("…", str(part)) for part in problem["loc"])
         words = "this key is unknown" if problem["type"] == "extra_forbidden" else problem["msg"]
         words = words.removeprefix("Value error, ")
         lines.append(f"{key}: {words}")

@@ -10,7 +10,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Connection, CursorResult, Executable
 
-from ledger import migrations, store
+from ledger import attestation, migrations, store
 from ledger.batching import Progress
 from ledger.database import EMBEDDED, Database, open_database
 from ledger.events import Event, NewEvent, new_event_id
@@ -62,6 +62,7 @@ class Gateway:
         self.placeholders = placeholders
         self._store = Store(site=site, run=run, clock=clock)
         self._projector = Projector(PROJECTIONS)
+        self._has_appended = False
 
     @property
     def vault(self) -> Vault:
@@ -85,10 +86,17 @@ class Gateway:
     ) -> list[Event]:
         """The events as appended; the projections have moved with them, in the same transaction."""
         stored = self._store.append(connection, events, expected=expected)
+        self._has_appended = True
         self._projector.advance(connection, stored)
         # Again, now that the head is locked: a lease that was lost since the transaction began would be noticed here.
         self.database.require_leases(connection)
         return stored
+
+    def attest(self) -> None:
+        """Attests where the ledger ends, if anything was appended and the keys are open; see `ledger.attestation`."""
+        if self._has_appended and isinstance(self._vault, Vault):
+            with self.database.begin() as connection:
+                attestation.attest(connection, self._vault)
 
     def catch_up(self, progress: Progress | None = None, *, alone: bool = False) -> int:
         """Brings projections to the ledger's head, rebuilding those whose code has changed.

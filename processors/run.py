@@ -16,6 +16,7 @@ from sqlalchemy import text
 from ledger import store
 from ledger.batching import Progress
 from ledger.errors import LedgerError
+from processors import run_codes
 from processors.autoid.assign import Assigned, assign_ids
 from processors.autoid.generators import OwnGenerator, SiteGenerator
 from processors.autoid.sync import observe_projects
@@ -284,6 +285,7 @@ def recorded_run(
     with gateway.begin() as work:
         begun = {"run": gateway.run, "site": gateway.site, "command": command, "now": gateway.clock()}
         work.execute(_BEGIN, begun | {"machine": machine})
+        run_codes.sign(work)
         work.execute(_KNOW_SITE, {"site": gateway.site})
         before = store.head(work.connection).position
     try:
@@ -342,3 +344,4 @@ def _finish(gateway: Gateway, report: Report, before: int, exit_code: int | None
                 "run": gateway.run,
             },
         )
+        run_codes.sign(work)

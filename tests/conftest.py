@@ -22,6 +22,7 @@ from zoneinfo import ZoneInfo
 import hypothesis
 import psycopg
 import pytest
+import sqlalchemy
 from psycopg.conninfo import conninfo_to_dict
 
 from ledger import embedded
@@ -29,7 +30,7 @@ from ledger.database import Database, open_database
 from ledger.dry_run import DryRun
 from ledger.migrations import migrate
 from ledger.vault import Vault, initialise
-from tests.databases import Copies, dial
+from tests.databases import Copies, create_engine, dial
 from tests.flow.table import pytest_sessionfinish, pytest_terminal_summary, pytest_testnodedown
 
 if TYPE_CHECKING:
@@ -57,6 +58,11 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("fiona-ledger"), max_examples=10)
 hypothesis.settings.load_profile("fiona-ledger")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Three for two cores: one of them always waits for its PostgreSQL, or for a process or a time limit."""
+    return (os.cpu_count() or 1) * 3 // 2
 
 
 def pytest_collection_finish() -> None:
@@ -160,9 +166,10 @@ def a_server() -> Iterator[Server]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _kept_connections() -> Iterator[None]:
-    """Connections to databases that are used again are so, too."""
+    """Connections to databases that are used again are so, too, and so is what is compiled for them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Database, "_dial", dial)
+        patch.setattr(sqlalchemy, "create_engine", create_engine)
         yield
 
 
@@ -170,6 +177,10 @@ def _kept_connections() -> Iterator[None]:
 def server() -> Iterator[Server]:
     named = os.environ.get(TEST_URL)
     with closing(Server(named)) if named else a_server() as server:
+        if not named:
+            # Tables of a handful of rows: a plan for one test is as good for the next.
+            server.execute("alter system set plan_cache_mode = force_generic_plan")
+            server.execute("select pg_reload_conf()")
         yield server
 
 

@@ -8,10 +8,13 @@ import select
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
+import sqlalchemy
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
+from sqlalchemy import Engine
 
 from ledger.database import Database, DriverConnection
 
@@ -141,6 +144,8 @@ class _Copy:
             kept.end()
         made = KeptConnection.connect(address, autocommit=True)
         made.address, made.waiting = address, waiting
+        # The next test executes the same ones.
+        made.prepare_threshold, made.prepared_max = 1, None
         return made
 
     def _is_usable(self) -> bool:
@@ -261,6 +266,23 @@ def dial(database: Database) -> DriverConnection:
     if lent is None:
         return DriverConnection.connect(address, autocommit=True)
     return lent.connection(address)
+
+
+_create_engine = sqlalchemy.create_engine
+_engines: list[Engine] = []
+
+
+def create_engine(url: str, **options: Any) -> Engine:
+    """What `sqlalchemy.create_engine` does in tests: what one engine has compiled and asked, the next one need not."""
+    engine = _create_engine(url, **options)
+    if not _engines or _engines[0].dialect.server_version_info is None:
+        _engines[:] = [engine]
+    else:
+        # Each asked the server for its version and settings when it connected first.
+        engine.dialect.initialize = lambda connection: None  # type: ignore[method-assign]  # noqa: ARG005
+        engine.dialect = engine.pool._dialect = _engines[0].dialect
+        engine._compiled_cache = _engines[0]._compiled_cache
+    return engine
 
 
 def end_waiting(url: str) -> None:

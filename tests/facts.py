@@ -17,7 +17,6 @@ _SERIES = SeriesDiscovered(
     StudyDate="",
     StudyTime="",
     InstitutionName="",
-    AccessionNumber="",
     SeriesDescription="",
     SeriesDate="",
     SeriesTime="",
@@ -27,6 +26,7 @@ _SERIES = SeriesDiscovered(
     AETitleCaller="CT1",
     AETitleCalled="FIONA",
     CallerIP="10.0.0.1",
+    accession="",
     fingerprint="0" * 32,
     identity_fingerprint="0" * 32,
 )
@@ -56,7 +56,8 @@ _ENTRY = CouplingEntryChanged(
 
 
 def a_series(study: str, series: str, **changes: Any) -> SeriesDiscovered:
-    """A series of one file has arrived."""
+    """A series of one file has arrived. Its accession number stands for itself where nothing is sealed."""
+    changes = {"accession": changes.get("AccessionNumber", "").strip()} | changes
     return replace(_SERIES, StudyInstanceUID=study, SeriesInstanceUID=series, **changes)
 
 

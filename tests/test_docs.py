@@ -72,6 +72,13 @@ def test_the_life_of_a_request_is_drawn_as_the_code_has_it() -> None:
     assert set(re.findall(r"^    (\w+) --> \w+:", page, re.MULTILINE)) == states
 
 
+def test_the_tests_that_the_documents_name_exist() -> None:
+    named = set(re.findall(r"`(tests/[a-z_/]+\.py)::(test_\w+)`", DOCS))
+    assert len(named) > 20
+    lost = [test for path, test in named if f"def {test}(" not in (ROOT / path).read_text("utf-8")]
+    assert lost == []
+
+
 @pytest.mark.parametrize("page", ["lifecycle.md", "architecture.md", "deciding.md", "reconciling.md"])
 def test_the_events_that_a_page_names_are_the_programs(page: str) -> None:
     subjects = "Series|Study|File|Rejection|Routing|Coupling|Decisions|Transfer|Conflict|Row|Id|Contradiction|Lost"

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ledger.vault import SubjectName
 from processors.gateway import patient_subject
 from processors.placeholders import ONLY_BLANKS, USUAL_PLACEHOLDERS, Placeholders
 from processors.routing import patterns
@@ -39,7 +40,7 @@ def test_whatever_python_strips_is_blank(text: str) -> None:
 def test_a_blank_patient_id_is_nobody_to_routing_sealing_and_auto_ids(blank: str) -> None:
     assert is_blank(blank)
     assert patterns.match("(?s).+", blank, time_limit=20) is None
-    assert patient_subject("1.2.3", blank) == ("study", "", "1.2.3")
+    assert patient_subject("1.2.3", blank) == SubjectName("study", "", "1.2.3")
     assert patient_key(blank, ONLY_BLANKS) is None
 
 
@@ -48,7 +49,7 @@ def test_anything_to_see_makes_a_patient_id_somebody(before: str, one: str, afte
     text = before + one + after
     assert not is_blank(text)
     assert patterns.match("(?s).+", text, time_limit=20) is not None
-    assert patient_subject("1.2.3", text, ONLY_BLANKS) == ("patient", "", text)
+    assert patient_subject("1.2.3", text, ONLY_BLANKS) == SubjectName("patient", "", text)
     assert patient_key(text, ONLY_BLANKS) is not None
 
 
@@ -57,7 +58,7 @@ def test_anything_to_see_makes_a_patient_id_somebody(before: str, one: str, afte
 )
 def test_a_placeholder_names_nobody_whatever_its_case_and_padding(text: str) -> None:
     assert USUAL_PLACEHOLDERS.names_nobody(text)
-    assert patient_subject("1.2.3", text) == ("study", "", "1.2.3")
+    assert patient_subject("1.2.3", text) == SubjectName("study", "", "1.2.3")
     assert (patient_key(text, USUAL_PLACEHOLDERS), padded_key(text, USUAL_PLACEHOLDERS)) == (None, None)
 
 

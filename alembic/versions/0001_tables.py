@@ -1,6 +1,7 @@
-"""The tables: events and what keeps them as they are, what is derived from them, what runs remember.
+"""The tables: events, what is derived from them, what runs remember.
 
-Revision 0001, the first. The views over them are not migrated but made anew, from `alembic/views/`.
+Revision 0001, the first. What guards the tables and the views over them are not migrated but made anew, from
+`alembic/guards.sql` and `alembic/views/`.
 """
 
 from alembic import op
@@ -42,6 +43,7 @@ insert into ledger.head (position, hash) values (0, decode(repeat('00', 32), 'he
 
 create table ledger.vault (
     only_row          boolean     primary key default true check (only_row),
+    ledger            uuid        not null,
     wrapped_index_key bytea       not null,
     made_at           timestamptz not null default now()
 );
@@ -51,15 +53,34 @@ create table ledger.subject (
     kind         text        not null,
     scope        text        not null,
     lookup       bytea       unique,
+    likeness     bytea,
     wrapped_key  bytea,
     made_at      timestamptz not null default now(),
-    check ((lookup is null) = (wrapped_key is null))
+    check ((lookup is null) = (wrapped_key is null)),
+    check (likeness is null or lookup is not null)
 );
 comment on table ledger.subject is
     'Whom sealed values belong to, with the wrapped data key. A forgotten subject has neither lookup nor key.';
+comment on column ledger.subject.likeness is
+    'The keyed hash of what names have in common that are nearly alike; null where nobody asks for them.';
+create index subject_likeness on ledger.subject (likeness) where likeness is not null;
 -- ANALYZE would copy keys into pg_statistic, and a dump of that, where forgetting does not reach them.
-alter table ledger.subject alter column wrapped_key set statistics 0, alter column lookup set statistics 0;
+alter table ledger.subject alter column wrapped_key set statistics 0, alter column lookup set statistics 0,
+                           alter column likeness set statistics 0;
 alter table ledger.vault alter column wrapped_index_key set statistics 0;
+
+create index subject_forgotten on ledger.subject (subject) where wrapped_key is null;
+
+create table ledger.attestation (
+    only_row  boolean primary key default true check (only_row),
+    position  bigint  not null,
+    hash      bytea   not null,
+    forgotten bigint  not null,
+    code      bytea   not null
+);
+comment on table ledger.attestation is
+    'Where the ledger ended, and how many subjects were forgotten, when somebody with the master key last looked.';
+comment on column ledger.attestation.code is 'Over all that, by a key that only the master key leads to.';
 
 create table ledger.projection (
     name         text    primary key,
@@ -84,50 +105,6 @@ comment on table ledger.lease is
     'Who works on the ledger now. What has not been renewed for a minute and a half is nobody''s any more.';
 comment on column ledger.lease.site is 'The site that it works for; empty: for all of them.';
 comment on column ledger.lease.known_by is 'By which its process is known again on its machine.';
-"""
-
-# A session that calls itself a replica (session_replication_role) runs no ordinary triggers: hence `always`.
-GUARDS = """
-create function ledger.refuse_change() returns trigger language plpgsql as $$
-begin
-    raise exception 'The ledger is append-only: % on %.% is refused.', tg_op, tg_table_schema, tg_table_name
-        using hint = 'Facts are never changed. Append an event that says what is true now.';
-end $$;
-create trigger append_only before update or delete on ledger.event
-    for each row execute function ledger.refuse_change();
-create trigger never_emptied before truncate on ledger.event
-    for each statement execute function ledger.refuse_change();
-
-create trigger never_deleted before delete on ledger.subject
-    for each row execute function ledger.refuse_change();
-create trigger never_emptied before truncate on ledger.subject
-    for each statement execute function ledger.refuse_change();
-create trigger never_deleted before delete on ledger.vault
-    for each row execute function ledger.refuse_change();
-create trigger never_emptied before truncate on ledger.vault
-    for each statement execute function ledger.refuse_change();
-create trigger never_deleted before delete on ledger.head
-    for each row execute function ledger.refuse_change();
-create trigger never_emptied before truncate on ledger.head
-    for each statement execute function ledger.refuse_change();
-create trigger never_back before update on ledger.head
-    for each row when (new.position < old.position) execute function ledger.refuse_change();
-
-create function ledger.refuse_unforgetting() returns trigger language plpgsql as $$
-begin
-    raise exception 'The ledger is append-only: a forgotten subject gets no key again.'
-        using hint = 'Who comes back after having been forgotten is a new subject.';
-end $$;
-create trigger forgotten_for_good before update on ledger.subject
-    for each row when (old.wrapped_key is null and new.wrapped_key is not null)
-    execute function ledger.refuse_unforgetting();
-
-alter table ledger.event enable always trigger append_only, enable always trigger never_emptied;
-alter table ledger.subject enable always trigger never_deleted, enable always trigger never_emptied,
-                           enable always trigger forgotten_for_good;
-alter table ledger.vault enable always trigger never_deleted, enable always trigger never_emptied;
-alter table ledger.head enable always trigger never_deleted, enable always trigger never_emptied,
-                        enable always trigger never_back;
 """
 
 # Projections of what arrived and was decided.
@@ -186,9 +163,9 @@ create index series_pending on gateway.series (study) where position > delivered
 comment on column gateway.series.routed_position is
     'The event that last changed what rules and couplings look at: whose it is, AE titles, accession number.';
 create index series_routed_position on gateway.series (routed_position);
+comment on column gateway.series.accession is
+    'The subject that its accession number is; blank: it has none.';
 create index series_accession on gateway.series (accession) where accession <> '';
-create index series_accession_likeness on gateway.series
-       (ltrim(lower(regexp_replace(accession, '\\s', '', 'g')), '0')) where accession <> '';
 
 create table gateway.transfer (
     position       bigint   primary key,
@@ -247,6 +224,8 @@ create table gateway.coupling_entry (
     doubted_position bigint
 );
 create index coupling_entry_kept on gateway.coupling_entry (record_id) where not removed;
+comment on column gateway.coupling_entry.accession is
+    'The subject that the accession number is; blank: it names none.';
 create index coupling_entry_position on gateway.coupling_entry (position);
 comment on column gateway.coupling_entry.doubted_position is
     'The event that tells that it was missing from the latest export; null where it was there, or is removed.';
@@ -753,8 +732,10 @@ create table gateway.run (
     exit_code   smallint,
     changed     boolean     not null default false,
     summary     json,
-    machine     text        not null default ''
+    machine     text        not null default '',
+    code        bytea
 );
+comment on column gateway.run.code is 'Over the whole row, by a key that only the master key leads to.';
 comment on column gateway.run.changed is 'Whether it appended any event; idle runs are forgotten after a month.';
 comment on column gateway.run.machine is 'Its machine''s name and start: two that take turns are two gateways.';
 create index run_started on gateway.run (started_at);
@@ -931,7 +912,6 @@ def upgrade() -> None:
         SCHEMAS,
         EVENTS,
         LEASES,
-        GUARDS,
         ARRIVED_AND_DECIDED,
         PSEUDONYMS,
         OUTCOMES,

@@ -26,7 +26,6 @@ create view audit.attention as
     union all
     select 'expected, not arrived', expected.position, nullif(entry.study, ''), entry.project, entry.record_id,
            concat_ws('; ', 'Asked for since ' || to_char(entry.asked_at, 'YYYY-MM-DD'),
-                     'accession number ' || nullif(entry.accession, ''),
                      'nearly matches: ' || (select string_agg(key || ' (' || value || ')', ', ')
                                               from json_each_text(expected.near))) || '.',
            'Compare the entry of the coupling list with the archive, and correct it; or have the study sent again.'
@@ -37,7 +36,6 @@ create view audit.attention as
     select 'expected, not arrived', expected.position, nullif(asks.data ->> 'study', ''), asks.data ->> 'project',
            expected.record_id,
            concat_ws('; ', 'Its entry was removed from the coupling list',
-                     'accession number ' || nullif(asks.data ->> 'accession', ''),
                      'nearly matches: ' || (select string_agg(key || ' (' || value || ')', ', ')
                                               from json_each_text(expected.near))) || '.',
            'If it is still wanted, couple it again. Then: fiona-ledger acknowledge POSITION --reason TEXT'

@@ -1,7 +1,6 @@
 create view audit.expected as
     select missing.position, missing.recorded_at as told_at, missing.site, missing.data ->> 'record_id' as record_id,
-           asks.data ->> 'project' as project, nullif(asks.data ->> 'accession', '') as accession,
-           nullif(asks.data ->> 'study', '') as study, asks.position as asked_position, asks.recorded_at as asked_at,
+           asks.data ->> 'project' as project, nullif(asks.data ->> 'study', '') as study, asks.position as asked_position, asks.recorded_at as asked_at,
            missing.data -> 'near' as near, following.recorded_at as ended_at,
            case following.type when 'ExpectedStudyMissing' then 'told again'
                                when 'ExpectedStudyArrived' then 'arrived'
@@ -32,7 +31,6 @@ comment on column audit.expected.told_at is 'When that was noticed.';
 comment on column audit.expected.site is 'The site whose run noticed it.';
 comment on column audit.expected.record_id is 'The entry''s record id in the coupling list.';
 comment on column audit.expected.project is 'The project that the study is to go to.';
-comment on column audit.expected.accession is 'The accession number that the entry names.';
 comment on column audit.expected.study is 'The StudyInstanceUID that the entry names.';
 comment on column audit.expected.asked_position is 'The position of the event since which the entry asks for it.';
 comment on column audit.expected.asked_at is 'When that was.';

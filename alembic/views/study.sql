@@ -1,8 +1,6 @@
 create view audit.study as
     select study.study, study.arrived_at, study.site,
            (select count(*) from gateway.series where series.study = study.study) as series,
-           array(select distinct series.accession from gateway.series
-                  where series.study = study.study and series.accession <> '' order by 1) as accession,
            study.called as called_aetitle, newest.data ->> 'AETitleCaller' as calling_aetitle,
            study.on_disk, study.delivered_position > 0 as in_redcap,
            array(select distinct transfer.project from gateway.transfer
@@ -30,7 +28,6 @@ comment on column audit.study.study is 'Its StudyInstanceUID.';
 comment on column audit.study.arrived_at is 'When its first series was recorded.';
 comment on column audit.study.site is 'The site at which it arrived.';
 comment on column audit.study.series is 'How many series of it are known.';
-comment on column audit.study.accession is 'The accession numbers of its series, each once.';
 comment on column audit.study.called_aetitle is 'The AE title it was addressed to, by the series recorded first.';
 comment on column audit.study.calling_aetitle is 'The AE title of its sender, by the series recorded first.';
 comment on column audit.study.on_disk is 'Whether its files were there when last looked at.';

@@ -26,7 +26,7 @@ def answer_of(command: Sequence[str], *, time_limit: float) -> bytes:
     """
     deadline = time.monotonic() + time_limit
     try:
-        process = subprocess.Popen(  # noqa: S603 - no shell; the path is the administrator's own setting
+        process = subprocess.Popen(  # noqa: S603 - no shell; the path is the administrator's own  # nosec B603
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -38,7 +38,7 @@ def answer_of(command: Sequence[str], *, time_limit: float) -> bytes:
         raise ToolError(f"cannot be started ({exc.strerror})") from exc
     with process:
         try:
-            assert process.stdout is not None  # noqa: S101 - for the type checker: it was asked for
+            assert process.stdout is not None  # noqa: S101 - for the type checker: it was asked for  # nosec B101
             answer = _read(process.stdout, deadline)
             ended = process.wait(max(deadline - time.monotonic(), 0))
         except (TimeoutError, subprocess.TimeoutExpired) as exc:

@@ -3,7 +3,7 @@
 import os
 import pwd
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from socket import gethostname
@@ -12,6 +12,7 @@ from uuid import getnode
 
 from ledger.database import Database, ignore_variables
 from ledger.dry_run import DryRun
+from ledger.errors import LedgerError
 from ledger.events import new_event_id
 from ledger.migrations import require_migrated
 from ledger.store import Clock
@@ -35,15 +36,18 @@ def now() -> datetime:
 
 
 def operator(environment: Mapping[str, str] = os.environ) -> str:
-    """The account of whoever gives the command, as the system knows it, and who lent it by sudo."""
+    """The account of whoever gives the command, as the system knows it; beside it what $SUDO_USER says.
+
+    That is no more than said: whoever has the account can set it to any name.
+    """
     try:
         # Not getpass.getuser(): it believes the environment.
         account = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         # A service may run under a number that no account has.
         account = f"uid {os.getuid()}"
-    lent_by = environment.get("SUDO_USER", "")
-    return f"{account} (by sudo from {lent_by})" if lent_by and lent_by.isprintable() else account
+    said = environment.get("SUDO_USER", "")
+    return f"{account} ($SUDO_USER says: {said})" if said and said.isprintable() else account
 
 
 def machine() -> str:
@@ -83,19 +87,23 @@ def opened_gateway(
 ) -> Iterator[tuple[Configuration, Gateway]]:
     """The configuration and the ledger that it names, set up; with its keys, or opening them at need."""
     with opened_database(config) as (configuration, database):
-        section = configuration.ledger
-        yield (
-            configuration,
-            open_gateway(
-                database,
-                section,
-                clock=clock,
-                run=new_event_id(),
-                sender=configuration.sender,
-                placeholders=configuration.autoid.nobody,
-                with_keys=with_keys,
-            ),
+        gateway = open_gateway(
+            database,
+            configuration.ledger,
+            clock=clock,
+            run=new_event_id(),
+            sender=configuration.sender,
+            placeholders=configuration.autoid.nobody,
+            with_keys=with_keys,
         )
+        try:
+            yield configuration, gateway
+        except BaseException:
+            # What was appended before the error is attested, too; the error that is told is the one that came first.
+            with suppress(LedgerError):
+                gateway.attest()
+            raise
+        gateway.attest()
 
 
 @contextmanager

@@ -1,10 +1,18 @@
-"""Dates on the command line: a day, or a day and a time, in the machine's own zone unless they name another."""
+"""Dates on the command line, in the machine's own zone: read, unless they name another zone, and shown."""
 
 from datetime import datetime, timedelta
 
 from processors.errors import ConfigurationError
 
 _LENGTH_OF_A_DAY = len("2026-03-31")
+
+
+def local_time(moment: datetime, pattern: str = "%Y-%m-%d %H:%M") -> str:
+    """The moment as the clocks here show it; with the offset in the night in which they show it twice."""
+    local = moment.astimezone()
+    shown = local.replace(tzinfo=None)
+    offsets = {shown.replace(fold=fold).astimezone().utcoffset() for fold in (0, 1)}
+    return local.strftime(f"{pattern} %z" if len(offsets) > 1 else pattern)
 
 
 def since(option: str, text: str | None) -> datetime | None:

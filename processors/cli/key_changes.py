@@ -5,8 +5,9 @@ import typer
 from processors.cli.harmless import on_a_line
 
 NOT_COMPACTED = (
-    "NOTE: the table's file still holds the old row versions with their keys, because somebody else is using the table "
-    "or this role does not own it. Later, as its owner: VACUUM (FULL) ledger.subject;"
+    "NOTE: the tables' files still hold the old row versions with their keys, because somebody else is using the "
+    "tables or this role does not own them. Later, as their owner: "
+    "VACUUM (FULL, ANALYZE) ledger.subject, ledger.vault;"
 )
 
 

@@ -60,7 +60,7 @@ def override(
             recognise(gateway, redcap)
             sent = sent_rows(gateway, redcap, study, requests)
             deliver(gateway, redcap, batch_rows=configuration.redcap.batch_rows)
-        ends = [_end(gateway, request) for request in requests]
+        ends = [end_of(gateway, request) for request in requests]
     if json:
         rows = [
             {
@@ -116,6 +116,19 @@ class End(NamedTuple):
         return self.state == "ending" or self.new_state == "requested"
 
     @property
+    def about(self) -> str:
+        """Which request it is, for a person."""
+        return f"study {self.study}, project {self.project!r}, event {self.event_name!r} (request {self.position})"
+
+    def not_yet(self, otherwise: str) -> str:
+        """That it waits, for a person, and why: REDCap's words, or else those given."""
+        return (
+            f"Not yet: {self.about}. It is recorded, and every run tries to carry it out; until then REDCap's "
+            f"instance {self.instance} can be sent as it reads ({self.refusal or otherwise}). `fiona-ledger status` "
+            "shows it for as long as that is so."
+        )
+
+    @property
     def needs_attention(self) -> bool:
         """Whether a person must look at something."""
         return self.waits or self.untouched or self.state == "closed"
@@ -139,7 +152,8 @@ _END = text("""
 """)
 
 
-def _end(gateway: Gateway, request: TransferRequest) -> End:
+def end_of(gateway: Gateway, request: TransferRequest) -> End:
+    """What has become of the request."""
     with gateway.begin() as work:
         return End(**work.execute(_END, {"position": request.position}).mappings().one())
 
@@ -148,17 +162,10 @@ def _print(amendment: Amendment, ends: Sequence[End], sent: Sequence[TransferRow
     out = console.output()
     done = "Withdrawn" if amendment.action == "retract" else "Given another pseudonym"
     for end in ends:
-        about = f"study {end.study}, project {end.project!r}, event {end.event_name!r}"
         if end.waits:
-            why = end.refusal or "REDCap was not written to"
-            out.print(
-                f"Not yet: {about} (request {end.position}). It is recorded, and every run tries to carry it out; "
-                f"until then REDCap's instance {end.instance} can be sent as it reads ({why}). "
-                "`fiona-ledger status` shows it for as long as that is so.",
-                style="bold",
-            )
+            out.print(end.not_yet("REDCap was not written to"), style="bold")
             continue
-        out.print(f"{done}: {about} (request {end.position}).")
+        out.print(f"{done}: {end.about}.")
         if end.new is not None:
             out.print(f"The new request {end.new} is {end.new_state}.")
         if end.untouched:

@@ -68,11 +68,11 @@ class CouplingEntryFact(Fact):
 class CouplingEntryChanged(CouplingEntryFact):
     """A coupling entry is new, or reads otherwise now.
 
-    `asks_fingerprint` is of what it asks for: everything but its date. The subject ID is sealed, because
-    beside the accession number it would be a key to the pseudonym.
+    `asks_fingerprint` is of what it asks for: everything but its date. The subject ID is sealed, and the accession
+    number, which leads to a patient; `accession` is the subject that this is, blank where the entry names none.
     """
 
-    SEALED: ClassVar[frozenset[str]] = frozenset({"subject_id"})
+    SEALED: ClassVar[frozenset[str]] = frozenset({"subject_id", "accession_number"})
 
     accession: str
     study: str
@@ -83,6 +83,7 @@ class CouplingEntryChanged(CouplingEntryFact):
     fingerprint: str
     asks_fingerprint: str
     subject_id: str | None = None
+    accession_number: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -181,11 +182,15 @@ class DecisionsMade(Fact):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecisionDeferred(OfStudy):
-    """What is requested for a project and event depends on doubted rules or entries (`causes`): nothing is decided."""
+    """What is requested for a project and event depends on doubted rules or entries (`causes`): nothing is decided.
+
+    `restores` are requests that a replay is to write again if they prove to be asked for.
+    """
 
     project: str
     event_name: str
     causes: tuple[Cause, ...]
+    restores: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

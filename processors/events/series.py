@@ -10,11 +10,12 @@ from processors.events.fact import Fact, OfStudy, study_stream
 class SeriesFact(Fact):
     """What a series' summary says.
 
-    `NumFiles` is None where it says none. `fingerprint` is a keyed hash of all that is kept of the summary,
-    `identity_fingerprint` one of the patient's identity.
+    `NumFiles` is None where it says none. `accession` is the subject that its accession number is, blank where it has
+    none. `fingerprint` is a hash of all that is kept of the summary, `identity_fingerprint` one of the patient's
+    identity: both under the key of the subject that the event is sealed for, so that they end with it.
     """
 
-    SEALED: ClassVar[frozenset[str]] = frozenset({"PatientID", "PatientName"})
+    SEALED: ClassVar[frozenset[str]] = frozenset({"PatientID", "PatientName", "AccessionNumber"})
 
     StudyInstanceUID: str
     SeriesInstanceUID: str
@@ -22,7 +23,6 @@ class SeriesFact(Fact):
     StudyDate: str
     StudyTime: str
     InstitutionName: str
-    AccessionNumber: str
     SeriesDescription: str
     SeriesDate: str
     SeriesTime: str
@@ -32,10 +32,12 @@ class SeriesFact(Fact):
     AETitleCaller: str
     AETitleCalled: str
     CallerIP: str
+    accession: str
     fingerprint: str
     identity_fingerprint: str
     PatientID: str | None = None
     PatientName: str | None = None
+    AccessionNumber: str | None = None
 
     @property
     def stream(self) -> str:

@@ -11,7 +11,6 @@ from typing import Literal
 from processors.explain.near_miss import (
     Matching,
     accession_difference,
-    accession_likeness,
     pattern_nearness,
     title_difference,
 )
@@ -19,7 +18,7 @@ from processors.routing import patterns
 from processors.routing.coupling import FORGOTTEN, CouplingList, Entry
 from processors.routing.patterns import BadPattern, PatternTimeout
 from processors.routing.rules import Identity, Router, Rule
-from processors.text import is_blank
+from processors.text import accession_likeness, is_blank
 
 State = Literal[
     "matched",
@@ -33,6 +32,7 @@ State = Literal[
 ]
 Standing = Literal["matches", "near miss", "same AE title", "no match"]
 
+NUMBER = "accession number"
 TITLES = ("called AE title", "calling AE title")
 HOLDS: tuple[State, ...] = ("matched", "matched at the start")
 
@@ -113,15 +113,28 @@ _ORDER: Sequence[Standing] = ("matches", "near miss", "same AE title", "no match
 
 
 def entry_accounts(
-    entries: Iterable[Entry], study: str, accessions: Collection[str], *, on_disk: bool
+    entries: Iterable[Entry],
+    study: str,
+    accessions: Collection[str],
+    *,
+    on_disk: bool,
+    named_by_forgotten: Collection[str] = (),
 ) -> list[EntryAccount]:
-    """How those entries fared that name the study, or nearly; the others have nothing in common with it."""
+    """How those entries fared that name the study, or nearly; the others have nothing in common with it.
+
+    `accessions` are the study's as written; `named_by_forgotten` are the record ids of entries that name it by a number
+    that was forgotten.
+    """
     entries = list(entries)
     naming = {entry.record_id for entry in CouplingList(entries).naming(study, accessions)}
+    naming.update(named_by_forgotten)
     known = {likeness: accession for accession in sorted(accessions) if (likeness := accession_likeness(accession))}
     accounts = []
     for entry in entries:
-        conditions = (_accession_condition(entry, accessions, known), _uid_condition(entry, study))
+        is_forgotten = entry.record_id in named_by_forgotten
+        matched = Condition(name=NUMBER, state="matched")
+        by_number = matched if is_forgotten else _accession_condition(entry, accessions, known)
+        conditions = (by_number, _uid_condition(entry, study))
         if not any(condition.holds or condition.near for condition in conditions):
             continue
         named = entry.record_id in naming
@@ -191,14 +204,13 @@ def _pattern_condition(name: str, pattern: str, text: str | None, matching: Matc
 
 def _accession_condition(entry: Entry, accessions: Collection[str], known: Mapping[str, str]) -> Condition:
     """`known` are the study's accession numbers by their likeness."""
-    name = "accession number"
     if not entry.accession:
-        return Condition(name=name, state="blank")
+        return Condition(name=NUMBER, state="blank")
     if entry.accession in accessions:
-        return Condition(name=name, state="matched")
+        return Condition(name=NUMBER, state="matched")
     like = known.get(accession_likeness(entry.accession))
     differs = accession_difference(entry.accession, like) if like is not None else ""
-    return Condition(name=name, state="not matched", near=f"differs by {differs} only" if differs else "")
+    return Condition(name=NUMBER, state="not matched", near=f"differs by {differs} only" if differs else "")
 
 
 def _uid_condition(entry: Entry, study: str) -> Condition:

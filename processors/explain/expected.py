@@ -19,8 +19,9 @@ from processors.events.rules import (
     ExpectedStudyMissing,
     ExpectedStudyNeverCame,
 )
-from processors.explain.near_miss import accession_likeness, accession_nearness, one_error
+from processors.explain.near_miss import accession_nearness, one_error
 from processors.gateway import Gateway, Work
+from processors.text import accession_likeness, without_padding
 
 _NAMED_AT_MOST = 5
 _SCANNED_BEFORE = timedelta(days=14)
@@ -87,7 +88,7 @@ _MET = f"""
                  where series.accession = entry.accession and series.accession <> '' and {_COUNTS}))
 """
 _OVERDUE = text(f"""
-    select record_id, asks_position as asked, asked_at, accession, study, project
+    select record_id, asks_position as asked, asked_at, study, project
       from gateway.coupling_entry as entry
      where asked_at <= :until and asked_at > coalesce(cast(:after as timestamptz), '-infinity')
        and not removed and problems = '{{}}'
@@ -97,7 +98,7 @@ _OVERDUE = text(f"""
      order by asks_position
 """)
 _KNOWN = text(f"""
-    select record_id, asked, asked_at, entry.accession, entry.study, entry.project, near::text, entry.removed,
+    select record_id, asked, asked_at, entry.study, entry.project, near::text, entry.removed,
            {_MET} as met
       from gateway.expected_study as known
       join gateway.coupling_entry as entry using (record_id)
@@ -109,9 +110,9 @@ _ARRIVALS = text("""
                     where routed_position > coalesce((select position from gateway.decision where site = :site), 0))
 """)
 _NEAR_NUMBERS = text("""
-    select series.study, min(series.accession) as accession
+    select series.study, min(series.position) as position
       from gateway.series join gateway.study using (study)
-     where accession <> '' and ltrim(lower(regexp_replace(accession, '\\s', '', 'g')), '0') = any(:alike)
+     where accession = any(:alike)
      group by series.study
      order by exists (select from gateway.transfer where transfer.study = series.study), min(arrived_at) desc
      limit :most
@@ -121,20 +122,31 @@ _NEAR_UIDS = text("select study from gateway.study where study = any(:alike) ord
 
 def _near(work: Work, entry: Row[Any]) -> dict[str, str]:
     """The studies that the entry nearly names, with what keeps them apart: first those that nobody has requested."""
-    near = {}
-    likeness = accession_likeness(entry.accession)
-    if likeness:
-        parameters = {"alike": [likeness, *one_error(likeness)], "most": _NAMED_AT_MOST}
-        for row in work.execute(_NEAR_NUMBERS, parameters):
-            words = accession_nearness(entry.accession, row.accession)
-            near[row.study] = f"accession number {row.accession} {words}" if words else "its files have vanished"
+    _, said = work.identities([entry.asked])[entry.asked]
+    near = _near_numbers(work, said.get("accession_number", ""))
     if entry.study:
         parameters = {"alike": [entry.study, *one_error(entry.study)], "most": _NAMED_AT_MOST}
         for study in work.execute(_NEAR_UIDS, parameters).scalars():
             near[study] = "its files have vanished" if study == entry.study else "its UID differs by one character"
-    for study in _of_same_patient(work, entry):
+    for study in _of_same_patient(work, entry, said.get("subject_id", "")):
         near.setdefault(study, "is of the patient who has this pseudonym")
     return near
+
+
+def _near_numbers(work: Work, number: str) -> dict[str, str]:
+    """Studies with an accession number that is nearly this one. Neither number is told: a person can ask for it."""
+    likeness = accession_likeness(number)
+    alike = work.vault.alike(work.connection, "accession", [likeness, *one_error(likeness)]) if likeness else []
+    rows = work.execute(_NEAR_NUMBERS, {"alike": list(map(str, alike)), "most": _NAMED_AT_MOST}).all()
+    found = work.identities([row.position for row in rows])
+    words = {row.study: accession_nearness(number, _number(found[row.position][1])) for row in rows}
+    return {
+        study: f"its accession number {said}" if said else "its files have vanished" for study, said in words.items()
+    }
+
+
+def _number(identity: Mapping[str, Any]) -> str:
+    return without_padding(identity.get("AccessionNumber", ""))
 
 
 # By the events that the studies' rows are made from: nothing finds all events of a patient at once.
@@ -149,10 +161,9 @@ _OF_SAME_PATIENT = text("""
 """)
 
 
-def _of_same_patient(work: Work, entry: Row[Any]) -> Sequence[str]:
+def _of_same_patient(work: Work, entry: Row[Any], pseudonym: str) -> Sequence[str]:
     """Studies of whoever has the entry's pseudonym in the project already that were not requested for it."""
-    _, payload = work.identities([entry.asked])[entry.asked]
-    fingerprint = work.name_fingerprint(entry.project, payload.get("subject_id") or "")
+    fingerprint = work.name_fingerprint(entry.project, pseudonym)
     since = entry.asked_at - _SCANNED_BEFORE
     parameters = {"project": entry.project, "fingerprint": fingerprint, "since": since, "most": _NAMED_AT_MOST}
     return work.execute(_OF_SAME_PATIENT, parameters).scalars().all()

@@ -23,8 +23,10 @@ from processors.routing.decisions import Outcome
 from processors.routing.evaluate import Directives, judge
 from processors.routing.identify import identified
 from processors.routing.rules import Identity
+from processors.routing.statements import statement, told_at
 from processors.routing.study_state import gather
 from processors.stored_requests import requests_of
+from processors.text import without_padding
 
 _BY_OTHERS = {fact.__name__ for fact in (StudyRequestedByOthers, TransferObserved, TransferAdopted)}
 
@@ -75,8 +77,16 @@ def explain(work: Work, study: str, matching: Matching, *, checks: Sequence[Chec
     directed = in_force(work)
     directives = replace(directed.directives(directed.rules.values(), matching), doubted=directed.doubted)
     (evidence,) = gather(work, [study], FROM_THE_BEGINNING, with_identities=True)
+    accessions = accession_numbers(work, study)
     accounts = [_origin_account(origin, directed, directives, matching) for origin in _origins(work, study)]
-    entries = entry_accounts(directed.entries.values(), study, evidence.accessions, on_disk=evidence.on_disk)
+    forgotten = [
+        record
+        for record, entry in directed.entries.items()
+        if entry.accession == FORGOTTEN and directed.accessions[record] in evidence.accessions
+    ]
+    entries = entry_accounts(
+        directed.entries.values(), study, accessions, on_disk=evidence.on_disk, named_by_forgotten=forgotten
+    )
     moments = timeline(work, study)
     (judgement,), _ = identified(work, checked(work, [judge(evidence, directives)], checks), holds_split=holds_split)
     id_projects = work.execute(_ID_PROJECTS, {"called": row.called}).all()
@@ -105,7 +115,7 @@ def explain(work: Work, study: str, matching: Matching, *, checks: Sequence[Chec
         site=row.site,
         arrived_at=row.arrived_at,
         on_disk=evidence.on_disk,
-        accessions=sorted(accession for accession in evidence.accessions if accession),
+        accessions=accessions,
         directives_read=work.execute(_LAST_READ, {"site": row.site, "now": work.clock()}).scalar_one_or_none(),
         timeline=moments,
         origins=accounts,
@@ -127,6 +137,17 @@ def _origins(work: Work, study: str) -> list[Origin]:
 
 
 _SERIES = text("select series, position from gateway.series where study = :study")
+
+
+def accession_numbers(work: Work, study: str) -> list[str]:
+    """The accession numbers of the study's series on disk, without what pads them."""
+    rows = work.execute(_SAID, {"study": study}).all()
+    found = work.identities({position for row in rows for position in told_at(row)})
+    said = [statement(told_at(row), found, work.placeholders).get("AccessionNumber", "") for row in rows]
+    return sorted({without_padding(number) for number in said if number})
+
+
+_SAID = text("select stated, position from gateway.series where study = :study and present")
 
 
 def _identity(fact: SeriesFact) -> Identity:

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from processors.routing import patterns
 from processors.routing.patterns import BadPattern, PatternTimeout
 from processors.routing.rules import MatchMode
-from processors.text import without_padding
+from processors.text import accession_likeness, without_padding
 
 
 class Matching(NamedTuple):
@@ -64,11 +64,6 @@ def one_error(text: str) -> set[str]:
         *(text[:at] + text[at + 1 :] for at in places),
         *(text[:at] + text[at + 1 : at + 2] + text[at] + text[at + 2 :] for at in places[:-1]),
     } - {text, ""}
-
-
-def accession_likeness(text: str) -> str:
-    """What accession numbers have in common that differ by no more than these; "" where nothing is left."""
-    return _without(_STEPS, text)
 
 
 def pattern_nearness(pattern: str, text: str, matching: Matching) -> str:

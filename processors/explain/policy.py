@@ -18,13 +18,14 @@ from processors.routing.sync import Doubted
 class InForce:
     """What REDCap directed when it was last read: rules and entries by record id, each with its event's position.
 
-    `entry_lives` are the positions from which on each entry has been the same entry. What was missing then is
-    `doubted`: it is among them as it was before.
+    `accessions` are by what the entries' accession numbers are known, `entry_lives` the positions from which on each
+    entry has been the same entry. What was missing then is `doubted`: it is among them as it was before.
     """
 
     rules: Mapping[str, Rule]
     rule_positions: Mapping[str, int]
     entries: Mapping[str, Entry]
+    accessions: Mapping[str, str]
     entry_positions: Mapping[str, int]
     entry_lives: Mapping[str, int]
     entries_ask_since: Mapping[str, int]
@@ -38,7 +39,7 @@ class InForce:
         rules = list(rules)
         return Directives(
             router=Router(rules, mode=matching.mode, time_limit=matching.time_limit),
-            entries=CouplingList(self.entries.values()),
+            entries=CouplingList(self.entries.values(), self.accessions),
             rule_positions={rule.record_id: self.rule_positions.get(rule.record_id, 0) for rule in rules},
             entry_positions=self.entry_positions,
             entry_lives=self.entry_lives,
@@ -55,6 +56,7 @@ def in_force(work: Work) -> InForce:
         rules={rule.record_id: rule for rule in rules_at(work, rule_positions.values())},
         rule_positions=rule_positions,
         entries={entry.record_id: entry for entry in entries_at(work, [row.position for row in entry_rows])},
+        accessions={row.record_id: row.accession for row in entry_rows},
         entry_positions={row.record_id: row.position for row in entry_rows},
         entry_lives={row.record_id: row.life_position for row in entry_rows},
         entries_ask_since={row.record_id: row.asks_position for row in entry_rows},
@@ -67,6 +69,6 @@ def in_force(work: Work) -> InForce:
 
 _RULES = text("select record_id, position, doubted_position from gateway.rule where not removed")
 _ENTRIES = text("""
-    select record_id, position, life_position, asks_position, doubted_position
+    select record_id, position, life_position, asks_position, doubted_position, accession
       from gateway.coupling_entry where not removed
 """)

@@ -5,9 +5,11 @@ from typing import Any
 
 from sqlalchemy import text
 
+from processors.accession_numbers import accession_subject
 from processors.errors import ConfigurationError
-from processors.explain.near_miss import accession_difference, accession_likeness
+from processors.explain.near_miss import accession_difference
 from processors.gateway import Work
+from processors.text import accession_likeness, without_padding
 
 _LISTED = 12
 
@@ -23,7 +25,7 @@ def find_study(work: Work, wanted: str) -> str:
     parameters = {"name": name}
     if work.execute(_STUDY, parameters).scalar_one_or_none() is not None:
         return name
-    studies = work.execute(_BY_ACCESSION, parameters).all()
+    studies = work.execute(_BY_ACCESSION, {"accession": _known_as(work, name)}).all()
     if len(studies) == 1:
         return str(studies[0].study)
     if studies:
@@ -35,37 +37,47 @@ _STUDY = text("select study from gateway.study where study = :name")
 _BY_ACCESSION = text("""
     select study, min(arrived_at) as arrived_at, count(*) as series
       from gateway.series join gateway.study using (study)
-     where accession = :name group by study order by min(arrived_at), study
+     where accession = :accession group by study order by min(arrived_at), study
 """)
 _REJECTED = text("""
     select path, reason from gateway.rejected_file where split_part(path, '/', 1) = :name order by path limit :limit
 """)
 _LISTED_FOLDER = text("select exists (select from gateway.folder where study = :name)")
 _WAITING_ENTRIES = text("""
-    select entry.record_id from gateway.coupling_entry as entry join ledger.event using (position)
-     where not removed and :name in (data ->> 'study', data ->> 'accession') order by entry.record_id limit :limit
+    select record_id from gateway.coupling_entry
+     where not removed and (study = :name or accession = :accession) order by record_id limit :limit
 """)
 _SIMILAR = text("""
-    select distinct accession from gateway.series
-     where accession <> '' and ltrim(lower(regexp_replace(accession, '\\s', '', 'g')), '0') = :likeness
-     order by 1 limit :limit
+    select min(position) as position from gateway.series where accession = any(:alike) group by accession limit :limit
 """)
+
+
+def _known_as(work: Work, number: str) -> str | None:
+    """By what series have the accession number, None where nothing has it."""
+    name = accession_subject(number)
+    known = {} if name is None else work.vault.found(work.connection, [name])
+    return str(next(iter(known.values()))) if known else None
+
+
+def _similar(work: Work, number: str) -> list[str]:
+    """The accession numbers of series that are nearly this one."""
+    alike = work.vault.alike(work.connection, "accession", [accession_likeness(number)])
+    positions = work.execute(_SIMILAR, {"alike": list(map(str, alike)), "limit": _LISTED}).scalars().all()
+    found = work.identities(positions).values()
+    return sorted({without_padding(identity.get("AccessionNumber", "")) for _, identity in found})
 
 
 def _several(name: str, studies: Any) -> str:
     lines = [f"{len(studies)} studies have the accession number {name}. Name one of them by its UID:"]
     lines += [f"  {row.study}  ({row.series} series, arrived {row.arrived_at:%Y-%m-%d})" for row in studies[:_LISTED]]
     if len(studies) > _LISTED:
-        lines.append(
-            f"  ... and {len(studies) - _LISTED} more; `fiona-ledger audit study` lists all studies with their "
-            "accession numbers"
-        )
+        lines.append(f"  ... and {len(studies) - _LISTED} more")
     return "\n".join(lines)
 
 
 def _unknown(work: Work, name: str) -> Iterator[str]:
     """What is known of a name that no study has."""
-    parameters = {"name": name, "limit": _LISTED}
+    parameters = {"name": name, "accession": _known_as(work, name), "limit": _LISTED}
     yield f"No study in the ledger has the UID or accession number {name}."
     rejected = work.execute(_REJECTED, parameters).all()
     yield from (f"  A file of that folder was rejected: {row.path}: {row.reason}." for row in rejected)
@@ -74,8 +86,7 @@ def _unknown(work: Work, name: str) -> Iterator[str]:
     entries = list(work.execute(_WAITING_ENTRIES, parameters).scalars())
     if entries:
         yield f"  Coupling entry {', '.join(entries)} names it and waits until it arrives."
-    alike = work.execute(_SIMILAR, parameters | {"likeness": accession_likeness(name)}).scalars()
-    similar = [known for known in alike if accession_difference(known, name)]
+    similar = [known for known in _similar(work, name) if accession_difference(known, name)]
     yield from (f"  {known} is known: it differs by {accession_difference(known, name)}." for known in similar)
     yield (
         "Check the number. A study that is not here has not been received by this gateway, or is still arriving: "

@@ -129,10 +129,9 @@ def _words(_fact: Fact, _history: History) -> str:
 @_words.register
 def _series_discovered(fact: SeriesDiscovered, _history: History) -> str:
     files = "" if fact.NumFiles is None else f" with {_files(fact.NumFiles)}"
-    accession = fact.AccessionNumber.strip()
     return (
         f"Series {fact.SeriesInstanceUID} arrived{files}, from {fact.AETitleCaller or '(blank)'} to "
-        f"{fact.AETitleCalled or '(blank)'}{f', accession number {accession}' if accession else ''}."
+        f"{fact.AETitleCalled or '(blank)'}{', with an accession number' if fact.accession else ''}."
     )
 
 
@@ -140,7 +139,7 @@ _REVISED = {
     "identity_fingerprint": "whose it is",
     "AETitleCaller": "the calling AE title",
     "AETitleCalled": "the called AE title",
-    "AccessionNumber": "the accession number",
+    "accession": "the accession number",
     "ClassifyType": "its classification",
 }
 
@@ -212,7 +211,12 @@ def _content(cause: Fact | None) -> str:
             titles = _labelled({"to": cause.called, "from": cause.calling}) or "from nowhere"
             return f", which then said: {destination(cause.project, cause.event_name)}, for series {titles}"
         case CouplingEntryChanged():
-            names = _labelled({"accession": cause.accession, "study": cause.study})
+            names = " or ".join(
+                [
+                    *(["an accession number"] if cause.accession else []),
+                    *([f"study {cause.study}"] if cause.study else []),
+                ]
+            )
             return f", which then said: {destination(cause.project, cause.event_name)}, for {names}"
         case _:
             return ""

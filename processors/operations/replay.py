@@ -57,10 +57,9 @@ def replay(run: Run, scope: Scope, *, by: str) -> Replayed:
     replayed = Replayed(studies=len(studies), written_before=sum(study <= written_up_to for study in studies))
     restored: Collection[int] = ()
     if observed is not None:
-        confirmed = run.decide_again(
+        restored = run.decide_again(
             observed, project=scope.project, studies=studies, include_vanished=scope.include_vanished
         )
-        restored = _unsent(gateway, confirmed)
     _write(run, studies[replayed.written_before :], restored)
     if replayed.written_before:
         # What has been requested meanwhile for studies that were written before.
@@ -107,23 +106,6 @@ def _studies(gateway: Gateway, scope: Scope) -> list[str]:
     parameters = {"site": gateway.site, "since": scope.since, "until": scope.until}
     with gateway.begin() as work:
         return list(work.execute(_STUDIES, parameters).scalars())
-
-
-# What was placed before looks at transfers began may have been sent without anybody noticing.
-_UNSENT = text("""
-    select transfer.position
-      from gateway.transfer join gateway.study using (study)
-      left join gateway.outcome on ours and outcome.request = transfer.position
-      left join gateway.look on look.site = study.site
-     where transfer.position = any(:positions)
-       and (outcome.state = 'failed' or (outcome.state is distinct from 'sent' and placed_at >= look.since))
-""")
-
-
-def _unsent(gateway: Gateway, requests: Collection[int]) -> set[int]:
-    """Those that cannot have been sent: placed again, the others might be sent a second time."""
-    with gateway.begin() as work:
-        return set(work.execute(_UNSENT, {"positions": list(requests)}).scalars())
 
 
 def _write(run: Run, studies: Sequence[str], restored: Collection[int]) -> None:

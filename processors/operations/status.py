@@ -12,6 +12,7 @@ from ledger import lease, store
 from ledger.lease import Lease
 from processors.autoid.forecast import Forecast, forecasts
 from processors.delivery.due import PendingAge, pending_age
+from processors.delivery.sender.queue import unusable_folders
 from processors.gateway import Gateway, Work
 from processors.routing.projects import Approval, ending_approvals
 
@@ -111,8 +112,25 @@ def status(gateway: Gateway) -> Status:
             autoid=forecasts(work, now),
             approvals=ending_approvals(work),
             doubts=[Doubts(**row) for row in work.execute(_DOUBTS, of_site).mappings()],
-            attention=[dict(row) for row in work.execute(_ATTENTION).mappings()],
+            attention=[*_folders(gateway), *(dict(row) for row in work.execute(_ATTENTION).mappings())],
         )
+
+
+def _folders(gateway: Gateway) -> list[dict[str, Any]]:
+    """The sender's folders that cannot be used: what is in its hands is only guessed meanwhile."""
+    advice = "Have the folder made, or its rights mended, or take it out of the configuration."
+    return [
+        {
+            "kind": "unusable folder of the sender",
+            "position": None,
+            "study": None,
+            "project": None,
+            "subject": key,
+            "details": details,
+            "advice": advice,
+        }
+        for key, details in unusable_folders(gateway.sender).items()
+    ]
 
 
 _COUNTS = text("""

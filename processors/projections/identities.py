@@ -134,7 +134,6 @@ _RECOGNISE = Statement(
          where (use.study, use.project, use.fingerprint) = (told.study, told.project, told.fingerprint)
     """),
 )
-# One after the other: who counts as somebody may come to count as a third.
 _JOIN = Statement(
     "joined_patient",
     (),
@@ -151,7 +150,7 @@ _JOIN = Statement(
         update gateway.pseudonym_use as use set patient = told.counts_as
           from told where (use.project, use.patient) = (told.project, told.patient)
     """),
-    Again.BOTH_COUNT,
+    again=Again.BOTH_COUNT,  # whom the one joins may be joined by the next
 )
 
 

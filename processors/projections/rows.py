@@ -31,8 +31,7 @@ class Statement:
     """SQL that changes rows of a table, all at once, from the JSON list `:rows`.
 
     `key` names the parameters that identify the row, by which changes of a table are told apart. Without
-    one, the statement may concern any row of any table of the projection; it is made for all that come in succession at
-    once, or for each where `BOTH_COUNT`. `taken_up_by` is the change that
+    one, the statement may concern any row of any table of the projection. `taken_up_by` is the change that
     inserts the row: where that comes right before, the parameters are added to those of the insert instead,
     because writing a row of several indexes twice takes twice as long.
     """
@@ -148,8 +147,7 @@ class Batch:
 
     def _add_for_any_row(self, statement: Statement, parameters: Parameters) -> None:
         """Adds it as the last step, after which all others come that are added from now on."""
-        counts_alone = statement.again is Again.BOTH_COUNT
-        if not self.steps or self.steps[-1].statement is not statement or counts_alone:
+        if not self.steps or self.steps[-1].statement is not statement or statement.again is Again.BOTH_COUNT:
             self.steps.append(Step(statement))
         self._barrier = len(self.steps) - 1
         rows = self.steps[-1].rows

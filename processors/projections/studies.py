@@ -22,9 +22,8 @@ from processors.events.series import (
     StudyVanished,
 )
 from processors.projections.rows import Parameters, execute
-from processors.text import without_padding
 
-ROUTING_KEYS = ("identity_fingerprint", "AETitleCaller", "AETitleCalled", "AccessionNumber")
+ROUTING_KEYS = ("identity_fingerprint", "AETitleCaller", "AETitleCalled", "accession")
 """What rules and couplings look at: where it changes, the study is decided upon again."""
 
 ROW_KEYS = (*ROUTING_KEYS, "InstitutionName", "StudyDescription", "StudyDate", "StudyTime")
@@ -35,7 +34,7 @@ class Studies:
     """One row a study, one row a series."""
 
     name = "studies"
-    code_version = 3
+    code_version = 4
     tables: Sequence[str] = ("gateway.study", "gateway.series")
 
     def __init__(self) -> None:
@@ -128,13 +127,13 @@ class _News:
                 first_routing=routing,
                 routing=routing,
                 stated=[event.position],
-                accession=without_padding(series.AccessionNumber),
+                accession=series.accession,
                 called=series.AETitleCalled,
             )
             return
         known.newest, known.position = series, event.position
         # A blank where there was a value says nothing new.
-        known.accession = without_padding(series.AccessionNumber) or known.accession
+        known.accession = series.accession or known.accession
         known.called = series.AETitleCalled or known.called
         if known.row != row:
             known.row, known.row_position, known.row_moved = row, event.position, True

@@ -416,11 +416,11 @@ def _conflict(conflict: ConflictFound, event: Event) -> list[Parameters]:
 
 def _deferred(deferred: DecisionDeferred, event: Event) -> list[Parameters]:
     (decided,) = _decided(deferred, event)
-    return [decided | {"details": _causes(deferred)}]
+    return [decided | {"details": _causes(deferred, restores=deferred.restores)}]
 
 
-def _causes(because: ConflictFound | DecisionDeferred) -> orjson.Fragment:
-    return orjson.Fragment(codec.encode({"causes": [cause._asdict() for cause in because.causes]}))
+def _causes(because: ConflictFound | DecisionDeferred, **more: Sequence[int]) -> orjson.Fragment:
+    return orjson.Fragment(codec.encode({"causes": [cause._asdict() for cause in because.causes], **more}))
 
 
 def _contested(conflict: ConflictFound, _: Event) -> list[Parameters]:

@@ -13,7 +13,7 @@ from typing import Final
 import orjson
 
 from .errors import RowProblem
-from .redaction import redacted
+from .redaction import shown
 
 _PLAIN = re.compile(r"\s*error:\s*(?P<words>.*)", re.DOTALL | re.IGNORECASE)
 _AFTER_A_PAGE = re.compile(r'\{\s*"error"\s*:.*\}\s*\Z', re.DOTALL)
@@ -133,6 +133,6 @@ def _problem(record: str, field: str, message: str, hidden: Collection[str]) -> 
     return RowProblem(
         record=record,
         field=field,
-        message=redacted(message, hidden) or _UNREADABLE,
+        message=shown(message, hidden) or _UNREADABLE,
         locked=_LOCKED.search(message) is not None or bool(record and not field),
     )

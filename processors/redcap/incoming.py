@@ -114,13 +114,13 @@ def study_row(data: Mapping[str, Any], identity: Mapping[str, str], arrived_at: 
         "study_description": data["StudyDescription"],
         "study_date": data["StudyDate"],
         "study_time": data["StudyTime"],
-        "study_accession_number": data["AccessionNumber"],
         ARRIVAL: minute(arrived_at),
         "incoming_studies_complete": COMPLETE,
     }
     if identity:
         row["study_patient_name"] = hashed(identity["PatientName"])
         row["study_patient_id"] = hashed(identity["PatientID"])
+        row["study_accession_number"] = identity["AccessionNumber"]
     return row
 
 

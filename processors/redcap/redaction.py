@@ -1,9 +1,11 @@
-"""Other programs' words, made fit for a message: one short line without tags, values or tokens."""
+"""Other programs' words, made fit for a message: one short line of known words, without tags, values or tokens."""
 
 import html
 import re
 from collections.abc import Collection
 from typing import Final
+
+from .vocabulary import known_words
 
 LONGEST: Final = 200
 _LONGEST_PAGE: Final = 120
@@ -21,8 +23,14 @@ _HEX = re.compile(r"[0-9A-Fa-f]{32,}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
+def shown(words: str, hidden: Collection[str] = (), longest: int = LONGEST) -> str:
+    """What of the words may be shown and kept: see `redacted`, and of that the words that are known."""
+    text = known_words(redacted(words, hidden, len(words) + 1))
+    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
+
+
 def redacted(words: str, hidden: Collection[str] = (), longest: int = LONGEST) -> str:
-    """The words on one line: tags and what stands in double quotes removed, tokens and `hidden` texts masked.
+    """The words on one line, to search in: tags and what stands in quotes removed, tokens and `hidden` texts masked.
 
     Hidden texts of fewer than four characters are left: they would hit ordinary words.
     """
@@ -42,7 +50,7 @@ def page(body: str, hidden: Collection[str] = ()) -> str:
     """
     title = _TITLE.search(body[:_READ_OF_A_PAGE])
     parts = (title[1] if title else "", whole_page(body))
-    return redacted(": ".join(part.strip() for part in parts if part.strip()), hidden, _LONGEST_PAGE)
+    return shown(": ".join(part.strip() for part in parts if part.strip()), hidden, _LONGEST_PAGE)
 
 
 def whole_page(body: str) -> str:

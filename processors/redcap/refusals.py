@@ -16,6 +16,7 @@ from .calls import Call
 from .error_text import ErrorText, error_text, listed_fields, row_problems, unknown_fields
 from .errors import Banned, Blocked, Misdirected, NotPermitted, RowProblem, RowsRefused, UnknownFields
 from .transport import Response, proxy_refusal, shown_address
+from .vocabulary import is_known
 
 _NOT_ALLOWED: Final = (401, 403)
 _PROXY_WANTS_A_PASSWORD: Final = 407
@@ -46,15 +47,17 @@ def _described(call: Call, response: Response, error: ErrorText | None) -> str:
     """What came back, without values."""
     description = f"HTTP {response.status} and "
     if error is not None:
-        words = redaction.redacted(error.words, call.hidden)
-        return description + (f"REDCap's words: {words}" if words else "an error without words")
+        words = redaction.shown(error.words, call.hidden)
+        unshown = "an error in words that are not shown" if error.words.strip() else "an error without words"
+        return description + (f"REDCap's words: {words}" if words else unshown)
     text = response.text.strip()
     if not text:
         return description + "an empty body"
     if text[0] in "[{":
         return description + "JSON that breaks off or is not well formed"
     kind = "a page" if text[0] == "<" else "a text"
-    return description + f"{kind} in place of JSON, saying: {redaction.page(text, call.hidden)}"
+    words = redaction.page(text, call.hidden)
+    return description + f"{kind} in place of JSON, {f'saying: {words}' if words else 'in words that are not shown'}"
 
 
 Judge = Callable[[Call, Response, ErrorText | None], ServiceError | None]
@@ -106,7 +109,8 @@ def _misdirected(call: Call, response: Response, error: ErrorText | None) -> Ser
     description = _described(call, response, error)
     if response.location:
         description += f", with a redirect to {shown_address(response.url, response.location)}"
-    advice = f"Check redcap.url: {response.url} is not REDCap's API; its address ends in /api/ on most servers."
+    called = shown_address(response.url, response.url)
+    advice = f"Check redcap.url: {called} is not REDCap's API; its address ends in /api/ on most servers."
     return Misdirected(call.message(description, advice))
 
 
@@ -118,7 +122,8 @@ def _refused(call: Call, response: Response, error: ErrorText | None) -> Service
         return None
     fields = error.fields or unknown_fields(error.words) or listed_fields(error.words, call.fields)
     if fields:
-        lacks = f"that the project lacks the fields {', '.join(fields)}"
+        shown = [name if name in call.fields or is_known(name) else "…" for name in fields]
+        lacks = f"that the project lacks the fields {', '.join(shown)}"
         return UnknownFields(
             call.message(lacks, "Its data dictionary must be looked up again, and these left out."), fields
         )

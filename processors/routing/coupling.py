@@ -12,7 +12,7 @@ from processors.redcap.rows import REPEATED, repeated_ids
 from processors.text import without_padding
 
 FORGOTTEN = "\x00forgotten"
-"""Stands for a subject ID that was forgotten: no pseudonym is like it, and it is never shown."""
+"""Stands for a subject ID or accession number that was forgotten: none is like it, and it is never shown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,18 +81,27 @@ def entries_from_rows(rows: Sequence[Mapping[str, str]]) -> list[Entry]:
 
 
 class CouplingList:
-    """Usable entries laid out by what they name, so that a study finds its own without a search."""
+    """Usable entries laid out by what they name, so that a study finds its own without a search.
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
+    `accessions` says by record id by what the entry's accession number is known where studies have theirs in that form,
+    and not as it is written.
+    """
+
+    def __init__(self, entries: Iterable[Entry], accessions: Mapping[str, str] | None = None) -> None:
+        self._accessions = accessions
         self._by_record = {entry.record_id: entry for entry in entries}
         self._by_accession: dict[str, list[Entry]] = {}
         self._by_study: dict[str, list[Entry]] = {}
         for entry in self._by_record.values():
             if not entry.problems:
-                if entry.accession:
-                    self._by_accession.setdefault(entry.accession, []).append(entry)
+                if accession := self.accession(entry):
+                    self._by_accession.setdefault(accession, []).append(entry)
                 if entry.study:
                     self._by_study.setdefault(entry.study, []).append(entry)
+
+    def accession(self, entry: Entry) -> str:
+        """The entry's accession number as studies have theirs; blank where it names none."""
+        return entry.accession if self._accessions is None else self._accessions.get(entry.record_id, "")
 
     def get(self, record_id: str) -> Entry | None:
         """The entry of this record id, usable or not."""

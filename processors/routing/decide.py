@@ -98,7 +98,7 @@ def _with_coupled(work: Work, site: str, window: Agenda, directives: Directives)
     named = named_by(
         work,
         site,
-        {entry.accession for entry in usable if entry.accession},
+        {accession for entry in usable if (accession := directives.entries.accession(entry))},
         {entry.study for entry in usable if entry.study},
     )
     return replace(window, coupled=window.coupled | named)

@@ -1,12 +1,13 @@
-"""Deciding what is requested for one study: candidates against what was requested before. Pure.
+"""Deciding what is requested for one study, and what happens where rules or entries conflict. Pure.
 
 A candidate is what one rule or entry asks for. Candidates for the same project and event must agree
 on the pseudonym; a coupling entry outranks a rule, because a person coupled this very study. What
 stands from earlier runs is replaced where the new candidate says otherwise; whether the old request
 is amended in place or left behind is settled at delivery, when REDCap tells whether it was sent.
+Where the new candidates contradict each other, it ends as well: neither of two equals is placed.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 from uuid import UUID
@@ -16,6 +17,12 @@ from processors.events.holds import HoldKind
 from processors.events.patients import Consequence
 from processors.events.rules import ConflictKind
 from processors.requests import Key, TransferRequest
+
+CONTRADICTED = "what asks for it is contradicted"
+"""Why a request ends about which equals contradict each other."""
+
+ASKED_FOR_ANEW = 0
+"""Where the row of a request is gone and whoever asks for it counts as asking after that."""
 
 ByHand = Mapping[tuple[str, str | None], int]
 """The positions of what an operator decided, by project and event; None as the event: for all of the project's."""
@@ -121,10 +128,14 @@ class Outcome:
 
 
 class Deferral(NamedTuple):
-    """What is not decided yet for a project and event, as it depends on doubted rules or entries."""
+    """What is not decided yet for a project and event, as it depends on doubted rules or entries.
+
+    `restores` are requests that a replay is to write again if they prove to be asked for.
+    """
 
     key: Key
     causes: tuple[Cause, ...]
+    restores: tuple[int, ...] = ()
 
 
 class Corrected(NamedTuple):
@@ -177,6 +188,8 @@ def decide(
     outcome.resolved.extend(_resolved(open_conflicts, conflicts))
     settled = {position for request in outcome.requests for position in request.replaces}
     outcome.retractions.extend(_retractions(standing, corrected, wanted, settled))
+    settled |= {each.request.position for each in outcome.retractions}
+    outcome.retractions.extend(_contradicted(standing, conflicts, corrected, settled))
     return outcome
 
 
@@ -300,8 +313,10 @@ def _decide_key(
         return Conflict(key=key, kind="equals", causes=tuple(sorted({rival.cause for rival in _equals(rivals)})))
     current = next((request for request in standing if request.key == key), None)
     if current is not None and current.pseudonym is None:
-        # A forgotten pseudonym cannot be compared. Requesting again might send the study twice.
-        return None
+        # A forgotten pseudonym cannot be compared. Requesting again might send the study twice; but what a person
+        # says since counts, whatever was said before.
+        is_said_since = winner.cause.kind == "coupling" and winner.asks_since > current.position
+        return NewRequest(candidate=winner, replaces=(current.position,)) if is_said_since else None
     if current is not None and current.position in gone and winner.asks_since > gone[current.position]:
         return NewRequest(candidate=winner, replaces=(current.position,))
     if current is not None and current.pseudonym == winner.pseudonym:
@@ -349,6 +364,23 @@ def _resolved(open_conflicts: Mapping[Key, Conflict], conflicts: Collection[Conf
     """The conflicts that are over. One with a person's request is over when delivery finds it gone."""
     still = {conflict.key for conflict in conflicts}
     return [key for key, conflict in open_conflicts.items() if conflict.kind != "person" and key not in still]
+
+
+def _contradicted(
+    standing: Iterable[TransferRequest],
+    conflicts: Iterable[Conflict],
+    corrected: Mapping[int, Corrected],
+    settled: Collection[int],
+) -> Iterator[Retraction]:
+    """The requests about which those contradict each other who have the word: nobody knows if they may be sent."""
+    by_key = {conflict.key: conflict for conflict in conflicts if conflict.kind == "equals"}
+    for request in standing:
+        conflict = by_key.get(request.key)
+        if conflict is None or request.position in settled:
+            continue
+        others = [cause for cause in conflict.causes if cause[:2] != request.cause[:2]] or conflict.causes
+        if others[0].kind == "coupling" or not _coupling_stands(request, corrected):
+            yield Retraction(request=request, cause=others[0], reason=CONTRADICTED)
 
 
 def _retractions(

@@ -1,6 +1,6 @@
 """Judging one study: what rules and entries ask for, against what was requested before."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import text
@@ -10,7 +10,15 @@ from processors.gateway import Work
 from processors.requests import Key
 from processors.routing import decisions
 from processors.routing.coupling import CouplingList, Entry
-from processors.routing.decisions import Candidate, Corrected, Deferral, HeldRequest, NewRequest, Outcome
+from processors.routing.decisions import (
+    ASKED_FOR_ANEW,
+    Candidate,
+    Corrected,
+    Deferral,
+    HeldRequest,
+    NewRequest,
+    Outcome,
+)
 from processors.routing.holds import held_candidates, newly_held, released
 from processors.routing.review import review_change, review_two_patients
 from processors.routing.rules import Identity, MatchMode, Router, Rule
@@ -66,7 +74,7 @@ class Judgement:
 
 _RULE_POSITIONS = text("select record_id, position from gateway.rule where not removed")
 _ENTRY_POSITIONS = text("""
-    select record_id, position, life_position, asks_position from gateway.coupling_entry where not removed
+    select record_id, position, life_position, asks_position, accession from gateway.coupling_entry where not removed
 """)
 
 
@@ -75,7 +83,7 @@ def directives_of(work: Work, observed: Observed, *, mode: MatchMode, time_limit
     entries = work.execute(_ENTRY_POSITIONS).all()
     return Directives(
         router=Router(observed.rules, mode=mode, time_limit=time_limit),
-        entries=CouplingList(observed.entries),
+        entries=CouplingList(observed.entries, {row.record_id: row.accession for row in entries}),
         rule_positions={row.record_id: row.position for row in work.execute(_RULE_POSITIONS)},
         entry_positions={row.record_id: row.position for row in entries},
         entry_lives={row.record_id: row.life_position for row in entries},
@@ -101,7 +109,8 @@ def judge(evidence: Evidence, directives: Directives) -> Judgement:
         outcome, depends = decisions.either_way(outcome, without, evidence.standing)
         left_open |= depends
     causes = {*late, *(each.cause for each in candidates), *(each.cause for each in corrected.values())}
-    deferred = _deferred(left_open, sorted(cause for cause in causes if cause in doubted))
+    doubtful_causes = tuple(sorted(cause for cause in causes if cause in doubted))
+    deferred = [Deferral(key, doubtful_causes, evidence.restores.get(key, ())) for key in sorted(left_open)]
     failed = {cause.record_id for cause in late if cause not in doubted}
     tried = frozenset() if evidence.of_two_patients else evidence.failed_rules
     patients = tuple(patient.series for patient in evidence.patients)
@@ -134,12 +143,12 @@ def _candidates(
     if evidence.of_two_patients:
         return candidates, late
     for identity in sorted(evidence.gained):
-        by_rules, timed_out = _rule_candidates(identity, directives)
+        by_rules, timed_out = _rule_candidates(identity, evidence, directives)
         anew = evidence.received_anew_at
         candidates.extend(replace(each, asks_since=max(each.asks_since, anew)) for each in by_rules)
         late |= timed_out
     for identity, applied_by in sorted(evidence.earlier.items()):
-        by_rules, timed_out = _rule_candidates(identity, directives)
+        by_rules, timed_out = _rule_candidates(identity, evidence, directives)
         candidates.extend(
             each
             for each in by_rules
@@ -163,7 +172,7 @@ def _outcome(
         corrected=corrected,
         open_conflicts=evidence.conflicts,
         by_hand=evidence.by_hand,
-        gone=evidence.gone,
+        gone=evidence.gone | dict.fromkeys(evidence.restored & evidence.gone.keys(), ASKED_FOR_ANEW),
     )
     wanted = decisions.wanted_of(candidates, evidence.by_hand)
     if evidence.of_two_patients:
@@ -180,10 +189,6 @@ def _outcome(
     requests = [each for each in outcome.requests if not _stood_before(each, evidence)]
     # The entries of a study that is not on disk wait with it, and so do the conflicts between them.
     return replace(outcome, requests=requests, resolved=outcome.resolved if evidence.on_disk else [])
-
-
-def _deferred(keys: Iterable[Key], causes: Sequence[Cause]) -> Iterator[Deferral]:
-    return (Deferral(key, tuple(causes)) for key in sorted(keys))
 
 
 def _stood_before(request: NewRequest, evidence: Evidence) -> bool:
@@ -212,7 +217,10 @@ def _is_reopened(key: Key, cause: Cause, evidence: Evidence) -> bool:
     return evidence.on_disk and (key in evidence.deferred or cause.record_id in evidence.deferred_rules)
 
 
-def _rule_candidates(identity: Identity, directives: Directives) -> tuple[list[Candidate], dict[Cause, Key]]:
+def _rule_candidates(
+    identity: Identity, evidence: Evidence, directives: Directives
+) -> tuple[list[Candidate], dict[Cause, Key]]:
+    """What rules ask for, but for those that an operator has overruled for this study whatever event they name."""
     hits, timed_out = directives.router.hits(identity)
     candidates = [
         Candidate(
@@ -224,6 +232,7 @@ def _rule_candidates(identity: Identity, directives: Directives) -> tuple[list[C
             whole_match=hit.whole,
         )
         for hit in hits
+        if (hit.rule.project, hit.rule.record_id) not in evidence.overruled
     ]
     return candidates, {_rule_cause(rule, directives): Key(rule.project, rule.event_name) for rule in timed_out}
 

@@ -2,9 +2,10 @@
 
 What an operator decided stands: rules do not ask for it again, nor do coupling entries that were
 there before. An entry that is made or changed later is a person's newer word and is heeded.
+Forgetting somebody decides so about all that was requested of their studies.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -94,6 +95,32 @@ def amend(gateway: Gateway, amendment: Amendment, *, holds_split: bool = False) 
             work.record([work.seal(fact, subject) if fact.SEALED else fact for fact in facts])
             work.record(_settled(work, request))
     return Amended(requests, held, obstacle)
+
+
+def end_all(work: Work, studies: Collection[str], *, by: str, reason: str) -> list[TransferRequest]:
+    """Records that nothing of these studies is to go where it was requested or held for; gives the requests that end.
+
+    REDCap is for the next delivery.
+    """
+    in_force = requests_of(work, studies, states=IN_FORCE)
+    held = work.execute(_HELD_OF_STUDIES, {"studies": list(studies)}).all()
+    requests = [request for study in sorted(in_force) for request in in_force[study]]
+    concerned = {(request.study, request.project) for request in requests} | {(row.study, row.project) for row in held}
+    positions = {}
+    for study, project in sorted(concerned):
+        decided = DecidedByHand(study=study, project=project, event_name=None, action="retract", by=by, reason=reason)
+        (stored,) = work.record([decided])
+        positions[study, project] = stored.position
+    work.record(RequestReleased(study=study, project=project, event_name=event) for study, project, event in held)
+    for request in requests:
+        cause = Cause("operator", by, positions[request.study, request.project])
+        work.record([_retracted(request, "the patient was forgotten", cause), *_settled(work, request)])
+    return requests
+
+
+_HELD_OF_STUDIES = text("""
+    select study, project, event_name from gateway.held_request where study = any(:studies) order by 1, 2, 3
+""")
 
 
 def _obstacle(held: RequestHeld) -> Obstacle:

@@ -75,7 +75,9 @@ def _left_open(judgement: Judgement) -> Iterator[Fact]:
     """What could not be decided, or can be at last."""
     study = judgement.evidence.study
     for deferral in judgement.deferred:
-        yield DecisionDeferred(study=study, **deferral.key._asdict(), causes=deferral.causes)
+        yield DecisionDeferred(
+            study=study, **deferral.key._asdict(), causes=deferral.causes, restores=deferral.restores
+        )
     for key in judgement.resumed:
         yield DecisionResumed(study=study, **key._asdict())
     for record in sorted(judgement.timed_out):

@@ -17,8 +17,8 @@ from processors.placeholders import Placeholders
 from processors.routing.rules import Identity
 from processors.text import is_blank, without_padding
 
-_SEALED = ("PatientID", "PatientName")
-_PLAIN = ("AETitleCalled", "AETitleCaller", "AccessionNumber")
+_SEALED = ("PatientID", "PatientName", "AccessionNumber")
+_PLAIN = ("AETitleCalled", "AETitleCaller")
 
 Unsealed = Mapping[int, tuple[Event, Mapping[str, Any]]]
 """Events with what was sealed in them, by position."""

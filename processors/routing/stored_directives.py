@@ -17,7 +17,7 @@ def rules_at(work: Work, positions: Collection[int]) -> list[Rule]:
 
 
 def entries_at(work: Work, positions: Collection[int]) -> list[Entry]:
-    """The entries that the events at these positions hold; `FORGOTTEN` stands for a subject ID that was."""
+    """The entries that the events at these positions hold; `FORGOTTEN` stands for what of them was."""
     events = work.identities(positions).values()
     return [_entry(CouplingEntryChanged.read(event, payload)) for event, payload in events]
 
@@ -25,12 +25,16 @@ def entries_at(work: Work, positions: Collection[int]) -> list[Entry]:
 def _entry(fact: CouplingEntryChanged) -> Entry:
     entry = Entry(
         record_id=fact.record_id,
-        accession=fact.accession,
+        accession=_known(fact.accession_number) if fact.accession else "",
         study=fact.study,
         project=fact.project,
-        subject_id=FORGOTTEN if fact.subject_id is None else fact.subject_id,
+        subject_id=_known(fact.subject_id),
         event_name=fact.event_name,
         date=fact.date,
     )
     repeated = replace(entry, repeated=True)
     return repeated if fact.problems == repeated.problems else entry
+
+
+def _known(sealed: str | None) -> str:
+    return FORGOTTEN if sealed is None else sealed

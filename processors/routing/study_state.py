@@ -1,4 +1,4 @@
-"""What the ledger says about the studies that have to be decided upon: gathering, no deciding."""
+"""Which studies are decided upon again, and what the ledger says about them: gathering, no deciding."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -64,10 +64,11 @@ class Evidence:
     earlier ones with the position of the event by which the rules of then had been applied to them, or 0.
 
     `subject` is that of its leading series; `shared`: series are, or were, of another patient. `by_hand`
-    are the positions of what an operator decided about it; `deferred` is what depended on doubted rules and entries
-    before, and on which; `holds` is what was asked for and held; `adopted` what REDCap held before this system.
-    `gone` are requests whose rows somebody deleted, with the events that told so; `received_anew_at` is where
-    the study was asked for anew by arriving again after that.
+    are the positions of what an operator decided about it, `overruled` the rules, each with its project, that asked
+    for an event about which that was. `deferred` is what depended on doubted rules and entries before, and on which,
+    and `restores` the requests that a replay is to bring back once that is settled; `holds` is what was asked for and
+    held; `adopted` what REDCap held before this system. `gone` are requests whose rows somebody deleted, with the
+    events that told so; `received_anew_at` is where the study was asked for anew by arriving again after that.
 
     `accessions` are those of its series on disk, `known_accessions` all there ever were. `patients` are those of its
     series on disk, `held` the series of each where it is known to be of two. `change`: what they say otherwise than
@@ -91,9 +92,11 @@ class Evidence:
     standing: list[TransferRequest] = field(default_factory=list)
     conflicts: dict[Key, Conflict] = field(default_factory=dict)
     deferred: dict[Key, tuple[Cause, ...]] = field(default_factory=dict)
+    restores: dict[Key, tuple[int, ...]] = field(default_factory=dict)
     holds: dict[Key, KnownHold] = field(default_factory=dict)
     failed_rules: set[str] = field(default_factory=set)
     by_hand: dict[tuple[str, str | None], int] = field(default_factory=dict)
+    overruled: set[tuple[str, str]] = field(default_factory=set)
     adopted: Pseudonyms = field(default_factory=dict)
     gone: dict[int, int] = field(default_factory=dict)
     received_anew_at: int = 0
@@ -107,6 +110,11 @@ class Evidence:
     def deferred_rules(self) -> set[str]:
         """The rules that were doubted when something was left undecided."""
         return {cause.record_id for causes in self.deferred.values() for cause in causes if cause.kind == "rule"}
+
+    @property
+    def restored(self) -> set[int]:
+        """The requests that a replay is to bring back as soon as it is known that they are asked for."""
+        return {position for positions in self.restores.values() for position in positions}
 
     @property
     def of_two_patients(self) -> bool:
@@ -247,6 +255,8 @@ def gather(work: Work, studies: Sequence[str], window: Agenda, *, with_identitie
         evidence[study].received_anew_at = window.until
     for row in work.execute(_BY_HAND, chosen):
         evidence[row.study].by_hand[row.project, row.event_name] = row.position
+    for row in work.execute(_OVERRULED, chosen):
+        evidence[row.study].overruled.add((row.project, row.record_id))
     for study, adopted in adopted_requests(work, studies).items():
         evidence[study].adopted = adopted
     for study, patients in patients_of(work, studies).items():
@@ -265,7 +275,9 @@ def _add_undecided(work: Work, evidence: Mapping[str, Evidence]) -> None:
         key = Key(row.project, row.event_name)
         evidence[row.study].conflicts[key] = Conflict(key=key, kind=row.kind, causes=_causes(row.details))
     for row in work.execute(_DEFERRED_KEYS, chosen):
-        evidence[row.study].deferred[Key(row.project, row.event_name)] = _causes(row.details)
+        key = Key(row.project, row.event_name)
+        evidence[row.study].deferred[key] = _causes(row.details)
+        evidence[row.study].restores[key] = tuple(orjson.loads(row.details)["restores"])
     holds = work.execute(_HOLDS, chosen).all()
     events = work.identities([row.position for row in holds])
     for row in holds:
@@ -321,6 +333,22 @@ _NOTICED = text("""
      where stream = any(:streams) and type = 'StudyChangeFound' group by 1
 """)
 _BY_HAND = text("select study, project, event_name, position from gateway.decision_by_hand where study = any(:studies)")
+# A rule whose event is renamed asks for nothing that an operator had not decided about.
+_OVERRULED = text("""
+    select decided.study, decided.project, rule.record_id
+      from gateway.decision_by_hand as decided cross join gateway.rule
+      cross join lateral (
+           select type, data from ledger.event
+            where stream = 'rule/' || rule.record_id and position < decided.position
+              and type in ('RoutingRuleChanged', 'RoutingRuleRemoved')
+            order by version desc limit 1) as said
+     where decided.study = any(:studies) and decided.event_name is not null and not rule.removed
+       and said.type = 'RoutingRuleChanged'
+       and (said.data ->> 'project', said.data ->> 'event_name') = (decided.project, decided.event_name)
+       and not exists (select from ledger.event as gone
+                        where gone.stream = 'rule/' || rule.record_id and gone.type = 'RoutingRuleRemoved'
+                          and gone.position > decided.position)
+""")
 _FAILURES = text("select study, record_id from gateway.rule_failure where study = any(:studies)")
 
 

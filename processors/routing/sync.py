@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from ledger.events import NewEvent
 from ledger.vault import SubjectName
+from processors.accession_numbers import accession_subject
 from processors.events.fact import Cause, Fact
 from processors.events.rules import (
     CouplingEntryChanged,
@@ -118,6 +119,9 @@ def _entry_events(
     work: Work, entries: Sequence[Entry], prints: Mapping[str, str], comparison: Comparison
 ) -> list[Fact | NewEvent]:
     by_record = {entry.record_id: entry for entry in entries}
+    # All at once: one by one, looking them up would take longer than all the rest.
+    names = [name for record in comparison.changed for name in _subjects(by_record[record])]
+    work.vault.subjects(work.connection, names)
     changes = [_entry_changed(work, by_record[record], prints[record]) for record in comparison.changed]
     settled = comparison.facts(
         doubted=CouplingEntryDoubted, returned=CouplingEntryReturned, removed=CouplingEntryRemoved
@@ -126,17 +130,26 @@ def _entry_events(
 
 
 def _entry_changed(work: Work, entry: Entry, fingerprint: str) -> NewEvent:
-    """The entry's event. Beside its accession number the subject ID would be a key to the pseudonym: it is sealed."""
+    """The entry's event; what leads from it to a patient or a pseudonym is sealed."""
     content = asdict(entry)
     del content["repeated"], content["overlong"]  # which its problems tell
     asks = {name: value for name, value in content.items() if name != "date"}
+    subject, *numbers = work.vault.subjects(work.connection, _subjects(entry)).values()
+    content |= {"accession_number": entry.accession, "accession": "".join(map(str, numbers))}
     changed_entry = CouplingEntryChanged(
         **content,
         problems=entry.problems,
         fingerprint=fingerprint,
         asks_fingerprint=_fingerprint(work, asks),
     )
-    return work.seal(changed_entry, SubjectName("coupling", "", entry.study or entry.accession or entry.record_id))
+    return work.seal(changed_entry, subject)
+
+
+def _subjects(entry: Entry) -> list[SubjectName]:
+    """Whom the entry is sealed for, and what its accession number is, if it names one."""
+    number = accession_subject(entry.accession)
+    sealed_for = SubjectName("coupling", "", entry.study or entry.accession or entry.record_id)
+    return [sealed_for] if number is None else [sealed_for, number]
 
 
 def _fingerprint(work: Work, content: Mapping[str, object]) -> str:

@@ -14,8 +14,8 @@ from processors.events.withdrawals import (
     WithdrawalEntryReturned,
 )
 from processors.gateway import Gateway, Work
-from processors.observed_list import compared, head
-from processors.redcap import Project, Redcap
+from processors.observed_list import compared, head, listed_project, tell_unreadable
+from processors.redcap import Redcap
 from processors.routing.withdraw import Withdrawal, is_known, withdraw
 
 _NEEDED = ("record_id", "wd_project", "wd_subject")
@@ -35,11 +35,12 @@ class WithdrawalEntry:
 def observe_withdrawals(gateway: Gateway, redcap: Redcap) -> None:
     """Records what is new in the list, and has those participants withdraw; what is gone from it withdraws nothing."""
     asked_at = head(gateway)
-    listed = Project(redcap, "withdrawals", gateway.database, gateway.clock, needed=_NEEDED)
+    listed = listed_project(gateway, redcap, "withdrawals", _NEEDED)
     entries = {entry.record_id: entry for entry in entries_from_rows(listed.export_list())}
     with gateway.begin() as work:
         prints = {record: _fingerprint(work, entry) for record, entry in entries.items()}
-        comparison = compared(work, "gateway.withdrawal_entry", prints, asked_at=asked_at)
+        tell_unreadable(work, listed)
+        comparison = compared(work, "gateway.withdrawal_entry", prints, asked_at=asked_at, unreadable=listed.unreadable)
         for record in comparison.changed:
             _withdraw(work, entries[record], prints[record])
         work.record(

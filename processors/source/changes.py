@@ -1,4 +1,4 @@
-"""What to read, and what to record about it: decisions over plain values.
+"""When a file is settled and is read, and what is recorded about it: decisions over plain values.
 
 A folder is planned after it was listed (`plan`), and its findings are told once its files have been
 read (`findings`); in between, nothing but the files themselves is looked at.
@@ -13,6 +13,7 @@ from processors.events.series import (
     FileRejected,
     RejectionResolved,
     SeriesDiscovered,
+    SeriesFact,
     SeriesReturned,
     SeriesRevised,
     SeriesVanished,
@@ -21,6 +22,7 @@ from processors.events.series import (
 )
 from processors.source.file_names import path_of
 from processors.source.read import Bad, Kept, NotNow, Outcome
+from processors.source.summary import Summary
 from processors.source.tree import UNKNOWN, FileEntry, Folder, Listing
 
 LOOK_AGAIN = 0
@@ -92,10 +94,17 @@ class Known(NamedTuple):
     presence: Mapping[str, Mapping[str, bool]] = MappingProxyType({})
 
 
+class Arrival(NamedTuple):
+    """A series that is new, or says something else: a fact once it is known whom it is sealed for."""
+
+    fact: type[SeriesFact]
+    summary: Summary
+
+
 class Finding(NamedTuple):
     """Facts, with what the scan cache may remember on their account; the two are stored together."""
 
-    facts: Sequence[Fact] = ()
+    facts: Sequence[Fact | Arrival] = ()
     remember_file: tuple[str, str, int, int, int] | None = None  # folder, file, mtime, size, stamp
     forget_file: tuple[str, str] | None = None
     remember_folder: tuple[str, int] | None = None
@@ -219,25 +228,16 @@ def _conclusion(plan: FolderPlan, known: Known, *, complete: bool, is_there: boo
     return Finding(facts, remember_folder=(key, plan.mtime_ns if complete else LOOK_AGAIN), remember_looks=looks)
 
 
-def _kept(key: str, entry: FileEntry, kept: Kept, known: Known, *, returning: bool) -> list[Fact]:
-    facts: list[Fact] = [*_resolved(path_of(key, entry.key), "readable", known)] if known.rejected else []
-    summary, fingerprint, identity_fingerprint = kept
+def _kept(key: str, entry: FileEntry, kept: Kept, known: Known, *, returning: bool) -> list[Fact | Arrival]:
+    facts: list[Fact | Arrival] = [*_resolved(path_of(key, entry.key), "readable", known)] if known.rejected else []
+    summary, fingerprint = kept
     if returning:
         facts.append(StudyReturned(StudyInstanceUID=summary.study))
     if not known.presence.get(summary.study, {}).get(summary.series, True):
         facts.append(SeriesReturned(StudyInstanceUID=summary.study, SeriesInstanceUID=summary.series))
     before = known.fingerprints.get((summary.study, summary.series))
     if before != fingerprint:
-        fact = SeriesDiscovered if before is None else SeriesRevised
-        facts.append(
-            fact(
-                **summary.data,
-                PatientID=summary.identity["PatientID"],
-                PatientName=summary.identity["PatientName"],
-                fingerprint=fingerprint,
-                identity_fingerprint=identity_fingerprint,
-            )
-        )
+        facts.append(Arrival(SeriesDiscovered if before is None else SeriesRevised, summary))
     return facts
 
 

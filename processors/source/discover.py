@@ -24,7 +24,7 @@ from processors.source import changes, read, scan_cache
 from processors.source.batches import BATCH, listing_batches, reading_batches
 from processors.source.changes import FolderPlan, Times
 from processors.source.read import NotNow
-from processors.source.record import Recorder
+from processors.source.record import Recorder, with_fingerprints
 from processors.source.scan_cache import Recalled
 from processors.source.tree import Folder, Listing, Tree
 
@@ -225,6 +225,7 @@ class _Discovering:
         self._unsettled += sum(outcome.count(NotNow.UNSETTLED) for outcome in outcomes)
         with self._gateway.begin() as work:
             known = scan_cache.known(work, [plan.folder.key for plan in plans])
+            outcomes = [with_fingerprints(work, outcome, known.fingerprints) for outcome in outcomes]
         self._recorder.record(
             finding
             for plan, outcome in zip(plans, outcomes, strict=True)

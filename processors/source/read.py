@@ -16,11 +16,13 @@ TOO_LARGE = f"larger than {summary.MAX_BYTES // 1024**2} MiB"
 
 
 class Kept(NamedTuple):
-    """A usable summary; the fingerprints are equal for equal content, as far as we keep it, and for one identity."""
+    """A usable summary; `fingerprint` is equal for equal content of one patient, as far as we keep it.
+
+    It is blank as long as it is not asked for: only of a known series is it compared.
+    """
 
     summary: summary.Summary
-    fingerprint: str
-    identity_fingerprint: str
+    fingerprint: str = ""
 
 
 class Bad(NamedTuple):
@@ -65,7 +67,7 @@ def read(tree: Tree, folder: Folder, entry: FileEntry, fingerprint: Fingerprint)
         parsed = summary.parse(content, study=folder.name, series=entry.key.removesuffix(".json"))
     except summary.Rejected as exc:
         return Bad(str(exc), fingerprint(hashlib.sha256(content).digest()))
-    return Kept(parsed, fingerprint(summary.content(parsed)), fingerprint(summary.identity(parsed)))
+    return Kept(parsed)
 
 
 def _content(tree: Tree, folder: Folder, entry: FileEntry) -> bytes | None:

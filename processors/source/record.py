@@ -1,16 +1,19 @@
 """Appending what was found, together with what the scan cache remembers on its account."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from uuid import UUID
 
 from ledger.events import NewEvent
 from ledger.vault import SubjectName
+from processors.accession_numbers import accession_subject
 from processors.events.fact import Fact
-from processors.events.series import SeriesFact
 from processors.gateway import Gateway, Work, patient_subject
-from processors.source import scan_cache
+from processors.source import scan_cache, summary
 from processors.source.batches import BATCH
-from processors.source.changes import Finding
+from processors.source.changes import Arrival, Finding
+from processors.source.read import Kept, Outcome
+from processors.source.summary import Summary
 
 
 class Recorder:
@@ -28,22 +31,64 @@ class Recorder:
                 if facts:
                     work.record(_sealed(work, facts))
                 scan_cache.store(work, batch)
-            self.counts.update(map(type, facts))
+            self.counts.update(fact.fact if isinstance(fact, Arrival) else type(fact) for fact in facts)
 
 
-def _sealed(work: Work, facts: Sequence[Fact]) -> Iterator[Fact | NewEvent]:
+def with_fingerprints(work: Work, outcomes: Iterable[Outcome], known: Collection[tuple[str, str]]) -> list[Outcome]:
+    """The outcomes, the summaries of `known` series with their fingerprints.
+
+    That of a patient of whom nothing is known, any more or yet, stays blank: it equals none.
+    """
+    outcomes = list(outcomes)
+    names = {
+        place: _patient(work, outcome.summary)
+        for place, outcome in enumerate(outcomes)
+        if isinstance(outcome, Kept) and (outcome.summary.study, outcome.summary.series) in known
+    }
+    if not names:
+        return outcomes
+    subjects = work.vault.found(work.connection, set(names.values()))
+    work.vault.load(work.connection, subjects.values())
+    for place, name in names.items():
+        kept = outcomes[place]
+        if isinstance(kept, Kept) and name in subjects:
+            fingerprint = work.vault.fingerprint_for(subjects[name], summary.content(kept.summary))
+            outcomes[place] = Kept(kept.summary, fingerprint)
+    return outcomes
+
+
+def _sealed(work: Work, facts: Sequence[Fact | Arrival]) -> Iterator[Fact | NewEvent]:
     """The facts, those that tell whose a series is sealed for that patient."""
-    names = [_patient(work, fact) for fact in facts]
+    arrivals = [fact.summary for fact in facts if isinstance(fact, Arrival)]
+    names = [_patient(work, arrived) for arrived in arrivals]
+    numbers = {number for each in arrivals if (number := accession_subject(each.data["AccessionNumber"])) is not None}
     # All at once: one by one, looking up whose they are would take longer than all the rest.
-    subjects = work.vault.subjects(work.connection, [name for name in names if name is not None])
-    for fact, name in zip(facts, names, strict=True):
-        yield fact if name is None else work.seal(fact, subjects[name])
+    subjects = work.vault.subjects(work.connection, [*names, *numbers])
+    patients = iter(names)
+    for fact in facts:
+        if isinstance(fact, Arrival):
+            patient = subjects[next(patients)]
+            number = accession_subject(fact.summary.data["AccessionNumber"])
+            accession = "" if number is None else str(subjects[number])
+            yield work.seal(_completed(work, fact, patient, accession), patient)
+        else:
+            yield fact
 
 
-def _patient(work: Work, fact: Fact) -> SubjectName | None:
-    if not isinstance(fact, SeriesFact):
-        return None
-    return patient_subject(fact.StudyInstanceUID, fact.PatientID or "", work.placeholders)
+def _completed(work: Work, arrival: Arrival, patient: UUID, accession: str) -> Fact:
+    told = arrival.summary
+    return arrival.fact(
+        **told.data,
+        PatientID=told.identity["PatientID"],
+        PatientName=told.identity["PatientName"],
+        accession=accession,
+        fingerprint=work.vault.fingerprint_for(patient, summary.content(told)),
+        identity_fingerprint=work.vault.fingerprint_for(patient, summary.identity(told)),
+    )
+
+
+def _patient(work: Work, told: Summary) -> SubjectName:
+    return patient_subject(told.study, told.identity["PatientID"], work.placeholders)
 
 
 def _batches(findings: Iterable[Finding]) -> Iterator[list[Finding]]:

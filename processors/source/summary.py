@@ -1,8 +1,7 @@
 """Understanding a series summary: bytes of a JSON file to the values that we keep, or a reason why not.
 
 Values are mostly strings, but receivers also write numbers, null and lists; all become text. PatientID
-and PatientName are kept apart from the rest because only they are sealed, and exactly as written,
-because REDCap holds hashes of them.
+and PatientName are kept apart from the rest, and exactly as written, because REDCap holds hashes of them.
 """
 
 import json
@@ -26,7 +25,7 @@ KEPT = (
     "SeriesTime",
     "SequenceName",
 )
-"""The plain keys kept as text; beside them the two UIDs, NumFiles, ClassifyType and the connection's three."""
+"""The keys kept as text; beside them the two UIDs, NumFiles, ClassifyType and the connection's three."""
 
 _INEXACT = 2.0**53
 """From here on, not every whole number is a floating-point number, which longer ones are read as."""
@@ -44,8 +43,8 @@ class Rejected(Exception):
 class Summary(NamedTuple):
     """What is kept of one series.
 
-    `data` is readable by all who read the ledger: text by DICOM keyword, `NumFiles` a number or
-    null, `ClassifyType` a tuple of texts. `identity` is to be sealed: PatientID and PatientName.
+    `data` is text by DICOM keyword, `NumFiles` a number or null, `ClassifyType` a tuple of texts. `identity` says whose
+    it is: PatientID and PatientName.
     """
 
     study: str

@@ -67,10 +67,10 @@ class AdoptingSite(AutoidSite):
         self.simulator.calls.clear()
         return self.operator.adopt(steps)
 
-    def adoption_killed_at(self, step: int) -> bool:
+    def adoption_killed_at(self, step: int, steps: type[Steps] = Steps) -> bool:
         """An adoption killed at that step; False where it has not so many and came to its end."""
         try:
-            self.adopt(Steps(fatal=step))
+            self.adopt(steps(fatal=step))
         except Killed:
             return True
         return False

@@ -6,11 +6,12 @@ import signal
 
 import pytest
 
+from processors.delivery import actual
 from processors.demo.simulator import Fault
 from processors.demo.simulator.project import Rights
 from processors.errors import ConfigurationError, Refused, Unanswered
 from tests.adopt.sites import AdoptingSite
-from tests.flow.harness import BRAIN, HEART, Asked, Killed, Steps
+from tests.flow.harness import BRAIN, HEART, Asked, Killed, Steps, VisibleSteps
 
 EVENTS = ("StudyAdopted", "TransferAdopted", "AdoptionCompleted")
 
@@ -275,16 +276,23 @@ def test_no_id_is_drawn_that_an_adopted_request_carries(site: AdoptingSite) -> N
 # Interrupted
 
 
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The size is no argument anywhere. What happens between two batches happens between small ones, too.
+    monkeypatch.setattr(actual, "BATCH", 4)
+
+
+@pytest.mark.usefixtures("small_batches")
 def test_killed_at_any_step_the_next_adoption_goes_on_and_records_nothing_twice(site: AdoptingSite) -> None:
-    years_of_work(site, 510)
+    years_of_work(site, 6)
     site.give("1", "PID-1", "H-0001")
     step = 1
-    while site.adoption_killed_at(step):
+    while site.adoption_killed_at(step, VisibleSteps) and not site.count("AdoptionCompleted"):
         step += 1
     assert step > 15
-    assert site.counted(*EVENTS, "IdAdopted") == [510, 255, 1, 1]
+    assert site.counted(*EVENTS, "IdAdopted") == [6, 3, 1, 1]
     (completed,) = site.events("AdoptionCompleted")
-    assert (completed["studies"], completed["transfers"], completed["ids"]) == (510, 255, 1)
+    assert (completed["studies"], completed["transfers"], completed["ids"]) == (6, 3, 1)
     site.assert_sound()
 
 
@@ -303,17 +311,18 @@ class KilledAtCall(Steps):
         super().take()
 
 
+@pytest.mark.usefixtures("small_batches")
 def test_a_killed_adoption_goes_on_with_the_studies_it_has_not_read(site: AdoptingSite) -> None:
-    years_of_work(site, 510)
+    years_of_work(site, 6)
     with pytest.raises(Killed):
         site.adopt(KilledAtCall(4))  # after the dictionary, the first batch and its missing data codes
-    assert site.counted(*EVENTS) == [500, 250, 0]
+    assert site.counted(*EVENTS) == [4, 2, 0]
     site.scripts_wrote("1.2.0.1")  # before the place that was reached
     site.adopt()
     read = [call.records for call in site.calls if call.content == "record" and call.project == "incoming"]
-    assert read == [511, 11]
-    assert site.counted(*EVENTS) == [511, 255, 1]
-    assert site.events("AdoptionCompleted")[0]["studies"] == 511
+    assert read == [7, 3]
+    assert site.counted(*EVENTS) == [7, 3, 1]
+    assert site.events("AdoptionCompleted")[0]["studies"] == 7
 
 
 def test_a_process_killed_in_the_middle_keeps_no_lock_and_no_half_batch(site: AdoptingSite) -> None:
@@ -335,14 +344,15 @@ def test_an_adoption_left_for_days_begins_anew(site: AdoptingSite) -> None:
     assert site.adopted("1.2.1") == [(1, HEART, "", False)]
 
 
+@pytest.mark.usefixtures("small_batches")
 def test_redcap_down_midway_is_a_service_error_and_the_next_adoption_goes_on(site: AdoptingSite) -> None:
-    years_of_work(site, 510)
+    years_of_work(site, 6)
     site.simulator.inject(Fault(kind="status", status=500, project="incoming", content="record", nth=3, times=None))
     with pytest.raises(Unanswered):
         site.adopt()
     site.simulator.clear_faults()
     site.adopt()
-    assert site.counted(*EVENTS) == [510, 255, 1]
+    assert site.counted(*EVENTS) == [6, 3, 1]
 
 
 # What cannot be

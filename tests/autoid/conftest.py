@@ -19,8 +19,10 @@ def make_site(database_url: str, key_file: Path, clock: SettableClock, tmp_path:
     """Makes the test's site."""
     with ExitStack() as stack:
 
-        def make(*, separate_transfers: bool = False, **settings: Any) -> AutoidSite:
-            simulator = stack.enter_context(standard_simulator(clock, separate_transfers=separate_transfers))
+        def make(*, separate_transfers: bool = False, with_withdrawals: bool = False, **settings: Any) -> AutoidSite:
+            simulator = stack.enter_context(
+                standard_simulator(clock, separate_transfers=separate_transfers, with_withdrawals=with_withdrawals)
+            )
             site = AutoidSite(
                 folder=tmp_path,
                 database_url=database_url,

@@ -61,6 +61,7 @@ def _settled(server: Server, folder: Path, series: int) -> Iterator[Site]:
         gateway.catch_up()
         discover(gateway, raw=raw, settle_seconds=60)
         _deliver(gateway)
+        made.recognise()  # or runs would look for studies that were never written
         made.run()  # decides about them, and notes the rule
         yield made
 

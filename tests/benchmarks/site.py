@@ -63,9 +63,12 @@ NOWHERE = Redcap(url="http://localhost/api/", tokens={"incoming": "0" * 32, "cou
 
 
 @contextmanager
-def redcap(*, thinks: float = 0) -> Iterator[Redcap]:
-    """A REDCap with one routing rule, which sends two studies of five to a project; it `thinks` some seconds a call."""
-    command = [sys.executable, "-m", "tests.benchmarks.redcap", str(thinks)]
+def redcap(*, thinks: float = 0, status: str = "production") -> Iterator[Redcap]:
+    """A REDCap with one routing rule, which sends two studies of five to a project; it `thinks` some seconds a call.
+
+    `status` is that of Incoming, which takes rows in development and production only.
+    """
+    command = [sys.executable, "-m", "tests.benchmarks.redcap", str(thinks), status]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
             if process.stdout is None or process.stdin is None:
@@ -87,6 +90,10 @@ class Site:
     def run(self) -> Took:
         """`fiona-ledger run`, from its start to its exit."""
         return taken(PROGRAM, "--config", str(self.config), "run", "--json")
+
+    def recognise(self) -> None:
+        """`fiona-ledger recognise`: what REDCap lacks of what the ledger says was written is no reason to stop."""
+        taken(PROGRAM, "--config", str(self.config), "recognise", "--reason", "benchmark")
 
     def gateway(self) -> Gateway:
         """The gateway for a part of a run within this process."""

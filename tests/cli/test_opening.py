@@ -86,5 +86,5 @@ def test_the_operator_is_the_account_and_not_what_the_environment_says() -> None
     # LOGNAME used to be believed.
     account = pwd.getpwuid(os.getuid()).pw_name
     assert operator({"LOGNAME": "boss", "USER": "boss"}) == account
-    assert operator({"SUDO_USER": "anna"}) == f"{account} (by sudo from anna)"
+    assert operator({"SUDO_USER": "anna"}) == f"{account} ($SUDO_USER says: anna)"
     assert operator({"SUDO_USER": "anna\x1b[2J"}) == account

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from datetime import datetime, timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -9,6 +10,7 @@ from sqlalchemy import text
 
 from ledger.database import Database
 from ledger.vault import Vault
+from processors.configuration import SenderSection
 from processors.gateway import Gateway
 from processors.operations.status import Status
 from processors.operations.status import status as status_of
@@ -103,6 +105,32 @@ def test_an_outage_is_on_the_screen_with_what_to_do(site: Site, database: Databa
     told = site.command("status", "--json").data
     assert (told["needs_attention"], told["overdue_since"]) == (True, None)
     assert told["stalled_since"] is not None
+
+
+def test_a_folder_of_the_sender_s_that_cannot_be_used_is_told(
+    database: Database, vault: Vault, clock: SettableClock, tmp_path: Path
+) -> None:
+    (tmp_path / "queue").mkdir()
+    (tmp_path / "fail").write_text("no folder")
+    gateway = gateway_of(database, vault, clock)
+    gateway.sender = SenderSection(
+        queue=tmp_path / "queue", withdrawn=tmp_path, done=tmp_path / "done", fail=tmp_path / "fail"
+    )
+    found = status_of(gateway)
+    assert [(row["subject"], row["details"]) for row in found.attention] == [
+        ("sender.done", f"{tmp_path / 'done'}: No such file or directory"),
+        ("sender.fail", f"{tmp_path / 'fail'}: Not a directory"),
+    ]
+    assert (found.kinds, found.needs_attention) == ({"unusable folder of the sender": 2}, True)
+
+
+def test_folders_of_the_sender_s_that_are_as_they_should_be_or_not_configured_are_nothing_to_tell(
+    database: Database, vault: Vault, clock: SettableClock, tmp_path: Path
+) -> None:
+    gateway = gateway_of(database, vault, clock)
+    assert status_of(gateway).attention == []
+    gateway.sender = SenderSection(queue=tmp_path, withdrawn=tmp_path)
+    assert status_of(gateway).attention == []
 
 
 def test_only_the_sites_own_studies_are_counted(

@@ -45,6 +45,11 @@ def test_a_full_disk_behind_standard_output_is_told_and_undoes_nothing(site: Sit
     assert "No space left on device" in done.stderr
 
 
+def test_a_run_needs_room_on_no_disk_but_the_databases(site: Site) -> None:
+    done = shell(site, "ulimit -f 0; PROGRAM run; PROGRAM status | grep -c '54 studies'")
+    assert (done.stdout.splitlines()[-1], done.stderr) == ("1", "")
+
+
 def test_whoever_reads_the_output_may_leave(site: Site) -> None:
     done = shell(site, "PROGRAM run | head -c 0; PROGRAM status | head -c 9")
     assert (done.stdout, done.stderr) == ("Last run:", "")

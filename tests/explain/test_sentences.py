@@ -81,8 +81,8 @@ SENT = TransferSent(
 )
 
 SENTENCES: list[tuple[Fact, str]] = [
-    (ARRIVED, "Series 1.2.1 arrived with 4 files, from CT1 to FIONA, accession number A1."),
-    (replace(ARRIVED, NumFiles=None, AccessionNumber=" "), "Series 1.2.1 arrived, from CT1 to FIONA."),
+    (ARRIVED, "Series 1.2.1 arrived with 4 files, from CT1 to FIONA, with an accession number."),
+    (replace(ARRIVED, NumFiles=None, accession=""), "Series 1.2.1 arrived, from CT1 to FIONA."),
     (REVISED, "Series 1.2.1 was revised."),
     (StudyVanished(StudyInstanceUID=STUDY), "The study's files vanished from disk."),
     (StudyReturned(StudyInstanceUID=STUDY), "The study's files are on disk again."),
@@ -399,7 +399,7 @@ def test_a_request_tells_what_its_entry_said_then() -> None:
     entry = an_entry("4", "HEART", accession="A1", event_name="baseline")
     assert told(replace(REQUESTED, cause=ENTRY), History(causes={6: entry})) == (
         "Requested for HEART, event baseline, because of coupling entry 4, which then said: HEART, event baseline, "
-        "for accession A1."
+        "for an accession number."
     )
 
 

@@ -1,8 +1,8 @@
 """What REDCap's transfers must come to, worked out from the contract alone: the oracle of random histories.
 
 It knows files, rules, entries, rows and minutes as a person would list them on paper, and nothing of
-events, tables or calls. There is a run a minute. Every study has one patient, all of its series come over
-the same connection, and patterns match whole texts.
+events, tables or calls. There is a run a minute. All studies are of one patient, all series of one come over
+the same connection, and patterns match whole texts. Nothing is held.
 """
 
 from dataclasses import dataclass, field
@@ -254,6 +254,14 @@ class Model:
                 requests.append((key, winner, replaced + moved))
         given_up = [request for _, _, replaced in requests for request in replaced]
         withdrawn = self._withdrawn(study, known, agreed, given_up, entries)
+        withdrawn += [
+            request
+            for request in known.requests
+            if request.in_force
+            and request not in [*given_up, *withdrawn]
+            and conflicts.get(request.key, _OF_A_PERSON).kind == "equals"
+            and (min(wishes[request.key]).kind == "coupling" or request.kind == "rule")
+        ]
         over = [key for key, found in known.conflicts.items() if found.kind != "person" and key not in conflicts]
         return Plan(requests, withdrawn, conflicts, over if known.on_disk else [])
 

@@ -2,8 +2,10 @@
 
 import pytest
 
+from processors.operations.replay import Scope
 from tests.flow.conftest import MakeSite
 from tests.flow.harness import BRAIN, HEART, Asked, Site
+from tests.operations.operator import replay_all
 
 
 def test_two_rules_that_disagree_place_nothing(site: Site) -> None:
@@ -131,14 +133,51 @@ def test_a_conflict_that_no_rule_asks_for_any_more_is_over(site: Site) -> None:
     assert not report.needs_attention
 
 
-def test_two_entries_that_come_to_disagree_leave_what_was_placed(site: Site) -> None:
+@pytest.fixture
+def disagreeing(site: Site) -> Site:
+    """Two entries that came to disagree after the request of one was placed; no run has seen it."""
     site.entry("1", accession="ACC-1", subject="H-001")
     site.series("1.2.3", AccessionNumber="ACC-1")
     site.run()
     site.entry("2", study="1.2.3", subject="H-002")
-    report = site.run()
-    assert site.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
+    return site
+
+
+def test_two_entries_that_come_to_disagree_end_what_was_placed(disagreeing: Site) -> None:
+    report = disagreeing.run()
+    assert disagreeing.transfers("1.2.3") == {}
     assert report.attention == {"conflict": 1}
+    (retracted,) = disagreeing.events("TransferRetracted")
+    assert (retracted["reason"], retracted["cause"]["record_id"]) == ("what asks for it is contradicted", "2")
+
+
+def test_when_they_agree_again_it_is_requested_again(disagreeing: Site) -> None:
+    disagreeing.run()
+    disagreeing.entry("2", study="1.2.3", subject="H-001")
+    report = disagreeing.run()
+    assert list(disagreeing.transfers("1.2.3").values()) == [Asked(HEART, "H-001")]
+    assert report.attention == {}
+
+
+def test_what_was_sent_before_they_disagreed_cannot_be_sent_again(disagreeing: Site) -> None:
+    disagreeing.sender_sends("1.2.3", 1)
+    disagreeing.run()
+    assert disagreeing.transfers("1.2.3") == {1: Asked(HEART, "", sent=True)}
+    assert set(disagreeing.attention()) == {"conflict", "retracted after it was sent"}
+
+
+def test_a_replay_that_finds_them_disagree_ends_it_as_well(disagreeing: Site) -> None:
+    replay_all(disagreeing, Scope(project=HEART))
+    assert disagreeing.transfers("1.2.3") == {}
+
+
+def test_entries_of_which_one_is_doubted_end_nothing(disagreeing: Site) -> None:
+    disagreeing.entry("2", study="1.2.3", subject="H-001")
+    disagreeing.run()
+    with disagreeing.left_out("coupling", "2"):
+        disagreeing.entry("1", accession="ACC-1", subject="H-003")
+        disagreeing.run()
+    assert disagreeing.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
 
 
 def test_a_conflict_of_entries_is_still_shown_while_their_study_is_gone(site: Site) -> None:

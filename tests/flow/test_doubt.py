@@ -363,8 +363,27 @@ def test_a_replay_does_not_restore_a_row_that_only_the_doubted_asks_for(coupled:
     with coupled.left_out("coupling"):
         replay_all(coupled)
         assert coupled.transfers("1.2.3") == {}
-    replay_all(coupled)
+    coupled.run()
     assert set(coupled.transfers("1.2.3").values()) == {Asked(HEART, "H-001")}
+    assert coupled.query("select 1 from gateway.deferred_decision") == []
+
+
+def test_nor_does_any_run_once_the_doubted_is_gone(coupled: Site) -> None:
+    coupled.person_deletes_transfer("1.2.3", 1)
+    with coupled.left_out("coupling"):
+        replay_all(coupled)
+        coupled.run()
+        coupled.run()
+    assert coupled.transfers("1.2.3") == {}
+    assert coupled.query("select 1 from gateway.deferred_decision") == []
+
+
+def test_what_a_replay_has_left_for_later_stands_unless_it_is_gone(coupled: Site) -> None:
+    with coupled.left_out("coupling"):
+        replay_all(coupled)
+    coupled.run()
+    assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
+    assert coupled.states("1.2.3") == ["placed"]
 
 
 def test_a_dry_run_tells_what_would_be_doubted_and_records_nothing(ruled: Site) -> None:

@@ -14,7 +14,7 @@ KIND = "expected, not arrived"
 
 def expected(site: Site) -> list[dict[str, Any]]:
     """What audit.expected shows as open."""
-    columns = "record_id, project, accession, study, near"
+    columns = "record_id, project, study, near"
     rows = site.query(f"select {columns} from audit.expected where open order by position")
     return [dict(zip(columns.split(", "), row, strict=True)) for row in rows]
 
@@ -41,7 +41,7 @@ def test_an_entry_is_shown_when_it_has_met_no_study_for_three_days(site: Site) -
     site.clock.advance(120)
 
     assert site.run().attention == {KIND: 1}
-    assert expected(site) == [{"record_id": "7", "project": HEART, "accession": "A-1047", "study": None, "near": {}}]
+    assert expected(site) == [{"record_id": "7", "project": HEART, "study": None, "near": {}}]
     site.run()
     assert len(site.events("ExpectedStudyMissing")) == 1
     site.assert_sound()
@@ -96,10 +96,9 @@ def test_what_nearly_matches_is_named(waiting: Site, number: str, why: str) -> N
     waiting.series("1.2", AccessionNumber="B-2211")
     waiting.run()
 
-    assert [row["near"] for row in expected(waiting)] == [{"1.1": f"accession number {number} {why}"}]
+    assert [row["near"] for row in expected(waiting)] == [{"1.1": f"its accession number {why}"}]
     (details,) = waiting.query("select details from audit.attention where kind = :kind", kind=KIND)[0]
-    since, near = "Asked for since 2026-03-02; accession number A-1047", f"1.1 (accession number {number} {why})"
-    assert details == f"{since}; nearly matches: {near}."
+    assert details == f"Asked for since 2026-03-02; nearly matches: 1.1 (its accession number {why})."
 
 
 @pytest.mark.parametrize("number", ["A-1058", "A-74", "B-1048", "", "A-1047-2"])
@@ -189,7 +188,7 @@ def test_it_is_shown_once_more_when_the_entry_is_removed_unmet_until_somebody_ha
 
     assert waiting.attention() == {KIND: 1}
     (details,) = waiting.query("select details from audit.attention where kind = :kind", kind=KIND)[0]
-    assert details == "Its entry was removed from the coupling list; accession number A-1047."
+    assert details == "Its entry was removed from the coupling list."
     # A study that comes now is too late for it.
     waiting.series("1.1", AccessionNumber="A-1047")
     waiting.run()

@@ -17,7 +17,7 @@ from tests.flow.unreadable import Spoiled
 @pytest.fixture
 def spoiled(database_url: str, key_file: Path, clock: SettableClock, tmp_path: Path) -> Iterator[Site]:
     with ExitStack() as stack:
-        simulator = stack.enter_context(Spoiled(standard_projects()))
+        simulator = stack.enter_context(Spoiled(standard_projects(with_withdrawals=True)))
         simulator.settings = replace(simulator.settings, clock=clock)
         site = Site(folder=tmp_path, database_url=database_url, key_file=key_file, clock=clock, simulator=simulator)
         stack.callback(site.close)
@@ -83,6 +83,27 @@ def test_a_rule_that_cannot_be_read_and_a_study_whose_transfers_cannot_end_no_ru
     assert spoiled.transfers("1.2.3") == {1: Asked(HEART, "PID-1")}
     assert len(spoiled.events("TransferSent")) == 1
     assert spoiled.attention() == {"unreadable record": 2}
+
+
+def test_a_withdrawal_that_cannot_be_read_is_named_and_nobody_is_told_that_it_was_removed(spoiled: Site) -> None:
+    """It was passed over without a word; one that had been read before was reported as removed."""
+    entries(spoiled, 2)
+    spoiled.series("1.2.1", AccessionNumber="ACC-1")
+    spoiled.series("1.2.2", PatientID="X", AccessionNumber="ACC-2")
+    for record in ("1", "2"):
+        row = {"record_id": record, "wd_project": HEART, "wd_subject": f"H-00{record}"}
+        spoiled.simulator.projects["withdrawals"].put([row])
+    spoil(spoiled, "withdrawals", "2")
+    spoiled.run()
+    assert spoiled.attention() == {"unreadable record": 1, "participant withdrew": 1}
+    spoil(spoiled, "withdrawals")
+    spoiled.run()
+    assert {event["record_id"] for event in spoiled.events("ParticipantWithdrew")} == {"1", "2"}
+    spoil(spoiled, "withdrawals", "2")
+    for _ in range(3):
+        spoiled.run()
+    assert spoiled.events("WithdrawalEntryRemoved") == []
+    assert spoiled.attention() == {"unreadable record": 1, "participant withdrew": 1}
 
 
 def test_a_list_of_which_nothing_can_be_read_ends_the_run(spoiled: Site) -> None:

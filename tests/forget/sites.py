@@ -3,11 +3,12 @@
 import hashlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from uuid import UUID
 
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ledger.key_file import read_master_key
+from ledger.vault import Subject
 from processors.gateway import Gateway
 from processors.operations.forget.data_subjects import of_patients, of_project, of_study
 from processors.operations.forget.forget import Forgotten, forget
@@ -43,24 +44,32 @@ class PrivateSite(AutoidSite):
 
     # -- what somebody would find who has the database and the key file --------------------------------
 
-    def keys(self) -> list[AESGCM]:
-        """Every data key that is left."""
+    def keys(self, ledger: UUID) -> dict[UUID, AESGCM]:
+        """Every data key that is left, by subject."""
         master = AESGCM(read_master_key(self.key_file))
-        rows = self.query("select subject, wrapped_key from ledger.subject where wrapped_key is not null")
-        return [AESGCM(master.decrypt(key[:12], key[12:], subject.bytes)) for subject, key in rows]
+        rows = self.query("""
+            select subject, kind, scope, lookup, likeness, wrapped_key from ledger.subject
+             where wrapped_key is not null
+        """)
+        return {
+            subject.subject: AESGCM(
+                master.decrypt(
+                    (subject.wrapped_key or b"")[:12], (subject.wrapped_key or b"")[12:], subject.context(ledger)
+                )
+            )
+            for subject in map(Subject._make, rows)
+        }
 
     def unsealed(self) -> list[str]:
-        """What opens of all sealed parts, whichever of the keys opens it."""
-        rows = self.query("select event_id, sealed from ledger.event where sealed is not null")
-        keys = self.keys()
-        found = []
-        for event_id, sealed in rows:
-            for key in keys:
-                try:
-                    found.append(key.decrypt(sealed[:12], sealed[12:], event_id.bytes).decode())
-                except InvalidTag:
-                    continue
-        return found
+        """What opens of all sealed parts."""
+        ((ledger,),) = self.query("select ledger from ledger.vault")
+        keys = self.keys(ledger)
+        rows = self.query("select event_id, subject, sealed from ledger.event where sealed is not null")
+        return [
+            keys[subject].decrypt(sealed[:12], sealed[12:], ledger.bytes + subject.bytes + event_id.bytes).decode()
+            for event_id, subject, sealed in rows
+            if subject in keys
+        ]
 
     def finds(self, values: Collection[str]) -> set[str]:
         """Those of the values that stand somewhere, in plain text or in what can be unsealed."""

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from processors.cli.commands.forget import patient_ids
 from processors.cli.main import app
+from processors.demo.simulator import Fault
 from processors.errors import ConfigurationError
 from tests.autoid.sites import key_of
 from tests.flow.harness import BRAIN, HEART
@@ -52,19 +54,39 @@ url = "{site.simulator.url}"
     site.series("1.1", PatientID=ADA, PatientName=ADAS_NAME)
     site.study("1.2", ADA, PatientName=ADAS_NAME)
     site.series("1.3", PatientID="", PatientName="Nobody^Known")
+    # The commands go by this machine's clock, and compare it with REDCap's.
+    site.clock.now = datetime.now().astimezone() - timedelta(hours=1)
     site.run()
+    site.clock.now = datetime.now().astimezone()
     return Command(site, config)
 
 
 def test_a_patient_from_standard_input_is_forgotten_and_redcaps_rows_are_shown(command: Command) -> None:
     done = command("forget", "--patient-id-stdin", *WHY, "--yes", given=f"{ADA}\n".encode())
-    assert (done.exit_code, done.stderr) == (0, "")
+    assert (done.exit_code, done.stderr) == (1, "")
     assert command.site.finds(traces(ADA, ADAS_NAME)) == set()
     assert "Forgotten: 1 patient with 2 studies" in done.stdout
     assert "incoming" in done.stdout
     assert "autoid" in done.stdout
     assert str(command.site.receiver.raw / "1.1") in done.stdout
     assert ADA not in done.output
+    assert " ".join(done.stdout.split()).count("It was sent, or may have been: see `fiona-ledger status`.") == 2
+    assert {asked.name for study in ("1.1", "1.2") for asked in command.site.transfers(study).values()} == {""}
+
+
+def test_where_redcap_is_away_somebody_is_forgotten_and_what_waits_is_told(command: Command) -> None:
+    command.site.simulator.inject(Fault(kind="reset", times=100))
+    done = command("forget", "--patient-id-stdin", *WHY, "--yes", given=ADA.encode())
+    assert (done.exit_code, command.site.finds({ADA})) == (1, set())
+    said = " ".join(done.stdout.split())
+    assert said.count("Not yet: study 1.1") == said.count("Not yet: study 1.2") == 1
+    command.site.simulator.clear_faults()
+    assert {row["kind"] for row in command.data("status")["attention"]} >= {"not ended yet"}
+
+
+def test_json_tells_what_became_of_requests(command: Command) -> None:
+    told = command.data("forget", "--patient-id-stdin", *WHY, "--yes", given=ADA.encode())
+    assert [(end["study"], end["state"]) for end in told["requests"]] == [("1.1", "closed"), ("1.2", "closed")]
 
 
 def test_what_is_left_is_written_before_keys_are_destroyed_and_nothing_is_where_that_fails(command: Command) -> None:
@@ -85,7 +107,9 @@ def test_json_tells_the_same_to_a_program(command: Command) -> None:
     assert record in told["redcap"]
     assert told["folders"] == [str(command.site.receiver.raw / study) for study in ("1.1", "1.2")]
     assert told["compacted"] is True
-    assert told["positions"] == [command.site.head()]
+    assert command.site.query("select position from ledger.event where type = 'SubjectForgotten'") == [
+        (position,) for position in told["positions"]
+    ]
 
 
 def test_the_event_names_the_account_that_gave_the_command(command: Command) -> None:

@@ -7,6 +7,7 @@ from ledger import store
 from processors.demo.simulator import Fault
 from processors.errors import ConfigurationError, ServiceError
 from processors.explain.recorded import FROM_THE_BEGINNING
+from processors.explain.search import find_study
 from processors.operations.forget.data_subjects import UnknownDataSubject
 from processors.operations.forget.external_copies import RedcapCopy
 from processors.operations.forget.forget import compact
@@ -57,6 +58,7 @@ def test_what_was_forgotten_is_told_by_an_event_that_names_nobody(site: PrivateS
         "studies": 2,
     }
     assert {kind: len(subjects) for kind, subjects in event["subjects"].items()} == {
+        "accession": 1,
         "patient": 1,
         "coupling": 1,
         "link": 1,
@@ -64,14 +66,75 @@ def test_what_was_forgotten_is_told_by_an_event_that_names_nobody(site: PrivateS
     told = {subject for subjects in event["subjects"].values() for subject in subjects}
     forgotten = site.query("select subject::text from ledger.subject where wrapped_key is null and lookup is null")
     assert told == {row[0] for row in forgotten}
-    assert (done.destroyed, done.positions) == (3, [site.head()])
+    assert (done.destroyed, done.positions) == (4, [site.head()])
+
+
+def test_an_accession_number_is_forgotten_with_the_last_study_that_has_it(site: PrivateSite) -> None:
+    site.series("1.1", PatientID=ADA, AccessionNumber="ACC-A")
+    site.series("1.2", PatientID=GRACE, AccessionNumber=" ACC-A")
+    site.run()
+
+    def found() -> str:
+        with site.gateway() as gateway, gateway.begin() as work:
+            return find_study(work, "ACC-A")
+
+    with pytest.raises(ConfigurationError, match="2 studies have"):
+        found()
+    site.forget_patients(ADA)
+    assert site.finds({"ACC-A"}) == {"ACC-A"}, "it is Grace's as well"
+    site.forget_patients(GRACE)
+    assert site.finds({"ACC-A"}) == set()
+    with pytest.raises(ConfigurationError, match="No study"):
+        found()
+
+
+def test_what_was_derived_from_a_patient_is_nothing_that_a_returning_one_is_joined_by(site: PrivateSite) -> None:
+    """Keyed hashes of the identity used to be equal before and after."""
+    site.series("1.1", PatientID=ADA, PatientName=ADAS_NAME, AccessionNumber="ACC-A")
+    site.run()
+    site.forget_patients(ADA)
+    site.series("1.2", PatientID=ADA, PatientName=ADAS_NAME, AccessionNumber="ACC-A")
+    site.run()
+    keyed = ("fingerprint", "identity_fingerprint", "accession")
+    before, after = [{event[name] for name in keyed} for event in site.events("SeriesDiscovered")]
+    assert not before & after
+
+
+def test_a_patient_id_that_was_corrected_and_is_nobodys_is_forgotten_with_the_right_one(site: PrivateSite) -> None:
+    """The name used to stay readable under the wrong one, and nobody was told."""
+    site.series("1.1", PatientID="WRONG-1", PatientName=ADAS_NAME)
+    site.run()
+    site.series("1.1", PatientID=ADA, PatientName=ADAS_NAME)
+    site.run()
+    (owner,) = site.forget_patients(ADA).data_subjects
+    assert (len(owner.subjects["patient"]), owner.elsewhere) == (2, ())
+    assert site.finds(traces(ADA, ADAS_NAME, "WRONG-1")) == set()
+
+
+def test_one_that_somebody_has_is_left_and_told_of(site: PrivateSite) -> None:
+    site.series("1.1", PatientID=GRACE, PatientName=ADAS_NAME)
+    site.series("1.2", PatientID=GRACE, PatientName=GRACES_NAME)
+    site.run()
+    site.series("1.1", PatientID=ADA, PatientName=ADAS_NAME)
+    site.run()
+    (owner,) = site.forget_patients(ADA).data_subjects
+    assert owner.elsewhere == ("1.1",)
+    assert site.finds({ADA, ADAS_NAME, GRACE}) == {ADAS_NAME, GRACE}
+
+
+def test_where_a_forgotten_patient_is_named_in_plain_is_listed_by_position(site: PrivateSite) -> None:
+    site.series("1.1", PatientID=ADA, PatientName=ADAS_NAME, StudyDescription=f"MR of {ADAS_NAME.lower()}")
+    site.series("1.2", PatientID=GRACE, SeriesDescription=f"compare ({ADA})", StudyDescription=f"{ADA}9")
+    site.run()
+    events = site.query("select position from ledger.event where type = 'SeriesDiscovered' order by position")
+    assert site.forget_patients(ADA).external_copies.mentions == ([row[0] for row in events], [])
 
 
 def test_redcaps_rows_are_listed_and_left(site: PrivateSite) -> None:
     two_patients(site)
     before = {name: project.rows() for name, project in site.simulator.projects.items()}
     record = next(name for name, row in site.autoid_rows().items() if row.key == key_of(ADA))
-    places, folders = site.forget_patients(ADA).external_copies
+    places, folders, _ = site.forget_patients(ADA).external_copies
     assert sorted((place.project, place.record_id, place.instance or 0) for place in places) == [
         ("autoid", record, 0),
         ("coupling", "7", 0),
@@ -85,14 +148,71 @@ def test_redcaps_rows_are_listed_and_left(site: PrivateSite) -> None:
     assert {name: project.rows() for name, project in site.simulator.projects.items()} == before
 
 
-def test_runs_go_on_and_write_nothing_about_whom_was_forgotten(site: PrivateSite) -> None:
+def test_runs_go_on_and_write_of_whom_was_forgotten_only_that_nothing_is_to_be_sent(
+    site: PrivateSite,
+) -> None:
     two_patients(site)
-    requested = {study: site.transfers(study) for study in ("1.1", "1.2", "1.3")}
+    others = site.transfers("1.3")
     site.forget_patients(ADA)
+    assert site.run().attention == {}
+    assert {study: site.transfers(study) for study in ("1.1", "1.2", "1.3")} == {"1.1": {}, "1.2": {}, "1.3": others}
     head = site.head()
-    report = site.run()
-    assert (site.head(), report.attention) == (head, {})
-    assert {study: site.transfers(study) for study in requested} == requested
+    site.run()
+    assert site.head() == head
+    site.assert_sound()
+
+
+def test_what_was_requested_of_the_forgotten_is_told_and_decided_by_hand(site: PrivateSite) -> None:
+    two_patients(site)
+    ended = [tuple(row) for row in site.query("select study, project from gateway.transfer where study <> '1.3'")]
+    done = site.forget_patients(ADA)
+    assert sorted((each.study, each.project) for each in done.requests) == sorted(ended)
+    told = [(each["project"], each["event_name"], each["by"], each["reason"]) for each in site.events("DecidedByHand")]
+    assert sorted(told) == sorted((project, None, "operator", REASON) for _, project in ended)
+    assert {each["reason"] for each in site.events("TransferRetracted")} == {"the patient was forgotten"}
+
+
+def test_what_was_sent_is_closed_so_that_it_is_not_sent_again(site: PrivateSite) -> None:
+    two_patients(site)
+    (instance,) = site.transfers("1.2")
+    site.sender_sends("1.2", instance)
+    site.forget_patients(ADA)
+    site.run()
+    assert site.transfers("1.2") == {instance: Asked(HEART, "", sent=True)}
+    assert site.attention() == {"retracted after it was sent": 1}
+
+
+def test_what_cannot_be_ended_yet_is_shown_until_it_is(site: PrivateSite) -> None:
+    two_patients(site)
+    site.incoming.lock("1.1")
+    site.forget_patients(ADA)
+    site.run()
+    assert site.attention()["not ended yet"] == 2
+    site.incoming.unlock("1.1")
+    site.clock.advance(3600)
+    site.run()
+    assert "not ended yet" not in site.attention()
+    assert {asked.name for asked in site.transfers("1.1").values()} <= {""}
+
+
+def test_what_is_held_is_given_up_and_nothing_asks_for_it_again(site: PrivateSite) -> None:
+    site.series("1.1", PatientID=ADA, PatientName=ADAS_NAME, AccessionNumber="ACC-A")
+    site.entry("7", accession="ACC-A", project=BRAIN, subject="ADA-1")
+    site.run()
+    assert site.attention() == {"pseudonym does not fit": 1}
+    site.forget_patients(ADA)
+    site.series("1.1", "1.1.2", PatientID="", PatientName="", AccessionNumber="ACC-A")
+    site.run()
+    assert (site.attention(), site.transfers("1.1")) == ({}, {})
+
+
+def test_who_couples_a_forgotten_patients_study_later_asks_anew(site: PrivateSite) -> None:
+    two_patients(site)
+    site.forget_patients(ADA)
+    site.run()
+    site.entry("8", study="1.1", project=BRAIN, subject="B-0042")
+    site.run()
+    assert Asked(BRAIN, "B-0042") in site.transfers("1.1").values()
 
 
 def test_a_request_that_was_not_placed_yet_is_retracted(site: PrivateSite) -> None:
@@ -164,11 +284,12 @@ def test_an_id_of_a_forgotten_patient_is_never_anybody_elses(site: PrivateSite) 
 def test_a_forgotten_patients_entry_that_is_left_in_autoid_raises_no_alarm(site: PrivateSite) -> None:
     """It used to be read as a new patient who claims an ID in use."""
     two_patients(site)
+    mine = site.requested("1.2")
     site.forget_patients(ADA)
     site.study("1.8", "SOMEBODY-ELSE")
     assert site.run().attention == {}
     assert site.finds({key_of(ADA)}) == set()
-    assert site.requested("1.8") != site.requested("1.2")
+    assert site.requested("1.8") != mine
 
 
 def test_nor_does_a_second_entry_of_the_same_patient(site: PrivateSite) -> None:
@@ -377,33 +498,6 @@ def test_a_held_study_of_a_forgotten_patient_is_held_no_longer(site: PrivateSite
     site.forget_patients(f"P-{held.removeprefix('1.')}")
     site.run()
     assert site.held() == {}
-
-
-_WHOLE_DATABASE = text("""
-    select oid::regclass::text as relation, pg_read_binary_file(pg_relation_filepath(oid), true) as content
-      from pg_class where pg_relation_filepath(oid) is not null
-""")
-
-
-def test_no_file_of_the_database_keeps_a_destroyed_key(site: PrivateSite) -> None:
-    """Statistics used to: ANALYZE copies values of a column into pg_statistic, and there they stayed."""
-    two_patients(site)
-    rows = site.query("select wrapped_key, lookup from ledger.subject where kind = 'patient'")
-    secrets = [bytes(value) for row in rows for value in row]
-
-    def kept_by() -> set[str]:
-        with site.gateway() as gateway, gateway.database.begin() as connection:
-            connection.execute(text("analyze"))
-            connection.execute(text("checkpoint"))
-            files = {row.relation: bytes(row.content or b"") for row in connection.execute(_WHOLE_DATABASE)}
-        return {relation for relation, content in files.items() if any(secret in content for secret in secrets)}
-
-    assert kept_by() == {"ledger.subject", "ledger.subject_lookup_key"}
-    site.forget_patients(ADA, GRACE)
-    assert "ledger.subject" in kept_by(), "this test shows nothing where PostgreSQL wipes by itself"
-    with site.gateway() as gateway:
-        assert compact(gateway.database)
-    assert kept_by() == set()
 
 
 def test_where_somebody_holds_the_table_it_is_not_written_anew(site: PrivateSite) -> None:

@@ -13,7 +13,7 @@ from ledger.database import Database
 from ledger.errors import Corrupt, KeyProblem
 from ledger.events import Event, NewEvent, new_event_id
 from ledger.key_file import read_master_key
-from ledger.vault import SubjectName, Vault, initialise
+from ledger.vault import StoredVault, SubjectName, Vault, initialise
 from tests.ledger.processes import make_subjects, migrate_and_initialise, processes
 from tests.ledger.samples import append, everything, fact, first_broken, opened, scalar, the_store
 
@@ -232,7 +232,7 @@ def test_equal_contents_have_equal_fingerprints_in_one_ledger_only(
         again = Vault.open(connection, key_file)
     assert vault.fingerprint(b"x") == again.fingerprint(b"x")
     assert vault.fingerprint(b"x") != vault.fingerprint(b"y")
-    assert vault.fingerprint(b"x") != Vault(os.urandom(32), os.urandom(32)).fingerprint(b"x")
+    assert vault.fingerprint(b"x") != Vault(os.urandom(32), os.urandom(32), StoredVault(uuid4(), b"")).fingerprint(b"x")
 
 
 def write_key(path: Path, content: str) -> None:

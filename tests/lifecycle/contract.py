@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tests.lifecycle.facts import NEVER, Entry, Facts, Key
+from tests.lifecycle.facts import NEVER, UNFIT, Entry, Facts, Key
 
 
 class Wanted(NamedTuple):
@@ -25,7 +25,26 @@ class Contract:
     facts: Facts
 
     def may(self, study: str, key: Key) -> Collection[str]:
-        """The pseudonyms under which a row of ours may stand.
+        """The pseudonyms under which a row of ours may stand: none after a withdrawal, none that tells whose it is."""
+        return set() if self.facts.has_withdrawn(study, key.project) else self._asked(study, key) - {UNFIT}
+
+    def is_explained(self, kind: str, study: str, wanted: Wanted) -> bool:
+        """Whether something that is shown may be the reason why what is wanted does not stand there."""
+        project = wanted.key.project
+        match kind:
+            case "two patients, one pseudonym":
+                return any(self.facts.others_with(study, project, name) for name in wanted.names)
+            case "pseudonym does not fit":
+                return UNFIT in wanted.names
+            case "project is closed":
+                return project in self.facts.closed
+            case "participant withdrew":
+                return any(project == withdrawn for _, withdrawn in self.facts.withdrawn)
+            case _:
+                return True
+
+    def _asked(self, study: str, key: Key) -> set[str]:
+        """The pseudonyms that are asked for, or were.
 
         An entry that names the study has the word once the study is there, over rules and over what an operator
         decided before it was made or changed. Then comes the operator, then what rules asked, and entries that are
@@ -38,7 +57,9 @@ class Contract:
         is_there = self.facts.studies[study].on_disk
         if is_there and len(names) == 1 and any(_is_newer(entry, since) for entry in entries):
             return names
-        gone = [entry for entries in self.facts.gone_entries.values() for entry in entries]
+        if is_there and len(names) > 1 and all(_is_newer(each, since) and each.seen_at is not None for each in entries):
+            return set()
+        gone = [entry for gone in self.facts.gone_entries.values() for entry in gone]
         names |= {e.words.subject for e in gone if self._names(e, study, key) and _may_be_newer(e, since)}
         if hand is None:
             return names | (set() if self.facts.studies[study].is_mixed else self.facts.rules_may[study, key])

@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 NEVER = -1
 
+UNFIT = "Secretive"
+"""What an entry may give as a pseudonym, and is a part of every patient's name."""
+
 
 class Key(NamedTuple):
     """What a study can be asked for once."""
@@ -88,14 +91,20 @@ class Study:
 
     uid: str
     series: dict[str, Statement] = field(default_factory=dict)
+    was_restated: bool = False
     on_disk: bool = False
     was_missed: bool = False
     undecided: dict[str, list[dict[str, Rule]]] = field(default_factory=dict)
 
     @property
+    def patients(self) -> set[str]:
+        """Those whose its series are."""
+        return {told.patient_id for told in self.series.values()} - {""}
+
+    @property
     def is_mixed(self) -> bool:
         """Whether its series are of two patients."""
-        return len({told.patient_id for told in self.series.values()} - {""}) > 1
+        return len(self.patients) > 1
 
     @property
     def is_unread(self) -> bool:
@@ -163,7 +172,9 @@ class Attempt:
 
 @dataclass
 class Facts:
-    """All of it. `people` are rows that people made or changed, as they left them.
+    """All of it. `people` are rows that people made or changed, as they left them. `withdrawn` are patients, each with
+    a project; `joined` projects in which an operator said that two patients are one; `closed` those that are not
+    active. `uses` are the studies that ever had, or were to have, a pseudonym in a project.
 
     `is_less_than_seen`: rules or entries were removed since the last run, which the next one cannot believe yet.
     """
@@ -181,6 +192,10 @@ class Facts:
     sent: dict[tuple[str, Key, str], int] = field(default_factory=dict)
     rules_may: dict[tuple[str, Key], set[str]] = field(default_factory=lambda: defaultdict(set))
     rules_must: dict[tuple[str, Key], set[str]] = field(default_factory=dict)
+    withdrawn: set[tuple[str, str]] = field(default_factory=set)
+    joined: set[str] = field(default_factory=set)
+    closed: set[str] = field(default_factory=set)
+    uses: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
 
     # -- entries -----------------------------------------------------------------------------------------
 
@@ -227,6 +242,7 @@ class Facts:
     def restate(self, study: Study, told: dict[str, Statement]) -> None:
         """Its summaries say something else: what rules asked by what they said before counts no more."""
         study.series |= told
+        study.was_restated = True
         study.undecided |= {series: [] for series in told}
         for key in [key for named, key in self.rules_may if named == study.uid]:
             del self.rules_may[study.uid, key]
@@ -255,6 +271,30 @@ class Facts:
                 for key in {key for key, _ in by_rule} | {e.words.key for e in self.entries.values()}:
                     if key.project == project:
                         self.asked_again[study.uid, key] = self.tick
+
+    # -- who may go where under which name -------------------------------------------------------------------
+
+    def has_withdrawn(self, study: str, project: str) -> bool:
+        """Whether one of its patients takes part in the project no longer."""
+        return any((patient, project) in self.withdrawn for patient in self.studies[study].patients)
+
+    def may_share(self, project: str, studies: Iterable[str]) -> bool:
+        """Whether these may have one pseudonym: of one patient, as far as they say so and always said so."""
+        known = [self.studies[study] for study in studies]
+        is_told_otherwise = project in self.joined or any(study.was_restated or study.is_mixed for study in known)
+        return is_told_otherwise or len(set().union(*(study.patients for study in known))) < 2
+
+    def others_with(self, study: str, project: str, name: str) -> set[str]:
+        """Other studies for which the pseudonym is, or was, somebody's word."""
+        entries = [*self.entries.values(), *(entry for gone in self.gone_entries.values() for entry in gone)]
+        named = {
+            other.uid
+            for other in self.studies.values()
+            for entry in entries
+            if (entry.words.key.project, entry.words.subject) == (project, name)
+            and (entry.words.study == other.uid or entry.words.accession in other.accessions)
+        }
+        return (named | self.uses[project, name]) - {study}
 
     # -- runs ---------------------------------------------------------------------------------------------
 

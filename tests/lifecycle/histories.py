@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from tests.flow.harness import BRAIN, HEART
-from tests.lifecycle.facts import Key, Rule, Words
+from tests.lifecycle.facts import UNFIT, Key, Rule, Words
 from tests.lifecycle.ground import Ground
 from tests.lifecycle.world import FAULTS, SECRETS, SUBJECTS, World, world
 
@@ -24,7 +24,8 @@ subjects = st.sampled_from(SUBJECTS)
 targets = st.sampled_from(
     [{"accession": "ACC-1"}, {"accession": "ACC-1"}, {"study": "1.2.1"}, {"accession": "ACC-2"}, {"accession": "ACC-9"}]
 )
-words = st.builds(lambda key, subject, target: Words(key, subject, **target), keys, subjects, targets)
+entry_subjects = st.sampled_from([*SUBJECTS * 4, UNFIT])
+words = st.builds(lambda key, subject, target: Words(key, subject, **target), keys, entry_subjects, targets)
 rules = st.builds(Rule, keys, by_name=st.booleans(), active=st.sampled_from([True, True, True, False]))
 records = st.sampled_from(["1", "1", "2"])
 choices = st.integers(0, 5)
@@ -50,6 +51,8 @@ DIRECTIVES = [
     steps("entry gets another date", records),
     *[steps("rule", records, rules)] * 2,
     steps("rule removed", records),
+    steps("project closes", projects),
+    *[steps("project opens", projects)] * 2,
 ]
 PEOPLE = [
     steps("person requests", studies, keys, subjects),
@@ -71,6 +74,8 @@ OPERATORS = [
     steps("reassigns", studies, projects, subjects),
     steps("retracts and is killed", studies, projects, st.integers(1, 25)),
     *[steps("acknowledges", choices)] * 2,
+    steps("participant withdraws", studies, projects),
+    steps("says it is the same patient", studies, projects),
     steps("replays", projects),
     steps("reconciles and restores"),
     steps("reconciles and accepts"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from processors.demo.sender import MASKED
@@ -63,7 +63,7 @@ class Invariants:
 
     def at_any_time(self) -> None:
         """One sendable row of ours at most for each study, project and event; no series twice."""
-        rows = self._sendable()
+        rows = self.sendable()
         for (study, key), number in Counter((row.place.study, row.key) for row in rows).items():
             if number > 1:
                 self._fail(f"{number} rows of ours can be sent for {study} to {_named(key)}")
@@ -88,8 +88,9 @@ class Invariants:
         must be there.
         """
         shown = self._world.program.shown()
-        for row in self._sendable():
+        for row in self.sendable():
             self._is_asked_for(row, shown)
+        self._nobody_shares_a_pseudonym()
         for study in self._world.facts.studies.values() if decided else ():
             self._nothing_is_missing(study.uid, shown)
             if (
@@ -100,6 +101,22 @@ class Invariants:
                 self._fail(f"{study.uid} has series of two patients, and status does not say so")
         self._what_was_taken_is_told(attempts, shown)
 
+    def nothing_new_goes_to_closed_projects(self, before: set[Ours]) -> None:
+        """Of what could not be sent before a run, nothing can be sent to a project that is closed."""
+        for row in set(self.sendable()) - before:
+            if row.key.project in self._world.facts.closed:
+                self._fail(f"{row.place.study} can be sent to {_named(row.key)} now, though that project is closed")
+
+    def _nobody_shares_a_pseudonym(self) -> None:
+        """No two patients can be sent under one pseudonym that somebody gave them."""
+        studies: dict[tuple[str, str], set[str]] = defaultdict(set)
+        for row in self.sendable():
+            if row.name in self._world.given_names:
+                studies[row.key.project, row.name].add(row.place.study)
+        for (project, name), those in studies.items():
+            if not self._world.facts.may_share(project, those):
+                self._fail(f"{' and '.join(sorted(those))} are two patients', and can be sent to {project} as {name}")
+
     def after_a_run_in_doubt(self, attempts: list[Attempt]) -> None:
         """What holds although REDCap left something out."""
         self._what_was_taken_is_told(attempts, self._world.program.shown())
@@ -109,7 +126,7 @@ class Invariants:
         if said == "not yet":
             return
         shown = self._world.program.shown()
-        for row in self._sendable():
+        for row in self.sendable():
             if (row.place.study, row.key.project) == (study, project) and event in (None, row.key.event):
                 self._is_asked_for(row, shown, said)
 
@@ -131,6 +148,7 @@ class Invariants:
         for wanted in self._contract.must(study):
             key, names = wanted.key, wanted.names
             kinds = _kinds(shown, study, key.project) - OF_THE_SENDER
+            kinds = {kind for kind in kinds if self._contract.is_explained(kind, study, wanted)}
             if kinds or (
                 len(names) == 1 and any((key, name) in there or self._was_sent(study, wanted) for name in names)
             ):
@@ -217,7 +235,8 @@ class Invariants:
         if named:
             self._fail(f"somebody is named in {' and in '.join(named)}")
 
-    def _sendable(self) -> list[Ours]:
+    def sendable(self) -> list[Ours]:
+        """The rows of ours that the sender carries out."""
         return [
             Ours(Place(uid, instance), _key(row), row["transfer_name"])
             for uid in self._world.facts.studies

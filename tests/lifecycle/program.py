@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from ledger.vault import Vault
 from processors.cli.commands.acknowledge import _NOTICE
-from processors.cli.override import _end
+from processors.cli.override import end_of
 from processors.configuration import Configuration, RedcapSection, SenderSection, SourceSection
 from processors.delivery.deliver import deliver
 from processors.delivery.reconcile.compare import reconcile
@@ -22,7 +22,11 @@ from processors.events.deliveries import Acknowledged
 from processors.gateway import Gateway
 from processors.operations.replay import Scope, replay
 from processors.requests import TransferRequest
+from processors.routing.configured_checks import LASTING
+from processors.routing.join import Joining, join
 from processors.routing.overrides import Amendment, amend
+from processors.routing.unplaced import hold_unplaced
+from processors.routing.withdraw import Withdrawal, withdraw
 from processors.run import Report, Run
 from processors.stored_requests import requests_of
 from tests.flow.harness import ZONE, Site, Steps
@@ -104,8 +108,9 @@ class Program:
                 requests = amend(run.gateway, amendment).requests
             except ConfigurationError:
                 return "nothing there"
+            hold_unplaced(run.gateway, LASTING)
             deliver(run.gateway, run.redcap, batch_rows=BATCH_ROWS)
-            ends = [_end(run.gateway, request) for request in requests]
+            ends = [end_of(run.gateway, request) for request in requests]
             return "not yet" if any(end.waits for end in ends) else "done"
 
     def decide(self, study: str, project: str) -> None:
@@ -115,6 +120,21 @@ class Program:
         )
         with suppress(ConfigurationError):
             amend(self._gateway(), amendment)
+
+    def withdraw(self, patient_id: str, project: str, steps: Steps) -> None:
+        """`withdraw`, by PatientID."""
+        with self.opened(steps) as run:
+            with run.gateway.begin() as work:
+                withdraw(work, Withdrawal(project=project, patient_ids=[patient_id], by="kari", reason="case 17"))
+            deliver(run.gateway, run.redcap, batch_rows=BATCH_ROWS)
+
+    def join(self, study: str, project: str) -> bool:
+        """`same-patient`; False where there is nothing to be said."""
+        try:
+            join(self._gateway(), Joining(study=study, project=project, other=None, by="kari", reason="ticket 2"))
+        except ConfigurationError:
+            return False
+        return True
 
     def acknowledge(self, position: int) -> bool:
         """Takes a notice off the list, if it is one that can be."""

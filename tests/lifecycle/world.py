@@ -18,7 +18,7 @@ from processors.demo.sender import Step as SenderStep
 from processors.demo.simulator import Fault
 from processors.errors import ServiceError
 from tests.conftest import SettableClock
-from tests.flow.harness import Killed, Site, Steps, standard_simulator
+from tests.flow.harness import BRAIN, HEART, Killed, Site, Steps, standard_simulator
 from tests.lifecycle.facts import Attempt, Copy, Excuse, Facts, Hand, Key, Place, Rule, Statement, Study, Words
 from tests.lifecycle.ground import Ground
 from tests.lifecycle.invariants import Invariants
@@ -89,7 +89,19 @@ class World:
         verb, *arguments = step
         getattr(self, verb.replace(" ", "_"))(*arguments)
         self.counts["steps"] += 1
+        self._note_uses()
         self.invariants.at_any_time()
+
+    @property
+    def given_names(self) -> list[str]:
+        """The pseudonyms that people give: not those that rules take from what a study says."""
+        return SUBJECTS
+
+    def _note_uses(self) -> None:
+        for uid in self.facts.studies:
+            for row in self.rows(uid).values():
+                if row.get("transfer_name"):
+                    self.facts.uses[row["transfer_project_name"], row["transfer_name"]].add(uid)
 
     def tell(self, sentence: str) -> None:
         self.story.append(f"{len(self.story) + 1}. {sentence}")
@@ -227,6 +239,20 @@ class World:
             date = self.site.clock().strftime("%Y-%m-%d %H:%M")
             self._put_entry(record, self.facts.entries[record].words, date=date)
             self.tell(f"The date of entry {record} is changed, and nothing else.")
+
+    def project_closes(self, project: str) -> None:
+        self._list_project(project, active="0")
+        self.facts.closed.add(project)
+        self.tell(f"Project {project} is closed.")
+
+    def project_opens(self, project: str) -> None:
+        if project in self.facts.closed:
+            self._list_project(project, active="1")
+            self.facts.closed.remove(project)
+            self.tell(f"Project {project} is open again.")
+
+    def _list_project(self, project: str, *, active: str) -> None:
+        self.site.list_project(project, active=active, record={HEART: "1", BRAIN: "2"}[project])
 
     # -- people in REDCap -----------------------------------------------------------------------------------
 
@@ -431,8 +457,10 @@ class World:
     def _run(self) -> None:
         # What the sender does while it is under way, the next one tells.
         self._looked_at, self.attempts = self.attempts, []
+        before = set(self.invariants.sendable())
         with self._nobodys_business():
             self._say(self.program.run(Steps()).as_data())
+        self.invariants.nothing_new_goes_to_closed_projects(before)
         self.counts["runs"] += 1
 
     def run_without_an_entry(self, record: str) -> None:
@@ -569,8 +597,25 @@ class World:
         """What an operator has decided is what was recorded of it: killed before, it was nothing."""
         before = len(self.site.events("DecidedByHand"))
         act()
+        if name is not None:
+            self.facts.uses[HEART, name].add(uid)
+            self.facts.uses[BRAIN, name].add(uid)
         for each in self.site.events("DecidedByHand")[before:]:
             self.facts.hands.append(Hand(self.facts.tick, uid, each["project"], each["event_name"], name))
+
+    def participant_withdraws(self, uid: str, project: str) -> None:
+        """Of whom nothing may have been seen yet."""
+        patient_id = PATIENTS[uid].patient_id
+        self.site.clock.advance(60)
+        with self._nobodys_business():
+            self.program.withdraw(patient_id, project, Steps())
+        self.facts.withdrawn.add((patient_id, project))
+        self.tell(f"The patient of {uid}, {patient_id}, withdraws from {project}.")
+
+    def says_it_is_the_same_patient(self, uid: str, project: str) -> None:
+        if uid in self.facts.studies and self.program.join(uid, project):
+            self.facts.joined.add(project)
+            self.tell(f"An operator says that the patient of {uid} is the one who has its pseudonym in {project}.")
 
     def acknowledges(self, choice: int) -> None:
         shown = self.program.shown()

@@ -55,6 +55,33 @@ def test_no_entry_of_before_asks_for_it_again(site: Site) -> None:
     assert site.transfers(STUDY) == {}
 
 
+def test_what_was_withdrawn_from_one_event_is_not_asked_for_again_under_another_name_of_it(site: Site) -> None:
+    site.rule("1", patient_id="PID-1", event="visit 1")
+    site.series(STUDY)
+    site.run()
+    amend_by_hand(site, STUDY, event="visit 1")
+    site.rule("1", patient_id="PID-1", event="visit one")
+    site.rule("2", patient_id="PID-1", event="visit 2")
+    site.series(STUDY, "1.2.1.2")
+    site.run()
+    replay_all(site)
+    assert list(site.transfers(STUDY).values()) == [Asked(HEART, "PID-1", "visit 2")]
+
+
+def test_a_rule_made_later_under_the_same_record_id_is_another_one(site: Site) -> None:
+    site.rule("1", patient_id="PID-1", event="visit 1")
+    site.series(STUDY)
+    site.run()
+    amend_by_hand(site, STUDY, event="visit 1")
+    site.remove_rule("1")
+    site.run()
+    site.run()
+    site.rule("1", patient_id="PID-1", event="visit 2")
+    site.series(STUDY, "1.2.1.2")
+    site.run()
+    assert list(site.transfers(STUDY).values()) == [Asked(HEART, "PID-1", "visit 2")]
+
+
 def test_an_entry_made_later_is_heeded(requested: Site) -> None:
     amend_by_hand(requested, STUDY)
     requested.entry(accession="ACC-1", subject="H-001")
@@ -195,9 +222,11 @@ def test_the_pseudonym_is_nowhere_in_plain_text(requested: Site) -> None:
     assert "H-SECRET-017" not in requested.everything_stored()
 
 
-def test_the_request_of_a_forgotten_patient_can_be_withdrawn(requested: Site) -> None:
+def test_the_request_of_a_forgotten_patient_need_not_be_withdrawn(requested: Site) -> None:
     forget_patient(requested, "PID-1")
-    amend_by_hand(requested, STUDY)
+    with pytest.raises(ConfigurationError, match="in force; found events: none"):
+        amend_by_hand(requested, STUDY)
+    requested.run()
     assert requested.transfers(STUDY) == {}
 
 

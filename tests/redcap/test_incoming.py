@@ -18,6 +18,7 @@ from processors.redcap.incoming import ActualRecord, Row
 from processors.source import summary
 from tests.transfer_requests import ours, row
 
+IDENTITY = {"PatientID": "", "PatientName": "", "AccessionNumber": ""}
 NOON = datetime(2026, 3, 2, 12, 5, 59, tzinfo=timezone(timedelta(hours=1)))
 NAMES = [
     "Åse^Ødegård",
@@ -61,7 +62,7 @@ def transfer(instance: int, *, event_name: str = "") -> Row:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_names_and_ids_are_hashed_as_utf8_in_every_script(name: str) -> None:
-    row = incoming.study_row(data_of(), {"PatientID": f"id {name}", "PatientName": name}, NOON)
+    row = incoming.study_row(data_of(), IDENTITY | {"PatientID": f"id {name}", "PatientName": name}, NOON)
     assert row["study_patient_name"] == hashlib.sha256(name.encode()).hexdigest()
     assert row["study_patient_id"] == hashlib.sha256(f"id {name}".encode()).hexdigest()
 
@@ -78,7 +79,7 @@ def test_every_text_has_a_hash_even_with_lone_surrogates(text: str) -> None:
 
 
 def test_no_row_of_a_study_holds_the_name_or_the_id() -> None:
-    row = incoming.study_row(data_of(), {"PatientID": "12345678901", "PatientName": "Hansen^Ola"}, NOON)
+    row = incoming.study_row(data_of(), IDENTITY | {"PatientID": "12345678901", "PatientName": "Hansen^Ola"}, NOON)
     assert "12345678901" not in json.dumps(row)
     assert "Hansen" not in json.dumps(row)
 
@@ -87,6 +88,7 @@ def test_a_forgotten_identity_leaves_its_fields_out() -> None:
     row = incoming.study_row(data_of(), {}, NOON)
     assert "study_patient_name" not in row
     assert "study_patient_id" not in row
+    assert "study_accession_number" not in row
 
 
 def test_a_moment_is_its_minute_in_the_zone_that_it_is_given_in() -> None:
@@ -103,10 +105,9 @@ def test_a_study_row_says_what_its_summary_says() -> None:
         StudyDate="20260302",
         StudyTime="120000",
         InstitutionName="Haukeland",
-        AccessionNumber="A1",
         IncomingConnection={"AETitleCaller": "FROM", "AETitleCalled": "TO"},
     )
-    row = incoming.study_row(data, {"PatientID": "", "PatientName": ""}, NOON)
+    row = incoming.study_row(data, IDENTITY | {"AccessionNumber": "A1"}, NOON)
     assert row == {
         "study_instance_uid": "1.2",
         "study_institution_name": "Haukeland",
@@ -162,7 +163,7 @@ def test_a_series_without_a_count_or_types_says_so() -> None:
 def test_every_real_summary_becomes_rows(path: Path) -> None:
     content = path.read_bytes()
     found = summary.parse(content, study=path.parent.name, series=path.stem)
-    assert incoming.study_row(found.data, found.identity, NOON)["study_instance_uid"] == path.parent.name
+    assert incoming.study_row(found.data, IDENTITY | found.identity, NOON)["study_instance_uid"] == path.parent.name
     assert incoming.series_row(found.data, 1)["series_instance_uid"] == path.stem
 
 
@@ -246,8 +247,7 @@ def test_rows_come_back_as_they_were_written_in_any_order(
 
 def test_the_fields_of_each_kind_are_those_that_are_written_and_read() -> None:
     data = data_of()
-    identity = {"PatientName": "Doe^Jane", "PatientID": "PID-1"}
-    study = incoming.study_row(data, identity, datetime(2026, 3, 1, tzinfo=UTC))
+    study = incoming.study_row(data, IDENTITY, datetime(2026, 3, 1, tzinfo=UTC))
     series = incoming.series_row(data, 1)
     asked = transfer(1, event_name="baseline")
     read = {"transfer": {"transfer_date"}}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from processors.events.fact import Cause, CauseKind
 from processors.requests import Key, State, TransferRequest
 from processors.routing.decisions import (
+    CONTRADICTED,
     Candidate,
     Conflict,
     Corrected,
@@ -115,6 +116,33 @@ def test_one_rule_with_two_pseudonyms_for_two_series_of_a_study_conflicts() -> N
     assert (found.requests, len(found.conflicts)) == ([], 1)
 
 
+@pytest.mark.parametrize(
+    ("ours", "rivals", "ends"),
+    [
+        ("coupling", "coupling", True),
+        ("rule", "coupling", True),
+        ("operator", "coupling", True),
+        ("rule", "rule", True),
+        ("autoid", "rule", True),
+        ("coupling", "rule", False),
+    ],
+)
+def test_what_stands_ends_where_equals_contradict_each_other(
+    ours: CauseKind,
+    rivals: CauseKind,
+    ends: bool,  # noqa: FBT001
+) -> None:
+    found = decide([candidate("P1", kind=rivals), candidate("P2", kind=rivals, record="2")], [standing(kind=ours)])
+    assert [each.request.position for each in found.retractions] == [50] * ends
+    assert [each.reason for each in found.retractions] == [CONTRADICTED] * ends
+
+
+def test_it_ends_as_well_where_the_conflict_is_known() -> None:
+    rivals = [candidate("P1"), candidate("P2", record="2")]
+    found = decide(rivals, [standing()], open_conflicts={HEART: conflict_of(rivals)})
+    assert (found.conflicts, len(found.retractions)) == ([], 1)
+
+
 def test_a_conflict_for_one_project_holds_up_no_other() -> None:
     found = decide([candidate("P1"), candidate("P2", record="2"), candidate("P3", BRAIN)], [])
     assert asked(found) == [("BRAIN", "P3", ())]
@@ -185,6 +213,16 @@ def test_a_forgotten_pseudonym_is_not_requested_anew(state: State) -> None:
     found = decide([candidate("P2")], [standing(None, state=state)], open_conflicts=contest)
     assert not found.requests
     assert not found.retractions
+
+
+@pytest.mark.parametrize(
+    ("kind", "asks_since", "replaces"), [("coupling", 51, (50,)), ("coupling", 49, None), ("rule", 51, None)]
+)
+def test_what_an_entry_says_since_counts_whatever_was_forgotten(
+    kind: CauseKind, asks_since: int, replaces: tuple[int, ...] | None
+) -> None:
+    found = decide([replace(candidate("P2", kind=kind), asks_since=asks_since)], [standing(None)])
+    assert asked(found) == ([] if replaces is None else [("HEART", "P2", replaces)])
 
 
 def test_a_forgotten_request_that_another_entry_asks_for_is_left_where_it_is() -> None:

@@ -66,11 +66,19 @@ class Receiver:
 
 
 def history(gateway: Gateway) -> list[tuple[str, dict[str, Any]]]:
-    """Type and data of every event."""
+    """Type and data of every event, without what is another in each ledger: it depends on the keys."""
     from ledger import store
 
     with gateway.begin() as work:
-        return [(event.type, event.data) for event in store.read(work.connection)]
+        return [(event.type, without_keyed(event.data)) for event in store.read(work.connection)]
+
+
+def without_keyed(data: dict[str, Any]) -> dict[str, Any]:
+    """What an event says in plain, without what depends on its subject's key."""
+    return {name: value for name, value in data.items() if name not in KEYED}
+
+
+KEYED = ("accession", "fingerprint", "identity_fingerprint")
 
 
 def types(gateway: Gateway) -> list[str]:

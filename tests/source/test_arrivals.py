@@ -142,7 +142,7 @@ def test_names_in_every_script_survive_sealing(gateway: Gateway, find: Find, rec
         receiver.summary("1.1", f"1.1.{number:02}", PatientName=name, PatientID=f"{name}-7")
     assert find().discovered == len(NAMES)
     with gateway.begin() as work:
-        sealed = work.identities(range(1, len(NAMES) + 1))
+        sealed = dict(sorted(work.identities(range(1, len(NAMES) + 1)).items()))
     assert [payload["PatientName"] for _, payload in sealed.values()] == NAMES
     assert [payload["PatientID"] for _, payload in sealed.values()] == [f"{name}-7" for name in NAMES]
 

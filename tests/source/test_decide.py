@@ -5,8 +5,9 @@ from typing import Any
 import orjson
 import pytest
 
+from processors.events.fact import Fact
 from processors.source import changes, summary
-from processors.source.changes import Finding, FolderPlan, Known, Look, Times
+from processors.source.changes import Arrival, Finding, FolderPlan, Known, Look, Times
 from processors.source.file_names import key_of
 from processors.source.read import Bad, Kept, NotNow
 from processors.source.tree import UNKNOWN, FileEntry, Folder, Listing
@@ -36,12 +37,16 @@ def planned(*entries: FileEntry, at: Folder | None = None, **remembered: tuple[i
 
 def kept(series: str = "1", fingerprint: str = "f") -> Kept:
     content = orjson.dumps({"StudyInstanceUID": "1.1", "SeriesInstanceUID": series})
-    return Kept(summary.parse(content, study="1.1", series=series), fingerprint, "identity")
+    return Kept(summary.parse(content, study="1.1", series=series), fingerprint)
 
 
 def judged(plan: FolderPlan, *outcomes: Any, known: Known = NOTHING_KNOWN) -> tuple[list[str], list[Finding]]:
     made = list(changes.findings(plan, outcomes, known))
-    return [type(fact).__name__ for finding in made for fact in finding.facts], made
+    return [_name(fact) for finding in made for fact in finding.facts], made
+
+
+def _name(fact: Fact | Arrival) -> str:
+    return (fact.fact if isinstance(fact, Arrival) else type(fact)).__name__
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from processors.gateway import Gateway
 from processors.source.discover import discover
 from tests.conftest import Server, SettableClock
 from tests.source.mortal import Killed, Mortal
-from tests.source.receiver import Receiver
+from tests.source.receiver import Receiver, without_keyed
 
 studies = st.sampled_from(["1.1", "1.2", "1.3"])
 series = st.sampled_from(["1", "2", "3"])
@@ -79,10 +79,14 @@ def _change(action: str, arguments: list[Any], receiver: Receiver) -> None:
 
 def _state(gateway: Gateway) -> tuple[dict[Any, Any], set[Any], set[Any]]:
     with gateway.begin() as work:
-        rows = work.execute(text("select study, series, fingerprint from gateway.series"))
-        known = {(row.study, row.series): row.fingerprint for row in rows}
-        rows = work.execute(text("select path, reason, digest from gateway.rejected_file"))
-        rejected = {tuple(row) for row in rows}
+        rows = work.execute(text("select study, series, position from gateway.series")).all()
+        found = work.identities([row.position for row in rows])
+        known = {
+            (row.study, row.series): (without_keyed(found[row.position][0].data), found[row.position][1])
+            for row in rows
+        }
+        files = work.execute(text("select path, reason, digest from gateway.rejected_file"))
+        rejected = {tuple(row) for row in files}
         on_disk = set(work.execute(text("select study from gateway.study where on_disk")).scalars())
     return known, rejected, on_disk
 

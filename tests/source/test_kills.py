@@ -109,7 +109,8 @@ def _dump_of(gateway: Gateway) -> list[Any]:
 
 
 def _dump(connection: Connection) -> list[Any]:
-    tables = ("gateway.folder", "gateway.file", "gateway.series", "gateway.rejected_file")
+    series = "(select study, series, position, stated, present from gateway.series)"
+    tables = ("gateway.folder", "gateway.file", f"{series} as series", "gateway.rejected_file")
     return [sorted(map(tuple, connection.exec_driver_sql(f"select * from {table}"))) for table in tables]
 
 

@@ -7,10 +7,12 @@ from ledger.database import Database
 from tests.ledger.guards import unguarded
 from tests.ledger.layout import expected_hash
 
+GUARDED = ("event", "head", "subject", "vault", "attestation")
+
 
 def tamper(database: Database, *statements: str) -> None:
     """Executes statements with all guards taken away, and puts them back."""
-    with database.begin() as connection, unguarded(connection, "event", "head", "subject"):
+    with database.begin() as connection, unguarded(connection, *GUARDED):
         for statement in statements:
             connection.execute(text(statement))
 

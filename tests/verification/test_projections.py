@@ -427,7 +427,7 @@ def test_no_run_begins_while_a_rebuild_is_under_way(full: Database, gateway: Gat
 
 def test_stored_events_of_version_1_are_projected_in_the_shape_of_today(database: Database) -> None:
     """Had the accession number been called `accession` once, an upcaster would bring it to its name of today."""
-    today = in_plain(replace(SUMMARY, AccessionNumber="A-1"))
+    today = in_plain(replace(SUMMARY, accession="A-1"))
     old = {key: value for key, value in today.data.items() if key != "AccessionNumber"} | {"accession": "A-1"}
     append(database, replace(today, data=old))
     upcasters: codec.Upcasters = {
@@ -440,7 +440,7 @@ def test_stored_events_of_version_1_are_projected_in_the_shape_of_today(database
     current.catch_up(database.begin)
     assert scalar(database, "select accession from gateway.series") == "A-1"
     with database.begin() as connection:
-        another = in_plain(replace(SUMMARY, AccessionNumber="A-1", SeriesInstanceUID="1.2.2"))
+        another = in_plain(replace(SUMMARY, accession="A-1", SeriesInstanceUID="1.2.2"))
         event = replace(another, schema_version=2)
         current.advance(connection, the_store().append(connection, [event]))
     current.rebuild(database.begin, "studies")

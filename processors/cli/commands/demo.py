@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
+import platformdirs
 import typer
 from rich.console import Console
 from sqlalchemy import text
@@ -207,13 +208,15 @@ url = "{simulator.url}"
 def _data_dir(folder: Path) -> Path:
     """Where the embedded PostgreSQL can live.
 
-    Its socket's path must be short, and as root its own system user must be able to pass all folders above.
+    Its socket's path must be short, and as root its own system user must be able to pass all folders above. And
+    nobody else may make folders there: in /var/tmp, somebody could have made this one before.
     """
     wanted = folder / "ledger"
     passable = os.geteuid() != 0 or all(parent.stat().st_mode & 0o001 for parent in wanted.parents)
     if passable and len(os.fsencode(wanted)) <= _LONGEST_SOCKET_FOLDER:
         return wanted
-    return Path("/var/tmp") / f"fiona-ledger-demo-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]}"  # noqa: S108
+    above = Path("/var/lib") if os.geteuid() == 0 else platformdirs.user_cache_path()
+    return above / f"fiona-ledger-demo-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]}"
 
 
 _REQUESTS = text("""

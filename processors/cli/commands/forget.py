@@ -9,11 +9,16 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from processors.cli import console
-from processors.cli.bootstrap import opened_gateway, operator
+from processors.cli.bootstrap import opened_gateway, opened_redcap, operator
 from processors.cli.key_changes import NOT_COMPACTED, say_waiting
 from processors.cli.options import JsonOption
-from processors.errors import ConfigurationError
-from processors.gateway import Work
+from processors.cli.override import End, end_of
+from processors.configuration import Configuration
+from processors.delivery.deliver import deliver
+from processors.delivery.recognition import recognise
+from processors.errors import ConfigurationError, ServiceError
+from processors.gateway import Gateway, Work
+from processors.locks import only_run
 from processors.operations.forget.data_subjects import DataSubject, of_patients, of_project, of_study
 from processors.operations.forget.external_copies import ExternalCopies
 from processors.operations.forget.forget import Forgotten, check_reason, compact, forget
@@ -41,7 +46,8 @@ def command(
 ) -> bool:
     """Destroy the keys of what identifies somebody, for good; all else in the ledger stands and verifies.
 
-    Rows in REDCap are listed, not deleted. See docs/privacy.md for what forgetting cannot reach.
+    What was requested of the forgotten ends; other rows in REDCap are listed, not deleted. See docs/privacy.md for what
+    forgetting cannot reach. Ends with 1 where something waits or was sent.
 
     Example: printf '%s' 19151210-0001 | fiona-ledger forget --patient-id-stdin --reason "withdrew consent, case 17"
     """
@@ -74,12 +80,30 @@ def command(
             tell=partial(_tell, raw=configuration.source.raw, json=json),
         )
         compacted = compact(gateway.database) if done.destroyed else True
+        if not json:
+            _print(done, compacted=compacted)
+        failure = _end_in_redcap(configuration, gateway) if done.requests else ""
+        ends = [end_of(gateway, request) for request in done.requests]
         raw = configuration.source.raw
     if json:
-        console.print_json(_as_data(done, raw, compacted=compacted))
+        console.print_json(_as_data(done, raw, ends, compacted=compacted))
     else:
-        _print(done, compacted=compacted)
-    return not compacted or any(owner.alike for owner in done.data_subjects)
+        _print_ends(ends, failure)
+    is_open = any(end.needs_attention for end in ends)
+    named = any(done.external_copies.mentions)
+    return is_open or not compacted or named or any(owner.alike or owner.elsewhere for owner in done.data_subjects)
+
+
+def _end_in_redcap(configuration: Configuration, gateway: Gateway) -> str:
+    """Has REDCap say that nothing of the forgotten is to be sent; gives why that cannot be done now, if it cannot."""
+    try:
+        with only_run(gateway) as busy, opened_redcap(configuration, gateway) as redcap:
+            if busy is None:
+                recognise(gateway, redcap)
+                deliver(gateway, redcap, batch_rows=configuration.redcap.batch_rows)
+            return "" if busy is None else busy.sentence()
+    except ServiceError as error:
+        return str(error)
 
 
 def patient_ids(content: bytes) -> list[str]:
@@ -136,6 +160,7 @@ def _summary(data_subjects: Sequence[DataSubject]) -> str:
 _KINDS = {
     "patient": "PatientID and names",
     "study": "study of its own",
+    "accession": "accession number",
     "coupling": "coupling entry's pseudonym",
     "link": "ID in an auto-ID project",
 }
@@ -153,7 +178,7 @@ def _counts(data_subjects: Sequence[DataSubject]) -> dict[str, int]:
     return counts
 
 
-def _as_data(done: Forgotten, raw: Path, *, compacted: bool) -> dict[str, Any]:
+def _as_data(done: Forgotten, raw: Path, ends: Sequence[End], *, compacted: bool) -> dict[str, Any]:
     return {
         "forgotten": done.destroyed,
         "kinds": _counts(done.data_subjects),
@@ -161,6 +186,10 @@ def _as_data(done: Forgotten, raw: Path, *, compacted: bool) -> dict[str, Any]:
         "studies": sorted({study for owner in done.data_subjects for study in owner.studies}),
         "redcap": [copy._asdict() for copy in done.external_copies.rows],
         "folders": [str(raw / study) for study in done.external_copies.folders],
+        "named_in_events": done.external_copies.mentions.events,
+        "named_in_runs": done.external_copies.mentions.runs,
+        "also_under_another_patient_id": _elsewhere(done),
+        "requests": [end._asdict() for end in ends],
         "also_known_with_other_blanks": _alike(done),
         "compacted": compacted,
     }
@@ -168,6 +197,10 @@ def _as_data(done: Forgotten, raw: Path, *, compacted: bool) -> dict[str, Any]:
 
 def _alike(done: Forgotten) -> list[int]:
     return [number for number, owner in enumerate(done.data_subjects, start=1) if owner.alike]
+
+
+def _elsewhere(done: Forgotten) -> list[str]:
+    return sorted({study for owner in done.data_subjects for study in owner.elsewhere})
 
 
 def _tell(copies: ExternalCopies, *, raw: Path, json: bool) -> None:
@@ -185,7 +218,7 @@ def _tell(copies: ExternalCopies, *, raw: Path, json: bool) -> None:
 
 def _print_copies(copies: ExternalCopies, raw: Path) -> None:
     out = console.output()
-    rows, folders = copies
+    rows, folders, (events, runs) = copies
     if rows:
         cells = [(copy.project, copy.record_id, copy.instance, copy.holds) for copy in rows[:_LISTED]]
         title = "Left in REDCap, for its administrator to delete or to keep"
@@ -198,6 +231,10 @@ def _print_copies(copies: ExternalCopies, raw: Path) -> None:
         out.print(f"  {raw / study}")
     if len(folders) > _LISTED:
         out.print(f"  ... and {len(folders) - _LISTED} more (`--json` lists them all)")
+    for what, places in (("events", events), ("summaries of runs", runs)):
+        if places:
+            shown = ", ".join(map(str, places[:_LISTED])) + (", ..." if len(places) > _LISTED else "")
+            out.print(f"Named in plain in {what} of the ledger, which cannot be changed: {shown}")
 
 
 def _print(done: Forgotten, *, compacted: bool) -> None:
@@ -210,6 +247,25 @@ def _print(done: Forgotten, *, compacted: bool) -> None:
         out.print(note)
 
 
+def _print_ends(ends: Sequence[End], failure: str) -> None:
+    """What becomes of what was requested: that it waits, or was or may have been sent."""
+    out = console.output()
+    for end in ends:
+        if end.waits:
+            console.say(out, end.not_yet(failure or "REDCap was not written to"), style="bold")
+        elif end.untouched:
+            console.say(
+                out,
+                f"Not touched: {end.about}. Somebody else requested the same in REDCap's instance {end.instance}, or "
+                "has changed the row. If it must not be sent, remove it in REDCap.",
+                style="bold",
+            )
+        elif end.state == "closed":
+            console.say(out, f"Closed: {end.about}. It was sent, or may have been: see `fiona-ledger status`.")
+        else:
+            console.say(out, f"Withdrawn: {end.about}.")
+
+
 def _notes(done: Forgotten, *, compacted: bool) -> Iterator[str]:
     """What a person has to know besides."""
     if _alike(done):
@@ -219,6 +275,11 @@ def _notes(done: Forgotten, *, compacted: bool) -> Iterator[str]:
         )
     if not done.destroyed:
         return
+    if studies := _elsewhere(done):
+        yield (
+            "NOTE: series of these studies came under another PatientID as well, which somebody has: what they said "
+            f"then stays readable. Forget that patient too if it is the same person: {', '.join(studies[:_LISTED])}."
+        )
     if done.data_subjects[0].what == "autoid-project":
         yield (
             "Not reached: transfer requests that carry these IDs. They stay sealed for their patients and name the ID "

@@ -9,6 +9,7 @@ from ledger import roles
 from ledger.roles import Roles
 from processors.cli import console
 from processors.cli.bootstrap import opened_ledger
+from processors.cli.harmless import on_a_line
 from processors.cli.options import JsonOption
 
 
@@ -23,11 +24,12 @@ def command(
     ] = None,
     sql: Annotated[bool, typer.Option("--sql", help="Print the statements instead of executing them.")] = False,
     json: JsonOption = False,
-) -> None:
+) -> bool:
     """Give PostgreSQL roles the least privileges that work. Harmless to repeat.
 
     The writer appends, and keeps the gateway's tables; it cannot change or delete an event. The auditor reads
-    the views of schema audit and nothing else. To be run by the role that owns the tables, after each `migrate`.
+    the views of schema audit and nothing else; what else a role can do, by whatever way, is told, and the exit
+    code is 1 then. To be run by the role that owns the tables, after each `migrate`.
 
     Example: fiona-ledger grant --writer fiona_writer --auditor fiona_auditor
     """
@@ -36,14 +38,21 @@ def command(
         statements = roles.as_text(connection, wanted)
         if not sql:
             roles.grant(connection, wanted)
+        besides = {} if sql else roles.besides(connection, wanted)
     if json:
-        console.print_json(wanted._asdict() | {"granted": not sql, "statements": statements.splitlines()})
+        granted = {"granted": not sql, "statements": statements.splitlines(), "besides": besides}
+        console.print_json(wanted._asdict() | granted)
     elif sql:
         sys.stdout.write(statements)
     else:
         for role, what in (
-            (writer, "may do the periodic run: append events, keep the gateway's tables."),
-            (auditor, "may read the views of schema audit, and nothing else."),
+            (writer, "may do the periodic run: append events, keep the gateway's tables"),
+            (auditor, "may read the views of schema audit"),
         ):
             if role is not None:
-                console.output().print(f"{role} {what}")
+                console.output().print(f"{role} {what}{_besides(besides[role])}")
+    return any(besides.values())
+
+
+def _besides(powers: list[str]) -> str:
+    return f". But it may also: {on_a_line('; '.join(powers))}." if powers else ", and nothing else."

@@ -9,6 +9,7 @@ import typer
 
 from processors.cli import console
 from processors.cli.bootstrap import opened_tables
+from processors.cli.dates import local_time
 from processors.cli.options import JsonOption
 from processors.operations.status import Sending, Status
 from processors.operations.status import status as status_of
@@ -17,6 +18,7 @@ from processors.operations.status import status as status_of
 _LISTED = 24
 _LEAST_LISTED = 2
 _RECORDS_LISTED = 10
+_SECONDS = "%Y-%m-%d %H:%M:%S"
 
 _OVERHEARD = "REDCap is called over http (redcap.insecure): anybody on the way reads tokens and patients' data."
 
@@ -44,7 +46,7 @@ def _as_data(status: Status) -> dict[str, Any]:
 
 
 def _sending(sending: Sending) -> str:
-    oldest = "" if sending.oldest is None else f", the oldest since {sending.oldest.astimezone():%Y-%m-%d %H:%M}"
+    oldest = "" if sending.oldest is None else f", the oldest since {local_time(sending.oldest)}"
     return (
         f"Of those that we placed, {sending.sent} are reported sent, {sending.unsent} not yet{oldest}; "
         f"{sending.failed} failed."
@@ -65,8 +67,8 @@ def _facts(status: Status) -> Iterator[str]:
         yield status.under_way.sentence()
     if status.last_success:
         ago = _in_words(status.silent_seconds)
-        yield f"Last run that got through: {status.last_success:%Y-%m-%d %H:%M:%S}, {ago} ago."
-    newest = f", the newest of {status.newest_event.astimezone():%Y-%m-%d %H:%M:%S}" if status.newest_event else ""
+        yield f"Last run that got through: {local_time(status.last_success, _SECONDS)}, {ago} ago."
+    newest = f", the newest of {local_time(status.newest_event, _SECONDS)}" if status.newest_event else ""
     yield (
         f"Ledger: {status.head} events{newest}; {status.studies} studies ({status.studies_on_disk} on disk), "
         f"{status.series} series."
@@ -83,11 +85,11 @@ def _facts(status: Status) -> Iterator[str]:
         studies = f"; {doubts.studies} studies wait for that" * bool(doubts.studies)
         yield (
             f"Missing from REDCap's latest export of {doubts.list}: {len(doubts.records)} ({_listed(doubts.records)}), "
-            f"since {doubts.since.astimezone():%Y-%m-%d %H:%M}. Nothing is decided by them before the next run sees "
+            f"since {local_time(doubts.since)}. Nothing is decided by them before the next run sees "
             f"the same{studies}."
         )
     for waiting in status.pending:
-        oldest = "at a time when the clock was wrong" if waiting.oldest is None else f"{waiting.oldest:%Y-%m-%d %H:%M}"
+        oldest = "at a time when the clock was wrong" if waiting.oldest is None else local_time(waiting.oldest)
         yield f"To be written: {waiting.rows} {waiting.kind} rows, oldest of {oldest}."
 
 
@@ -101,7 +103,7 @@ def _last_run(run_: Mapping[str, Any] | None) -> str:
     if run_ is None:
         return "No run yet."
     outcome = run_["outcome"] or "ended by an error"
-    return f"Last run: {run_['command']} at {run_['started_at']:%Y-%m-%d %H:%M:%S}, {outcome}."
+    return f"Last run: {run_['command']} at {local_time(run_['started_at'], _SECONDS)}, {outcome}."
 
 
 def _print_status(status: Status) -> None:
@@ -110,13 +112,13 @@ def _print_status(status: Status) -> None:
         out.print(line)
     if status.stalled_since is not None:
         out.print(
-            f"Needs attention: since {status.stalled_since:%Y-%m-%d %H:%M}, runs are started and none gets through. "
+            f"Needs attention: since {local_time(status.stalled_since)}, runs are started and none gets through. "
             "Start `fiona-ledger run` by hand to see why.",
             style="bold",
         )
     if status.overdue_since is not None:
         out.print(
-            f"Needs attention: rows have waited to be written since {status.overdue_since:%Y-%m-%d %H:%M}. "
+            f"Needs attention: rows have waited to be written since {local_time(status.overdue_since)}. "
             "They are written when a run reaches REDCap and REDCap takes them.",
             style="bold",
         )

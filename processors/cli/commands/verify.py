@@ -5,20 +5,26 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
+from sqlalchemy import Connection, text
 
-from ledger import verification
+from ledger import attestation, guards, roles, verification, views
 from ledger.chain import KeptHead, parse_heads
 from ledger.database import Database
-from ledger.errors import KeyProblem
+from ledger.errors import Corrupt, KeyProblem
+from ledger.migrations import FOLDER
+from ledger.vault import Vault
 from ledger.verification import Difference, Verified
+from processors import run_codes
 from processors.cli import console
 from processors.cli.bootstrap import now, opened_ledger
 from processors.cli.harmless import on_a_line
 from processors.cli.options import JsonOption
+from processors.configuration import LedgerSection
 from processors.errors import ConfigurationError
+from processors.operations.forget.forgotten import forgotten_at
 from processors.operations.rebuild import emptied_tables
 from processors.projections import PROJECTIONS
 
@@ -43,7 +49,7 @@ def command(
     ] = False,
     json: JsonOption = False,
 ) -> bool:
-    """Recompute the ledger's chain of hashes, and check positions, streams, subjects and keys.
+    """Recompute the ledger's chain of hashes, and check positions, streams, subjects, keys, guards and views.
 
     Ends with 4 and names the first event that fails, and how. Changes nothing; runs may go on meanwhile.
 
@@ -53,17 +59,21 @@ def command(
     with opened_ledger(context.obj) as (configuration, database):
         with console.step("Verifying events") as progress, database.begin() as connection:
             verified = verification.verify(connection, heads=heads, progress=progress)
-        keys, key_problem = (None, None) if without_keys else _verified_keys(database, configuration.ledger.key_file)
+            verification.verify_forgotten(connection, forgotten_at(connection))
+        keyed, key_problem = (None, None) if without_keys else _verified_keys(database, configuration.ledger)
         with database.begin() as connection:
-            emptied = emptied_tables(connection)
+            emptied, beyond = emptied_tables(connection), roles.beyond(connection)
+            takes_no_changes = _verified_making(connection)
         different = _compared(database) if projections else None
     taken = now().astimezone(UTC).isoformat(timespec="seconds")
     outcome = _Outcome(
         verified=verified,
         head=KeptHead(verified.position, verified.hash, taken),
         kept_heads=len(heads),
-        keys=keys,
+        keyed=keyed,
         key_problem=key_problem,
+        takes_no_changes=takes_no_changes,
+        beyond=beyond,
         emptied=emptied,
         different=different,
     )
@@ -78,6 +88,13 @@ def command(
     return bool(outcome.attention())
 
 
+class _Keyed(NamedTuple):
+    """How many keys there are, and up to which event the ledger is attested."""
+
+    keys: int
+    attested: int
+
+
 class _Outcome:
     """What `verify` has found in a ledger that holds."""
 
@@ -87,16 +104,20 @@ class _Outcome:
         verified: Verified,
         head: KeptHead,
         kept_heads: int,
-        keys: int | None,
+        keyed: _Keyed | None,
         key_problem: str | None,
+        takes_no_changes: bool,
+        beyond: list[str],
         emptied: list[tuple[str, str]],
         different: list[Difference] | None,
     ) -> None:
         self.verified = verified
         self.head = head
         self.kept_heads = kept_heads
-        self.keys = keys
+        self.keyed = keyed
         self.key_problem = key_problem
+        self.takes_no_changes = takes_no_changes
+        self.beyond = beyond
         self.emptied = emptied
         self.different = different
 
@@ -107,8 +128,14 @@ class _Outcome:
             f"Verified {verified.position} events: the chain holds, positions and the versions of "
             f"{verified.streams} streams have no gaps."
         )
-        keys = "their keys were not tried" if self.keys is None else f"{self.keys} keys open with the master key"
+        keys = "their keys were not tried" if self.keyed is None else f"{self.keyed.keys} keys open with the master key"
         yield f"Subjects: {verified.subjects}, {verified.forgotten} of them forgotten; {keys}."
+        if self.keyed is not None:
+            yield f"Attested with the master key: events 1 to {self.keyed.attested}, who is forgotten, and all runs."
+        if self.takes_no_changes:
+            yield "Guards and views were not compared with what `fiona-ledger migrate` makes: no changes are taken."
+        else:
+            yield "Guards, functions and views are as `fiona-ledger migrate` makes them."
         if self.kept_heads:
             yield f"Heads kept elsewhere: {self.kept_heads}, each still part of the ledger."
         if self.different == []:
@@ -118,6 +145,7 @@ class _Outcome:
     def attention(self) -> list[str]:
         """What a person must look at."""
         findings = [f"Keys were not verified: {self.key_problem}"] if self.key_problem else []
+        findings += map(on_a_line, self.beyond)
         findings += [
             f"Table {table} has been emptied by hand. Run `fiona-ledger rebuild {projection}` before the next run."
             for projection, table in self.emptied
@@ -138,7 +166,8 @@ class _Outcome:
             "streams": self.verified.streams,
             "subjects": self.verified.subjects,
             "forgotten": self.verified.forgotten,
-            "keys": self.keys,
+            "keys": None if self.keyed is None else self.keyed.keys,
+            "attested": None if self.keyed is None else self.keyed.attested,
             "key_problem": self.key_problem,
             "kept_heads": self.kept_heads,
             "emptied_tables": [table for _, table in self.emptied],
@@ -160,12 +189,36 @@ def _kept_heads(name: str) -> list[KeptHead]:
     return heads
 
 
-def _verified_keys(database: Database, key_file: Path) -> tuple[int | None, str | None]:
+def _verified_keys(database: Database, section: LedgerSection) -> tuple[_Keyed | None, str | None]:
+    """What holds by the master key, or why that cannot be used. Raises `Corrupt`."""
     try:
         with console.step("Verifying keys") as progress, database.begin() as connection:
-            return verification.verify_keys(connection, key_file, progress), None
+            vault = Vault.open(connection, section.key_file)
+            attested = attestation.verify(connection, vault)
+            keys = verification.verify_keys(connection, section.key_file, progress)
+            altered = run_codes.altered(connection, vault)
     except KeyProblem as exc:
         return None, str(exc)
+    if altered:
+        raise Corrupt(
+            f"The ledger does not verify. {len(altered)} rows of gateway.run, from which audit.run tells of runs, say "
+            f"something else than when they were written, the first that of run {altered[0]}. Keep the database as it "
+            "is, and compare it with a backup."
+        )
+    return _Keyed(keys, attested), None
+
+
+def _verified_making(connection: Connection) -> bool:
+    """Whether the database takes no changes, so that nothing can be made to compare with. Raises `Corrupt`."""
+    if connection.execute(text("select current_setting('transaction_read_only')::boolean")).scalar_one():
+        return True
+    differences = [*guards.differences(connection, FOLDER), *views.differences(connection, FOLDER / "views")]
+    if differences:
+        raise Corrupt(
+            f"What guards and shows the ledger is not as `fiona-ledger migrate` makes it. "
+            f"{' '.join(map(on_a_line, differences))} Find out who did that; docs/ledger.md tells how it is made again."
+        )
+    return False
 
 
 def _compared(database: Database) -> list[Difference]:

@@ -27,6 +27,7 @@ from processors.requests import MINUTE, TransferRequest
 from processors.stored_requests import requests_at
 
 _OK = "_ok_"
+_CHANGED = ("queue", "withdrawn")
 
 
 @dataclass(slots=True)
@@ -53,11 +54,32 @@ class Queue:
         except OSError as exc:
             self._warn("sender.queue", queue, exc)
             return False
+        return self._move(queue / name, _free(withdrawn / name))
+
+    def _move(self, source: Path, target: Path) -> bool:
+        """Takes the file away in one step, which the sender sees as done or not done; tells whether it is done."""
         try:
-            _move(queue / name, _free(withdrawn / name))
+            source.rename(target)
         except OSError as exc:
-            self._warn("sender.withdrawn", withdrawn, exc)
+            if exc.errno == errno.EXDEV:
+                return self._move_elsewhere(source, target)
+            self._warn("sender.withdrawn", target.parent, exc)
             return False
+        return True
+
+    def _move_elsewhere(self, source: Path, target: Path) -> bool:
+        """Moves it to another file system: out of the sender's sight first, since it reads files ending in .json."""
+        hidden = _free(source.with_name(f"{source.name}.withdrawn"))
+        try:
+            source.rename(hidden)
+        except OSError as exc:
+            self._warn("sender.queue", source.parent, exc)
+            return False
+        try:
+            shutil.move(hidden, target)
+        except OSError as exc:  # a full disk, say: it stays where it is, and the half of it that was copied goes
+            target.unlink(missing_ok=True)
+            self._warn("sender.withdrawn", target.parent, exc)
         return True
 
     def names(self) -> list[str]:
@@ -112,6 +134,23 @@ class Queue:
             self.warnings.append(words)
 
 
+def unusable_folders(section: SenderSection) -> dict[str, str]:
+    """What is wrong with the folders that are configured, by key, as far as this account can tell."""
+    found = {}
+    for key in ("queue", "done", "fail", "withdrawn"):
+        folder = getattr(section, key)
+        if folder is None:
+            continue
+        try:
+            os.scandir(folder).close()
+        except OSError as exc:
+            found[f"sender.{key}"] = f"{folder}: {exc.strerror or type(exc).__name__}"
+        else:
+            if key in _CHANGED and not os.access(folder, os.W_OK | os.X_OK):
+                found[f"sender.{key}"] = f"{folder}: files cannot be moved there"
+    return found
+
+
 def file_name(request: TransferRequest) -> str:
     """The name that the sender gives to the request's file."""
     return f"{request.study}_{request.project}_{(request.pseudonym or '').strip()}_{request.instance}.json"
@@ -124,19 +163,6 @@ def _free(target: Path) -> Path:
     while os.path.lexists(free):
         free = target.with_name(f"{target.name}.{next(numbers)}")
     return free
-
-
-def _move(source: Path, target: Path) -> None:
-    """Takes the file away in one step, which the sender sees as done or not done."""
-    try:
-        source.rename(target)
-    except OSError as exc:
-        if exc.errno != errno.EXDEV:
-            raise
-        # Another file system: out of the sender's sight first, since it reads files ending in .json.
-        hidden = source.with_name(f"{source.name}.withdrawn")
-        source.rename(hidden)
-        shutil.move(hidden, target)
 
 
 def recalled(queue: Queue, requests: Iterable[TransferRequest]) -> list[TransferRequest]:

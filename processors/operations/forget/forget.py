@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 
 from ledger import store
+from ledger.attestation import attest
 from ledger.batching import batches
 from ledger.database import Database
 from ledger.errors import LedgerError
@@ -16,6 +17,8 @@ from processors.gateway import Gateway, Work
 from processors.operations.forget.data_subjects import DataSubject
 from processors.operations.forget.exclusive_lock import Waiting, exclusive_lock
 from processors.operations.forget.external_copies import ExternalCopies, external_copies
+from processors.requests import TransferRequest
+from processors.routing.overrides import end_all
 
 SUBJECTS_AN_EVENT = 1_000
 
@@ -24,12 +27,16 @@ Find = Callable[[Work], Sequence[DataSubject]]
 
 
 class Forgotten(NamedTuple):
-    """What was forgotten, and the copies that are left. `positions` are those of the events that tell it."""
+    """What was forgotten, and the copies that are left. `positions` are those of the events that tell it.
+
+    `requests` are those that end: what was requested of the forgotten is not to be sent (again).
+    """
 
     data_subjects: Sequence[DataSubject]
     external_copies: ExternalCopies
     positions: list[int]
     destroyed: int
+    requests: list[TransferRequest]
 
 
 def forget(
@@ -43,6 +50,8 @@ def forget(
     tell: Callable[[ExternalCopies], None] = lambda _copies: None,
 ) -> Forgotten:
     """Destroys the keys of what `find` gathers. Runs wait meanwhile; all that stands in the ledger stands on.
+
+    What was requested of their studies ends, in REDCap with the next delivery.
 
     `transfers` is the REDCap project that holds transfer requests. `tell` is given what is left elsewhere while the
     keys still stand: afterwards nobody could find out, so that nothing is destroyed where it raises an error.
@@ -58,9 +67,12 @@ def forget(
             facts = [fact for data_subject in data_subjects for fact in _forgotten(data_subject, reason=reason, by=by)]
             subjects = [subject for data_subject in data_subjects for subject in data_subject.all_subjects]
             tell(copies)
+            studies = {study for data_subject in data_subjects for study in data_subject.studies}
+            requests = end_all(work, studies, by=by, reason=reason.strip())
             destroyed = gateway.vault.forget(work.connection, subjects) if subjects else 0
             stored = work.record(facts)
-    return Forgotten(data_subjects, copies, [event.position for event in stored], destroyed)
+            attest(work.connection, gateway.vault, forgotten=destroyed)
+    return Forgotten(data_subjects, copies, [event.position for event in stored], destroyed, requests)
 
 
 def check_reason(reason: str, data_subjects: Sequence[DataSubject]) -> None:
@@ -76,17 +88,19 @@ def check_reason(reason: str, data_subjects: Sequence[DataSubject]) -> None:
 
 
 def compact(database: Database, *, patience_seconds: float = 10) -> bool:
-    """Writes the table of subjects anew, without the old versions of its rows; False where that cannot be done now.
+    """Writes the tables of keys anew, without the old versions of their rows; False where that cannot be done now.
 
     A row that was changed stays in the table's file, key and all, until its place is needed, even after an
-    ordinary VACUUM, which does not wipe the page. It needs the table for itself: for about a second each
+    ordinary VACUUM, which does not wipe the page. It needs the tables for itself: for about a second each
     hundred thousand subjects.
     """
     try:
         with database.begin() as connection:
             connection.execute(text(f"set local lock_timeout = '{round(patience_seconds * 1000)}ms'"))
-            # As VACUUM (FULL) does, which a transaction, and so a lock timeout through a pooler, is refused.
-            connection.execute(text("cluster ledger.subject using subject_pkey"))
+            # As VACUUM (FULL, ANALYZE) does, which a transaction, and so a lock timeout through a pooler, is refused.
+            for table, index in (("ledger.subject", "subject_pkey"), ("ledger.vault", "vault_pkey")):
+                connection.execute(text(f"cluster {table} using {index}"))
+                connection.execute(text(f"analyze {table}"))
             return True
     except LedgerError:
         return False

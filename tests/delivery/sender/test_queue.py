@@ -1,5 +1,9 @@
 """The sender's folders: what is taken back from its queue, and what its folders tell."""
 
+import resource
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -175,3 +179,49 @@ def test_what_was_taken_back_before_is_kept(queued: Site, folders: SenderSection
     queued.run()
     assert names(folders.withdrawn) == [FILE, f"{FILE}.2"]
     assert (folders.withdrawn / FILE).read_text() == "earlier"
+
+
+@pytest.fixture
+def elsewhere(folders: SenderSection) -> Iterator[Path]:
+    """A folder on another file system."""
+    memory = Path("/dev/shm")  # noqa: S108 - to have another file system
+    assert folders.queue is not None
+    if not memory.is_dir() or memory.stat().st_dev == folders.queue.stat().st_dev:
+        pytest.skip("expected a file system beside that of the temporary folders, found none at /dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)
+
+
+@contextmanager
+def disk_full_after(size: int) -> Iterator[None]:
+    """No file can grow beyond so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_file_is_taken_back_to_another_file_system(queued: Site, folders: SenderSection, elsewhere: Path) -> None:
+    queued.sender = folders.model_copy(update={"withdrawn": elsewhere})
+    queued.entry(study=STUDY, subject="H-002")
+    queued.run()
+    assert names(elsewhere) == [FILE]
+    assert names(folders.queue) == ["1.9_Heart Study_H-001_1.json", "no request"]
+
+
+def test_a_full_disk_for_what_is_withdrawn_leaves_it_beside_the_queue_and_out_of_the_senders_sight(
+    queued: Site, folders: SenderSection, elsewhere: Path
+) -> None:
+    """It was neither in the queue any more nor told to be taken back, and half of it lay with what was withdrawn."""
+    assert folders.queue is not None
+    (folders.queue / FILE).write_text("{}" * 5_000)
+    queued.sender = folders.model_copy(update={"withdrawn": elsewhere})
+    queued.entry(study=STUDY, subject="H-002")
+    with disk_full_after(4_096):
+        report = queued.run()
+    assert names(elsewhere) == []
+    assert f"{FILE}.withdrawn" in names(folders.queue)
+    assert queued.transfers(STUDY) == {2: Asked(HEART, "H-002")}
+    assert "File too large" in str(report.as_data())

@@ -1,0 +1,74 @@
+"""A ledger that somebody attacks: two patients, a run, all of it attested with the master key."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ledger import attestation, guards, verification, views
+from ledger.database import Database
+from ledger.errors import LedgerError
+from ledger.migrations import FOLDER
+from ledger.vault import SubjectName, Vault
+from processors import run_codes
+from processors.events.transfers import TransferObserved
+from processors.gateway import Gateway
+from processors.operations.forget.forgotten import forgotten_at
+from processors.run import Report, recorded_run
+from tests.roles.conftest import made_role
+from tests.verification.program import Program, configured
+
+__all__ = ["made_role"]  # a fixture
+
+Verify = Callable[[], str]
+
+
+@pytest.fixture
+def program(database_url: str, key_file: Path, tmp_path: Path) -> Program:
+    """The program as the owner of the tables."""
+    return configured(tmp_path, url=database_url, key_file=key_file)
+
+
+@pytest.fixture
+def attested(gateway: Gateway) -> Database:
+    """Two patients, each with a sealed event; a run, recorded; all of it attested."""
+    with recorded_run(gateway, "run", Report()), gateway.begin() as work:
+        for number in (1, 2):
+            observed = TransferObserved(
+                study=f"1.{number}", project="", event_name="", instance=1, fingerprint="", pseudonym=f"H-{number}"
+            )
+            work.record([work.seal(observed, SubjectName("patient", "", f"PID-{number}"))])
+    gateway.attest()
+    return gateway.database
+
+
+@pytest.fixture
+def verify(key_file: Path, database: Database) -> Verify:
+    """What `fiona-ledger verify` finds first, in words; nothing where all holds. It takes no command to be started."""
+
+    def found() -> str:
+        try:
+            with database.begin() as connection:
+                verification.verify(connection)
+                verification.verify_forgotten(connection, forgotten_at(connection))
+            with database.begin() as connection:
+                vault = Vault.open(connection, key_file)
+                attestation.verify(connection, vault)
+                verification.verify_keys(connection, key_file)
+                altered = run_codes.altered(connection, vault)
+        except LedgerError as exc:
+            return str(exc)
+        return f"rows of gateway.run: {altered}" if altered else ""
+
+    return found
+
+
+@pytest.fixture
+def made_otherwise(database: Database) -> Callable[[], list[str]]:
+    """What `fiona-ledger verify` finds otherwise than `fiona-ledger migrate` makes it."""
+
+    def found() -> list[str]:
+        with database.begin() as connection:
+            return [*guards.differences(connection, FOLDER), *views.differences(connection, FOLDER / "views")]
+
+    return found

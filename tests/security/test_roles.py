@@ -1,0 +1,68 @@
+"""Roles of PostgreSQL that can do more than they were granted."""
+
+import pytest
+from sqlalchemy import text
+
+from ledger.database import Database, require_version
+from ledger.errors import Misconfigured
+from tests.roles.conftest import MakeRole
+from tests.verification.program import Program
+
+
+def test_what_else_a_role_can_do_is_told_by_grant(database: Database, program: Program, made_role: MakeRole) -> None:
+    """It used to say "and nothing else" of all of them."""
+    reader, maker, plain = made_role("reader"), made_role("maker"), made_role("plain")
+    with database.begin() as connection:
+        connection.execute(text(f"grant pg_read_all_data to {reader}"))
+        connection.execute(text(f"alter role {maker} createrole replication"))
+    ended = program("grant", "--auditor", plain)
+    assert (ended.code, "and nothing else." in ended.out) == (0, True)
+    ended = program("grant", "--auditor", reader, "--writer", maker, "--json")
+    assert ended.code == 1
+    besides = ended.data["besides"]
+    assert besides[maker] == [
+        "copy the whole server (REPLICATION)",
+        "make roles and grant what it can grant (CREATEROLE)",
+    ]
+    assert besides[reader][0] == "do what pg_read_all_data can, as a member of it"
+    assert besides[reader][1].startswith("SELECT on gateway.")
+
+
+def test_what_is_granted_to_everybody_is_told_by_grant(
+    database: Database, program: Program, made_role: MakeRole
+) -> None:
+    role = made_role("auditor")
+    with database.begin() as connection:
+        connection.execute(text("grant select on gateway.study to public"))
+        connection.execute(text("grant create on schema audit to public"))
+    ended = program("grant", "--auditor", role)
+    assert ended.code == 1
+    told = " ".join(ended.out.split())
+    assert "But it may also: make objects in the schema audit; SELECT on gateway.study." in told
+
+
+def test_an_old_postgresql_in_which_everybody_may_make_functions_is_refused() -> None:
+    require_version(150_000)
+    with pytest.raises(Misconfigured, match=r"Expected PostgreSQL 15 or newer, found 14\.9"):
+        require_version(140_009)
+
+
+def test_no_function_of_anybody_is_called_by_an_unqualified_name(database: Database) -> None:
+    """On PostgreSQL 14, an auditor became the owner by a function in `public` that an unqualified call preferred."""
+    with database.begin() as connection:
+        connection.execute(
+            text("""
+                create function public.count(bigint) returns bigint language plpgsql as
+                'begin raise exception ''hijacked''; end'
+            """)
+        )
+        assert connection.execute(text("show search_path")).scalar_one() == "pg_catalog, pg_temp"
+        without = connection.execute(_WITHOUT_SEARCH_PATH).scalars().all()
+    assert without == []
+
+
+_WITHOUT_SEARCH_PATH = text("""
+    select proname from pg_proc join pg_namespace on pg_namespace.oid = pronamespace
+     where nspname in ('ledger', 'gateway', 'audit')
+       and not coalesce(proconfig, '{}') @> array['search_path=pg_catalog, pg_temp']
+""")
