@@ -1,7 +1,7 @@
-"""What stands for an accession number where it is not to be read, and what nearly equals it. Pure."""
+"""What stands for an accession number where it is not to be read."""
 
 from ledger.vault import SubjectName
-from processors.text import without_padding
+from processors.text import accession_likeness, without_padding
 
 
 def accession_subject(number: str) -> SubjectName | None:
@@ -12,8 +12,3 @@ def accession_subject(number: str) -> SubjectName | None:
     """
     number = without_padding(number)
     return SubjectName("accession", "", number, accession_likeness(number)) if number else None
-
-
-def accession_likeness(text: str) -> str:
-    """What accession numbers have in common that differ by blanks, case or leading zeros; "" where nothing is left."""
-    return "".join(text.split()).casefold().lstrip("0")

@@ -44,3 +44,8 @@ def same_to_people(text: str) -> str:
 
 def _is_padding(character: str) -> bool:
     return not character.isalnum() and category(character) in _NOTHING_TO_SEE
+
+
+def accession_likeness(text: str) -> str:
+    """What accession numbers have in common that differ by blanks, case or leading zeros; "" where nothing is left."""
+    return "".join(text.split()).casefold().lstrip("0")

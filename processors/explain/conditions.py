@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from processors.accession_numbers import accession_likeness
 from processors.explain.near_miss import (
     Matching,
     accession_difference,
@@ -19,7 +18,7 @@ from processors.routing import patterns
 from processors.routing.coupling import FORGOTTEN, CouplingList, Entry
 from processors.routing.patterns import BadPattern, PatternTimeout
 from processors.routing.rules import Identity, Router, Rule
-from processors.text import is_blank
+from processors.text import accession_likeness, is_blank
 
 State = Literal[
     "matched",

@@ -12,7 +12,6 @@ import orjson
 from sqlalchemy import Row, text
 
 from ledger import store
-from processors.accession_numbers import accession_likeness
 from processors.clocks import due
 from processors.events.rules import (
     ExpectedStudyArrived,
@@ -22,7 +21,7 @@ from processors.events.rules import (
 )
 from processors.explain.near_miss import accession_nearness, one_error
 from processors.gateway import Gateway, Work
-from processors.text import without_padding
+from processors.text import accession_likeness, without_padding
 
 _NAMED_AT_MOST = 5
 _SCANNED_BEFORE = timedelta(days=14)

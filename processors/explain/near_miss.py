@@ -4,11 +4,10 @@ import contextlib
 from collections.abc import Callable, Collection
 from typing import Final, NamedTuple
 
-from processors.accession_numbers import accession_likeness
 from processors.routing import patterns
 from processors.routing.patterns import BadPattern, PatternTimeout
 from processors.routing.rules import MatchMode
-from processors.text import without_padding
+from processors.text import accession_likeness, without_padding
 
 
 class Matching(NamedTuple):

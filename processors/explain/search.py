@@ -5,11 +5,11 @@ from typing import Any
 
 from sqlalchemy import text
 
-from processors.accession_numbers import accession_likeness, accession_subject
+from processors.accession_numbers import accession_subject
 from processors.errors import ConfigurationError
 from processors.explain.near_miss import accession_difference
 from processors.gateway import Work
-from processors.text import without_padding
+from processors.text import accession_likeness, without_padding
 
 _LISTED = 12
 
