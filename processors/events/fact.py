@@ -59,7 +59,7 @@ class Fact:
         restored = _layout(cls).restored
         if not restored and payload is None:
             return cls(**event.data)
-        values = {**event.data, **payload} if payload else dict(event.data)
+        values = {**event.data, **(payload or {})}
         for name, restore in restored:
             values[name] = restore(values[name])
         return cls(**values)
