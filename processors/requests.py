@@ -1,4 +1,4 @@
-"""A transfer request from its decision until nothing of it can be sent any more. Pure.
+"""A transfer request, from its decision until nothing of it can be sent any more; and which rows are ours. Pure.
 
 The one place that says which requests are in force, whose a row of `transfers` is, what the sender may
 hold of it, and what a row's fields mean. `stored_requests` reads them from the ledger.

@@ -1,4 +1,4 @@
-"""What REDCap's AutoID holds, taken over into the ledger: patients' IDs, deliveries, contradictions (conflicts)."""
+"""What REDCap's AutoID holds, taken over into the ledger: patients' IDs, deliveries, contradictions."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""How long the IDs of each project last."""
+"""How many IDs each project has left, and how long they last."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Since when a study may have arrived to be given an ID: only time counts in which IDs could be given.
+"""The auto-ID window (14 days): since when a study may have arrived to be given an ID.
 
 While REDCap or the gateway is away, studies wait through no fault of their own: an outage within the window makes it
 reach back by so much further.

@@ -56,10 +56,13 @@ class Fact:
 
         Raises `TypeError` where the event's data has other keys than the type has fields.
         """
-        data = event.data
-        for name, restore in _layout(cls).restored:
-            data = data | {name: restore(data[name])}
-        return cls(**data, **(payload or {}))
+        restored = _layout(cls).restored
+        if not restored and payload is None:
+            return cls(**event.data)
+        values = event.data | payload if payload else dict(event.data)
+        for name, restore in restored:
+            values[name] = restore(values[name])
+        return cls(**values)
 
 
 class _Layout(NamedTuple):

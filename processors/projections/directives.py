@@ -39,12 +39,12 @@ class Directives:
     def __init__(self) -> None:
         self._rules = Rules(
             on(RoutingRuleChanged, (_UPSERT_RULE, _changed)),
-            on(RoutingRuleDoubted, (_DOUBT_RULE, _record)),
-            on(RoutingRuleReturned, (_RETURN_RULE, _record)),
+            on(RoutingRuleDoubted, (_SET_DOUBT_OF_RULE, _record)),
+            on(RoutingRuleReturned, (_SET_DOUBT_OF_RULE, _no_doubt)),
             on(RoutingRuleRemoved, (_REMOVE_RULE, _record)),
             on(CouplingEntryChanged, (_UPSERT_ENTRY, _entry)),
-            on(CouplingEntryDoubted, (_DOUBT_ENTRY, _record)),
-            on(CouplingEntryReturned, (_RETURN_ENTRY, _record)),
+            on(CouplingEntryDoubted, (_SET_DOUBT_OF_ENTRY, _record)),
+            on(CouplingEntryReturned, (_SET_DOUBT_OF_ENTRY, _no_doubt)),
             on(CouplingEntryRemoved, (_REMOVE_ENTRY, _record)),
             on(ExpectedStudyMissing, (_UPSERT_EXPECTED, _missing)),
             on(ExpectedStudyNeverCame, (_UPSERT_EXPECTED, _missing)),
@@ -69,8 +69,7 @@ _RULES = Table(
     },
 )
 _UPSERT_RULE = _RULES.upsert(also="removed = false, doubted_position = null")
-_DOUBT_RULE = _RULES.mark_doubted()
-_RETURN_RULE = _RULES.mark_returned()
+_SET_DOUBT_OF_RULE = _RULES.set_doubt()
 _REMOVE_RULE = _RULES.mark_removed()
 # An entry that comes back as it was has only been out of sight: an export that failed to show it must
 # not make strangers of its requests. With another content, REDCap has given its record id away.
@@ -112,8 +111,7 @@ _ENTRIES = Table(
         "problems": "text[]",
     },
 )
-_DOUBT_ENTRY = _ENTRIES.mark_doubted()
-_RETURN_ENTRY = _ENTRIES.mark_returned()
+_SET_DOUBT_OF_ENTRY = _ENTRIES.set_doubt()
 _REMOVE_ENTRY = _ENTRIES.mark_removed()
 _EXPECTED = Table(
     name="expected_study",
@@ -143,6 +141,10 @@ def _entry(entry: CouplingEntryChanged, event: Event) -> list[Parameters]:
 
 def _record(directive: RoutingRuleFact | CouplingEntryFact, event: Event) -> list[Parameters]:
     return [{"record_id": directive.record_id, "position": event.position}]
+
+
+def _no_doubt(directive: RoutingRuleFact | CouplingEntryFact, _: Event) -> list[Parameters]:
+    return [{"record_id": directive.record_id, "position": None}]
 
 
 def _missing(study: ExpectedStudyMissing | ExpectedStudyNeverCame, event: Event) -> list[Parameters]:

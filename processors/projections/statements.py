@@ -41,13 +41,12 @@ class Table:
         """Keeps the rows of these keys, marked as removed by the event at `position`."""
         return self._set("removed = true, doubted_position = null, position = r.position")
 
-    def mark_doubted(self) -> Statement:
-        """Keeps the rows of these keys, marked as doubted by the event at `position`."""
-        return self._set("doubted_position = r.position")
+    def set_doubt(self) -> Statement:
+        """Keeps the rows of these keys, doubted by the event at `position`; where that is null, no longer.
 
-    def mark_returned(self) -> Statement:
-        """Keeps the rows of these keys, doubted no longer."""
-        return self._set("doubted_position = null")
+        One statement for both, since a record may come and go many times: of a batch, only the last time counts.
+        """
+        return self._set("doubted_position = r.position")
 
     def _set(self, changes: str) -> Statement:
         same = " and ".join(f"t.{column} = r.{column}" for column in self.key)

@@ -33,8 +33,8 @@ class Withdrawals:
             on(StudyWithdrawn, (_WITHDRAW, _study)),
             on(RequestHeld, (_WITHDRAW, _held)),
             on(WithdrawalEntryChanged, (_UPSERT_ENTRY, _entry)),
-            on(WithdrawalEntryDoubted, (_DOUBT_ENTRY, _record)),
-            on(WithdrawalEntryReturned, (_RETURN_ENTRY, _record)),
+            on(WithdrawalEntryDoubted, (_SET_DOUBT, _record)),
+            on(WithdrawalEntryReturned, (_SET_DOUBT, _no_doubt)),
             on(WithdrawalEntryRemoved, (_REMOVE_ENTRY, _record)),
             on(WithdrawalEntryDismissed, (_DELETE_ENTRY, _record)),
         )
@@ -68,8 +68,7 @@ _ENTRIES = Table(
     },
 )
 _UPSERT_ENTRY = _ENTRIES.upsert(also="removed = false, doubted_position = null")
-_DOUBT_ENTRY = _ENTRIES.mark_doubted()
-_RETURN_ENTRY = _ENTRIES.mark_returned()
+_SET_DOUBT = _ENTRIES.set_doubt()
 _REMOVE_ENTRY = _ENTRIES.mark_removed()
 _DELETE_ENTRY = _ENTRIES.delete()
 
@@ -99,3 +98,7 @@ def _entry(entry: WithdrawalEntryChanged, event: Event) -> list[Parameters]:
 
 def _record(entry: WithdrawalEntryFact, event: Event) -> list[Parameters]:
     return [{"record_id": entry.record_id, "position": event.position}]
+
+
+def _no_doubt(entry: WithdrawalEntryFact, _: Event) -> list[Parameters]:
+    return [{"record_id": entry.record_id, "position": None}]

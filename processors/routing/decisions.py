@@ -1,4 +1,4 @@
-"""Deciding what is requested for one study: candidates against what was requested before. Pure.
+"""Deciding what is requested for one study, and what happens where rules or entries conflict. Pure.
 
 A candidate is what one rule or entry asks for. Candidates for the same project and event must agree
 on the pseudonym; a coupling entry outranks a rule, because a person coupled this very study. What

@@ -1,4 +1,4 @@
-"""Deciding again about recorded studies, for one project: what its rules and entries ask for today.
+"""A replay's decisions about recorded studies, for one project: what its rules and entries ask for today.
 
 Everything is judged as in a run, since rules and entries of other projects may have a say about
 what is given up for this one; only what concerns the project is recorded.

@@ -1,4 +1,4 @@
-"""Routing: which rules send a series to which project, under which pseudonym. Pure.
+"""Routing: when a rule matches a series, and to which project and under which pseudonym it sends it. Pure.
 
 A rule matches if (the called AE title is the rule's incoming one *or* the calling AE title is its
 sending one) *and* (the PatientID matches its ID pattern *or* the PatientName matches its name

@@ -1,4 +1,4 @@
-"""What the ledger says about the studies that have to be decided upon: gathering, no deciding."""
+"""Which studies are decided upon again, and what the ledger says about them: gathering, no deciding."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What to read, and what to record about it: decisions over plain values.
+"""When a file is settled and is read, and what is recorded about it: decisions over plain values.
 
 A folder is planned after it was listed (`plan`), and its findings are told once its files have been
 read (`findings`); in between, nothing but the files themselves is looked at.

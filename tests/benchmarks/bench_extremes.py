@@ -1,4 +1,4 @@
-"""Single items of a size that none should have: what they cost, and that all else goes through."""
+"""Single items of a size that none should have, and a project that takes nothing: what they cost."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from tests.benchmarks.site import Site, redcap, running_server, site
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.conftest import Server
+
 SERIES = sized(5_000, least=2_000)
 FILES = sized(50_000, least=5_000)
 LONG = 65_536
@@ -22,6 +24,11 @@ USUAL = 800
 SECONDS_EACH = 0.02
 """For reading, recording and writing one series, HTTP included."""
 MEMORY_MIB = 400
+REFUSED = sized(45_000, least=4_500)
+"""Rows of a first run: each study's and those of its series."""
+
+CALLS = 30
+"""Of a first run into a project that is not set up, however many rows wait for it."""
 
 
 def run() -> list[Row]:
@@ -39,7 +46,26 @@ def run() -> list[Row]:
                 made.run()
                 _LAY_OUT[name](raw)
                 rows += _measured(made, what, number)
-        return rows
+        return rows + _refused(server, folder)
+
+
+def _refused(server: Server, folder: Path) -> list[Row]:
+    """A first run into a project that takes no rows at all."""
+    raw = folder / "raw-refused"
+    series = REFUSED * tree.SERIES_A_STUDY // (tree.SERIES_A_STUDY + 1)
+    tree.lay_out(raw, series)
+    with redcap(status="analysis") as closed, site(server, folder, raw=raw, redcap=closed) as made:
+        took = made.run()
+        with made.database.begin() as connection:
+            told = connection.exec_driver_sql(
+                "select count(*) from ledger.event where type like '%%Refused'"
+            ).scalar_one()
+    what = f"first run, {REFUSED:,} rows into a project that is not set up"
+    return [
+        row(what, [took.seconds], "s", "limit", 3 + series * SECONDS_EACH, at_most(1)),
+        row(f"{what}: calls", [took.data["calls"]], "calls", "limit", CALLS, at_most(1)),
+        row(f"{what}: events that tell of it", [told], "events", "limit", 1, at_most(1)),
+    ]
 
 
 def _measured(made: Site, what: str, number: int) -> list[Row]:

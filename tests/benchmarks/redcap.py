@@ -1,15 +1,17 @@
 """A REDCap in a process of its own: prints where it is and its tokens, and answers until it is ended.
 
-python -m tests.benchmarks.redcap SECONDS   how long it takes to think about each call
+python -m tests.benchmarks.redcap SECONDS STATUS   how long it takes to think about each call; of Incoming
 """
 
 import signal
 import sys
+from typing import cast
 
 import orjson
 
 from processors.demo.simulator import Simulator, standard_projects
 from processors.demo.simulator.faults import Fault
+from processors.demo.simulator.project import Status
 
 PROJECT = "Heart Study"
 PATIENTS = "PID[0-9]{6}[0-3]"
@@ -31,6 +33,7 @@ def main() -> None:
                 }
             ]
         )
+        simulator.projects["incoming"].status = cast("Status", sys.argv[2])
         if seconds := float(sys.argv[1]):
             simulator.inject(Fault(kind="delay", seconds=seconds, times=None))
         # Like a site that uses no auto-ID: its projects are not asked for.

@@ -63,9 +63,12 @@ NOWHERE = Redcap(url="http://localhost/api/", tokens={"incoming": "0" * 32, "cou
 
 
 @contextmanager
-def redcap(*, thinks: float = 0) -> Iterator[Redcap]:
-    """A REDCap with one routing rule, which sends two studies of five to a project; it `thinks` some seconds a call."""
-    command = [sys.executable, "-m", "tests.benchmarks.redcap", str(thinks)]
+def redcap(*, thinks: float = 0, status: str = "production") -> Iterator[Redcap]:
+    """A REDCap with one routing rule, which sends two studies of five to a project; it `thinks` some seconds a call.
+
+    `status` is that of Incoming, which takes rows in development and production only.
+    """
+    command = [sys.executable, "-m", "tests.benchmarks.redcap", str(thinks), status]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
             if process.stdout is None or process.stdin is None:

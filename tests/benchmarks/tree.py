@@ -25,7 +25,6 @@ SERIES_A_STUDY = 8
 
 _AGE_SECONDS = 3_600
 _SAME_IN_A_STUDY = (
-    "PatientName",
     "InstitutionName",
     "IncomingConnection",
     "StudyDescription",
@@ -48,13 +47,17 @@ def summaries(series: int) -> Iterator[Made]:
     documents = _real()
     for number in range(-(-series // SERIES_A_STUDY)):
         study = f"1.2.826.0.1.3680043.8.498.{chance.randrange(10**30)}.{number}"
-        patient = f"PID{chance.randrange(series // (2 * SERIES_A_STUDY) + 1):07d}"
+        whom = chance.randrange(series // (2 * SERIES_A_STUDY) + 1)
+        patient = {
+            "PatientID": f"PID{whom:07d}",
+            "PatientName": documents[whom % len(documents)].get("PatientName", ""),
+        }
         accession = f"ACC{number:08d}"
         whose = {key: value for key, value in chance.choice(documents).items() if key in _SAME_IN_A_STUDY}
         for place in range(min(SERIES_A_STUDY, series - number * SERIES_A_STUDY)):
             document = chance.choice(documents) | whose
             document |= {"StudyInstanceUID": study, "SeriesInstanceUID": f"{study}.{place}"}
-            document |= {"PatientID": patient, "AccessionNumber": accession}
+            document |= patient | {"AccessionNumber": accession}
             yield Made(study, f"{study}.{place}", orjson.dumps(document, option=orjson.OPT_INDENT_2))
 
 
