@@ -5,13 +5,15 @@ python -m tests.benchmarks.redcap SECONDS STATUS   how long it takes to think ab
 
 import signal
 import sys
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import orjson
 
 from processors.demo.simulator import Simulator, standard_projects
 from processors.demo.simulator.faults import Fault
-from processors.demo.simulator.project import Status
+
+if TYPE_CHECKING:
+    from processors.demo.simulator.project import Status
 
 PROJECT = "Heart Study"
 PATIENTS = "PID[0-9]{6}[0-3]"
