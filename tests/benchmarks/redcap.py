@@ -1,17 +1,19 @@
 """A REDCap in a process of its own: prints where it is and its tokens, and answers until it is ended.
 
-python -m tests.benchmarks.redcap SECONDS STATUS   how long it takes to think about each call; of Incoming
+python -m tests.benchmarks.redcap SECONDS STATUS   how long it thinks about each call; whether Incoming takes rows
 """
 
 import signal
 import sys
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import orjson
 
 from processors.demo.simulator import Simulator, standard_projects
 from processors.demo.simulator.faults import Fault
-from processors.demo.simulator.project import Status
+
+if TYPE_CHECKING:
+    from processors.demo.simulator.project import Status
 
 PROJECT = "Heart Study"
 PATIENTS = "PID[0-9]{6}[0-3]"
