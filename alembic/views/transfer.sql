@@ -4,10 +4,10 @@
 create view audit.transfer as
     select transfer.position, event.recorded_at as requested_at, event.site, transfer.study, transfer.project,
            transfer.event_name, transfer.cause_kind, transfer.cause_record, transfer.cause_position,
-           ((case cause.type
-                  when 'RoutingRuleChanged' then
+           ((case when cause.type = 'RoutingRuleChanged' then
                        (cause.data::jsonb - 'patient_id_pattern' - 'patient_name_pattern')::json
-                  when 'IdReserved' then (cause.data::jsonb - 'value')::json
+                  when cause.type in ('IdGenerated', 'IdAdopted', 'IdReserved', 'IdDelivered', 'IdMissing', 'ContradictionFound')
+                  then (cause.data::jsonb - 'value')::json
                   else cause.data
              end)::jsonb - 'fingerprint' - 'asks_fingerprint')::json as cause_content,
            transfer.whole_match, event.run as requested_run, transfer.state,

@@ -19,7 +19,7 @@ from processors.events.transfers import (
     TransferRequested,
     TransferWithdrawn,
 )
-from processors.projections.rows import Parameters, Rules, Statement, on
+from processors.projections.rows import Again, Parameters, Rules, Statement, on
 
 
 class Identities:
@@ -150,6 +150,7 @@ _JOIN = Statement(
         update gateway.pseudonym_use as use set patient = told.counts_as
           from told where (use.project, use.patient) = (told.project, told.patient)
     """),
+    again=Again.BOTH_COUNT,  # whom the one joins may be joined by the next
 )
 
 

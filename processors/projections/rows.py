@@ -147,7 +147,7 @@ class Batch:
 
     def _add_for_any_row(self, statement: Statement, parameters: Parameters) -> None:
         """Adds it as the last step, after which all others come that are added from now on."""
-        if not self.steps or self.steps[-1].statement is not statement:
+        if not self.steps or self.steps[-1].statement is not statement or statement.again is Again.BOTH_COUNT:
             self.steps.append(Step(statement))
         self._barrier = len(self.steps) - 1
         rows = self.steps[-1].rows

@@ -100,11 +100,41 @@ def test_what_was_derived_from_a_patient_is_nothing_that_a_returning_one_is_join
     assert not before & after
 
 
+def test_a_patient_id_that_was_corrected_and_is_nobodys_is_forgotten_with_the_right_one(site: PrivateSite) -> None:
+    """The name used to stay readable under the wrong one, and nobody was told."""
+    site.series("1.1", PatientID="WRONG-1", PatientName=ADAS_NAME)
+    site.run()
+    site.series("1.1", PatientID=ADA, PatientName=ADAS_NAME)
+    site.run()
+    (owner,) = site.forget_patients(ADA).data_subjects
+    assert (len(owner.subjects["patient"]), owner.elsewhere) == (2, ())
+    assert site.finds(traces(ADA, ADAS_NAME, "WRONG-1")) == set()
+
+
+def test_one_that_somebody_has_is_left_and_told_of(site: PrivateSite) -> None:
+    site.series("1.1", PatientID=GRACE, PatientName=ADAS_NAME)
+    site.series("1.2", PatientID=GRACE, PatientName=GRACES_NAME)
+    site.run()
+    site.series("1.1", PatientID=ADA, PatientName=ADAS_NAME)
+    site.run()
+    (owner,) = site.forget_patients(ADA).data_subjects
+    assert owner.elsewhere == ("1.1",)
+    assert site.finds({ADA, ADAS_NAME, GRACE}) == {ADAS_NAME, GRACE}
+
+
+def test_where_a_forgotten_patient_is_named_in_plain_is_listed_by_position(site: PrivateSite) -> None:
+    site.series("1.1", PatientID=ADA, PatientName=ADAS_NAME, StudyDescription=f"MR of {ADAS_NAME.lower()}")
+    site.series("1.2", PatientID=GRACE, SeriesDescription=f"compare ({ADA})", StudyDescription=f"{ADA}9")
+    site.run()
+    events = site.query("select position from ledger.event where type = 'SeriesDiscovered' order by position")
+    assert site.forget_patients(ADA).external_copies.mentions == ([row[0] for row in events], [])
+
+
 def test_redcaps_rows_are_listed_and_left(site: PrivateSite) -> None:
     two_patients(site)
     before = {name: project.rows() for name, project in site.simulator.projects.items()}
     record = next(name for name, row in site.autoid_rows().items() if row.key == key_of(ADA))
-    places, folders = site.forget_patients(ADA).external_copies
+    places, folders, _ = site.forget_patients(ADA).external_copies
     assert sorted((place.project, place.record_id, place.instance or 0) for place in places) == [
         ("autoid", record, 0),
         ("coupling", "7", 0),

@@ -19,7 +19,7 @@ from processors.demo.simulator import Fault
 from processors.errors import ServiceError
 from tests.conftest import SettableClock
 from tests.flow.harness import BRAIN, HEART, Killed, Site, Steps, standard_simulator
-from tests.lifecycle.facts import UNFIT, Attempt, Copy, Excuse, Facts, Hand, Key, Place, Rule, Statement, Study, Words
+from tests.lifecycle.facts import Attempt, Copy, Excuse, Facts, Hand, Key, Place, Rule, Statement, Study, Words
 from tests.lifecycle.ground import Ground
 from tests.lifecycle.invariants import Invariants
 from tests.lifecycle.program import Program, Shown
@@ -32,7 +32,7 @@ PATIENTS = {
     "1.2.2": Statement("PATID-0002", "Secretive^Berit", "ACC-2"),
 }
 SUBJECTS = ["SUBJ-X1", "SUBJ-X2"]
-SECRETS = [*SUBJECTS, UNFIT, *(text for told in PATIENTS.values() for text in (told.patient_id, told.patient_name))]
+SECRETS = [*SUBJECTS, *(text for told in PATIENTS.values() for text in (told.patient_id, told.patient_name))]
 
 FAULTS = {
     "an import that is cut off": [Fault(kind="reset", project="incoming", action="import")],

@@ -90,7 +90,8 @@ def command(
     else:
         _print_ends(ends, failure)
     is_open = any(end.needs_attention for end in ends)
-    return is_open or not compacted or any(owner.alike for owner in done.data_subjects)
+    named = any(done.external_copies.mentions)
+    return is_open or not compacted or named or any(owner.alike or owner.elsewhere for owner in done.data_subjects)
 
 
 def _end_in_redcap(configuration: Configuration, gateway: Gateway) -> str:
@@ -185,6 +186,9 @@ def _as_data(done: Forgotten, raw: Path, ends: Sequence[End], *, compacted: bool
         "studies": sorted({study for owner in done.data_subjects for study in owner.studies}),
         "redcap": [copy._asdict() for copy in done.external_copies.rows],
         "folders": [str(raw / study) for study in done.external_copies.folders],
+        "named_in_events": done.external_copies.mentions.events,
+        "named_in_runs": done.external_copies.mentions.runs,
+        "also_under_another_patient_id": _elsewhere(done),
         "requests": [end._asdict() for end in ends],
         "also_known_with_other_blanks": _alike(done),
         "compacted": compacted,
@@ -193,6 +197,10 @@ def _as_data(done: Forgotten, raw: Path, ends: Sequence[End], *, compacted: bool
 
 def _alike(done: Forgotten) -> list[int]:
     return [number for number, owner in enumerate(done.data_subjects, start=1) if owner.alike]
+
+
+def _elsewhere(done: Forgotten) -> list[str]:
+    return sorted({study for owner in done.data_subjects for study in owner.elsewhere})
 
 
 def _tell(copies: ExternalCopies, *, raw: Path, json: bool) -> None:
@@ -210,7 +218,7 @@ def _tell(copies: ExternalCopies, *, raw: Path, json: bool) -> None:
 
 def _print_copies(copies: ExternalCopies, raw: Path) -> None:
     out = console.output()
-    rows, folders = copies
+    rows, folders, (events, runs) = copies
     if rows:
         cells = [(copy.project, copy.record_id, copy.instance, copy.holds) for copy in rows[:_LISTED]]
         title = "Left in REDCap, for its administrator to delete or to keep"
@@ -223,6 +231,10 @@ def _print_copies(copies: ExternalCopies, raw: Path) -> None:
         out.print(f"  {raw / study}")
     if len(folders) > _LISTED:
         out.print(f"  ... and {len(folders) - _LISTED} more (`--json` lists them all)")
+    for what, places in (("events", events), ("summaries of runs", runs)):
+        if places:
+            shown = ", ".join(map(str, places[:_LISTED])) + (", ..." if len(places) > _LISTED else "")
+            out.print(f"Named in plain in {what} of the ledger, which cannot be changed: {shown}")
 
 
 def _print(done: Forgotten, *, compacted: bool) -> None:
@@ -263,6 +275,11 @@ def _notes(done: Forgotten, *, compacted: bool) -> Iterator[str]:
         )
     if not done.destroyed:
         return
+    if studies := _elsewhere(done):
+        yield (
+            "NOTE: series of these studies came under another PatientID as well, which somebody has: what they said "
+            f"then stays readable. Forget that patient too if it is the same person: {', '.join(studies[:_LISTED])}."
+        )
     if done.data_subjects[0].what == "autoid-project":
         yield (
             "Not reached: transfer requests that carry these IDs. They stay sealed for their patients and name the ID "

@@ -3,6 +3,7 @@
 To a patient belong, each with a key of its own:
 
 * the patient, under whose key PatientID, PatientName and pseudonyms of requests are sealed;
+* PatientIDs that were corrected to this one, and that nobody has any more: they came with the same name;
 * the patient's studies, where something was sealed for a study alone: series without a PatientID, requests
   made after the patient was forgotten;
 * entries of the coupling list that named one of these studies, by UID or accession number: each
@@ -24,15 +25,14 @@ from ledger.vault import SubjectName
 from processors.errors import ConfigurationError
 from processors.events.fact import study_stream
 from processors.events.rules import CouplingEntryChanged
-from processors.events.series import SeriesDiscovered, SeriesRevised
 from processors.gateway import Work
+from processors.operations.forget.corrections import SERIES_TYPES, corrected, identities
 from processors.placeholders import ONLY_BLANKS
 from processors.routing.patient_keys import link_subject, padded_key, patient_key
 
 What = Literal["patient", "study", "autoid-project"]
 
 _STUDY_PREFIX = study_stream("")
-_SERIES_TYPES = [SeriesDiscovered.__name__, SeriesRevised.__name__]
 
 
 class UnknownDataSubject(ConfigurationError):
@@ -44,7 +44,8 @@ class DataSubject:
     """One patient, the patient of one study, or all who have an ID in a project: the subjects that still have a key.
 
     `name` is the study's or project's; that of a patient is not kept. `secrets` must not stand in anything
-    that is recorded. `alike`: the ledger knows this PatientID with other blanks around it, too.
+    that is recorded. `alike`: the ledger knows this PatientID with other blanks around it, too. `elsewhere` are
+    studies some of whose series came under another PatientID as well, which somebody has: what they said then stays.
     """
 
     what: What
@@ -53,6 +54,7 @@ class DataSubject:
     studies: Sequence[str] = ()
     secrets: frozenset[str] = frozenset()
     alike: bool = False
+    elsewhere: tuple[str, ...] = ()
 
     @property
     def all_subjects(self) -> list[UUID]:
@@ -128,22 +130,19 @@ def of_study(work: Work, study: str) -> DataSubject:
             f"studies of the patient, and the ledger has {len(others)} more of them. Forget the patient with all "
             "studies: give the PatientID to `fiona-ledger forget --patient-id-stdin`. Nothing was changed."
         )
-    identities = [
+    sealed = [
         payload
         for payload in work.vault.unseal(work.connection, events).values()
         if not work.placeholders.names_nobody(payload.get("PatientID", ""))
     ]
     links = _link_scopes(work)
-    names = [name for identity in identities for name in _names(identity["PatientID"], links)]
-    secrets = {
-        identity[key] for identity in identities for key in ("PatientID", "PatientName") if identity[key].strip()
-    }
+    names = [name for identity in sealed for name in _names(identity["PatientID"], links)]
     owner = _Identified(
         what="study",
         name=study,
         subjects=tuple(dict.fromkeys([*patients, *work.vault.found(work.connection, names).values()])),
         studies=(study,),
-        secrets=frozenset(secrets),
+        secrets=frozenset(_secrets(work, sealed)),
     )
     return _gathered(work, [owner])[0]
 
@@ -238,9 +237,16 @@ def _gathered(work: Work, identified: Sequence[_Identified]) -> list[DataSubject
     of_entries = _entry_subjects(work, studies, accessions)
     counted: set[UUID] = set()
     gathered = []
+    links = _link_scopes(work)
     for owner in identified:
+        others = corrected(work, owner.studies, owner.subjects)
+        theirs = [other.subject for other in others if other.is_nobody]
+        said = identities(work, [*owner.subjects, *theirs])
+        names = [name for identity in said for name in _names(identity["PatientID"], links)] if theirs else []
         candidates = [
             *owner.subjects,
+            *theirs,
+            *work.vault.found(work.connection, names).values(),
             *(of_studies[name] for study in owner.studies if (name := SubjectName("study", "", study)) in of_studies),
             *(subject for study in owner.studies for subject in sorted(of_entries[study])),
         ]
@@ -254,17 +260,24 @@ def _gathered(work: Work, identified: Sequence[_Identified]) -> list[DataSubject
                 name=owner.name,
                 subjects=_by_kind(work, mine),
                 studies=owner.studies,
-                secrets=owner.secrets,
+                secrets=owner.secrets | _secrets(work, said),
                 alike=owner.alike,
+                elsewhere=tuple(sorted({study for other in others if not other.is_nobody for study in other.studies})),
             )
         )
     return gathered
 
 
+def _secrets(work: Work, said: Iterable[Mapping[str, str]]) -> set[str]:
+    """What of these identities must not be recorded: a placeholder is nobody's, nor is a blank."""
+    texts = {identity[key] for identity in said for key in ("PatientID", "PatientName")}
+    return {each for each in texts if each.strip() and not work.placeholders.names_nobody(each)}
+
+
 def _accessions(work: Work, studies: Collection[str]) -> dict[str, set[str]]:
     """The accession numbers of these studies, each with those that have it."""
     accessions: dict[str, set[str]] = defaultdict(set)
-    streams = {"streams": [study_stream(study) for study in studies], "types": _SERIES_TYPES}
+    streams = {"streams": [study_stream(study) for study in studies], "types": SERIES_TYPES}
     for row in work.execute(_ACCESSIONS, streams):
         accessions[row.accession].add(row.stream.removeprefix(_STUDY_PREFIX))
     return accessions

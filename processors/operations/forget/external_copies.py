@@ -1,4 +1,4 @@
-"""What forgetting does not reach and a person has to see to: REDCap's rows, and folders on disk."""
+"""What forgetting does not reach and a person has to see to: REDCap's rows, folders on disk, and words in plain."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from processors.gateway import Work
 from processors.operations.forget.data_subjects import DataSubject
+from processors.operations.forget.mentions import Mentions, mentions
 
 
 class RedcapCopy(NamedTuple):
@@ -20,10 +21,11 @@ class RedcapCopy(NamedTuple):
 
 
 class ExternalCopies(NamedTuple):
-    """What is left outside of the ledger: rows of REDCap, and studies whose folders are on disk."""
+    """What is left: rows of REDCap, studies whose folders are on disk, and where the ledger names them in plain."""
 
     rows: list[RedcapCopy]
     folders: list[str]
+    mentions: Mentions
 
 
 _RECORDS = text("""
@@ -66,7 +68,8 @@ def external_copies(work: Work, data_subjects: Sequence[DataSubject], *, transfe
     rows.extend(RedcapCopy("coupling", record, None, "a study and its pseudonym") for record in entries)
     ids = work.execute(_IDS, {"links": list(_of_kind(data_subjects, "link"))}).scalars()
     rows.extend(RedcapCopy("autoid", record, None, "a patient's hash and ID") for record in sorted(ids, key=_by_number))
-    return ExternalCopies(rows, [row.study for row in studies_known if row.on_disk])
+    secrets = {secret for owner in data_subjects for secret in owner.secrets}
+    return ExternalCopies(rows, [row.study for row in studies_known if row.on_disk], mentions(work, secrets))
 
 
 def _of_kind(data_subjects: Sequence[DataSubject], kind: str) -> Iterator[UUID]:

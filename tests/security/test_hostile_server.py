@@ -16,8 +16,7 @@ from processors.redcap.calls import Call, metadata
 from processors.redcap.error_text import error_text
 from processors.redcap.redaction import page
 from processors.redcap.transport import Response, Transport
-
-from .web import Page, web
+from tests.redcap.web import Page, web
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 LIMITS = Limits(seconds=0.4, head=20_000, body=100_000)
