@@ -56,11 +56,8 @@ class Fact:
 
         Raises `TypeError` where the event's data has other keys than the type has fields.
         """
-        restored = _layout(cls).restored
-        if not restored and payload is None:
-            return cls(**event.data)
-        values = {**event.data, **payload} if payload else dict(event.data)
-        for name, restore in restored:
+        values = {**event.data, **(payload or {})}
+        for name, restore in _layout(cls).restored:
             values[name] = restore(values[name])
         return cls(**values)
 

@@ -1,6 +1,6 @@
 """A REDCap in a process of its own: prints where it is and its tokens, and answers until it is ended.
 
-python -m tests.benchmarks.redcap SECONDS STATUS   how long it takes to think about each call; of Incoming
+python -m tests.benchmarks.redcap SECONDS STATUS   how long it thinks about each call; whether Incoming takes rows
 """
 
 import signal
