@@ -293,7 +293,9 @@ class Vault:
         if new:
             connection.execute(text("select position from ledger.head for update"))
             self._require_same_master(connection)  # who changes it holds the head's lock as well
-            connection.execute(_INSERT_SUBJECT, [made._asdict() for made in new])
+            # As arrays: a statement for each would take several times as long.
+            columns = zip(*new, strict=True)
+            connection.execute(_INSERT_SUBJECTS, dict(zip(Subject._fields, map(list, columns), strict=True)))
             known |= _by_lookup(connection, [made.lookup for made in new if made.lookup is not None])
         for subject in known.values():
             self._keys[subject.subject] = self._data_key(connection, subject)
@@ -393,9 +395,10 @@ def _after_key_change(connection: Connection, key_file: Path) -> tuple[StoredVau
     )
 
 
-_INSERT_SUBJECT = text("""
+_INSERT_SUBJECTS = text("""
     insert into ledger.subject (subject, kind, scope, lookup, likeness, wrapped_key)
-    values (:subject, :kind, :scope, :lookup, :likeness, :wrapped_key)
+    select * from unnest(cast(:subject as uuid[]), cast(:kind as text[]), cast(:scope as text[]),
+                         cast(:lookup as bytea[]), cast(:likeness as bytea[]), cast(:wrapped_key as bytea[]))
     on conflict (lookup) do nothing
 """)
 

@@ -15,6 +15,9 @@ from processors.events.holds import HoldKind
 from processors.gateway import Work
 from processors.routing.fit import breaks_pattern, tells_whose
 from processors.routing.fit_check import identities_of, naming_patterns
+from processors.routing.given_ids import all_given_ids, links_of
+from processors.routing.identity import GIVEN_TO_ANOTHER
+from processors.routing.joined import patient_ids_of_subjects
 from processors.routing.projects import closed_projects
 
 _BATCH = 500
@@ -49,7 +52,7 @@ class IdentityReport:
 def identity_check(work: Work, section: IdentitySection, progress: Progress | None = None) -> IdentityReport:
     """All that is contradictory or telling among requests of whatever origin; rules' pseudonyms are not compared."""
     counts = work.execute(_COUNTS).one()
-    findings = [*_contradictions(work), *_closed(work), *_telling(work, section, progress)]
+    findings = [*_contradictions(work), *_given_to_others(work), *_closed(work), *_telling(work, section, progress)]
     return IdentityReport(
         requests=counts.requests,
         unknown=counts.unknown,
@@ -79,6 +82,35 @@ def _contradictions(work: Work) -> Iterator[IdentityFinding]:
         yield IdentityFinding(
             project=row.project, kind="one patient, two pseudonyms", details="", studies=tuple(row.studies)
         )
+
+
+_GIVING = text("select distinct project from gateway.used_id where subject is not null")
+_USED = text("""
+    select distinct project, fingerprint, patient, study from gateway.pseudonym_use
+     where project = :project and fingerprint = any(:prints) and patient is not null
+     order by study
+""")
+
+
+def _given_to_others(work: Work) -> Iterator[IdentityFinding]:
+    """The IDs that AutoID gives to one patient and that are requested for another."""
+    for project in work.execute(_GIVING).scalars().all():
+        given = {work.name_fingerprint(project, each.value): each.link for each in all_given_ids(work, project)}
+        rows = work.execute(_USED, {"project": project, "prints": list(given)}).all()
+        patient_ids = patient_ids_of_subjects(work, {row.patient for row in rows})
+        links = links_of(work, set(patient_ids.values()), [project])
+        others: dict[str, set[str]] = defaultdict(set)
+        for row in rows:
+            patient_id = patient_ids.get(row.patient)
+            if patient_id is not None and links.get(given[row.fingerprint]) != patient_id:
+                others[row.fingerprint].add(row.study)
+        for studies in others.values():
+            yield IdentityFinding(
+                project=project,
+                kind="two patients, one pseudonym",
+                details=GIVEN_TO_ANOTHER,
+                studies=tuple(sorted(studies)),
+            )
 
 
 # What was sent before the project was closed was rightly so: these would be held, were they asked for today.

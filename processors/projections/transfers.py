@@ -37,7 +37,7 @@ class Transfers:
     """One row a transfer request, in the state that its latest event left it in."""
 
     name = "transfers"
-    code_version = 6
+    code_version = 7
     tables: Sequence[str] = (
         "gateway.transfer",
         "gateway.held_request",

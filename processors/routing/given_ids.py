@@ -32,6 +32,11 @@ _GIVEN = text("""
      where project = any(:projects) and (folded = any(:names) or subject = any(:links)) and wrapped_key is not null
      order by project, value
 """)
+_ALL_GIVEN = text("""
+    select project, value, subject from gateway.used_id join ledger.subject using (subject)
+     where project = :project and wrapped_key is not null
+     order by value
+""")
 _PROJECTS = text("select distinct project from gateway.used_id where subject is not null")
 
 
@@ -47,6 +52,11 @@ def given_ids(
     folded = [same_to_people(storable(name)) for name in names]
     about = {"projects": list(projects), "names": folded, "links": list(links)}
     return [GivenId(*row) for row in work.execute(_GIVEN, about)]
+
+
+def all_given_ids(work: Work, project: str) -> list[GivenId]:
+    """All IDs of the project that patients were given."""
+    return [GivenId(*row) for row in work.execute(_ALL_GIVEN, {"project": project})]
 
 
 def links_of(work: Work, patient_ids: Collection[str], projects: Collection[str]) -> dict[UUID, str]:

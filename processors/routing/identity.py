@@ -28,7 +28,7 @@ from processors.text import without_padding
 
 SHARED: HoldKind = "two patients, one pseudonym"
 SPLIT: HoldKind = "one patient, two pseudonyms"
-_GIVEN_TO_ANOTHER = "AutoID gives it to another patient"
+GIVEN_TO_ANOTHER = "AutoID gives it to another patient"
 _GIVEN_ANOTHER = "AutoID gives the patient another one"
 
 
@@ -168,7 +168,7 @@ def compare_named(
         rivals = table.rivals(claim, mine)
         second = table.second(claim, mine, {*ending, *claim.replaces})
         if rivals:
-            comparison.objections[claim.place] = Objection(_obstacle(SHARED, _GIVEN_TO_ANOTHER, rivals))
+            comparison.objections[claim.place] = Objection(_obstacle(SHARED, GIVEN_TO_ANOTHER, rivals))
             for use in rivals:
                 if use.is_unplaced and use.request is not None and use.request not in ending:
                     comparison.unplaced[use.request].add(claim.place.study)

@@ -61,14 +61,15 @@ def _sealed(work: Work, facts: Sequence[Fact | Arrival]) -> Iterator[Fact | NewE
     """The facts, those that tell whose a series is sealed for that patient."""
     arrivals = [fact.summary for fact in facts if isinstance(fact, Arrival)]
     names = [_patient(work, arrived) for arrived in arrivals]
-    numbers = {number for each in arrivals if (number := accession_subject(each.data["AccessionNumber"])) is not None}
+    numbers = {number: accession_subject(number) for number in {each.data["AccessionNumber"] for each in arrivals}}
     # All at once: one by one, looking up whose they are would take longer than all the rest.
-    subjects = work.vault.subjects(work.connection, [*names, *numbers])
+    wanted = [*names, *(name for name in numbers.values() if name is not None)]
+    subjects = work.vault.subjects(work.connection, wanted)
     patients = iter(names)
     for fact in facts:
         if isinstance(fact, Arrival):
             patient = subjects[next(patients)]
-            number = accession_subject(fact.summary.data["AccessionNumber"])
+            number = numbers[fact.summary.data["AccessionNumber"]]
             accession = "" if number is None else str(subjects[number])
             yield work.seal(_completed(work, fact, patient, accession), patient)
         else:

@@ -4,7 +4,7 @@ import pytest
 
 from tests.autoid.sites import AutoidSite
 from tests.flow.harness import HEART
-from tests.operations.operator import join_patients
+from tests.operations.operator import join_patients, look_through
 
 SHARED = "two patients, one pseudonym"
 SPLIT = "one patient, two pseudonyms"
@@ -119,3 +119,15 @@ def test_none_is_drawn_that_a_person_has_requested_in_another_case(site: AutoidS
     site.study("1.2.2", "PID-2")
     site.run()
     assert site.requested("1.2.2") == "b"
+
+
+def test_identity_check_tells_of_an_id_of_another_patient_that_was_requested_before(site: AutoidSite) -> None:
+    for number in (1, 2):
+        site.study(f"1.2.{number}", f"PID-{number}", called="FIONA")
+        site.entry(f"{number}", study=f"1.2.{number}", subject=f"H-000{number}")
+    site.run()
+    site.give("7", "PID-9", "H-0001")
+    site.give("8", "PID-2", "H-0002")
+    site.study("1.2.3", "PID-3")
+    site.run()
+    assert [(each.kind, each.studies) for each in look_through(site).findings] == [(SHARED, ("1.2.1",))]

@@ -5,7 +5,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -197,37 +197,48 @@ def run_once(
 ) -> Report:
     """One run of the main job with everything opened anew, as a process of its own would."""
     steps = steps or Steps()
-    database = SteppingDatabase(database_url, steps)
-    try:
-        with database.begin() as connection:
-            vault = Vault.open(connection, key_file)
-        gateway = Gateway(
-            database=database, vault=vault, site="main", clock=clock, run=uuid4(), zone=ZONE, sender=sender
-        )
-        configuration = Configuration(
-            source=SourceSection(raw=raw),
-            redcap=RedcapSection(url=redcap_url, batch_rows=batch_rows, tokens=tokens),  # type: ignore[arg-type]
-            routing=RoutingSection(match=match, time_limit_seconds=time_limit),  # type: ignore[arg-type]
-            identity=identity or IdentitySection(),
-        )
-        report = Report()
-        with Redcap(
+    configuration = Configuration(
+        source=SourceSection(raw=raw),
+        redcap=RedcapSection(url=redcap_url, batch_rows=batch_rows, tokens=tokens),  # type: ignore[arg-type]
+        routing=RoutingSection(match=match, time_limit_seconds=time_limit),  # type: ignore[arg-type]
+        identity=identity or IdentitySection(),
+    )
+    with (
+        closing(SteppingDatabase(database_url, steps)) as database,
+        Redcap(
             url=redcap_url,
             tokens=tokens,
             rate_limit=steps,
             sleep=lambda _seconds: None,
             timeout_seconds=timeout_seconds,
-        ) as redcap:
-            gateway.catch_up()
-            run = Run(gateway, redcap, configuration, report, steps.announce)
-            try:
-                run.incoming()
-            finally:
-                report.calls = redcap.calls
-            run.count_attention()
-        return report
+        ) as redcap,
+    ):
+        return run_with(database, redcap, configuration, key_file=key_file, clock=clock, steps=steps, sender=sender)
+
+
+def run_with(
+    database: SteppingDatabase,
+    redcap: Redcap,
+    configuration: Configuration,
+    *,
+    key_file: Path,
+    clock: SettableClock,
+    steps: Steps,
+    sender: SenderSection | None = None,
+) -> Report:
+    """One run of the main job with what is opened already."""
+    with database.begin() as connection:
+        vault = Vault.open(connection, key_file)
+    gateway = Gateway(database=database, vault=vault, site="main", clock=clock, run=uuid4(), zone=ZONE, sender=sender)
+    report = Report()
+    gateway.catch_up()
+    run = Run(gateway, redcap, configuration, report, steps.announce)
+    try:
+        run.incoming()
     finally:
-        database.close()
+        report.calls = redcap.calls
+    run.count_attention()
+    return report
 
 
 class Site:

@@ -3,7 +3,6 @@
 import logging
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -13,11 +12,14 @@ import pytest
 from hypothesis import given, note, seed, settings
 from hypothesis import strategies as st
 
+from processors.configuration import Configuration, RedcapSection, SourceSection
 from processors.demo.simulator import Fault
 from processors.errors import ServiceError
+from processors.run import Report
 from tests.conftest import Server, SettableClock
-from tests.flow.harness import BRAIN, HEART, Asked, Site, standard_simulator
+from tests.flow.harness import BRAIN, HEART, Asked, Site, Steps, run_with, standard_simulator
 from tests.flow.model import Entry, Key, Model, Row, Rule, Study
+from tests.lifecycle.ground import ADDRESS, Ground, redcap_in_process
 
 # Of one patient: what two may not share is for tests/flow/test_identity_histories.py and tests/lifecycle.
 STUDIES = [Study(uid, "ACC-1", "PATID-0001", "Secretive^Anna") for uid in ("1.2.1", "1.2.2")]
@@ -298,25 +300,45 @@ class World:
 _numbers = count()
 
 
-@contextmanager
-def world(server: Server, migrated: tuple[str, Path], folder: Path) -> Iterator[World]:
+class _Site(Site):
+    """One whose runs share connections, and talk to REDCap without a network between."""
+
+    def __init__(self, ground: Ground, **settings: Any) -> None:
+        super().__init__(database_url=ground.url, **settings)
+        self.close()
+        self._ground = ground
+        self._database = ground.database
+
+    def run(self, steps: Steps | None = None, *, after: float = 60) -> Report:
+        """A run `after` so many seconds."""
+        self.simulator.calls.clear()
+        self.clock.advance(after)
+        steps = steps or Steps()
+        configuration = Configuration(
+            source=SourceSection(raw=self.receiver.raw),
+            redcap=RedcapSection(url=ADDRESS, insecure=True, batch_rows=3, tokens=self.tokens),  # type: ignore[arg-type]
+        )
+        database = self._ground.stepping(steps)
+        with redcap_in_process(self.simulator, self.tokens, steps) as redcap:
+            return run_with(database, redcap, configuration, key_file=self.key_file, clock=self.clock, steps=steps)
+
+
+@pytest.fixture(scope="module")
+def ground(server: Server, migrated: tuple[str, Path]) -> Iterator[Ground]:
+    with server.fresh(template=migrated[0]) as name:
+        ground = Ground(server.url_of(name))
+        yield ground
+        ground.close()
+
+
+def world(ground: Ground, key_file: Path, folder: Path) -> World:
     """A world of its own for each history."""
+    ground.clear()
     clock = SettableClock()
     place = folder / str(next(_numbers))
     place.mkdir()
-    with server.fresh(template=migrated[0]) as name, standard_simulator(clock) as simulator:
-        site = Site(
-            folder=place,
-            database_url=server.url_of(name),
-            key_file=migrated[1],
-            clock=clock,
-            simulator=simulator,
-            batch_rows=3,
-        )
-        try:
-            yield World(site, Model(STUDIES))
-        finally:
-            site.close()
+    site = _Site(ground, folder=place, key_file=key_file, clock=clock, simulator=standard_simulator(clock))
+    return World(site, Model(STUDIES))
 
 
 def assert_nobody_is_named(world: World, said: str) -> None:
@@ -328,7 +350,7 @@ def assert_nobody_is_named(world: World, said: str) -> None:
 
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_redcap_ends_as_the_contract_says(
-    server: Server,
+    ground: Ground,
     migrated: tuple[str, Path],
     tmp_path: Path,
     number: int,
@@ -342,14 +364,14 @@ def test_redcap_ends_as_the_contract_says(
     @settings(max_examples=9)
     @given(history=histories(runs))
     def lived(history: list[Step]) -> None:
-        with world(server, migrated, tmp_path) as around:
-            for place, step in enumerate([*history, ("run",)]):
-                note(f"{place}: {step}")
-                around.do(step)
-                if step[0].startswith("run"):
-                    around.assert_as_the_model_says()
-            around.site.assert_sound()
-            assert_nobody_is_named(around, caplog.text + "".join(capfd.readouterr()))
+        around = world(ground, migrated[1], tmp_path)
+        for place, step in enumerate([*history, ("run",)]):
+            note(f"{place}: {step}")
+            around.do(step)
+            if step[0].startswith("run"):
+                around.assert_as_the_model_says()
+        around.site.assert_sound()
+        assert_nobody_is_named(around, caplog.text + "".join(capfd.readouterr()))
 
     lived()
 
@@ -357,7 +379,7 @@ def test_redcap_ends_as_the_contract_says(
 @settings(max_examples=10)
 @given(history=histories(weighted(runs, killed_runs)))
 def test_nobodys_row_is_changed_and_nothing_asked_twice_whenever_runs_are_killed(
-    server: Server,
+    ground: Ground,
     migrated: tuple[str, Path],
     tmp_path: Path,
     history: list[Step],
@@ -366,10 +388,10 @@ def test_nobodys_row_is_changed_and_nothing_asked_twice_whenever_runs_are_killed
 ) -> None:
     # What a killed run had decided stands, so that the model cannot tell where REDCap ends; this it can.
     caplog.set_level(logging.DEBUG)
-    with world(server, migrated, tmp_path) as around:
-        for step in [*history, ("run",)]:
-            around.do(step)
-        around.site.run()
-        assert around.site.query("select 1 from gateway.transfer where state in ('requested', 'ending')") == []
-        around.site.assert_sound()
-        assert_nobody_is_named(around, caplog.text + "".join(capfd.readouterr()))
+    around = world(ground, migrated[1], tmp_path)
+    for step in [*history, ("run",)]:
+        around.do(step)
+    around.site.run()
+    assert around.site.query("select 1 from gateway.transfer where state in ('requested', 'ending')") == []
+    around.site.assert_sound()
+    assert_nobody_is_named(around, caplog.text + "".join(capfd.readouterr()))

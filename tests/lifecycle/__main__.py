@@ -20,7 +20,7 @@ from tests.lifecycle.ground import Ground
 from tests.lifecycle.histories import live_through
 from tests.lifecycle.invariants import Violation
 
-PORTION = 100
+PORTION = 25
 FIGURES = ("histories", "steps", "runs", "kills", "sender actions", "violations")
 
 

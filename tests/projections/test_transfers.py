@@ -296,15 +296,17 @@ def test_a_resolved_conflict_is_gone_and_no_other(ledger: Ledger) -> None:
 # Decisions
 
 
-def deferred(*causes: Cause, study: str = STUDY, project: str = "HEART", event: str = "") -> DecisionDeferred:
-    return DecisionDeferred(study=study, project=project, event_name=event, causes=causes)
+def deferred(
+    *causes: Cause, study: str = STUDY, project: str = "HEART", event: str = "", restores: tuple[int, ...] = ()
+) -> DecisionDeferred:
+    return DecisionDeferred(study=study, project=project, event_name=event, causes=causes, restores=restores)
 
 
 @pytest.mark.parametrize("together", [True, False])
 def test_a_deferred_decision_is_open_since_its_first_deferral_and_says_what_it_depends_on_now(
     ledger: Ledger, *, together: bool
 ) -> None:
-    facts = [deferred(RULE, event="visit_1"), deferred(ENTRY, event="visit_1")]
+    facts = [deferred(RULE, event="visit_1"), deferred(ENTRY, event="visit_1", restores=(7,))]
     for batch in [facts] if together else [[fact] for fact in facts]:
         ledger.record(*batch)
     assert ledger.rows("deferred_decision") == [
@@ -313,7 +315,7 @@ def test_a_deferred_decision_is_open_since_its_first_deferral_and_says_what_it_d
             "project": "HEART",
             "event_name": "visit_1",
             "position": 1,
-            "details": {"causes": [ENTRY._asdict()]},
+            "details": {"causes": [ENTRY._asdict()], "restores": [7]},
         }
     ]
 

@@ -37,7 +37,7 @@ def attested(gateway: Gateway) -> Database:
             observed = TransferObserved(
                 study=f"1.{number}", project="", event_name="", instance=1, fingerprint="", pseudonym=f"H-{number}"
             )
-            work.record([work.seal(observed, SubjectName("patient", "", f"PID-{number}"))])
+            work.record([work.seal(observed, SubjectName("patient", "", f"PID-{number}", f"PID{number}"))])
     gateway.attest()
     return gateway.database
 

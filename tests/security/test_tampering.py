@@ -21,7 +21,7 @@ from tests.security.conftest import Verify
 from tests.verification.program import Program
 from tests.verification.tampering import GUARDED, rewrite, tamper
 
-KEYS_DESTROYED = "update ledger.subject set wrapped_key = null, lookup = null"
+KEYS_DESTROYED = "update ledger.subject set wrapped_key = null, lookup = null, likeness = null"
 
 
 @pytest.mark.usefixtures("attested")

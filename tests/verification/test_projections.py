@@ -426,14 +426,14 @@ def test_no_run_begins_while_a_rebuild_is_under_way(full: Database, gateway: Gat
 
 
 def test_stored_events_of_version_1_are_projected_in_the_shape_of_today(database: Database) -> None:
-    """Had the accession number been called `accession` once, an upcaster would bring it to its name of today."""
+    """Had the accession number been called `number` once, an upcaster would bring it to its name of today."""
     today = in_plain(replace(SUMMARY, accession="A-1"))
-    old = {key: value for key, value in today.data.items() if key != "AccessionNumber"} | {"accession": "A-1"}
+    old = {key: value for key, value in today.data.items() if key != "AccessionNumber"} | {"number": "A-1"}
     append(database, replace(today, data=old))
     upcasters: codec.Upcasters = {
         (today.type, 1): lambda data: {
-            **{key: value for key, value in data.items() if key != "accession"},
-            "AccessionNumber": data["accession"],
+            **{key: value for key, value in data.items() if key != "number"},
+            "AccessionNumber": data["number"],
         }
     }
     current = Projector(PROJECTIONS, upcasters)
