@@ -45,7 +45,7 @@ VALUES: tuple[str, ...] = (
     *IN_REDCAP.values(), "", " ", "\u00a0", "0", "1", "2", "99", "-1", "1e400", "NaN", "NULL", "null", "[]", "{}",
     "\ud800", "\udfff\ud800", "\ufeff", "\u202e", "\r\n", "\x1b[2J", "a\\b^c=d", "'; drop table ledger.event; --",
     "<script>", "&amp;", "%s %d {} %00", "(a+)+$", "[", "(?:", "\\", "{1000000}", "([0-9]{9}){9}", "2026-02-30",
-    "0000-00-00 00:00", "9999-12-31", "1.2.3", "../../..", "Other", "other", "OTHER\u200b",
+    "0000-00-00 00:00", "9999-12-31", "9.9.9", "../../..", "Other", "other", "OTHER\u200b",
     "\U0001f9e0" * 500,
 )  # fmt: skip
 APART = {"routing_incoming_aetitle", "routing_allowed_patientid"}
