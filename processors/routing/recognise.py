@@ -215,6 +215,9 @@ def _of_use(work: Work, use: Row[Any], obstacle: Obstacle) -> Iterator[Fact | Ne
     if event.type == TransferAdopted.__name__:
         return
     request = requests_at(work, [use.position]).get(use.position)
+    if request is not None and request.cause.kind == "autoid" and not obstacle.studies:
+        # The ID is that of whose study it was: deciding ends the request, and the study gets that of whose it is.
+        return
     if request is not None and obstacle.kind == SHARED and _is_unsent(request):
         yield from held_after_all(work, request, event, obstacle)
     elif request is None or request.in_force:
