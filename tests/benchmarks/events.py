@@ -32,7 +32,7 @@ def new_events(count: int) -> list[NewEvent]:
 def _new_event(made: tree.Made) -> NewEvent:
     found = summary.parse(made.content, study=made.study, series=made.series)
     arrived = SeriesDiscovered(
-        **found.data, fingerprint="0" * 32, identity_fingerprint="1" * 32, accession=str(UUID(int=2))
+        **found.data, accession=str(UUID(int=2)), fingerprint="0" * 32, identity_fingerprint="1" * 32
     )
     return in_plain(arrived, subject=UUID(int=1), sealed=os.urandom(_SEALED_BYTES))
 
