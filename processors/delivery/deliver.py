@@ -112,8 +112,8 @@ def deliver_again(
 ) -> Delivered:
     """Writes all study and series rows of these studies again, and what else is pending for them.
 
-    Rows that somebody deleted come back, but for those whose absence was acknowledged. Of our placed
-    requests, only the `transfers` (positions) do: in a next free instance where their rows are gone
+    Rows that somebody deleted come back, but for those whose absence was acknowledged, if no request asks for them. Of
+    our placed requests, only the `transfers` (positions) do: in a next free instance where their rows are gone
     or say something else, unless a person has asked for something else meanwhile. What has been sent
     under them would be sent again: that is for the caller to know.
     """

@@ -35,7 +35,8 @@ class Again:
     """What is to be written although REDCap has held it: all study and series rows of these studies, and the
     rows of these placed requests (positions) where they are gone.
 
-    Rows whose absence was acknowledged are left out, unless `everything` is to come back.
+    Rows whose absence was acknowledged are left out, unless `everything` is to come back, or the study is asked for: one
+    of these requests is of it, or one that was made since.
     """
 
     studies: Collection[str]
@@ -90,7 +91,7 @@ _PENDING = f"""
                                            where item.kind = 'transfer' and ended.position = item.position
                                              and ended.state = 'ending'))
 """
-# What somebody deleted comes back, unless somebody has said that it was meant to go.
+# What somebody deleted comes back, unless somebody has said that it was meant to go and nobody has asked for it since.
 _AGAIN = f"""
     {_ROW}
       from (select study, 'study' as kind, '' as key, row_position as position from gateway.study
@@ -105,7 +106,11 @@ _AGAIN = f"""
        and not exists (select from gateway.missing_row as missing
                         where missing.study = item.study and acknowledged and not :everything
                           and (missing.kind = 'study'
-                               or (missing.kind, missing.key) = (item.kind, item.key)))
+                               or (missing.kind, missing.key) = (item.kind, item.key))
+                          and not exists (select from gateway.transfer as asked
+                                           where asked.study = missing.study
+                                             and (asked.position = any(:requests)
+                                                  or (asked.state = 'requested' and asked.position > missing.position))))
 """
 # The kinds' order within a study is that of the alphabet backwards: study before series would be
 # nicer, but REDCap does not mind, and a study's own row may come with a later portion anyway.

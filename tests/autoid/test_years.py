@@ -29,6 +29,8 @@ def _use_indexes(site: AutoidSite) -> None:
     with site._database.begin() as connection:
         name = connection.execute(text("select current_database()")).scalar_one()
         connection.execute(text(f"alter database {name} set enable_seqscan = off"))
+        # As servers are, and the tests' own is not: see `server`.
+        connection.execute(text(f"alter database {name} set plan_cache_mode = auto"))
     site.query("select pg_stat_reset()")
     site._database.engine.dispose()
 

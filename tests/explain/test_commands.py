@@ -126,5 +126,5 @@ def test_ctrl_c_ends_a_long_trial_and_changes_nothing(explained: Explained) -> N
 _TRYING = """
     select pid from pg_stat_activity
      where datname = current_database() and pid <> pg_backend_pid() and state = 'idle in transaction'
-       and query like '%from ledger.subject where subject = any%'
+       and application_name = 'fiona-ledger' and state_change < clock_timestamp() - interval '0.5 s'
 """

@@ -152,6 +152,26 @@ def test_a_request_that_was_deleted_is_placed_again_in_a_new_instance(requested:
     settled(requested)
 
 
+@pytest.mark.parametrize("known_before", [True, False], ids=["requested before", "requested by the replay"])
+def test_what_was_meant_to_be_deleted_comes_back_when_a_replay_asks_for_it(
+    arrived: Site, *, known_before: bool
+) -> None:
+    """The record, its series, and what the project asks for: nothing could be sent from less."""
+    if known_before:
+        arrived.rule(patient_id="PID-7")
+        replay_all(arrived)
+    arrived.person_deletes("1.2.1")
+    arrived.grow("1.2.1")
+    arrived.run()
+    acknowledge(arrived)
+    assert "1.2.1" not in arrived.incoming.records
+    arrived.rule(patient_id="PID-7")
+    replay_all(arrived)
+    assert list(arrived.transfers("1.2.1").values()) == [Asked(HEART, "PID-7")]
+    assert arrived.series_rows("1.2.1")
+    settled(arrived)
+
+
 def test_a_request_that_the_rules_no_longer_ask_for_is_not_placed_again(requested: Site) -> None:
     requested.person_deletes_transfer("1.2.1", 1)
     requested.rule(patient_id="PID-7", active=False)

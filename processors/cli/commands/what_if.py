@@ -64,7 +64,7 @@ def command(
 def _require_usable(file: Path, problems: Sequence[tuple[str, str]]) -> None:
     if problems:
         lines = "\n  ".join(f"rule {record}: {problem}" for record, problem in problems)
-        raise ConfigurationError(f"{file}: expected rules that can be used, comparison\n  {lines}")
+        raise ConfigurationError(f"{file}: expected rules that can be used, found\n  {lines}")
 
 
 def _print_comparison(comparison: Comparison, unknown: Sequence[str]) -> None:
