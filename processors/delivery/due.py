@@ -35,8 +35,8 @@ class Again:
     """What is to be written although REDCap has held it: all study and series rows of these studies, and the
     rows of these placed requests (positions) where they are gone.
 
-    Rows whose absence was acknowledged are left out, unless `everything` is to come back, or the study is asked for: one
-    of these requests is of it, or one that was made since.
+    Rows whose absence was acknowledged are left out, unless `everything` is to come back, or the study is asked for:
+    one of these requests is of it, or one that was made since.
     """
 
     studies: Collection[str]
@@ -107,10 +107,10 @@ _AGAIN = f"""
                         where missing.study = item.study and acknowledged and not :everything
                           and (missing.kind = 'study'
                                or (missing.kind, missing.key) = (item.kind, item.key))
-                          and not exists (select from gateway.transfer as asked
-                                           where asked.study = missing.study
-                                             and (asked.position = any(:requests)
-                                                  or (asked.state = 'requested' and asked.position > missing.position))))
+                          and not exists (select from gateway.transfer as asks
+                                           where asks.study = missing.study
+                                             and (asks.position = any(:requests)
+                                                  or (asks.state = 'requested' and asks.position > missing.position))))
 """
 # The kinds' order within a study is that of the alphabet backwards: study before series would be
 # nicer, but REDCap does not mind, and a study's own row may come with a later portion anyway.

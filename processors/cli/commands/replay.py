@@ -31,7 +31,8 @@ def command(
     """Write all recorded studies and series to REDCap again, and place what a project's rules ask for today.
 
     Needs no file on disk. Rows that somebody deleted come back; where that was acknowledged, only those of studies
-    that the project asks for. Nothing is requested twice, nothing that was sent is sent again, no ID is drawn. Interrupted, the same command goes on where it was.
+    that the project asks for. Nothing is requested twice, nothing that was sent is sent again, no ID is drawn.
+    Interrupted, the same command goes on where it was.
 
     Example: fiona-ledger replay --project "Heart Study" --since 2026-01-01 --dry-run
     """
