@@ -87,10 +87,11 @@ def require_migrated(connection: Connection, folder: Path = FOLDER) -> None:
 
 def revision(connection: Connection) -> str | None:
     """The revision of the tables; None where there are none yet."""
-    # Others use Alembic, too.
-    is_ledger = text(
-        "select to_regclass('ledger.alembic_version') is not null and to_regclass('ledger.head') is not null"
-    )
+    # Others use Alembic, too. What was made while this transaction waited for a lock, to_regclass may not know yet.
+    is_ledger = text("""
+        select count(*) = 2 from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+         where nspname = 'ledger' and relname in ('alembic_version', 'head')
+    """)
     if not connection.execute(is_ledger).scalar_one():
         return None
     current: str | None = connection.execute(text("select max(version_num) from ledger.alembic_version")).scalar_one()

@@ -1,4 +1,4 @@
-"""The rows that are due: what the ledger wants REDCap to hold and REDCap does not, in batches."""
+"""The rows that are due: what the ledger wants REDCap to hold and REDCap does not, in portions."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import TextClause, text
 
-from ledger.batching import batches
 from processors.clocks import due
 from processors.delivery.retries import RETRY_AFTER
 from processors.events.deliveries import RowKind
@@ -114,7 +113,7 @@ _AGAIN = f"""
 """
 # The kinds' order within a study is that of the alphabet backwards: study before series would be
 # nicer, but REDCap does not mind, and a study's own row may come with a later portion anyway.
-# Rows that were refused come last, in batches of their own: they may make whatever batch they are in fail.
+# Rows that were refused come last, in portions of their own: they may make whatever portion they are in fail.
 _ORDER = "order by refused, item.study, item.kind desc, item.position"
 _IN_ORDER = text(f"{_PENDING} {_ORDER}")
 _COUNTED = text(f"select count(*) from ({_PENDING}) as pending")
@@ -132,7 +131,9 @@ def due_rows(
     retry: bool = True,
     ends: bool = True,
 ) -> Iterator[tuple[int, Iterator[list[DueRow]]]]:
-    """How many rows are to be written, and the rows in batches of `size`; `again` those it names.
+    """How many rows are to be written, and the rows in portions of `size`; `again` those it names.
+
+    What is requested for a study is in one portion, which may be larger then.
 
     Refused rows are among them with `retry`, if they have waited for their time. Without `ends`, of transfers only
     those that have never been placed are.
@@ -144,7 +145,7 @@ def due_rows(
             _asked_for(gateway, kinds, retry=retry, ends=ends) if again is None else _named(again)
         )
         parameters |= {"site": gateway.site, "kinds": list(kinds)}
-        # This transaction waits for REDCap between batches; a server's patience with idle ones is no help.
+        # This transaction waits for REDCap between portions; a server's patience with idle ones is no help.
         work.execute(text("set local idle_in_transaction_session_timeout = 0"))
         # All rows will be fetched. Planned for the first few, as cursors are, the query looked through all
         # studies for every row: 110 s more for 100,000 series.
@@ -162,7 +163,20 @@ def due_rows(
 
 def _apart(rows: Iterator[DueRow], size: int) -> Iterator[list[DueRow]]:
     for _, alike in groupby(rows, key=lambda row: row.refused):
-        yield from batches(alike, size)
+        yield from _portions(alike, size)
+
+
+def _portions(rows: Iterator[DueRow], size: int) -> Iterator[list[DueRow]]:
+    """The rows in portions; longer ones where a request would be parted from the one it takes the row of."""
+    portion: list[DueRow] = []
+    for row in rows:
+        is_full = len(portion) >= size
+        if is_full and (row.kind != "transfer" or (row.study, row.kind) != (portion[-1].study, portion[-1].kind)):
+            yield portion
+            portion = []
+        portion.append(row)
+    if portion:
+        yield portion
 
 
 def _asked_for(

@@ -7,6 +7,7 @@ Forgetting somebody decides so about all that was requested of their studies.
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple
 
 from sqlalchemy import text
@@ -71,10 +72,9 @@ def amend(gateway: Gateway, amendment: Amendment, *, holds_split: bool = False) 
     with gateway.begin() as work:
         # What is recorded meanwhile would not be seen.
         store.lock_head(work.connection)
-        in_force = requests_of(work, [amendment.study], states=IN_FORCE).get(amendment.study, [])
+        standing = requests_of(work, [amendment.study], states=(*IN_FORCE, "ending")).get(amendment.study, [])
         held = _held(work, amendment)
-        of_project = [each for each in in_force if each.project == amendment.project]
-        requests = [] if held and not of_project else _meant(of_project, amendment)
+        requests = _meant([each for each in standing if each.project == amendment.project], held, amendment)
         decided = DecidedByHand(
             study=amendment.study,
             project=amendment.project,
@@ -87,7 +87,7 @@ def amend(gateway: Gateway, amendment: Amendment, *, holds_split: bool = False) 
         cause = Cause("operator", amendment.by, stored.position)
         work.record(RequestReleased(study=amendment.study, **key._asdict()) for key in held)
         obstacle = None
-        for request in requests:
+        for request in filter(attrgetter("in_force"), requests):
             facts = list(_carried_out(work, request, amendment, cause, holds_split=holds_split))
             obstacle = next((_obstacle(fact) for fact in facts if isinstance(fact, RequestHeld)), None)
             # Sealed for the study alone: an operator's pseudonym may be anybody's.
@@ -142,14 +142,20 @@ def _held(work: Work, amendment: Amendment) -> list[Key]:
     return [Key(*row) for row in work.execute(_HELD, about)]
 
 
-def _meant(requests: Sequence[TransferRequest], amendment: Amendment) -> list[TransferRequest]:
-    """The requests that are meant: a withdrawal is for all events of the project, unless one is named."""
+def _meant(requests: Sequence[TransferRequest], held: Collection[Key], amendment: Amendment) -> list[TransferRequest]:
+    """The requests that are meant: a withdrawal is for all events of the project, unless one is named.
+
+    It is for what has ended before as well, and REDCap has still to be told of.
+    """
     named = [request for request in requests if amendment.event_name in (None, request.event_name)]
+    if amendment.pseudonym is not None:
+        named = [request for request in named if request.in_force]
     about = f"study {amendment.study} in project {amendment.project!r}"
-    if not named:
-        events = ", ".join(repr(request.event_name) for request in requests) or "none"
+    if not named and not held:
+        events = ", ".join(repr(request.event_name) for request in requests if request.in_force) or "none"
+        waits = "" if all(request.in_force for request in requests) else "; one that ended waits to be taken back"
         raise ConfigurationError(
-            f"Expected a request of this system for {about} that is in force; found events: {events}. "
+            f"Expected a request of this system for {about} that is in force; found events: {events}{waits}. "
             f"`fiona-ledger audit transfer --study {amendment.study}` lists all that was ever requested. What people "
             "requested in REDCap is theirs to change there."
         )

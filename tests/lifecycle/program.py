@@ -106,8 +106,8 @@ class Program:
         with self.opened(steps) as run:
             try:
                 requests = amend(run.gateway, amendment).requests
-            except ConfigurationError:
-                return "nothing there"
+            except ConfigurationError as exc:
+                return "not yet" if "waits to be taken back" in str(exc) else "nothing there"
             hold_unplaced(run.gateway, LASTING)
             deliver(run.gateway, run.redcap, batch_rows=BATCH_ROWS)
             ends = [end_of(run.gateway, request) for request in requests]

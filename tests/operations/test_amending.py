@@ -89,6 +89,21 @@ def test_an_entry_made_later_is_heeded(requested: Site) -> None:
     assert Asked(HEART, "H-001") in requested.transfers(STUDY).values()
 
 
+def test_what_has_not_ended_yet_is_ended_by_whoever_withdraws_it_again(requested: Site) -> None:
+    """It used to be in force no more, so that there was nothing to withdraw, and its row could be sent."""
+    requested.incoming.lock(STUDY)
+    amend_by_hand(requested, STUDY)
+    assert requested.states(STUDY) == ["ending"]
+    with pytest.raises(ConfigurationError, match="one that ended waits to be taken back"):
+        amend_by_hand(requested, STUDY, to="H-002")
+    requested.incoming.unlock(STUDY)
+    requested.clock.advance(3600)
+    amend_by_hand(requested, STUDY)
+    # An hour is enough for the sender to have taken it.
+    assert (requested.states(STUDY), requested.transfers(STUDY)) == (["closed"], {1: Asked(HEART, "")})
+    requested.assert_sound()
+
+
 def test_other_projects_are_not_concerned(requested: Site) -> None:
     amend_by_hand(requested, STUDY)
     requested.rule("2", project=BRAIN, patient_id="PID-1")
