@@ -94,7 +94,8 @@ class Conflict(NamedTuple):
 class Known:
     """What is known of a study that has arrived.
 
-    `deferred` is what was left open because records were missing from one export, with the rules that were.
+    `deferred` is what was left open because records were missing from one export, with the rules that were; `applied`
+    are the wordings of the rules that were applied when it last gained a series.
     """
 
     on_disk: bool = True
@@ -102,6 +103,7 @@ class Known:
     requests: list[Request] = field(default_factory=list)
     conflicts: dict[Key, Conflict] = field(default_factory=dict)
     deferred: dict[Key, set[str]] = field(default_factory=dict)
+    applied: dict[str, int] = field(default_factory=dict)
     touched: bool = False
 
 
@@ -156,6 +158,7 @@ class Model:
         self._entries: dict[str, Entry] = {}
         self._entries_of_old: dict[str, Entry] = {}
         self._lives: dict[str, int] = {}
+        self._wordings: dict[str, int] = {}
         self._minute = 0
 
     def run(self) -> None:
@@ -188,6 +191,9 @@ class Model:
         for record in entries.keys() - self._entries.keys():
             if self._entries_of_old.get(record) != entries[record]:
                 self._lives[record] = self._lives.get(record, 0) + 1
+        for record, rule in rules.items():
+            if self._rules.get(record) != rule:
+                self._wordings[record] = self._wordings.get(record, 0) + 1
         self._entries_of_old |= entries
         self._rules, self._entries = rules, entries
         return changed, directed
@@ -211,6 +217,8 @@ class Model:
 
     def _decide(self, study: Study, known: Known, *, gained: bool) -> None:
         """Does what is to be done whether or not the doubted is gone, and leaves the rest open."""
+        if gained:
+            known.applied = dict(self._wordings)
         wishes = self._wishes(study, known, gained=gained)
         doubtful = {wish for rivals in wishes.values() for wish in rivals if (wish.kind, wish.record) in self.doubted}
         certain = {key: left for key, rivals in wishes.items() if (left := [w for w in rivals if w not in doubtful])}
@@ -246,7 +254,7 @@ class Model:
             if current is not None and current.name == winner.name:
                 if current.state == "contested" and hidden:
                     requests.append((key, winner, [current]))
-            elif current is not None and current.kind == "coupling" and winner.kind == "rule":
+            elif current is not None and winner.kind == "rule" and self._coupling_stands(study, current, entries):
                 conflicts[key] = Conflict("coupling stands", frozenset({current, winner}))
             else:
                 replaced = [] if current is None else [current]
@@ -300,8 +308,7 @@ class Model:
             record = self._same_entry(request, entries)
             if not request.in_force or record is None or request in given_up or _is_wanted(request, agreed):
                 continue
-            entry = entries[record]
-            if not entry.names(study) or (entry.key, entry.subject) != (request.key, request.name):
+            if _asks_elsewhere(entries[record], study, request):
                 withdrawn.append(request)
         return withdrawn
 
@@ -312,12 +319,29 @@ class Model:
                 if entry.names(study):
                     wishes.setdefault(entry.key, []).append(Candidate(0, record, entry.subject))
         open_rules = {record for rules in known.deferred.values() for record in rules}
+        given_up = self._given_up(study, known) if known.on_disk else set()
         for record, rule in self._rules.items():
             resumed = known.on_disk and (rule.key in known.deferred or record in open_rules)
-            if rule.active and (gained or resumed or rule.key in known.conflicts):
+            outranked = rule.key in given_up and known.applied.get(record) == self._wordings[record]
+            if rule.active and (gained or resumed or outranked or rule.key in known.conflicts):
                 name = study.patient_name if rule.by_name else study.patient_id
                 wishes.setdefault(rule.key, []).append(Candidate(1, record, name))
         return wishes
+
+    def _given_up(self, study: Study, known: Known) -> set[Key]:
+        """What corrected entries asked for: there the rules have the word that they outranked."""
+        return {
+            request.key
+            for request in known.requests
+            if request.in_force
+            and request.kind == "coupling"
+            and not self._coupling_stands(study, request, self._entries)
+        }
+
+    def _coupling_stands(self, study: Study, request: Request, entries: dict[str, Entry]) -> bool:
+        """Whether the request came from an entry that was not corrected to ask for something else."""
+        record = self._same_entry(request, entries)
+        return request.kind == "coupling" and (record is None or not _asks_elsewhere(entries[record], study, request))
 
     def _request(self, key: Key, winner: Candidate, replaced: list[Request]) -> Request:
         life = self._lives[winner.record] if winner.kind == "coupling" else 0
@@ -390,6 +414,10 @@ def _equals(rivals: list[Candidate]) -> frozenset[Candidate]:
 
 def _winner(rivals: list[Candidate]) -> Candidate | None:
     return min(rivals) if len({rival.name for rival in _equals(rivals)}) == 1 else None
+
+
+def _asks_elsewhere(entry: Entry, study: Study, request: Request) -> bool:
+    return not entry.names(study) or (entry.key, entry.subject) != (request.key, request.name)
 
 
 def _is_wanted(request: Request, agreed: dict[Key, Candidate]) -> bool:
