@@ -11,8 +11,8 @@ create view audit.event as
            event.sealed is not null as sealed,
            case when event.type = 'RoutingRuleChanged' then
                      (event.data::jsonb - 'patient_id_pattern' - 'patient_name_pattern')::json
-                when event.type in ('IdGenerated', 'IdAdopted', 'IdReserved', 'IdDelivered', 'IdMissing', 'ContradictionFound')
-                then (event.data::jsonb - 'value')::json
+                when event.type in ('IdGenerated', 'IdAdopted', 'IdReserved', 'IdDelivered', 'IdMissing',
+                                    'ContradictionFound') then (event.data::jsonb - 'value')::json
                 else event.data
            end as data
       from ledger.event

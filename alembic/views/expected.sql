@@ -1,6 +1,7 @@
 create view audit.expected as
     select missing.position, missing.recorded_at as told_at, missing.site, missing.data ->> 'record_id' as record_id,
-           asks.data ->> 'project' as project, nullif(asks.data ->> 'study', '') as study, asks.position as asked_position, asks.recorded_at as asked_at,
+           asks.data ->> 'project' as project, nullif(asks.data ->> 'study', '') as study,
+           asks.position as asked_position, asks.recorded_at as asked_at,
            missing.data -> 'near' as near, following.recorded_at as ended_at,
            case following.type when 'ExpectedStudyMissing' then 'told again'
                                when 'ExpectedStudyArrived' then 'arrived'

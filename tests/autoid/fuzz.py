@@ -22,7 +22,7 @@ from ledger.migrations import migrate
 from ledger.vault import initialise
 from processors import bounds
 from tests.autoid.sites import AutoidSite
-from tests.autoid.test_hostile import IN_REDCAP, LISTS, USABLE, assert_all_others_went_out
+from tests.autoid.test_hostile import IN_REDCAP, LISTS, USABLE, ask_in_three_ways, assert_all_others_went_out
 from tests.conftest import Server, SettableClock, a_server
 from tests.flow.harness import HEART, standard_simulator
 
@@ -85,7 +85,8 @@ def _value(chance: Random) -> str:
 
 def fuzz(site: AutoidSite, count: int, seed: int) -> Counts:
     """Three runs beside so many spoilt records of each list."""
-    work_by(site)
+    ask_in_three_ways(site)
+    site.series(STUDY, PatientID="Y")
     planted = {name: dict(records(name, count, seed)) for name in FIELDS}
     for name, rows in planted.items():
         for number, (record, row) in enumerate(rows.items()):
@@ -103,17 +104,6 @@ def fuzz(site: AutoidSite, count: int, seed: int) -> Counts:
     site.run()
     assert site.head() == head, "the third run found something to do"
     return sum((known(site, name, planted[name]) for name in TABLES), Counts())
-
-
-def work_by(site: AutoidSite) -> None:
-    """Three studies that are to go out by rule, by coupling and under a generated ID."""
-    site.project(pattern="(H-[0-9]{4}|H-001|PID-1)")
-    site.rule(patient_id="PID-1$")
-    site.entry(accession="ACC-1")
-    site.series("1.2.1")
-    site.series("1.2.2", PatientID="X", AccessionNumber="ACC-1")
-    site.study("1.2.3", "PID-3")
-    site.series(STUDY, PatientID="Y")
 
 
 def in_redcap(site: AutoidSite, planted: dict[str, dict[str, dict[str, str]]]) -> dict[str, Any]:

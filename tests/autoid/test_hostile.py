@@ -59,15 +59,20 @@ USABLE: dict[str, dict[str, str]] = {
 }
 
 
-@pytest.fixture
-def busy(site: AutoidSite) -> Iterator[AutoidSite]:
-    """Three studies that go out by rule, by coupling and under a generated ID."""
+def ask_in_three_ways(site: AutoidSite) -> None:
+    """Three studies are to go out: by rule, by coupling and under a generated ID."""
     site.project(pattern="(H-[0-9]{4}|H-001|PID-1)")
     site.rule(patient_id="PID-1$")
     site.entry(accession="ACC-1")
     site.series("1.2.1")
     site.series("1.2.2", PatientID="X", AccessionNumber="ACC-1")
     site.study("1.2.3", "PID-3")
+
+
+@pytest.fixture
+def busy(site: AutoidSite) -> Iterator[AutoidSite]:
+    """At which three studies are to go out."""
+    ask_in_three_ways(site)
     yield site
     site.assert_sound()
 

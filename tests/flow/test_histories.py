@@ -19,7 +19,7 @@ from processors.run import Report
 from tests.conftest import Server, SettableClock
 from tests.flow.harness import BRAIN, HEART, Asked, Site, Steps, run_with, standard_simulator
 from tests.flow.model import Entry, Key, Model, Row, Rule, Study
-from tests.lifecycle.ground import ADDRESS, Ground, redcap_in_process
+from tests.lifecycle.ground import ADDRESS, Ground, a_ground, redcap_in_process
 
 # Of one patient: what two may not share is for tests/flow/test_identity_histories.py and tests/lifecycle.
 STUDIES = [Study(uid, "ACC-1", "PATID-0001", "Secretive^Anna") for uid in ("1.2.1", "1.2.2")]
@@ -325,10 +325,8 @@ class _Site(Site):
 
 @pytest.fixture(scope="module")
 def ground(server: Server, migrated: tuple[str, Path]) -> Iterator[Ground]:
-    with server.fresh(template=migrated[0]) as name:
-        ground = Ground(server.url_of(name))
+    with a_ground(server, migrated[0]) as ground:
         yield ground
-        ground.close()
 
 
 def world(ground: Ground, key_file: Path, folder: Path) -> World:

@@ -84,6 +84,17 @@ def test_where_redcap_is_away_somebody_is_forgotten_and_what_waits_is_told(comma
     assert {row["kind"] for row in command.data("status")["attention"]} >= {"not ended yet"}
 
 
+def test_without_a_token_somebody_is_forgotten_and_what_waits_is_told(command: Command) -> None:
+    """It used to end as a mistake in the configuration, without a word of what had been done."""
+    text = command.config.read_text()
+    command.config.write_text(text.replace(f'"{command.site.tokens["incoming"]}"', '{ file = "/nowhere/token" }'))
+    done = command("forget", "--patient-id-stdin", *WHY, "--yes", given=ADA.encode())
+    assert (done.exit_code, command.site.finds({ADA})) == (1, set())
+    said = " ".join(done.stdout.split())
+    assert said.count("Not yet: study 1.1") == said.count("Not yet: study 1.2") == 1
+    assert "redcap.tokens.incoming" in said
+
+
 def test_json_tells_what_became_of_requests(command: Command) -> None:
     told = command.data("forget", "--patient-id-stdin", *WHY, "--yes", given=ADA.encode())
     assert [(end["study"], end["state"]) for end in told["requests"]] == [("1.1", "closed"), ("1.2", "closed")]

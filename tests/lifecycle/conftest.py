@@ -6,12 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Server
-from tests.lifecycle.ground import Ground
+from tests.lifecycle.ground import Ground, a_ground
 
 
 @pytest.fixture(scope="session")
 def ground(server: Server, migrated: tuple[str, Path]) -> Iterator[Ground]:
-    with server.fresh(template=migrated[0]) as name:
-        ground = Ground(server.url_of(name))
+    with a_ground(server, migrated[0]) as ground:
         yield ground
-        ground.close()

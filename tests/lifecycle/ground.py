@@ -15,6 +15,7 @@ from processors.errors import Unanswered
 from processors.redcap import Redcap
 from processors.redcap.calls import Call
 from processors.redcap.transport import Response, Transport
+from tests.conftest import Server
 from tests.flow.harness import SteppingDatabase, Steps
 
 ADDRESS = "http://redcap.example/api/"
@@ -63,6 +64,15 @@ class Ground:
 def _rows(connection: Connection, table: str) -> str | None:
     rows = connection.execute(text(f"select json_agg(t)::text from {table} as t")).scalar_one()
     return None if rows is None else str(rows)
+
+
+@contextmanager
+def a_ground(server: Server, template: str) -> Iterator[Ground]:
+    """A ground in a database of its own, migrated as the template is."""
+    with server.fresh(template=template) as name:
+        ground = Ground(server.url_of(name))
+        yield ground
+        ground.close()
 
 
 class _SharedSteppingDatabase(SteppingDatabase):

@@ -10,6 +10,7 @@ import typer
 
 from processors.cli import console
 from processors.cli.bootstrap import opened_gateway, opened_redcap, operator
+from processors.cli.exit_codes import exit_codes
 from processors.cli.key_changes import NOT_COMPACTED, say_waiting
 from processors.cli.options import JsonOption
 from processors.cli.override import End, end_of
@@ -55,7 +56,7 @@ def command(
         raise ConfigurationError("Expected one of --patient-id-stdin, --study and --autoid-project.")
     check_reason(reason, [])
     given = patient_ids(sys.stdin.buffer.read()) if patient_id_stdin else []
-    with opened_gateway(context.obj) as (configuration, gateway):
+    with exit_codes() as afterwords, opened_gateway(context.obj) as (configuration, gateway):
 
         def find(work: Work) -> list[DataSubject]:
             if study is not None:
@@ -78,6 +79,10 @@ def command(
             transfers=transfers,
             waiting=partial(say_waiting, json=json),
             tell=partial(_tell, raw=configuration.source.raw, json=json),
+        )
+        afterwords.append(
+            "The keys are destroyed, and what was requested is recorded as ended; the next run that gets through has "
+            "REDCap say so."
         )
         compacted = compact(gateway.database) if done.destroyed else True
         if not json:
@@ -102,7 +107,7 @@ def _end_in_redcap(configuration: Configuration, gateway: Gateway) -> str:
                 recognise(gateway, redcap)
                 deliver(gateway, redcap, batch_rows=configuration.redcap.batch_rows)
             return "" if busy is None else busy.sentence()
-    except ServiceError as error:
+    except (ServiceError, ConfigurationError) as error:  # a token that is missing undoes nothing, either
         return str(error)
 
 
