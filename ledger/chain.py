@@ -436,6 +436,7 @@ def _time(content: dict[str, Any], key: str) -> int:
 PROOF = "fiona-ledger-proof-1"
 _TLOG_PROOF = "c2sp.org/tlog-proof@v1"
 _SIGNED_BY = "\u2014 "
+_OLD = "old "
 _ED25519 = b"\x01"
 _KEY = "Key: "
 _POSITION = re.compile(r"\[([0-9]+)\] ")
@@ -467,6 +468,35 @@ def root_above(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> byt
     if last:
         raise ValueError("its path is too short")
     return above
+
+
+def roots_above(path: Sequence[bytes], old: int, size: int, old_root: bytes) -> tuple[bytes, bytes]:
+    """The roots of the first `old` of `size` leaves, and of all, that the nodes of the path make (RFC 9162, 2.1.4.2).
+
+    `old_root` is what the first ought to be. Raises `ValueError` for a path of the wrong length.
+    """
+    if not 0 < old <= size or (old == size) != (not path):
+        raise ValueError("its path has the wrong length")
+    if old == size:
+        return old_root, old_root
+    first, *rest = [old_root, *path] if old & (old - 1) == 0 else path
+    node, last = old - 1, size - 1
+    while node & 1:
+        node, last = node >> 1, last >> 1
+    below = above = first
+    for sibling in rest:
+        if last == 0:
+            raise ValueError("its path has the wrong length")
+        if node & 1 or node == last:
+            below, above = node_hash(sibling, below), node_hash(sibling, above)
+            while node and not node & 1:
+                node, last = node >> 1, last >> 1
+        else:
+            above = node_hash(above, sibling)
+        node, last = node >> 1, last >> 1
+    if last:
+        raise ValueError("its path has the wrong length")
+    return below, above
 
 
 class VerifierKey(NamedTuple):
@@ -521,6 +551,12 @@ def proof_of(event: Stored, previous: bytes, path: Sequence[bytes], checkpoint: 
     line = json.dumps({"previous": previous.hex(), **json.loads(event_line(event))}, ensure_ascii=False)
     hashes = "".join(f"{base64.b64encode(sibling).decode()}\n" for sibling in path)
     return f"{line}\n{_TLOG_PROOF}\nindex {event.position - 1}\n{hashes}\n{checkpoint}"
+
+
+def consistency(old: int, path: Sequence[bytes], checkpoint: str) -> str:
+    """That a ledger of `old` events has become the one of the checkpoint, as tlog-witness has it asked for."""
+    hashes = "".join(f"{base64.b64encode(node).decode()}\n" for node in path)
+    return f"{_OLD}{old}\n{hashes}\n{checkpoint}"
 
 
 class Proof(NamedTuple):
@@ -579,6 +615,34 @@ def _named_key(words: Sequence[str]) -> VerifierKey:
     if len(named) != 1:
         raise ValueError("its words name no key, or several")
     return parse_key(named[0][len(_KEY) :])
+
+
+def verify_consistency(text: str, kept: Checkpoint, key: VerifierKey) -> tuple[Checkpoint, bool]:
+    """The checkpoint that the kept one has become by appending alone, and whether its signature was verified.
+
+    Raises `Broken` where that is not proven, and `ValueError` where the text is no such proof at all.
+    """
+    lines = text.split("\n")
+    if not lines[0].startswith(_OLD):
+        raise ValueError("its first line is not that of a proof of `fiona-ledger prove --since`")
+    try:
+        end = lines.index("")
+        body, signature, rest = _note(lines[end + 1 :])
+        new, verified = _checkpoint(body), _is_signed(body, signature, key)
+        if any(rest) or lines[0] != f"{_OLD}{kept.size}" or new.origin != kept.origin:
+            raise ValueError("it is about another checkpoint than the kept one")  # noqa: TRY301 - all end alike
+        path = [base64.b64decode(line, validate=True) for line in lines[1:end]]
+        if roots_above(path, kept.size, new.size, kept.root) != (kept.root, new.root):
+            raise ValueError("what was kept is not what the ledger began with")  # noqa: TRY301
+    except ValueError as exc:
+        raise Broken(0, f"The proof does not hold: {exc}.") from exc
+    return new, verified
+
+
+def parse_checkpoint(text: str) -> Checkpoint:
+    """A checkpoint as it was kept, its signature not looked at. Raises `ValueError` where it is none."""
+    body, _, _ = _note(text.split("\n"))
+    return _checkpoint(body)
 
 
 def _note(lines: Sequence[str]) -> tuple[list[str], str, Sequence[str]]:
@@ -669,11 +733,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="LINE|FILE",
         help="of a proof: the site's key, as `fiona-ledger prove --key` printed it, from somewhere else than the proof",
     )
+    parser.add_argument(
+        "--since",
+        metavar="FILE",
+        help="the file is what `fiona-ledger prove --since` wrote, about the checkpoint kept in FILE; takes --key, too",
+    )
     given = parser.parse_args(arguments)
     try:
         heads = [head for argument in given.head for head in _heads(argument)]
         key = None if given.key is None else _key(given.key)
         with _opened(given.export) as lines:
+            if given.since is not None:
+                return _report_consistency(b"".join(lines).decode(), given.since, key)
             first = next(iter(lines), b"")
             if first.rstrip(b"\n") == PROOF.encode():
                 proof = verify_proof(b"".join(chain((first,), lines)).decode(), key)
@@ -736,6 +807,19 @@ def _report_proof(proof: Proof, *, is_key_given: bool) -> int:
     lines.append("That no later event tells of the same is the site's word.")
     sys.stdout.write("\n".join(map(_harmless, lines)) + "\n")
     return 0 if proof.verified else 1
+
+
+def _report_consistency(text: str, kept: str, key: VerifierKey | None) -> int:
+    """Says whether the ledger has only been appended to since a checkpoint was kept; returns the exit code."""
+    if key is None:
+        raise ValueError("with --since, expected the site's key by --key, too")
+    old = parse_checkpoint(Path(kept).read_text("utf-8"))
+    new, verified = verify_consistency(text, old, key)
+    lines = [f"Proven: {new.origin} holds {new.size} events now, the first {old.size} of them as they were."]
+    if not verified:
+        lines.append("By whom it is signed was not verified: that takes the Python package cryptography.")
+    sys.stdout.write("\n".join(map(_harmless, lines)) + "\n")
+    return 0 if verified else 1
 
 
 def _report(walk: Walk, heads: int) -> None:

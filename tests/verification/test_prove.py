@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger import attestation, chain
-from ledger.chain import Broken, verify_proof
+from ledger.chain import Broken, parse_checkpoint, verify_consistency, verify_proof
 from ledger.database import Database
-from ledger.proof import Signer, _root, prove
+from ledger.errors import Corrupt, Misconfigured
+from ledger.proof import Signer, _root, _Tree, checkpoint_of, prove, prove_consistent
 from ledger.vault import Vault
 from tests.flow.conftest import MakeSite, make_site
 from tests.flow.harness import Site
@@ -134,6 +135,67 @@ def test_what_is_signed_is_what_the_forms_say(ledger: Database) -> None:
     public.verify(signed[4:], f"{body}\n".encode())
 
 
+@given(st.integers(1, 40), st.data())
+def test_what_a_ledger_has_become_is_proven_by_a_few_nodes(size: int, data: st.DataObject) -> None:
+    """With portions of four leaves, whose nodes are put together."""
+    old = data.draw(st.integers(1, size))
+    leaves = [chain.leaf_hash(bytes([number])) for number in range(size)]
+    tree = _Tree.__new__(_Tree)
+    tree.size, tree._tops = size, []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ledger.proof._LEAVES", 4)
+        patch.setattr(_Tree, "_leaves", lambda _, first, end: leaves[first:end])
+        path = tree.consistency(old)
+        assert tree.root(0, size) == hash_of(leaves)
+    old_root = hash_of(leaves[:old])
+    assert chain.roots_above(path, old, size, old_root) == (old_root, hash_of(leaves))
+    if path:
+        wrong = [path[0][::-1], *path[1:]]
+        assert chain.roots_above(wrong, old, size, old_root) != (old_root, hash_of(leaves))
+        with pytest.raises(ValueError, match="wrong length"):
+            chain.roots_above([*path, path[0]], old, size, old_root)
+
+
+def checkpoint(database: Database) -> str:
+    with database.begin() as connection:
+        return checkpoint_of(connection, SIGNER)
+
+
+def proof_since(database: Database, kept: str) -> str:
+    with database.begin() as connection:
+        return prove_consistent(connection, SIGNER, parse_checkpoint(kept))
+
+
+def test_a_kept_checkpoint_becomes_the_ledger_of_today(ledger: Database) -> None:
+    kept = checkpoint(ledger)
+    append(ledger, *(fact("study/9", n=number) for number in range(7)))
+    proof = proof_since(ledger, kept)
+    new, verified = verify_consistency(proof, parse_checkpoint(kept), SIGNER.key)
+    assert (new, new.size, verified) == (parse_checkpoint(checkpoint(ledger)), 28, True)
+    for text in (proof.replace("old 21", "old 20"), proof.replace("\n28\n", "\n27\n"), checkpoint(ledger)):
+        with pytest.raises((Broken, ValueError)):
+            verify_consistency(text, parse_checkpoint(kept), SIGNER.key)
+    forged = parse_checkpoint(kept)._replace(root=bytes(32))
+    with pytest.raises(Broken, match="not what the ledger began with"):
+        verify_consistency(proof, forged, SIGNER.key)
+
+
+def test_a_ledger_that_was_rewritten_is_not_what_the_checkpoint_was(ledger: Database) -> None:
+    kept = checkpoint(ledger)
+    rewrite(ledger, "update ledger.event set type = 'Other' where position = 20")
+    with pytest.raises(Corrupt, match="not what this ledger, of 21 events, began with"):
+        proof_since(ledger, kept)
+
+
+def test_a_checkpoint_of_more_events_than_there_are_is_not_met(ledger: Database) -> None:
+    ahead = parse_checkpoint(checkpoint(ledger))._replace(size=22)
+    with ledger.begin() as connection, pytest.raises(Corrupt, match="cut off"):
+        prove_consistent(connection, SIGNER, ahead)
+    other = ahead._replace(origin="fiona-ledger/other")
+    with ledger.begin() as connection, pytest.raises(Misconfigured, match="fiona-ledger/other"):
+        prove_consistent(connection, SIGNER, other)
+
+
 @pytest.fixture
 def site(make_site: MakeSite) -> Site:
     """A site that has requested a study, and received another one."""
@@ -211,6 +273,25 @@ def test_what_was_tampered_with_is_not_proven(
     tampers(site._database, f"update ledger.event set recorded_at = recorded_at + interval '1 day' {where}")
     ended = site_program("prove", STUDY)
     assert (ended.code, ended.out) == (4, "")
+
+
+def test_an_outsider_who_kept_a_checkpoint_is_shown_that_nothing_was_changed(
+    site: Site, site_program: Program, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept, proof = tmp_path / "kept.checkpoint", tmp_path / "since.proof"
+    assert site_program("prove", "--checkpoint", "--output", str(kept)).code == 0
+    site.series("1.2.826.9")
+    site.run()
+    assert site_program("prove", "--since", str(kept), "--output", str(proof)).code == 0
+    key = site_program("prove", "--key", "--json").data["key"]
+    assert chain.main([str(proof), "--since", str(kept), "--key", key]) == 0
+    assert f"the first {parse_checkpoint(kept.read_text()).size} of them as they were" in capsys.readouterr().out
+    assert chain.main([str(proof), "--since", str(kept)]) == 2
+    kept.write_text(kept.read_text().replace("\n", "\n1", 1))
+    assert chain.main([str(proof), "--since", str(kept), "--key", key]) == 4
+    assert site_program("prove", "--since", str(kept)).code == 4
+    assert site_program("prove", "--since", str(proof)).code == 2
+    assert site_program("prove", "--since", str(tmp_path / "none")).code == 2
 
 
 def test_without_a_study_it_says_what_it_needs(site_program: Program) -> None:
