@@ -57,6 +57,21 @@ def test_it_is_recorded_once(listed: Site) -> None:
     assert listed.head() == head
 
 
+def test_several_of_one_pseudonym_are_followed_once_it_is_known_whose_it_is(listed: Site) -> None:
+    """Each of the entries was followed by a run of its own, one after the other."""
+    for record in "123":
+        enters(listed, record, subject="H-009")
+    listed.run()
+    listed.entry("2", accession="A-2", subject="H-009")
+    listed.series(LATER, PatientID="4712", AccessionNumber="A-2")
+    listed.run()
+    head = listed.head()
+    listed.run()
+
+    assert [withdrew["follows"] is None for withdrew in listed.events("ParticipantWithdrew")] == [True] * 3 + [False]
+    assert listed.head() == head
+
+
 def test_an_entry_that_is_missing_from_one_export_is_doubted(listed: Site) -> None:
     enters(listed)
     listed.run()
