@@ -87,13 +87,13 @@ class Entry:
 
 @dataclass
 class Study:
-    """A study: what its series say now, which of them the next decision is about, whether it is there."""
+    """A study: where it arrives, what its series say now, which the next decision is about, whether it is there."""
 
     uid: str
+    site: str
     series: dict[str, Statement] = field(default_factory=dict)
     was_restated: bool = False
     on_disk: bool = False
-    was_missed: bool = False
     undecided: dict[str, list[dict[str, Rule]]] = field(default_factory=dict)
 
     @property
@@ -259,10 +259,10 @@ class Facts:
         excuses = (e for e in reversed(self.excuses) if e.covers(study, key) and e.tick > overruled)
         return next(excuses, None)
 
-    def ask_again(self, project: str) -> None:
-        """An operator replays the project: its rules and entries of today are applied to all that is there."""
+    def ask_again(self, site: str, project: str) -> None:
+        """An operator replays the project: its rules and entries of today are applied to all that is at the site."""
         for study in self.studies.values():
-            if study.on_disk:
+            if study.on_disk and study.site == site:
                 by_rule = {
                     (key, name) for key, name in _asked(self.rules, study.series.values()) if key.project == project
                 }
@@ -298,13 +298,11 @@ class Facts:
 
     # -- runs ---------------------------------------------------------------------------------------------
 
-    def run(self, *, undisturbed: bool) -> None:
-        """What a run may have decided by, and an undisturbed one must have."""
+    def run(self, site: str, *, undisturbed: bool) -> None:
+        """What a run of the site may have decided by, and an undisturbed one must have."""
         for study in self.studies.values():
-            if study.on_disk and not study.is_mixed:
+            if study.site == site and study.on_disk and not study.is_mixed:
                 self._apply_rules(study, undisturbed=undisturbed)
-            if undisturbed:
-                study.was_missed = not study.on_disk
         self.is_less_than_seen = False
         for entry in self.entries.values():
             if undisturbed and entry.seen_at is None:
