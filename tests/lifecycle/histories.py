@@ -33,6 +33,7 @@ rules = st.builds(Rule, keys, by_name=st.booleans(), active=st.sampled_from([Tru
 records = st.sampled_from(["1", "1", "2"])
 choices = st.integers(0, 5)
 sites = st.sampled_from([MAIN, MAIN, NORTH])
+at_the_other_site = st.sampled_from([(), (), ("1.2.2",), ("1.2.1",)])
 jumps = st.sampled_from([1, -1]).flatmap(
     lambda side: st.sampled_from(
         [timedelta(minutes=40), timedelta(minutes=40), timedelta(hours=3), timedelta(days=2), timedelta(days=365)]
@@ -97,7 +98,7 @@ OPERATORS = [
 ]
 TIME = [
     *[steps("time passes", st.sampled_from([1, 2, 70, 1_500, 21_600]))] * 2,
-    steps("clock jumps", jumps, st.booleans()),
+    steps("clock jumps", jumps, st.sampled_from(["", "PostgreSQL"])),
     steps("clock is set right"),
 ]
 RUNS = [
@@ -153,9 +154,12 @@ def histories(vocabulary: list[list[Steps]]) -> st.SearchStrategy[list[Step]]:
 
 def live(around: World, history: list[Step]) -> None:
     """Lives through it, and looks at the end whether all is well."""
-    runs: list[Step] = [("run",), ("run", NORTH)]
-    for step in [*history, ("clock is set right",), *runs * 3]:
+    for step in [*history, ("clock is set right",)]:
         around.do(step)
+    # What is missing is believed by the second, and a file that lay ahead of a clock is read by it.
+    for _ in range(3 if around.is_unsteady else 2):
+        for site in sorted({*around.homes.values()}):
+            around.do(("run", site))
     around.counts["histories"] += 1
     around.invariants.at_the_end([*SECRETS, *around.site.tokens.values()])
 
@@ -178,11 +182,7 @@ def live_through(
         phases=(Phase.generate, Phase.shrink),
         print_blob=False,
     )
-    @given(
-        history=histories(VOCABULARY),
-        has_folders=st.booleans(),
-        north=st.sampled_from([(), (), ("1.2.2",), ("1.2.1",)]),
-    )
+    @given(history=histories(VOCABULARY), has_folders=st.booleans(), north=at_the_other_site)
     def lived(*, history: list[Step], has_folders: bool, north: Collection[str]) -> None:
         place = folder / f"{first_seed}-{next(numbers)}"
         with world(ground, key_file, place, has_folders=has_folders, north=north) as around:

@@ -68,12 +68,12 @@ class Shown:
 class Clocks:
     """The clock of the gateway's machine, and by how much it is `ahead` of REDCap's.
 
-    PostgreSQL is right with REDCap, or wrong with the gateway where it runs on the same machine (`takes_along`).
+    PostgreSQL's is right, too, unless it runs on the gateway's machine: then it is what goes `with_it`.
     """
 
     machine: SettableClock
     ahead: timedelta = timedelta(0)
-    takes_along: bool = False
+    with_it: str = ""
 
     def right(self) -> datetime:
         """What REDCap's says."""
@@ -81,7 +81,7 @@ class Clocks:
 
     def of_postgresql(self) -> datetime:
         """What PostgreSQL's says."""
-        return self.machine() if self.takes_along else self.right()
+        return self.machine() if self.with_it else self.right()
 
     @property
     def is_wrong(self) -> bool:

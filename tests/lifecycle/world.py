@@ -514,18 +514,24 @@ class World:
         self.site.clock.advance(60 * minutes)
         self.tell(f"{minutes} minutes pass.")
 
-    def clock_jumps(self, by: timedelta, takes_along: bool) -> None:
-        """That of the gateway's machine; `takes_along`: PostgreSQL's with it. REDCap's is right."""
+    def clock_jumps(self, by: timedelta, with_it: str) -> None:
+        """That of the gateway's machine, and PostgreSQL's where it runs there. REDCap's is right."""
         self.site.clock.advance(by.total_seconds())
         self.clocks.ahead += by
-        self.clocks.takes_along = takes_along
+        self.clocks.with_it = with_it
         # A file that lies ahead is read by the second run that finds it as it was.
         self._unsteady = Counter({MAIN: 2, NORTH: 2})
-        self.tell(f"The gateway's clock{' and PostgreSQL' * takes_along} is {self.clocks.ahead} ahead now.")
+        whose = f"The gateway's clock, and {with_it}'s," if with_it else "The gateway's clock"
+        self.tell(f"{whose} jumps by {by / timedelta(hours=1):+g} hours.")
 
     def clock_is_set_right(self) -> None:
         if self.clocks.ahead:
-            self.clock_jumps(-self.clocks.ahead, self.clocks.takes_along)
+            self.clock_jumps(-self.clocks.ahead, self.clocks.with_it)
+
+    @property
+    def is_unsteady(self) -> bool:
+        """Whether a clock has jumped so lately that runs may wait to believe what lies ahead."""
+        return any(runs > 0 for runs in self._unsteady.values())
 
     def _refuses_to_run(self) -> None:
         """A run notices that the clock is wrong by hours, and decides nothing."""
