@@ -173,8 +173,8 @@ class Attempt:
 @dataclass
 class Facts:
     """All of it. `people` are rows that people made or changed, as they left them. `withdrawn` are patients, each with
-    a project; `joined` projects in which an operator said that two patients are one; `closed` those that are not
-    active. `uses` are the studies that ever had, or were to have, a pseudonym in a project.
+    a project, and when they did; `joined` projects in which an operator said that two patients are one; `closed` those
+    that are not active. `uses` are the studies that ever had, or were to have, a pseudonym in a project.
 
     `is_less_than_seen`: rules or entries were removed since the last run, which the next one cannot believe yet.
     """
@@ -192,7 +192,7 @@ class Facts:
     sent: dict[tuple[str, Key, str], int] = field(default_factory=dict)
     rules_may: dict[tuple[str, Key], set[str]] = field(default_factory=lambda: defaultdict(set))
     rules_must: dict[tuple[str, Key], set[str]] = field(default_factory=dict)
-    withdrawn: set[tuple[str, str]] = field(default_factory=set)
+    withdrawn: dict[tuple[str, str], int] = field(default_factory=dict)
     joined: set[str] = field(default_factory=set)
     closed: set[str] = field(default_factory=set)
     uses: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -274,9 +274,10 @@ class Facts:
 
     # -- who may go where under which name -------------------------------------------------------------------
 
-    def has_withdrawn(self, study: str, project: str) -> bool:
-        """Whether one of its patients takes part in the project no longer."""
-        return any((patient, project) in self.withdrawn for patient in self.studies[study].patients)
+    def has_withdrawn(self, study: str, project: str, since: int = NEVER) -> bool:
+        """Whether one of its patients takes part in the project no longer, and has said so since then."""
+        withdrawn = (self.withdrawn.get((patient, project)) for patient in self.studies[study].patients)
+        return any(tick is not None and tick > since for tick in withdrawn)
 
     def may_share(self, project: str, studies: Iterable[str]) -> bool:
         """Whether these may have one pseudonym: of one patient, as far as they say so and always said so."""

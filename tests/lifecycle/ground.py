@@ -71,8 +71,10 @@ def postgresql_says(now: datetime) -> Iterator[None]:
     """Meanwhile it is told as PostgreSQL's time, which cannot be set as a test wants it."""
     asked = run._CLOCKS
     run._CLOCKS = text(asked.text.replace("clock_timestamp()", f"'{now.isoformat()}'::timestamptz"))
-    yield
-    run._CLOCKS = asked
+    try:
+        yield
+    finally:
+        run._CLOCKS = asked
 
 
 def _rows(connection: Connection, table: str) -> str | None:

@@ -10,6 +10,8 @@ from tests.lifecycle.contract import Contract, Wanted
 from tests.lifecycle.facts import NEVER, Attempt, Copy, Key, Place
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from tests.lifecycle.facts import Study
     from tests.lifecycle.program import Shown
     from tests.lifecycle.world import World
@@ -124,18 +126,30 @@ class Invariants:
             if not self._world.facts.may_share(project, those):
                 self.fail(f"{' and '.join(sorted(those))} are two patients', and can be sent to {project} as {name}")
 
-    def after_a_run_in_doubt(self, at: str, attempts: list[Attempt]) -> None:
-        """What holds although REDCap left something out."""
-        self._what_was_taken_is_told(at, attempts, self._world.program.shown())
+    def settled(self, at: str) -> set[tuple[str, Key]]:
+        """What is in force of a site's studies, and stands in REDCap or is shown."""
+        shown = self._world.program.shown()
+        return {
+            (study.uid, wanted.key)
+            for study in self._at(at)
+            for wanted in self._contract.must(study.uid)
+            if not self._is_missing(study.uid, wanted, shown)
+        }
+
+    def after_a_run_in_doubt(self, at: str, attempts: list[Attempt], settled: set[tuple[str, Key]]) -> None:
+        """What holds although REDCap left something out: what is in force, and was `settled` before, still is."""
+        shown = self._world.program.shown()
+        for study in sorted({study for study, _ in settled}):
+            self._nothing_is_missing(study, shown, {key for named, key in settled if named == study})
+        self._what_was_taken_is_told(at, attempts, shown)
 
     def after_an_override(self, study: str, project: str, event: str | None, said: str) -> None:
         """What is said to be withdrawn cannot be sent; nor can what is said not to be there."""
         if said == "not yet":
             return
-        shown = self._world.program.shown()
         for row in self.sendable():
             if (row.place.study, row.key.project) == (study, project) and event in (None, row.key.event):
-                self._is_asked_for(row, shown, said)
+                self._is_asked_for(row, [], said)
 
     def _is_asked_for(self, row: Ours, shown: list[Shown], said: str = "a run") -> None:
         study = row.place.study
@@ -149,19 +163,21 @@ class Invariants:
             f"which nobody asks for; shown: {sorted(kinds)}"
         )
 
-    def _nothing_is_missing(self, study: str, shown: list[Shown]) -> None:
-        rows = self._world.rows(study).values()
-        there = {(_key(row), row.get("transfer_name", "")) for row in rows}
+    def _nothing_is_missing(self, study: str, shown: list[Shown], keys: Collection[Key] | None = None) -> None:
         for wanted in self._contract.must(study):
-            key, names = wanted.key, wanted.names
-            kinds = _kinds(shown, study, key.project) - OF_THE_SENDER
-            kinds = {kind for kind in kinds if self._contract.is_explained(kind, study, wanted)}
-            if kinds or (
-                len(names) == 1 and any((key, name) in there or self._was_sent(study, wanted) for name in names)
-            ):
-                continue
-            what = f"it is to be sent as {' '.join(names)}" if len(names) == 1 else "a conflict is to be shown"
-            self.fail(f"of {study} to {_named(key)} nothing stands in REDCap and nothing is shown, while {what}")
+            if (keys is None or wanted.key in keys) and self._is_missing(study, wanted, shown):
+                names = wanted.names
+                what = f"it is to be sent as {' '.join(names)}" if len(names) == 1 else "a conflict is to be shown"
+                self.fail(
+                    f"of {study} to {_named(wanted.key)} nothing stands in REDCap and nothing is shown, while {what}"
+                )
+
+    def _is_missing(self, study: str, wanted: Wanted, shown: list[Shown]) -> bool:
+        there = {(_key(row), row.get("transfer_name", "")) for row in self._world.rows(study).values()}
+        kinds = _kinds(shown, study, wanted.key.project) - OF_THE_SENDER
+        is_explained = any(self._contract.is_explained(kind, study, wanted) for kind in kinds)
+        is_there = any((wanted.key, name) in there for name in wanted.names) or self._was_sent(study, wanted)
+        return not is_explained and not (is_there and len(wanted.names) == 1)
 
     def _was_sent(self, study: str, wanted: Wanted) -> bool:
         """As it is wanted, and since it is: it need not be there any more."""
@@ -213,10 +229,10 @@ class Invariants:
 
     def _copy_is_watched(self, copy: Copy, shown: list[Shown]) -> None:
         place = copy.place
-        row = self._world.rows(place.study).get(place.instance)
+        row = self._world.rows(place.study).get(place.instance, {})
         if (
             place in self._world.facts.people
-            or row is None
+            or (not row and self._world.was_deleted(place))
             or (_key(row), row.get("transfer_name")) == (copy.key, copy.name)
         ):
             return

@@ -110,6 +110,7 @@ class World:
     _looked_at: list[Attempt] = field(default_factory=list)
     _batch: Iterator[SenderStep] | None = None
     _deleted: list[Deleted] = field(default_factory=list)
+    _ever_deleted: list[Deleted] = field(default_factory=list)
     _edited: dict[Place, dict[str, str]] = field(default_factory=dict)
     _refusing_until: dict[str, datetime] = field(default_factory=dict)
     _unsteady: Counter[str] = field(default_factory=Counter)
@@ -342,6 +343,14 @@ class World:
                 deleted.people[place] = self.facts.people.pop(place)
             self._edited.pop(place, None)
         self._deleted.append(deleted)
+        self._ever_deleted.append(deleted)
+
+    def was_deleted(self, place: Place) -> bool:
+        """Whether a person ever deleted that row, or its record."""
+        return any(
+            place in deleted.rows or (deleted.record is not None and deleted.record[0] == place.study)
+            for deleted in self._ever_deleted
+        )
 
     def person_restores(self) -> None:
         """What was deleted last is put back as it was, unless something stands there now."""
@@ -602,11 +611,12 @@ class World:
         self.tell(sentence)
         records = self.site.simulator.projects[project].records
         left_out = records.pop(record)
+        settled = self.invariants.settled(MAIN)
         came_through = self._run()
         records[record] = left_out
         self.facts.run(MAIN, undisturbed=False)
         if came_through:
-            self.invariants.after_a_run_in_doubt(MAIN, self._looked_at)
+            self.invariants.after_a_run_in_doubt(MAIN, self._looked_at, settled)
 
     def run_while_an_operator_retracts(self, uid: str, project: str) -> None:
         """Between what the run reads and what it writes, an operator of another site decides."""
@@ -739,7 +749,7 @@ class World:
         self.site.clock.advance(60)
         with self._nobodys_business():
             self.program.withdraw(patient_id, project, Steps())
-        self.facts.withdrawn.add((patient_id, project))
+        self.facts.withdrawn[patient_id, project] = self.facts.tick
         self.tell(f"The patient of {uid}, {patient_id}, withdraws from {project}.")
 
     def says_it_is_the_same_patient(self, uid: str, project: str) -> None:
