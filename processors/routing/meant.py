@@ -178,9 +178,8 @@ def _end_theirs(work: Work, studies: Collection[str]) -> None:
         if (study, project) not in known
     )
     events = store.read_positions(work.connection, set(withdrawals_of.values()))
-    for withdrawal in sorted(events):
-        concerned = [pair for pair, position in withdrawals_of.items() if position == withdrawal]
-        end(work, concerned, Cause("operator", ParticipantWithdrew.read(events[withdrawal]).by, withdrawal))
+    by = {position: ParticipantWithdrew.read(event).by for position, event in events.items()}
+    end(work, {pair: Cause("operator", by[position], position) for pair, position in withdrawals_of.items()})
 
 
 def _withdrawn(
