@@ -87,13 +87,17 @@ class Entry:
 
 @dataclass
 class Study:
-    """A study: where it arrives, what its series say now, which the next decision is about, whether it is there."""
+    """A study: where it arrives, what its series say now, which the next decision is about, whether it is there.
+
+    `moving`: the sites that must run, one after the other, before it is known that it lies elsewhere now.
+    """
 
     uid: str
     site: str
     series: dict[str, Statement] = field(default_factory=dict)
     was_restated: bool = False
     on_disk: bool = False
+    moving: list[str] = field(default_factory=list)
     undecided: dict[str, list[dict[str, Rule]]] = field(default_factory=dict)
 
     @property
@@ -302,8 +306,10 @@ class Facts:
     def run(self, site: str, *, undisturbed: bool) -> None:
         """What a run of the site may have decided by, and an undisturbed one must have."""
         for study in self.studies.values():
-            if study.site == site and study.on_disk and not study.is_mixed:
-                self._apply_rules(study, undisturbed=undisturbed)
+            if (study.site == site or study.moving) and study.on_disk and not study.is_mixed:
+                self._apply_rules(study, undisturbed=undisturbed and not study.moving)
+            if undisturbed and study.moving[:1] == [site]:
+                study.moving.pop(0)
         self.is_less_than_seen = False
         for entry in self.entries.values():
             if undisturbed and entry.seen_at is None:

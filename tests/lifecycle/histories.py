@@ -53,6 +53,7 @@ ARRIVALS = [
     steps("is resent without accession", studies),
     steps("vanishes", studies),
     steps("returns", studies),
+    steps("moves", studies),
 ]
 DIRECTIVES = [
     *[steps("entry", records, words)] * 4,
@@ -158,7 +159,7 @@ def live(around: World, history: list[Step]) -> None:
         around.do(step)
     # What is missing is believed by the second, and a file that lay ahead of a clock is read by it.
     for _ in range(3 if around.is_unsteady else 2):
-        for site in sorted({*around.homes.values()}):
+        for site in around.sites:
             around.do(("run", site))
     around.counts["histories"] += 1
     around.invariants.at_the_end([*SECRETS, *around.site.tokens.values()])

@@ -93,8 +93,9 @@ class Invariants:
         force must be there.
         """
         shown = self._world.program.shown()
+        studies = {study.uid for study in self._at(at)}
         for row in self.sendable():
-            if self._world.homes[row.place.study] == at:
+            if row.place.study in studies:
                 self._is_asked_for(row, shown)
         self._nobody_shares_a_pseudonym()
         for study in self._at(at) if decided else ():
@@ -108,7 +109,7 @@ class Invariants:
         self._what_was_taken_is_told(at, attempts, shown)
 
     def _at(self, site: str) -> list[Study]:
-        return [study for study in self._world.facts.studies.values() if study.site == site]
+        return [study for study in self._world.facts.studies.values() if study.site == site and not study.moving]
 
     def nothing_new_goes_to_closed_projects(self, before: set[Ours]) -> None:
         """Of what could not be sent before a run, nothing can be sent to a project that is closed."""

@@ -211,6 +211,33 @@ class World:
             study.on_disk = True
             self.tell(f"Study {uid} is received again.")
 
+    def moves(self, uid: str) -> None:
+        """The study vanishes, and is received at the other site; no site believes it of all that it has."""
+        study = self.facts.studies.get(uid)
+        if study is None or not study.on_disk or not self._all_there(study) or not self._others_at(study):
+            return
+        before, self.homes[uid] = study.site, {MAIN: NORTH, NORTH: MAIN}[study.site]
+        shutil.rmtree(self.program.receivers[before].raw / uid)
+        study.site = self.homes[uid]
+        study.moving += [before, study.site]
+        for series, told in study.series.items():
+            self._write(uid, series, told)
+        (self.sender.raw / uid).unlink()
+        (self.sender.raw / uid).symlink_to(self.program.receivers[study.site].raw / uid)
+        self.tell(
+            f"Study {uid} vanishes, and is received at {'the other' if study.site == NORTH else 'the first'} site."
+        )
+
+    def _others_at(self, study: Study) -> bool:
+        others = (other for other in self.facts.studies.values() if other is not study)
+        return any(other.on_disk and other.site == study.site for other in others)
+
+    @property
+    def sites(self) -> list[str]:
+        """Those to which anything has come."""
+        moving = (site for study in self.facts.studies.values() for site in study.moving)
+        return sorted({*self.homes.values(), *moving})
+
     def _receives(self, uid: str) -> Site:
         """Where the study arrives."""
         self.site.receiver = self.program.receivers[self.homes[uid]]
