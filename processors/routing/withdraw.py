@@ -67,6 +67,8 @@ def withdraw(work: Work, wanted: Withdrawal) -> Withdrawn:
 
 def withdraw_all(work: Work, wanted: Sequence[Withdrawal]) -> list[Withdrawn]:
     """Records these withdrawals, and ends what was requested; of each, what came of it."""
+    if not wanted:
+        return []
     # What is requested meanwhile would not be seen.
     store.lock_head(work.connection)
     persons = _persons(work, wanted)
