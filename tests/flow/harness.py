@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -273,6 +274,10 @@ class Site:
 
     def close(self) -> None:
         self._database.close()
+
+    @property
+    def database_name(self) -> str:
+        return urlsplit(self.database_url).path.removeprefix("/")
 
     # -- what arrives -------------------------------------------------------------------------------
 
