@@ -28,6 +28,7 @@ The database:
 
     database      connections and transactions; the driver's errors as ours
     embedded      a PostgreSQL that is started and stopped with the program
+    programs      where that PostgreSQL's programs are: the distribution's, or those of the extra
     migrations    tables set up and upgraded; whether they fit this program
     views         the audit views, made anew with their grants
     roles         least privileges for a writer and an auditor

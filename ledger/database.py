@@ -25,6 +25,7 @@ from sqlalchemy import exc as sa_exc
 from ledger import embedded
 from ledger.embedded import EmbeddedServer
 from ledger.errors import LeaseLost, Misconfigured, Unreachable
+from ledger.programs import OLDEST
 
 EMBEDDED = "embedded"
 
@@ -66,8 +67,6 @@ _OF_A_SESSION = {
     "tcp_keepalives_interval": "20",
     "tcp_keepalives_count": "3",
 }
-
-_OLDEST = 150_000
 
 # Beside those that stand for a part of an address.
 _LIBPQ_VARIABLES = frozenset(
@@ -199,13 +198,10 @@ def ignore_variables(environment: MutableMapping[str, str]) -> None:
 
 
 def require_version(number: int) -> None:
-    """Raises `Misconfigured` where a server of this number, as PostgreSQL tells it, is too old.
-
-    Before 15, everybody may make functions in the schema `public`, by which others can be had to do what one may not.
-    """
-    if number < _OLDEST:
+    """Raises `Misconfigured` where a server of this number, as PostgreSQL tells it, is too old."""
+    if number < OLDEST * 10_000:
         raise Misconfigured(
-            f"Expected PostgreSQL {_OLDEST // 10_000} or newer, found {number // 10_000}.{number % 10_000}: in older "
+            f"Expected PostgreSQL {OLDEST} or newer, found {number // 10_000}.{number % 10_000}: in older "
             "ones everybody may put functions in the way of others. Have the server upgraded."
         )
 
