@@ -107,7 +107,7 @@ class EmbeddedServer:
         a session of its own: Ctrl-C is for this program, which then ends the server in order.
         """
         folder = data or self.data
-        subprocess.run(  # noqa: S603  # nosec B603 - programs of the system's or of our own installation
+        subprocess.run(  # noqa: S603 - the system's or our installation's  # nosec B603
             [self.programs.folder / program, *arguments, "-D", folder],
             check=True,
             capture_output=True,
@@ -206,7 +206,7 @@ def _made_account() -> str | None:
     if useradd is None:
         return "no program useradd"
     command = [useradd, "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", _ACCOUNT]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # nosec B603 - the system's
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the system's  # nosec B603
     return done.stderr.strip() if done.returncode else None
 
 
