@@ -346,6 +346,14 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
         raise ConfigurationError(f"The configuration {file} cannot be read: {_words(exc)}.") from exc
 
 
+def parse(text: str, name: str) -> Configuration:
+    """The configuration in a text, which `name` stands for in what is said of it. Raises `ConfigurationError`."""
+    try:
+        return Configuration(**tomllib.loads(text))
+    except ValidationError as exc:
+        raise ConfigurationError(_explained(name, exc)) from exc
+
+
 def find(path: Path | None, environment: Mapping[str, str]) -> Path:
     """The configuration file that applies. Raises `ConfigurationError` where there is none."""
     named = path or (Path(environment[VARIABLE]) if environment.get(VARIABLE) else None)
@@ -407,7 +415,7 @@ def resolve(source: TokenSource, name: str, environment: Mapping[str, str] = os.
     return token
 
 
-def _explained(file: Path, exc: ValidationError) -> str:
+def _explained(file: Path | str, exc: ValidationError) -> str:
     """One line a problem: which key, and what was expected. The value is not shown: it may be a token."""
     lines = []
     for problem in exc.errors(include_input=False, include_url=False):

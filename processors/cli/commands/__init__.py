@@ -31,6 +31,8 @@ COMMANDS = {
         "identity check": "Look for shared, second and telling pseudonyms.",
     },
     "Setting up": {
+        "docs": "Tell where the documentation is.",
+        "init": "Write a configuration, units for systemd, and SQL for the database.",
         "demo": "Try it on real summaries, against a simulated REDCap.",
         "migrate": "Set up the ledger's tables, or bring them up to date.",
         "grant": "Give PostgreSQL roles the least privileges that work.",
