@@ -110,9 +110,9 @@ def test_on_a_terminal_it_asks(tmp_path: Path) -> None:
 def test_the_statements_make_role_and_database_and_do_no_harm_again(tmp_path: Path, server: Server) -> None:
     name = f"o'neill-{uuid4().hex[:8]}"
     init(tmp_path, "--ledger", f"postgresql://{name}@pg/{name}")
-    psql = [max(installed()).folder / "psql", "--no-psqlrc", "--quiet", "--dbname", server.url]
+    psql = [str(max(installed()).folder / "psql"), "--no-psqlrc", "--quiet", "--dbname", server.url]
     for _ in range(2):
-        subprocess.run([*psql, "--file", tmp_path / "database.sql"], check=True, capture_output=True)
+        subprocess.run([*psql, "--file", str(tmp_path / "database.sql")], check=True, capture_output=True)
     try:
         with psycopg.connect(server.url_of(name.replace("'", "%27"))) as connection:
             found = connection.execute(
