@@ -4,7 +4,7 @@ To add one: `commands/NAME.py` with a function `command`, whose docstring is its
 something needs a person; its line below; its task in the README. `what-if` stands in `what_if.py`, `rules check` in
 `rules_check.py`. Commands do not import each other: what several of them do stands one folder up.
 
-Programs of their own stand here too: `populateIncoming`, `populateAutoID` and `gen-id`.
+Programs of their own stand here too: `populateIncoming`, `populateAutoID`, `gen-id` and `fiona-ledger-as-service`.
 """
 
 COMMANDS = {

@@ -20,7 +20,7 @@ from processors.configuration import SYSTEM_FILE, parse
 from processors.errors import ConfigurationError
 
 _CONFIGURATION = "fiona-ledger.toml"
-_UNITS = ("fiona-ledger.service", "fiona-ledger.timer")
+_UNITS = ("fiona-ledger.service", "fiona-ledger.timer", "fiona-ledger-failed.service")
 _DATABASE = "database.sql"
 
 # As deploy/ has them.
