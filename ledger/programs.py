@@ -79,7 +79,7 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _version(folder: Path) -> int:
-    command = [folder / "postgres", "--version"]
+    command = [str(folder / "postgres"), "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - as installed  # nosec B603
     number = re.search(r"\(PostgreSQL\) (\d+)", done.stdout)
     return int(number[1]) if number else 0
