@@ -430,8 +430,8 @@ def _credential(name: str, setting: str, environment: Mapping[str, str]) -> Path
     folder = environment.get("CREDENTIALS_DIRECTORY")
     if not folder:
         raise ConfigurationError(
-            f"{setting}: expected the credential {name} from systemd, which did not start this command. Give it as root "
-            'with `fiona-ledger-as-service`; where cron starts it, name a file: { file = "..." }.'
+            f"{setting}: expected the credential {name} from systemd, which did not start this command. Give it as "
+            'root with `fiona-ledger-as-service`; where cron starts it, name a file: { file = "..." }.'
         )
     return Path(folder, name)
 
