@@ -25,7 +25,7 @@ from sqlalchemy import exc as sa_exc
 from ledger import embedded
 from ledger.embedded import EmbeddedServer
 from ledger.errors import LeaseLost, Misconfigured, Unreachable
-from ledger.programs import OLDEST
+from ledger.programs import OLDEST, Programs
 
 EMBEDDED = "embedded"
 
@@ -97,6 +97,21 @@ class Database:
             "postgresql+psycopg://", creator=self._connect, hide_parameters=True, use_native_hstore=False, pool_size=3
         )
         event.listen(self.engine, "begin", self._start)
+
+    @property
+    def conninfo(self) -> str:
+        """The address, with what it left open; a password may stand in it."""
+        return self._conninfo
+
+    @property
+    def name(self) -> str:
+        """The database's own name."""
+        return str(conninfo_to_dict(self._conninfo).get("dbname", ""))
+
+    @property
+    def programs(self) -> Programs | None:
+        """Those of the embedded server."""
+        return None if self._embedded_server is None else self._embedded_server.programs
 
     def _dial(self) -> DriverConnection:
         return DriverConnection.connect(self._conninfo, autocommit=True)
