@@ -1,4 +1,4 @@
-"""One run's hold on the ledger: where everything that is seen, decided and done is recorded."""
+"""The ledger as a run uses it: units of work, in which everything that is seen, decided and done is recorded."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager

@@ -45,6 +45,7 @@ COMMANDS = {
         "audit": "Show what the ledger tells an auditor.",
         "psql": "Open the ledger in PostgreSQL's own client.",
         "verify": "Check that nobody has tampered with the ledger.",
+        "prove": "Prove what is held of a study to somebody without a ledger.",
         "export": "Write events as lines of JSON, for archives and auditors.",
     },
     "Keys and people": {

@@ -9,8 +9,8 @@ from ledger import clients, erasures, store
 from ledger.database import EMBEDDED
 from processors.cli import console
 from processors.cli.bootstrap import opened_ledger
+from processors.cli.files import written_privately
 from processors.cli.options import JsonOption
-from processors.cli.private_files import written_privately
 from processors.errors import ConfigurationError
 
 

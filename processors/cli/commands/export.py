@@ -13,7 +13,7 @@ from ledger.export import export
 from processors.cli import console
 from processors.cli.bootstrap import opened_ledger
 from processors.cli.exit_codes import readers_may_leave
-from processors.cli.private_files import written_privately
+from processors.cli.files import written_privately
 
 
 def command(
@@ -38,7 +38,7 @@ def command(
             with readers_may_leave():
                 _exported(database, sys.stdout.buffer.write, first, last)
             return
-        with written_privately(output, "--output") as file:
+        with written_privately(output) as file:
             part = _exported(database, file.write, first, last)
     if json:
         console.print_json({"from": part.first, "to": part.last, "hash": part.last_hash.hex(), "file": str(output)})

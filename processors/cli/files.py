@@ -1,4 +1,4 @@
-"""Files that appear whole, and that nobody else can read."""
+"""Files that commands write for people."""
 
 import os
 import tempfile
@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from processors.errors import ConfigurationError
+from ledger.errors import Misconfigured
 
 
 @contextmanager
-def written_privately(path: Path, option: str) -> Iterator[IO[bytes]]:
+def written_privately(path: Path, option: str = "--output") -> Iterator[IO[bytes]]:
     """A file that appears under its name when it is whole, and is never readable to others."""
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
@@ -25,4 +25,4 @@ def written_privately(path: Path, option: str) -> Iterator[IO[bytes]]:
         finally:
             aside.unlink(missing_ok=True)
     except OSError as exc:
-        raise ConfigurationError(f"{option} {path}: the file cannot be written: {exc.strerror}.") from exc
+        raise Misconfigured(f"{option} {path}: the file cannot be written: {exc.strerror}.") from exc
