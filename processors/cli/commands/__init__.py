@@ -32,7 +32,7 @@ COMMANDS = {
     },
     "Setting up": {
         "docs": "Tell where the documentation is.",
-        "init": "Write a configuration, units for systemd, and SQL for the database.",
+        "init": "Write a configuration, units for systemd, and SQL.",
         "demo": "Try it on real summaries, against a simulated REDCap.",
         "migrate": "Set up the ledger's tables, or bring them up to date.",
         "backup": "Save an embedded ledger to a file.",
