@@ -646,12 +646,12 @@ def test_what_a_view_shows_as_open_is_what_the_gateway_goes_by(
 
 def test_a_view_reads_the_same_after_a_dump_and_a_restore(passing_database: Database) -> None:
     """`verify` used to find audit.task changed by somebody: PostgreSQL writes down what it has made of a query."""
-    definition = "select relname, pg_get_viewdef(oid) from pg_class where relnamespace = {}::regnamespace"
+    definition = "select relname, pg_get_viewdef(oid) as query from pg_class where relnamespace = {}::regnamespace"
     with passing_database.begin() as connection:
-        written = dict(connection.exec_driver_sql(definition.format("'audit'")).all())
+        written = {row.relname: row.query for row in connection.exec_driver_sql(definition.format("'audit'"))}
         for name, query in written.items():
             as_it_is = query.replace("%", "%%")
             connection.exec_driver_sql(f"create temporary view {name} as {as_it_is}")
-        read = dict(connection.exec_driver_sql(definition.format("pg_my_temp_schema()")).all())
+        read = {row.relname: row.query for row in connection.exec_driver_sql(definition.format("pg_my_temp_schema()"))}
     assert written.keys() == set(VIEWS)
     assert [name for name in written if read[name] != written[name]] == []
