@@ -14,7 +14,7 @@ SEED ?= 1
 SUMMARIES ?= 100000
 RECORDS ?= 20000
 
-.PHONY: demo test test-servers suite quick check bench soak fuzz mutants clean
+.PHONY: demo bundle lock test test-servers suite quick check bench soak fuzz mutants clean
 
 demo: $(INSTALLED)  ## run the main job on real summaries against a simulated REDCap
 	@$(BIN)/fiona-ledger demo
@@ -38,6 +38,12 @@ check: $(INSTALLED)  ## style, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml ledger processors alembic
+
+bundle: $(INSTALLED)  ## one file in dist/ with all that a machine without a network needs beside Python
+	@$(BIN)/python -m bundle
+
+lock: $(INSTALLED)  ## requirements.lock anew, each package at its newest version that fits
+	$(BIN)/python -m bundle.lock
 
 bench: $(INSTALLED)  ## how fast it is, against limits and peers measured in the same run
 	$(BIN)/python -m tests.benchmarks

@@ -116,7 +116,7 @@ def _quoted(value: str) -> str:
 
 
 def _units(*, raw: Path, user: str, autoid: bool) -> dict[str, str]:
-    program = Path(sys.prefix) / "bin" / "fiona-ledger"
+    program = _program(sys.argv[0])
     for what, value in (("--raw", str(raw.absolute())), ("--user", user), ("the program", str(program))):
         if re.search(r"[^\w./+@-]", value):
             raise ConfigurationError(f"{what}: expected letters, digits and ./_-+@, as units of systemd have them.")
@@ -132,6 +132,12 @@ def _units(*, raw: Path, user: str, autoid: bool) -> dict[str, str]:
         for name in _OF_AUTOID:
             service = re.sub(rf"^LoadCredential={name}:.*\n", "", service, flags=re.MULTILINE)
     return {**units, "fiona-ledger.service": service}
+
+
+def _program(started: str) -> Path:
+    """This program as it was called: where several versions are installed, by the path that leads to the one in use."""
+    called = Path(started).absolute()
+    return called if called.name == "fiona-ledger" else Path(sys.prefix) / "bin" / "fiona-ledger"
 
 
 def _statements(ledger: str) -> str:
