@@ -63,6 +63,12 @@ def _printable(given: str) -> str:
     return given
 
 
+def _file_name(given: str) -> str:
+    if not re.fullmatch(r"[\w.-]+", given) or given.startswith("."):
+        raise ValueError("expected the name of a credential: letters, digits, dots, _ and -")
+    return given
+
+
 def _web_address(given: str) -> str:
     """The address as it is, if requests can be sent there. The value is not told: it may hold a password."""
     expected = "expected an address such as https://redcap.example/api/"
@@ -154,19 +160,23 @@ class SourceSection(_Section):
 
 
 class TokenSource(_Section):
-    """Where a REDCap token is found: here, in a file, or in the environment, from which it may have been taken."""
+    """Where a REDCap token is found: here, in a file, as a credential of systemd, or in the environment.
+
+    From the environment it may have been taken.
+    """
 
     value: SecretStr | None = None
     file: FilePath | None = None
+    credential: Annotated[str, AfterValidator(_file_name)] | None = None
     env: str | None = None
 
 
 def _token_source(given: Any) -> Any:
     if isinstance(given, str):
         return {"value": given}
-    if isinstance(given, dict) and len(given) == 1 and set(given) <= {"file", "env"}:
+    if isinstance(given, dict) and len(given) == 1 and set(given) <= {"file", "credential", "env"}:
         return given
-    raise ValueError('expected a token, { file = "..." } or { env = "..." }')
+    raise ValueError('expected a token, { file = "..." }, { credential = "..." } or { env = "..." }')
 
 
 Token = Annotated[TokenSource, BeforeValidator(_token_source)]
@@ -346,6 +356,14 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
         raise ConfigurationError(f"The configuration {file} cannot be read: {_words(exc)}.") from exc
 
 
+def parse(text: str, name: str) -> Configuration:
+    """The configuration in a text, which `name` stands for in what is said of it. Raises `ConfigurationError`."""
+    try:
+        return Configuration(**tomllib.loads(text))
+    except ValidationError as exc:
+        raise ConfigurationError(_explained(name, exc)) from exc
+
+
 def find(path: Path | None, environment: Mapping[str, str]) -> Path:
     """The configuration file that applies. Raises `ConfigurationError` where there is none."""
     named = path or (Path(environment[VARIABLE]) if environment.get(VARIABLE) else None)
@@ -379,7 +397,7 @@ def withhold(configuration: Configuration, environment: MutableMapping[str, str]
 def resolve(source: TokenSource, name: str, environment: Mapping[str, str] = os.environ) -> str:
     """The token itself. Raises `ConfigurationError`; no message ever shows a token."""
     setting = f"redcap.tokens.{name}"
-    if any(_TOKEN.search(str(place)) for place in (source.env, source.file)):
+    if any(_TOKEN.search(str(place)) for place in (source.env, source.credential, source.file)):
         raise ConfigurationError(
             f"{setting}: expected the name of a file or variable, found what looks like a token itself. Write it as "
             f'{name} = "...", and have the token replaced if others have seen it where it stood.'
@@ -390,11 +408,11 @@ def resolve(source: TokenSource, name: str, environment: Mapping[str, str] = os.
     elif source.value is not None:
         token = source.value.get_secret_value()
     else:
-        setting += f" (file {source.file})"
-        if source.file is not None:
-            require_trusted(source.file, f"{setting}: the file", secret=True)
+        file = source.file or _credential(source.credential or "", setting, environment)
+        setting += f" (file {file})"
+        require_trusted(file, f"{setting}: the file", secret=True)
         try:
-            token = source.file.read_text("utf-8-sig") if source.file is not None else ""
+            token = file.read_text("utf-8-sig")
         except (OSError, UnicodeDecodeError) as exc:
             raise ConfigurationError(f"{setting}: the file cannot be read: {_words(exc)}.") from exc
     token = without_padding(token)
@@ -407,7 +425,18 @@ def resolve(source: TokenSource, name: str, environment: Mapping[str, str] = os.
     return token
 
 
-def _explained(file: Path, exc: ValidationError) -> str:
+def _credential(name: str, setting: str, environment: Mapping[str, str]) -> Path:
+    """The file in which systemd hands a credential to what it starts."""
+    folder = environment.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        raise ConfigurationError(
+            f"{setting}: expected the credential {name} from systemd, which did not start this command. Give it as "
+            'root with `fiona-ledger-as-service`; where cron starts it, name a file: { file = "..." }.'
+        )
+    return Path(folder, name)
+
+
+def _explained(file: Path | str, exc: ValidationError) -> str:
     """One line a problem: which key, and what was expected. The value is not shown: it may be a token."""
     lines = []
     for problem in exc.errors(include_input=False, include_url=False):

@@ -59,12 +59,18 @@ def machine() -> str:
     return f"{gethostname()} ({start[:8]})"
 
 
-@contextmanager
-def opened_database(config: Path | None) -> Iterator[tuple[Configuration, Database]]:
-    """The configuration and the database it names."""
+def configured(config: Path | None) -> Configuration:
+    """The configuration, its tokens taken from the environment, and what would lead to another database."""
     # Before anything is started: the embedded PostgreSQL and a site's generator inherit the environment.
     configuration = withhold(load(config), os.environ)
     ignore_variables(os.environ)
+    return configuration
+
+
+@contextmanager
+def opened_database(config: Path | None) -> Iterator[tuple[Configuration, Database]]:
+    """The configuration and the database it names."""
+    configuration = configured(config)
     database = open_gateway_database(configuration.ledger)
     try:
         yield configuration, database

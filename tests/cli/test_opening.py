@@ -76,6 +76,44 @@ def test_a_token_of_the_environment_is_not_inherited_by_what_is_started(
     assert "TOKEN_OF_INCOMING" not in done.stdout
 
 
+UNTIL_TOLD_TO_END = """
+import sys, time
+from pathlib import Path
+from ledger.database import open_database
+from processors.cli.exit_codes import end_in_order_on_sigterm, exit_codes
+
+end_in_order_on_sigterm()
+with exit_codes():
+    database = open_database("embedded", Path(sys.argv[1]))
+    try:
+        print("open", flush=True)
+        time.sleep(60)
+    finally:
+        database.close()
+"""
+
+
+def test_sigterm_leaves_no_embedded_server_behind(data_dir: Path) -> None:
+    """It used to go on until the next command ended."""
+    with subprocess.Popen(
+        [sys.executable, "-c", UNTIL_TOLD_TO_END, str(data_dir)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        assert (data_dir / "postgres" / "postmaster.pid").exists()
+        process.terminate()
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (
+        143,
+        "fiona-ledger: Ended by SIGTERM. Nothing is lost: the next run goes on from here.\n",
+    )
+    assert not (data_dir / "postgres" / "postmaster.pid").exists()
+
+
 def test_a_token_of_the_environment_reaches_redcap(site: Site) -> None:
     token = name_the_token(site)
     assert site.command("run", TOKEN_OF_INCOMING=token).code == 0

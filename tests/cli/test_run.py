@@ -11,7 +11,7 @@ from sqlalchemy import text
 from ledger import lease
 from ledger.database import Database
 from ledger.errors import Conflict, Corrupt, KeyProblem, Unreachable
-from processors.cli.exit_codes import ending, exit_codes
+from processors.cli.exit_codes import Terminated, ending, exit_codes
 from processors.demo.simulator import Fault
 from processors.demo.simulator.calls import Call
 from processors.errors import ConfigurationError, Refused
@@ -243,6 +243,7 @@ ERRORS: list[tuple[BaseException, int]] = [
     (Corrupt("x"), 4),
     (ValueError("secret"), 70),
     (KeyboardInterrupt(), 130),
+    (Terminated(), 143),
 ]
 
 

