@@ -9,6 +9,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping, MutableMapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -261,6 +262,17 @@ class IdentitySection(_Section):
     national_numbers: tuple[Annotated[str, AfterValidator(_country)], ...] = ("no",)
 
 
+class HealthSection(_Section):
+    """When somebody should know that the gateway does not do its work."""
+
+    silent_minutes: float = Field(default=10, gt=0, le=_DAY)
+
+    @property
+    def silent_after(self) -> timedelta:
+        """For so long no run may get through."""
+        return timedelta(minutes=self.silent_minutes)
+
+
 class SenderSection(_Section):
     """What is known of the programs that carry requests out: their folders, where they are on this machine.
 
@@ -314,6 +326,7 @@ class Configuration(BaseSettings):
     autoid: AutoidSection = AutoidSection()
     sender: SenderSection = SenderSection()
     identity: IdentitySection = IdentitySection()
+    health: HealthSection = HealthSection()
 
     @classmethod
     def settings_customise_sources(

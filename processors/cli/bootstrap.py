@@ -184,7 +184,10 @@ def opened_run(configuration: Configuration, gateway: Gateway, command: str, rep
         finally:
             report.calls = redcap.calls
             # The demo's clock is meant to differ.
-            report.clock_warnings = [] if command == "demo" else list(clocks.warnings())
+            if command != "demo":
+                report.clock_warnings = list(clocks.warnings())
+                report.seconds_ahead = {whose: ahead.total_seconds() for whose, ahead in clocks.differences.items()}
+            report.certificate_ends = redcap.certificate_ends
 
 
 def prepare(gateway: Gateway, *, exclusive: bool = False) -> None:
