@@ -26,7 +26,7 @@ def read_diary(config: Path | None) -> Diary:
 
 def unrecorded_run(config: Path | None) -> Unrecorded | None:
     """The run that ended before the ledger could tell of it, if the newest did."""
-    outage = read_diary(config).outage
-    if outage is None or outage.recorded:
+    outage = read_diary(config).unrecorded
+    if outage is None:
         return None
     return Unrecorded(outage.since, outage.at, outage.exit_code, outage.error)

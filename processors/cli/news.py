@@ -43,10 +43,11 @@ class Audience(NamedTuple):
 
 
 class Teller:
-    """Tells of the runs of one configuration, and keeps in their diary what was told."""
+    """Tells of a command's runs on one configuration, and keeps in its diary what was told."""
 
-    def __init__(self, config: Path | None, audience: Audience, clock: Callable[[], datetime]) -> None:
+    def __init__(self, config: Path | None, command: str, audience: Audience, clock: Callable[[], datetime]) -> None:
         self.audience = audience
+        self._command = command
         self._clock = clock
         self._file = diary_file(config)
         self._diary = Diary() if self._file is None else diaries.read(self._file)
@@ -59,6 +60,7 @@ class Teller:
         except Exception as error:
             code, message = ending(error)
             told, is_news = self._diary.after_error(
+                self._command,
                 now=self._clock(),
                 exit_code=code,
                 error_kind=type(error).__name__,
@@ -115,13 +117,13 @@ class Teller:
                 )
 
     def _tell_of_end(self) -> None:
-        outage = self._diary.outage
+        outage = self._diary.outages.get(self._command)
         if outage is not None:
             self._write(f"Runs get through again. Errors had ended them since {local_time(outage.since)}.", Level.INFO)
 
     def got_through(self) -> None:
         """Keeps in the diary that no error ends runs now."""
-        self._keep(self._diary._replace(outage=None))
+        self._keep(self._diary.after_success(self._command))
 
     def _keep(self, diary: Diary) -> None:
         if diary == self._diary:

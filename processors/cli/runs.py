@@ -41,7 +41,7 @@ def periodic_run(
     `only` names the half to do alone; `all_of` a project for which auto-ID drops its window; `fresh`: what REDCap
     holds before the first run is strangers'.
     """
-    report, teller = Report(), Teller(config, audience, clock)
+    report, teller = Report(), Teller(config, command, audience, clock)
     with (
         teller.error_told(report),
         opened_gateway(config, clock=clock) as (configuration, gateway),
@@ -64,7 +64,7 @@ def periodic_run(
 
 def replay_run(config: Path | None, audience: Audience, scope: Scope, *, command: str) -> bool:
     """Replays and tells what it came to; True where something needs attention."""
-    report, teller, replayed = Report(), Teller(config, audience, now), None
+    report, teller, replayed = Report(), Teller(config, command, audience, now), None
     with (
         teller.error_told(report),
         opened_gateway(config) as (configuration, gateway),

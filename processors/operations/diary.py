@@ -52,16 +52,25 @@ class Outage(NamedTuple):
 
 
 class Diary(NamedTuple):
-    """An outage, if there is one; and when it was told, once or twice, of all that is to be told of now."""
+    """The outages, by the command that errors end; and when it was told, once or twice, of all that is to be told of.
 
-    outage: Outage | None = None
+    Two commands can take turns, of which one gets through each time.
+    """
+
+    outages: Mapping[str, Outage] = {}
     told: Mapping[str, list[datetime]] = {}
 
+    @property
+    def unrecorded(self) -> Outage | None:
+        """The newest outage of which the ledger does not tell."""
+        unknown = [outage for outage in self.outages.values() if not outage.recorded]
+        return max(unknown, key=lambda outage: outage.at, default=None)
+
     def after_error(
-        self, *, now: datetime, exit_code: int, error_kind: str, error: str, recorded: bool
+        self, command: str, *, now: datetime, exit_code: int, error_kind: str, error: str, recorded: bool
     ) -> tuple["Diary", bool]:
         """The diary after one more run that an error ended, and whether that is to be told: if new, and each day."""
-        before = self.outage
+        before = self.outages.get(command)
         known = before is not None and before.is_like(exit_code, error_kind, error)
         is_news = before is None or not known or is_due(before.told_at, now, A_DAY)
         outage = Outage(
@@ -73,7 +82,11 @@ class Diary(NamedTuple):
             recorded=recorded,
             told_at=now if before is None or is_news else before.told_at,
         )
-        return self._replace(outage=outage), is_news
+        return self._replace(outages={**self.outages, command: outage}), is_news
+
+    def after_success(self, command: str) -> "Diary":
+        """The diary after a run that got through: its outage is over."""
+        return self._replace(outages={name: outage for name, outage in self.outages.items() if name != command})
 
     def after_telling(self, topics: Collection[str], now: datetime) -> tuple["Diary", dict[str, bool]]:
         """The diary once it was told what is to be told of these: all that there are now.
@@ -114,9 +127,8 @@ def read(file: Path) -> Diary:
     """The diary; an empty one where there is none, or none that can be read."""
     try:
         data = orjson.loads(file.read_bytes())
-        outage = data["outage"]
         return Diary(
-            outage=None if outage is None else _outage(outage),
+            outages={command: _outage(outage) for command, outage in data["outages"].items()},
             told={topic: [datetime.fromisoformat(at) for at in moments] for topic, moments in data["told"].items()},
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -137,14 +149,14 @@ def _outage(data: dict[str, Any]) -> Outage:
 
 def write(file: Path, diary: Diary) -> bool:
     """Puts the diary in the old one's place, for its owner alone; False where it cannot be kept."""
-    outage = None if diary.outage is None else diary.outage._asdict()
+    outages = {command: outage._asdict() for command, outage in diary.outages.items()}
     draft = file.with_name(f"{file.name}.{os.getpid()}.tmp")
     try:
         # An embedded PostgreSQL's own user must pass it, and nobody else may write here.
         file.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "wb") as stream:
-            stream.write(orjson.dumps({"outage": outage, "told": diary.told}))
+            stream.write(orjson.dumps({"outages": outages, "told": diary.told}))
         draft.replace(file)
     except OSError:
         with suppress(OSError):

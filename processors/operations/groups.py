@@ -26,9 +26,11 @@ _INDIVIDUAL: Final = frozenset(
 )
 """Kinds whose details tell of one study alone: those of others are no cause of their own."""
 
-_COMMAND: Final = re.compile(r"\bfiona-ledger [a-z][a-z -]*(?: (?:--[a-z-]+|[A-Z]+))*")
+_COMMAND: Final = re.compile(r"\bfiona-ledger [a-z]+(?:-[a-z]+)*(?: (?:--[a-z-]+|[A-Z]{2,}))*")
 _BY_POSITION: Final = 12
-"""So many positions stand in a command; more are named by what they have in common."""
+"""So many positions stand in a command; more are named by the rule that led to them, if one did."""
+
+_RULE: Final = re.compile(r"Of routing rule (.+)\.")
 
 
 class Group(NamedTuple):
@@ -80,10 +82,13 @@ class Group(NamedTuple):
         return " ".join(words)
 
     def _selection(self) -> list[str]:
-        if len(self.members) <= _BY_POSITION or " acknowledge " not in self.settled_by:
+        rule = _RULE.fullmatch(self.details)
+        if len(self.members) <= _BY_POSITION or rule is None:
             return [str(position) for position in self.positions]
-        project = ["--project", shlex.quote(self.project)] if self.project else []
-        return ["--kind", shlex.quote(self.kind), *project]
+        return [
+            f"{option} {shlex.quote(value)}"
+            for option, value in (("--kind", self.kind), ("--project", self.project), ("--rule", rule[1]))
+        ]
 
     def as_data(self) -> dict[str, Any]:
         """For a program to read."""

@@ -185,7 +185,7 @@ def test_the_diary_holds_no_names_and_no_tokens(site: Site) -> None:
     site.command("run")
     (diary,) = site.raw.with_name("data").glob("diary-*.json")
     kept = diary.read_text()
-    assert json.loads(kept)["outage"]["exit_code"] == 3
+    assert json.loads(kept)["outages"]["run"]["exit_code"] == 3
     for project in site.simulator.projects.values():
         assert project.token not in kept
         assert project.token.removeprefix("no longer ") not in kept

@@ -14,7 +14,7 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 def fail(diary: Diary, at: datetime, error: str = "REDCap is away.", code: int = 3) -> tuple[Diary, bool]:
     kind = "Unanswered" if code == 3 else "ConfigurationError"
-    return diary.after_error(now=at, exit_code=code, error_kind=kind, error=error, recorded=True)
+    return diary.after_error("run", now=at, exit_code=code, error_kind=kind, error=error, recorded=True)
 
 
 def test_an_error_is_told_when_it_is_new_and_once_a_day() -> None:
@@ -24,8 +24,7 @@ def test_an_error_is_told_when_it_is_new_and_once_a_day() -> None:
         if is_news:
             told.append(minutes // (24 * 60))
     assert told == [0, 1, 2]
-    assert diary.outage is not None
-    assert diary.outage.since == NOW
+    assert diary.outages["run"].since == NOW
 
 
 @pytest.mark.parametrize(
@@ -44,16 +43,22 @@ def test_another_error_is_told_at_once_and_the_same_with_other_numbers_is_not(
     diary, _ = fail(Diary(), NOW, *before)
     diary, is_news = fail(diary, NOW + MINUTE, *after)
     assert is_news is told
-    assert diary.outage is not None
-    assert diary.outage.since == NOW, "the outage goes on"
+    assert diary.outages["run"].since == NOW, "the outage goes on"
+
+
+def test_a_command_that_gets_through_ends_its_own_outage_alone() -> None:
+    """populateIncoming and populateAutoID by turns, one of which fails: it would be news each minute."""
+    diary, _ = fail(Diary(), NOW)
+    diary = diary.after_success("populateIncoming")
+    assert not fail(diary, NOW + MINUTE)[1]
+    assert fail(diary.after_success("run"), NOW + MINUTE)[1]
 
 
 def test_an_outage_noted_by_a_clock_that_was_ahead_mutes_nothing() -> None:
     diary, _ = fail(Diary(), NOW + 365 * DAY)
     diary, is_news = fail(diary, NOW)
     assert is_news
-    assert diary.outage is not None
-    assert diary.outage.since == NOW
+    assert diary.outages["run"].since == NOW
 
 
 def test_what_is_to_be_told_is_told_when_new_and_once_more_when_it_is_a_day_old() -> None:
@@ -87,7 +92,7 @@ def test_it_is_kept_as_a_whole_and_for_its_owner_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"outage": 1, "told": {}}', '{"outage": null, "told": {"a": ["x"]}}']
+    "content", ["", "{", "[]", '{"outages": {"run": 1}, "told": {}}', '{"outages": {}, "told": {"a": ["x"]}}']
 )
 def test_one_that_cannot_be_read_is_an_empty_one(tmp_path: Path, content: str) -> None:
     file = tmp_path / "diary.json"
