@@ -20,7 +20,6 @@ from processors.routing.joined import joined_persons, patient_ids_of_subjects
 from processors.routing.withdraw import Withdrawal, end, withdraw
 from processors.routing.withdrawals import (
     Withdrawals,
-    any_withdrew,
     marks_of,
     patient_mark,
     pseudonym_mark,
@@ -34,8 +33,6 @@ _BATCH = 500
 def follow_withdrawals(gateway: Gateway, studies: Collection[str], after: int) -> None:
     """Records who is meant by withdrawals, and what is theirs, of these studies and those told of `after` an event."""
     with gateway.begin() as work:
-        if not any_withdrew(work):
-            return
         concerned = sorted({*studies, *work.execute(_TOLD_OF, {"after": after}).scalars()})
     if not concerned:
         return

@@ -14,7 +14,7 @@ from processors.events.withdrawals import (
     WithdrawalEntryReturned,
 )
 from processors.gateway import Gateway, Work
-from processors.observed_list import compared, head, listed_project, tell_unreadable
+from processors.observed_list import Before, compared, listed_project, tell_unreadable
 from processors.redcap import Redcap
 from processors.routing.withdraw import Withdrawal, is_known, withdraw
 
@@ -32,15 +32,16 @@ class WithdrawalEntry:
     problems: tuple[str, ...] = ()
 
 
-def observe_withdrawals(gateway: Gateway, redcap: Redcap) -> None:
+def observe_withdrawals(gateway: Gateway, redcap: Redcap, before: Before) -> None:
     """Records what is new in the list, and has those participants withdraw; what is gone from it withdraws nothing."""
-    asked_at = head(gateway)
-    listed = listed_project(gateway, redcap, "withdrawals", _NEEDED)
+    listed = listed_project(gateway, redcap, "withdrawals", _NEEDED, before)
     entries = {entry.record_id: entry for entry in entries_from_rows(listed.export_list())}
     with gateway.begin() as work:
         prints = {record: _fingerprint(work, entry) for record, entry in entries.items()}
         tell_unreadable(work, listed)
-        comparison = compared(work, "gateway.withdrawal_entry", prints, asked_at=asked_at, unreadable=listed.unreadable)
+        comparison = compared(
+            work, "gateway.withdrawal_entry", prints, asked_at=before.head, unreadable=listed.unreadable
+        )
         for record in comparison.changed:
             _withdraw(work, entries[record], prints[record])
         work.record(
