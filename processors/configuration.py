@@ -83,6 +83,12 @@ def _web_address(given: str) -> str:
     return given
 
 
+def _secret_web_address(given: SecretStr) -> SecretStr:
+    """A web address that whoever knows it can call: it is not shown."""
+    _web_address(given.get_secret_value())
+    return given
+
+
 def _is_loopback(host: str) -> bool:
     return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
@@ -266,6 +272,8 @@ class HealthSection(_Section):
     """When somebody should know that the gateway does not do its work."""
 
     silent_minutes: float = Field(default=10, gt=0, le=_DAY)
+    metrics_file: FilePath | None = None
+    ping_url: Annotated[SecretStr, AfterValidator(_secret_web_address)] | None = None
 
     @property
     def silent_after(self) -> timedelta:

@@ -4,6 +4,7 @@ Replays, shadows, adoptions and dry runs take the same steps.
 """
 
 import secrets
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -57,8 +58,8 @@ RUNS_KEPT = timedelta(days=366)
 class Report:
     """What a run came to. Parts that it did not reach are None; `error` is what ended it before its time.
 
-    `seconds_ahead` is by how much our clock is, by whose; `is_recorded`, whether the ledger tells how the run ended;
-    `listed` is what a person must look at, which `attention` counts.
+    `seconds_ahead` is by how much our clock is, by whose; `step_seconds` how long the steps took; `is_recorded`, whether
+    the ledger tells how the run ended; `listed` is what a person must look at, which `attention` counts.
     """
 
     discovery: Discovery | None = None
@@ -72,9 +73,10 @@ class Report:
     attention: dict[str, int] = field(default_factory=dict)
     events: int = 0
     calls: int = 0
-    clock_warnings: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     seconds_ahead: dict[str, float] = field(default_factory=dict)
     certificate_ends: datetime | None = None
+    step_seconds: dict[str, float] = field(default_factory=dict)
     error: str | None = None
     error_kind: str | None = None
 
@@ -90,6 +92,21 @@ class Report:
         """As it is printed and kept, without what stands elsewhere in the ledger."""
         data = asdict(self) | {"needs_attention": self.needs_attention}
         return {name: value for name, value in data.items() if name not in ("is_recorded", "listed")}
+
+
+def timed(step: Step, report: Report) -> Step:
+    """The step, which notes in the report how long it took, added up where it is taken several times."""
+
+    @contextmanager
+    def timed_step(name: str) -> Iterator[Progress | None]:
+        began = time.monotonic()
+        try:
+            with step(name) as progress:
+                yield progress
+        finally:
+            report.step_seconds[name] = report.step_seconds.get(name, 0.0) + time.monotonic() - began
+
+    return timed_step
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ def lines(report: Report) -> Iterator[Line]:
             is_news=bool(report.assigned.drawn or report.assigned.requested),
         )
     yield from _delivery(report)
-    for warning in (*report.checked.warnings, *report.clock_warnings):
+    for warning in (*report.checked.warnings, *report.warnings):
         yield Line(warning, is_warning=True)
     if report.error is not None:
         yield Line(

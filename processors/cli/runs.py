@@ -6,16 +6,20 @@ from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 
+from ledger.errors import LedgerError
 from ledger.store import Clock
 from processors.cli import console
 from processors.cli.bootstrap import now, opened_gateway, opened_run, operator, prepare
 from processors.cli.exit_codes import ending, readers_may_leave
 from processors.cli.news import Audience, Teller
+from processors.cli.pings import pinged
 from processors.configuration import Configuration
 from processors.gateway import Gateway
 from processors.locks import only_run
 from processors.operations.adopt.guard import require_moved_in
+from processors.operations.limits import Limits
 from processors.operations.replay import Replayed, Scope, replay
+from processors.operations.status import status
 from processors.run import Report, Run
 
 
@@ -44,12 +48,14 @@ def periodic_run(
     report, teller = Report(), Teller(config, command, audience, clock)
     with (
         teller.error_told(report),
+        pinged(config) as pings,
         opened_gateway(config, clock=clock) as (configuration, gateway),
         only_run(gateway) as busy,
     ):
         if busy is not None:
             teller.busy(busy)
             return False
+        pings.start()
         with _reported(configuration, gateway, command, report, lambda: _tell_run(report, teller)) as run:
             prepare(gateway)
             require_moved_in(gateway, run.redcap, fresh=fresh, by=operator())
@@ -67,12 +73,14 @@ def replay_run(config: Path | None, audience: Audience, scope: Scope, *, command
     report, teller, replayed = Report(), Teller(config, command, audience, now), None
     with (
         teller.error_told(report),
+        pinged(config) as pings,
         opened_gateway(config) as (configuration, gateway),
         only_run(gateway) as busy,
     ):
         if busy is not None:
             teller.busy(busy)
             return False
+        pings.start()
         with _reported(configuration, gateway, command, report, lambda: _tell_replay(report, replayed, teller)) as run:
             prepare(gateway)
             require_moved_in(gateway, run.redcap, fresh=False, by=operator())
@@ -86,7 +94,7 @@ def replay_run(config: Path | None, audience: Audience, scope: Scope, *, command
 def _reported(
     configuration: Configuration, gateway: Gateway, command: str, report: Report, print_it: Callable[[], None]
 ) -> Iterator[Run]:
-    """A run that is recorded, and printed at its end."""
+    """A run that is recorded, counted in the metrics, and printed at its end."""
     try:
         with opened_run(configuration, gateway, command, report) as run:
             yield run
@@ -94,9 +102,27 @@ def _reported(
         report.error = ending(error).message
         raise
     finally:
+        _write_metrics(configuration, gateway, report)
         # An error is told after what was done before it, and is told where nobody reads that any more.
         with readers_may_leave():
             print_it()
+
+
+def _write_metrics(configuration: Configuration, gateway: Gateway, report: Report) -> None:
+    """Writes the metrics file, if there is to be one. That it cannot be written is a warning, and no more."""
+    file = configuration.health.metrics_file
+    if file is None:
+        return
+    # Imported here: it takes a while, and most sites have none.
+    from processors.operations import metrics
+
+    try:
+        metrics.write(file, status(gateway, Limits.of(configuration)), report)
+    except OSError as exc:
+        report.warnings.append(f"health.metrics_file: {file} cannot be written: {exc.strerror}.")
+    except LedgerError:
+        # PostgreSQL is away, which the run tells itself; the old file grows old.
+        return
 
 
 def _tell_run(report: Report, teller: Teller) -> None:

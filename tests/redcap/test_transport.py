@@ -189,11 +189,12 @@ def test_a_named_bundle_is_trusted_whatever_the_environment_says(
 def test_it_is_noted_when_the_servers_certificate_runs_out(tmp_path: Path) -> None:
     bundle, context = self_signed(tmp_path)
     with web(ROWS, tls=context) as server, client_of(server, bundle) as client:
-        assert client.certificate_ends is None
+        before = client.certificate_ends
         client.export_records("incoming")
-        assert client.certificate_ends is not None
-        left = client.certificate_ends - dt.datetime.now(tz=dt.UTC)
-    assert dt.timedelta(minutes=59) < left <= dt.timedelta(hours=1)
+        after = client.certificate_ends
+    assert before is None
+    assert after is not None
+    assert dt.timedelta(minutes=59) < after - dt.datetime.now(tz=dt.UTC) <= dt.timedelta(hours=1)
 
 
 def test_a_redirect_from_http_to_https_on_another_port_sends_nothing_there(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from processors.events.rules import ExpectedStudyDismissed
 from processors.gateway import Work
 
 
-class _Waiting(NamedTuple):
+class Waiting(NamedTuple):
     """What can be acknowledged at a position: a study's, or a coupling entry that never met one."""
 
     position: int
@@ -97,9 +97,9 @@ def command(
             console.output().print(f"Acknowledged: {each.about}.")
 
 
-def _at(work: Work, positions: Sequence[int]) -> list[_Waiting]:
+def _at(work: Work, positions: Sequence[int]) -> list[Waiting]:
     """What waits at these positions. Raises `ConfigurationError` where one of them is no notice."""
-    waiting = _waiting(work, positions)
+    waiting = waiting_at(work, positions)
     unknown = sorted(set(positions) - waiting.keys())
     if unknown:
         raise ConfigurationError(
@@ -110,14 +110,14 @@ def _at(work: Work, positions: Sequence[int]) -> list[_Waiting]:
     return [waiting[position] for position in dict.fromkeys(positions)]
 
 
-def _alike(work: Work, *, kind: str | None, project: str | None, rule: str | None) -> list[_Waiting]:
+def _alike(work: Work, *, kind: str | None, project: str | None, rule: str | None) -> list[Waiting]:
     """What is listed of this kind, project and rule. Raises `ConfigurationError` where nothing is."""
     listed = [
         notice.position
         for notice in notices(work)
         if notice.position is not None and kind in (None, notice.kind) and project in (None, notice.project)
     ]
-    found = [each for each in _waiting(work, listed).values() if rule in (None, each.rule)]
+    found = [each for each in waiting_at(work, listed).values() if rule in (None, each.rule)]
     if not found:
         raise ConfigurationError(
             "Nothing of the kind waits to be acknowledged. `fiona-ledger status` lists what does, by kind and project."
@@ -125,6 +125,7 @@ def _alike(work: Work, *, kind: str | None, project: str | None, rule: str | Non
     return found
 
 
-def _waiting(work: Work, positions: Sequence[int]) -> dict[int, _Waiting]:
+def waiting_at(work: Work, positions: Sequence[int]) -> dict[int, Waiting]:
+    """What can be acknowledged of these positions."""
     rows = work.execute(_WAITING, {"positions": list(positions)}).mappings()
-    return {row["position"]: _Waiting(**row) for row in rows}
+    return {row["position"]: Waiting(**row) for row in rows}
