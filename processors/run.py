@@ -58,8 +58,8 @@ RUNS_KEPT = timedelta(days=366)
 class Report:
     """What a run came to. Parts that it did not reach are None; `error` is what ended it before its time.
 
-    `seconds_ahead` is by how much our clock is, by whose; `step_seconds` how long the steps took; `is_recorded`, whether
-    the ledger tells how the run ended; `listed` is what a person must look at, which `attention` counts.
+    `seconds_ahead` is by how much our clock is, by whose; `step_seconds` how long the steps took; `is_recorded`,
+    whether the ledger tells how the run ended; `listed` is what a person must look at, which `attention` counts.
     """
 
     discovery: Discovery | None = None

@@ -36,18 +36,16 @@ def registry(status: Status, report: Report) -> CollectorRegistry:
     numbers.add("redcap_calls", "Calls to REDCap by the newest run.", report.calls)
     numbers.by("run_step_seconds", "How long each step of the newest run took.", "step", report.step_seconds)
     numbers.by("redcap_rows", "Rows that the newest run wrote to REDCap.", "kind", _rows(report))
-    numbers.by(
-        "findings", "What is wrong with the gateway itself.", "kind", Counter(each.kind for each in status.health)
-    )
+    found = Counter(finding.kind for finding in status.health)
+    numbers.by("findings", "What is wrong with the gateway itself.", "kind", found)
     numbers.by("attention", "What a person must look at.", "kind", status.kinds)
     held = {kind: count for kind, count in status.kinds.items() if kind in ("held study", *get_args(HoldKind))}
     numbers.by("held", "What is asked for and held.", "reason", held)
     numbers.by("requests", "Transfer requests.", "state", status.transfers)
     numbers.by("requests_reported", "Requests placed, as the sender reports.", "state", _reported(status))
-    numbers.by(
-        "rows_waiting", "Rows to be written.", "kind", {waiting.kind: waiting.rows for waiting in status.pending}
-    )
-    ages = {
+    rows: dict[str, float] = {waiting.kind: waiting.rows for waiting in status.pending}
+    numbers.by("rows_waiting", "Rows to be written.", "kind", rows)
+    ages: dict[str, float] = {
         waiting.kind: (status.at - oldest).total_seconds()
         for waiting in status.pending
         if (oldest := believed(waiting.oldest, status.at)) is not None
