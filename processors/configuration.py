@@ -9,6 +9,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping, MutableMapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -85,6 +86,12 @@ def _web_address(given: str) -> str:
         raise ValueError(f"{expected}, found a user or password in it: REDCap is asked with tokens only")
     if port == 0 or not _is_host(parts.hostname or ""):
         raise ValueError(f"{expected}, found a host or port that is none")
+    return given
+
+
+def _secret_web_address(given: SecretStr) -> SecretStr:
+    """A web address that whoever knows it can call: it is not shown."""
+    _web_address(given.get_secret_value())
     return given
 
 
@@ -271,6 +278,19 @@ class IdentitySection(_Section):
     national_numbers: tuple[Annotated[str, AfterValidator(_country)], ...] = ("no",)
 
 
+class HealthSection(_Section):
+    """When somebody should know that the gateway does not do its work."""
+
+    silent_minutes: float = Field(default=10, gt=0, le=_DAY)
+    metrics_file: FilePath | None = None
+    ping_url: Annotated[SecretStr, AfterValidator(_secret_web_address)] | None = None
+
+    @property
+    def silent_after(self) -> timedelta:
+        """For so long no run may get through."""
+        return timedelta(minutes=self.silent_minutes)
+
+
 class SenderSection(_Section):
     """What is known of the programs that carry requests out: their folders, where they are on this machine.
 
@@ -324,6 +344,7 @@ class Configuration(BaseSettings):
     autoid: AutoidSection = AutoidSection()
     sender: SenderSection = SenderSection()
     identity: IdentitySection = IdentitySection()
+    health: HealthSection = HealthSection()
 
     @classmethod
     def settings_customise_sources(

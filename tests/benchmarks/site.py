@@ -123,7 +123,14 @@ def site(server: Server, folder: Path, *, raw: Path, redcap: Redcap = NOWHERE) -
 
 
 def _configuration(url: str, key_file: Path, raw: Path, redcap: Redcap) -> str:
-    lines = ["[ledger]", f'url = "{url}"', f'key_file = "{key_file}"', "[source]", f'raw = "{raw}"']
+    lines = [
+        "[ledger]",
+        f'url = "{url}"',
+        f'data_dir = "{raw.with_name("data")}"',
+        f'key_file = "{key_file}"',
+        "[source]",
+        f'raw = "{raw}"',
+    ]
     # Our own limiter keeps below a real server's limit by waiting: that is not what is measured.
     lines += ["[redcap]", f'url = "{redcap.url}"', "calls_per_minute = 60000", "[redcap.tokens]"]
     lines += [f'{name} = "{token}"' for name, token in redcap.tokens.items()]

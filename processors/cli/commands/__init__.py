@@ -11,6 +11,7 @@ COMMANDS = {
     "Every day": {
         "run": "Do the periodic job once: read, decide, write to REDCap.",
         "status": "Show how it is doing, and what needs a person.",
+        "check": "Tell a monitor in one line whether it does its work.",
         "explain": "Tell what happened to a study, and why.",
     },
     "When something needs a person": {
