@@ -10,6 +10,7 @@ from processors.events.fact import Cause
 from processors.events.series import SeriesFact, StudyRequestedByOthers
 from processors.events.transfers import TransferAdopted, TransferObserved
 from processors.explain.conditions import EntryAccount, RuleAccount, entry_accounts, rule_accounts
+from processors.explain.endings import Ending, endings
 from processors.explain.near_miss import Matching
 from processors.explain.policy import InForce, in_force
 from processors.explain.recorded import FROM_THE_BEGINNING
@@ -69,6 +70,7 @@ class Explanation:
     entries: Sequence[EntryAccount]
     other_entries: int
     verdict: Sequence[str]
+    endings: Sequence[Ending]
 
 
 def explain(work: Work, study: str, matching: Matching, *, checks: Sequence[Check], holds_split: bool) -> Explanation:
@@ -122,6 +124,7 @@ def explain(work: Work, study: str, matching: Matching, *, checks: Sequence[Chec
         entries=entries,
         other_entries=len(directed.entries) - len(entries),
         verdict=verdict(situation),
+        endings=endings(work, study),
     )
 
 

@@ -55,6 +55,9 @@ def test_a_study_that_was_routed_and_sent(explained: Explained) -> None:
         f"Requested for Heart Study, event baseline, because of routing rule 7 [{request}]: it stands in REDCap as "
         "instance 1, and has been sent."
     )
+    (ending,) = found.endings
+    assert (ending.request, ending.reported, ending.sends, ending.instance) == (request, "sent", 1, 1)
+    assert ending.words == f"The request [{request}] for Heart Study, event baseline was sent."
 
 
 def test_the_cause_is_told_as_it_read_when_it_was_decided(explained: Explained) -> None:

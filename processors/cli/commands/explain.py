@@ -64,6 +64,10 @@ def _print_explanation(gateway: Gateway, explanation: Explanation) -> None:
     console.heading(out, "Verdict")
     for line in explanation.verdict:
         console.say(out, f"* {line}")
+    if explanation.endings:
+        console.heading(out, "How it ended")
+    for ending in explanation.endings:
+        console.say(out, f"* {ending.words}")
     console.heading(out, "Timeline")
     for group in grouped(explanation.timeline):
         for number, moment in enumerate(group.shown):
@@ -152,6 +156,7 @@ def _explanation_data(explanation: Explanation) -> dict[str, Any]:
         "accessions": explanation.accessions,
         "directives_read": explanation.directives_read,
         "verdict": explanation.verdict,
+        "requests": [ending.as_data() for ending in explanation.endings],
         "timeline": [asdict(moment) for moment in explanation.timeline],
         "origins": [_origin_data(account) for account in explanation.origins],
         "coupling_entries": [_entry_data(account) for account in explanation.entries],
