@@ -224,8 +224,15 @@ def test_a_token_in_another_form_is_an_error_that_does_not_show_it(tmp_path: Pat
     assert expected in refusal(tmp_path, content)
 
 
-def test_missing_tokens_and_sections_are_named(tmp_path: Path) -> None:
-    assert "redcap: Field required" in refusal(tmp_path, "")
+def test_without_redcap_it_serves_those_who_look_at_the_ledger_alone(tmp_path: Path) -> None:
+    alone = load(written(tmp_path, "[ledger]\nsite = 'north'\n"))
+    assert alone.ledger.site == "north"
+    with pytest.raises(ConfigurationError, match=r"no section \[redcap\]"):
+        assert alone.redcap
+    assert withhold(alone, {}) == alone
+
+
+def test_missing_tokens_are_named(tmp_path: Path) -> None:
     message = refusal(tmp_path, MINIMAL.replace("incoming", "autoid"))
     assert "redcap.tokens.incoming: Field required" in message
 
