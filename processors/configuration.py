@@ -351,7 +351,7 @@ class Configuration(BaseSettings):
         """How REDCap is reached. Raises `ConfigurationError` where the configuration does not say."""
         if self.redcap_section is None:
             raise ConfigurationError(
-                "The configuration has no section [redcap], with url and tokens. Commands that look at the ledger alone "
+                "The configuration has no section [redcap] with url and tokens. Commands that look at the ledger alone "
                 "need none; this one does."
             )
         return self.redcap_section
