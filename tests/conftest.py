@@ -29,6 +29,7 @@ from ledger import embedded
 from ledger.database import Database, open_database
 from ledger.dry_run import DryRun
 from ledger.migrations import migrate
+from ledger.programs import installed
 from ledger.vault import Vault, initialise
 from tests.databases import Contents, Copies, create_engine, dial
 from tests.flow.table import pytest_sessionfinish, pytest_terminal_summary, pytest_testnodedown
@@ -163,7 +164,7 @@ def server_folder() -> Iterator[Path]:
 def a_server() -> Iterator[Server]:
     """An embedded server for tests: what they write may be lost when the machine goes down."""
     with server_folder() as folder:
-        started = embedded.start(folder)
+        started = embedded.start(folder, max(installed()))
         try:
             socket_folder = conninfo_to_dict(started.conninfo)["host"]
             server = Server(f"postgresql://postgres@/postgres?host={socket_folder}")

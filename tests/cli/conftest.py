@@ -94,6 +94,7 @@ def configuration(simulator: Simulator, *, raw: Path, url: str, key_file: Path) 
     return f"""
 [ledger]
 url = "{url}"
+data_dir = "{raw.with_name("data")}"
 key_file = "{key_file}"
 [source]
 raw = "{raw}"
