@@ -137,6 +137,7 @@ def _series_discovered(fact: SeriesDiscovered, _history: History) -> str:
 
 _REVISED = {
     "identity_fingerprint": "whose it is",
+    "study_fingerprint": "the study's description or institution",
     "AETitleCaller": "the calling AE title",
     "AETitleCalled": "the called AE title",
     "accession": "the accession number",

@@ -239,7 +239,7 @@ def _print_copies(copies: ExternalCopies, raw: Path) -> None:
     for what, places in (("events", events), ("summaries of runs", runs)):
         if places:
             shown = ", ".join(map(str, places[:_LISTED])) + (", ..." if len(places) > _LISTED else "")
-            out.print(f"Named in plain in {what} of the ledger, which cannot be changed: {shown}")
+            out.print(f"Named in {what} of the ledger, which cannot be changed: {shown}")
 
 
 def _print(done: Forgotten, *, compacted: bool) -> None:
