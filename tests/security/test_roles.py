@@ -1,10 +1,16 @@
 """Roles of PostgreSQL that can do more than they were granted."""
 
+import re
+from datetime import timedelta
+from pathlib import Path
+
 import pytest
 from sqlalchemy import text
 
 from ledger.database import Database, require_version
-from ledger.errors import Misconfigured
+from ledger.errors import Misconfigured, Unreachable
+from ledger.migrations import migrate
+from tests.ledger.samples import opened
 from tests.roles.conftest import MakeRole
 from tests.verification.program import Program
 
@@ -66,3 +72,20 @@ _WITHOUT_SEARCH_PATH = text("""
      where nspname in ('ledger', 'gateway', 'audit')
        and not coalesce(proconfig, '{}') @> array['search_path=pg_catalog, pg_temp']
 """)
+
+
+def test_who_keeps_hold_of_the_lock_of_first_tables_is_named(empty_url: str) -> None:
+    """Any role can hold it; it used to be waited for, for ever, and nobody was told for whom."""
+    with opened(empty_url) as database, opened(empty_url) as others, others.begin() as other:
+        other.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": 0x66696F6E61})
+        process = other.execute(text("select pg_backend_pid()")).scalar_one()
+        with pytest.raises(Unreachable, match=rf"process {process} of the server, holds the lock"):
+            migrate(database, patience=timedelta(seconds=0.1))
+
+
+def test_no_other_lock_of_ours_is_one_that_anybody_can_hold() -> None:
+    checkout = Path(__file__).parents[2]
+    sources = {
+        path: path.read_text("utf-8") for part in ("ledger", "processors") for path in (checkout / part).rglob("*.py")
+    }
+    assert [path.name for path, source in sources.items() if re.search(r"pg_\w*advisory", source)] == ["migrations.py"]
