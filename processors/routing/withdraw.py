@@ -73,8 +73,8 @@ def withdraw(work: Work, wanted: Withdrawal) -> Withdrawn:
     several = {study for study, ids in patient_ids_of(work, {use.study for use in theirs}).items() if len(ids) > 1}
     # Of a study of several patients, nobody knows whose pseudonym it has.
     named = [(use.project, use.pseudonym) for use in theirs if use.pseudonym and use.study not in several]
-    named += [(id_.project, id_.value) for _, id_ in ids_of_patients(work, patient_ids, wanted.project)]
     marks = {pseudonym_mark(work, project, pseudonym) for project, pseudonym in named}
+    marks.update(given.mark for _, given in ids_of_patients(work, patient_ids, wanted.project))
     wanted_marks = set()
     if wanted.project is not None:
         wanted_marks = {pseudonym_mark(work, wanted.project, pseudonym) for pseudonym in wanted.pseudonyms} - {""}

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,6 +50,7 @@ class AutoidSite(Site):
     window_days: int = 14
     placeholders: tuple[str, ...] = USUAL
     name = "main"
+    seen: frozenset[str] = frozenset()
 
     @property
     def machine(self) -> Machine:
@@ -174,9 +176,22 @@ class AutoidSite(Site):
         return {row[0]: row[1] for row in rows}
 
     def used(self, project: str = HEART) -> dict[str, str]:
-        """The IDs in use and why, as the ledger has them."""
-        rows = self.query("select value, kind from gateway.used_id where project = :project", project=project)
-        return {row[0]: row[1] for row in rows}
+        """The IDs in use and why, as the ledger has them; each is found by its fingerprint, once it has been seen."""
+        rows = self.query(
+            "select fingerprint, kind, position from gateway.used_id where project = :project", project=project
+        )
+        with self.machine.gateway() as gateway, gateway.begin() as work:
+            told = work.identities([row[2] for row in rows]).values()
+        self.seen |= {payload["value"] for _, payload in told if payload.get("value")}
+        self.seen |= {row.value for row in self.autoid_rows().values()}
+        self.seen |= {str(row.get("transfer_name", "")).strip() for row in self.incoming.rows()}
+        prints = self.fingerprints(self.seen, project=project)
+        return {prints[row[0]]: row[1] for row in rows}
+
+    def fingerprints(self, values: Iterable[str], *, project: str = HEART) -> dict[str, str]:
+        """The IDs by their fingerprints."""
+        with self.machine.gateway() as gateway:
+            return {gateway.id_fingerprint(project, value): value for value in values}
 
     def count(self, type_: str) -> int:
         """How many events of a type there are."""
@@ -187,7 +202,7 @@ class AutoidSite(Site):
         rows = list(self.autoid_rows().values())
         assert max(Counter((row.project, row.value) for row in rows).values(), default=1) == 1
         assert max(Counter((row.project, row.key) for row in rows).values(), default=1) == 1
-        drawn = [(event["project"], event["value"]) for event in self.events("IdGenerated")]
+        drawn = [(event["project"], event["fingerprint"]) for event in self.events("IdGenerated")]
         assert len(drawn) == len(set(drawn))
         wanted = [event["study"] for event in self.events("TransferRequested")]
         assert len(wanted) == len(set(wanted))
