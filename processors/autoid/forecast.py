@@ -85,6 +85,8 @@ def _values(work: Work, positions: Sequence[int]) -> list[str | None]:
 
     They were forgotten, or reserved for whoever has them; or nobody here may read any: this needs no key otherwise.
     """
+    if not positions:
+        return []
     try:
         return [payload.get("value") for _, payload in work.identities(positions).values()]
     except KeyProblem:

@@ -150,7 +150,7 @@ class AutoidSite(Site):
 
     def autoid_rows(self) -> dict[str, Given]:
         """AutoID as REDCap has it, by record id."""
-        return {
+        rows = {
             name: Given(
                 record.base.get("autoid_project_name", ""),
                 record.base.get("autoid_hash", ""),
@@ -158,6 +158,8 @@ class AutoidSite(Site):
             )
             for name, record in self.autoid.records.items()
         }
+        self.seen |= {row.value for row in rows.values()}
+        return rows
 
     def id_of(self, patient_id: str, *, project: str = HEART) -> str:
         """The patient's only ID, as AutoID has it."""
@@ -168,6 +170,7 @@ class AutoidSite(Site):
         """The pseudonym of the study's only transfer request, which is for this project and no event."""
         ((asked_project, name, event, _sent),) = self.transfers(study).values()
         assert (asked_project, event) == (project, "")
+        self.seen |= {name}
         return name
 
     def held(self) -> dict[str, str]:
@@ -183,7 +186,7 @@ class AutoidSite(Site):
         with self.machine.gateway() as gateway, gateway.begin() as work:
             told = work.identities([row[2] for row in rows]).values()
         self.seen |= {payload["value"] for _, payload in told if payload.get("value")}
-        self.seen |= {row.value for row in self.autoid_rows().values()}
+        self.autoid_rows()
         self.seen |= {str(row.get("transfer_name", "")).strip() for row in self.incoming.rows()}
         prints = self.fingerprints(self.seen, project=project)
         return {prints[row[0]]: row[1] for row in rows}

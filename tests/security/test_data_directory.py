@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -12,7 +13,7 @@ from tests.flow.harness import BRAIN, HEART, standard_simulator
 from tests.forget.sites import PrivateSite, traces
 
 ADA, ADAS_NAME = "19151210-ADA", "Lovelace^Ada"
-FREE_TEXT = {
+FREE_TEXT: dict[str, Any] = {
     "StudyDescription": "PLANTED study of Ada",
     "SeriesDescription": "PLANTED series of Ada",
     "InstitutionName": "PLANTED clinic",
