@@ -19,15 +19,19 @@ What identifies a person:
 
 What shows tampering:
 
-    chain         the hash chain, kept heads, and the verifier of exports that auditors run alone
+    chain         the hash chain, kept heads, and the verifier of exports and proofs that auditors run alone
     verification  the whole ledger checked: chain, streams, keys, projections against a fresh rebuild
+    attestation   where the ledger ended, under the master key: what the owner of the database cannot make anew
+    guards        what keeps events from being changed: triggers and functions, as migrations make them
     export        events as lines of JSON
+    proof         that events are in the ledger: inclusion proofs (Merkle tree), signed checkpoints
     scan          the table from end to end, as it is stored
 
 The database:
 
     database      connections and transactions; the driver's errors as ours
     embedded      a PostgreSQL that is started and stopped with the program
+    lease         one holder of a lock at a time; who it is, and since when
     migrations    tables set up and upgraded; whether they fit this program
     views         the audit views, made anew with their grants
     roles         least privileges for a writer and an auditor

@@ -1,4 +1,4 @@
-"""The hash chain that shows tampering, and a verifier of exports; needs nothing but the standard library.
+"""The hash chain that shows tampering, and a verifier of exports and proofs; needs the standard library alone.
 
     hash(n) = SHA-256( hash(n-1) + canonical(n) ),   hash(0) = 32 zero bytes
 
@@ -7,11 +7,15 @@ key therefore leaves the chain whole. All numbers are big-endian; a time is coun
 since 1970-01-01 UTC. The layout is fixed for ever: changing it would orphan every hash ever kept
 outside the ledger.
 
-This file alone, copied to any machine with Python 3.9 or newer, verifies what `fiona-ledger export` wrote:
+This file alone, copied to any machine with Python 3.9 or newer, verifies what `fiona-ledger export` and
+`fiona-ledger prove` wrote:
 
     python chain.py export.jsonl --head heads.txt
+    python chain.py study.proof --key fiona-ledger/...+...
 
-It ends with 0 where all is well, 4 where the export does not verify, 2 where it was not given an export.
+It ends with 0 where all is well, 4 where it does not verify, 2 where it was given something else. Of a proof, the
+signature takes the package cryptography; where that is not installed, all else is verified, that is said, and it ends
+with 1.
 """
 
 from __future__ import annotations
@@ -19,10 +23,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import struct
 import sys
 from contextlib import nullcontext
 from datetime import datetime, timedelta, timezone
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
@@ -423,21 +429,297 @@ def _time(content: dict[str, Any], key: str) -> int:
     return microseconds(moment)
 
 
+# Proofs. The hashes of all events are the leaves of a Merkle tree as RFC 9162, section 2.1, lays it out. A proof holds
+# some events, each with the path from its leaf to the root, and the root as the site has signed it: a checkpoint. Their
+# forms are those of C2SP: signed notes, tlog-checkpoint, tlog-proof.
+
+PROOF = "fiona-ledger-proof-1"
+_TLOG_PROOF = "c2sp.org/tlog-proof@v1"
+_SIGNED_BY = "\u2014 "
+_OLD = "old "
+_ED25519 = b"\x01"
+_KEY = "Key: "
+_POSITION = re.compile(r"\[([0-9]+)\] ")
+
+
+def leaf_hash(stored_hash: bytes) -> bytes:
+    """The leaf that an event's hash makes."""
+    return hashlib.sha256(b"\x00" + stored_hash).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """The node above two others."""
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def root_above(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:
+    """The root to which the path leads from the leaf (RFC 9162, 2.1.3.2). Raises `ValueError` for a wrong length."""
+    node, last, above = index, size - 1, leaf
+    for sibling in path:
+        if last == 0:
+            raise ValueError("its path is too long")
+        if node & 1 or node == last:
+            above = node_hash(sibling, above)
+            while node and not node & 1:
+                node, last = node >> 1, last >> 1
+        else:
+            above = node_hash(above, sibling)
+        node, last = node >> 1, last >> 1
+    if last:
+        raise ValueError("its path is too short")
+    return above
+
+
+def roots_above(path: Sequence[bytes], old: int, size: int, old_root: bytes) -> tuple[bytes, bytes]:
+    """The roots of the first `old` of `size` leaves, and of all, that the nodes of the path make (RFC 9162, 2.1.4.2).
+
+    `old_root` is what the first ought to be. Raises `ValueError` for a path of the wrong length.
+    """
+    if not 0 < old <= size or (old == size) != (not path):
+        raise ValueError("its path has the wrong length")
+    if old == size:
+        return old_root, old_root
+    first, *rest = [old_root, *path] if old & (old - 1) == 0 else path
+    node, last = old - 1, size - 1
+    while node & 1:
+        node, last = node >> 1, last >> 1
+    below = above = first
+    for sibling in rest:
+        if last == 0:
+            raise ValueError("its path has the wrong length")
+        if node & 1 or node == last:
+            below, above = node_hash(sibling, below), node_hash(sibling, above)
+            while node and not node & 1:
+                node, last = node >> 1, last >> 1
+        else:
+            above = node_hash(above, sibling)
+        node, last = node >> 1, last >> 1
+    if last:
+        raise ValueError("its path has the wrong length")
+    return below, above
+
+
+class VerifierKey(NamedTuple):
+    """What a signature is verified with: the name of who signs, and the Ed25519 public key, 32 bytes."""
+
+    name: str
+    public: bytes
+
+    @property
+    def key_id(self) -> bytes:
+        """The four bytes that stand before each signature by the key."""
+        return hashlib.sha256(self.name.encode() + b"\n" + _ED25519 + self.public).digest()[:4]
+
+    def as_line(self) -> str:
+        """The key as it is handed out."""
+        return f"{self.name}+{self.key_id.hex()}+{base64.b64encode(_ED25519 + self.public).decode()}"
+
+
+def parse_key(line: str) -> VerifierKey:
+    """The key in a line as `VerifierKey.as_line` writes it. Raises `ValueError` where it is none."""
+    name, _, rest = line.strip().partition("+")
+    key_id, _, encoded = rest.partition("+")
+    try:
+        decoded = base64.b64decode(encoded, validate=True)
+    except ValueError:
+        decoded = b""
+    key = VerifierKey(name, decoded[1:])
+    if not name or decoded[:1] != _ED25519 or len(key.public) != 32 or key.key_id.hex() != key_id:
+        raise ValueError("expected a key as `fiona-ledger prove --key` prints it: NAME+ID+KEY")
+    return key
+
+
+def note(text: str, key: VerifierKey, signature: bytes) -> str:
+    """The text, which ends with a line end, with the signature below it."""
+    return f"{text}\n{_SIGNED_BY}{key.name} {base64.b64encode(key.key_id + signature).decode()}\n"
+
+
+class Checkpoint(NamedTuple):
+    """The ledger as it was when it held `size` events: the root of the tree over all of them."""
+
+    origin: str
+    size: int
+    root: bytes
+
+    def as_text(self) -> str:
+        """What is signed."""
+        return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
+
+
+def proof_of(event: Stored, previous: bytes, path: Sequence[bytes], checkpoint: str) -> str:
+    """An event and that it is in the ledger: a line of an export, then a proof in the form of tlog-proof."""
+    line = json.dumps({"previous": previous.hex(), **json.loads(event_line(event))}, ensure_ascii=False)
+    hashes = "".join(f"{base64.b64encode(sibling).decode()}\n" for sibling in path)
+    return f"{line}\n{_TLOG_PROOF}\nindex {event.position - 1}\n{hashes}\n{checkpoint}"
+
+
+def consistency(old: int, path: Sequence[bytes], checkpoint: str) -> str:
+    """That a ledger of `old` events has become the one of the checkpoint, as tlog-witness has it asked for."""
+    hashes = "".join(f"{base64.b64encode(node).decode()}\n" for node in path)
+    return f"{_OLD}{old}\n{hashes}\n{checkpoint}"
+
+
+class Proof(NamedTuple):
+    """A proof that holds: what the site says in words, the events, and the ledger that they are in.
+
+    `key` has signed both; `verified` is False where there was nothing to verify signatures with.
+    """
+
+    words: Sequence[str]
+    events: Sequence[Stored]
+    checkpoint: Checkpoint
+    key: VerifierKey
+    verified: bool
+
+
+def verify_proof(text: str, key: VerifierKey | None = None) -> Proof:
+    """What the text proves. Without `key`, the one named in it is believed.
+
+    Raises `Broken` where it does not hold, and `ValueError` where it is no proof at all.
+    """
+    lines = text.split("\n")
+    if lines[0] != PROOF:
+        raise ValueError("its first line is not that of a proof of `fiona-ledger prove`")
+    try:
+        proof = _proof(lines, key)
+    except ValueError as exc:
+        raise Broken(0, f"The proof does not hold: {exc}.") from exc
+    versions: dict[str, int] = {}
+    for event in proof.events:
+        _check_version(versions, event, partial=False)
+    return proof
+
+
+def _proof(lines: Sequence[str], key: VerifierKey | None) -> Proof:
+    words, signature, rest = _note(lines)
+    signer = _named_key(words) if key is None else key
+    verified = _is_signed(words, signature, signer)
+    events, signed = [], set()
+    while any(rest):
+        event, checkpoint, signature, rest = _proven(rest)
+        events.append(event)
+        signed.add((checkpoint, signature))
+    if len(signed) != 1:
+        raise ValueError("it holds no event, or events of several checkpoints")
+    checkpoint, signature = signed.pop()
+    _is_signed(checkpoint.as_text().splitlines(), signature, signer)
+    told = [int(match[1]) for line in words if (match := _POSITION.match(line))]
+    if told != [event.position for event in events]:
+        raise ValueError("its words tell of other events than it holds")
+    return Proof(words[1:], events, checkpoint, signer, verified)
+
+
+def _named_key(words: Sequence[str]) -> VerifierKey:
+    """The key that the words themselves name."""
+    named = [line for line in words if line.startswith(_KEY)]
+    if len(named) != 1:
+        raise ValueError("its words name no key, or several")
+    return parse_key(named[0][len(_KEY) :])
+
+
+def verify_consistency(text: str, kept: Checkpoint, key: VerifierKey) -> tuple[Checkpoint, bool]:
+    """The checkpoint that the kept one has become by appending alone, and whether its signature was verified.
+
+    Raises `Broken` where that is not proven, and `ValueError` where the text is no such proof at all.
+    """
+    lines = text.split("\n")
+    if not lines[0].startswith(_OLD):
+        raise ValueError("its first line is not that of a proof of `fiona-ledger prove --since`")
+    try:
+        end = lines.index("")
+        body, signature, rest = _note(lines[end + 1 :])
+        new, verified = _checkpoint(body), _is_signed(body, signature, key)
+        if any(rest) or lines[0] != f"{_OLD}{kept.size}" or new.origin != kept.origin:
+            raise ValueError("it is about another checkpoint than the kept one")  # noqa: TRY301 - all end alike
+        path = [base64.b64decode(line, validate=True) for line in lines[1:end]]
+        if roots_above(path, kept.size, new.size, kept.root) != (kept.root, new.root):
+            raise ValueError("what was kept is not what the ledger began with")  # noqa: TRY301
+    except ValueError as exc:
+        raise Broken(0, f"The proof does not hold: {exc}.") from exc
+    return new, verified
+
+
+def parse_checkpoint(text: str) -> Checkpoint:
+    """A checkpoint as it was kept, its signature not looked at. Raises `ValueError` where it is none."""
+    body, _, _ = _note(text.split("\n"))
+    return _checkpoint(body)
+
+
+def _note(lines: Sequence[str]) -> tuple[list[str], str, Sequence[str]]:
+    """The lines of the signed note at the top, what signs them, and the lines after it."""
+    for number, line in enumerate(lines):
+        if line.startswith(_SIGNED_BY):
+            if number < 2 or lines[number - 1]:
+                raise ValueError("no blank line stands above a signature")
+            return list(lines[: number - 1]), line, lines[number + 1 :]
+    raise ValueError("it is not signed")
+
+
+def _is_signed(lines: Sequence[str], signature: str, key: VerifierKey) -> bool:
+    """Whether the signature could be verified. Raises `ValueError` where it is not the key's."""
+    name, _, encoded = signature.removeprefix(_SIGNED_BY).rpartition(" ")
+    signed = base64.b64decode(encoded, validate=True)
+    if (name, signed[:4]) != (key.name, key.key_id):
+        raise ValueError(f"it is signed with another key than {key.as_line()}")
+    try:
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    except ImportError:
+        return False
+    try:
+        text = "".join(f"{line}\n" for line in lines)
+        Ed25519PublicKey.from_public_bytes(key.public).verify(signed[4:], text.encode())
+    except InvalidSignature:
+        raise ValueError("what is signed was changed since, or signed with another key") from None
+    return True
+
+
+def _proven(lines: Sequence[str]) -> tuple[Stored, Checkpoint, str, Sequence[str]]:
+    """The next event, which is in the tree of its checkpoint; the checkpoint's signature; and the lines after it."""
+    content = _object(lines[0].encode())
+    _require_keys(content, _EVENT_KEYS | {"previous"})
+    previous = _hex(content, "previous", len(GENESIS))
+    event = _event({key: value for key, value in content.items() if key != "previous"})
+    if follow(previous, event) != event.hash:
+        raise ValueError(f"the event at position {event.position} is not what it was when it was appended")
+    if list(lines[1:3]) != [_TLOG_PROOF, f"index {event.position - 1}"]:
+        raise ValueError(f"no path to the root follows the event at position {event.position}")
+    end = list(lines).index("", 3)
+    path = [base64.b64decode(line, validate=True) for line in lines[3:end]]
+    body, signature, rest = _note(lines[end + 1 :])
+    checkpoint = _checkpoint(body)
+    if not 0 < event.position <= checkpoint.size:
+        raise ValueError(f"position {event.position} lies outside of its checkpoint")
+    if root_above(leaf_hash(event.hash), event.position - 1, checkpoint.size, path) != checkpoint.root:
+        raise ValueError(f"the event at position {event.position} is not in the ledger of its checkpoint")
+    return event, checkpoint, signature, rest
+
+
+def _checkpoint(body: Sequence[str]) -> Checkpoint:
+    if len(body) != 3 or not body[1].isdecimal():
+        raise ValueError("its checkpoint is not one of origin, size and root")
+    return Checkpoint(body[0], int(body[1]), base64.b64decode(body[2], validate=True))
+
+
 # The command.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Verifies the export that the arguments name, says what it found, and returns the exit code."""
+    """Verifies the export or proof that the arguments name, says what it found, and returns the exit code."""
     import argparse
 
     parser = argparse.ArgumentParser(
         prog="chain.py",
-        description="Verifies an export of a fiona-ledger: that no event was changed, taken out or put in. "
-        "Ends with 0 where all is well, 4 where it does not verify, 2 where it was not given an export.",
+        description="Verifies an export of a fiona-ledger: that no event was changed, taken out or put in; or a proof: "
+        "that its events are in the ledger. Ends with 0 where all is well, 1 where signatures could not be verified, "
+        "4 where it does not verify, 2 where it was given something else.",
         epilog="Example: python chain.py export.jsonl --head heads.txt",
     )
     parser.add_argument(
-        "export", nargs="?", default="-", help="the file; '-' or nothing: standard input. Parts may follow each other."
+        "export",
+        nargs="?",
+        default="-",
+        help="the export or proof; '-' or nothing: standard input. Parts of an export may follow each other.",
     )
     parser.add_argument(
         "--head",
@@ -446,11 +728,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="LINE|FILE",
         help="a line that `fiona-ledger verify --head` printed, or a file of such lines; each must be in the export",
     )
+    parser.add_argument(
+        "--key",
+        metavar="LINE|FILE",
+        help="of a proof: the site's key, as `fiona-ledger prove --key` printed it, from somewhere else than the proof",
+    )
+    parser.add_argument(
+        "--since",
+        metavar="FILE",
+        help="the file is what `fiona-ledger prove --since` wrote, about the checkpoint kept in FILE; takes --key, too",
+    )
     given = parser.parse_args(arguments)
     try:
         heads = [head for argument in given.head for head in _heads(argument)]
+        key = None if given.key is None else _key(given.key)
         with _opened(given.export) as lines:
-            walk = verify_export(lines, heads)
+            if given.since is not None:
+                return _report_consistency(b"".join(lines).decode(), given.since, key)
+            first = next(iter(lines), b"")
+            if first.rstrip(b"\n") == PROOF.encode():
+                proof = verify_proof(b"".join(chain((first,), lines)).decode(), key)
+                return _report_proof(proof, is_key_given=key is not None)
+            walk = verify_export(chain((first,), lines) if first else (), heads)
     except Broken as exc:
         return _complain(f"{given.export}: {exc}", 4)
     except ValueError as exc:
@@ -475,6 +774,52 @@ def _heads(argument: str) -> list[KeptHead]:
     if not heads:
         raise ValueError(f"--head {argument}: there is no kept head in it")
     return heads
+
+
+def _key(argument: str) -> VerifierKey:
+    path = Path(argument)
+    try:
+        return parse_key(path.read_text("utf-8") if path.is_file() else argument)
+    except ValueError as exc:
+        raise ValueError(f"--key: {exc}") from exc
+
+
+def _report_proof(proof: Proof, *, is_key_given: bool) -> int:
+    """Says what is proven and what is the site's word; returns the exit code."""
+    ledger = proof.checkpoint
+    lines = [
+        f"Proven: {len(proof.events)} events, each as it was appended to the ledger {ledger.origin}, and in it when "
+    ]
+    lines[0] += f"it held {ledger.size} events."
+    for event in proof.events:
+        moment = (_EPOCH + event.recorded_at * _MICROSECOND).isoformat(timespec="seconds")
+        lines.append(f"  [{event.position}] {moment} {event.type.decode()} {event.data.decode()}")
+    if not proof.verified:
+        lines.append("By whom it is signed was not verified: that takes the Python package cryptography.")
+    elif is_key_given:
+        lines.append("Signed with the key that was given.")
+    else:
+        lines.append(
+            f"Signed with {proof.key.as_line()}: compare this key with what the site has made known elsewhere."
+        )
+    lines.append("In the site's own words, which are signed, too:")
+    lines += [f"  {line}" for line in proof.words if line]
+    lines.append("That no later event tells of the same is the site's word.")
+    sys.stdout.write("\n".join(map(_harmless, lines)) + "\n")
+    return 0 if proof.verified else 1
+
+
+def _report_consistency(text: str, kept: str, key: VerifierKey | None) -> int:
+    """Says whether the ledger has only been appended to since a checkpoint was kept; returns the exit code."""
+    if key is None:
+        raise ValueError("with --since, expected the site's key by --key, too")
+    old = parse_checkpoint(Path(kept).read_text("utf-8"))
+    new, verified = verify_consistency(text, old, key)
+    lines = [f"Proven: {new.origin} holds {new.size} events now, the first {old.size} of them as they were."]
+    if not verified:
+        lines.append("By whom it is signed was not verified: that takes the Python package cryptography.")
+    sys.stdout.write("\n".join(map(_harmless, lines)) + "\n")
+    return 0 if verified else 1
 
 
 def _report(walk: Walk, heads: int) -> None:

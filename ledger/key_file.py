@@ -1,8 +1,9 @@
 """The file that holds the master key: how it is read, written so that it lasts, and given its place.
 
-The key stands in one line, readable by its owner alone (mode 0600), and is never written over: the first one is
-made where there is no file yet, a new one is written beside the old and renamed over it once it counts. Which
-of the two is the right one, the file cannot tell: `vault` asks the database.
+Each key stands in one line, readable by its owner alone (mode 0600), and is never written over: the first one is
+made where there is no file yet, a new master key is written beside the old and renamed over it once it counts. Which
+of the two is the right one, the file cannot tell: `vault` asks the database. Beside it lies the site key, with which
+proofs are signed.
 """
 
 import base64
@@ -11,38 +12,75 @@ import contextlib
 import os
 import stat
 from pathlib import Path
+from typing import NamedTuple
 
 from ledger.errors import KeyProblem
 
 KEY_BYTES = 32
-_PREFIX = "fiona-ledger-master-key-1:"
 _NEXT = ".new"
+_SITE = ".site"
+
+
+class _Kind(NamedTuple):
+    """What a key is called, and what stands before it in its file."""
+
+    name: str
+    prefix: str
+
+
+_MASTER_KEY = _Kind("master key", "fiona-ledger-master-key-1:")
+_SITE_KEY = _Kind("site key", "fiona-ledger-site-key-1:")
 
 
 def read_master_key(key_file: Path) -> bytes:
     """The 32 bytes of the master key. Raises `KeyProblem` with what to do about it."""
     try:
-        mode = key_file.stat().st_mode
-        content = key_file.read_text("ascii").strip()
+        return _read(_MASTER_KEY, key_file)
     except FileNotFoundError as exc:
         raise KeyProblem(
             f"The master key file {key_file} is missing. Put it back from its backup: the ledger holds "
             "sealed values that only this key opens, so a new one is never made in its place."
         ) from exc
-    except (OSError, UnicodeDecodeError) as exc:
-        raise KeyProblem(f"The master key file {key_file} cannot be read ({type(exc).__name__}).") from exc
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise KeyProblem(
-            f"The master key file {key_file} has mode {stat.S_IMODE(mode):04o}: others may read it. "
-            f"Expected 0600; run `chmod 600 {key_file}`."
-        )
-    return _parsed(content, key_file)
+
+
+def site_key(key_file: Path) -> bytes:
+    """The 32 bytes of the site's private key, which lies beside the master key; it is made at the first use.
+
+    A change of the master key leaves it as it is: what was signed before stays signed. Raises `KeyProblem`.
+    """
+    resolved = key_file.resolve()
+    file = resolved.with_name(resolved.name + _SITE)
+    try:
+        return _read(_SITE_KEY, file)
+    except FileNotFoundError:
+        _write_new(_SITE_KEY, file)
+    return _read(_SITE_KEY, file)
 
 
 def write_master_key(key_file: Path) -> bool:
     """Makes the key file unless there is one; True where it was made."""
+    return _write_new(_MASTER_KEY, key_file)
+
+
+def _read(kind: _Kind, key_file: Path) -> bytes:
+    try:
+        mode = key_file.stat().st_mode
+        content = key_file.read_text("ascii").strip()
+    except FileNotFoundError:
+        raise
+    except (OSError, UnicodeDecodeError) as exc:
+        raise KeyProblem(f"The {kind.name} file {key_file} cannot be read ({type(exc).__name__}).") from exc
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise KeyProblem(
+            f"The {kind.name} file {key_file} has mode {stat.S_IMODE(mode):04o}: others may read it. "
+            f"Expected 0600; run `chmod 600 {key_file}`."
+        )
+    return _parsed(kind, content, key_file)
+
+
+def _write_new(kind: _Kind, key_file: Path) -> bool:
     made = False
-    content = _as_line(os.urandom(KEY_BYTES))
+    content = _as_line(kind, os.urandom(KEY_BYTES))
     try:
         key_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if os.path.lexists(key_file):
@@ -59,7 +97,7 @@ def write_master_key(key_file: Path) -> bool:
             aside.unlink(missing_ok=True)
         _sync_folder(key_file.parent)
     except OSError as exc:
-        raise KeyProblem(f"The master key file {key_file} cannot be made: {exc.strerror}.") from exc
+        raise KeyProblem(f"The {kind.name} file {key_file} cannot be made: {exc.strerror}.") from exc
     return made
 
 
@@ -79,7 +117,7 @@ def write_next_key_file(key_file: Path) -> bytes:
     key = os.urandom(KEY_BYTES)
     try:
         file.unlink(missing_ok=True)
-        _write_durably(file, _as_line(key))
+        _write_durably(file, _as_line(_MASTER_KEY, key))
         present = key_file.stat()
         if os.geteuid() == 0:  # the periodic run may work under another account
             os.chown(file, present.st_uid, present.st_gid)
@@ -103,21 +141,21 @@ def put_in_place(key_file: Path, key: bytes) -> None:
         _sync_folder(file.parent)
 
 
-def _parsed(content: str, key_file: Path) -> bytes:
+def _parsed(kind: _Kind, content: str, key_file: Path) -> bytes:
     key = b""
-    if content.startswith(_PREFIX):
+    if content.startswith(kind.prefix):
         with contextlib.suppress(binascii.Error):
-            key = base64.b64decode(content.removeprefix(_PREFIX), validate=True)
+            key = base64.b64decode(content.removeprefix(kind.prefix), validate=True)
     if len(key) != KEY_BYTES:
         raise KeyProblem(
-            f"{key_file} is not a master key file: expected one line that starts with {_PREFIX!r} and "
+            f"{key_file} is not a {kind.name} file: expected one line that starts with {kind.prefix!r} and "
             "goes on with 32 bytes in base64."
         )
     return key
 
 
-def _as_line(key: bytes) -> str:
-    return f"{_PREFIX}{base64.b64encode(key).decode()}\n"
+def _as_line(kind: _Kind, key: bytes) -> str:
+    return f"{kind.prefix}{base64.b64encode(key).decode()}\n"
 
 
 def _write_durably(path: Path, content: str) -> None:

@@ -88,6 +88,15 @@ class Projector:
                 progress(position - start, last - start)
         return last - start
 
+    def is_current(self, connection: Connection) -> bool:
+        """Whether nothing is to be caught up with: every projection is at the head, and its code as it was."""
+        stored = {
+            row.name: (row.code_version, row.checkpoint)
+            for row in connection.execute(text("select name, code_version, checkpoint from ledger.projection"))
+        }
+        last = store.head(connection).position
+        return all(stored.get(p.name) == (p.code_version, last) for p in self._projections)
+
     def changed(self, connection: Connection) -> list[Projection]:
         """The projections whose code has changed since their tables were made: catching up empties those first."""
         rows = connection.execute(text("select name, code_version from ledger.projection"))

@@ -183,6 +183,8 @@ def read_positions(
     connection: Connection, positions: Collection[int], *, upcasters: codec.Upcasters | None = None
 ) -> dict[int, Event]:
     """The events at these positions, by position."""
+    if not positions:
+        return {}
     with _driver(connection).cursor(binary=True) as cursor:
         cursor.execute(f"{_SELECT} where position = any(%(positions)s)", {"positions": list(positions)})
         return {row[0]: _event(row, upcasters or {}) for row in cursor.fetchall()}

@@ -1,4 +1,4 @@
-"""What REDCap may make of a text that it saves, so that ours is known again in what it made of it. Pure.
+"""How REDCap alters texts when it saves them (trimmed, cut, entities), so that our own is not taken for changed. Pure.
 
 Servers strip blanks, have line ends of their own, write `&` and `<` as entities, cut a text after 65,535 bytes, and
 lose characters of four bytes or all that follows the first of them. Compared letter by letter, such a row would be

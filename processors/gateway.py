@@ -1,4 +1,4 @@
-"""One run's hold on the ledger: where everything that is seen, decided and done is recorded."""
+"""The ledger as a run uses it: units of work, in which everything that is seen, decided and done is recorded."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +25,7 @@ from processors.events.fact import Fact
 from processors.locks import no_runs
 from processors.placeholders import USUAL_PLACEHOLDERS, Placeholders
 from processors.projections import PROJECTIONS
+from processors.redcap import LookedUp
 from processors.text import is_blank, same_to_people
 
 Parameters = Mapping[str, Any]
@@ -53,6 +54,7 @@ class Gateway:
         placeholders: Placeholders = USUAL_PLACEHOLDERS,
     ) -> None:
         self.database = database
+        self.looked_up = LookedUp(database)
         self._vault = vault
         self.site = site
         self.clock = clock
@@ -105,7 +107,11 @@ class Gateway:
         other runs away, unless the caller is `alone` and does so already; where one is under way,
         it raises `ServiceError`.
         """
-        if alone or not self._is_rebuild_due():
+        with self.database.begin() as connection:
+            if self._projector.is_current(connection):
+                return 0
+            is_rebuild = bool(self._projector.changed(connection))
+        if alone or not is_rebuild:
             return self._projector.catch_up(self.database.begin, progress)
         with no_runs(self.database) as busy:
             if busy is not None:
@@ -114,10 +120,6 @@ class Gateway:
                     f"run, found {busy.who} under way ({busy.where}). Nothing was changed; the next run goes on."
                 )
             return self._projector.catch_up(self.database.begin, progress)
-
-    def _is_rebuild_due(self) -> bool:
-        with self.database.begin() as connection:
-            return bool(self._projector.changed(connection))
 
     def id_fingerprint(self, project: str, value: str) -> str:
         """A keyed hash, equal for this very ID of the project alone."""

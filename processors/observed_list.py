@@ -4,6 +4,7 @@ REDCap can leave records out of an export without a word. So a record that is mi
 what it said stands, and nothing is decided because of it, until another run's export misses it as well.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -57,22 +58,32 @@ class Comparison:
         return [fact(record_id=record) for fact, records in kinds for record in records]
 
 
-def head(gateway: Gateway) -> int:
-    """The ledger's newest position: to be asked before an export, which can confirm no later doubt."""
-    with gateway.begin() as work:
-        return store.head(work.connection).position
+class Before(NamedTuple):
+    """What the ledger holds before lists are exported, which has to be asked first.
+
+    `head` is its newest position: an export can confirm no doubt that was recorded later. `unreadable` are the
+    records that REDCap could not answer for the last time, by project.
+    """
+
+    head: int
+    unreadable: Mapping[str, Collection[str]]
 
 
-def listed_project(gateway: Gateway, redcap: Redcap, name: str, needed: Collection[str]) -> Project:
+def before_exports(work: Work) -> Before:
+    """What an export of a list, or several, is to be compared with."""
+    unreadable = defaultdict(set)
+    for row in work.execute(_UNREADABLE, {"site": work.site}):
+        unreadable[row.project].add(row.record_id)
+    return Before(store.head(work.connection).position, unreadable)
+
+
+_UNREADABLE = text("select project, record_id from gateway.unreadable_record where site = :site")
+
+
+def listed_project(gateway: Gateway, redcap: Redcap, name: str, needed: Collection[str], before: Before) -> Project:
     """The REDCap project of a list, to be read without the records that REDCap cannot answer for."""
-    unreadable = known_unreadable(gateway, name)
-    return Project(redcap, name, gateway.database, gateway.clock, needed=needed, unreadable=unreadable)
-
-
-def known_unreadable(gateway: Gateway, project: str) -> list[str]:
-    """The records of the REDCap project that it could not answer for the last time."""
-    with gateway.begin() as work:
-        return list(_unreadable(work, project))
+    unreadable = before.unreadable.get(name, ())
+    return Project(redcap, name, gateway.looked_up, gateway.clock, needed=needed, unreadable=unreadable)
 
 
 def tell_unreadable(work: Work, project: Project, *, read: Collection[str] | None = None) -> None:
@@ -80,24 +91,15 @@ def tell_unreadable(work: Work, project: Project, *, read: Collection[str] | Non
 
     `read` are those that it was about, None for all.
     """
-    known = _unreadable(work, project.name)
+    known = project.known_unreadable
     unreadable = {bounds.name(record): bounds.cut(text, bounds.NAME) for record, text in project.unreadable.items()}
     new: list[Fact] = [
         RecordUnreadable(redcap_project=project.name, record_id=record, message=message)
         for record, message in unreadable.items()
         if record not in known
     ]
-    over = [record for record in known if record not in unreadable and (read is None or record in read)]
+    over = [record for record in sorted(known) if record not in unreadable and (read is None or record in read)]
     work.record([*new, *(RecordReadable(redcap_project=project.name, record_id=record) for record in over)])
-
-
-_UNREADABLE = text("""
-    select record_id from gateway.unreadable_record where site = :site and project = :project order by record_id
-""")
-
-
-def _unreadable(work: Work, project: str) -> Collection[str]:
-    return set(work.execute(_UNREADABLE, {"site": work.site, "project": project}).scalars())
 
 
 def compared(

@@ -30,6 +30,7 @@ from processors.delivery.sender.queue import look_after_sender
 from processors.errors import ConfigurationError, ServiceError, WrongClock
 from processors.explain.expected import note_expected
 from processors.gateway import Gateway
+from processors.observed_list import Before, before_exports
 from processors.redcap import Redcap
 from processors.routing.configured_checks import LASTING, checks_of
 from processors.routing.decide import Decided, decide_transfers
@@ -120,17 +121,19 @@ class Run:
         """Records what REDCap directs now, and gives it."""
         recognise(self.gateway, self.redcap)
         with self.step("Asking REDCap for rules, couplings and projects"):
-            observed = observe(self.gateway, self.redcap)
-            self._observe_projects()
+            with self.gateway.begin() as work:
+                before = before_exports(work)
+            observed = observe(self.gateway, self.redcap, before)
+            self._observe_projects(before)
             if self.redcap.has("withdrawals"):
-                observe_withdrawals(self.gateway, self.redcap)
+                observe_withdrawals(self.gateway, self.redcap, before)
         self.report.observed_changes = observed.changes
         return observed
 
-    def _observe_projects(self) -> None:
+    def _observe_projects(self, before: Before) -> None:
         if self.redcap.has("projects"):
             own_generator = self.configuration.autoid.generator is None
-            observe_projects(self.gateway, self.redcap, own_generator=own_generator)
+            observe_projects(self.gateway, self.redcap, before, own_generator=own_generator)
 
     def poll(self) -> None:
         """Records what the sender and other people have made of transfers."""
@@ -199,7 +202,9 @@ class Run:
         recognise(self.gateway, self.redcap)
         with self.step("Giving IDs"):
             if self.report.observed_changes is None:
-                self._observe_projects()
+                with self.gateway.begin() as work:
+                    before = before_exports(work)
+                self._observe_projects(before)
             self.report.assigned = assign_ids(
                 self.gateway,
                 self.redcap,

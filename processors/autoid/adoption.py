@@ -15,7 +15,7 @@ from processors.errors import Refused
 from processors.events.fact import Fact
 from processors.events.pseudonyms import ContradictionFound, ContradictionResolved, IdAdopted, IdDelivered, IdReserved
 from processors.gateway import Gateway, Work
-from processors.observed_list import listed_project, tell_unreadable
+from processors.observed_list import before_exports, listed_project, tell_unreadable
 from processors.redcap import Redcap
 from processors.routing.patient_keys import link_subject
 
@@ -30,7 +30,9 @@ _CONTRADICTED = text("select project, record_id, fingerprint, subject from gatew
 def adopt(gateway: Gateway, redcap: Redcap, waiting: Sequence[Waiting] = ()) -> list[AutoidEntry]:
     """The entries of AutoID, those that the ledger lacks recorded as adopted, contradictory ones as such."""
     needed = ("record_id", "autoid_project_name", "autoid_hash", "autoid_value")
-    autoid = listed_project(gateway, redcap, "autoid", needed)
+    with gateway.begin() as work:
+        before = before_exports(work)
+    autoid = listed_project(gateway, redcap, "autoid", needed, before)
     entries = entries_from_rows(autoid.export_list())
     with gateway.begin() as work:
         tell_unreadable(work, autoid)

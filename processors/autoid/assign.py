@@ -229,7 +229,7 @@ def _is_request(row: Mapping[str, str]) -> bool:
 
 def _requested_in_redcap(gateway: Gateway, redcap: Redcap, studies: Sequence[str]) -> tuple[set[str], Collection[str]]:
     """The studies that are requested in REDCap, and those that REDCap cannot answer for."""
-    transfers = Project(redcap, transfers_project(redcap), gateway.database, gateway.clock)
+    transfers = Project(redcap, transfers_project(redcap), gateway.looked_up, gateway.clock)
     requested: set[str] = set()
     unreadable: dict[str, str] = {}
     for batch in batches(studies, BATCH):

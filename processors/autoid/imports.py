@@ -48,7 +48,7 @@ class _Imports:
     def __init__(self, gateway: Gateway, redcap: Redcap) -> None:
         self._gateway = gateway
         self._redcap = redcap
-        self._project = Project(redcap, _PROJECT, gateway.database, gateway.clock)
+        self._project = Project(redcap, _PROJECT, gateway.looked_up, gateway.clock)
         self.taken: list[Row] = []
         self._refused_alone: list[str] = []
         self._failed_alone = 0

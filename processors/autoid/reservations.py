@@ -40,7 +40,7 @@ def reserve(gateway: Gateway, redcap: Redcap, project: str, pattern: str, matche
         last = work.execute(_LOOKED, {"project": project}).one_or_none()
     known = believed(last.looked_at, now) if last is not None and last.pattern == pattern else None
     since = None if known is None else known - OVERLAP
-    transfers = Project(redcap, transfers_project(redcap), gateway.database, gateway.clock)
+    transfers = Project(redcap, transfers_project(redcap), gateway.looked_up, gateway.clock)
     rows = transfers.export(
         _REQUEST_FIELDS, changed_since=None if since is None else gateway.local(since), look_up=False
     )

@@ -14,15 +14,14 @@ from processors.events.pseudonyms import (
     AutoidProjectReturned,
 )
 from processors.gateway import Gateway, Work
-from processors.observed_list import compared, head, listed_project, tell_unreadable
+from processors.observed_list import Before, compared, listed_project, tell_unreadable
 from processors.redcap import Redcap
 
 
-def observe_projects(gateway: Gateway, redcap: Redcap, *, own_generator: bool) -> None:
+def observe_projects(gateway: Gateway, redcap: Redcap, before: Before, *, own_generator: bool) -> None:
     """Records what administrators changed in the list of projects, and what is missing from it."""
     needed = ("record_id", "project_name", "project_use_autoid", "project_autoid_aetitle", "project_patient_naming")
-    asked_at = head(gateway)
-    listed = listed_project(gateway, redcap, "projects", needed)
+    listed = listed_project(gateway, redcap, "projects", needed, before)
     projects = projects_from_rows(listed.export_list())
     by_record = {project.record_id: project for project in projects}
     fingerprints = {
@@ -31,7 +30,7 @@ def observe_projects(gateway: Gateway, redcap: Redcap, *, own_generator: bool) -
     with gateway.begin() as work:
         tell_unreadable(work, listed)
         comparison = compared(
-            work, "gateway.autoid_project", fingerprints, asked_at=asked_at, unreadable=listed.unreadable
+            work, "gateway.autoid_project", fingerprints, asked_at=before.head, unreadable=listed.unreadable
         )
         claimed = _titles(work, comparison.doubted)
         changes = [
@@ -51,7 +50,7 @@ _TITLES = text("select aetitle from gateway.autoid_project where wanted and reco
 
 def _titles(work: Work, records: Collection[str]) -> set[str]:
     """The AE titles that these records claim."""
-    return set(work.execute(_TITLES, {"records": list(records)}).scalars())
+    return set(work.execute(_TITLES, {"records": list(records)}).scalars()) if records else set()
 
 
 def _fingerprint(gateway: Gateway, project: AutoidProject, *, own_generator: bool) -> str:

@@ -5,6 +5,7 @@ commands/       one file a command, and the registry of their names
 options.py      options that several commands have, and what they accept
 bootstrap.py    opening what a command works with: configuration, ledger, REDCap
 console.py      what people see: lines, tables, progress, the report of a run
+files.py        files that commands write for people
 exit_codes.py   what a command ends with, by its error
 runs.py         the periodic run and the replay, which several commands start
 dry_run.py      the same with nothing kept

@@ -68,7 +68,7 @@ def _export(
     whole = Project(
         redcap,
         project,
-        gateway.database,
+        gateway.looked_up,
         gateway.clock,
         needed=[name for name in fields if name not in incoming.OPTIONAL_FIELDS],
     )

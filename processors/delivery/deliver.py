@@ -151,7 +151,7 @@ class _Delivery:
         self._writes = redcap.writes
         self._writes_studies = "study" in kinds
         self._transfers_elsewhere = "transfer" not in kinds
-        self._project = Project(redcap, project, gateway.database, gateway.clock, needed=incoming.needed_fields(kinds))
+        self._project = Project(redcap, project, gateway.looked_up, gateway.clock, needed=incoming.needed_fields(kinds))
         self._name = project
         self._kinds = kinds
         self._again = again

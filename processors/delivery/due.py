@@ -121,6 +121,14 @@ _AGAIN_IN_ORDER = text(f"{_AGAIN} {_ORDER}")
 _AGAIN_COUNTED = text(f"select count(*) from ({_AGAIN}) as again")
 
 
+# The transaction waits for REDCap between portions; a server's patience with idle ones is no help. And all rows will be
+# fetched: planned for the first few, as cursors are, the query looked through all studies for every row, 110 s more for
+# 100,000 series.
+_PATIENT = text("""
+    select set_config('idle_in_transaction_session_timeout', '0', true), set_config('cursor_tuple_fraction', '1', true)
+""")
+
+
 @contextmanager
 def due_rows(
     gateway: Gateway,
@@ -142,14 +150,10 @@ def due_rows(
     """
     with gateway.begin() as work:
         in_order, counted, parameters = (
-            _asked_for(gateway, kinds, retry=retry, ends=ends) if again is None else _named(again)
+            _asked_for(work, kinds, retry=retry, ends=ends) if again is None else _named(again)
         )
         parameters |= {"site": gateway.site, "kinds": list(kinds)}
-        # This transaction waits for REDCap between portions; a server's patience with idle ones is no help.
-        work.execute(text("set local idle_in_transaction_session_timeout = 0"))
-        # All rows will be fetched. Planned for the first few, as cursors are, the query looked through all
-        # studies for every row: 110 s more for 100,000 series.
-        work.execute(text("set local cursor_tuple_fraction = 1"))
+        work.execute(_PATIENT)
         count: int = work.execute(counted, parameters).scalar_one()
         if count == 0:
             yield 0, iter(())
@@ -180,12 +184,12 @@ def _portions(rows: Iterator[DueRow], size: int) -> Iterator[list[DueRow]]:
 
 
 def _asked_for(
-    gateway: Gateway, kinds: Collection[RowKind], *, retry: bool, ends: bool
+    work: Work, kinds: Collection[RowKind], *, retry: bool, ends: bool
 ) -> tuple[TextClause, TextClause, dict[str, Any]]:
     states: list[State] = list(_UNSETTLED) if ends else ["requested"]
-    if ends and "transfer" in kinds and _contests_are_due(gateway):
+    if ends and "transfer" in kinds and _contests_are_due(work):
         states.append("contested")
-    return _IN_ORDER, _COUNTED, {"retry": retry, "states": states, **_times(gateway)}
+    return _IN_ORDER, _COUNTED, {"retry": retry, "states": states, **_times(work.gateway)}
 
 
 def _times(gateway: Gateway) -> dict[str, datetime]:
@@ -230,10 +234,9 @@ _CONTESTS_DUE = text(f"""
 """)
 
 
-def _contests_are_due(gateway: Gateway) -> bool:
-    """Whether contested requests are to be tried again, which is thereby noted."""
-    with gateway.begin() as work:
-        return work.execute(_CONTESTS_DUE, {"site": gateway.site, **_times(gateway)}).one_or_none() is not None
+def _contests_are_due(work: Work) -> bool:
+    """Whether contested requests are to be tried again, which is noted with the end of the delivery."""
+    return work.execute(_CONTESTS_DUE, {"site": work.site, **_times(work.gateway)}).one_or_none() is not None
 
 
 class PendingAge(NamedTuple):

@@ -48,8 +48,7 @@ def recognise(gateway: Gateway, redcap: Redcap) -> None:
     """
     with gateway.begin() as work:
         known = {row.name: row for row in map(_Project._make, work.execute(_KNOWN, {"site": work.site}))}
-        doubted = work.execute(_DOUBTED, {"site": work.site}).scalar_one_or_none()
-        is_due = doubted is not None or _is_due(work)
+        doubted, is_due = _is_to_be_asked(work)
     reason = _other_project(gateway, redcap, known)
     if reason is None and not is_due:
         return
@@ -87,13 +86,13 @@ def accept(gateway: Gateway, redcap: Redcap, *, by: str, reason: str) -> int:
 
 
 _KNOWN = text("select project, address, identity from gateway.redcap_project where site = :site")
-_DOUBTED = text("select reason from gateway.doubted_redcap where site = :site")
 _DUE = text("""
-    select coalesce((select looked_at from gateway.redcap_look where site = :site), '-infinity') <= :before
+    select (select reason from gateway.doubted_redcap where site = :site) as doubted,
+           coalesce((select looked_at from gateway.redcap_look where site = :site), '-infinity') <= :before
         or coalesce((select looked_at from gateway.redcap_look where site = :site), '-infinity') > :now
         or coalesce((select exit_code not in (0, 1) and started_at > looked_at
                        from gateway.run left join gateway.redcap_look as look using (site)
-                      where site = :site and run <> :run order by started_at desc limit 1), false)
+                      where site = :site and run <> :run order by started_at desc limit 1), false) as is_due
 """)
 _LOOKED = text("""
     insert into gateway.redcap_look (site, looked_at) values (:site, :now)
@@ -101,15 +100,17 @@ _LOOKED = text("""
 """)
 _REMEMBER = text("""
     insert into gateway.redcap_project (site, project, address, identity)
-    values (:site, :project, :address, :identity)
+    values (:site, :name, :address, :identity)
     on conflict (site, project) do update set address = excluded.address, identity = excluded.identity
 """)
 
 
-def _is_due(work: Work) -> bool:
+def _is_to_be_asked(work: Work) -> tuple[str | None, bool]:
+    """What is doubted of REDCap already, and whether it is to be asked what it holds."""
     now = work.clock()
     parameters = {"site": work.site, "now": now, "before": now - LOOK_AFTER, "run": work.gateway.run}
-    return bool(work.execute(_DUE, parameters).scalar_one())
+    row = work.execute(_DUE, parameters).one()
+    return row.doubted, row.doubted is not None or row.is_due
 
 
 def _other_project(gateway: Gateway, redcap: Redcap, known: dict[str, _Project]) -> str | None:
@@ -133,9 +134,9 @@ def _other_project(gateway: Gateway, redcap: Redcap, known: dict[str, _Project])
 
 
 def _remember(work: Work, projects: Collection[_Project]) -> None:
-    for project in projects:
-        parameters = {"project": project.name, "address": project.address, "identity": project.identity}
-        work.execute(_REMEMBER, {"site": work.site, **parameters})
+    parameters = [{"site": work.site, **each._asdict()} for each in projects]
+    if parameters:
+        work.execute(_REMEMBER, parameters)
 
 
 def _project(redcap: Redcap, name: str) -> _Project:

@@ -1,4 +1,4 @@
-"""What deliveries remember of a REDCap project that does not take what it is given: no facts, but when to try again."""
+"""When rows and projects that REDCap refused are tried again (hourly), and how they were refused before."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta

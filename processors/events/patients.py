@@ -1,6 +1,4 @@
-"""Whose a study is: where that changed after something was requested, and where its series, or a patient's studies,
-contradict each other.
-"""
+"""Whose a study is: identity corrected after a request, two patients in one study, two names of one patient."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -14,7 +14,8 @@ cell_rate    when the next call is due (pure): the algorithm of the rate limit
 transport    HTTP: connections, timeouts, proxies, certificates, redirects
 answer       how much of an answer is listened to: time, bytes, bytes unpacked
 redaction    foreign words made fit for a message: no values, no tokens
-dictionary   the data dictionary: fields, choices, and where it is remembered
+dictionary   the data dictionary: fields and choices
+looked_up    the dictionaries and missing data codes as last looked up, kept for all processes
 missing_data the codes by which a project says that there is no value
 rows         a row of an export, every value as text
 incoming     the rows of Incoming and the transfers: how ours are written, how theirs are read (pure)
@@ -26,11 +27,12 @@ from .client import Redcap
 from .dry_run import DryRunRedcap
 from .errors import Banned, Blocked, Misdirected, NotPermitted, RowProblem, RowsRefused, UnknownFields
 from .log import LogLine
+from .looked_up import LookedUp
 from .project import Project
 from .rate_limit import NoRateLimit, SharedRateLimit
 from .rows import Row
 
 __all__ = [
-    "Banned", "Blocked", "DryRunRedcap", "LogLine", "Misdirected", "NoRateLimit", "NotPermitted", "Project",
+    "Banned", "Blocked", "DryRunRedcap", "LogLine", "LookedUp", "Misdirected", "NoRateLimit", "NotPermitted", "Project",
     "Redcap", "Row", "RowProblem", "RowsRefused", "SharedRateLimit", "UnknownFields",
 ]  # fmt: skip

@@ -10,15 +10,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from ledger.database import Database
 from ledger.store import Clock
 from processors.clocks import is_due
 from processors.errors import Refused, ServiceError
 
 from . import dictionary, missing_data
 from .client import Redcap
-from .dictionary import Remembered
 from .errors import UnknownFields
+from .looked_up import Codes, Dictionary, LookedUp
 from .readable import read_apart
 from .rows import INSTRUMENT, Row, require_classic
 
@@ -34,7 +33,7 @@ def record_id(project: str) -> str:
 
 
 class Project:
-    """A project of the client's by our name for it; its dictionary is remembered in the database.
+    """A project of the client's by our name for it; its dictionary is kept in `looked_up`.
 
     `needed` are the fields without which nothing is read or written: that is `Refused`. `unreadable` are the
     records of which it is known that REDCap cannot answer for them.
@@ -44,7 +43,7 @@ class Project:
         self,
         redcap: Redcap,
         name: str,
-        database: Database,
+        looked_up: LookedUp,
         clock: Clock,
         *,
         needed: Collection[str] = (),
@@ -52,12 +51,12 @@ class Project:
     ) -> None:
         self._redcap = redcap
         self.name = name
-        self._database = database
+        self._looked_up = looked_up
         self._clock = clock
         self._needed = frozenset(needed)
         self._fields: frozenset[str] | None = None
         self._record_id = record_id(name)
-        self._known_unreadable = frozenset(unreadable)
+        self.known_unreadable = frozenset(unreadable)
         self.unreadable: Mapping[str, str] = {}
         """What kept back records of the last export, by record id: they are missing from it."""
 
@@ -123,7 +122,7 @@ class Project:
             lambda: export(self.name, fields=fields, needed=needed, changed_since=changed_since),
             ids,
             lambda records: export(self.name, records=records, fields=fields, needed=needed, retried=False),
-            self._known_unreadable,
+            self.known_unreadable,
         )
         self.unreadable = answer.unreadable
         return answer.rows
@@ -163,8 +162,8 @@ class Project:
             now, seen = self._clock(), self._recall()
             if seen is None or is_due(seen.looked_at, now, _GOOD_FOR):
                 metadata = self._redcap.metadata(self.name)
-                seen = Remembered(dictionary.field_names(metadata), metadata[0]["field_name"], now)
-                dictionary.remember(self._database, self.name, self._redcap.address(self.name), seen)
+                seen = Dictionary(dictionary.field_names(metadata), metadata[0]["field_name"], now)
+                self._looked_up.keep_dictionary(self.name, self._redcap.address(self.name), seen)
             self._fields, self._record_id = seen.fields, seen.record_id
         return self._fields
 
@@ -185,7 +184,7 @@ class Project:
     def forget_fields(self) -> None:
         """Has the dictionary looked up again when it is needed next."""
         self._fields = None
-        dictionary.forget(self._database, self.name)
+        self._looked_up.forget_dictionary(self.name)
 
     def _without_codes(self, rows: list[Row]) -> list[Row]:
         return missing_data.without_codes(rows, self._missing_data_codes()) if rows else rows
@@ -193,10 +192,10 @@ class Project:
     def _missing_data_codes(self) -> frozenset[str]:
         """The codes as looked up within the last hour."""
         now, address = self._clock(), self._redcap.address(self.name)
-        seen = missing_data.recall(self._database, self.name, address)
+        seen = self._looked_up.codes(self.name, address)
         if seen is None or is_due(seen.looked_at, now, missing_data.GOOD_FOR):
-            seen = missing_data.Remembered(missing_data.codes_of(self._redcap.project_info(self.name)), now)
-            missing_data.remember(self._database, self.name, address, seen)
+            seen = Codes(missing_data.codes_of(self._redcap.project_info(self.name)), now)
+            self._looked_up.keep_codes(self.name, address, seen)
         return seen.codes
 
     def _with_fields(self, call: Callable[[frozenset[str]], _T], presumed: frozenset[str] | None = None) -> _T:
@@ -226,8 +225,8 @@ class Project:
         seen = self._recall()
         return frozenset(fields) if seen is None else seen.fields
 
-    def _recall(self) -> Remembered | None:
-        return dictionary.recall(self._database, self.name, self._redcap.address(self.name))
+    def _recall(self) -> Dictionary | None:
+        return self._looked_up.dictionary(self.name, self._redcap.address(self.name))
 
     def _lacking(self, missing: Sequence[str]) -> Refused:
         return Refused(

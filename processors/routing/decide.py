@@ -23,6 +23,7 @@ from processors.routing.rules import MatchMode
 from processors.routing.study_state import Agenda, agenda, gather, named_by
 from processors.routing.sync import Observed
 from processors.routing.two_names import two_names
+from processors.routing.withdrawals import any_withdrew
 
 PORTION = 500
 
@@ -65,9 +66,11 @@ def decide_transfers(
     with gateway.begin() as work:
         directives = directives_of(work, observed, mode=mode, time_limit=time_limit)
         window = _with_coupled(work, gateway.site, agenda(work, gateway.site), directives)
+        anybody_withdrew = any_withdrew(work)
     studies = window.studies
     recognise_patients(gateway, studies, window.after)
-    follow_withdrawals(gateway, studies, window.after)
+    if anybody_withdrew:
+        follow_withdrawals(gateway, studies, window.after)
     decided = Decided()
     for portion in batches(studies, PORTION):
         with gateway.begin() as work:
@@ -80,8 +83,9 @@ def decide_transfers(
         decided.rules_switched_off = directives.router.switched_off
         if progress is not None:
             progress(decided.studies, len(studies))
-    # Whose a withdrawn pseudonym is may be known since.
-    follow_withdrawals(gateway, studies, window.until)
+    if anybody_withdrew:
+        # Whose a withdrawn pseudonym is may be known since.
+        follow_withdrawals(gateway, studies, window.until)
     if window.news:
         _mark(gateway, window)
     return decided

@@ -1,7 +1,7 @@
 """PatientIDs of one person: those that differ by padding, and those that an operator has said to be one person's."""
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -35,22 +35,38 @@ def joined_persons(work: Work) -> list[Person]:
     return [Person(project, frozenset(theirs)) for (project, _), theirs in subjects.items()]
 
 
-def with_joined(work: Work, patient_ids: Collection[str], project: str | None) -> set[str]:
-    """The PatientIDs with those of the same persons in the project (None: in any)."""
-    subjects = subjects_of(work, patient_ids)
-    others = {
-        subject
-        for person in joined_persons(work)
-        if project in (None, person.project) and person.subjects & subjects
-        for subject in person.subjects
+def with_joined(work: Work, groups: Sequence[tuple[Collection[str], str | None]]) -> list[set[str]]:
+    """Groups of PatientIDs, each for a project (None: any), with those of the same persons there."""
+    persons = joined_persons(work)
+    if not persons:
+        return [set(patient_ids) for patient_ids, _ in groups]
+    subjects = subjects_by_patient(work, set().union(*(patient_ids for patient_ids, _ in groups)))
+    names = patient_ids_of_subjects(work, set().union(*(person.subjects for person in persons)))
+    joined = []
+    for patient_ids, project in groups:
+        theirs = set().union(*(subjects.get(each, ()) for each in patient_ids))
+        others = {
+            subject
+            for person in persons
+            if project in (None, person.project) and person.subjects & theirs
+            for subject in person.subjects
+        }
+        joined.append({*patient_ids, *(without_padding(names[subject]) for subject in others if subject in names)})
+    return joined
+
+
+def subjects_by_patient(work: Work, patient_ids: Collection[str]) -> dict[str, set[UUID]]:
+    """Whom each patient's series are sealed for, scanners' padding included; whoever has none is absent."""
+    padded = {
+        SubjectName("patient", "", f"{before}{each}{after}"): each
+        for each in patient_ids
+        for before in ("", " ")
+        for after in ("", " ", "\x00")
     }
-    return {*patient_ids, *map(without_padding, patient_ids_of_subjects(work, others).values())}
-
-
-def subjects_of(work: Work, patient_ids: Collection[str]) -> set[UUID]:
-    """Whom the patients' series are sealed for, scanners' padding included."""
-    padded = [f"{before}{each}{after}" for each in patient_ids for before in ("", " ") for after in ("", " ", "\x00")]
-    return set(work.vault.found(work.connection, [SubjectName("patient", "", name) for name in padded]).values())
+    subjects: dict[str, set[UUID]] = defaultdict(set)
+    for name, subject in work.vault.found(work.connection, padded).items():
+        subjects[padded[name]].add(subject)
+    return subjects
 
 
 def patient_ids_of_subjects(work: Work, subjects: Collection[UUID]) -> dict[UUID, str]:

@@ -20,7 +20,6 @@ from processors.routing.joined import joined_persons, patient_ids_of_subjects
 from processors.routing.withdraw import Withdrawal, end, withdraw
 from processors.routing.withdrawals import (
     Withdrawals,
-    any_withdrew,
     marks_of,
     patient_mark,
     pseudonym_mark,
@@ -34,8 +33,6 @@ _BATCH = 500
 def follow_withdrawals(gateway: Gateway, studies: Collection[str], after: int) -> None:
     """Records who is meant by withdrawals, and what is theirs, of these studies and those told of `after` an event."""
     with gateway.begin() as work:
-        if not any_withdrew(work):
-            return
         concerned = sorted({*studies, *work.execute(_TOLD_OF, {"after": after}).scalars()})
     if not concerned:
         return
@@ -57,17 +54,24 @@ _TOLD_OF = text("""
     select distinct substr(stream, length('study/') + 1) from ledger.event
      where position > :after and starts_with(stream, 'study/')
 """)
+# Several withdrawals may give one pseudonym. Once one of them has been followed, those told until then have been met.
 _UNMET = text("""
-    select position, data ->> 'project' as project, json_array_elements_text(data -> 'unmet') as mark
-      from ledger.event as withdrew
-     where stream = 'withdrawals'
-       and not exists (select from ledger.event as later
-                        where later.stream = 'withdrawals' and later.data ->> 'follows' = withdrew.position::text)
+    with told as (
+         select position, data ->> 'project' as project, json_array_elements_text(data -> 'unmet') as mark
+           from ledger.event where stream = 'withdrawals'),
+         followed as (
+         select told.mark, max(later.position) as until
+           from ledger.event as later join told on later.data ->> 'follows' = told.position::text
+          where later.stream = 'withdrawals'
+          group by told.mark)
+    select max(position) as position, project, mark from told left join followed using (mark)
+     where until is null or position > until
+     group by project, mark
 """)
 
 
 def unmet_marks(work: Work, project: str | None = None) -> dict[str, int]:
-    """The marks of withdrawn pseudonyms of which nobody knows whose they are, each with its withdrawal."""
+    """The marks of withdrawn pseudonyms of which nobody knows whose they are, each with its newest withdrawal."""
     return {row.mark: row.position for row in work.execute(_UNMET) if project in (None, row.project)}
 
 
@@ -171,9 +175,8 @@ def _end_theirs(work: Work, studies: Collection[str]) -> None:
         if (study, project) not in known
     )
     events = store.read_positions(work.connection, set(withdrawals_of.values()))
-    for withdrawal in sorted(events):
-        concerned = [pair for pair, position in withdrawals_of.items() if position == withdrawal]
-        end(work, concerned, Cause("operator", ParticipantWithdrew.read(events[withdrawal]).by, withdrawal))
+    by = {position: ParticipantWithdrew.read(event).by for position, event in events.items()}
+    end(work, {pair: Cause("operator", by[position], position) for pair, position in withdrawals_of.items()})
 
 
 def _withdrawn(

@@ -1,4 +1,4 @@
-"""What a study's series say of whose it is and where it came from, and where that has changed.
+"""A study's PatientID, names and AE titles as its series state them, and where that has changed.
 
 A blank where there was a value says nothing new: each of a series' values is the last that was not blank. A placeholder
 of a PatientID is what rules look at where there is nothing else, and nobody's.

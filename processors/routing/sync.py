@@ -27,7 +27,7 @@ from processors.events.rules import (
     RoutingRuleReturned,
 )
 from processors.gateway import Gateway, Work
-from processors.observed_list import Comparison, compared, head, listed_project, tell_unreadable
+from processors.observed_list import Before, Comparison, compared, listed_project, tell_unreadable
 from processors.redcap import Redcap
 from processors.routing.coupling import Entry, entries_from_rows
 from processors.routing.rules import Rule, rules_from_rows
@@ -68,14 +68,13 @@ class Observed(NamedTuple):
     doubted: Doubted
 
 
-def observe(gateway: Gateway, redcap: Redcap) -> Observed:
+def observe(gateway: Gateway, redcap: Redcap, before: Before) -> Observed:
     """The rules and coupling entries as REDCap has them now, their changes recorded.
 
     Raises `ServiceError` where either cannot be fetched; nothing is recorded then.
     """
-    routing = listed_project(gateway, redcap, "routing", _RULE_FIELDS)
-    coupling = listed_project(gateway, redcap, "coupling", _ENTRY_FIELDS)
-    asked_at = head(gateway)
+    routing = listed_project(gateway, redcap, "routing", _RULE_FIELDS, before)
+    coupling = listed_project(gateway, redcap, "coupling", _ENTRY_FIELDS, before)
     # A project's name is the label of its choice, which may hold blanks and commas.
     labels = routing.choices("routing_dest_project")
     rules = rules_from_rows(routing.export_list(), labels)
@@ -85,9 +84,9 @@ def observe(gateway: Gateway, redcap: Redcap) -> Observed:
         entry_prints = {entry.record_id: _fingerprint(work, asdict(entry)) for entry in entries}
         tell_unreadable(work, routing)
         tell_unreadable(work, coupling)
-        of_rules = compared(work, "gateway.rule", rule_prints, asked_at=asked_at, unreadable=routing.unreadable)
+        of_rules = compared(work, "gateway.rule", rule_prints, asked_at=before.head, unreadable=routing.unreadable)
         of_entries = compared(
-            work, "gateway.coupling_entry", entry_prints, asked_at=asked_at, unreadable=coupling.unreadable
+            work, "gateway.coupling_entry", entry_prints, asked_at=before.head, unreadable=coupling.unreadable
         )
         events = [
             *_rule_events(rules, rule_prints, of_rules),

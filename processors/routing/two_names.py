@@ -1,4 +1,4 @@
-"""PatientIDs under which names come that have nothing in common: one of them may be somebody else's.
+"""One PatientID with two names that have nothing in common: it may be two people's.
 
 A study that gains a series is compared with the newest others of its patient. A name that one of these had before says
 nothing new. Of whoever was forgotten nothing can be compared.

@@ -5,7 +5,7 @@ keyed hashes of both, as far as one leads to the other.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,10 +21,10 @@ from processors.events.withdrawals import ParticipantWithdrew, StudyWithdrawn
 from processors.gateway import Work
 from processors.requests import IN_FORCE, TransferRequest
 from processors.routing.given_ids import ids_of_patients
-from processors.routing.joined import subjects_of, with_joined
+from processors.routing.joined import subjects_by_patient, with_joined
 from processors.routing.withdrawals import patient_ids_of, patient_mark, pseudonym_mark, sole_patients
 from processors.stored_requests import requests_of
-from processors.text import same_to_people, without_padding
+from processors.text import without_padding
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,53 +61,81 @@ class _Use(NamedTuple):
 
 def withdraw(work: Work, wanted: Withdrawal) -> Withdrawn:
     """Records that a participant withdraws, and ends what was requested. REDCap is for the next delivery."""
+    (withdrawn,) = withdraw_all(work, [wanted])
+    return withdrawn
+
+
+def withdraw_all(work: Work, wanted: Sequence[Withdrawal]) -> list[Withdrawn]:
+    """Records these withdrawals, and ends what was requested; of each, what came of it."""
+    if not wanted:
+        return []
     # What is requested meanwhile would not be seen.
     store.lock_head(work.connection)
-    under_name = _studies_under(work, wanted)
-    met = sole_patients(work, under_name)
-    given = {without_padding(patient_id) for patient_id in wanted.patient_ids}
-    is_met = bool(met or _studies_of(work, given))
-    patient_ids = with_joined(work, given.union(*met.values()), wanted.project)
-    of_patients = _studies_of(work, patient_ids)
-    theirs = _uses(work, under_name | of_patients, wanted.project)
-    several = {study for study, ids in patient_ids_of(work, {use.study for use in theirs}).items() if len(ids) > 1}
-    # Of a study of several patients, nobody knows whose pseudonym it has.
-    named = [(use.project, use.pseudonym) for use in theirs if use.pseudonym and use.study not in several]
-    marks = {pseudonym_mark(work, project, pseudonym) for project, pseudonym in named}
-    marks.update(given.mark for _, given in ids_of_patients(work, patient_ids, wanted.project))
-    wanted_marks = set()
-    if wanted.project is not None:
-        wanted_marks = {pseudonym_mark(work, wanted.project, pseudonym) for pseudonym in wanted.pseudonyms} - {""}
-    withdrew = ParticipantWithdrew(
+    persons = _persons(work, wanted)
+    uses = _uses(work, {study for person in persons for study in person.studies})
+    theirs = [
+        [use for study in person.studies for use in uses.get(study, ()) if each.project in (None, use.project)]
+        for each, person in zip(wanted, persons, strict=True)
+    ]
+    given = _given_marks(work, wanted, persons)
+    several = {study for study, ids in patient_ids_of(work, uses).items() if len(ids) > 1}
+    withdrew = []
+    for each, person, used, marks in zip(wanted, persons, theirs, given, strict=True):
+        # Of a study of several patients, nobody knows whose pseudonym it has.
+        named = {pseudonym_mark(work, use.project, use.pseudonym) for use in used if use.study not in several}
+        withdrew.append(_fact(work, each, person, marks | named))
+    positions = [stored.position for stored in work.record(withdrew)]
+    concerned = [sorted({(use.study, use.project) for use in used}) for used in theirs]
+    by_pair: dict[tuple[str, str], int] = {}
+    studies_withdrawn = []
+    for position, pairs in zip(positions, concerned, strict=True):
+        for study, project in pairs:
+            by_pair.setdefault((study, project), position)
+            studies_withdrawn.append(StudyWithdrawn(study=study, project=project, withdrawal=position))
+    work.record(studies_withdrawn)
+    by = {position: each.by for position, each in zip(positions, wanted, strict=True)}
+    ended: dict[int, list[TransferRequest]] = defaultdict(list)
+    for request in end(work, {pair: Cause("operator", by[position], position) for pair, position in by_pair.items()}):
+        ended[by_pair[request.study, request.project]].append(request)
+    _wait_no_longer(work, wanted, persons)
+    return [
+        Withdrawn(position, ended[position], sorted({study for study, _ in pairs}))
+        for position, pairs in zip(positions, concerned, strict=True)
+    ]
+
+
+def _fact(work: Work, wanted: Withdrawal, person: "_Person", marks: set[str]) -> ParticipantWithdrew:
+    """A withdrawal, given the marks that the pseudonyms of whom it means have."""
+    wanted_marks = _wanted_marks(work, wanted) - {""}
+    return ParticipantWithdrew(
         project=wanted.project,
-        patients=tuple(sorted(patient_mark(work, patient_id) for patient_id in patient_ids)),
+        patients=tuple(sorted(patient_mark(work, patient_id) for patient_id in person.patient_ids)),
         pseudonyms=tuple(sorted((marks | wanted_marks) - {""})),
         by=wanted.by,
         reason=wanted.reason,
         record_id=wanted.record_id,
-        unmet=() if is_met else tuple(sorted(wanted_marks)),
+        unmet=() if person.is_met else tuple(sorted(wanted_marks)),
         follows=wanted.follows,
     )
-    (stored,) = work.record([withdrew])
-    concerned = sorted({(use.study, use.project) for use in theirs})
-    work.record(
-        StudyWithdrawn(study=study, project=project, withdrawal=stored.position) for study, project in concerned
-    )
-    ended = end(work, concerned, Cause("operator", wanted.by, stored.position))
-    work.record(_waits_no_longer(work, of_patients, wanted.project))
-    return Withdrawn(stored.position, ended, sorted({study for study, _ in concerned}))
 
 
-def end(work: Work, concerned: Collection[tuple[str, str]], cause: Cause) -> list[TransferRequest]:
-    """Records that the requests in force of these studies, each for a project, end; gives them."""
-    ended = list(_in_force(work, concerned))
+def _wanted_marks(work: Work, wanted: Withdrawal) -> set[str]:
+    """The marks of the pseudonyms that were given: those of one project."""
+    if wanted.project is None:
+        return set()
+    return {pseudonym_mark(work, wanted.project, pseudonym) for pseudonym in wanted.pseudonyms}
+
+
+def end(work: Work, causes: Mapping[tuple[str, str], Cause]) -> list[TransferRequest]:
+    """Records that the requests in force of these studies, each for a project, end, and why; gives them."""
+    ended = list(_in_force(work, causes))
     work.record(
         TransferRetracted(
             study=request.study,
             project=request.project,
             request=request.position,
             reason="the participant withdrew",
-            cause=cause,
+            cause=causes[request.study, request.project],
         )
         for request in ended
     )
@@ -148,59 +176,111 @@ _USES = text("""
     union all
     select study, project, request, true from gateway.outcome where not ours and study = any(:studies)
 """)
-_UNDER_NAME = text("""
-    select study from gateway.pseudonym_use where project = :project and fingerprint = any(:marks)
-""")
+_UNDER_NAME = text("select study, fingerprint from gateway.pseudonym_use where fingerprint = any(:marks)")
 # Of these no fingerprint is kept: rules take what they ask for from the PatientID or PatientName.
 _OF_RULES = text("""
-    select position from gateway.transfer where project = :project and cause_kind = 'rule' and state <> 'withdrawn'
+    select position from gateway.transfer
+     where project = any(:projects) and cause_kind = 'rule' and state <> 'withdrawn'
 """)
 _WAITING = text("""
-    select study, project from gateway.held_study
-     where study = any(:studies) and project = coalesce(:project, project) and reason <> :reason
+    select study, project from gateway.held_study where study = any(:studies) and reason <> :reason
 """)
 _STUDIES = text("""
-    select distinct stream from ledger.event where subject = any(:subjects) and starts_with(stream, :prefix)
+    select distinct subject, stream from ledger.event where subject = any(:subjects) and starts_with(stream, :prefix)
 """)
 
 
-def _studies_under(work: Work, wanted: Withdrawal) -> set[str]:
-    """The studies that have one of the pseudonyms in the project."""
-    names = set(map(same_to_people, wanted.pseudonyms))
-    if not names or wanted.project is None:
-        return set()
-    marks = [pseudonym_mark(work, wanted.project, pseudonym) for pseudonym in wanted.pseudonyms]
-    studies = set(work.execute(_UNDER_NAME, {"project": wanted.project, "marks": marks}).scalars())
-    by_rules = work.execute(_OF_RULES, {"project": wanted.project}).scalars().all()
+class _Person(NamedTuple):
+    """Whom a withdrawal means, as far as is known: PatientIDs, their `studies`, and those under a name that was given.
+
+    `is_met`: somebody known is meant.
+    """
+
+    patient_ids: set[str]
+    of_patients: set[str]
+    studies: set[str]
+    is_met: bool
+
+
+def _persons(work: Work, wanted: Sequence[Withdrawal]) -> list[_Person]:
+    under_name = _studies_under(work, wanted)
+    patients = sole_patients(work, set().union(*under_name))
+    given = [set(map(without_padding, each.patient_ids)) for each in wanted]
+    met: list[set[str]] = [set().union(*(patients.get(study, ()) for study in studies)) for studies in under_name]
+    joined = with_joined(
+        work, [(ids | names, each.project) for ids, names, each in zip(given, met, wanted, strict=True)]
+    )
+    studies_of = _studies_of(work, set().union(*joined))
+    persons = []
+    for ids, names, patient_ids, under in zip(given, met, joined, under_name, strict=True):
+        of_patients: set[str] = set().union(*(studies_of.get(patient_id, ()) for patient_id in patient_ids))
+        is_met = bool(names) or any(patient_id in studies_of for patient_id in ids)
+        persons.append(_Person(patient_ids, of_patients, of_patients | under, is_met))
+    return persons
+
+
+def _studies_under(work: Work, wanted: Sequence[Withdrawal]) -> list[set[str]]:
+    """Of each withdrawal, the studies that have one of its pseudonyms in its project."""
+    marks = [_wanted_marks(work, each) for each in wanted]
+    studies: dict[str, set[str]] = defaultdict(set)
+    for row in work.execute(_UNDER_NAME, {"marks": list(set().union(*marks))}):
+        studies[row.fingerprint].add(row.study)
+    projects = {each.project for each in wanted if each.pseudonyms and each.project is not None}
+    by_rules = work.execute(_OF_RULES, {"projects": list(projects)}).scalars().all()
     for event, payload in work.identities(by_rules).values():
-        if same_to_people(payload.get("pseudonym") or "") in names:
-            studies.add(event.data["study"])
-    return studies
+        mark = pseudonym_mark(work, event.data["project"], payload.get("pseudonym") or "")
+        studies[mark].add(event.data["study"])
+    return [{study for mark in theirs - {""} for study in studies.get(mark, ())} for theirs in marks]
 
 
-def _uses(work: Work, studies: Collection[str], project: str | None) -> list[_Use]:
-    """What was requested of these studies in the project; with a blank pseudonym where that says nothing."""
+def _uses(work: Work, studies: Collection[str]) -> dict[str, list[_Use]]:
+    """What was requested of these studies; with a blank pseudonym where that says nothing."""
     rows = work.execute(_USES, {"studies": list(studies)}).all()
-    rows = [row for row in rows if project in (None, row.project)]
     events = work.identities({row.position for row in rows if row.named})
-    uses = []
+    uses: dict[str, list[_Use]] = defaultdict(list)
     for row in rows:
         _, payload = events.get(row.position, (None, {}))
-        uses.append(_Use(row.study, row.project, payload.get("pseudonym") or ""))
+        uses[row.study].append(_Use(row.study, row.project, payload.get("pseudonym") or ""))
     return uses
 
 
-def _waits_no_longer(work: Work, studies: Collection[str], project: str | None) -> list[StudyHeld]:
+def _given_marks(work: Work, wanted: Sequence[Withdrawal], persons: Sequence[_Person]) -> list[set[str]]:
+    """Of each withdrawal, the marks of the IDs that were given to whom it means."""
+    marks: dict[tuple[str | None, str], set[str]] = defaultdict(set)
+    for project in {each.project for each in wanted}:
+        patient_ids = set().union(
+            *(person.patient_ids for each, person in zip(wanted, persons, strict=True) if each.project == project)
+        )
+        for patient_id, given in ids_of_patients(work, patient_ids, project):
+            marks[project, patient_id].add(given.mark)
+    return [
+        set().union(*(marks.get((each.project, patient_id), ()) for patient_id in person.patient_ids))
+        for each, person in zip(wanted, persons, strict=True)
+    ]
+
+
+def _wait_no_longer(work: Work, wanted: Sequence[Withdrawal], persons: Sequence[_Person]) -> None:
     """Nothing is drawn for the studies that wait for an ID; nobody need see to it that they get one."""
-    about = {"studies": list(studies), "project": project, "reason": WITHDREW}
-    return [StudyHeld(study=row.study, project=row.project, reason=WITHDREW) for row in work.execute(_WAITING, about)]
+    projects: dict[str, set[str | None]] = defaultdict(set)
+    for each, person in zip(wanted, persons, strict=True):
+        for study in person.of_patients:
+            projects[study].add(each.project)
+    waiting = work.execute(_WAITING, {"studies": list(projects), "reason": WITHDREW}).all()
+    work.record(
+        StudyHeld(study=row.study, project=row.project, reason=WITHDREW)
+        for row in waiting
+        if projects[row.study] & {None, row.project}
+    )
 
 
-def _studies_of(work: Work, patient_ids: Collection[str]) -> set[str]:
-    """All studies that ever were these patients', scanners' padding included."""
+def _studies_of(work: Work, patient_ids: Collection[str]) -> dict[str, set[str]]:
+    """All studies that ever were these patients', scanners' padding included; whoever had none is absent."""
+    subjects = {subject: each for each, theirs in subjects_by_patient(work, patient_ids).items() for subject in theirs}
     prefix = study_stream("")
-    rows = work.execute(_STUDIES, {"subjects": list(subjects_of(work, patient_ids)), "prefix": prefix})
-    return {stream.removeprefix(prefix) for stream in rows.scalars()}
+    studies: dict[str, set[str]] = defaultdict(set)
+    for row in work.execute(_STUDIES, {"subjects": list(subjects), "prefix": prefix}):
+        studies[subjects[row.subject]].add(row.stream.removeprefix(prefix))
+    return studies
 
 
 def _in_force(work: Work, concerned: Collection[tuple[str, str]]) -> Iterator[TransferRequest]:

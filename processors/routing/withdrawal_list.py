@@ -14,11 +14,12 @@ from processors.events.withdrawals import (
     WithdrawalEntryReturned,
 )
 from processors.gateway import Gateway, Work
-from processors.observed_list import compared, head, listed_project, tell_unreadable
+from processors.observed_list import Before, compared, listed_project, tell_unreadable
 from processors.redcap import Redcap
-from processors.routing.withdraw import Withdrawal, is_known, withdraw
+from processors.routing.withdraw import Withdrawal, is_known, withdraw_all
 
 _NEEDED = ("record_id", "wd_project", "wd_subject")
+_UNKNOWN = "Nothing else that the ledger knows names its project."
 _BOUNDS = {"wd_project": bounds.NAME, "wd_subject": bounds.PSEUDONYM}
 
 
@@ -31,18 +32,23 @@ class WithdrawalEntry:
     subject: str
     problems: tuple[str, ...] = ()
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether it tells who withdraws from what."""
+        return not self.problems
 
-def observe_withdrawals(gateway: Gateway, redcap: Redcap) -> None:
+
+def observe_withdrawals(gateway: Gateway, redcap: Redcap, before: Before) -> None:
     """Records what is new in the list, and has those participants withdraw; what is gone from it withdraws nothing."""
-    asked_at = head(gateway)
-    listed = listed_project(gateway, redcap, "withdrawals", _NEEDED)
+    listed = listed_project(gateway, redcap, "withdrawals", _NEEDED, before)
     entries = {entry.record_id: entry for entry in entries_from_rows(listed.export_list())}
     with gateway.begin() as work:
         prints = {record: _fingerprint(work, entry) for record, entry in entries.items()}
         tell_unreadable(work, listed)
-        comparison = compared(work, "gateway.withdrawal_entry", prints, asked_at=asked_at, unreadable=listed.unreadable)
-        for record in comparison.changed:
-            _withdraw(work, entries[record], prints[record])
+        comparison = compared(
+            work, "gateway.withdrawal_entry", prints, asked_at=before.head, unreadable=listed.unreadable
+        )
+        _withdraw(work, [entries[record] for record in comparison.changed], prints)
         work.record(
             comparison.facts(
                 doubted=WithdrawalEntryDoubted, returned=WithdrawalEntryReturned, removed=WithdrawalEntryRemoved
@@ -73,25 +79,34 @@ def _entry(row: Mapping[str, str]) -> WithdrawalEntry:
     )
 
 
-def _withdraw(work: Work, entry: WithdrawalEntry, fingerprint: str) -> None:
-    usable, problems = not entry.problems, entry.problems
-    if usable and not is_known(work, entry.project):
-        # It is recorded all the same: the project may be named later.
-        problems = ("Nothing else that the ledger knows names its project.",)
-    changed = WithdrawalEntryChanged(
-        record_id=entry.record_id, project=entry.project, problems=problems, fingerprint=fingerprint
-    )
-    work.record([changed])
-    if usable:
-        wanted = Withdrawal(
-            project=entry.project,
-            patient_ids=[entry.subject],
-            pseudonyms=[entry.subject],
-            by="REDCap",
-            reason=f"record {entry.record_id} of REDCap's list of withdrawals",
+def _withdraw(work: Work, entries: Sequence[WithdrawalEntry], fingerprints: Mapping[str, str]) -> None:
+    """Records what the entries say, and has those whom they name withdraw."""
+    known = {project: is_known(work, project) for project in {entry.project for entry in entries if entry.is_usable}}
+    work.record(
+        WithdrawalEntryChanged(
             record_id=entry.record_id,
+            project=entry.project,
+            # It is recorded all the same: the project may be named later.
+            problems=entry.problems if not entry.is_usable or known[entry.project] else (_UNKNOWN,),
+            fingerprint=fingerprints[entry.record_id],
         )
-        withdraw(work, wanted)
+        for entry in entries
+    )
+    withdraw_all(
+        work,
+        [
+            Withdrawal(
+                project=entry.project,
+                patient_ids=[entry.subject],
+                pseudonyms=[entry.subject],
+                by="REDCap",
+                reason=f"record {entry.record_id} of REDCap's list of withdrawals",
+                record_id=entry.record_id,
+            )
+            for entry in entries
+            if entry.is_usable
+        ],
+    )
 
 
 def _fingerprint(work: Work, entry: WithdrawalEntry) -> str:

@@ -400,7 +400,7 @@ def _ends(told: Told) -> None:
     """What was wrong on the first day is mended, but for one file, one row and one contest."""
     told(RoutingRuleDoubted(record_id="2"), "rule 2 doubted")
     told(RoutingRuleReturned(record_id="2"), "rule 2 returned")
-    told(RoutingRuleRemoved(record_id="2"))
+    told(RoutingRuleRemoved(record_id="2"), "rule 2 removed")
     told(RuleTimeoutResolved(study=HIP, record_id="2"))
     told(ConflictResolved(study=HIP, project=HEART, event_name=""), "conflict resolved")
     rule_1 = told.cause("rule", "1", "rule 1")

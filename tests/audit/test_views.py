@@ -29,6 +29,7 @@ from tests.audit.history import (
 VIEWS = (
     "attention",
     "conflict",
+    "coupling_entry",
     "daily_volume",
     "doubt",
     "event",
@@ -36,8 +37,10 @@ VIEWS = (
     "generated_id",
     "held",
     "held_study",
+    "project",
     "refused_row",
     "rejected_file",
+    "rule",
     "rule_hit",
     "run",
     "runs_by_day",
@@ -386,6 +389,67 @@ def test_the_hits_of_a_rule_are_counted_by_day(story: Story) -> None:
     first = {"site": "main", "rule": "1", "project": HEART, "requests": 2, "studies": 2, "partial_matches": 1}
     second = {**first, "requests": 1, "studies": 1, "partial_matches": 0}
     assert rows == [{"day": FIRST_DAY, **first}, {"day": SECOND_DAY, **second}]
+
+
+# -- audit.rule, audit.coupling_entry, audit.project -----------------------------------------------------
+
+
+def test_a_rule_tells_each_text_that_it_had_and_no_pattern_of_a_patient(story: Story) -> None:
+    told, time = story.at, story.told.times
+    rows = story.ask("select * from audit.rule order by position")
+    first = {
+        "position": told("rule 1"),
+        "valid_from": time["rule 1"],
+        "site": "main",
+        "record_id": "1",
+        "active": True,
+        "project": HEART,
+        "event_name": "",
+        "called": "FIONA",
+        "calling": None,
+        "asks_for_patient_id": True,
+        "asks_for_patient_name": False,
+        "problems": None,
+        "valid_to": None,
+        "ended_how": None,
+        "ended_position": None,
+        "in_force": True,
+    }
+    ended = {
+        "valid_to": time["rule 2 removed"],
+        "ended_how": "removed",
+        "ended_position": told("rule 2 removed"),
+        "in_force": False,
+    }
+    second = first | {"position": told("rule 2"), "valid_from": time["rule 2"], "record_id": "2"} | ended
+    assert rows == [first, second]
+
+
+def test_what_an_entry_said_on_a_day_is_found_by_a_time(story: Story) -> None:
+    """It was corrected twice, named another study then, was missed and found again, and is gone."""
+    names = ["entry 7", "entry 7, corrected", "entry 7, again", "entry 7, elsewhere"]
+    rows = story.ask("select * from audit.coupling_entry where record_id = '7' order by position")
+    assert [row["position"] for row in rows] == [story.at(name) for name in names]
+    ends = [*(story.told.times[name] for name in names[1:]), story.told.times["entry 7 removed"]]
+    assert [row["valid_to"] for row in rows] == ends
+    assert [row["ended_how"] for row in rows] == ["changed", "changed", "changed", "removed"]
+    assert [row["study"] for row in rows] == [KNEE, KNEE, KNEE, ABROAD]
+    assert {(row["project"], row["event_name"], row["names_accession_number"]) for row in rows} == {
+        (BRAIN, "baseline", False)
+    }
+
+
+def test_a_project_tells_what_the_list_said_of_it(story: Story) -> None:
+    (row,) = story.ask("select * from audit.project where record_id = '5'")
+    shown = part(dict(row), "project", "wants_ids", "aetitle", "pattern", "closed_by", "approved_to")
+    assert shown == {
+        "project": TEACHING,
+        "wants_ids": True,
+        "aetitle": "TEACH",
+        "pattern": "T_[0-9]{2}",
+        "closed_by": None,
+        "approved_to": None,
+    }
 
 
 # -- what was wrong ------------------------------------------------------------------------------------

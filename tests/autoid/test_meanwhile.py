@@ -33,6 +33,7 @@ from processors.errors import ServiceError
 from processors.events.fact import Cause
 from processors.events.pseudonyms import IdGenerated
 from processors.gateway import Gateway, Work, patient_subject
+from processors.observed_list import before_exports
 from processors.redcap import Redcap
 from processors.routing.patient_keys import link_subject
 from tests.autoid.drawn import WINDOW, identified, in_use, waiting
@@ -162,7 +163,9 @@ def test_after_drawing_again_the_requests_are_sealed_as_ever(
         site.run()
     site.simulator.clear_faults()
     with site.machine.redcap() as redcap:
-        observe_projects(gateway, redcap, own_generator=True)
+        with gateway.begin() as work:
+            before = before_exports(work)
+        observe_projects(gateway, redcap, before, own_generator=True)
         barging = Barging(happens)
         assigned = assign_ids(gateway, redcap, barging, window=WINDOW)
     assert (barging.draws, assigned.drawn, assigned.requested) == (2, 1, 1)

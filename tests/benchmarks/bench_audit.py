@@ -22,14 +22,14 @@ from ledger.projector import Projector
 from ledger.store import Store
 from processors.events.deliveries import RowAccepted, RowRefused, StudyDelivered
 from processors.events.fact import Cause, Fact
-from processors.events.pseudonyms import IdGenerated, StudyHeld, StudyReleased
+from processors.events.pseudonyms import AutoidProjectChanged, IdGenerated, StudyHeld, StudyReleased
 from processors.events.rules import ConflictFound, ConflictResolved, RoutingRuleDoubted, RoutingRuleReturned
 from processors.events.series import FileRejected, RejectionResolved
 from processors.events.transfers import TransferAmended, TransferPlaced
 from processors.projections import PROJECTIONS
 from tests.benchmarks.rows import Row, at_most, row
 from tests.conftest import SettableClock
-from tests.facts import a_request, a_rule, a_series, in_plain, revised
+from tests.facts import a_request, a_rule, a_series, an_entry, in_plain, revised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -86,7 +86,18 @@ class History:
             yield self._event(a_rule(str(record), f"P{record}", patient_id_pattern="X[0-9]+"))
         while True:
             self._number += 1
+            if self._number % 4 == 1:
+                yield from self._directives()
             yield from self._study(f"1.2.826.0.1.3680043.8.498.{self._chance.randrange(10**24)}.{self._number}")
+
+    def _directives(self) -> Iterator[NewEvent]:
+        """A rule and a project are changed."""
+        record = str(self._chance.randint(1, 20))
+        yield self._event(a_rule(record, f"P{record}", patient_id_pattern=f"X[0-9]{{{self._number}}}"))
+        project: dict[str, Any] = {"record_id": record, "project": f"P{record}", "pattern": f"P{record}_[0-9]+"}
+        yield self._event(
+            AutoidProjectChanged(**project, aetitle="", wanted=False, problems=(), fingerprint=str(self._number))
+        )
 
     def _study(self, study: str) -> Iterator[NewEvent]:
         uids = [f"{study}.{number}" for number in range(self._chance.randint(1, 9))]
@@ -104,6 +115,7 @@ class History:
 
     def _requests(self, study: str) -> Iterator[NewEvent]:
         record = self._chance.randint(1, 20)
+        yield self._event(an_entry(str(self._number), f"P{record}", study=study))
         requested = a_request(study, f"P{record}", Cause("rule", str(record), record))
         yield self._event(requested)
         old = self._position
@@ -182,6 +194,9 @@ TIMES = {
     "study": "arrived_at",
     "transfer": "requested_at",
     "generated_id": "drawn_at",
+    "rule": "valid_from",
+    "coupling_entry": "valid_from",
+    "project": "valid_from",
     "rule_hit": "day",
     "rejected_file": "rejected_at",
     "held_study": "held_at",
@@ -192,7 +207,10 @@ TIMES = {
     "daily_volume": "day",
 }
 """The column of each view by which a day is asked for."""
-OF_STUDIES = ("event", "study", "transfer", "rejected_file", "held_study", "conflict", "refused_row", "attention")
+OF_STUDIES = (
+    "event", "study", "transfer", "coupling_entry", "rejected_file", "held_study", "conflict", "refused_row",
+    "attention",
+)  # fmt: skip
 
 
 def questions() -> Iterator[tuple[str, str, str]]:

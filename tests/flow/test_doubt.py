@@ -11,7 +11,7 @@ from ledger.vault import Vault
 from processors.explain import explanation
 from processors.explain.near_miss import Matching
 from processors.gateway import Gateway
-from processors.observed_list import compared
+from processors.observed_list import before_exports, compared
 from processors.operations.dry_run import planned_changes
 from processors.operations.replay import Scope
 from processors.operations.status import status
@@ -289,7 +289,9 @@ def test_a_run_that_misses_it_twice_has_seen_one_slip(ruled: Site, gateway: Gate
         ruled.left_out("routing"),
         Redcap(url=ruled.simulator.url, tokens=ruled.tokens, rate_limit=NoRateLimit()) as redcap,
     ):
-        first, second = observe(gateway, redcap), observe(gateway, redcap)
+        with gateway.begin() as work:
+            before = before_exports(work)
+        first, second = observe(gateway, redcap, before), observe(gateway, redcap, before)
         assert first.doubted == second.doubted
         assert [rule.record_id for rule in second.rules] == ["7"]
     assert ruled.events("RoutingRuleRemoved") == []

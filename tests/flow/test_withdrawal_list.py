@@ -1,6 +1,10 @@
 """REDCap's list of withdrawals: an entry is a withdrawal, for ever; one that goes is shown and opens nothing again."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
+import sqlalchemy
 
 from tests.flow.conftest import MakeSite
 from tests.flow.harness import BRAIN, HEART, Site
@@ -13,6 +17,19 @@ LATER = "1.2.4"
 def enters(site: Site, record: str = "1", *, project: str = HEART, subject: str = "H-001") -> None:
     row = {"record_id": record, "wd_project": project, "wd_subject": subject, "wd_date": "2026-03-02"}
     site.simulator.projects["withdrawals"].put([row])
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """What PostgreSQL is asked meanwhile."""
+    executed: list[str] = []
+
+    def note(*given: object) -> None:
+        executed.append(str(given[2]))
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", note)
+    yield executed
+    sqlalchemy.event.remove(sqlalchemy.Engine, "before_cursor_execute", note)
 
 
 def names(site: Site, study: str) -> list[str]:
@@ -55,6 +72,35 @@ def test_it_is_recorded_once(listed: Site) -> None:
     listed.run()
 
     assert listed.head() == head
+
+
+def test_several_of_one_pseudonym_are_followed_once_it_is_known_whose_it_is(listed: Site) -> None:
+    """Each of the entries was followed by a run of its own, one after the other."""
+    for record in "123":
+        enters(listed, record, subject="H-009")
+    listed.run()
+    listed.entry("2", accession="A-2", subject="H-009")
+    listed.series(LATER, PatientID="4712", AccessionNumber="A-2")
+    listed.run()
+    head = listed.head()
+    listed.run()
+
+    assert [withdrew["follows"] is None for withdrew in listed.events("ParticipantWithdrew")] == [True] * 3 + [False]
+    assert listed.head() == head
+
+
+def test_many_are_taken_at_once(listed: Site) -> None:
+    """Each asked the ledger twenty times: a list of thousands kept the first run for minutes."""
+    asked = []
+    for first, count in ((100, 2), (200, 40)):
+        for number in range(first, first + count):
+            enters(listed, str(number), subject=f"H-{number}")
+        with statements() as executed:
+            listed.run()
+        asked.append(len(executed))
+
+    assert len(listed.events("ParticipantWithdrew")) == 42
+    assert asked[1] <= asked[0] + 5
 
 
 def test_an_entry_that_is_missing_from_one_export_is_doubted(listed: Site) -> None:

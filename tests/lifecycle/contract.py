@@ -66,10 +66,13 @@ class Contract:
         return names | ({hand.name} if hand.name is not None else set())
 
     def must(self, study: str) -> Iterator[Wanted]:
-        """What must be there, be sent or, where several are wanted for one project and event, be told as a conflict."""
+        """What must be there, be sent or, where several are wanted for one project and event, be told as a conflict.
+
+        What was asked for before its participant withdrew has ended, and need not be told.
+        """
         for key in self._keys(study):
             wanted = self._wanted(study, key)
-            if wanted.names:
+            if wanted.names and not self.facts.has_withdrawn(study, key.project, wanted.since):
                 yield wanted
 
     def _wanted(self, study: str, key: Key) -> Wanted:

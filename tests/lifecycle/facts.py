@@ -87,13 +87,17 @@ class Entry:
 
 @dataclass
 class Study:
-    """A study: what its series say now, which of them the next decision is about, whether it is there."""
+    """A study: where it arrives, what its series say now, which the next decision is about, whether it is there.
+
+    `moving`: the sites that must run, one after the other, before it is known that it lies elsewhere now.
+    """
 
     uid: str
+    site: str
     series: dict[str, Statement] = field(default_factory=dict)
     was_restated: bool = False
     on_disk: bool = False
-    was_missed: bool = False
+    moving: list[str] = field(default_factory=list)
     undecided: dict[str, list[dict[str, Rule]]] = field(default_factory=dict)
 
     @property
@@ -173,8 +177,8 @@ class Attempt:
 @dataclass
 class Facts:
     """All of it. `people` are rows that people made or changed, as they left them. `withdrawn` are patients, each with
-    a project; `joined` projects in which an operator said that two patients are one; `closed` those that are not
-    active. `uses` are the studies that ever had, or were to have, a pseudonym in a project.
+    a project, and when they did; `joined` projects in which an operator said that two patients are one; `closed` those
+    that are not active. `uses` are the studies that ever had, or were to have, a pseudonym in a project.
 
     `is_less_than_seen`: rules or entries were removed since the last run, which the next one cannot believe yet.
     """
@@ -192,7 +196,7 @@ class Facts:
     sent: dict[tuple[str, Key, str], int] = field(default_factory=dict)
     rules_may: dict[tuple[str, Key], set[str]] = field(default_factory=lambda: defaultdict(set))
     rules_must: dict[tuple[str, Key], set[str]] = field(default_factory=dict)
-    withdrawn: set[tuple[str, str]] = field(default_factory=set)
+    withdrawn: dict[tuple[str, str], int] = field(default_factory=dict)
     joined: set[str] = field(default_factory=set)
     closed: set[str] = field(default_factory=set)
     uses: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -259,10 +263,10 @@ class Facts:
         excuses = (e for e in reversed(self.excuses) if e.covers(study, key) and e.tick > overruled)
         return next(excuses, None)
 
-    def ask_again(self, project: str) -> None:
-        """An operator replays the project: its rules and entries of today are applied to all that is there."""
+    def ask_again(self, site: str, project: str) -> None:
+        """An operator replays the project: its rules and entries of today are applied to all that is at the site."""
         for study in self.studies.values():
-            if study.on_disk:
+            if study.on_disk and study.site == site:
                 by_rule = {
                     (key, name) for key, name in _asked(self.rules, study.series.values()) if key.project == project
                 }
@@ -274,9 +278,10 @@ class Facts:
 
     # -- who may go where under which name -------------------------------------------------------------------
 
-    def has_withdrawn(self, study: str, project: str) -> bool:
-        """Whether one of its patients takes part in the project no longer."""
-        return any((patient, project) in self.withdrawn for patient in self.studies[study].patients)
+    def has_withdrawn(self, study: str, project: str, since: int = NEVER) -> bool:
+        """Whether one of its patients takes part in the project no longer, and has said so since then."""
+        withdrawn = (self.withdrawn.get((patient, project)) for patient in self.studies[study].patients)
+        return any(tick is not None and tick > since for tick in withdrawn)
 
     def may_share(self, project: str, studies: Iterable[str]) -> bool:
         """Whether these may have one pseudonym: of one patient, as far as they say so and always said so."""
@@ -298,13 +303,13 @@ class Facts:
 
     # -- runs ---------------------------------------------------------------------------------------------
 
-    def run(self, *, undisturbed: bool) -> None:
-        """What a run may have decided by, and an undisturbed one must have."""
+    def run(self, site: str, *, undisturbed: bool) -> None:
+        """What a run of the site may have decided by, and an undisturbed one must have."""
         for study in self.studies.values():
-            if study.on_disk and not study.is_mixed:
-                self._apply_rules(study, undisturbed=undisturbed)
-            if undisturbed:
-                study.was_missed = not study.on_disk
+            if (study.site == site or study.moving) and study.on_disk and not study.is_mixed:
+                self._apply_rules(study, undisturbed=undisturbed and not study.moving)
+            if undisturbed and study.moving[:1] == [site]:
+                study.moving.pop(0)
         self.is_less_than_seen = False
         for entry in self.entries.values():
             if undisturbed and entry.seen_at is None:

@@ -5,12 +5,17 @@ A history is a dozen runs; a database and a server of its own would take as long
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from email.utils import format_datetime
 from urllib.parse import urlencode
 
 from sqlalchemy import Connection, text
 
 from ledger.database import Database
+from processors import run
+from processors.clocks import ClockComparison
 from processors.demo.simulator import Simulator
+from processors.demo.simulator.replies import Reply, reply
 from processors.errors import Unanswered
 from processors.redcap import Redcap
 from processors.redcap.calls import Call
@@ -61,6 +66,17 @@ class Ground:
         self.database.close()
 
 
+@contextmanager
+def postgresql_says(now: datetime) -> Iterator[None]:
+    """Meanwhile it is told as PostgreSQL's time, which cannot be set as a test wants it."""
+    asked = run._CLOCKS
+    run._CLOCKS = text(asked.text.replace("clock_timestamp()", f"'{now.isoformat()}'::timestamptz"))
+    try:
+        yield
+    finally:
+        run._CLOCKS = asked
+
+
 def _rows(connection: Connection, table: str) -> str | None:
     rows = connection.execute(text(f"select json_agg(t)::text from {table} as t")).scalar_one()
     return None if rows is None else str(rows)
@@ -83,11 +99,22 @@ class _SharedSteppingDatabase(SteppingDatabase):
         self._steps = steps
 
 
+class Guarded(Simulator):
+    """Behind a firewall that stops imports in which it finds what it is `looking_for`."""
+
+    looking_for = ""
+
+    def handle(self, address: str, body: bytes, content_type: str) -> Reply:
+        if self.looking_for and b"data=" in body and self.looking_for.encode() in body:
+            return reply("<html>Request Rejected. Your support ID is: 4711</html>", "html", 403)
+        return super().handle(address, body, content_type)
+
+
 class _InProcess(Transport):
     """Hands calls to the simulator as HTTP would have brought them."""
 
-    def __init__(self, simulator: Simulator, steps: Steps) -> None:
-        super().__init__(url=ADDRESS, rate_limit=steps, timeout_seconds=10, ca_bundle=None)
+    def __init__(self, simulator: Simulator, steps: Steps, clocks: ClockComparison) -> None:
+        super().__init__(url=ADDRESS, rate_limit=steps, timeout_seconds=10, ca_bundle=None, clocks=clocks)
         self._simulator = simulator
         self._steps = steps
 
@@ -98,13 +125,17 @@ class _InProcess(Transport):
         answer = self._simulator.handle("127.0.0.1", body, "application/x-www-form-urlencoded")
         if answer.is_reset:
             raise Unanswered(call.message("a connection that was cut off", call.outcome))
+        if answer.status == 200:
+            self._hear(format_datetime(self._simulator.now()))
         return Response(status=answer.status, body=answer.body, url=ADDRESS)
 
 
 @contextmanager
-def redcap_in_process(simulator: Simulator, tokens: dict[str, str], steps: Steps) -> Iterator[Redcap]:
+def redcap_in_process(
+    simulator: Simulator, tokens: dict[str, str], steps: Steps, clocks: ClockComparison
+) -> Iterator[Redcap]:
     """The client, connected to a simulator that need not be started."""
     with Redcap(url=ADDRESS, tokens=tokens, rate_limit=steps, sleep=lambda _seconds: None) as redcap:
         redcap._transport.close()
-        redcap._transport = _InProcess(simulator, steps)
+        redcap._transport = _InProcess(simulator, steps, clocks)
         yield redcap

@@ -1,6 +1,8 @@
 """Random histories: what may happen, and how one is lived through."""
 
 from collections import Counter
+from collections.abc import Collection
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from tests.flow.harness import BRAIN, HEART
 from tests.lifecycle.facts import UNFIT, Key, Rule, Words
 from tests.lifecycle.ground import Ground
+from tests.lifecycle.program import MAIN, NORTH
 from tests.lifecycle.world import FAULTS, SECRETS, SUBJECTS, World, world
 
 Step = tuple[Any, ...]
@@ -29,6 +32,13 @@ words = st.builds(lambda key, subject, target: Words(key, subject, **target), ke
 rules = st.builds(Rule, keys, by_name=st.booleans(), active=st.sampled_from([True, True, True, False]))
 records = st.sampled_from(["1", "1", "2"])
 choices = st.integers(0, 5)
+sites = st.sampled_from([MAIN, MAIN, NORTH])
+at_the_other_site = st.sampled_from([(), (), ("1.2.2",), ("1.2.1",)])
+jumps = st.sampled_from([1, -1]).flatmap(
+    lambda side: st.sampled_from(
+        [timedelta(minutes=40), timedelta(minutes=40), timedelta(hours=3), timedelta(days=2), timedelta(days=365)]
+    ).map(lambda by: side * by)
+)
 ticks = st.sampled_from(["", "", "", "3", "2", "1"])
 
 
@@ -43,6 +53,7 @@ ARRIVALS = [
     steps("is resent without accession", studies),
     steps("vanishes", studies),
     steps("returns", studies),
+    steps("moves", studies),
 ]
 DIRECTIVES = [
     *[steps("entry", records, words)] * 4,
@@ -64,6 +75,12 @@ PEOPLE = [
     steps("person locks", studies),
     steps("person unlocks", studies),
 ]
+REFUSALS = [
+    steps("person moves the project to analysis"),
+    *[steps("person moves the project back")] * 2,
+    steps("firewall stops", subjects),
+    *[steps("firewall lets all through")] * 2,
+]
 SENDER = [
     *[steps("sender looks")] * 3,
     steps("sender begins"),
@@ -80,11 +97,16 @@ OPERATORS = [
     steps("reconciles and restores"),
     steps("reconciles and accepts"),
 ]
-TIME = [steps("time passes", st.sampled_from([1, 2, 70, 1_500, 21_600]))]
+TIME = [
+    *[steps("time passes", st.sampled_from([1, 2, 70, 1_500, 21_600]))] * 2,
+    steps("clock jumps", jumps, st.sampled_from(["", "PostgreSQL"])),
+    steps("clock is set right"),
+]
 RUNS = [
-    *[steps("run")] * 5,
-    steps("run killed", st.integers(5, 80)),
-    steps("run cut off", st.sampled_from(sorted(FAULTS))),
+    *[steps("run", sites)] * 5,
+    steps("run killed", st.integers(5, 80), sites),
+    *[steps("run cut off", st.sampled_from(sorted(FAULTS)), sites)] * 2,
+    steps("run while the other site runs"),
     steps("run while the sender works", ticks),
     steps("run while an operator retracts", studies, projects),
 ]
@@ -107,7 +129,7 @@ STATEMENTS = [
     ),
     steps("gets a stray series", studies),
 ]
-VOCABULARY = [ARRIVALS, DIRECTIVES, DIRECTIVES, DOUBT, STATEMENTS, PEOPLE, SENDER, SENDER, OPERATORS, TIME]
+VOCABULARY = [ARRIVALS, DIRECTIVES, DIRECTIVES, DOUBT, STATEMENTS, PEOPLE, REFUSALS, SENDER, SENDER, OPERATORS, TIME]
 _KEY = Key(HEART, "")
 START: list[list[Step]] = [
     [("entry", "1", Words(_KEY, "SUBJ-X1", "ACC-1")), ("arrives", "1.2.1", 1), ("run",)],
@@ -133,8 +155,12 @@ def histories(vocabulary: list[list[Steps]]) -> st.SearchStrategy[list[Step]]:
 
 def live(around: World, history: list[Step]) -> None:
     """Lives through it, and looks at the end whether all is well."""
-    for step in [*history, ("run",), ("run",)]:
+    for step in [*history, ("clock is set right",)]:
         around.do(step)
+    # What is missing is believed by the second, and a file that lay ahead of a clock is read by it.
+    for _ in range(3 if around.is_unsteady else 2):
+        for site in around.sites:
+            around.do(("run", site))
     around.counts["histories"] += 1
     around.invariants.at_the_end([*SECRETS, *around.site.tokens.values()])
 
@@ -157,9 +183,10 @@ def live_through(
         phases=(Phase.generate, Phase.shrink),
         print_blob=False,
     )
-    @given(history=histories(VOCABULARY), has_folders=st.booleans())
-    def lived(*, history: list[Step], has_folders: bool) -> None:
-        with world(ground, key_file, folder / f"{first_seed}-{next(numbers)}", has_folders=has_folders) as around:
+    @given(history=histories(VOCABULARY), has_folders=st.booleans(), north=at_the_other_site)
+    def lived(*, history: list[Step], has_folders: bool, north: Collection[str]) -> None:
+        place = folder / f"{first_seed}-{next(numbers)}"
+        with world(ground, key_file, place, has_folders=has_folders, north=north) as around:
             try:
                 live(around, history)
             finally:

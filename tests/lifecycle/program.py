@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 from uuid import uuid4
@@ -10,6 +11,7 @@ from uuid import uuid4
 from sqlalchemy import text
 
 from ledger.vault import Vault
+from processors.cli.bootstrap import compared_clocks
 from processors.cli.commands.acknowledge import _NOTICE
 from processors.cli.override import end_of
 from processors.configuration import Configuration, RedcapSection, SenderSection, SourceSection
@@ -27,10 +29,12 @@ from processors.routing.join import Joining, join
 from processors.routing.overrides import Amendment, amend
 from processors.routing.unplaced import hold_unplaced
 from processors.routing.withdraw import Withdrawal, withdraw
-from processors.run import Report, Run
+from processors.run import Report, Run, hear_database, require_right_clock
 from processors.stored_requests import requests_of
+from tests.conftest import SettableClock
 from tests.flow.harness import ZONE, Site, Steps
-from tests.lifecycle.ground import ADDRESS, Ground, redcap_in_process
+from tests.lifecycle.ground import ADDRESS, Ground, postgresql_says, redcap_in_process
+from tests.source.receiver import Receiver
 
 BATCH_ROWS = 3
 
@@ -38,21 +42,51 @@ _ATTENTION = text("""
     select shown.kind, shown.position, shown.study, coalesce(shown.project, transfer.project) as project
       from audit.attention as shown
       left join gateway.transfer on shown.subject = 'transfer ' || transfer.position
-     where shown.study is not null
+     where shown.study is not null or shown.kind = 'rows refused by the project'
      order by shown.position, shown.kind
 """)
 
 Said = Literal["done", "not yet", "nothing there"]
 
 
+MAIN = "main"
+NORTH = "north"
+"""The two sites that share the ledger. Operators work at the first."""
+
+
 @dataclass(frozen=True)
 class Shown:
-    """A line of `status`; `project` None where it concerns the whole study."""
+    """A line of `status`; `study` None where it concerns all of them, `project` None where the whole study."""
 
     kind: str
     position: int
-    study: str
+    study: str | None
     project: str | None
+
+
+@dataclass
+class Clocks:
+    """The clock of the gateway's machine, and by how much it is `ahead` of REDCap's.
+
+    PostgreSQL's is right, too, unless it runs on the gateway's machine: then it is what goes `with_it`.
+    """
+
+    machine: SettableClock
+    ahead: timedelta = timedelta(0)
+    with_it: str = ""
+
+    def right(self) -> datetime:
+        """What REDCap's says."""
+        return self.machine() - self.ahead
+
+    def of_postgresql(self) -> datetime:
+        """What PostgreSQL's says."""
+        return self.machine() if self.with_it else self.right()
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether a run must notice and decide nothing."""
+        return abs(self.ahead) > timedelta(hours=1)
 
 
 @dataclass
@@ -63,37 +97,45 @@ class Program:
     site: Site
     key_file: Path
     sender: SenderSection
+    clocks: Clocks
+    receivers: dict[str, Receiver]
 
     @contextmanager
-    def opened(self, steps: Steps) -> Iterator[Run]:
-        """Everything opened as a process of its own would."""
+    def opened(self, steps: Steps, at: str = MAIN, *, is_run: bool = False) -> Iterator[Run]:
+        """Everything opened as a process of its own would, at a site."""
         site = self.site
         configuration = Configuration(
-            source=SourceSection(raw=site.receiver.raw),
+            source=SourceSection(raw=self.receivers[at].raw),
             redcap=RedcapSection(url=ADDRESS, insecure=True, batch_rows=BATCH_ROWS, tokens=site.tokens),  # type: ignore[arg-type]
         )
-        with redcap_in_process(site.simulator, site.tokens, steps) as redcap:
-            gateway = self._gateway(steps)
+        clocks = compared_clocks(configuration, self.clocks.machine)
+        with redcap_in_process(site.simulator, site.tokens, steps, clocks) as redcap:
+            gateway = self._gateway(steps, at)
+            with postgresql_says(self.clocks.of_postgresql()):
+                if is_run:
+                    require_right_clock(gateway, redcap, clocks)
+                else:
+                    hear_database(gateway, clocks)
             gateway.catch_up()
             yield Run(gateway, redcap, configuration, Report(), steps.announce)
 
-    def _gateway(self, steps: Steps | None = None) -> Gateway:
+    def _gateway(self, steps: Steps | None = None, at: str = MAIN) -> Gateway:
         database = self.ground.database if steps is None else self.ground.stepping(steps)
         with database.begin() as connection:
             vault = Vault.open(connection, self.key_file)
         return Gateway(
             database=database,
             vault=vault,
-            site="main",
-            clock=self.site.clock,
+            site=at,
+            clock=self.clocks.machine,
             run=uuid4(),
             zone=ZONE,
             sender=self.sender,
         )
 
-    def run(self, steps: Steps) -> Report:
-        """The periodic run."""
-        with self.opened(steps) as run:
+    def run(self, steps: Steps, at: str = MAIN) -> Report:
+        """The periodic run of a site."""
+        with self.opened(steps, at, is_run=True) as run:
             run.incoming()
             run.count_attention()
             return run.report
@@ -169,7 +211,7 @@ class Program:
     # -- what it tells --------------------------------------------------------------------------------------
 
     def shown(self) -> list[Shown]:
-        """What `status` shows of studies."""
+        """What `status` shows."""
         with self.ground.database.begin() as connection:
             return [Shown(*row) for row in connection.execute(_ATTENTION)]
 

@@ -5,24 +5,27 @@ What they do outside is noted in `facts`, for the oracle; what cannot be done at
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from processors.configuration import SenderSection
 from processors.demo.sender import MASKED, Sender, Taken
 from processors.demo.sender import Step as SenderStep
-from processors.demo.simulator import Fault
-from processors.errors import ServiceError
+from processors.demo.simulator import Fault, standard_projects
+from processors.errors import ServiceError, WrongClock
 from tests.conftest import SettableClock
-from tests.flow.harness import BRAIN, HEART, Killed, Site, Steps, standard_simulator
+from tests.flow.harness import BRAIN, HEART, Killed, Site, Steps
 from tests.lifecycle.facts import Attempt, Copy, Excuse, Facts, Hand, Key, Place, Rule, Statement, Study, Words
-from tests.lifecycle.ground import Ground
+from tests.lifecycle.ground import Ground, Guarded
 from tests.lifecycle.invariants import Invariants
-from tests.lifecycle.program import Program, Shown
+from tests.lifecycle.program import MAIN, NORTH, Clocks, Program, Shown
+from tests.source.receiver import Receiver
+
+T = TypeVar("T")
 
 AGE = 65.0
 """A summary of that many seconds has settled; a late one is newer than what was sent two minutes ago."""
@@ -44,8 +47,36 @@ FAULTS = {
         Fault(kind="reset", project="incoming", action="import", after_commit=True),
     ],
     "the second import cut off": [Fault(kind="reset", project="incoming", action="import", nth=2)],
+    "an import that is answered with 500 once it was stored": [
+        Fault(kind="status", project="incoming", action="import", after_commit=True)
+    ],
+    "a firewall's page for an import": [Fault(kind="waf", project="incoming", action="import")],
+    "a page with 200 for an import": [Fault(kind="browser_tabs", project="incoming", action="import")],
+    "an answer that is cut short": [Fault(kind="truncated_json", project="incoming", action="import")],
+    "a second answer that is cut short": [Fault(kind="truncated_json", project="incoming", action="import", nth=2)],
     "no export": [Fault(kind="empty", project="incoming", action="export", times=4)],
+    "an export that is cut short": [Fault(kind="truncated_json", project="incoming", action="export", times=4)],
+    "an export in which a record is missing": [
+        Fault(kind="missing_record", project="incoming", action="export", times=None)
+    ],
+    "a coupling list that is cut short": [Fault(kind="truncated_json", project="coupling", action="export", times=4)],
+    "a page with 200 for the rules": [Fault(kind="browser_tabs", project="routing", action="export", times=4)],
 }
+
+WHOLE_PROJECT = ""
+"""Stands for the id of a record where REDCap refuses rows of any."""
+
+_COMMANDS = frozenset(
+    {
+        "participant withdraws",
+        "says it is the same patient",
+        "acknowledges",
+        "replays",
+        "reconciles and restores",
+        "reconciles and accepts",
+    }
+)
+"""What nobody does while the clock is known to be wrong, or a firewall is in the way."""
 
 
 @dataclass
@@ -59,13 +90,15 @@ class Deleted:
 
 @dataclass
 class World:
-    """One gateway with all who work with it. Its verbs are the steps of a history."""
+    """A gateway and another site's, with all who work with them. Its verbs are the steps of a history."""
 
     ground: Ground
     site: Site
     program: Program
     sender: Sender
-    has_folders: bool
+    clocks: Clocks
+    simulator: Guarded
+    homes: dict[str, str]
     facts: Facts = field(default_factory=Facts)
     story: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -77,8 +110,10 @@ class World:
     _looked_at: list[Attempt] = field(default_factory=list)
     _batch: Iterator[SenderStep] | None = None
     _deleted: list[Deleted] = field(default_factory=list)
+    _ever_deleted: list[Deleted] = field(default_factory=list)
     _edited: dict[Place, dict[str, str]] = field(default_factory=dict)
     _refusing_until: dict[str, datetime] = field(default_factory=dict)
+    _unsteady: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.invariants = Invariants(self)
@@ -87,7 +122,10 @@ class World:
         """Takes a step of a history; what must hold at every moment holds after it."""
         self.facts.tick += 1
         verb, *arguments = step
-        getattr(self, verb.replace(" ", "_"))(*arguments)
+        if self.clocks.is_wrong and verb.startswith("run"):
+            self._refuses_to_run()
+        elif verb not in _COMMANDS or not (self.clocks.is_wrong or self.simulator.looking_for):
+            getattr(self, verb.replace(" ", "_"))(*arguments)
         self.counts["steps"] += 1
         self._note_uses()
         self.invariants.at_any_time()
@@ -110,7 +148,7 @@ class World:
 
     def arrives(self, uid: str, number: int) -> None:
         """A series arrives: the first one, another one, or one of a study that had vanished."""
-        study = self.facts.studies.setdefault(uid, Study(uid))
+        study = self.facts.studies.setdefault(uid, Study(uid, self.homes[uid]))
         series = f"{uid}.{number}"
         told = next(iter(study.series.values()), PATIENTS[uid])
         self._write(uid, series, told)
@@ -123,14 +161,14 @@ class World:
     def grows(self, uid: str) -> None:
         if self._is_on_disk(uid):
             series = self._on_disk(uid)[0]
-            self.site.grow(uid, series, age=AGE)
+            self._receives(uid).grow(uid, series, age=AGE)
             self.tell(f"More images of {series} arrive.")
 
     def is_resent_without_accession(self, uid: str) -> None:
         # What no run has seen was never said.
         if self._is_on_disk(uid) and not self.facts.studies[uid].undecided:
             for series in self._on_disk(uid):
-                self.site.series(uid, series, age=AGE, AccessionNumber="")
+                self._receives(uid).series(uid, series, age=AGE, AccessionNumber="")
             self.tell(f"The summaries of {uid} are re-sent with a blank accession number.")
 
     def says_something_else(self, uid: str, told: dict[str, str]) -> None:
@@ -161,7 +199,7 @@ class World:
 
     def vanishes(self, uid: str) -> None:
         if self._is_on_disk(uid):
-            shutil.rmtree(self.site.receiver.raw / uid)
+            shutil.rmtree(self._receives(uid).receiver.raw / uid)
             self.facts.studies[uid].on_disk = False
             self.tell(f"Study {uid} vanishes from disk.")
 
@@ -173,8 +211,40 @@ class World:
             study.on_disk = True
             self.tell(f"Study {uid} is received again.")
 
+    def moves(self, uid: str) -> None:
+        """The study vanishes, and is received at the other site; no site believes it of all that it has."""
+        study = self.facts.studies.get(uid)
+        if study is None or not study.on_disk or not self._all_there(study) or not self._others_at(study):
+            return
+        before, self.homes[uid] = study.site, {MAIN: NORTH, NORTH: MAIN}[study.site]
+        shutil.rmtree(self.program.receivers[before].raw / uid)
+        study.site = self.homes[uid]
+        study.moving += [before, study.site]
+        for series, told in study.series.items():
+            self._write(uid, series, told)
+        (self.sender.raw / uid).unlink()
+        (self.sender.raw / uid).symlink_to(self.program.receivers[study.site].raw / uid)
+        self.tell(
+            f"Study {uid} vanishes, and is received at {'the other' if study.site == NORTH else 'the first'} site."
+        )
+
+    def _others_at(self, study: Study) -> bool:
+        others = (other for other in self.facts.studies.values() if other is not study)
+        return any(other.on_disk and other.site == study.site for other in others)
+
+    @property
+    def sites(self) -> list[str]:
+        """Those to which anything has come."""
+        moving = (site for study in self.facts.studies.values() for site in study.moving)
+        return sorted({*self.homes.values(), *moving})
+
+    def _receives(self, uid: str) -> Site:
+        """Where the study arrives."""
+        self.site.receiver = self.program.receivers[self.homes[uid]]
+        return self.site
+
     def _write(self, uid: str, series: str, told: Statement) -> None:
-        self.site.series(
+        self._receives(uid).series(
             uid,
             series,
             age=AGE,
@@ -188,7 +258,7 @@ class World:
         return uid in self.facts.studies and self.facts.studies[uid].on_disk
 
     def _on_disk(self, uid: str) -> list[str]:
-        return sorted(path.stem for path in (self.site.receiver.raw / uid).glob("*.json"))
+        return sorted(path.stem for path in (self._receives(uid).receiver.raw / uid).glob("*.json"))
 
     # -- rules and entries ----------------------------------------------------------------------------------
 
@@ -300,6 +370,14 @@ class World:
                 deleted.people[place] = self.facts.people.pop(place)
             self._edited.pop(place, None)
         self._deleted.append(deleted)
+        self._ever_deleted.append(deleted)
+
+    def was_deleted(self, place: Place) -> bool:
+        """Whether a person ever deleted that row, or its record."""
+        return any(
+            place in deleted.rows or (deleted.record is not None and deleted.record[0] == place.study)
+            for deleted in self._ever_deleted
+        )
 
     def person_restores(self) -> None:
         """What was deleted last is put back as it was, unless something stands there now."""
@@ -330,24 +408,53 @@ class World:
                 self.tell(f"A person changes instance {place.instance} of {place.study} back to what it was.")
 
     def person_locks(self, uid: str) -> None:
-        if uid in self.site.incoming.records and self._is_open(uid):
+        if uid in self.site.incoming.records and not self._is_locked(uid):
             self.site.incoming.lock(uid)
-            self._refusing_until[uid] = datetime.max.replace(tzinfo=self.site.clock().tzinfo)
+            self._refuses(uid)
             self.tell(f"A person locks the record of {uid}.")
 
     def person_unlocks(self, uid: str) -> None:
-        if uid in self.site.incoming.records and not self._is_open(uid):
+        if self._is_locked(uid):
             self.site.incoming.unlock(uid)
-            self._refusing_until[uid] = self.site.clock() + timedelta(minutes=62)
+            self._refuses(uid, for_ever=False)
             self.tell(f"A person unlocks the record of {uid}.")
+
+    def person_moves_the_project_to_analysis(self) -> None:
+        self.site.incoming.status = "analysis"
+        self._refuses(WHOLE_PROJECT)
+        self.tell("A person moves the project to Analysis/Cleanup.")
+
+    def person_moves_the_project_back(self) -> None:
+        if self.site.incoming.status == "analysis":
+            self.site.incoming.status = "production"
+            self._refuses(WHOLE_PROJECT, for_ever=False)
+            self.tell("A person moves the project back to production.")
+
+    def firewall_stops(self, name: str) -> None:
+        self.simulator.looking_for = name
+        self._refuses(WHOLE_PROJECT)
+        self.tell(f"A firewall stops imports that hold {name}.")
+
+    def firewall_lets_all_through(self) -> None:
+        if self.simulator.looking_for:
+            self.simulator.looking_for = ""
+            self._refuses(WHOLE_PROJECT, for_ever=self.site.incoming.status == "analysis")
+            self.tell("The firewall lets all imports through.")
 
     def is_refusing(self, uid: str) -> bool:
         """Whether REDCap refuses rows of the study, or did so within the hour after which they are tried again."""
-        until = self._refusing_until.get(uid)
-        return until is not None and self.site.clock() <= until
+        now = self.clocks.right()
+        return any(now <= until for of, until in self._refusing_until.items() if of in (uid, WHOLE_PROJECT))
+
+    def _refuses(self, uid: str, *, for_ever: bool = True) -> None:
+        now = self.clocks.right()
+        self._refusing_until[uid] = datetime.max.replace(tzinfo=now.tzinfo) if for_ever else now + timedelta(minutes=62)
 
     def _is_open(self, uid: str) -> bool:
-        return uid not in self.site.incoming.records or not self.site.incoming.records[uid].locked
+        return self.site.incoming.status != "analysis" and not self._is_locked(uid)
+
+    def _is_locked(self, uid: str) -> bool:
+        return uid in self.site.incoming.records and self.site.incoming.records[uid].locked
 
     def rows(self, uid: str) -> dict[int, dict[str, str]]:
         return self.site.transfer_rows(uid)
@@ -396,7 +503,7 @@ class World:
     def sender_sends(self, tick: str) -> None:
         """It carries out what it has read: so that it succeeds, with pixels masked, or fails."""
         self.sender_begins()
-        if self._batch is None:
+        if self._batch is None or self.site.incoming.status == "analysis":
             return
         self.site.clock.advance(61)
         ticks = frozenset({tick} if tick else ())
@@ -443,25 +550,78 @@ class World:
         self.site.clock.advance(60 * minutes)
         self.tell(f"{minutes} minutes pass.")
 
+    def clock_jumps(self, by: timedelta, with_it: str) -> None:
+        """That of the gateway's machine, and PostgreSQL's where it runs there. REDCap's is right."""
+        self.site.clock.advance(by.total_seconds())
+        self.clocks.ahead += by
+        self.clocks.with_it = with_it
+        # A file that lies ahead is read by the second run that finds it as it was.
+        self._unsteady = Counter({MAIN: 2, NORTH: 2})
+        whose = f"The gateway's clock, and {with_it}'s," if with_it else "The gateway's clock"
+        self.tell(f"{whose} jumps by {by / timedelta(hours=1):+g} hours.")
+
+    def clock_is_set_right(self) -> None:
+        if self.clocks.ahead:
+            self.clock_jumps(-self.clocks.ahead, self.clocks.with_it)
+
+    @property
+    def is_unsteady(self) -> bool:
+        """Whether a clock has jumped so lately that runs may wait to believe what lies ahead."""
+        return any(runs > 0 for runs in self._unsteady.values())
+
+    def _refuses_to_run(self) -> None:
+        """A run notices that the clock is wrong by hours, and decides nothing."""
+        before = self.invariants.decided()
+        try:
+            self.program.run(Steps())
+        except WrongClock as error:
+            self.said.append(str(error))
+        else:
+            self.invariants.fail(f"a run went on though the clock was {self.clocks.ahead} ahead")
+        self.counts["runs"] += 1
+        self.tell("A run says that the clock is wrong.")
+        if self.invariants.decided() != before:
+            self.invariants.fail("something was decided or written by a clock that was wrong")
+
     # -- the program ----------------------------------------------------------------------------------------
 
-    def run(self) -> None:
+    def run(self, at: str = MAIN) -> None:
         """A run that nobody disturbs. What it finds removed it cannot believe yet: then it need not do all."""
-        believes = not self.facts.is_less_than_seen
-        self.site.clock.advance(60)
-        self.tell("A run.")
-        self._run()
-        self.facts.run(undisturbed=believes)
-        self.invariants.after_a_run(self._looked_at, decided=believes)
+        believes = not self.facts.is_less_than_seen and self._unsteady[at] <= 0
+        self._begin_run(at)
+        came_through = self._run(at)
+        self.facts.run(at, undisturbed=believes and came_through)
+        if came_through:
+            self._unsteady[at] -= 1
+            self.invariants.after_a_run(at, self._looked_at, decided=believes)
 
-    def _run(self) -> None:
+    def _begin_run(self, at: str) -> None:
+        self.site.clock.advance(60)
+        self.tell("A run." if at == MAIN else "A run at the other site.")
+
+    def _run(self, at: str = MAIN) -> bool:
+        """Whether it came to its end: it may end with an error while a firewall is in the way."""
         # What the sender does while it is under way, the next one tells.
-        self._looked_at, self.attempts = self.attempts, []
+        self._looked_at = [each for each in self.attempts if self.homes[each.copy.place.study] == at]
+        self.attempts = [each for each in self.attempts if each not in self._looked_at]
         before = set(self.invariants.sendable())
-        with self._nobodys_business():
-            self._say(self.program.run(Steps()).as_data())
-        self.invariants.nothing_new_goes_to_closed_projects(before)
         self.counts["runs"] += 1
+        try:
+            with self._nobodys_business():
+                self._say(self.program.run(Steps(), at).as_data())
+        except ServiceError as error:
+            if not self.simulator.looking_for:
+                raise
+            self.said.append(str(error))
+            self.tell("It ends with an error.")
+            self.attempts[:0] = self._looked_at
+            return False
+        self.invariants.nothing_new_goes_to_closed_projects(before)
+        return True
+
+    def run_while_the_other_site_runs(self) -> None:
+        """Between what the run reads and what it writes, one of the other site comes and goes."""
+        self._between_read_and_write(lambda: self.run(NORTH), self.run)
 
     def run_without_an_entry(self, record: str) -> None:
         """REDCap leaves the entry out of one export."""
@@ -478,10 +638,12 @@ class World:
         self.tell(sentence)
         records = self.site.simulator.projects[project].records
         left_out = records.pop(record)
-        self._run()
+        settled = self.invariants.settled(MAIN)
+        came_through = self._run()
         records[record] = left_out
-        self.facts.run(undisturbed=False)
-        self.invariants.after_a_run_in_doubt(self._looked_at)
+        self.facts.run(MAIN, undisturbed=False)
+        if came_through:
+            self.invariants.after_a_run_in_doubt(MAIN, self._looked_at, settled)
 
     def run_while_an_operator_retracts(self, uid: str, project: str) -> None:
         """Between what the run reads and what it writes, an operator of another site decides."""
@@ -492,23 +654,22 @@ class World:
             self._noting_hands(uid, None, lambda: self.program.decide(uid, project))
             self.tell(f"Before it writes, an operator of another site retracts {uid} from {project}.")
 
-        self.site.clock.advance(60)
-        self.tell("A run.")
-        self._between_read_and_write(retract, self._run)
-        self.attempts[:0] = self._looked_at
-        self.facts.run(undisturbed=False)
+        self._begin_run(MAIN)
+        if self._between_read_and_write(retract, self._run):
+            self.attempts[:0] = self._looked_at
+        self.facts.run(MAIN, undisturbed=False)
 
-    def run_killed(self, step: int) -> None:
+    def run_killed(self, step: int, at: str = MAIN) -> None:
         """A run that is killed at that step, if it has so many."""
         self.site.clock.advance(60)
         steps = Steps(fatal=step)
-        with self._nobodys_business(), self._disturbed(steps, "A run"):
-            self.program.run(steps)
+        with self._nobodys_business(), self._disturbed(steps, "A run", at):
+            self.program.run(steps, at)
 
-    def run_cut_off(self, fault: str) -> None:
+    def run_cut_off(self, fault: str, at: str = MAIN) -> None:
         self.site.clock.advance(60)
-        with self._nobodys_business(), self._faulty(fault), self._disturbed(Steps(), f"A run meets {fault}"):
-            self.program.run(Steps())
+        with self._nobodys_business(), self._faulty(fault), self._disturbed(Steps(), f"A run meets {fault}", at):
+            self.program.run(Steps(), at)
 
     def run_while_the_sender_works(self, tick: str) -> None:
         """Between what the run reads and what it writes, the sender carries out what it had read."""
@@ -516,7 +677,7 @@ class World:
         if self._batch is not None:
             self._between_read_and_write(lambda: self.sender_sends(tick), self.run)
 
-    def _between_read_and_write(self, act: Callable[[], None], run: Callable[[], None]) -> None:
+    def _between_read_and_write(self, act: Callable[[], None], run: Callable[[], T]) -> T:
         done: list[str] = []
 
         def before(call: Any) -> None:
@@ -526,13 +687,14 @@ class World:
 
         self.site.simulator.before_call = before
         try:
-            run()
+            return run()
         finally:
             self.site.simulator.before_call = None
 
     @contextmanager
-    def _disturbed(self, steps: Steps, what: str) -> Iterator[None]:
+    def _disturbed(self, steps: Steps, what: str, at: str) -> Iterator[None]:
         """What is killed or cut off there; what it has done until then stands."""
+        what += " at the other site" * (at != MAIN)
         try:
             yield
             self.tell(f"{what}.")
@@ -543,7 +705,7 @@ class World:
             self.said.append(str(error))
             self.tell(f"{what}, and ends with an error.")
         self.counts["runs"] += 1
-        self.facts.run(undisturbed=False)
+        self.facts.run(at, undisturbed=False)
 
     @contextmanager
     def _faulty(self, fault: str) -> Iterator[None]:
@@ -588,6 +750,11 @@ class World:
             except Killed:
                 self.counts["kills"] += 1
                 self.tell(f"{what}, and is killed at step {steps.fatal} ({steps.names[-1]}).")
+            except ServiceError as error:
+                if not (self.simulator.looking_for or self.clocks.is_wrong):
+                    raise
+                self.said.append(str(error))
+                self.tell(f"{what}: it ends with an error.")
 
         self._noting_hands(uid, name, override)
         if said:
@@ -609,7 +776,7 @@ class World:
         self.site.clock.advance(60)
         with self._nobodys_business():
             self.program.withdraw(patient_id, project, Steps())
-        self.facts.withdrawn.add((patient_id, project))
+        self.facts.withdrawn[patient_id, project] = self.facts.tick
         self.tell(f"The patient of {uid}, {patient_id}, withdraws from {project}.")
 
     def says_it_is_the_same_patient(self, uid: str, project: str) -> None:
@@ -618,12 +785,13 @@ class World:
             self.tell(f"An operator says that the patient of {uid} is the one who has its pseudonym in {project}.")
 
     def acknowledges(self, choice: int) -> None:
-        shown = self.program.shown()
+        shown = [each for each in self.program.shown() if each.study is not None]
         if shown and self.program.acknowledge((chosen := shown[choice % len(shown)]).position):
             self._note_acknowledged(chosen)
             self.tell(f"An operator acknowledges {chosen.kind!r} of {chosen.study}.")
 
     def _note_acknowledged(self, chosen: Shown) -> None:
+        assert chosen.study is not None
         self.acknowledged.add((chosen.study, chosen.project))
 
     def replays(self, project: str) -> None:
@@ -631,8 +799,8 @@ class World:
         with self._nobodys_business():
             known = self.program.replay(project, Steps())
         if known:
-            self.facts.run(undisturbed=False)
-            self.facts.ask_again(project)
+            self.facts.run(MAIN, undisturbed=False)
+            self.facts.ask_again(MAIN, project)
             self.tell(f"An operator replays {project}.")
 
     def reconciles_and_restores(self) -> None:
@@ -665,23 +833,33 @@ def _says(row: dict[str, str], copy: Copy) -> bool:
 
 
 @contextmanager
-def world(ground: Ground, key_file: Path, folder: Path, *, has_folders: bool) -> Iterator[World]:
-    """A new world, on a database as new."""
+def world(
+    ground: Ground, key_file: Path, folder: Path, *, has_folders: bool = False, north: Collection[str] = ()
+) -> Iterator[World]:
+    """A new world, on a database as new. The studies in `north` arrive at the other site."""
     ground.clear()
     folder.mkdir()
-    clock = SettableClock()
-    simulator = standard_simulator(clock)
-    site = Site(folder=folder, database_url=ground.url, key_file=key_file, clock=clock, simulator=simulator)
+    clocks = Clocks(SettableClock())
+    simulator = Guarded(standard_projects())
+    simulator.settings = replace(simulator.settings, clock=clocks.right)
+    site = Site(folder=folder, database_url=ground.url, key_file=key_file, clock=clocks.machine, simulator=simulator)
     site._database = ground.database
+    receivers = {MAIN: site.receiver, NORTH: Receiver(folder / "north", clocks.machine)}
+    homes = {uid: NORTH if uid in north else MAIN for uid in PATIENTS}
+    # One sender for both: each of two would fail with the studies of the other.
+    reachable = folder / "both"
+    reachable.mkdir()
+    for uid, home in homes.items():
+        (reachable / uid).symlink_to(receivers[home].raw / uid)
     folders = {name: folder / name for name in ("queue", "done", "fail", "withdrawn")}
     folders["withdrawn"].mkdir()
     sender = Sender(
         transfers=site.transfer_project,
-        raw=site.receiver.raw,
-        clock=clock,
+        raw=reachable,
+        clock=clocks.machine,
         **{name: path for name, path in folders.items() if name != "withdrawn"},  # type: ignore[arg-type]
     )
     section = SenderSection.model_validate(folders if has_folders else {})
-    program = Program(ground, site, key_file, section)
-    yield World(ground, site, program, sender, has_folders)
+    program = Program(ground, site, key_file, section, clocks, receivers)
+    yield World(ground, site, program, sender, clocks, simulator, homes)
     shutil.rmtree(folder)

@@ -5,7 +5,7 @@ import pytest
 from ledger.database import Database
 from processors.demo.simulator import Fault, Simulator
 from processors.errors import Unanswered
-from processors.redcap import Project, Redcap, Row, missing_data
+from processors.redcap import LookedUp, Project, Redcap, Row, missing_data
 from tests.conftest import SettableClock
 
 HOUR = 60 * 60
@@ -18,7 +18,7 @@ LEFT = {"record_id": "1", "cl_subjectid": "", "cl_projectname": "Heart Study", "
 def coupling(client: Redcap, database: Database, clock: SettableClock, simulator: Simulator) -> Project:
     simulator.projects["coupling"].set_missing_data_codes(CODES)
     simulator.projects["coupling"].put([ENTRY])
-    return Project(client, "coupling", database, clock)
+    return Project(client, "coupling", LookedUp(database), clock)
 
 
 def infos(simulator: Simulator) -> int:

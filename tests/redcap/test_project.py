@@ -8,7 +8,7 @@ from ledger.database import Database
 from processors.demo.simulator import Fault, Simulator
 from processors.demo.simulator import Project as SimulatedProject
 from processors.errors import Refused, Unanswered
-from processors.redcap import NoRateLimit, Project, Redcap, UnknownFields
+from processors.redcap import LookedUp, NoRateLimit, Project, Redcap, UnknownFields
 from tests.conftest import SettableClock
 
 DAY = 24 * 60 * 60
@@ -27,7 +27,7 @@ def opened(client: Redcap, database: Database, clock: SettableClock) -> Open:
     """Opens a project as a run does: what it knows is remembered in the database alone."""
 
     def opened(name: str = "incoming", *, needed: tuple[str, ...] = ()) -> Project:
-        return Project(client, name, database, clock, needed=needed)
+        return Project(client, name, LookedUp(database), clock, needed=needed)
 
     return opened
 
@@ -80,7 +80,7 @@ def test_another_token_is_another_project(
     opened().fields()
     tokens = {"incoming": simulator.projects["autoid"].token}
     with Redcap(url=simulator.url, tokens=tokens, rate_limit=NoRateLimit()) as other:
-        assert "autoid_value" in Project(other, "incoming", database, clock).fields()
+        assert "autoid_value" in Project(other, "incoming", LookedUp(database), clock).fields()
 
 
 def test_a_look_from_the_future_is_not_believed(client: Redcap, opened: Open, clock: SettableClock) -> None:

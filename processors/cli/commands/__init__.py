@@ -40,6 +40,7 @@ COMMANDS = {
     "Auditors": {
         "audit": "Show what the ledger tells an auditor.",
         "verify": "Check that nobody has tampered with the ledger.",
+        "prove": "Prove what is held of a study to somebody without a ledger.",
         "export": "Write events as lines of JSON, for archives and auditors.",
     },
     "Keys and people": {

@@ -1,10 +1,7 @@
 """`fiona-ledger export`: events as lines of JSON."""
 
-import os
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -12,11 +9,11 @@ import typer
 
 from ledger.chain import Part
 from ledger.database import Database
-from ledger.errors import Misconfigured
 from ledger.export import export
 from processors.cli import console
 from processors.cli.bootstrap import opened_ledger
 from processors.cli.exit_codes import readers_may_leave
+from processors.cli.files import written_privately
 
 
 def command(
@@ -41,7 +38,7 @@ def command(
             with readers_may_leave():
                 _exported(database, sys.stdout.buffer.write, first, last)
             return
-        with _written_privately(output) as write:
+        with written_privately(output) as write:
             part = _exported(database, write, first, last)
     if json:
         console.print_json({"from": part.first, "to": part.last, "hash": part.last_hash.hex(), "file": str(output)})
@@ -52,21 +49,3 @@ def command(
 def _exported(database: Database, write: Callable[[bytes], object], first: int, last: int | None) -> Part:
     with console.step("Exporting") as progress, database.begin() as connection:
         return export(connection, write, first=first, last=last, progress=progress)
-
-
-@contextmanager
-def _written_privately(path: Path) -> Iterator[Callable[[bytes], object]]:
-    """Writes a file that appears under its name when it is whole, and is never readable to others."""
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
-        aside = Path(name)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                yield file.write
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
-    except OSError as exc:
-        raise Misconfigured(f"--output {path}: the file cannot be written: {exc.strerror}.") from exc

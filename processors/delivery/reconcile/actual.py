@@ -27,7 +27,7 @@ def actual_state(gateway: Gateway, redcap: Redcap, studies: Sequence[str]) -> Ac
     """
 
     def export(project: str, fields: Sequence[str], needed: Collection[str]) -> list[Row]:
-        whole = Project(redcap, project, gateway.database, gateway.clock, needed=needed)
+        whole = Project(redcap, project, gateway.looked_up, gateway.clock, needed=needed)
         return whole.export(fields, records=studies)
 
     kept_in = transfers_project(redcap)

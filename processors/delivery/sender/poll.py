@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 import orjson
 from sqlalchemy import text
 
-from ledger import store
 from ledger.batching import Progress
 from processors.clocks import believed, is_due
 from processors.delivery.actual import transfers_project
@@ -25,7 +24,7 @@ from processors.delivery.sender.record import sealed_change
 from processors.events.fact import Fact
 from processors.events.transfers import TransferFailed, TransferObserved, TransferReopened, TransferSent
 from processors.gateway import Gateway, Work
-from processors.observed_list import listed_project, tell_unreadable
+from processors.observed_list import before_exports, listed_project, tell_unreadable
 from processors.redcap import Redcap, Row
 from processors.redcap.transfers import NEEDED_FIELDS, READ_FIELDS, RECORD_ID, transfers_by_study
 
@@ -77,21 +76,20 @@ def look(gateway: Gateway, redcap: Redcap, progress: Progress | None = None) -> 
         if not work.execute(_ANYTHING_KNOWN, {"site": gateway.site}).scalar_one():
             return Looked()
         memory = _memory(work, gateway.site)
-        head = store.head(work.connection).position
+        before = before_exports(work)
     begin, after = window(memory, gateway.clock())
-    project = listed_project(gateway, redcap, transfers_project(redcap), NEEDED_FIELDS)
+    project = listed_project(gateway, redcap, transfers_project(redcap), NEEDED_FIELDS, before)
     exported = project.export(READ_FIELDS, changed_since=begin, look_up=False)
-    with gateway.begin() as work:
-        tell_unreadable(work, project, read={row[RECORD_ID] for row in exported})
     seen = gateway.vault.fingerprint(orjson.dumps(exported))
     counts: Counter[type[Fact]] = Counter()
     # After 12,500 studies were written, all of them are seen again for ten minutes: unsealing their
     # pseudonyms to find nothing new took a second a run.
-    if memory is None or (memory.seen, memory.head) != (seen, head):
+    if memory is None or (memory.seen, memory.head) != (seen, before.head):
         counts = _record(gateway, exported, progress)
     # Moved last: killed before, the next run looks again from the same time on.
     with gateway.begin() as work:
-        remembered = asdict(after) | {"seen": seen, "head": head + counts.total()}
+        tell_unreadable(work, project, read={row[RECORD_ID] for row in exported})
+        remembered = asdict(after) | {"seen": seen, "head": before.head + counts.total()}
         work.execute(_REMEMBER, {"site": gateway.site, **remembered})
     return Looked(
         requested=counts[TransferObserved],

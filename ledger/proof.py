@@ -1,0 +1,169 @@
+"""Proofs of what is in the ledger, and of what it was, for somebody who has neither the ledger nor trust in us.
+
+The tree is made anew from the stored hashes for each proof: no table holds it. `ledger.chain` says what a proof is, and
+verifies one elsewhere.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterator, Sequence
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import Connection, text
+
+from ledger import scan, store
+from ledger.chain import GENESIS, PROOF, Checkpoint, Stored, VerifierKey, consistency, follow, note, proof_of
+from ledger.errors import Corrupt, Misconfigured
+
+_LEAVES = 1 << 14
+"""So many events are read and hashed at once: a power of two, so that they make one node of the tree."""
+
+_HASHES = text("""
+    select string_agg(hash, ''::bytea order by position) as hashes
+      from ledger.event where position > :after and position <= :until
+""")
+_PREVIOUS = text("select position + 1 as position, hash from ledger.event where position + 1 = any(:positions)")
+
+
+class Signer:
+    """Who signs proofs: the ledger by its name, with the site's key of 32 bytes."""
+
+    def __init__(self, origin: str, key: bytes) -> None:
+        self._private = Ed25519PrivateKey.from_private_bytes(key)
+        self.key = VerifierKey(origin, self._private.public_key().public_bytes_raw())
+
+    def signed(self, words: str) -> str:
+        """The words, which end with a line end, as a signed note."""
+        return note(words, self.key, self._private.sign(words.encode()))
+
+
+def prove(connection: Connection, signer: Signer, words: Sequence[str], positions: Sequence[int]) -> str:
+    """A proof that the events at these positions are in the ledger, in order; `words` say what they mean.
+
+    Each line of the words that tells of an event begins with its position in brackets. The transaction reads as of
+    one moment. Raises `Corrupt` where an event is not what it was when it was appended.
+    """
+    tree = _Tree(connection)
+    paths = tree.paths(positions)
+    checkpoint = tree.checkpoint(signer)
+    previous = {row.position: bytes(row.hash) for row in connection.execute(_PREVIOUS, {"positions": list(positions)})}
+    top = [PROOF, *words, f"Key: {signer.key.as_line()}", ""]
+    parts = [signer.signed("\n".join(top))]
+    for event in _events(connection, positions):
+        before = GENESIS if event.position == 1 else previous.get(event.position, b"")
+        if follow(before, event) != event.hash:
+            raise Corrupt(
+                f"The event at position {event.position} is not what it was when it was appended: nothing is proven. "
+                "Run `fiona-ledger verify`."
+            )
+        parts.append(proof_of(event, before, paths[event.position], checkpoint))
+    return "".join(parts)
+
+
+def checkpoint_of(connection: Connection, signer: Signer) -> str:
+    """The whole ledger, as the transaction sees it, in three lines and a signature."""
+    return _Tree(connection).checkpoint(signer)
+
+
+def prove_consistent(connection: Connection, signer: Signer, kept: Checkpoint) -> str:
+    """A proof that the ledger is the kept one with events appended to it: nothing else was changed.
+
+    Raises `Corrupt` where it is not.
+    """
+    tree = _Tree(connection)
+    if kept.origin != signer.key.name:
+        raise Misconfigured(f"Expected a checkpoint of {signer.key.name}, found one of {kept.origin}.")
+    if kept.size > tree.size or tree.root(0, kept.size) != kept.root:
+        raise Corrupt(
+            f"The checkpoint of {kept.size} events that was kept is not what this ledger, of {tree.size} events, began "
+            "with: events have been rewritten or cut off since. Stop the periodic run, keep the database as it is, and "
+            "compare it with a backup or an export."
+        )
+    return consistency(kept.size, tree.consistency(kept.size), tree.checkpoint(signer))
+
+
+def _events(connection: Connection, positions: Sequence[int]) -> Iterator[Stored]:
+    for position in sorted(positions):
+        with scan.stored_events(connection, first=position, last=position) as events:
+            yield from events
+
+
+class _Tree:
+    """The tree over the hashes of all events that the transaction sees, of which the nodes above portions are kept."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.size = store.head(connection).position
+        self._tops: list[bytes] = []
+
+    def checkpoint(self, signer: Signer) -> str:
+        """The root, signed."""
+        root = self.root(0, self.size) if self.size else hashlib.sha256().digest()
+        return signer.signed(Checkpoint(signer.key.name, self.size, root).as_text())
+
+    def paths(self, positions: Collection[int]) -> dict[int, list[bytes]]:
+        """The path from each of these events to the root."""
+        paths: dict[int, list[bytes]] = {position: [] for position in positions}
+        self._read(paths)
+        above: dict[int, list[bytes]] = {(position - 1) // _LEAVES: [] for position in paths}
+        _root(self._tops, above)
+        return {position: [*path, *above[(position - 1) // _LEAVES]] for position, path in paths.items()}
+
+    def root(self, first: int, end: int) -> bytes:
+        """The node above the leaves from `first`, counted from 0, up to before `end`, as RFC 9162 divides them."""
+        if end - first <= _LEAVES:
+            return _root(self._leaves(first, end), {})
+        if not self._tops:
+            self._read({})
+        whole, rest = divmod(end, _LEAVES)
+        tops = self._tops[first // _LEAVES : whole]
+        if rest:
+            tops.append(_root(self._leaves(end - rest, end), {}))
+        return _root(tops, {})
+
+    def consistency(self, old: int) -> list[bytes]:
+        """The nodes by which the root over the first `old` leaves and that over all can be computed (2.1.4.1)."""
+        path: list[bytes] = []
+        first, end, wanted, is_old_root = 0, self.size, old, True
+        while wanted < end - first:
+            half = 1 << (end - first - 1).bit_length() - 1
+            if wanted <= half:
+                path.append(self.root(first + half, end))
+                end = first + half
+            else:
+                path.append(self.root(first, first + half))
+                first, wanted, is_old_root = first + half, wanted - half, False
+        return [*([] if is_old_root else [self.root(first, end)]), *reversed(path)]
+
+    def _read(self, paths: dict[int, list[bytes]]) -> None:
+        """Computes the nodes above all portions; the `paths` get what lies below those."""
+        self._tops = []
+        for first in range(0, self.size, _LEAVES):
+            end = min(first + _LEAVES, self.size)
+            here = {position - 1 - first: path for position, path in paths.items() if first < position <= end}
+            self._tops.append(_root(self._leaves(first, end), here))
+
+    def _leaves(self, first: int, end: int) -> list[bytes]:
+        """As `chain.leaf_hash`, many at once: a million calls of it would take half a second."""
+        hashes = bytes(self._connection.execute(_HASHES, {"after": first, "until": end}).scalar_one() or b"")
+        sha256, length = hashlib.sha256, len(GENESIS)
+        if len(hashes) != length * (end - first):
+            raise Corrupt(f"Events are missing between positions {first + 1} and {end}. Run `fiona-ledger verify`.")
+        return [sha256(b"\x00" + hashes[at : at + length]).digest() for at in range(0, len(hashes), length)]
+
+
+def _root(nodes: list[bytes], paths: dict[int, list[bytes]]) -> bytes:
+    """The root above the nodes, one at least; each path, by the index of its node, gets the siblings up to there.
+
+    Level by level, where a last node without a sibling goes up as it is: that is RFC 9162's tree.
+    """
+    sha256 = hashlib.sha256
+    at = {index: index for index in paths}
+    while len(nodes) > 1:
+        for index, node in at.items():
+            if node ^ 1 < len(nodes):
+                paths[index].append(nodes[node ^ 1])
+            at[index] = node >> 1
+        pairs = zip(nodes[::2], nodes[1::2], strict=False)
+        alone = nodes[-1:] if len(nodes) & 1 else []
+        nodes = [sha256(b"\x01" + left + right).digest() for left, right in pairs] + alone
+    return nodes[0]
