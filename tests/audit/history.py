@@ -302,7 +302,7 @@ def _first_deliveries(told: Told) -> None:
         field="transfer_project_name",
         message="is not a valid category",
     )
-    told(transfer, "transfer refused")
+    told(transfer, "transfer refused", subject=SubjectName("study", "", HEAD))
     row = RowRefused(
         study=CHEST,
         kind="study",
@@ -311,7 +311,7 @@ def _first_deliveries(told: Told) -> None:
         field="study_date",
         message="is not a date",
     )
-    told(row, "row refused")
+    told(row, "row refused", subject=SubjectName("study", "", CHEST))
     told(RowMissing(study=HIP, kind="series", key="1.2.2.1"))
 
 
