@@ -14,13 +14,16 @@ SEED ?= 1
 SUMMARIES ?= 100000
 RECORDS ?= 20000
 
-.PHONY: demo test suite quick check bench soak fuzz mutants clean
+.PHONY: demo bundle lock test test-servers suite quick check bench soak fuzz mutants clean
 
 demo: $(INSTALLED)  ## run the main job on real summaries against a simulated REDCap
 	@$(BIN)/fiona-ledger demo
 
 test: $(INSTALLED)  ## everything that must hold
 	@$(MAKE) --no-print-directory --jobs=2 check suite
+
+test-servers: $(INSTALLED)  ## the ledger and the audit on each PostgreSQL from 15 to 18 that is installed
+	$(BIN)/python -m tests.servers
 
 suite: $(INSTALLED)  ## all tests, without style and types
 	$(BIN)/python -m pytest -n auto --dist worksteal
@@ -35,6 +38,12 @@ check: $(INSTALLED)  ## style, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml ledger processors alembic
+
+bundle: $(INSTALLED)  ## one file in dist/ with all that a machine without a network needs beside Python
+	@$(BIN)/python -m bundle
+
+lock: $(INSTALLED)  ## requirements.lock anew, each package at its newest version that fits
+	$(BIN)/python -m bundle.lock
 
 bench: $(INSTALLED)  ## how fast it is, against limits and peers measured in the same run
 	$(BIN)/python -m tests.benchmarks

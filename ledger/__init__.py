@@ -15,6 +15,7 @@ What identifies a person:
 
     vault         sealing under a data key for each subject; crypto-shredding: forget, erase
     key_file      the master key's file: reading, writing, mode 0600
+    erasures      who was forgotten, kept out of reach of restored backups
     rekeying      a new master key: rotation, all keys wrapped anew
 
 What shows tampering:
@@ -31,6 +32,8 @@ The database:
 
     database      connections and transactions; the driver's errors as ours
     embedded      a PostgreSQL that is started and stopped with the program
+    programs      where that PostgreSQL's programs are: the distribution's, or those of the extra
+    clients       psql, pg_dump and pg_restore on that database
     lease         one holder of a lock at a time; who it is, and since when
     migrations    tables set up and upgraded; whether they fit this program
     views         the audit views, made anew with their grants

@@ -25,6 +25,7 @@ from sqlalchemy import exc as sa_exc
 from ledger import embedded
 from ledger.embedded import EmbeddedServer
 from ledger.errors import LeaseLost, Misconfigured, Unreachable
+from ledger.programs import OLDEST, Programs
 
 EMBEDDED = "embedded"
 
@@ -67,8 +68,6 @@ _OF_A_SESSION = {
     "tcp_keepalives_count": "3",
 }
 
-_OLDEST = 150_000
-
 # Beside those that stand for a part of an address.
 _LIBPQ_VARIABLES = frozenset(
     {"PGSERVICE", "PGSERVICEFILE", "PGSYSCONFDIR", "PGTZ", "PGDATESTYLE", "PGGEQO", "PGREQUIRESSL", "PGLOCALEDIR"}
@@ -98,6 +97,21 @@ class Database:
             "postgresql+psycopg://", creator=self._connect, hide_parameters=True, use_native_hstore=False, pool_size=3
         )
         event.listen(self.engine, "begin", self._start)
+
+    @property
+    def conninfo(self) -> str:
+        """The address, with what it left open; a password may stand in it."""
+        return self._conninfo
+
+    @property
+    def name(self) -> str:
+        """The database's own name."""
+        return str(conninfo_to_dict(self._conninfo).get("dbname", ""))
+
+    @property
+    def programs(self) -> Programs | None:
+        """Those of the embedded server."""
+        return None if self._embedded_server is None else self._embedded_server.programs
 
     def _dial(self) -> DriverConnection:
         return DriverConnection.connect(self._conninfo, autocommit=True)
@@ -199,13 +213,10 @@ def ignore_variables(environment: MutableMapping[str, str]) -> None:
 
 
 def require_version(number: int) -> None:
-    """Raises `Misconfigured` where a server of this number, as PostgreSQL tells it, is too old.
-
-    Before 15, everybody may make functions in the schema `public`, by which others can be had to do what one may not.
-    """
-    if number < _OLDEST:
+    """Raises `Misconfigured` where a server of this number, as PostgreSQL tells it, is too old."""
+    if number < OLDEST * 10_000:
         raise Misconfigured(
-            f"Expected PostgreSQL {_OLDEST // 10_000} or newer, found {number // 10_000}.{number % 10_000}: in older "
+            f"Expected PostgreSQL {OLDEST} or newer, found {number // 10_000}.{number % 10_000}: in older "
             "ones everybody may put functions in the way of others. Have the server upgraded."
         )
 

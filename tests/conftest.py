@@ -29,8 +29,9 @@ from ledger import embedded
 from ledger.database import Database, open_database
 from ledger.dry_run import DryRun
 from ledger.migrations import migrate
+from ledger.programs import installed
 from ledger.vault import Vault, initialise
-from tests.databases import Copies, create_engine, dial
+from tests.databases import Contents, Copies, create_engine, dial
 from tests.flow.table import pytest_sessionfinish, pytest_terminal_summary, pytest_testnodedown
 
 if TYPE_CHECKING:
@@ -102,10 +103,13 @@ class Server:
             connection.execute(statement.encode())
 
     @contextmanager
-    def fresh(self, *, template: str | None = None) -> Iterator[str]:
-        """The name of an empty database, or of one that holds what `template` does: the test's own, until the end."""
+    def fresh(self, *, template: str | None = None, contents: Contents | None = None) -> Iterator[str]:
+        """The name of an empty database, or of one that holds what `template` does: the test's own, until the end.
+
+        With `contents`, it holds these rows in the tables of the template.
+        """
         if template is not None:
-            with self._copies.lent(template) as name:
+            with self._copies.lent(template, contents) as name:
                 yield name
             return
         name = self._make(self._empty)
@@ -114,6 +118,10 @@ class Server:
         finally:
             self._copies.remove_all_of(name)
             self._drop(name)
+
+    def contents(self, name: str) -> Contents:
+        """What is committed now in a database that was made after a template."""
+        return self._copies.contents(name)
 
     @cached_property
     def _empty(self) -> str:
@@ -152,7 +160,7 @@ def server_folder() -> Iterator[Path]:
 def a_server() -> Iterator[Server]:
     """An embedded server for tests: what they write may be lost when the machine goes down."""
     with server_folder() as folder:
-        started = embedded.start(folder)
+        started = embedded.start(folder, max(installed()))
         try:
             socket_folder = conninfo_to_dict(started.conninfo)["host"]
             server = Server(f"postgresql://postgres@/postgres?host={socket_folder}")

@@ -179,6 +179,10 @@ class _Copy:
             if size > _MANY_PAGES:
                 self._connection.execute(f"vacuum {table}")
 
+    def contents(self) -> Contents:
+        """What is committed now."""
+        return _contents(self._connection)
+
     def fill(self, contents: Contents) -> None:
         with self._connection.transaction(), self._connection.cursor() as cursor:
             for table, rows in contents.items():
@@ -208,13 +212,13 @@ class Copies:
         self._contents: dict[str, Contents] = {}
 
     @contextmanager
-    def lent(self, template: str) -> Iterator[str]:
-        """The name of a database that holds what `template` does, which may be lent itself."""
-        if template not in self._contents:
-            self._contents[template] = _contents(self._url_of(template))
+    def lent(self, template: str, contents: Contents | None) -> Iterator[str]:
+        """The name of a database that holds what `template` does, which may be lent itself, or these rows instead."""
+        if contents is None:
+            contents = self._contents_of(template)
         original = self._made_after.get(template, template)
         name = self._free[original].pop() if self._free[original] else self._made(original)
-        self._copies[name].fill(self._contents[template])
+        self._copies[name].fill(contents)
         try:
             yield name
         finally:
@@ -223,6 +227,16 @@ class Copies:
                 self._free[original].append(name)
             else:
                 self._remove(name)
+
+    def contents(self, name: str) -> Contents:
+        """What is committed now in a database that is lent."""
+        return self._copies[name].contents()
+
+    def _contents_of(self, template: str) -> Contents:
+        if template not in self._contents:
+            with psycopg.connect(self._url_of(template)) as connection:
+                self._contents[template] = _contents(connection)
+        return self._contents[template]
 
     def _made(self, original: str) -> str:
         name = self._make(original)
@@ -243,16 +257,15 @@ class Copies:
             self._remove(name)
 
 
-def _contents(url: str) -> Contents:
-    with psycopg.connect(url) as connection:
-        tables = [row[0] for row in connection.execute(_TABLES)]
-        copied: Contents = {}
-        for table in tables:
-            with connection.cursor().copy(f"copy {table} to stdout") as copy:
-                rows = b"".join(copy)
-            if rows:
-                copied[table] = rows
-        return copied
+def _contents(connection: psycopg.Connection) -> Contents:
+    tables = [row[0] for row in connection.execute(_TABLES)]
+    copied: Contents = {}
+    for table in tables:
+        with connection.cursor().copy(f"copy {table} to stdout") as copy:
+            rows = b"".join(copy)
+        if rows:
+            copied[table] = rows
+    return copied
 
 
 _LENT: dict[str, _Copy] = {}

@@ -8,11 +8,10 @@ import multiprocessing
 import os
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
-from processors.cli import main as entry_points
 from processors.cli.commands import COMMANDS
 
 ROOT = Path(__file__).parents[1]
@@ -33,9 +32,9 @@ def context() -> ForkServerContext:
 
 
 def run_command(
-    entry_point: str, arguments: Sequence[str], *, program: str, environment: Mapping[str, str]
+    entry_point: Callable[[], None], arguments: Sequence[str], *, program: str, environment: Mapping[str, str]
 ) -> tuple[int, str, str]:
-    """Runs an entry point of `processors.cli.main` to its end: its exit code, and what it wrote to either output."""
+    """Runs an entry point to its end: its exit code, and what it wrote to either output."""
     with tempfile.TemporaryDirectory() as folder:
         outputs = Path(folder) / "out", Path(folder) / "err"
         argv = [program, *arguments]
@@ -47,11 +46,13 @@ def run_command(
         return process.exitcode, out, err
 
 
-def _command(entry_point: str, argv: list[str], environment: Mapping[str, str], outputs: tuple[Path, Path]) -> None:
+def _command(
+    entry_point: Callable[[], None], argv: list[str], environment: Mapping[str, str], outputs: tuple[Path, Path]
+) -> None:
     for path, number in zip(outputs, (1, 2), strict=True):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(ROOT)
     sys.argv = argv
-    getattr(entry_points, entry_point)()
+    entry_point()

@@ -220,7 +220,7 @@ def test_an_address_of_redcap_may_name_any_host_and_port(tmp_path: Path, url: st
 )
 def test_a_token_in_another_form_is_an_error_that_does_not_show_it(tmp_path: Path, given: str) -> None:
     content = with_line("redcap.tokens", f"autoid = {given}")
-    expected = 'redcap.tokens.autoid: expected a token, { file = "..." } or { env = "..." }'
+    expected = 'redcap.tokens.autoid: expected a token, { file = "..." }, { credential = "..." } or { env = "..." }'
     assert expected in refusal(tmp_path, content)
 
 
@@ -337,6 +337,21 @@ def test_a_token_is_read_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "token").write_text(f"{TOKEN}\n")
     (tmp_path / "token").chmod(0o640)
     assert resolve(token_of(file=tmp_path / "token"), "incoming", {}) == TOKEN
+
+
+def test_a_token_is_read_from_a_credential_of_systemd(tmp_path: Path) -> None:
+    (tmp_path / "incoming").write_text(f"{TOKEN}\n")
+    (tmp_path / "incoming").chmod(0o400)
+    source = TokenSource(credential="incoming")
+    assert resolve(source, "incoming", {"CREDENTIALS_DIRECTORY": str(tmp_path)}) == TOKEN
+    with pytest.raises(ConfigurationError, match=r"credential incoming from systemd.*`fiona-ledger-as-service`"):
+        resolve(source, "incoming", {})
+
+
+@pytest.mark.parametrize("name", ["", "../incoming", "a/b", ".hidden"])
+def test_a_credential_has_a_name_and_no_path(tmp_path: Path, name: str) -> None:
+    wrong = MINIMAL.replace(f'"{TOKEN}"', f'{{ credential = "{name}" }}')
+    assert "expected the name of a credential" in refusal(tmp_path, wrong)
 
 
 def test_a_token_is_taken_from_the_environment() -> None:

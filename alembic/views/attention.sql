@@ -1,20 +1,31 @@
 create view audit.attention as
+    with contradiction as (
+         select conflict.*,
+                (select string_agg(case cause ->> 'kind'
+                                        when 'rule' then 'routing rule '
+                                        when 'coupling' then 'coupling entry '
+                                        when 'autoid' then 'AutoID record '
+                                        else 'a decision by ' end || (cause ->> 'record_id'), ' and ')
+                   from json_array_elements(conflict.details -> 'causes') as cause) as causes
+           from gateway.conflict)
     select 'rejected file' as kind, position, null::text as study, null::text as project,
            path as subject, reason as details,
            'Have the receiver write the file again, or remove it.' as advice
       from gateway.rejected_file
     union all
-    select 'conflict', position, study, project, event_name, details::text,
+    select 'conflict', position, study, project, event_name, causes || ' give different pseudonyms.',
            'Correct the rules or the coupling list so that one pseudonym remains; it is decided again then.'
-      from gateway.conflict where kind = 'equals'
+      from contradiction where kind = 'equals'
     union all
-    select 'contested by a person', position, study, project, event_name, details::text,
+    select 'contested by a person', position, study, project, event_name,
+           'A person''s request has another pseudonym than ' || coalesce(causes, 'ours') || '.',
            'Somebody requested this project and event in REDCap under another pseudonym. Remove the wrong one.'
-      from gateway.conflict where kind = 'person'
+      from contradiction where kind = 'person'
     union all
-    select 'coupling stands', position, study, project, event_name, details::text,
+    select 'coupling stands', position, study, project, event_name,
+           causes || ' give different pseudonyms.',
            'A rule now gives another pseudonym than the coupling list gave before. Check which is right.'
-      from gateway.conflict where kind = 'coupling stands'
+      from contradiction where kind = 'coupling stands'
     union all
     select 'unusable rule', position, null, null, record_id, array_to_string(problems, ' '),
            'Correct the routing rule in REDCap.'
@@ -72,9 +83,11 @@ create view audit.attention as
                      'Correct the pseudonym where it is asked for, or the project''s naming pattern; it goes on then.'
                 when 'project is closed' then
                      'It goes on when REDCap''s list of projects says that the project is open.'
-                when 'participant withdrew' then 'It stays so. fiona-ledger retract takes it off this list.'
+                when 'participant withdrew' then
+                     'It stays so. To take it off this list: fiona-ledger retract STUDY --project NAME --reason TEXT'
                 when 'unknown project' then 'Correct the project''s name where it is asked for.'
-                else 'It goes on as soon as the reason is gone; fiona-ledger retract gives it up.'
+                else 'It goes on as soon as the reason is gone. To give it up: fiona-ledger retract STUDY --project NAME '
+                     || '--reason TEXT'
            end
       from gateway.held_request
     union all
@@ -121,10 +134,24 @@ create view audit.attention as
     union all
     select 'row deleted or changed in REDCap', position, study, null, kind || ' ' || key,
            'Somebody deleted or changed a row that this system wrote.',
-           'If it was intended: fiona-ledger acknowledge POSITION --reason TEXT. It is not written again by itself.'
+           'It is not written again by itself. If it was intended: fiona-ledger acknowledge POSITION --reason TEXT'
       from gateway.missing_row where not acknowledged
     union all
-    select kind, position, study, project, null, details::text,
+    select kind, position, study, project, nullif(details ->> 'event_name', ''),
+           case kind
+                when 'pattern matched the start only' then 'Of routing rule ' || (details ->> 'rule') || '.'
+                when 'study changed' then
+                     (select string_agg(changed, ', ') from json_array_elements_text(details -> 'changed') as changed)
+                     || ' changed; the request ' || (details ->> 'request') || ': ' || (details ->> 'consequence') || '.'
+                when 'written over by this system' then
+                     concat_ws(', ', 'Instance ' || (details ->> 'instance'), 'series ' || (details ->> 'series'),
+                               'request ' || (details ->> 'request')) || '.'
+                when 'replaced after it was sent' then 'Request ' || (details ->> 'request') || '.'
+                when 'retracted after it was sent' then 'Request ' || (details ->> 'request') || '.'
+                else concat_ws('; ', nullif(details ->> 'details', ''), 'other studies: '
+                               || (select string_agg(other, ', ')
+                                     from json_array_elements_text(details -> 'studies') as other))
+           end,
            'Look at it, then run: fiona-ledger acknowledge POSITION --reason TEXT'
       from gateway.notice where kind <> 'one PatientID, two names'
     union all

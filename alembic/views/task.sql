@@ -25,13 +25,13 @@ create view audit.task as
             where not told.ours and told.study = withdrawn.study and told.project = withdrawn.project
             union all
            select adopted.position, event.recorded_at, adopted.instance,
-                  case when adopted.sent then 'sent' else 'awaited' end, 0, null, '{}'
+                  case when adopted.sent then 'sent' else 'awaited' end, 0, null::text, '{}'::text[]
              from gateway.adopted_transfer as adopted join ledger.event on event.position = adopted.position
             where adopted.study = withdrawn.study and adopted.project = withdrawn.project
               and not exists (select from gateway.outcome as told
                                where told.study = adopted.study and told.instance = adopted.instance and not told.ours)
             union all
-           select found.position, event.recorded_at, found.instance, 'awaited', 0, null, '{}'
+           select found.position, event.recorded_at, found.instance, 'awaited'::text, 0, null::text, '{}'::text[]
              from gateway.transfer as found join ledger.event on event.position = found.position
             where found.study = withdrawn.study and found.project = withdrawn.project and found.found
               and found.state in ('ending', 'withdrawn')

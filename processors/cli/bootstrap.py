@@ -25,7 +25,7 @@ from processors.gateway import Gateway, open_gateway, open_gateway_database
 from processors.locks import no_runs, only_run
 from processors.operations.rebuild import emptied_tables, is_ahead
 from processors.redcap import DryRunRedcap, Redcap, SharedRateLimit
-from processors.run import Report, Run, hear_database, recorded_run, require_right_clock
+from processors.run import Report, Run, hear_database, recorded_run, require_right_clock, timed
 
 _Client = TypeVar("_Client", bound=Redcap)
 
@@ -59,12 +59,18 @@ def machine() -> str:
     return f"{gethostname()} ({start[:8]})"
 
 
-@contextmanager
-def opened_database(config: Path | None) -> Iterator[tuple[Configuration, Database]]:
-    """The configuration and the database it names."""
+def configured(config: Path | None) -> Configuration:
+    """The configuration, its tokens taken from the environment, and what would lead to another database."""
     # Before anything is started: the embedded PostgreSQL and a site's generator inherit the environment.
     configuration = withhold(load(config), os.environ)
     ignore_variables(os.environ)
+    return configuration
+
+
+@contextmanager
+def opened_database(config: Path | None) -> Iterator[tuple[Configuration, Database]]:
+    """The configuration and the database it names."""
+    configuration = configured(config)
     database = open_gateway_database(configuration.ledger)
     try:
         yield configuration, database
@@ -180,11 +186,14 @@ def opened_run(configuration: Configuration, gateway: Gateway, command: str, rep
     ):
         try:
             require_right_clock(gateway, redcap, clocks)
-            yield Run(gateway, redcap, configuration, report, console.step)
+            yield Run(gateway, redcap, configuration, report, timed(console.step, report))
         finally:
             report.calls = redcap.calls
             # The demo's clock is meant to differ.
-            report.clock_warnings = [] if command == "demo" else list(clocks.warnings())
+            if command != "demo":
+                report.warnings = list(clocks.warnings())
+                report.seconds_ahead = {whose: ahead.total_seconds() for whose, ahead in clocks.differences.items()}
+            report.certificate_ends = redcap.certificate_ends
 
 
 def prepare(gateway: Gateway, *, exclusive: bool = False) -> None:

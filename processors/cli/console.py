@@ -6,6 +6,7 @@ All that is printed goes through `Screen`, which makes it harmless: nobody has t
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from textwrap import wrap
 from typing import Any
 
 from rich import box
@@ -18,7 +19,7 @@ from rich.text import Text
 from ledger.batching import Progress
 from ledger.lease import Lease
 from processors.cli.harmless import as_json, on_a_line
-from processors.routing.decide import Decided
+from processors.cli.reports import lines
 from processors.run import Report
 
 # Elsewhere than on a terminal, lines are as long as they need to be.
@@ -106,74 +107,39 @@ def say(out: Console, line: str, style: str | None = None) -> None:
     out.print(line, style=style)
 
 
+def say_whole(line: str) -> None:
+    """Prints a line for another program, however wide the terminal is."""
+    sys.stdout.write(f"{on_a_line(line)}\n")
+
+
+def paragraph(out: Console, words: str, *, indent: int = 0, style: str | None = None) -> None:
+    """Prints words, broken between them where a terminal is narrower; elsewhere they stay on one line."""
+    margin = " " * indent
+    width = out.width if sys.stdout.isatty() else sys.maxsize
+    lines = wrap(on_a_line(words), width - indent, break_long_words=False, break_on_hyphens=False)
+    for line in lines:
+        out.print(margin + line, style=style, soft_wrap=True)
+
+
+def busy_in_words(busy: Lease) -> str:
+    """That a run of the site, or a command that keeps all runs away, is under way, since when and where."""
+    return f"{busy.sentence()} This one has nothing to do."
+
+
 def say_busy(busy: Lease, *, json: bool) -> None:
-    """Says that a run of the site, or a command that keeps all runs away, is under way, since when and where."""
+    """Says who is at work instead."""
     if json:
         print_json({"busy": True} | busy.as_data())
     else:
-        output().print(f"{busy.sentence()} This one has nothing to do.")
+        output().print(busy_in_words(busy))
 
 
 def print_report(report: Report) -> None:
-    """The outcome of a run in a few lines: cron mails them."""
+    """The outcome of a run in a few lines."""
     out = output()
-    for line in _lines(report):
-        out.print(line)
+    for line in lines(report):
+        out.print(f"  {line.words}" if line.is_warning else line.words)
     for kind, count in report.attention.items():
         out.print(f"  needs attention: {count} x {kind}")
     if report.attention:
         out.print("  `fiona-ledger status` shows each with what to do.")
-
-
-def _lines(report: Report) -> Iterator[str]:
-    discovery = report.discovery
-    if discovery is not None:
-        yield (
-            f"Source: {discovery.folders} study folders, {discovery.read} files read; "
-            f"series: {discovery.discovered} discovered, {discovery.revised} revised; "
-            f"{discovery.rejected} files rejected, {discovery.unsettled} still arriving; "
-            f"studies: {discovery.vanished} vanished, {discovery.returned} returned."
-        )
-        if discovery.warning is not None:
-            yield f"  WARNING: {discovery.warning}"
-    if report.looked is not None and report.looked.is_anything:
-        yield (
-            f"Transfers: {report.looked.sent} reported sent, {report.looked.failed} failed, "
-            f"{report.looked.reopened} opened again; {report.looked.requested} requested by others."
-        )
-    if report.decided is not None:
-        yield from _decisions(report, report.decided)
-    if report.assigned is not None:
-        yield f"IDs: {report.assigned.drawn} drawn, {report.assigned.requested} transfers requested."
-    if report.delivered is not None:
-        yield (
-            f"REDCap: {report.delivered.studies} studies, {report.delivered.series} series and "
-            f"{report.delivered.transfers} transfers written, {report.withdrawn} withdrawn, "
-            f"{report.delivered.refused} rows refused; {report.calls} calls."
-        )
-        yield from (f"  {warning}" for warning in report.delivered.warnings)
-        if report.delivered.left_out:
-            yield f"  Left out, as REDCap's dictionary lacks them: {', '.join(report.delivered.left_out)}."
-    for warning in (*report.checked.warnings, *report.clock_warnings):
-        yield f"  {warning}"
-    if report.error is not None:
-        yield (
-            f"Then came an error. Until then, {report.events} events were recorded, and REDCap was called "
-            f"{report.calls} times."
-        )
-
-
-def _decisions(report: Report, decided: Decided) -> Iterator[str]:
-    held = f", {decided.held} held" * bool(decided.held)
-    left_open = f", {decided.deferred} left open before the next export" * bool(decided.deferred)
-    yield (
-        f"Decisions: {report.observed_changes} changes of rules and couplings, {decided.studies} studies "
-        f"looked at, {decided.requested} transfers requested{held}, {decided.retracted} withdrawn, "
-        f"{decided.conflicts} conflicts{left_open}."
-    )
-    if decided.rules_switched_off:
-        yield (
-            "  WARNING: kept running out of time, and were switched off for the rest of this run: routing rules "
-            f"{', '.join(decided.rules_switched_off)}. Studies that they may concern wait: simplify the "
-            "patterns."
-        )

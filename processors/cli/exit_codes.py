@@ -6,6 +6,7 @@ libraries, which may be a patient's; for an error nobody foresaw, only the place
 
 import errno
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -22,6 +23,22 @@ CORRUPT = 4
 UNFORESEEN = 70
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 INTERRUPTED = 130
+TERMINATED = 143
+
+
+class Terminated(KeyboardInterrupt):
+    """Somebody ends the program with SIGTERM: `kill`, systemd, the machine on its way down."""
+
+
+def end_in_order_on_sigterm() -> None:
+    """Has SIGTERM end a command as Ctrl-C does: leases are given up, and the embedded PostgreSQL ends with it."""
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminate)
+
+
+def _terminate(number: int, _frame: object) -> None:
+    signal.signal(number, signal.SIG_IGN)  # a second one would stop the tidying up
+    raise Terminated
 
 
 @contextmanager
@@ -87,6 +104,8 @@ def ending(error: BaseException) -> Ending:
             )
         case Exception():
             return Ending(UNFORESEEN, _place(error))
+        case Terminated():
+            return Ending(TERMINATED, "Ended by SIGTERM. Nothing is lost: the next run goes on from here.")
         case _:
             return Ending(INTERRUPTED, "Interrupted. Nothing is lost: the next run goes on from here.")
 

@@ -14,7 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from processors.cli import collector, surroundings
 from processors.cli.commands import COMMANDS
-from processors.cli.exit_codes import ATTENTION, exit_codes, readers_may_leave
+from processors.cli.exit_codes import ATTENTION, end_in_order_on_sigterm, exit_codes, readers_may_leave
 from processors.cli.options import ConfigOption
 
 # Inherited by the commands of a group.
@@ -94,6 +94,7 @@ app = typer.Typer(
 
 def _prepare() -> None:
     surroundings.settle()
+    end_in_order_on_sigterm()
     collector.relax()
 
 

@@ -1,5 +1,6 @@
 """Options that several commands have, and what they accept."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 from unicodedata import category
@@ -18,16 +19,26 @@ ConfigOption = Annotated[
     ),
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", help="Tell all that was done, as on a terminal; else news alone.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Tell news alone on a terminal, too, as in cron.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print data for another program.")]
 
 # Control characters, line and paragraph separators, bytes that are no text.
 _UNPRINTABLE = frozenset({"Cc", "Zl", "Zp", "Cs"})
 
 
-def require_reason(reason: str) -> None:
-    """Raises `ConfigurationError` for what is no reason, or could mislead whoever reads it in the ledger."""
-    if not reason.strip():
+def require_reason(reason: str | None) -> str:
+    """The reason; where none was given, whoever sits at a terminal is asked for it.
+
+    Raises `ConfigurationError` for what is no reason, or could mislead whoever reads it in the ledger.
+    """
+    if reason is None and sys.stdin is not None and sys.stdin.isatty():
+        reason = typer.prompt("Reason")
+    if reason is None or not reason.strip():
         raise ConfigurationError("--reason: expected a few words about what was found, found none.")
     if any(category(character) in _UNPRINTABLE for character in reason):
         # On an auditor's terminal they could hide or rewrite lines.
         raise ConfigurationError("--reason: expected one line of text, found a line break or control character.")
+    return reason.strip()

@@ -27,7 +27,9 @@ ProjectOption = Annotated[str, typer.Option("--project", metavar="NAME", help="T
 EventOption = Annotated[
     str | None, typer.Option("--event", metavar="NAME", help="Its event, where there are several in the project.")
 ]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; the ledger keeps it, with your account's name.")]
+ReasonOption = Annotated[
+    str | None, typer.Option("--reason", help="Why; the ledger keeps it, with your account's name.")
+]
 
 
 def override(
@@ -37,11 +39,11 @@ def override(
     project: str,
     event: str | None,
     pseudonym: str | None,
-    reason: str,
+    reason: str | None,
     json: bool,
 ) -> bool:
     """Withdraws a request or gives it another pseudonym; True where something must be removed downstream."""
-    require_reason(reason)
+    why = require_reason(reason)
     if pseudonym is not None and is_blank(pseudonym):
         raise ConfigurationError("--to-subject: expected a pseudonym, found nothing but blanks.")
     with exit_codes() as afterwords, opened_exclusively(config) as (configuration, gateway):
@@ -51,7 +53,7 @@ def override(
             event_name=event,
             pseudonym=None if pseudonym is None else without_padding(pseudonym),
             by=operator(),
-            reason=reason.strip(),
+            reason=why,
         )
         requests, given_up, obstacle = amend(gateway, amendment, holds_split=configuration.identity.split == "hold")
         afterwords.append("What you decided is recorded; the next run that gets through carries it out.")

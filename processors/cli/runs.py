@@ -1,4 +1,4 @@
-"""Runs as commands start them: the periodic one and the replay, each recorded, and reported however it ends."""
+"""Runs as commands start them: the periodic one and the replay, each recorded, and told of however it ends."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,15 +6,20 @@ from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 
+from ledger.errors import LedgerError
 from ledger.store import Clock
 from processors.cli import console
 from processors.cli.bootstrap import now, opened_gateway, opened_run, operator, prepare
 from processors.cli.exit_codes import ending, readers_may_leave
+from processors.cli.news import Audience, Teller
+from processors.cli.pings import pinged
 from processors.configuration import Configuration
 from processors.gateway import Gateway
 from processors.locks import only_run
 from processors.operations.adopt.guard import require_moved_in
+from processors.operations.limits import Limits
 from processors.operations.replay import Replayed, Scope, replay
+from processors.operations.status import status
 from processors.run import Report, Run
 
 
@@ -27,25 +32,31 @@ class Processor(StrEnum):
 
 def periodic_run(
     config: Path | None,
+    audience: Audience,
     *,
     command: str,
-    json: bool,
     only: Processor | None = None,
     all_of: str | None = None,
     fresh: bool = False,
     clock: Clock = now,
 ) -> bool:
-    """Does the periodic run and prints what it came to; True where something needs attention.
+    """Does the periodic run and tells what it came to; True where something needs attention.
 
     `only` names the half to do alone; `all_of` a project for which auto-ID drops its window; `fresh`: what REDCap
     holds before the first run is strangers'.
     """
-    with opened_gateway(config, clock=clock) as (configuration, gateway), only_run(gateway) as busy:
+    report, teller = Report(), Teller(config, command, audience, clock)
+    with (
+        teller.error_told(report),
+        pinged(config) as pings,
+        opened_gateway(config, clock=clock) as (configuration, gateway),
+        only_run(gateway) as busy,
+    ):
         if busy is not None:
-            console.say_busy(busy, json=json)
+            teller.busy(busy)
             return False
-        report = Report()
-        with _reported(configuration, gateway, command, report, lambda: _print_run(report, json=json)) as run:
+        pings.start()
+        with _reported(configuration, gateway, command, report, lambda: _tell_run(report, teller)) as run:
             prepare(gateway)
             require_moved_in(gateway, run.redcap, fresh=fresh, by=operator())
             if only != Processor.AUTOID:
@@ -53,23 +64,29 @@ def periodic_run(
             if only != Processor.INCOMING:
                 run.autoid(all_of=all_of)
             run.count_attention()
+        teller.got_through()
     return report.needs_attention
 
 
-def replay_run(config: Path | None, scope: Scope, *, command: str, json: bool) -> bool:
-    """Replays and prints what it came to; True where something needs attention."""
-    with opened_gateway(config) as (configuration, gateway), only_run(gateway) as busy:
+def replay_run(config: Path | None, audience: Audience, scope: Scope, *, command: str) -> bool:
+    """Replays and tells what it came to; True where something needs attention."""
+    report, teller, replayed = Report(), Teller(config, command, audience, now), None
+    with (
+        teller.error_told(report),
+        pinged(config) as pings,
+        opened_gateway(config) as (configuration, gateway),
+        only_run(gateway) as busy,
+    ):
         if busy is not None:
-            console.say_busy(busy, json=json)
+            teller.busy(busy)
             return False
-        report, replayed = Report(), None
-        with _reported(
-            configuration, gateway, command, report, lambda: _print_replay(report, replayed, json=json)
-        ) as run:
+        pings.start()
+        with _reported(configuration, gateway, command, report, lambda: _tell_replay(report, replayed, teller)) as run:
             prepare(gateway)
             require_moved_in(gateway, run.redcap, fresh=False, by=operator())
             replayed = replay(run, scope, by=operator())
             run.count_attention()
+        teller.got_through()
     return report.needs_attention
 
 
@@ -77,7 +94,7 @@ def replay_run(config: Path | None, scope: Scope, *, command: str, json: bool) -
 def _reported(
     configuration: Configuration, gateway: Gateway, command: str, report: Report, print_it: Callable[[], None]
 ) -> Iterator[Run]:
-    """A run that is recorded, and printed at its end."""
+    """A run that is recorded, counted in the metrics, and printed at its end."""
     try:
         with opened_run(configuration, gateway, command, report) as run:
             yield run
@@ -85,25 +102,51 @@ def _reported(
         report.error = ending(error).message
         raise
     finally:
+        _write_metrics(configuration, gateway, report)
         # An error is told after what was done before it, and is told where nobody reads that any more.
         with readers_may_leave():
             print_it()
 
 
-def _print_run(report: Report, *, json: bool) -> None:
-    if json:
+def _write_metrics(configuration: Configuration, gateway: Gateway, report: Report) -> None:
+    """Writes the metrics file, if there is to be one. That it cannot be written is a warning, and no more."""
+    file = configuration.health.metrics_file
+    if file is None:
+        return
+    # Imported here: it takes a while, and most sites have none.
+    from processors.operations import metrics
+
+    try:
+        metrics.write(file, status(gateway, Limits.of(configuration)), report)
+    except OSError as exc:
+        report.warnings.append(f"health.metrics_file: {file} cannot be written: {exc.strerror}.")
+    except LedgerError:
+        # PostgreSQL is away, which the run tells itself; the old file grows old.
+        return
+
+
+def _tell_run(report: Report, teller: Teller) -> None:
+    if teller.audience.json:
         console.print_json(report.as_data())
+    elif teller.audience.is_cron:
+        teller.report(report)
     else:
         console.print_report(report)
 
 
-def _print_replay(report: Report, replayed: Replayed | None, *, json: bool) -> None:
-    if json:
+def _tell_replay(report: Report, replayed: Replayed | None, teller: Teller) -> None:
+    if teller.audience.json:
         console.print_json(report.as_data() | {"replayed": None if replayed is None else asdict(replayed)})
         return
-    if replayed is not None:
-        before = f", {replayed.written_before} of them written before it was interrupted" * bool(
-            replayed.written_before
-        )
-        console.output().print(f"Replayed: {replayed.studies} studies{before}.")
+    done = "" if replayed is None else _replayed_in_words(replayed)
+    if teller.audience.is_cron:
+        teller.report(report, before=done)
+        return
+    if done:
+        console.output().print(done)
     console.print_report(report)
+
+
+def _replayed_in_words(replayed: Replayed) -> str:
+    before = f", {replayed.written_before} of them written before it was interrupted" * bool(replayed.written_before)
+    return f"Replayed: {replayed.studies} studies{before}."

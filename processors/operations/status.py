@@ -1,24 +1,23 @@
-"""How the gateway is doing: last run, what waits to be written, what needs a person."""
+"""How the gateway is doing: whether it is healthy, what waits to be written, what needs a person."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import text
 
 from ledger import lease, store
 from ledger.lease import Lease
+from processors.attention import Notice, by_kind, notices
 from processors.autoid.forecast import Forecast, forecasts
+from processors.clocks import believed
 from processors.delivery.due import PendingAge, pending_age
 from processors.delivery.sender.queue import unusable_folders
 from processors.gateway import Gateway, Work
+from processors.operations.health import Attempts, Facts, Finding, Severity, Unrecorded, findings, worst
+from processors.operations.limits import Limits
 from processors.routing.projects import Approval, ending_approvals
-
-LONGEST_SILENCE = timedelta(hours=1)
-"""For so long REDCap may be down, or a row refused, before somebody should know. It is the time after
-which a refused row is tried again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,12 +48,13 @@ class Status:
     """One screen of facts. `last_run` is None where none has been yet; `under_way` is who works now.
 
     `silent_seconds`: how long ago the last run ended that got through. Whether summaries wait on disk since
-    then is not known: `newest_event` tells when anything was last recorded.
-    `stalled_since`: since when runs are started and do not get through, if for too long;
-    `overdue_since`: since when the oldest row waits to be written, if for too long. `approvals` are those that end
-    within 90 days.
+    then is not known: `newest_event` tells when anything was last recorded. `health` is what is wrong with the
+    gateway itself, `attention` what a person must look at. `approvals` are those that end within 90 days.
     """
 
+    site: str
+    at: datetime
+    health: list[Finding]
     head: int
     newest_event: datetime | None
     studies: int
@@ -64,71 +64,118 @@ class Status:
     under_way: Lease | None
     last_success: datetime | None
     silent_seconds: int | None
-    stalled_since: datetime | None
     pending: list[PendingAge]
-    overdue_since: datetime | None
     transfers: dict[str, int]
     sending: Sending
     autoid: list[Forecast]
     approvals: list[Approval]
     doubts: list[Doubts]
-    attention: list[dict[str, Any]]
+    attention: list[Notice]
+
+    @property
+    def severity(self) -> Severity:
+        """How bad the gateway's health is."""
+        return worst(self.health)
 
     @property
     def needs_attention(self) -> bool:
         """Whether a person must look at something."""
-        return bool(self.attention) or self.stalled_since is not None or self.overdue_since is not None
+        return bool(self.attention) or self.severity > Severity.OK
 
     @property
     def kinds(self) -> dict[str, int]:
         """How much needs attention, by kind."""
-        return dict(Counter(row["kind"] for row in self.attention))
+        return by_kind(self.attention)
 
 
-def status(gateway: Gateway) -> Status:
-    """The state of the gateway as the ledger has it; REDCap is not asked."""
+def status(gateway: Gateway, limits: Limits | None = None, unrecorded: Unrecorded | None = None) -> Status:
+    """The state of the gateway as the ledger has it; REDCap is not asked.
+
+    `unrecorded` is what the ledger cannot know: a run that ended before it could be recorded.
+    """
     now = gateway.clock()
     of_site = {"site": gateway.site, "now": now}
-    before = now - LONGEST_SILENCE
     with gateway.begin() as work:
         counts = work.execute(_COUNTS, of_site).one()
         pending = pending_age(work)
-        last_success = work.execute(_LAST_SUCCESS, of_site).scalar_one_or_none()
+        sending = Sending(**work.execute(_SENDING, of_site).mappings().one())
+        under_way = lease.found(work.connection, lease.RUN, gateway.site)
+        facts = _facts(work, limits or Limits(), unrecorded, under_way, pending, sending)
         return Status(
+            site=gateway.site,
+            at=now,
+            health=findings(facts),
             head=store.head(work.connection).position,
             newest_event=work.execute(_NEWEST_EVENT).scalar_one_or_none(),
             studies=counts.studies,
             series=counts.series,
             studies_on_disk=counts.on_disk,
             last_run=_last_run(work, now),
-            under_way=lease.found(work.connection, lease.RUN, gateway.site),
-            last_success=last_success,
-            silent_seconds=None if last_success is None else int((now - last_success).total_seconds()),
-            stalled_since=work.execute(_STALLED, of_site | {"before": before}).scalar_one_or_none(),
+            under_way=under_way,
+            last_success=facts.last_success,
+            silent_seconds=None if facts.last_success is None else int((now - facts.last_success).total_seconds()),
             pending=pending,
-            overdue_since=min((each.oldest for each in pending if each.oldest and each.oldest < before), default=None),
             transfers={row.state: row.requests for row in work.execute(_TRANSFERS, of_site)},
-            sending=Sending(**work.execute(_SENDING, of_site).mappings().one()),
+            sending=sending,
             autoid=forecasts(work, now),
             approvals=ending_approvals(work),
             doubts=[Doubts(**row) for row in work.execute(_DOUBTS, of_site).mappings()],
-            attention=[*_folders(gateway), *(dict(row) for row in work.execute(_ATTENTION).mappings())],
+            attention=[*_folders(gateway), *notices(work)],
         )
 
 
-def _folders(gateway: Gateway) -> list[dict[str, Any]]:
+def _facts(
+    work: Work,
+    limits: Limits,
+    unrecorded: Unrecorded | None,
+    under_way: Lease | None,
+    pending: Sequence[PendingAge],
+    sending: Sending,
+) -> Facts:
+    """What the judgement of the gateway's health rests on."""
+    now = work.clock()
+    of_site = {"site": work.site, "now": now}
+    runs = work.execute(_RUNS, of_site).one()
+    said = work.execute(_SAID, of_site).one_or_none()
+    server = work.execute(_SERVER, {"url": limits.redcap_url}).one()
+    ahead = {"REDCap": said.redcap_ahead} if said is not None and said.redcap_ahead is not None else {}
+    return Facts(
+        now=now,
+        silent_after=limits.silent_after,
+        clock_tolerance=limits.clock_tolerance,
+        sender_patience=timedelta(hours=work.gateway.sender.patience_hours),
+        unrecorded=unrecorded,
+        last_success=runs.succeeded_at,
+        last_start=runs.started_at,
+        first_start=runs.first_started_at,
+        under_way=None if under_way is None else under_way.since,
+        attempts=[Attempts(**row) for row in work.execute(_ATTEMPTS, of_site).mappings()],
+        disk_warning=(said.disk_warning or "") if said is not None else "",
+        disk_since=work.execute(_DISK_SINCE, of_site).scalar_one_or_none() if said and said.disk_warning else None,
+        banned_until=_ban_end(server.paused_until, now, limits.ban_pause),
+        own_clock_ahead={
+            "PostgreSQL": now - server.now,
+            **{whose: timedelta(seconds=seconds) for whose, seconds in ahead.items()},
+        },
+        rows_wait_since=min((each.oldest for each in pending if each.oldest), default=None),
+        unsent_since=sending.oldest,
+        approvals=ending_approvals(work),
+        certificate_ends=(
+            datetime.fromisoformat(said.certificate_ends).astimezone(UTC) if said and said.certificate_ends else None
+        ),
+    )
+
+
+def _ban_end(paused_until: datetime | None, now: datetime, pause: timedelta) -> datetime | None:
+    """When the pause after a ban ends: one that ends later than one that began now was booked by a wrong clock."""
+    return None if paused_until is None else believed(paused_until, now + pause)
+
+
+def _folders(gateway: Gateway) -> list[Notice]:
     """The sender's folders that cannot be used: what is in its hands is only guessed meanwhile."""
     advice = "Have the folder made, or its rights mended, or take it out of the configuration."
     return [
-        {
-            "kind": "unusable folder of the sender",
-            "position": None,
-            "study": None,
-            "project": None,
-            "subject": key,
-            "details": details,
-            "advice": advice,
-        }
+        Notice("unusable folder of the sender", None, None, None, key, details, advice)
         for key, details in unusable_folders(gateway.sender).items()
     ]
 
@@ -143,19 +190,56 @@ _LAST_RUN = text("""
     select run, command, started_at, finished_at, exit_code, outcome from audit.run
      where site = :site and started_at <= :now order by started_at desc limit 1
 """)
-_LAST_SUCCESS = text("""
-    select finished_at from gateway.run where site = :site and exit_code in (0, 1) and finished_at <= :now
+_RUNS = text("""
+    with good as (
+         select started_at, finished_at from gateway.run
+          where site = :site and exit_code in (0, 1) and finished_at <= :now order by started_at desc limit 1)
+    select (select finished_at from good) as succeeded_at, min(started_at) as first_started_at,
+           (select max(started_at) from gateway.run where site = :site and started_at <= :now) as started_at
+      from gateway.run
+     where site = :site and started_at <= :now
+       and started_at > coalesce((select started_at from good), '-infinity')
+""")
+# Counted from the first run that failed: a gateway that was switched off for days has nothing to tell of its errors
+# when its first run begins. What a person interrupted (130) is no error.
+_ATTEMPTS = text("""
+    select command, good.started_at as succeeded_at, bad.started_at as failed_at,
+           coalesce(bad.exit_code, 0) as exit_code, coalesce(bad.summary ->> 'error_kind', '') as error_kind,
+           coalesce(bad.summary ->> 'error', '') as error,
+           (select min(began.started_at) from gateway.run as began
+             where began.site = :site and began.command = commands.command and began.started_at <= :now
+               and began.exit_code not in (0, 1, 130)
+               and began.started_at > coalesce(good.started_at, '-infinity')) as failing_since
+      from (select distinct command from gateway.run where site = :site) as commands
+      left join lateral (
+           select started_at from gateway.run
+            where site = :site and run.command = commands.command and exit_code in (0, 1) and finished_at <= :now
+            order by started_at desc limit 1) as good on true
+      left join lateral (
+           select started_at, exit_code, summary from gateway.run
+            where site = :site and run.command = commands.command and exit_code not in (0, 1, 130)
+              and started_at <= :now and started_at > coalesce(good.started_at, '-infinity')
+            order by started_at desc limit 1) as bad on true
+     order by command
+""")
+_SAID = text("""
+    select summary -> 'discovery' ->> 'warning' as disk_warning, summary ->> 'certificate_ends' as certificate_ends,
+           (summary -> 'seconds_ahead' ->> 'REDCap')::double precision as redcap_ahead
+      from gateway.run
+     where site = :site and finished_at <= :now and json_typeof(summary -> 'discovery') = 'object'
      order by started_at desc limit 1
 """)
-# Counted from the first run that failed: a gateway that was switched off for days has nothing to tell
-# when its first run begins.
-_STALLED = text("""
-    select min(started_at) as since from gateway.run
-     where site = :site and started_at <= :now
-       and started_at > coalesce((select finished_at from gateway.run
-                                   where site = :site and exit_code in (0, 1) and finished_at <= :now
-                                   order by started_at desc limit 1), '-infinity')
-    having min(started_at) < :before
+_DISK_SINCE = text("""
+    select min(started_at) from gateway.run
+     where site = :site and started_at <= :now and summary -> 'discovery' ->> 'warning' is not null
+       and started_at > coalesce((
+           select max(started_at) from gateway.run
+            where site = :site and started_at <= :now and json_typeof(summary -> 'discovery') = 'object'
+              and summary -> 'discovery' ->> 'warning' is null), '-infinity')
+""")
+_SERVER = text("""
+    select clock_timestamp() as now,
+           (select paused_until from gateway.call_budget where url = :url) as paused_until
 """)
 _TRANSFERS = text("""
     select state, count(*) as requests from gateway.transfer join gateway.study using (study)
@@ -173,10 +257,6 @@ _SENDING = text("""
            select outcome.state = 'awaited' and transfer.state = 'placed' and not transfer.found
                   and outcome.at >= look.since) as what (is_unsent)
      where outcome.ours and study.site = :site
-""")
-_ATTENTION = text("""
-    select kind, position, study, project, subject, details, advice from audit.attention
-     order by kind, position
 """)
 
 

@@ -5,10 +5,11 @@ then or with headers without end, and fills the memory with a few megabytes that
 """
 
 import io
+import ssl
 import time
 import zlib
 from dataclasses import dataclass
-from functools import partial
+from datetime import UTC, datetime
 from http.client import HTTPResponse
 from socket import socket
 from typing import Any, Final
@@ -38,10 +39,14 @@ class Limits:
 
 
 class LimitedAdapter(HTTPAdapter):
-    """Calls whose answers are cut off at the limits. A proxy's word before them has its own, as large."""
+    """Calls whose answers are cut off at the limits. A proxy's word before them has its own, as large.
+
+    `certificate_ends` is when the certificate runs out of whoever answered last over an encrypted connection.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self.certificate_ends: datetime | None = None
         super().__init__()
 
     def get_connection_with_tls_context(self, *given: Any, **named: Any) -> Any:
@@ -49,13 +54,24 @@ class LimitedAdapter(HTTPAdapter):
         pool: Any = super().get_connection_with_tls_context(*given, **named)
         connection: Any = type(pool).ConnectionCls
 
+        def answered(sock: socket, *given: Any, **named: Any) -> HTTPResponse:
+            self.certificate_ends = _certificate_ends(sock) or self.certificate_ends
+            return _LimitedResponse(sock, *given, limits=self._limits, **named)
+
         def connect(**options: Any) -> Any:
             made = connection(**options)
-            made.response_class = partial(_LimitedResponse, limits=self._limits)
+            made.response_class = answered
             return made
 
         pool.ConnectionCls = connect
         return pool
+
+
+def _certificate_ends(sock: socket) -> datetime | None:
+    """When the certificate at the other end runs out; None where there is none."""
+    shown = sock.getpeercert() if isinstance(sock, ssl.SSLSocket) else None
+    ends = shown.get("notAfter") if shown else None
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(ends), UTC) if isinstance(ends, str) else None
 
 
 def body_of(response: requests.Response, limits: Limits) -> bytes:

@@ -70,6 +70,11 @@ class Redcap:
         """How many calls were made, with those that were retried or redirected."""
         return self._transport.sent
 
+    @property
+    def certificate_ends(self) -> datetime | None:
+        """When the server's certificate runs out; None where it has shown none yet."""
+        return self._transport.certificate_ends
+
     def has(self, project: str) -> bool:
         """Whether a token for the project is configured."""
         return bool(self._tokens.get(project))

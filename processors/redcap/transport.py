@@ -9,9 +9,9 @@ import logging
 import re
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException, IncompleteRead
 from http.cookiejar import DefaultCookiePolicy
@@ -84,7 +84,13 @@ class Transport:
         self._timeout = (min(timeout_seconds, _LONGEST_CONNECT_SECONDS), timeout_seconds)
         self._verify: str | bool = True if ca_bundle is None else str(ca_bundle)
         self._limits = limits or Limits(seconds=_LONGEST_ANSWER * timeout_seconds)
-        self._session = _session(self._limits)
+        self._encrypted = LimitedAdapter(self._limits)
+        self._session = _session({"http://": LimitedAdapter(self._limits), "https://": self._encrypted})
+
+    @property
+    def certificate_ends(self) -> datetime | None:
+        """When the server's certificate runs out, once it has shown one."""
+        return self._encrypted.certificate_ends
 
     def close(self) -> None:
         """Closes the connections."""
@@ -218,7 +224,7 @@ class _Session(requests.Session):
         return None
 
 
-def _session(limits: Limits) -> requests.Session:
+def _session(adapters: Mapping[str, LimitedAdapter]) -> requests.Session:
     """A session that obeys the environment's proxies and CA bundles, and sends no credentials but the token.
 
     Hospitals set HTTPS_PROXY, NO_PROXY and REQUESTS_CA_BUNDLE for all programs of a machine, and without
@@ -227,8 +233,8 @@ def _session(limits: Limits) -> requests.Session:
     is none. Cookies are refused: they would tie calls of different tokens to one session of REDCap's.
     """
     session = _Session()
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, LimitedAdapter(limits))
+    for scheme, adapter in adapters.items():
+        session.mount(scheme, adapter)
     session.auth = _no_credentials
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.headers["User-Agent"] = "fiona-ledger"

@@ -72,6 +72,7 @@ class AdoptingSite(AutoidSite):
         try:
             self.adopt(steps(fatal=step))
         except Killed:
+            self.bury()
             return True
         return False
 

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from ledger import embedded
 from ledger.database import open_database
 from ledger.migrations import migrate
+from ledger.programs import installed
 from ledger.vault import initialise
 from processors.cli.main import app
 from processors.operations import audit
@@ -93,7 +94,7 @@ def _printed(config: Path) -> Callable[[re.Match[str]], str]:
 def main() -> None:
     """Writes the document anew."""
     with server_folder() as folder:
-        started = embedded.start(folder)
+        started = embedded.start(folder, max(installed()))
         try:
             server = Server(f"postgresql://postgres@/postgres?host={conninfo_to_dict(started.conninfo)['host']}")
             key_file = folder / "vault.key"

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from ledger.database import Database
 from ledger.projector import Projector
 from processors.events import FACTS
 from processors.projections import PROJECTIONS
@@ -705,3 +706,16 @@ def test_what_a_view_shows_as_open_is_what_the_gateway_goes_by(
 ) -> None:
     shown = story.ask(f"select {columns} from audit.{view} where open order by position")
     assert shown == story.ask(f"select {columns} from {table} order by position")
+
+
+def test_a_view_reads_the_same_after_a_dump_and_a_restore(passing_database: Database) -> None:
+    """`verify` used to find audit.task changed by somebody: PostgreSQL writes down what it has made of a query."""
+    definition = "select relname, pg_get_viewdef(oid) as query from pg_class where relnamespace = {}::regnamespace"
+    with passing_database.begin() as connection:
+        written = {row.relname: row.query for row in connection.exec_driver_sql(definition.format("'audit'"))}
+        for name, query in written.items():
+            as_it_is = query.replace("%", "%%")
+            connection.exec_driver_sql(f"create temporary view {name} as {as_it_is}")
+        read = {row.relname: row.query for row in connection.exec_driver_sql(definition.format("pg_my_temp_schema()"))}
+    assert written.keys() == set(VIEWS)
+    assert [name for name in written if read[name] != written[name]] == []

@@ -220,11 +220,17 @@ class AutoidSite(Site):
         try:
             self.run(steps(fatal=step))
         except Killed:
-            # Of a process that is gone nobody would believe this; the one that plays it lives on.
-            with self._database.begin() as connection:
-                connection.execute(text("delete from ledger.lease"))
+            self.bury()
             return True
         return False
+
+    def bury(self) -> None:
+        """Ends what a killed process is said to be at work on.
+
+        Of one that is gone nobody would believe it; the one that plays it lives on, and would be waited for.
+        """
+        with self._database.begin() as connection:
+            connection.execute(text("delete from ledger.lease"))
 
 
 def _is_look(call: Call) -> bool:

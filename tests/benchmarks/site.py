@@ -17,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 from ledger import embedded
 from ledger.database import Database, open_database
 from ledger.migrations import migrate
+from ledger.programs import installed
 from ledger.vault import Vault, initialise
 from processors.gateway import Gateway
 from tests.benchmarks.processes import PROGRAM, Took, taken
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 def running_server() -> Iterator[tuple[Server, Path]]:
     """An embedded PostgreSQL with its settings as they are, fsync on; and a folder for whatever else is needed."""
     with server_folder() as folder:
-        started = embedded.start(folder / "postgres")
+        started = embedded.start(folder / "postgres", max(installed()))
         try:
             host = conninfo_to_dict(started.conninfo)["host"]
             yield Server(f"postgresql://postgres@/postgres?host={host}"), folder
@@ -122,7 +123,14 @@ def site(server: Server, folder: Path, *, raw: Path, redcap: Redcap = NOWHERE) -
 
 
 def _configuration(url: str, key_file: Path, raw: Path, redcap: Redcap) -> str:
-    lines = ["[ledger]", f'url = "{url}"', f'key_file = "{key_file}"', "[source]", f'raw = "{raw}"']
+    lines = [
+        "[ledger]",
+        f'url = "{url}"',
+        f'data_dir = "{raw.with_name("data")}"',
+        f'key_file = "{key_file}"',
+        "[source]",
+        f'raw = "{raw}"',
+    ]
     # Our own limiter keeps below a real server's limit by waiting: that is not what is measured.
     lines += ["[redcap]", f'url = "{redcap.url}"', "calls_per_minute = 60000", "[redcap.tokens]"]
     lines += [f'{name} = "{token}"' for name, token in redcap.tokens.items()]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from processors.cli import main as entry_points
 from processors.demo import samples
 from processors.demo.simulator import Simulator, standard_projects
 from tests.processes import ROOT, run_command
@@ -73,7 +74,8 @@ def start(*arguments: str, main: str = "main", program: str = "fiona-ledger", **
 
 def forked(*arguments: str, main: str = "main", **environment: str) -> Done:
     """The same without the imports: a process forked from one that has them."""
-    return Done(*run_command(main, arguments, program="fiona-ledger", environment=_environment(environment)))
+    entry_point = getattr(entry_points, main)
+    return Done(*run_command(entry_point, arguments, program="fiona-ledger", environment=_environment(environment)))
 
 
 def _environment(more: dict[str, str]) -> dict[str, str]:
@@ -92,6 +94,7 @@ def configuration(simulator: Simulator, *, raw: Path, url: str, key_file: Path) 
     return f"""
 [ledger]
 url = "{url}"
+data_dir = "{raw.with_name("data")}"
 key_file = "{key_file}"
 [source]
 raw = "{raw}"

@@ -9,12 +9,14 @@ from sqlalchemy import text
 
 from ledger.database import Database
 from processors.cli.bootstrap import now
+from processors.cli.news import Audience
 from processors.cli.runs import periodic_run
 from processors.clocks import ClockComparison
 from processors.demo.simulator import Simulator
 from processors.errors import WrongClock
 from processors.redcap import NoRateLimit, Redcap
 from tests.cli.conftest import Site
+from tests.cli.test_run import in_one_sentence
 
 Run = Callable[[timedelta], bool]
 YEAR, HOUR = timedelta(days=365), timedelta(hours=1)
@@ -25,7 +27,7 @@ def run(site: Site) -> Run:
     """A run on a machine whose clock is so much ahead; so is PostgreSQL's, where it is told to be on the same one."""
 
     def run(ahead: timedelta) -> bool:
-        return periodic_run(site.config, command="run", json=False, clock=lambda: now() + ahead)
+        return periodic_run(site.config, Audience(verbose=True), command="run", clock=lambda: now() + ahead)
 
     return run
 
@@ -69,7 +71,8 @@ def test_it_is_exit_code_3_and_a_sentence(site: Site, database: Database) -> Non
     site.command("run")
     set_clock(database, -timedelta(days=1))
     done = site.command("run")
-    assert (done.code, done.err.startswith("fiona-ledger: This machine's clock says ")) == (3, True)
+    assert (done.code, in_one_sentence(done)) == (3, True)
+    assert "[fiona-ledger] This machine's clock says " in done.err
 
 
 def test_a_few_minutes_are_told_and_hold_nothing_up(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,7 +88,7 @@ class OneMachine:
 
     def run(self, ahead: timedelta) -> None:
         set_clock(self.database, ahead)
-        periodic_run(self.site.config, command="run", json=False, clock=lambda: now() + ahead)
+        periodic_run(self.site.config, Audience(verbose=True), command="run", clock=lambda: now() + ahead)
 
 
 @pytest.fixture

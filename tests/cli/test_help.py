@@ -14,7 +14,7 @@ from tests.cli.conftest import start
 from tests.processes import ROOT
 
 NAMES = [name for commands in COMMANDS.values() for name in commands]
-OTHER_PROGRAMS = {"populate_incoming", "populate_autoid", "gen_id"}
+OTHER_PROGRAMS = {"as_service", "populate_incoming", "populate_autoid", "gen_id"}
 COLUMNS = 80
 
 

@@ -58,7 +58,8 @@ def test_a_token_of_the_environment_is_not_inherited_by_what_is_started(
     site: Site, data_dir: Path, database_url: str
 ) -> None:
     token = name_the_token(site)
-    site.change(f'url = "{database_url}"', f'url = "embedded"\ndata_dir = "{data_dir}"')
+    site.change(f'url = "{database_url}"', 'url = "embedded"')
+    site.change(str(site.raw.with_name("data")), str(data_dir))
     site.change("vault.key", "another.key")
     done = subprocess.run(
         [sys.executable, "-c", WATCHER, str(site.config), str(data_dir)],
@@ -74,6 +75,44 @@ def test_a_token_of_the_environment_is_not_inherited_by_what_is_started(
     assert "LANG=C.UTF-8" in done.stdout
     assert token not in done.stdout
     assert "TOKEN_OF_INCOMING" not in done.stdout
+
+
+UNTIL_TOLD_TO_END = """
+import sys, time
+from pathlib import Path
+from ledger.database import open_database
+from processors.cli.exit_codes import end_in_order_on_sigterm, exit_codes
+
+end_in_order_on_sigterm()
+with exit_codes():
+    database = open_database("embedded", Path(sys.argv[1]))
+    try:
+        print("open", flush=True)
+        time.sleep(60)
+    finally:
+        database.close()
+"""
+
+
+def test_sigterm_leaves_no_embedded_server_behind(data_dir: Path) -> None:
+    """It used to go on until the next command ended."""
+    with subprocess.Popen(
+        [sys.executable, "-c", UNTIL_TOLD_TO_END, str(data_dir)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        assert (data_dir / "postgres" / "postmaster.pid").exists()
+        process.terminate()
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (
+        143,
+        "fiona-ledger: Ended by SIGTERM. Nothing is lost: the next run goes on from here.\n",
+    )
+    assert not (data_dir / "postgres" / "postmaster.pid").exists()
 
 
 def test_a_token_of_the_environment_reaches_redcap(site: Site) -> None:

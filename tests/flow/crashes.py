@@ -1,17 +1,24 @@
-"""A site with a bit of everything to do, made again for each crash, and what must be the same after it."""
+"""A site with a bit of everything to do, made again for each crash, and what must be the same after it.
 
-from collections.abc import Iterator
+What a killed run leaves is what it had committed and what REDCap holds; all else dies with it. So one run
+that nobody kills can tell what a kill at each of its steps would leave (`swept`), and steps that leave the
+same need one run after them.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from processors.demo.simulator import Project, standard_projects
 from processors.demo.simulator.state import read_state, write_state
 from tests.autoid.sites import AETITLE, AutoidSite
 from tests.conftest import Server, SettableClock
+from tests.databases import Contents
 from tests.flow.harness import BRAIN, HEART, Steps, has_written, simulator_of, without_minutes
 
 TEACHING = "Teaching"
@@ -32,6 +39,15 @@ SEMANTIC = {
     "held_study": "study, project, reason",
 }
 SAME = "same end state"
+_NO_PROCESS = 2**22 + 1
+"""A number that Linux gives to no process."""
+
+
+class Left(NamedTuple):
+    """What can be seen from outside: the rows that are committed, and REDCap's state."""
+
+    rows: Contents
+    redcap: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +59,7 @@ class Prepared:
     database: str
     clock: SettableClock
     folder: Path
+    redcap: bytes
     separate_transfers: bool
 
     def projects(self) -> dict[str, Project]:
@@ -50,12 +67,16 @@ class Prepared:
 
 
 class Undisturbed(NamedTuple):
-    """What the run comes to if it is left alone; `writing` are the numbers of commits that have something to write."""
+    """What the run comes to if it is left alone; `writing` are the numbers of commits that have something to write.
+
+    `left` is what could be seen at those commits and at calls, where somebody looked, by the step's number.
+    """
 
     steps: list[str]
     writing: set[int]
     calls: list[str]
     end: dict[str, Any]
+    left: dict[int, Left]
 
 
 class NotingWrites(Steps):
@@ -69,6 +90,50 @@ class NotingWrites(Steps):
         super().before_commit(connection)
         if has_written(connection):
             self.writing |= {len(self.names), len(self.names) + 1}
+
+
+class Sweep(NotingWrites):
+    """Notes as well what a run would leave if it were killed at a step at which that can make a difference."""
+
+    def __init__(self, prepared: Prepared, site: AutoidSite) -> None:
+        super().__init__()
+        self.left: dict[int, Left] = {}
+        self._prepared = prepared
+        self._site = site
+        self._redcap_after: dict[int, bytes] = {}
+
+    def take(self) -> None:
+        super().take()
+        self._look()
+
+    def before_commit(self, connection: Connection) -> None:
+        super().before_commit(connection)
+        self._look_where_it_writes()
+
+    def after_commit(self) -> None:
+        super().after_commit()
+        self._look_where_it_writes()
+
+    def _look_where_it_writes(self) -> None:
+        if len(self.names) in self.writing:
+            self._look()
+
+    def _look(self) -> None:
+        calls = len(self._site.calls)
+        if calls not in self._redcap_after:  # between two calls it stays as it is
+            self._redcap_after[calls] = state_of(self._site.simulator.projects.values(), self._prepared.folder)
+        rows = self._prepared.server.contents(self._site.database_name)
+        self.left[len(self.names)] = Left(rows, self._redcap_after[calls])
+
+
+def state_of(projects: Iterable[Project], folder: Path) -> bytes:
+    """All that REDCap's projects hold, but for what their logs say of exports: no run asks for that."""
+    file = folder / "redcap.json"
+    write_state(file, projects)
+    state = json.loads(file.read_bytes())
+    for project in state.values():
+        project["log"] = [entry for entry in project["log"] if entry["kind"] not in ("export", "manage")]
+    return json.dumps(state).encode()
 
 
 def lay_out(site: AutoidSite) -> None:
@@ -114,7 +179,6 @@ def prepared_site(
             folder=folder, database_url=server.url_of(name), key_file=key_file, clock=clock, simulator=simulator
         )
         lay_out(site)
-        write_state(folder / "redcap.json", projects.values())
         site.close()
         yield Prepared(
             server=server,
@@ -122,18 +186,26 @@ def prepared_site(
             database=name,
             clock=clock,
             folder=folder,
+            redcap=state_of(projects.values(), folder),
             separate_transfers=separate_transfers,
         )
 
 
 @contextmanager
-def restored(prepared: Prepared) -> Iterator[AutoidSite]:
-    """The prepared site, once more."""
+def restored(prepared: Prepared, left: Left | None = None) -> Iterator[AutoidSite]:
+    """The prepared site, once more; or as the run has left it that was killed a minute later."""
     clock = SettableClock()
     clock.now = prepared.clock.now
     projects = prepared.projects()
-    read_state(prepared.folder / "redcap.json", projects)
-    with prepared.server.fresh(template=prepared.database) as name, simulator_of(projects, clock) as simulator:
+    state = prepared.folder / "redcap.json"
+    state.write_bytes(prepared.redcap if left is None else left.redcap)
+    read_state(state, projects)
+    rows = None if left is None else left.rows
+    template = prepared.database
+    with (
+        prepared.server.fresh(template=template, contents=rows) as name,
+        simulator_of(projects, clock) as simulator,
+    ):
         site = AutoidSite(
             folder=prepared.folder,
             database_url=prepared.server.url_of(name),
@@ -141,6 +213,10 @@ def restored(prepared: Prepared) -> Iterator[AutoidSite]:
             clock=clock,
             simulator=simulator,
         )
+        if left is not None:
+            site.clock.advance(60)
+            with site._database.begin() as connection:
+                connection.execute(text("update ledger.lease set process = :none"), {"none": _NO_PROCESS})
         try:
             yield site
         finally:
@@ -150,10 +226,20 @@ def restored(prepared: Prepared) -> Iterator[AutoidSite]:
 def left_alone(prepared: Prepared) -> Undisturbed:
     """The run without a crash."""
     with restored(prepared) as site:
-        steps = NotingWrites()
-        site.run(steps)
-        calls = [f"{call.action} of {call.content} {call.project}" for call in site.calls]
-        return Undisturbed(steps.names, steps.writing, calls, end_state(site))
+        return _undisturbed(site, NotingWrites(), {})
+
+
+def swept(prepared: Prepared) -> Undisturbed:
+    """The run without a crash, and what one would have left at each step."""
+    with restored(prepared) as site:
+        steps = Sweep(prepared, site)
+        return _undisturbed(site, steps, steps.left)
+
+
+def _undisturbed(site: AutoidSite, steps: NotingWrites, left: dict[int, Left]) -> Undisturbed:
+    site.run(steps)
+    calls = [f"{call.action} of {call.content} {call.project}" for call in site.calls]
+    return Undisturbed(steps.names, steps.writing, calls, end_state(site), left)
 
 
 def end_state(site: AutoidSite) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -273,6 +274,10 @@ class Site:
 
     def close(self) -> None:
         self._database.close()
+
+    @property
+    def database_name(self) -> str:
+        return urlsplit(self.database_url).path.removeprefix("/")
 
     # -- what arrives -------------------------------------------------------------------------------
 
@@ -600,7 +605,8 @@ class Site:
             select table_schema || '.' || table_name from information_schema.tables
              where table_schema in ('ledger', 'gateway') and table_type = 'BASE TABLE'
         """)
-        stored = [row[0] for (table,) in tables for row in self.query(f"select t::text from {table} as t")]
+        rows = self.query(" union all ".join(f"select t::text from {table} as t" for (table,) in tables))
+        stored = [row[0] for row in rows]
         spelt = [bytes(row[0]).decode("latin-1") for row in self.query("select sealed from ledger.event") if row[0]]
         return "\n".join(stored + spelt)
 

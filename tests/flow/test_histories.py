@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, note, seed, settings
 from hypothesis import strategies as st
 
+from processors.cli.bootstrap import compared_clocks
 from processors.configuration import Configuration, RedcapSection, SourceSection
 from processors.demo.simulator import Fault
 from processors.errors import ServiceError
@@ -319,7 +320,8 @@ class _Site(Site):
             redcap=RedcapSection(url=ADDRESS, insecure=True, batch_rows=3, tokens=self.tokens),  # type: ignore[arg-type]
         )
         database = self._ground.stepping(steps)
-        with redcap_in_process(self.simulator, self.tokens, steps) as redcap:
+        clocks = compared_clocks(configuration, self.clock)
+        with redcap_in_process(self.simulator, self.tokens, steps, clocks) as redcap:
             return run_with(database, redcap, configuration, key_file=self.key_file, clock=self.clock, steps=steps)
 
 

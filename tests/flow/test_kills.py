@@ -3,8 +3,12 @@
 Both halves of the job, from reading summaries to placing the transfers of drawn IDs. Between two steps
 nothing is seen from outside, and a commit that has nothing to write makes no difference: the run killed
 there leaves what it left before. Such commits are left out.
+
+What a kill at each step leaves is noted while one run goes through all of them, and each state that was
+seen is completed by a run. That a process which is killed leaves what was noted is tried at some steps.
 """
 
+import json
 import signal
 import time
 from collections.abc import Iterator
@@ -21,19 +25,23 @@ from tests.flow import child, table
 from tests.flow.crashes import (
     SAME,
     TEACHING,
+    Left,
     Prepared,
     Undisturbed,
     completed,
-    left_alone,
     named,
     prepared_site,
     restored,
+    state_of,
+    swept,
 )
 
 SCENARIOS = ("together", "apart")
 """Where transfers stand: in Incoming, or in a project of their own."""
 STRETCHES = 3
 """In how many tests a scenario's steps are done, so that workers can share them."""
+EVERY = 12
+"""A process is killed at every so many-th step, and during every so many-th call that only reads."""
 
 
 class Scene(NamedTuple):
@@ -47,17 +55,21 @@ class Scene(NamedTuple):
     def steps(self) -> list[int]:
         """The numbers (from 1) of the steps at which a kill can make a difference.
 
-        Where transfers stand apart, all but the deliveries is left out, which differs in nothing, and of
-        those every other step.
+        Where transfers stand apart, all but the deliveries is left out, which differs in nothing.
         """
-        apart = self.prepared.separate_transfers
-        found = [
-            number
-            for number, name in enumerate(self.undisturbed.steps, start=1)
-            if name.startswith("Writing" if apart else "")
-            and (name.endswith("a call") or number in self.undisturbed.writing)
-        ]
-        return found[:: 2 if apart else 1]
+        phase = "Writing" if self.prepared.separate_transfers else ""
+        return [number for number in self.undisturbed.left if self.undisturbed.steps[number - 1].startswith(phase)]
+
+    @property
+    def alike(self) -> list[list[int]]:
+        """The same, those together that leave the same."""
+        groups: list[list[int]] = []
+        for number in self.steps:
+            if groups and self.undisturbed.left[number] == self.undisturbed.left[groups[-1][0]]:
+                groups[-1].append(number)
+            else:
+                groups.append([number])
+        return groups
 
 
 @pytest.fixture(scope="module", params=SCENARIOS)
@@ -68,7 +80,7 @@ def scene(
     folder = tmp_path_factory.mktemp("kills")
     separate = request.param == "apart"
     with prepared_site(server, template, key_file, folder, separate_transfers=separate) as prepared:
-        yield Scene(request.param, prepared, left_alone(prepared))
+        yield Scene(request.param, prepared, swept(prepared))
 
 
 def test_the_run_that_is_killed_does_a_bit_of_everything(scene: Scene) -> None:
@@ -95,23 +107,47 @@ def test_the_run_that_is_killed_does_a_bit_of_everything(scene: Scene) -> None:
 def test_killed_at_any_step_the_next_run_ends_in_the_same_state(scene: Scene, stretch: int) -> None:
     names = named(scene.undisturbed)
     different = []
-    for number in scene.steps[stretch::STRETCHES]:
+    for place, numbers in list(enumerate(scene.alike))[stretch::STRETCHES]:
+        with restored(scene.prepared, scene.undisturbed.left[numbers[0]]) as site:
+            outcome = completed(site, scene.undisturbed, place)
+        for number in numbers:
+            table.CASES.append((f"{scene.name}, step {number:3}", names[number - 1], outcome))
+            if outcome != SAME:
+                different.append((number, names[number - 1], outcome))
+    assert different == []
+
+
+def test_a_process_that_is_killed_leaves_what_was_seen_and_the_next_run_ends_in_the_same_state(scene: Scene) -> None:
+    names = named(scene.undisturbed)
+    different = []
+    for number in scene.steps[::EVERY]:
         with restored(scene.prepared) as site:
             site.clock.advance(60)
             process = child.start(site.machine, fatal=number)
             process.join(60)
             assert process.exitcode == -signal.SIGKILL
+            left = Left(
+                scene.prepared.server.contents(site.database_name),
+                state_of(site.simulator.projects.values(), scene.prepared.folder),
+            )
+            assert counted(left) == counted(scene.undisturbed.left[number])
             outcome = completed(site, scene.undisturbed, number)
-        table.CASES.append((f"{scene.name}, step {number:3}", names[number - 1], outcome))
+        table.CASES.append((f"{scene.name}, process, step {number:3}", names[number - 1], outcome))
         if outcome != SAME:
             different.append((number, names[number - 1], outcome))
     assert different == []
 
 
+def counted(left: Left) -> tuple[dict[str, int], dict[str, int]]:
+    """How much there is of everything: what a run draws is different each time."""
+    redcap = {name: len(project["records"]) for name, project in json.loads(left.redcap).items()}
+    return {table: rows.count(b"\n") for table, rows in left.rows.items()}, redcap
+
+
 def test_killed_while_redcap_carries_a_call_out_the_next_run_ends_in_the_same_state(scene: Scene) -> None:
     different = []
     for number, name in enumerate(scene.undisturbed.calls):
-        if scene.prepared.separate_transfers and not name.startswith("import"):
+        if not name.startswith("import") and (scene.prepared.separate_transfers or number % EVERY):
             continue
         with restored(scene.prepared) as site:
             site.clock.advance(60)
@@ -129,6 +165,19 @@ def test_killed_while_redcap_carries_a_call_out_the_next_run_ends_in_the_same_st
         if outcome != SAME:
             different.append((number, name, outcome))
     assert different == []
+
+
+def test_calls_that_only_read_leave_redcap_as_it_was(scene: Scene) -> None:
+    """So that a run killed during one of them leaves what it leaves when it is killed before it."""
+    states = [left.redcap for left in scene.undisturbed.left.values()]
+    at_calls = [
+        place
+        for place, number in enumerate(scene.undisturbed.left)
+        if scene.undisturbed.steps[number - 1].endswith("a call")
+    ]
+    for place, call in zip(at_calls, scene.undisturbed.calls, strict=True):
+        after = states[min(place + 1, len(states) - 1)]
+        assert (after == states[place]) is not call.startswith("import"), call
 
 
 class Killer:

@@ -12,6 +12,7 @@ from ledger import embedded
 from ledger.database import open_database
 from ledger.errors import LedgerError
 from ledger.migrations import migrate
+from ledger.programs import installed
 from ledger.vault import initialise
 from tests.conftest import Server, server_folder
 from tests.flow import table
@@ -37,7 +38,7 @@ class MortalServer:
         self.server.execute("select pg_reload_conf()")
 
     def start(self) -> None:
-        self._embedded = embedded.start(self._folder)
+        self._embedded = embedded.start(self._folder, max(installed()))
 
     def kill(self) -> None:
         """SIGKILL for all of its processes."""

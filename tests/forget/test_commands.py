@@ -12,6 +12,7 @@ from processors.cli.commands.forget import patient_ids
 from processors.cli.main import app
 from processors.demo.simulator import Fault
 from processors.errors import ConfigurationError
+from processors.redcap import client
 from tests.autoid.sites import key_of
 from tests.flow.harness import BRAIN, HEART
 from tests.forget.sites import PrivateSite, traces
@@ -74,7 +75,10 @@ def test_a_patient_from_standard_input_is_forgotten_and_redcaps_rows_are_shown(c
     assert {asked.name for study in ("1.1", "1.2") for asked in command.site.transfers(study).values()} == {""}
 
 
-def test_where_redcap_is_away_somebody_is_forgotten_and_what_waits_is_told(command: Command) -> None:
+def test_where_redcap_is_away_somebody_is_forgotten_and_what_waits_is_told(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_RETRY_WAITS_SECONDS", (0, 0, 0))
     command.site.simulator.inject(Fault(kind="reset", times=100))
     done = command("forget", "--patient-id-stdin", *WHY, "--yes", given=ADA.encode())
     assert (done.exit_code, command.site.finds({ADA})) == (1, set())

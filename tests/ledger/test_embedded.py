@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 
 from ledger import embedded as embedded_server
 from ledger.database import Database, open_database
 from ledger.errors import Misconfigured, Unreachable
 from ledger.migrations import migrate
+from ledger.programs import Programs, installed
 from tests.conftest import server_folder
 from tests.ledger.samples import append, everything, fact, first_broken, scalar
 
@@ -130,13 +132,12 @@ def test_a_killed_program_leaves_a_server_that_the_next_one_takes_over(used: Pat
     assert not (used / "postgres" / "postmaster.pid").exists(), "it would never be stopped any more"
 
 
-def test_a_list_of_users_that_was_cut_off_while_it_was_written_does_not_matter(used: Path) -> None:
-    with embedded(used):
-        pass
-    (used / "postgres" / ".handle_pids.json").write_text("[12")
-    with embedded(used) as database:
+def test_what_an_interrupted_first_start_has_left_is_made_anew(folder: Path) -> None:
+    (folder / "postgres.new").mkdir()
+    (folder / "postgres.new" / "PG_VERSION").write_text("18\n")
+    with embedded(folder) as database:
         assert scalar(database, "select 1") == 1
-    assert not (used / "postgres" / "postmaster.pid").exists()
+    assert not (folder / "postgres.new").exists()
 
 
 def test_two_ledgers_opened_in_one_program_share_the_server_until_both_are_closed(used: Path) -> None:
@@ -215,10 +216,33 @@ def test_a_file_in_place_of_the_folder_is_misconfigured(folder: Path) -> None:
 
 def test_data_that_it_cannot_use_makes_it_unreachable_with_its_log_named(folder: Path) -> None:
     (folder / "postgres").mkdir()
-    (folder / "postgres" / "PG_VERSION").write_text("18\n")
+    (folder / "postgres" / "PG_VERSION").write_text(f"{max(installed()).version}\n")
     for _ in range(2):
         with pytest.raises(Unreachable, match=r"does not start .* Its own words are in .*/postgres/log"):
             open_database("embedded", folder)
+
+
+@pytest.mark.parametrize("programs", installed(), ids=str)
+def test_whatever_programs_there_are_start_it(folder: Path, programs: Programs) -> None:
+    before = newest_change(programs)
+    server = embedded_server.start(folder, programs)
+    try:
+        assert server_version(server.conninfo) == programs.version
+        # Without programs named, those that made the data are taken.
+        with embedded(folder) as database:
+            assert scalar(database, "show data_checksums") == "on"
+    finally:
+        server.close()
+    assert newest_change(programs) == before, "an installation may be read-only"
+
+
+def newest_change(programs: Programs) -> int:
+    return max(path.lstat().st_ctime_ns for path in programs.folder.parent.rglob("*"))
+
+
+def server_version(conninfo: str) -> int:
+    with psycopg.connect(conninfo) as connection:
+        return connection.info.server_version // 10_000
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only as root does it run as a user of its own")

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from ledger.vault import Vault
 from processors.cli.bootstrap import compared_clocks
-from processors.cli.commands.acknowledge import _NOTICE
+from processors.cli.commands.acknowledge import waiting_at
 from processors.cli.override import end_of
 from processors.configuration import Configuration, RedcapSection, SenderSection, SourceSection
 from processors.delivery.deliver import deliver
@@ -20,7 +20,6 @@ from processors.delivery.reconcile.compare import reconcile
 from processors.delivery.reconcile.scope import Scope as Compared
 from processors.delivery.reconcile.settle import accept, restore
 from processors.errors import ConfigurationError
-from processors.events.deliveries import Acknowledged
 from processors.gateway import Gateway
 from processors.operations.replay import Scope, replay
 from processors.requests import TransferRequest
@@ -181,10 +180,10 @@ class Program:
     def acknowledge(self, position: int) -> bool:
         """Takes a notice off the list, if it is one that can be."""
         with self._gateway().begin() as work:
-            row = work.execute(_NOTICE, {"position": position}).one_or_none()
-            if row is not None:
-                work.record([Acknowledged(study=row.study, position=position, by="kari", reason="checked")])
-            return row is not None
+            found = waiting_at(work, [position]).get(position)
+            if found is not None:
+                work.record([found.seen("kari", "checked")])
+            return found is not None
 
     def replay(self, project: str, steps: Steps) -> bool:
         """`replay --project`; False where nothing is known of the project."""

@@ -173,6 +173,17 @@ def test_a_named_bundle_is_trusted_whatever_the_environment_says(
         assert client.export_records("incoming")[0]["record_id"] == "1"
 
 
+def test_it_is_noted_when_the_servers_certificate_runs_out(tmp_path: Path) -> None:
+    bundle, context = self_signed(tmp_path)
+    with web(ROWS, tls=context) as server, client_of(server, bundle) as client:
+        before = client.certificate_ends
+        client.export_records("incoming")
+        after = client.certificate_ends
+    assert before is None
+    assert after is not None
+    assert dt.timedelta(minutes=59) < after - dt.datetime.now(tz=dt.UTC) <= dt.timedelta(hours=1)
+
+
 def test_a_redirect_from_http_to_https_on_another_port_sends_nothing_there(tmp_path: Path) -> None:
     """Whoever has an account on REDCap's host could listen on that port; the token used to follow."""
     bundle, context = self_signed(tmp_path)

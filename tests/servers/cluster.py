@@ -1,7 +1,6 @@
 """Throw-away PostgreSQL servers from installed binaries, run by PostgreSQL's own user where we are root."""
 
 import os
-import pwd
 import shutil
 import subprocess
 import tempfile
@@ -11,11 +10,11 @@ from pathlib import Path
 
 import psycopg
 
-INSTALLED = sorted(
-    (path for path in Path("/usr/lib/postgresql").glob("*/bin") if int(path.parent.name.split(".")[0]) >= 14),
-    key=lambda path: int(path.parent.name.split(".")[0]),
-)
-"""The folders with the binaries of each version that the ledger supports."""
+from ledger import embedded
+from ledger.programs import Programs, installed
+
+INSTALLED = sorted({programs.version: programs for programs in reversed(installed())}.values())
+"""The programs of each version that the ledger supports, as far as they are here; the distribution's before others."""
 
 _PATIENCE = 30
 
@@ -23,8 +22,8 @@ _PATIENCE = 30
 class Cluster:
     """One server, reached through a socket in a folder of its own."""
 
-    def __init__(self, binaries: Path, folder: Path) -> None:
-        self._binaries = binaries
+    def __init__(self, programs: Programs, folder: Path) -> None:
+        self._binaries = programs.folder
         self.folder = folder
         self.data = folder / "data"
         self._server: subprocess.Popen[bytes] | None = None
@@ -94,14 +93,15 @@ class Cluster:
 
 
 @contextmanager
-def cluster(binaries: Path) -> Iterator[Cluster]:
+def cluster(programs: Programs) -> Iterator[Cluster]:
     """A folder for a server of this version; the server is stopped at the end."""
     # Short, for the socket's path, and below a folder that PostgreSQL's own user may pass.
     folder = Path(tempfile.mkdtemp(prefix="fiona-server-", dir="/var/tmp"))
     user = postgres_user()
     if user is not None:
         shutil.chown(folder, user)
-    made = Cluster(binaries, folder)
+        embedded._let_pass(programs.folder.resolve())
+    made = Cluster(programs, folder)
     try:
         yield made
     finally:
@@ -113,5 +113,4 @@ def postgres_user() -> str | None:
     """Whom the server runs as: it refuses root."""
     if os.geteuid() != 0:
         return None
-    pwd.getpwnam("postgres")
-    return "postgres"
+    return embedded._account(Path("/nowhere")).pw_name

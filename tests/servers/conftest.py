@@ -1,5 +1,6 @@
-"""The fixtures of all tests, on each server whose binaries are installed instead of the embedded one."""
+"""The fixtures of all tests, on the oldest server that is installed; with `FIONA_LEDGER_TEST_SERVERS=all`, on each."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,25 +8,25 @@ import pytest
 
 from ledger.database import open_database
 from ledger.migrations import migrate
+from ledger.programs import Programs
 from ledger.vault import initialise
 from tests.conftest import Server
 from tests.servers.cluster import INSTALLED, cluster
 
-_VERSIONS = [pytest.param(folder, id=f"PostgreSQL {folder.parent.name}") for folder in INSTALLED] or [
-    pytest.param(None, id="none", marks=pytest.mark.skip("no PostgreSQL 14 or newer in /usr/lib/postgresql"))
-]
+_WANTED = INSTALLED if os.environ.get("FIONA_LEDGER_TEST_SERVERS") == "all" else INSTALLED[:1]
+_VERSIONS = [pytest.param(programs, id=f"PostgreSQL {programs.version}") for programs in _WANTED]
 
 
 @pytest.fixture(scope="session", params=_VERSIONS)
-def binaries(request: pytest.FixtureRequest) -> Path:
-    """The folder with a version's programs."""
-    found: Path = request.param
+def programs(request: pytest.FixtureRequest) -> Programs:
+    """A version's programs."""
+    found: Programs = request.param
     return found
 
 
 @pytest.fixture(scope="session")
-def server(binaries: Path) -> Iterator[Server]:
-    with cluster(binaries) as made:
+def server(programs: Programs) -> Iterator[Server]:
+    with cluster(programs) as made:
         made.initialise()
         made.start(fsync="off", synchronous_commit="off", full_page_writes="off", autovacuum="off")
         yield Server(made.url)

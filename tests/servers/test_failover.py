@@ -12,6 +12,7 @@ from ledger.chain import KeptHead
 from ledger.database import Database, open_database
 from ledger.errors import Unreachable
 from ledger.migrations import migrate
+from ledger.programs import Programs
 from tests.ledger.samples import everything, fact, the_store
 from tests.servers.cluster import Cluster, cluster
 
@@ -19,9 +20,9 @@ BEFORE, AFTER = 40, 5
 
 
 @pytest.fixture
-def pair(binaries: Path) -> Iterator[tuple[Cluster, Cluster]]:
+def pair(programs: Programs) -> Iterator[tuple[Cluster, Cluster]]:
     """A primary that acknowledges only what its standby has written too."""
-    with cluster(binaries) as primary, cluster(binaries) as standby:
+    with cluster(programs) as primary, cluster(programs) as standby:
         primary.initialise()
         primary.start()
         standby.run(

@@ -51,6 +51,7 @@ def configured(
     lines = [
         "[ledger]",
         f"url = {json.dumps(url)}",
+        f"data_dir = {json.dumps(str(folder / 'data'))}",
         f"key_file = {json.dumps(str(key_file))}",
         f"site = {json.dumps(site)}",
         "[source]",

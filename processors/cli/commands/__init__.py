@@ -4,13 +4,14 @@ To add one: `commands/NAME.py` with a function `command`, whose docstring is its
 something needs a person; its line below; its task in the README. `what-if` stands in `what_if.py`, `rules check` in
 `rules_check.py`. Commands do not import each other: what several of them do stands one folder up.
 
-Programs of their own stand here too: `populateIncoming`, `populateAutoID` and `gen-id`.
+Programs of their own stand here too: `populateIncoming`, `populateAutoID`, `gen-id` and `fiona-ledger-as-service`.
 """
 
 COMMANDS = {
     "Every day": {
         "run": "Do the periodic job once: read, decide, write to REDCap.",
         "status": "Show how it is doing, and what needs a person.",
+        "check": "Tell a monitor in one line whether it does its work.",
         "explain": "Tell what happened to a study, and why.",
     },
     "When something needs a person": {
@@ -31,14 +32,19 @@ COMMANDS = {
         "identity check": "Look for shared, second and telling pseudonyms.",
     },
     "Setting up": {
+        "docs": "Tell where the documentation is.",
+        "init": "Write a configuration, units for systemd, and SQL.",
         "demo": "Try it on real summaries, against a simulated REDCap.",
         "migrate": "Set up the ledger's tables, or bring them up to date.",
+        "backup": "Save an embedded ledger to a file.",
+        "restore": "Make an embedded ledger anew from a backup.",
         "grant": "Give PostgreSQL roles the least privileges that work.",
         "shadow": "Decide beside today's scripts, and write nothing to REDCap.",
         "adopt": "Record what REDCap holds already, to do none of it again.",
     },
     "Auditors": {
         "audit": "Show what the ledger tells an auditor.",
+        "psql": "Open the ledger in PostgreSQL's own client.",
         "verify": "Check that nobody has tampered with the ledger.",
         "prove": "Prove what is held of a study to somebody without a ledger.",
         "export": "Write events as lines of JSON, for archives and auditors.",

@@ -22,6 +22,7 @@ from sqlalchemy import text
 
 from processors.cli import console
 from processors.cli.bootstrap import now, opened_gateway
+from processors.cli.news import Audience
 from processors.cli.runs import periodic_run
 from processors.demo import samples
 from processors.demo.sender import MASKED, NOT_SENT, Sender
@@ -159,7 +160,7 @@ def _seed(simulator: Simulator) -> None:
 
 def _run(title: str, config: Path, clock: _Clock, out: Console) -> None:
     out.rule(title)
-    periodic_run(config, command="demo", json=False, clock=clock)
+    periodic_run(config, Audience(verbose=True), command="demo", clock=clock)
 
 
 def _send(folder: Path, simulator: Simulator, config: Path, clock: _Clock, out: Console) -> None:

@@ -19,18 +19,18 @@ def command(
     context: typer.Context,
     position: Annotated[int, typer.Argument(help="The position that `status` shows.")],
     *,
-    reason: Annotated[str, typer.Option("--reason", help="What was done.")],
+    reason: Annotated[str | None, typer.Option("--reason", help="What was done.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Say that a task is done: what a participant who withdrew had been sent is removed downstream.
 
     Example: fiona-ledger done 4711 --reason "removed from the archive of the Heart Study, ticket 12"
     """
-    require_reason(reason)
+    why = require_reason(reason)
     with opened_gateway(context.obj, with_keys=False) as (_, gateway), gateway.begin() as work:
         row = work.execute(_TASK, {"position": position}).one_or_none()
         removed = work.execute(_REMOVED, {"position": position}).scalar_one_or_none()
-        decision = {"by": operator(), "reason": reason.strip()}
+        decision = {"by": operator(), "reason": why}
         if row is not None:
             about = f"study {row.study}, project {row.project!r}"
             work.record([TaskDone(study=row.study, position=position, **decision)])

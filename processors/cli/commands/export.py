@@ -38,8 +38,8 @@ def command(
             with readers_may_leave():
                 _exported(database, sys.stdout.buffer.write, first, last)
             return
-        with written_privately(output) as write:
-            part = _exported(database, write, first, last)
+        with written_privately(output) as file:
+            part = _exported(database, file.write, first, last)
     if json:
         console.print_json({"from": part.first, "to": part.last, "hash": part.last_hash.hex(), "file": str(output)})
     else:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
+from ledger import erasures
 from processors.cli import console
 from processors.cli.bootstrap import opened_gateway, opened_redcap, operator
 from processors.cli.exit_codes import exit_codes
@@ -84,6 +85,8 @@ def command(
             "The keys are destroyed, and what was requested is recorded as ended; the next run that gets through has "
             "REDCap say so."
         )
+        with gateway.begin() as work:
+            erasures.keep(work.connection, configuration.ledger.key_file)
         compacted = compact(gateway.database) if done.destroyed else True
         if not json:
             _print(done, compacted=compacted)

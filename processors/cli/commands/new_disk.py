@@ -13,7 +13,7 @@ from processors.source.discover import accept_place
 def command(
     context: typer.Context,
     *,
-    reason: Annotated[str, typer.Option("--reason", help="What became of the other disk.")],
+    reason: Annotated[str | None, typer.Option("--reason", help="What became of the other disk.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Say that the raw folder lies on another disk for good: the next run records what it lacks as vanished.
@@ -22,9 +22,9 @@ def command(
 
     Example: fiona-ledger new-disk --reason "the old array failed, its studies are lost"
     """
-    require_reason(reason)
+    why = require_reason(reason)
     with opened_exclusively(context.obj) as (configuration, gateway):
-        known = accept_place(gateway, configuration.source.raw, by=operator(), reason=reason.strip())
+        known = accept_place(gateway, configuration.source.raw, by=operator(), reason=why)
     if json:
         console.print_json({"known_studies": known})
     else:

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from processors.cli.options import ConfigOption, JsonOption
+from processors.cli.news import Audience
+from processors.cli.options import ConfigOption, JsonOption, VerboseOption
 from processors.cli.runs import Processor, periodic_run
 
 
@@ -15,10 +16,12 @@ def command(
         str | None,
         typer.Option("--importAll", metavar="PROJECT", help="Consider all studies of this project, however old."),
     ] = None,
+    verbose: VerboseOption = False,
     json: JsonOption = False,
 ) -> bool:
     """Give pseudonyms to new studies of projects that want them (as `fiona-ledger run --only autoid` does).
 
     Example: populateAutoID --importAll TEACHING
     """
-    return periodic_run(config, command="populateAutoID", only=Processor.AUTOID, all_of=import_all, json=json)
+    audience = Audience.found(json=json, verbose=verbose)
+    return periodic_run(config, audience, command="populateAutoID", only=Processor.AUTOID, all_of=import_all)

@@ -74,8 +74,8 @@ def command(
             else:
                 proof, done = f"{signer.key.as_line()}\n", "Wrote the key"
     if output is not None:
-        with written_privately(output) as write:
-            write(proof.encode())
+        with written_privately(output) as file:
+            file.write(proof.encode())
     if json:
         console.print_json(
             {"key": signer.key.as_line(), **({"proof": proof} if output is None else {"file": str(output)})}

@@ -14,7 +14,7 @@ def command(
     *,
     project: ProjectOption,
     to_subject: Annotated[str, typer.Option("--to-subject", metavar="ID", help="The pseudonym that is right.")],
-    reason: ReasonOption,
+    reason: ReasonOption = None,
     event: EventOption = None,
     json: JsonOption = False,
 ) -> bool:

@@ -13,7 +13,7 @@ from processors.delivery.recognition import accept
 def command(
     context: typer.Context,
     *,
-    reason: Annotated[str, typer.Option("--reason", help="What was done to REDCap.")],
+    reason: Annotated[str | None, typer.Option("--reason", help="What was done to REDCap.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Take REDCap as it is now for this ledger's, after a move or a restore from a backup.
@@ -23,9 +23,9 @@ def command(
 
     Example: fiona-ledger recognise --reason "restored from the backup of Sunday"
     """
-    require_reason(reason)
+    why = require_reason(reason)
     with opened_exclusively(context.obj) as (configuration, gateway), opened_redcap(configuration, gateway) as redcap:
-        lost = accept(gateway, redcap, by=operator(), reason=reason.strip())
+        lost = accept(gateway, redcap, by=operator(), reason=why)
     if json:
         console.print_json({"recognised": True, "ids_to_store_again": lost})
     else:

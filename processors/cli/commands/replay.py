@@ -7,6 +7,7 @@ import typer
 from processors.cli import dates
 from processors.cli.bootstrap import operator
 from processors.cli.dry_run import printed_dry_run
+from processors.cli.news import Audience
 from processors.cli.options import DryRunOption, JsonOption
 from processors.cli.runs import replay_run
 from processors.operations.adopt.guard import require_moved_in
@@ -43,7 +44,8 @@ def command(
         include_vanished=include_vanished,
     )
     if not dry_run:
-        return replay_run(context.obj, scope, command="replay", json=json)
+        audience = Audience.found(json=json, verbose=True)
+        return replay_run(context.obj, audience, scope, command="replay")
     with printed_dry_run(context.obj, json=json) as run:
         require_moved_in(run.gateway, run.redcap, fresh=False, by=operator())
         replay(run, scope, by=operator())

@@ -11,7 +11,7 @@ def command(
     study: StudyArgument,
     *,
     project: ProjectOption,
-    reason: ReasonOption,
+    reason: ReasonOption = None,
     event: EventOption = None,
     json: JsonOption = False,
 ) -> bool:

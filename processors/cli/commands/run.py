@@ -6,7 +6,8 @@ import typer
 
 from processors.cli.bootstrap import operator
 from processors.cli.dry_run import printed_dry_run
-from processors.cli.options import DryRunOption, JsonOption
+from processors.cli.news import Audience
+from processors.cli.options import DryRunOption, JsonOption, QuietOption, VerboseOption
 from processors.cli.runs import Processor, periodic_run
 from processors.operations.adopt.guard import require_moved_in
 
@@ -19,14 +20,21 @@ def command(
         bool, typer.Option("--fresh", help="The first run: what REDCap's Incoming holds already is strangers'.")
     ] = False,
     dry_run: DryRunOption = False,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
     json: JsonOption = False,
 ) -> bool:
     """Do the periodic job once: read new summaries, decide about transfers, write to REDCap.
 
+    Elsewhere than on a terminal it prints news alone: what happened, and what needs a person when it is new or a day
+    old. When nothing happened, it prints nothing.
+
     Example, in a cron table: * * * * * fiona-ledger run
     """
     if not dry_run:
-        return periodic_run(context.obj, command="run", only=only, json=json, fresh=fresh)
+        audience = Audience.found(json=json, verbose=verbose, quiet=quiet)
+        name = "run" if only is None else f"run --only {only}"
+        return periodic_run(context.obj, audience, command=name, only=only, fresh=fresh)
     with printed_dry_run(context.obj, json=json) as run:
         require_moved_in(run.gateway, run.redcap, fresh=fresh, by=operator())
         if only != Processor.AUTOID:

@@ -16,7 +16,7 @@ def command(
     study: StudyArgument,
     *,
     project: Annotated[str, typer.Option("--project", metavar="NAME", help="The project; in others they stay two.")],
-    reason: ReasonOption,
+    reason: ReasonOption = None,
     other: Annotated[
         str | None,
         typer.Option("--with", metavar="STUDY", help="A study of the other, if several patients share it."),
@@ -29,9 +29,9 @@ def command(
 
     Example: fiona-ledger same-patient 1.2.840.1 --project "Heart Study" --reason "new number, ticket 4711"
     """
-    require_reason(reason)
+    why = require_reason(reason)
     with opened_exclusively(context.obj) as (_, gateway):
-        joining = Joining(study=study, project=project, other=other, by=operator(), reason=reason.strip())
+        joining = Joining(study=study, project=project, other=other, by=operator(), reason=why)
         studies = join(gateway, joining)
     if json:
         console.print_json({"study": study, "project": project, "with": studies})

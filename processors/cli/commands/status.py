@@ -1,24 +1,39 @@
 """`fiona-ledger status`: how the gateway is doing, and what needs a person."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from itertools import groupby
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import typer
+from rich.console import Console
 
 from processors.cli import console
 from processors.cli.bootstrap import opened_tables
 from processors.cli.dates import local_time
+from processors.cli.diaries import unrecorded_run
+from processors.cli.health_words import as_data as health_as_data
+from processors.cli.health_words import duration, moments
 from processors.cli.options import JsonOption
+from processors.operations.groups import Group, grouped
+from processors.operations.health import Finding, Severity
+from processors.operations.limits import Limits
 from processors.operations.status import Sending, Status
 from processors.operations.status import status as status_of
 
-# Of what needs attention, all kinds together: it is to fit on one screen.
-_LISTED = 24
-_LEAST_LISTED = 2
+VERSION = 1
+"""Of what `--json` prints: it is raised when a key goes or means something else, not when one is added."""
+
+_STUDIES_LISTED = 3
 _RECORDS_LISTED = 10
 _SECONDS = "%Y-%m-%d %H:%M:%S"
+_STYLES: Mapping[Severity, str] = {
+    Severity.CRITICAL: "bold red",
+    Severity.WARNING: "bold yellow",
+    Severity.OK: "bold",
+}
 
 _OVERHEARD = "REDCap is called over http (redcap.insecure): anybody on the way reads tokens and patients' data."
 
@@ -29,44 +44,83 @@ def command(context: typer.Context, *, json: JsonOption = False) -> bool:
     Example: fiona-ledger status --json
     """
     with opened_tables(context.obj) as (configuration, gateway):
-        status = status_of(gateway)
+        status = status_of(gateway, Limits.of(configuration), unrecorded_run(context.obj))
     if json:
-        console.print_json(_as_data(status))
+        console.print_json(as_data(status))
     else:
         if configuration.redcap.is_overheard:
             console.say(console.output(), _OVERHEARD, "bold")
-        _print_status(status)
+        _print_status(status, _program(context.obj))
     return status.needs_attention
 
 
-def _as_data(status: Status) -> dict[str, Any]:
-    under_way = None if status.under_way is None else status.under_way.as_data()
-    more = {"under_way": under_way, "kinds": status.kinds, "needs_attention": status.needs_attention}
-    return asdict(status) | more
+def as_data(status: Status) -> dict[str, Any]:
+    """The status for a program to read, as docs/health.md tells it; moments are in the machine's own zone."""
+    data = asdict(status) | {
+        "version": VERSION,
+        "health": health_as_data(status.health),
+        "under_way": None if status.under_way is None else status.under_way.as_data(),
+        "pending": [waiting._asdict() for waiting in status.pending],
+        "approvals": [approval._asdict() for approval in status.approvals],
+        "attention": [notice._asdict() for notice in status.attention],
+        "groups": [group.as_data() for group in grouped(status.attention)],
+        "kinds": status.kinds,
+        "needs_attention": status.needs_attention,
+    }
+    return {name: _here(value) for name, value in sorted(data.items())}
 
 
-def _sending(sending: Sending) -> str:
-    oldest = "" if sending.oldest is None else f", the oldest since {local_time(sending.oldest)}"
-    return (
-        f"Of those that we placed, {sending.sent} are reported sent, {sending.unsent} not yet{oldest}; "
-        f"{sending.failed} failed."
-    )
+def _here(value: Any) -> Any:
+    """The value with all moments in the machine's own zone."""
+    match value:
+        case datetime():
+            return value.astimezone()
+        case dict():
+            return {name: _here(part) for name, part in value.items()}
+        case list() | tuple():
+            return [_here(part) for part in value]
+        case _:
+            return value
 
 
-def _in_words(seconds: int | None) -> str:
-    minutes = (seconds or 0) // 60
-    if minutes < 120:
-        return f"{minutes} minutes"
-    return f"{minutes // 60} hours" if minutes < 48 * 60 else f"{minutes // (24 * 60)} days"
+def _program(config: Path | None) -> str:
+    """What a person types to start this program on the same configuration."""
+    return "fiona-ledger" if config is None else f"fiona-ledger --config {shlex.quote(str(config))}"
+
+
+def _print_status(status: Status, program: str) -> None:
+    out = console.output()
+    _print_health(out, status)
+    for line in _facts(status):
+        console.paragraph(out, line)
+    _print_groups(out, grouped(status.attention), program)
+
+
+def _print_health(out: Console, status: Status) -> None:
+    where = f"Site {status.site}, {local_time(status.at)}: "
+    if status.severity is Severity.OK:
+        console.paragraph(out, f"{where}the gateway does its work.", style="bold green")
+    else:
+        console.paragraph(out, f"{where}{status.severity.name}", style=_STYLES[status.severity])
+    for finding in status.health:
+        _print_finding(out, finding, status.at)
+
+
+def _print_finding(out: Console, finding: Finding, now: datetime) -> None:
+    name = "SOON" if finding.severity is Severity.OK else finding.severity.name
+    when = moments(finding, now)
+    console.paragraph(out, f"{name} {when}".rstrip(), indent=2, style=_STYLES[finding.severity])
+    console.paragraph(out, finding.words, indent=4)
+    console.paragraph(out, f"-> {finding.advice}", indent=4)
 
 
 def _facts(status: Status) -> Iterator[str]:
-    """What there is, in a few lines, whether or not it needs anybody."""
+    """What there is, a line each, whether or not it needs anybody."""
     yield _last_run(status.last_run)
     if status.under_way is not None:
         yield status.under_way.sentence()
     if status.last_success:
-        ago = _in_words(status.silent_seconds)
+        ago = duration(timedelta(seconds=status.silent_seconds or 0))
         yield f"Last run that got through: {local_time(status.last_success, _SECONDS)}, {ago} ago."
     newest = f", the newest of {local_time(status.newest_event, _SECONDS)}" if status.newest_event else ""
     yield (
@@ -75,12 +129,10 @@ def _facts(status: Status) -> Iterator[str]:
     )
     states = ", ".join(f"{count} {state}" for state, count in status.transfers.items())
     yield f"Transfers: {states or 'none'}. {_sending(status.sending)}"
-    for outlook in status.autoid:
-        left = "" if outlook.left is None else f", {outlook.left} left"
-        until = "" if outlook.runs_out is None else f", at the present pace until {outlook.runs_out}"
-        yield f"IDs of {outlook.project}: {outlook.in_use} in use{left}{until}."
-    for approval in status.approvals:
-        yield f"The approval of {approval.project} ends on {approval.ends}: nothing new goes there afterwards."
+    for forecast in status.autoid:
+        left = "" if forecast.left is None else f", {forecast.left} left"
+        until = "" if forecast.runs_out is None else f", at the present pace until {forecast.runs_out}"
+        yield f"IDs of {forecast.project}: {forecast.in_use} in use{left}{until}."
     for doubts in status.doubts:
         studies = f"; {doubts.studies} studies wait for that" * bool(doubts.studies)
         yield (
@@ -99,6 +151,14 @@ def _listed(records: Sequence[str]) -> str:
     return ", ".join(records[:_RECORDS_LISTED]) + more
 
 
+def _sending(sending: Sending) -> str:
+    oldest = "" if sending.oldest is None else f", the oldest since {local_time(sending.oldest)}"
+    return (
+        f"Of those that we placed, {sending.sent} are reported sent, {sending.unsent} not yet{oldest}; "
+        f"{sending.failed} failed."
+    )
+
+
 def _last_run(run_: Mapping[str, Any] | None) -> str:
     if run_ is None:
         return "No run yet."
@@ -106,40 +166,23 @@ def _last_run(run_: Mapping[str, Any] | None) -> str:
     return f"Last run: {run_['command']} at {local_time(run_['started_at'], _SECONDS)}, {outcome}."
 
 
-def _print_status(status: Status) -> None:
-    out = console.output()
-    for line in _facts(status):
-        out.print(line)
-    if status.stalled_since is not None:
-        out.print(
-            f"Needs attention: since {local_time(status.stalled_since)}, runs are started and none gets through. "
-            "Start `fiona-ledger run` by hand to see why.",
-            style="bold",
-        )
-    if status.overdue_since is not None:
-        out.print(
-            f"Needs attention: rows have waited to be written since {local_time(status.overdue_since)}. "
-            "They are written when a run reaches REDCap and REDCap takes them.",
-            style="bold",
-        )
-    _print_attention(status.attention)
-
-
-def _print_attention(rows: Sequence[Mapping[str, Any]]) -> None:
-    """The list of what a person must look at, kind by kind; long lists are cut, `--json` is whole."""
-    out = console.output()
-    if not rows:
-        out.print("Nothing needs attention.")
-    kinds = [(what, list(group)) for what, group in groupby(rows, key=lambda row: (row["kind"], row["advice"]))]
-    if len(kinds) > 1:
-        counts = ", ".join(f"{len(members)} x {kind}" for (kind, _), members in kinds)
-        out.print(f"Needs attention: {counts}.", style="bold")
-    listed = max(_LEAST_LISTED, _LISTED // max(len(kinds), 1))
-    for (kind, advice), members in kinds:
-        out.print(f"Needs attention: {len(members)} x {kind}. {advice}", style="bold")
-        for row in members[:listed]:
-            position = "" if row["position"] is None else f"[{row['position']}]"
-            parts = (position, row["study"], row["project"], row["subject"], row["details"])
-            out.print("    " + "  ".join(str(part) for part in parts if part))
-        if len(members) > listed:
-            out.print(f"    ... and {len(members) - listed} more (`--json` lists them all)")
+def _print_groups(out: Console, groups: Sequence[Group], program: str) -> None:
+    """What a person must look at, group by group, each with the command that settles it, if one does."""
+    if not groups:
+        console.paragraph(out, "Nothing needs a person.")
+        return
+    out.print()
+    members = sum(len(group.members) for group in groups)
+    console.paragraph(out, f"Needs a person: {members}, in {len(groups)} groups (`--json` lists each)", style="bold")
+    for group in groups:
+        console.paragraph(out, f"{len(group.members)} x {group.title}", style="bold")
+        if group.details:
+            console.paragraph(out, group.details, indent=4)
+        for line in group.examples(_STUDIES_LISTED):
+            console.paragraph(out, line, indent=4)
+        if len(group.members) > _STUDIES_LISTED:
+            console.paragraph(out, f"and {len(group.members) - _STUDIES_LISTED} more", indent=4)
+        console.paragraph(out, f"-> {group.advice}", indent=4)
+        command = group.command(program)
+        if command:
+            out.print(f"       {command}", soft_wrap=True)

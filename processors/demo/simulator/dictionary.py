@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -99,6 +99,9 @@ class Column:
         return self.field.field_type == "form_status"
 
 
+_KEYS = tuple(field.name for field in fields(Field))
+
+
 class Dictionary:
     """The fields of a project in their order; the first one holds the record id. It never changes.
 
@@ -128,13 +131,12 @@ class Dictionary:
     @classmethod
     def from_metadata(cls, rows: Iterable[Mapping[str, str]], *, missing_data_codes: str = "") -> Dictionary:
         """The dictionary in the shape of REDCap's metadata export: 18 text keys a field."""
-        names = {field.name for field in fields(Field)}
-        described = (Field(**{key: row[key] for key in row.keys() & names}) for row in rows)
+        described = (Field(**{key: row[key] for key in row.keys() & _KEYS}) for row in rows)
         return cls(described, missing_data_codes=missing_data_codes)
 
     def metadata(self) -> list[dict[str, str]]:
         """What REDCap's metadata export answers: 18 text keys a field, the record id first."""
-        return [asdict(field) for field in self.fields]
+        return [{key: getattr(field, key) for key in _KEYS} for field in self.fields]
 
     def of_form(self, form: str) -> tuple[Column, ...]:
         """The columns of one form, its `_complete` last."""

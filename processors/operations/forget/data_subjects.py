@@ -156,6 +156,12 @@ def of_project(work: Work, project: str) -> DataSubject:
     return DataSubject(what="autoid-project", name=project, subjects={"link": living} if living else {})
 
 
+def of_subjects(work: Work, subjects: Collection[UUID]) -> DataSubject:
+    """What has a key of these subjects, whoever they are."""
+    studies = {study for theirs in _studies_of(work, subjects).values() for study in theirs}
+    return DataSubject(what="patient", subjects=_by_kind(work, subjects), studies=tuple(sorted(studies)))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Identified:
     """A data subject as it was named: the subjects and studies known at the start."""

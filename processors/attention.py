@@ -1,0 +1,45 @@
+"""What a person of one site must look at: the site's part of `audit.attention`."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from sqlalchemy import text
+
+from processors.gateway import Work
+
+
+class Notice(NamedTuple):
+    """One thing to look at, as the view has it. `position` is None where no event says so."""
+
+    kind: str
+    position: int | None
+    study: str | None
+    project: str | None
+    subject: str | None
+    details: str | None
+    advice: str
+
+
+# Rules, entries and projects are everybody's; files, and what REDCap says to a site's token, are the site's.
+_OF_SITE = text("""
+    select attention.kind, attention.position, attention.study, attention.project, attention.subject,
+           attention.details, attention.advice
+      from audit.attention left join gateway.study on study.study = attention.study
+     where :site = case
+           when attention.kind in ('rejected file', 'rows refused by the project', 'unreadable record')
+           then (select event.site from ledger.event where event.position = attention.position)
+           when attention.kind in ('two gateways with one name', 'another REDCap') then attention.subject
+           else coalesce(study.site, :site) end
+     order by attention.kind, attention.position
+""")
+
+
+def notices(work: Work) -> list[Notice]:
+    """All that a person of the site must look at, by kind."""
+    return [Notice(*row) for row in work.execute(_OF_SITE, {"site": work.site})]
+
+
+def by_kind(listed: Iterable[Notice]) -> dict[str, int]:
+    """How many there are of each kind."""
+    return dict(Counter(notice.kind for notice in listed))

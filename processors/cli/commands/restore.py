@@ -1,0 +1,120 @@
+"""`fiona-ledger restore`: an embedded ledger made anew from what `backup` wrote."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ledger import clients, erasures, store
+from ledger.database import EMBEDDED, open_database
+from ledger.events import new_event_id
+from ledger.key_file import read_master_key
+from processors.cli import console
+from processors.cli.bootstrap import configured, now, operator
+from processors.cli.options import JsonOption
+from processors.configuration import Configuration, LedgerSection
+from processors.errors import ConfigurationError
+from processors.gateway import Gateway, open_gateway
+from processors.operations.forget.data_subjects import of_subjects
+from processors.operations.forget.forget import compact, forget
+
+_REASON = "forgotten after the backup from which the ledger was restored"
+
+
+def command(
+    context: typer.Context,
+    *,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `backup` has written.")],
+    json: JsonOption = False,
+) -> bool:
+    """Make an embedded ledger anew from a backup. There must be none: move its folder away before.
+
+    Whoever was forgotten since is forgotten again, as far as the file beside the master key tells; where that is not
+    there, the command says so and ends with 1. The ledger appears when all that is done, or not at all.
+
+    Example: fiona-ledger restore /mnt/backup/fiona-ledger.dump
+    """
+    configuration = configured(context.obj)
+    section = configuration.ledger
+    _require_room(section, file)
+    with _staged(configuration, file) as gateway:
+        known = erasures.kept(section.key_file)
+        again = _forget_again(gateway, section.key_file)
+        compacted = compact(gateway.database) if again else True
+        with gateway.begin() as work:
+            position = store.head(work.connection).position
+    if json:
+        console.print_json({"position": position, "forgotten_again": again, "journal": known is not None})
+    else:
+        _print(section, file, position, again=again, has_journal=known is not None)
+    return known is None or not compacted
+
+
+def _require_room(section: LedgerSection, file: Path) -> None:
+    data = section.data_dir / "postgres"
+    if section.url != EMBEDDED:
+        raise ConfigurationError(
+            "ledger.url names a server, which is restored by its own tools: docs/database.md tells how (`fiona-ledger "
+            "docs` where that is). Expected an embedded ledger."
+        )
+    if data.exists():
+        raise ConfigurationError(
+            f"ledger.data_dir: expected no ledger in {section.data_dir}, found one, and none is ever written over. "
+            f"Stop the runs, and move it away: mv {data} {data}.before"
+        )
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(5)
+    except OSError as exc:
+        raise ConfigurationError(f"FILE {file}: the file cannot be read: {exc.strerror}.") from exc
+    read_master_key(section.key_file)  # a ledger without its key would be made for nothing
+    if start != b"PGDMP":
+        raise ConfigurationError(f"FILE {file}: expected what `fiona-ledger backup` writes, found something else.")
+
+
+@contextmanager
+def _staged(configuration: Configuration, file: Path) -> Iterator[Gateway]:
+    """The restored ledger in a folder of its own, which takes its place at the end."""
+    section = configuration.ledger
+    staging = section.data_dir / "restored"
+    shutil.rmtree(staging, ignore_errors=True)  # of a restore that was interrupted
+    try:
+        with closing(open_database(EMBEDDED, staging)) as database:
+            clients.restore(database, file)
+            yield open_gateway(
+                database, section, clock=now, run=new_event_id(), placeholders=configuration.autoid.nobody
+            )
+        (staging / "postgres").rename(section.data_dir / "postgres")
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _forget_again(gateway: Gateway, key_file: Path) -> int:
+    """Destroys the keys of those who were forgotten after the backup; gives how many they were."""
+    with gateway.begin() as work:
+        subjects = erasures.back_again(work.connection, key_file)
+    if not subjects:
+        return 0
+    return forget(gateway, lambda work: [of_subjects(work, subjects)], reason=_REASON, by=operator()).destroyed
+
+
+def _print(section: LedgerSection, file: Path, position: int, *, again: int, has_journal: bool) -> None:
+    out = console.output()
+    out.print(
+        f"Restored the ledger from {file}: its last event then was {position}."
+        if not again
+        else f"Restored the ledger from {file}, and destroyed {again} keys again, of who was forgotten since."
+    )
+    if not has_journal:
+        out.print(
+            f"There is no {erasures.journal(section.key_file)}: whoever was forgotten after this backup was made is "
+            "known again. Forget them once more (docs/privacy.md), or put the file back and restore again."
+        )
+    out.print(
+        "REDCap went on since the backup, and so did people: what they withdrew, retracted or deleted by hand since is "
+        "not known here. Before runs are started again, look at `fiona-ledger verify`, `fiona-ledger reconcile` and "
+        "`fiona-ledger run --dry-run`; docs/database.md tells more."
+    )

@@ -1,0 +1,25 @@
+"""What a configuration says about when somebody should know that the gateway does not do its work."""
+
+from datetime import timedelta
+from typing import NamedTuple, Self
+
+from processors.configuration import Configuration
+
+
+class Limits(NamedTuple):
+    """How long runs may be silent, how wrong a clock be, how long a ban is believed to last, and of which REDCap."""
+
+    silent_after: timedelta = timedelta(minutes=10)
+    clock_tolerance: timedelta = timedelta(hours=1)
+    ban_pause: timedelta = timedelta(minutes=15)
+    redcap_url: str = ""
+
+    @classmethod
+    def of(cls, configuration: Configuration) -> Self:
+        """Those of a configuration."""
+        return cls(
+            silent_after=configuration.health.silent_after,
+            clock_tolerance=timedelta(minutes=configuration.clock.tolerance_minutes),
+            ban_pause=timedelta(minutes=configuration.redcap.ban_pause_minutes),
+            redcap_url=configuration.redcap.url,
+        )

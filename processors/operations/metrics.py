@@ -1,0 +1,97 @@
+"""The numbers of a gateway for Prometheus, as a file that node_exporter's textfile collector reads.
+
+All of them carry the site, so that gateways can share a file's folder. A file that grows old is the alarm for a gateway
+that is off: `time() - fiona_ledger_last_success_seconds`.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import date, datetime
+from pathlib import Path
+from typing import get_args
+
+from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
+
+from processors.clocks import believed
+from processors.events.holds import HoldKind
+from processors.operations.status import Status
+from processors.run import Report
+
+
+def write(file: Path, status: Status, report: Report) -> None:
+    """Puts the numbers in the place of those of the run before. Raises `OSError` where that cannot be done."""
+    write_to_textfile(str(file), registry(status, report))
+
+
+def registry(status: Status, report: Report) -> CollectorRegistry:
+    """The numbers after a run."""
+    numbers = _Numbers(status.site)
+    numbers.add("health", "0 OK, 1 warning, 2 critical, as `fiona-ledger check` ends.", status.severity)
+    if status.last_success is not None:
+        seconds = status.last_success.timestamp()
+        numbers.add("last_success_seconds", "When a run last got through, in seconds since 1970.", seconds)
+    numbers.add("head_position", "How many events the ledger holds.", status.head)
+    numbers.add("studies", "Studies known.", status.studies)
+    numbers.add("studies_on_disk", "Studies on disk.", status.studies_on_disk)
+    numbers.add("redcap_calls", "Calls to REDCap by the newest run.", report.calls)
+    numbers.by("run_step_seconds", "How long each step of the newest run took.", "step", report.step_seconds)
+    numbers.by("redcap_rows", "Rows that the newest run wrote to REDCap.", "kind", _rows(report))
+    found = Counter(finding.kind for finding in status.health)
+    numbers.by("findings", "What is wrong with the gateway itself.", "kind", found)
+    numbers.by("attention", "What a person must look at.", "kind", status.kinds)
+    held = {kind: count for kind, count in status.kinds.items() if kind in ("held study", *get_args(HoldKind))}
+    numbers.by("held", "What is asked for and held.", "reason", held)
+    numbers.by("requests", "Transfer requests.", "state", status.transfers)
+    numbers.by("requests_reported", "Requests placed, as the sender reports.", "state", _reported(status))
+    rows: dict[str, float] = {waiting.kind: waiting.rows for waiting in status.pending}
+    numbers.by("rows_waiting", "Rows to be written.", "kind", rows)
+    ages: dict[str, float] = {
+        waiting.kind: (status.at - oldest).total_seconds()
+        for waiting in status.pending
+        if (oldest := believed(waiting.oldest, status.at)) is not None
+    }
+    numbers.by("rows_waiting_seconds", "How long the oldest row has waited.", "kind", ages)
+    left = {forecast.project: forecast.left for forecast in status.autoid if forecast.left is not None}
+    numbers.by("ids_left", "IDs that can still be drawn.", "project", left)
+    ends = {approval.project: _seconds(approval.ends, status.at) for approval in status.approvals}
+    numbers.by("approval_ends_seconds", "When an approval ends, in seconds since 1970.", "project", ends)
+    return numbers.registry
+
+
+class _Numbers:
+    """Numbers of one site, being collected."""
+
+    def __init__(self, site: str) -> None:
+        self.registry = CollectorRegistry()
+        self._site = site
+
+    def add(self, name: str, says: str, value: float) -> None:
+        """One number."""
+        Gauge(f"fiona_ledger_{name}", says, ["site"], registry=self.registry).labels(self._site).set(value)
+
+    def by(self, name: str, says: str, label: str, values: Mapping[str, float]) -> None:
+        """A number for each value of a label."""
+        gauge = Gauge(f"fiona_ledger_{name}", says, ["site", label], registry=self.registry)
+        for which, value in values.items():
+            gauge.labels(self._site, which).set(value)
+
+
+def _rows(report: Report) -> dict[str, int]:
+    written = report.delivered
+    if written is None:
+        return {}
+    return {
+        "study": written.studies,
+        "series": written.series,
+        "transfer": written.transfers,
+        "refused": written.refused,
+    }
+
+
+def _reported(status: Status) -> dict[str, int]:
+    return {"sent": status.sending.sent, "unsent": status.sending.unsent, "failed": status.sending.failed}
+
+
+def _seconds(day: date, now: datetime) -> float:
+    """The end of the day, in the zone of `now`."""
+    return datetime(day.year, day.month, day.day, 23, 59, 59, tzinfo=now.tzinfo).timestamp()

@@ -1,0 +1,190 @@
+"""An embedded ledger saved and restored: what is in it, who can read the file, and that nobody forgotten comes back."""
+
+import re
+import shlex
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from ledger import clients, embedded, erasures
+from ledger.database import Database
+from ledger.programs import installed
+from processors.cli.bootstrap import opened_gateway
+from processors.cli.main import app
+from processors.gateway import patient_subject
+from tests.conftest import server_folder
+from tests.facts import a_series
+from tests.processes import ROOT
+
+PATIENT, OTHER = "19151210-0001", "19151210-0002"
+
+
+def configuration(folder: Path) -> Path:
+    config = folder / "fiona-ledger.toml"
+    config.write_text(f"""
+[ledger]
+url = "embedded"
+data_dir = "{folder / "ledger"}"
+key_file = "{folder / "vault.key"}"
+[redcap]
+url = "https://redcap.example/api/"
+[redcap.tokens]
+incoming = "a"
+coupling = "b"
+routing = "c"
+""")
+    return config
+
+
+@contextmanager
+def kept_running(config: Path) -> Iterator[None]:
+    """The commands find the server started, which takes half of their time otherwise."""
+    server = embedded.start(config.parent / "ledger")
+    try:
+        yield
+    finally:
+        server.close()
+
+
+def give(config: Path, *arguments: str, stdin: str = "") -> Result:
+    return CliRunner().invoke(app, ["--config", str(config), *arguments], input=stdin)
+
+
+def record(config: Path, *patients: str) -> None:
+    with opened_gateway(config) as (_, gateway), gateway.begin() as work:
+        for number, patient in enumerate(patients):
+            series = a_series(f"1.{number}", f"1.{number}.1", PatientID=patient, PatientName=f"Anon^{number}")
+            work.record([work.seal(series, patient_subject(series.StudyInstanceUID, patient))])
+
+
+def forget(config: Path, patient: str) -> Result:
+    return give(config, "forget", "--patient-id-stdin", "--yes", "--reason", "case 17", stdin=patient)
+
+
+@pytest.fixture(scope="module")
+def saved() -> Iterator[Path]:
+    """The configuration of a ledger that was saved with two patients, of whom one was forgotten afterwards."""
+    with server_folder() as folder:
+        config = configuration(folder)
+        with kept_running(config):
+            record(config, PATIENT, OTHER)
+            done = give(config, "backup", str(folder / "ledger.dump"))
+            assert done.exit_code == 0, done.output
+            assert forget(config, PATIENT).exit_code == 0
+        yield config
+
+
+@pytest.fixture
+def lost(saved: Path) -> Iterator[Path]:
+    """The same after its data were moved away, in a folder of the test's own."""
+    with server_folder() as folder:
+        for name in ("vault.key", "vault.key.forgotten", "ledger.dump"):
+            shutil.copy(saved.parent / name, folder / name)
+        yield configuration(folder)
+
+
+def restore(config: Path) -> Result:
+    return give(config, "restore", str(config.parent / "ledger.dump"))
+
+
+def test_the_file_is_private_and_one_that_is_there_is_replaced_whole(saved: Path) -> None:
+    file = saved.parent / "ledger.dump"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert file.read_bytes()[:5] == b"PGDMP"
+    assert PATIENT.encode() not in file.read_bytes()
+    assert [path.name for path in saved.parent.iterdir() if path.name.startswith(".")] == []
+
+
+def test_who_was_forgotten_after_the_backup_stays_so(lost: Path) -> None:
+    done = restore(lost)
+    assert (done.exit_code, "destroyed 1 keys again" in done.output) == (0, True), done.output
+    assert sorted(path.name for path in (lost.parent / "ledger").iterdir() if not path.name.startswith(".")) == [
+        "postgres"
+    ]
+    with kept_running(lost):
+        verified = give(lost, "verify")
+        assert verified.exit_code == 0, verified.output
+        assert "knows nobody of this PatientID" in forget(lost, PATIENT).output
+        assert forget(lost, OTHER).exit_code == 0
+
+
+def test_without_the_journal_it_says_that_the_forgotten_are_known_again(lost: Path) -> None:
+    erasures.journal(lost.parent / "vault.key").unlink()
+    done = restore(lost)
+    assert (done.exit_code, "is known again" in done.output) == (1, True), done.output
+
+
+def test_a_ledger_that_is_there_is_never_written_over(saved: Path) -> None:
+    done = restore(saved)
+    data = saved.parent / "ledger" / "postgres"
+    assert (done.exit_code, f"mv {data} {data}.before" in done.output) == (2, True)
+
+
+def test_with_another_key_nothing_is_restored(lost: Path) -> None:
+    (lost.parent / "vault.key").unlink()
+    done = restore(lost)
+    assert (done.exit_code, "master key" in done.output) == (2, True)
+    assert not (lost.parent / "ledger" / "postgres").exists()
+    assert not (lost.parent / "vault.key").exists(), "a new one would open nothing"
+
+
+def test_what_is_no_backup_is_refused(lost: Path) -> None:
+    (lost.parent / "ledger.dump").write_bytes(b"hello")
+    assert "expected what `fiona-ledger backup` writes" in restore(lost).output
+    assert not (lost.parent / "ledger").exists()
+
+
+def test_a_server_is_saved_and_restored_by_its_own_tools(lost: Path) -> None:
+    lost.write_text(lost.read_text().replace('"embedded"', '"postgresql://fiona@nowhere.invalid/fiona"'))
+    done = restore(lost)
+    assert (done.exit_code, "docs/database.md" in done.output) == (2, True)
+
+
+def psql(config: Path, capfd: pytest.CaptureFixture[str], statement: str, *options: str) -> tuple[int, str, str]:
+    more = ["--no-psqlrc", "--tuples-only", "--no-align", "--command", statement]
+    done = give(config, "psql", *options, "--", *more)
+    out, err = capfd.readouterr()
+    return done.exit_code, out, err
+
+
+def test_psql_opens_it_with_the_audit_in_front_and_changes_nothing(
+    saved: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with kept_running(saved):
+        code, out, _ = psql(saved, capfd, "select count(*) from audit.event; select type from event order by 1 limit 1")
+        assert (code, out.splitlines()) == (0, ["3", "SeriesDiscovered"])
+        code, _, err = psql(saved, capfd, "delete from ledger.lease")
+        assert (code, "read-only" in err) == (1, True)
+        code, out, _ = psql(saved, capfd, "delete from ledger.lease", "--write")
+        assert (code, out.strip()) == (0, "DELETE 0")
+
+
+def test_the_password_of_an_address_stands_on_no_command_line() -> None:
+    """Everybody on the machine can read command lines."""
+    database = Database("postgresql://fiona:secret@db.example:5433/fiona?options=-c%20work_mem%3D8MB")
+    found = clients.environment(database, {"search_path": "audit"})
+    database.close()
+    assert (found["PGPASSWORD"], found["PGHOST"], found["PGPORT"]) == ("secret", "db.example", "5433")
+    assert found["PGOPTIONS"] == "-c work_mem=8MB -c search_path=audit"
+
+
+def test_the_commands_for_a_server_save_and_restore_a_ledger_that_verifies(
+    database_url: str, empty_url: str, key_file: Path, lost: Path, tmp_path: Path
+) -> None:
+    page = (ROOT / "docs" / "database.md").read_text("utf-8")
+    commands = re.findall(r"^    (pg_(?:dump|restore) .*)$", page, re.MULTILINE)
+    assert len(commands) == 2
+    for command, url in zip(commands, (database_url, empty_url), strict=True):
+        words = [url if "://" in word else word for word in shlex.split(command.replace("--dbname=", "--dbname "))]
+        subprocess.run([str(max(installed()).folder / words[0]), *words[1:]], cwd=tmp_path, check=True)
+    lost.write_text(
+        lost.read_text().replace('"embedded"', f'"{empty_url}"').replace(str(lost.parent / "vault.key"), str(key_file))
+    )
+    verified = give(lost, "verify")
+    assert verified.exit_code == 0, verified.output

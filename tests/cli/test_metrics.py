@@ -1,0 +1,102 @@
+"""What a run leaves for Prometheus, and tells a service that waits for pings."""
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from ledger import lease
+from ledger.database import Database
+from tests.cli.conftest import Site
+from tests.processes import ROOT
+from tests.redcap.web import Page, Web, web
+
+
+@pytest.fixture
+def file(site: Site, tmp_path: Path) -> Path:
+    """The metrics file that the site's configuration names."""
+    file = tmp_path / "fiona-ledger.prom"
+    site.change("[redcap]\n", f'[health]\nmetrics_file = "{file}"\n[redcap]\n')
+    return file
+
+
+def numbers(file: Path) -> dict[tuple[str, str], float]:
+    """The values by name and label; all of them carry the site."""
+    found = {}
+    for family in text_string_to_metric_families(file.read_text()):
+        for sample in family.samples:
+            labels = dict(sample.labels)
+            assert labels.pop("site") == "main"
+            found[sample.name.removeprefix("fiona_ledger_"), "".join(labels.values())] = sample.value
+    return found
+
+
+def test_each_run_leaves_the_numbers_of_the_gateway(site: Site, file: Path) -> None:
+    site.command("run", "--only", "incoming")
+    told = numbers(file)
+    assert told["health", ""] == 0
+    assert abs(told["last_success_seconds", ""] - time.time()) < 60
+    assert told["redcap_rows", "study"] == told["studies", ""] == told["studies_on_disk", ""] == 54
+    assert told["redcap_rows", "series"] == 61
+    assert told["head_position", ""] > 61
+    assert told["redcap_calls", ""] > 0
+    assert 0 < told["run_step_seconds", "Reading summaries"] < 60
+    assert [path.name for path in file.parent.glob(f"{file.name}*")] == [file.name], "nothing of the writing is left"
+
+
+def test_what_waits_and_is_wrong_is_counted_after_an_error_too(site: Site, file: Path) -> None:
+    site.command("run", "--only", "incoming")
+    site.shut_out()
+    assert site.command("run", "--only", "incoming").code == 3
+    told = numbers(file)
+    assert (told["health", ""], told["findings", "refused"]) == (2, 1)
+
+
+def test_a_file_that_cannot_be_written_is_a_warning_and_no_more(site: Site, file: Path) -> None:
+    file.mkdir()
+    done = site.command("run", "--only", "incoming")
+    assert done.code == 0
+    assert f"health.metrics_file: {file} cannot be written: Is a directory." in done.out
+
+
+def test_the_alerts_ask_for_numbers_that_there_are(site: Site, file: Path) -> None:
+    site.command("run", "--only", "incoming")
+    names = set(re.findall(r"fiona_ledger_\w+", (ROOT / "deploy" / "alerts.yml").read_text()))
+    assert len(names) > 3
+    assert names <= set(re.findall(r"^# TYPE (\w+) gauge$", file.read_text(), re.MULTILINE))
+
+
+def pinged_by(site: Site, server: Web, path: str = "/ping/") -> None:
+    site.change("[redcap]\n", f'[health]\nping_url = "{server.url.removesuffix("/api/")}{path}"\n[redcap]\n')
+
+
+def test_a_service_is_told_that_a_run_starts_and_how_it_ends(site: Site, database: Database) -> None:
+    with web(Page(body=b"OK")) as server:
+        server.pages |= {path: [Page(body=b"OK")] for path in ("/ping/start", "/ping", "/ping/3")}
+        pinged_by(site, server)
+        site.command("run", "--only", "incoming")
+        assert [seen.path for seen in server.seen] == ["/ping/start", "/ping"]
+        with lease.held(database, "run", "main"):
+            site.command("run")
+        assert len(server.seen) == 2, "a run beside another one is none"
+        site.shut_out()
+        site.command("run", "--only", "incoming")
+        assert [seen.path for seen in server.seen][2:] == ["/ping/start", "/ping/3"]
+        site.let_in()
+
+
+def test_a_service_that_is_away_is_no_reason_for_anything(site: Site) -> None:
+    site.change("[redcap]\n", '[health]\nping_url = "http://127.0.0.1:9/secret-7f3a/"\n[redcap]\n')
+    done = site.command("run", "--only", "incoming")
+    assert (done.code, done.err) == (0, "")
+    assert "secret-7f3a" not in done.out
+
+
+def test_an_address_that_is_none_is_refused_and_not_shown(site: Site) -> None:
+    site.change("[redcap]\n", '[health]\nping_url = "ftp://secret-7f3a/"\n[redcap]\n')
+    done = site.command("run")
+    assert done.code == 2
+    assert "health.ping_url" in done.err
+    assert "secret-7f3a" not in done.err

@@ -1,0 +1,56 @@
+"""The units of systemd, as systemd itself judges them; where it is not installed, by their settings."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SERVICES = sorted((ROOT / "deploy").glob("*.service"))
+ANALYZE = shutil.which("systemd-analyze")
+
+needs_systemd = pytest.mark.skipif(ANALYZE is None, reason="no systemd-analyze")
+
+
+def settings(path: Path) -> dict[str, str]:
+    return dict(re.findall(r"^(\w+)=(.*)$", path.read_text("utf-8"), re.MULTILINE))
+
+
+@needs_systemd
+@pytest.mark.parametrize("service", SERVICES, ids=lambda path: path.name)
+def test_systemd_finds_little_exposed(service: Path) -> None:
+    """It was 8.5."""
+    command = [str(ANALYZE), "security", "--offline=true", "--no-pager", "--threshold=20", str(service)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-200:] + done.stderr
+
+
+@needs_systemd
+def test_systemd_understands_every_line(tmp_path: Path) -> None:
+    for path in (ROOT / "deploy").glob("fiona-ledger*.[st]*[er]"):
+        text = re.sub(r"^ExecStart=.*", "ExecStart=/bin/true", path.read_text("utf-8"), flags=re.MULTILINE)
+        (tmp_path / path.name).write_text(text)
+    units = sorted(str(path) for path in tmp_path.iterdir())
+    assert len(units) == 3
+    done = subprocess.run([str(ANALYZE), "verify", *units], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_run_is_fenced_and_bounded() -> None:
+    found = settings(ROOT / "deploy" / "fiona-ledger.service")
+    wanted = {
+        "UMask": "0077",
+        "NoNewPrivileges": "true",
+        "ProtectSystem": "strict",
+        "CapabilityBoundingSet": "",
+        "OnFailure": "fiona-ledger-failed.service",
+        "SuccessExitStatus": "1",
+    }
+    assert {name: found.get(name) for name in wanted} == wanted
+    assert found.keys() >= {"TimeoutStartSec", "MemoryMax", "TasksMax", "SystemCallFilter"}
+
+
+def test_after_a_night_without_power_it_runs_at_once() -> None:
+    assert settings(ROOT / "deploy" / "fiona-ledger.timer")["Persistent"] == "true"
