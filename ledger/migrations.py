@@ -5,6 +5,7 @@ in `ledger/_migrations`. The file names in `versions/` begin with their revision
 only grow, so that a run checks the tables without loading Alembic.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
@@ -20,7 +21,8 @@ from ledger.database import Database
 from ledger.errors import LedgerIsNewer, Misconfigured, NotMigrated, Unreachable
 from ledger.lease import Waiting, unwatched
 
-_LOCK = 0x66696F6E61  # "fiona"; any number that nobody else locks
+_FIRST_LOCK = 0x66696F6E61  # "fiona"; any number that nobody else locks
+_ASKED_EVERY = 0.25
 
 
 def _shipped() -> Path:
@@ -60,7 +62,11 @@ def migrate(
 
 def _migrate(connection: Connection, folder: Path, known: Sequence[str], patience: timedelta) -> bool:
     # Two at once: the second waits, and finds nothing left to do.
-    connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    if revision(connection) is None:
+        _wait_for_first(connection, patience)
+    else:
+        # Only the owner can lock the table, in a mode that conflicts with itself and with nobody who reads.
+        connection.execute(text("lock table ledger.alembic_version in share update exclusive mode"))
     before = revision(connection)
     if before == known[-1]:
         return False
@@ -72,6 +78,31 @@ def _migrate(connection: Connection, folder: Path, known: Sequence[str], patienc
         upgrade(connection, folder)
     guards.make(connection, folder)
     return True
+
+
+_TRY = text("select pg_try_advisory_xact_lock(:lock)")
+_WHO = text("""
+    select usename, pg_locks.pid from pg_locks left join pg_stat_activity using (pid)
+     where locktype = 'advisory' and (classid, objid, objsubid) = (:lock >> 32, :lock & 4294967295, 1) and granted
+       and pg_locks.database = (select oid from pg_database where datname = current_database())
+""")
+
+
+def _wait_for_first(connection: Connection, patience: timedelta) -> None:
+    """Waits until nobody else makes the first tables. Raises `Unreachable`, which names who keeps it waiting.
+
+    There is no table yet that only the owner could lock, and an advisory lock is anybody's.
+    """
+    deadline = time.monotonic() + patience.total_seconds()
+    while not connection.execute(_TRY, {"lock": _FIRST_LOCK}).scalar_one():
+        if time.monotonic() >= deadline:
+            holder = connection.execute(_WHO, {"lock": _FIRST_LOCK}).one_or_none()
+            who = "Somebody" if holder is None else f"Role {holder.usename!r}, process {holder.pid} of the server,"
+            raise Unreachable(
+                f"{who} holds the lock under which a ledger's first tables are made: expected another `fiona-ledger "
+                "migrate` to be done with it. Nothing was changed: run this again, or have that session ended."
+            )
+        time.sleep(_ASKED_EVERY)
 
 
 def require_migrated(connection: Connection, folder: Path = FOLDER) -> None:

@@ -32,7 +32,6 @@ from ledger.batching import Progress
 from ledger.errors import KeyProblem
 from ledger.key_file import next_key_file, put_in_place, read_master_key, write_next_key_file
 from ledger.vault import (
-    KEY_CHANGE_LOCK,
     Subject,
     rewrap_data_key,
     stored_vault,
@@ -48,14 +47,6 @@ At = Callable[[str], None]
 
 def unwatched(_step: str) -> None:
     """Nobody watches the steps."""
-
-
-def hold_key_change_lock(connection: Connection) -> None:
-    """Keeps everybody else from giving key files their places, for as long as this transaction lasts.
-
-    It is not the one that changes the keys: the file gets its place after that one's commit.
-    """
-    connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": KEY_CHANGE_LOCK})
 
 
 def rewrap(

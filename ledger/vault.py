@@ -47,9 +47,6 @@ NOT_ITS_KEY = (
     "changed or exchanged with another's, or it was wrapped by another master key."
 )
 
-KEY_CHANGE_LOCK = 0x66696F6E616B
-"""Held in PostgreSQL by whoever changes the master key, until its file is in place."""
-
 
 class SubjectName(NamedTuple):
     """What names a subject: its kind ("patient", "study", ...), a scope within it, and the name itself.
@@ -371,6 +368,16 @@ def rewrap_data_key(old: AESGCM, new: AESGCM, ledger: UUID, subject: Subject) ->
         ) from exc
 
 
+def hold_key_change_lock(connection: Connection) -> None:
+    """Keeps everybody else from giving key files their places, for as long as this transaction lasts.
+
+    A row, which only those can lock who may attest: of an advisory lock, any role could keep hold. Where the database
+    takes no changes, nobody changes keys.
+    """
+    if not connection.execute(text("select current_setting('transaction_read_only')::boolean")).scalar_one():
+        connection.execute(text("select from ledger.attestation for update"))
+
+
 def _after_key_change(connection: Connection, key_file: Path) -> tuple[StoredVault, bytes, bytes]:
     """What is stored, master key and index key, where the key file does not fit at first sight.
 
@@ -378,7 +385,7 @@ def _after_key_change(connection: Connection, key_file: Path) -> tuple[StoredVau
     then the new key still waits under its other name, and is given its place. While somebody is
     changing the key, this waits.
     """
-    connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": KEY_CHANGE_LOCK})
+    hold_key_change_lock(connection)
     stored = stored_vault(connection)
     for file in (key_file, next_key_file(key_file)):
         with contextlib.suppress(KeyProblem):

@@ -331,13 +331,13 @@ class _TomlSource(TomlConfigSettingsSource):
 
 
 class Configuration(BaseSettings):
-    """The whole configuration."""
+    """The whole configuration. Without a section for REDCap, it serves commands that look at the ledger alone."""
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True)
 
     ledger: LedgerSection = Field(default_factory=LedgerSection)
     source: SourceSection = SourceSection()
-    redcap: RedcapSection
+    redcap_section: RedcapSection | None = Field(default=None, alias="redcap")
     clock: ClockSection = ClockSection()
     routing: RoutingSection = RoutingSection()
     coupling: CouplingSection = CouplingSection()
@@ -345,6 +345,16 @@ class Configuration(BaseSettings):
     sender: SenderSection = SenderSection()
     identity: IdentitySection = IdentitySection()
     health: HealthSection = HealthSection()
+
+    @property
+    def redcap(self) -> RedcapSection:
+        """How REDCap is reached. Raises `ConfigurationError` where the configuration does not say."""
+        if self.redcap_section is None:
+            raise ConfigurationError(
+                "The configuration has no section [redcap] with url and tokens. Commands that look at the ledger alone "
+                "need none; this one does."
+            )
+        return self.redcap_section
 
     @classmethod
     def settings_customise_sources(
@@ -368,7 +378,7 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
         model_config = SettingsConfigDict(toml_file=file)
 
     try:
-        return FromFile()  # type: ignore[call-arg]  # the values come from the file
+        return FromFile()
     except tomllib.TOMLDecodeError as exc:
         raise ConfigurationError(f"{file} is not valid TOML: {exc}.") from exc
     except ValidationError as exc:
@@ -402,7 +412,9 @@ def find(path: Path | None, environment: Mapping[str, str]) -> Path:
 
 def withhold(configuration: Configuration, environment: MutableMapping[str, str]) -> Configuration:
     """The configuration with the tokens that `environment` holds, which are gone from there afterwards."""
-    tokens = configuration.redcap.tokens
+    if configuration.redcap_section is None:
+        return configuration
+    tokens = configuration.redcap_section.tokens
     taken = {
         name: source.model_copy(update={"value": SecretStr(environment[source.env])})
         for name, source in tokens
@@ -411,8 +423,8 @@ def withhold(configuration: Configuration, environment: MutableMapping[str, str]
     for source in taken.values():
         # Several tokens may be found under one name.
         environment.pop(source.env, None)
-    redcap = configuration.redcap.model_copy(update={"tokens": tokens.model_copy(update=taken)})
-    return configuration.model_copy(update={"redcap": redcap})
+    redcap = configuration.redcap_section.model_copy(update={"tokens": tokens.model_copy(update=taken)})
+    return configuration.model_copy(update={"redcap_section": redcap})
 
 
 def resolve(source: TokenSource, name: str, environment: Mapping[str, str] = os.environ) -> str:

@@ -121,6 +121,10 @@ class Gateway:
                 )
             return self._projector.catch_up(self.database.begin, progress)
 
+    def id_fingerprint(self, project: str, value: str) -> str:
+        """A keyed hash, equal for this very ID of the project alone."""
+        return self.vault.fingerprint(orjson.dumps(["ID", project, storable(value)]))
+
     def local(self, moment: datetime) -> datetime:
         """The moment in the hospital's zone."""
         return moment.astimezone(self.zone)
@@ -193,6 +197,10 @@ class Work:
         if is_blank(pseudonym):
             return None
         return self.vault.fingerprint(orjson.dumps(["pseudonym", project, same_to_people(storable(pseudonym))]))
+
+    def id_fingerprint(self, project: str, value: str) -> str:
+        """A keyed hash, equal for this very ID of the project alone."""
+        return self.gateway.id_fingerprint(project, value)
 
     def version(self, stream: str) -> int:
         """The newest version of a stream, 0 where it has no events."""

@@ -67,9 +67,13 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_finish() -> None:
-    """What has been imported stays: collecting garbage, Python need not look through it again and again."""
+    """What has been imported stays: collecting garbage, Python need not look through it again and again.
+
+    Nor after each few hundred objects: a run makes a hundred thousand, and most are gone before.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
 
 
 class SettableClock:

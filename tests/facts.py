@@ -28,6 +28,7 @@ _SERIES = SeriesDiscovered(
     CallerIP="10.0.0.1",
     accession="",
     fingerprint="0" * 32,
+    study_fingerprint="0" * 32,
     identity_fingerprint="0" * 32,
 )
 _RULE = RoutingRuleChanged(

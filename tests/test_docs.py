@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import NoneType
 from typing import get_args
 
 import pytest
@@ -34,7 +35,7 @@ def test_every_command_explains_itself_with_an_example(command: str) -> None:
 def keys(model: type[BaseModel]) -> list[str]:
     found = []
     for name, field in model.model_fields.items():
-        kind = field.annotation
+        kind = next((part for part in get_args(field.annotation) if part is not NoneType), field.annotation)
         if isinstance(kind, type) and issubclass(kind, BaseModel) and kind is not TokenSource:
             found.extend(keys(kind))
         else:

@@ -419,31 +419,33 @@ comment on column gateway.autoid_project.missed_from is
 
 create table gateway.used_id (
     project      text        not null,
-    value        text        not null,
-    folded       text        not null,
+    fingerprint  text        not null,
+    name_fingerprint text,
     kind         text        not null check (kind in ('generated', 'adopted', 'reserved')),
     subject      uuid,
     position     bigint      not null,
     pattern      text,
     recorded_at  timestamptz not null,
     record_id    text,
-    primary key (project, value),
+    primary key (project, fingerprint),
     unique (project, subject),
     check ((kind = 'reserved') = (subject is null))
 );
 comment on table gateway.used_id is
     'Every ID that must not be drawn in a project: drawn here, found in AutoID, or carried by a transfer request.';
-comment on column gateway.used_id.folded is 'Equal for IDs that people take for one.';
+comment on column gateway.used_id.fingerprint is 'The keyed hash of project and ID. Its event holds the ID, sealed.';
+comment on column gateway.used_id.name_fingerprint is 'Equal for IDs that people take for one.';
+comment on column gateway.used_id.pattern is 'The naming pattern that it is known to be of; null where none is.';
 comment on column gateway.used_id.subject is 'The link of a patient to the project; nobody for a reserved ID.';
 comment on column gateway.used_id.record_id is 'Its record in REDCap''s AutoID; null until it is stored there.';
-create index used_id_folded on gateway.used_id (project, folded);
+create index used_id_name on gateway.used_id (project, name_fingerprint);
 create index used_id_undelivered on gateway.used_id (project) where record_id is null and kind = 'generated';
 
 create table gateway.contradiction (
     project   text   not null,
     record_id text   not null,
     subject   uuid   not null,
-    value     text   not null,
+    fingerprint text not null,
     position  bigint not null,
     details   text   not null,
     primary key (project, record_id)

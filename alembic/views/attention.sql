@@ -36,7 +36,7 @@ create view audit.attention as
       from gateway.coupling_entry where problems <> '{}' and not removed
     union all
     select 'expected, not arrived', expected.position, nullif(entry.study, ''), entry.project, entry.record_id,
-           concat_ws('; ', 'Asked for since ' || to_char(entry.asked_at, 'YYYY-MM-DD'),
+           concat_ws('; ', 'Asked for since ' || to_char(entry.asked_at at time zone 'UTC', 'YYYY-MM-DD'),
                      'nearly matches: ' || (select string_agg(key || ' (' || value || ')', ', ')
                                               from json_each_text(expected.near))) || '.',
            'Compare the entry of the coupling list with the archive, and correct it; or have the study sent again.'
@@ -175,7 +175,7 @@ create view audit.attention as
            ) as failed
     union all
     select 'may have been sent', told.position, told.study, transfer.project, 'instance ' || told.instance,
-           'It was replaced or withdrawn at ' || to_char(told.at, 'YYYY-MM-DD HH24:MI')
+           'It was replaced or withdrawn at ' || to_char(told.at at time zone 'UTC', 'YYYY-MM-DD HH24:MI "UTC"')
            || ', while the sender may have held a copy of it.',
            'What the sender writes there next settles it. Ask there, and then: fiona-ledger acknowledge POSITION.'
       from gateway.outcome as told join gateway.transfer on transfer.position = told.request
@@ -196,7 +196,7 @@ create view audit.attention as
       from gateway.transfer where state = 'ending'
     union all
     select 'not sent for a day', position, study, project, 'instance ' || instance,
-           'It has waited in REDCap since ' || to_char(at, 'YYYY-MM-DD HH24:MI') || '.',
+           'It has waited in REDCap since ' || to_char(at at time zone 'UTC', 'YYYY-MM-DD HH24:MI "UTC"') || '.',
            'Is the sender running, and are the study''s files on disk? It goes away when the sender reports something.'
       from (select told.position, told.study, transfer.project, told.instance, told.at
               from gateway.outcome as told

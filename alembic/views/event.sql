@@ -1,7 +1,5 @@
--- No view shows what identifies a person. Beside the sealed parts of events, which no view touches, two things are
--- withheld, here and in audit.transfer: the patterns of routing rules, since a pattern may be nothing but a patient's ID
--- or name written out, and the values of IDs, which are pseudonyms: a request by a generated one names the event that
--- tells it, and a reserved one is what somebody else's request carries, for a routing request a patient's ID.
+-- No view shows what identifies a person. Beside the sealed parts of events, which no view touches, the patterns of
+-- routing rules are withheld, here and in audit.transfer: one may be nothing but a patient's ID or name written out.
 create view audit.event as
     select event.position, event.recorded_at, event.site, event.run, run.command, event.stream, event.version,
            event.type, study.study, event.data ->> 'project' as project,
@@ -11,8 +9,6 @@ create view audit.event as
            event.sealed is not null as sealed,
            case when event.type = 'RoutingRuleChanged' then
                      (event.data::jsonb - 'patient_id_pattern' - 'patient_name_pattern')::json
-                when event.type in ('IdGenerated', 'IdAdopted', 'IdReserved', 'IdDelivered', 'IdMissing',
-                                    'ContradictionFound') then (event.data::jsonb - 'value')::json
                 else event.data
            end as data
       from ledger.event
@@ -40,4 +36,4 @@ comment on column audit.event.cause_record is
 comment on column audit.event.cause_position is 'Why: the position of the event that holds what the cause said then.';
 comment on column audit.event.sealed is 'Whether it has a sealed part, which only the master key opens.';
 comment on column audit.event.data is
-    'What it says, as JSON; without sealed values, the patterns of routing rules and the values of IDs.';
+    'What it says, as JSON; without sealed values and the patterns of routing rules.';

@@ -6,10 +6,8 @@ create view audit.transfer as
            transfer.event_name, transfer.cause_kind, transfer.cause_record, transfer.cause_position,
            ((case when cause.type = 'RoutingRuleChanged' then
                        (cause.data::jsonb - 'patient_id_pattern' - 'patient_name_pattern')::json
-                  when cause.type in ('IdGenerated', 'IdAdopted', 'IdReserved', 'IdDelivered', 'IdMissing', 'ContradictionFound')
-                  then (cause.data::jsonb - 'value')::json
                   else cause.data
-             end)::jsonb - 'fingerprint' - 'asks_fingerprint')::json as cause_content,
+             end)::jsonb - 'fingerprint' - 'asks_fingerprint' - 'name_fingerprint')::json as cause_content,
            transfer.whole_match, event.run as requested_run, transfer.state,
            transfer.placed_at, life.placed_run, transfer.instance, life.found,
            nullif(transfer.replaces, '{}') as replaces, life.amends, life.amended_by,

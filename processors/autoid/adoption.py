@@ -19,12 +19,12 @@ from processors.observed_list import before_exports, listed_project, tell_unread
 from processors.redcap import Redcap
 from processors.routing.patient_keys import link_subject
 
-_UNDELIVERED = text("select project, value from gateway.used_id where record_id is null and kind = 'generated'")
+_UNDELIVERED = text("select project, fingerprint from gateway.used_id where record_id is null and kind = 'generated'")
 _FORGOTTEN = text("""
-    select project, value, record_id, subject from gateway.used_id join ledger.subject using (subject)
+    select project, fingerprint, record_id, subject from gateway.used_id join ledger.subject using (subject)
      where wrapped_key is null
 """)
-_CONTRADICTED = text("select project, record_id, value, subject from gateway.contradiction")
+_CONTRADICTED = text("select project, record_id, fingerprint, subject from gateway.contradiction")
 
 
 def adopt(gateway: Gateway, redcap: Redcap, waiting: Sequence[Waiting] = ()) -> list[AutoidEntry]:
@@ -72,8 +72,8 @@ class _Adoption:
         self._work = work
         self._entries = entries
         self._used = used_ids(work, {entry.project for entry in entries})
-        self._undelivered = {(row.project, row.value) for row in work.execute(_UNDELIVERED)}
-        self._forgotten = {(row.project, row.value): row for row in work.execute(_FORGOTTEN)}
+        self._undelivered = set(map(tuple, work.execute(_UNDELIVERED)))
+        self._forgotten = {(row.project, row.fingerprint): row for row in work.execute(_FORGOTTEN)}
         self._waiting = {(group.project.project, key) for group in waiting for key in group.patients()}
         # The ledger cannot tell a forgotten patient's key any more. AutoID can, until the entry is deleted.
         self._gone = {(entry.project, entry.key) for entry in entries if self._was_forgotten(entry)}
@@ -88,14 +88,15 @@ class _Adoption:
         facts: list[Fact | NewEvent] = []
         for entry, name in zip(heeded, names, strict=True):
             subject = subjects[name]
-            if self._used.value_of(entry.project, subject) == entry.value:
+            if self._used.of(entry.project, subject) == self._print(entry):
                 facts.extend(self._deliveries(entry))
                 continue
-            objection = self._used.objection(entry.project, entry.value, subject) or disputed.get(entry.record_id)
+            in_the_way = self._used.objection(entry.project, self._print(entry), subject)
+            objection = in_the_way or disputed.get(entry.record_id)
             if objection is None:
                 facts.append(self._adopted(entry, subject))
             else:
-                contradictions[entry.project, entry.record_id] = _contradiction(entry, subject, objection)
+                contradictions[entry.project, entry.record_id] = self._contradiction(entry, subject, objection)
         return [*facts, *self._reservations(heeded), *self._changes_of(contradictions)]
 
     def _is_heeded(self, entry: AutoidEntry) -> bool:
@@ -107,28 +108,31 @@ class _Adoption:
         ours = self._was_forgotten(entry)
         if (entry.project, entry.key) in self._waiting:
             if ours:
-                self._used.add(entry.project, entry.value, None)
+                self._used.add(entry.project, self._print(entry), None)
             return True
-        own_import = (entry.project, entry.value) in self._undelivered
+        own_import = (entry.project, self._print(entry)) in self._undelivered
         return not ours and (own_import or (entry.project, entry.key) not in self._gone)
 
     def _was_forgotten(self, entry: AutoidEntry) -> bool:
         """Whether it is the entry of an ID whose patient was forgotten."""
-        forgotten = self._forgotten.get((entry.project, entry.value))
+        forgotten = self._forgotten.get((entry.project, self._print(entry)))
         return entry.is_complete and forgotten is not None and forgotten.record_id in (None, entry.record_id)
 
     def _deliveries(self, entry: AutoidEntry) -> list[IdDelivered]:
         """It was imported by a run that was killed before it could record so."""
-        if (entry.project, entry.value) not in self._undelivered:
+        undelivered = entry.project, self._print(entry)
+        if undelivered not in self._undelivered:
             return []
-        self._undelivered.discard((entry.project, entry.value))
-        return [IdDelivered(project=entry.project, value=entry.value, record_id=entry.record_id)]
+        self._undelivered.discard(undelivered)
+        return [IdDelivered(project=entry.project, fingerprint=self._print(entry), record_id=entry.record_id)]
 
     def _adopted(self, entry: AutoidEntry, subject: UUID) -> NewEvent:
-        self._used.add(entry.project, entry.value, subject)
-        forgotten = self._forgotten.get((entry.project, entry.value))
+        self._used.add(entry.project, self._print(entry), subject)
+        forgotten = self._forgotten.get((entry.project, self._print(entry)))
         fact = IdAdopted(
             project=entry.project,
+            fingerprint=self._print(entry),
+            name_fingerprint=self._work.name_fingerprint(entry.project, entry.value),
             value=entry.value,
             record_id=entry.record_id,
             forgotten=None if forgotten is None else str(forgotten.subject),
@@ -138,21 +142,26 @@ class _Adoption:
 
     def _reservations(self, heeded: Collection[AutoidEntry]) -> list[IdReserved]:
         """An entry that does not say whose its ID is, or that is not heeded, keeps the ID from everybody."""
-        ids = {(e.project, e.value) for e in set(self._entries).difference(heeded) if e.project and e.value}
+        others = [e for e in set(self._entries).difference(heeded) if e.project and e.value]
+        ids = {(entry.project, self._print(entry)): entry.value for entry in others}
         return [
-            IdReserved(project=project, value=value)
-            for project, value in sorted(ids)
-            if not self._used.holds(project, value)
+            IdReserved(
+                project=project,
+                fingerprint=fingerprint,
+                name_fingerprint=self._work.name_fingerprint(project, value),
+            )
+            for (project, fingerprint), value in sorted(ids.items())
+            if not self._used.holds(project, fingerprint)
         ]
 
     def _changes_of(self, standing: Mapping[tuple[str, str], _Contradiction]) -> list[Fact | NewEvent]:
         """Contradictions not reported yet, and the ends of those that are over."""
         rows = self._work.execute(_CONTRADICTED).all()
-        reported = {(row.project, row.record_id): (row.value, row.subject) for row in rows}
+        reported = {(row.project, row.record_id): (row.fingerprint, row.subject) for row in rows}
         new = [
             self._work.seal(fact, subject)
             for stream_key, (fact, subject) in standing.items()
-            if reported.get(stream_key) != (fact.value, subject)
+            if reported.get(stream_key) != (fact.fingerprint, subject)
         ]
         over = [
             ContradictionResolved(project=project, record_id=record_id)
@@ -160,9 +169,18 @@ class _Adoption:
         ]
         return [*new, *over]
 
+    def _contradiction(self, entry: AutoidEntry, subject: UUID, objection: str) -> _Contradiction:
+        fact = ContradictionFound(
+            project=entry.project,
+            fingerprint=self._print(entry),
+            name_fingerprint=self._work.name_fingerprint(entry.project, entry.value),
+            value=entry.value,
+            record_id=entry.record_id,
+            details=objection,
+            key=entry.key,
+        )
+        return _Contradiction(fact, subject)
 
-def _contradiction(entry: AutoidEntry, subject: UUID, objection: str) -> _Contradiction:
-    fact = ContradictionFound(
-        project=entry.project, value=entry.value, record_id=entry.record_id, details=objection, key=entry.key
-    )
-    return _Contradiction(fact, subject)
+    def _print(self, entry: AutoidEntry) -> str:
+        """The fingerprint of its ID."""
+        return self._work.id_fingerprint(entry.project, entry.value)

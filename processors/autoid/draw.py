@@ -50,7 +50,7 @@ def _without_id(work: Work, group: Waiting) -> dict[str, UUID]:
     return {
         key: subjects[name]
         for key, name in names.items()
-        if in_use.value_of(project, subjects[name]) is None and (project, subjects[name]) not in barred
+        if in_use.of(project, subjects[name]) is None and (project, subjects[name]) not in barred
     }
 
 
@@ -61,15 +61,12 @@ def _draw_now(work: Work, generator: Generator, group: Waiting) -> int:
     expected = {stream: work.version(stream)}
     before = store.head(work.connection).position
     names = requested_names(work, project.project)
-    in_use = used_ids(work, [project.project]).used(project.project)
-    # A name that the pattern does not give may be a patient's: it is nobody's business.
-    used = in_use + [name for name in names if generator.matches(project.pattern, name)]
-    taken = Taken(work, project.project, [*in_use, *names])
+    taken = Taken(work, project.project, names, lambda name: generator.matches(project.pattern, name))
     needed = _without_id(work, group)
     drawn: list[str] = []
     if needed:
         try:
-            drawn = generator.draw(project.pattern, used, len(needed), taken.free)
+            drawn = generator.draw(project.pattern, len(needed), taken)
         except NoID as exc:
             _hold_patients(work, group, needed, str(exc))
     if drawn:
@@ -83,7 +80,7 @@ def _draw_now(work: Work, generator: Generator, group: Waiting) -> int:
         _hold_patients(work, group, lacking, EXHAUSTED)
     work.record(
         [
-            work.seal(_generated(project, value, key), subject)
+            work.seal(_generated(work, project, value, key), subject)
             for (key, subject), value in zip(needed.items(), drawn, strict=False)
         ],
         expected=expected,
@@ -91,9 +88,15 @@ def _draw_now(work: Work, generator: Generator, group: Waiting) -> int:
     return len(drawn)
 
 
-def _generated(project: WantingProject, value: str, key: str) -> IdGenerated:
+def _generated(work: Work, project: WantingProject, value: str, key: str) -> IdGenerated:
     return IdGenerated(
-        project=project.project, value=value, pattern=project.pattern, project_position=project.position, key=key
+        project=project.project,
+        fingerprint=work.id_fingerprint(project.project, value),
+        name_fingerprint=work.name_fingerprint(project.project, value),
+        value=value,
+        pattern=project.pattern,
+        project_position=project.position,
+        key=key,
     )
 
 

@@ -1,10 +1,13 @@
 """How many IDs each project has left, and how long they last."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
+from ledger.errors import KeyProblem
 from processors.autoid.candidates import wanting_projects
 from processors.clocks import believed
 from processors.gateway import Work
@@ -29,7 +32,7 @@ class Forecast:
 
 
 _IN_USE = text("""
-    select value, kind, recorded_at from gateway.used_id where project = :project
+    select position, pattern, kind, recorded_at from gateway.used_id where project = :project
 """)
 
 
@@ -38,7 +41,7 @@ def forecasts(work: Work, now: datetime) -> list[Forecast]:
     made = []
     for project in wanting_projects(work):
         rows = work.execute(_IN_USE, {"project": project.project}).all()
-        left = _left(project.pattern, [row.value for row in rows])
+        left = _left(work, project.pattern, rows)
         drawn = [row.recorded_at for row in rows if row.kind == "generated"]
         made.append(
             Forecast(
@@ -65,10 +68,26 @@ def runs_out(drawn: list[datetime], left: int, now: datetime) -> date | None:
         return None
 
 
-def _left(pattern: str, used: list[str]) -> int | None:
+def _left(work: Work, pattern: str, rows: Sequence[Row[Any]]) -> int | None:
     try:
         parsed = parse(pattern)
     except PatternError:
         return None
+    known = [row for row in rows if row.pattern == pattern]
+    told = _values(work, [row.position for row in rows if row.pattern != pattern])
     # A blank is never given, even where a pattern allows it.
-    return parsed.count - sum(map(parsed.matches, {*used, ""}))
+    in_use = len(known) + sum(value is None or parsed.matches(value) for value in told if value != "")
+    return max(parsed.count - in_use - parsed.matches(""), 0)
+
+
+def _values(work: Work, positions: Sequence[int]) -> list[str | None]:
+    """The IDs that these events tell, None for those that cannot be read: they count as in use, to be on the safe side.
+
+    They were forgotten, or reserved for whoever has them; or nobody here may read any: this needs no key otherwise.
+    """
+    if not positions:
+        return []
+    try:
+        return [payload.get("value") for _, payload in work.identities(positions).values()]
+    except KeyProblem:
+        return [None] * len(positions)

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import time
 from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -13,10 +14,17 @@ from processors.routing import patterns
 
 EXHAUSTED = "all IDs of the naming pattern are in use"
 _CHECK_SECONDS = 1.0
+_MOST_AT_ONCE = 10_000
 
 
-Free = Callable[[Sequence[str]], Sequence[str]]
-"""Gives those of some IDs that nobody has, not even in another case or width."""
+class Taken(Protocol):
+    """What nobody may be given."""
+
+    def readable(self) -> Collection[str]:
+        """Those of the IDs in use that can be read: not those of patients who were forgotten, nor reserved ones."""
+
+    def free(self, values: Sequence[str]) -> Sequence[str]:
+        """Those of the values that nobody has, not even in another case or width."""
 
 
 class NoID(Exception):
@@ -39,8 +47,8 @@ class Generator(Protocol):
     def matches(self, pattern: str, value: str) -> bool:
         """Whether a value could come from the pattern."""
 
-    def draw(self, pattern: str, used: Collection[str], count: int, free: Free) -> list[str]:
-        """Up to `count` different IDs that match, are not used, and are `free`.
+    def draw(self, pattern: str, count: int, taken: Taken) -> list[str]:
+        """Up to `count` different IDs that match and are free.
 
         Raises `NoID` where not even one can be had.
         """
@@ -61,14 +69,21 @@ class OwnGenerator:
         except PatternError:
             return False
 
-    def draw(self, pattern: str, used: Collection[str], count: int, free: Free) -> list[str]:
-        """Fewer than `count` only where no more are left."""
+    def draw(self, pattern: str, count: int, taken: Taken) -> list[str]:
+        """Fewer than `count` only where no more are left.
+
+        What is taken is found out of what was drawn, and more is drawn instead: to open all IDs in use before would
+        take far longer, and those of forgotten patients do not open. The fewer are free, the more are drawn at once.
+        """
         # A blank is no name for anybody, even where a pattern allows it.
-        sampler = Sampler(_parsed(pattern), {*used, ""})
+        sampler = Sampler(_parsed(pattern), {""})
         drawn: list[str] = []
+        at_once = count
         while len(drawn) < count and sampler.left:
-            lacking = min(count - len(drawn), sampler.left)
-            drawn += free([sampler.draw(self._randbelow) for _ in range(lacking)])
+            more = [sampler.draw(self._randbelow) for _ in range(min(at_once, sampler.left))]
+            drawn = list(taken.free([*drawn, *more]))
+            at_once = min(2 * at_once, _MOST_AT_ONCE)
+        del drawn[count:]
         if not drawn:
             raise NoID(EXHAUSTED)
         if any(value != value.strip() for value in drawn):
@@ -93,18 +108,32 @@ class SiteGenerator:
             return False
         return match is not None and match.whole
 
-    def draw(self, pattern: str, used: Collection[str], count: int, free: Free) -> list[str]:
-        """All `count`, or `NoID`: what a tool has got wrong once is not trusted in part."""
+    def draw(self, pattern: str, count: int, taken: Taken) -> list[str]:
+        """All `count`, or `NoID`: what a tool has got wrong once is not trusted in part.
+
+        It is told of the IDs in use that can be read. Where it gives one of the others, it is asked again with that one
+        among them, as long as it may take: a tool that counts on would give the same one for ever.
+        """
+        used = taken.readable()
+        others: set[str] = set()
+        begun = time.monotonic()
+        while True:
+            lines = self._answer(pattern, {*used, *others}, count)
+            self._check(pattern, used, count, lines)
+            more = set(lines).difference(taken.free(lines))
+            if not more:
+                return lines
+            if more <= others or time.monotonic() - begun > self._time_limit:
+                raise NoID("the site's ID generator gave an ID that people take for one in use, or for one withdrawn")
+            others |= more
+
+    def _answer(self, pattern: str, used: Collection[str], count: int) -> list[str]:
         with tidied_on_sigterm(), tempfile.TemporaryDirectory(prefix="fiona-ledger-") as folder:
             excluded = Path(folder) / "used-ids"
             descriptor = os.open(excluded, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.writelines(f"{value}\n" for value in sorted(used))
-            lines = self._call(pattern, excluded, count)
-        self._check(pattern, used, count, lines)
-        if len(free(lines)) != count:
-            raise NoID("the site's ID generator gave an ID that people take for one in use, or for one withdrawn")
-        return lines
+            return self._call(pattern, excluded, count)
 
     def _call(self, pattern: str, excluded: Path, count: int) -> list[str]:
         command = [str(self._path), "-r", pattern, "-e", str(excluded), "-n", str(count), "-m", "random-id"]

@@ -20,7 +20,7 @@ from processors.routing.patient_keys import link_subject
 from processors.routing.patients import patients_of
 
 _STORED = text("""
-    select subject, value, position, record_id from gateway.used_id
+    select subject, position, record_id from gateway.used_id
      where project = :project and record_id is not null and subject = any(:subjects)
 """)
 _REQUESTED = text(f"""
@@ -52,8 +52,9 @@ def _request(work: Work, group: Waiting, *, holds_split: bool) -> int:
     names = {key: link_subject(project, key) for key in group.patients()}
     subjects = work.vault.subjects(work.connection, list(names.values()))
     blocked = blocked_patients(work)
-    rows = work.execute(_STORED, {"project": project, "subjects": list(subjects.values())})
+    rows = work.execute(_STORED, {"project": project, "subjects": list(subjects.values())}).all()
     stored = {row.subject: row for row in rows}
+    told = work.identities([row.position for row in rows])
     held = reasons(work, group.studies)
     contradicted = []
     requests: list[tuple[Candidate, TransferRequested]] = []
@@ -66,7 +67,8 @@ def _request(work: Work, group: Waiting, *, holds_split: bool) -> int:
             contradicted.append(study)
         elif (used_id := stored.get(subject)) is not None:
             cause = Cause("autoid", used_id.record_id, used_id.position)
-            requests.append((study, _requested(study, project, used_id.value, cause)))
+            _, sealed_id = told[used_id.position]
+            requests.append((study, _requested(study, project, sealed_id["value"], cause)))
             if study.study in held:
                 released.append(StudyReleased(study=study.study, project=project, reason=held[study.study][1]))
     facts = _compared(work, requests, holds_split=holds_split)

@@ -55,8 +55,13 @@ def reserve(gateway: Gateway, redcap: Redcap, project: str, pattern: str, matche
         } - requested_names(work, project)
         in_use = used_ids(work, [project])
         work.record(
-            IdReserved(project=project, value=name)
-            for name in sorted(names)
-            if not in_use.holds(project, name) and matches(name)
+            IdReserved(
+                project=project,
+                fingerprint=fingerprint,
+                name_fingerprint=work.name_fingerprint(project, name),
+                pattern=pattern,
+            )
+            for fingerprint, name in sorted((work.id_fingerprint(project, name), name) for name in names)
+            if not in_use.holds(project, fingerprint) and matches(name)
         )
         work.execute(_LOOK, {"project": project, "pattern": pattern, "looked_at": now})

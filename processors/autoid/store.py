@@ -23,7 +23,7 @@ _UNDELIVERED = text("""
      where record_id is null and used_id.kind = 'generated' and wrapped_key is not null
        and not exists (select from gateway.contradiction as against
                         where against.project = used_id.project
-                          and (against.value = used_id.value or against.subject = used_id.subject))
+                          and (against.fingerprint = used_id.fingerprint or against.subject = used_id.subject))
      order by position
 """)
 
@@ -50,23 +50,24 @@ def store_ids(
         with gateway.begin() as work:
             identities = work.identities(positions)
         generated = [IdGenerated.read(*identities[position]) for position in positions]
-        known = [(drawn, drawn.key) for drawn in generated if drawn.key is not None]  # not forgotten meanwhile
+        # Not those that were forgotten meanwhile.
+        known = [(drawn, drawn.key, drawn.value) for drawn in generated if drawn.key and drawn.value]
         rows = [
             {
                 "record_id": str(first + offset),
                 "autoid_project_name": drawn.project,
                 "autoid_hash": key,
-                "autoid_value": drawn.value,
+                "autoid_value": value,
                 "autoid_method": "1",
             }
-            for offset, (drawn, key) in enumerate(known)
+            for offset, (drawn, key, value) in enumerate(known)
         ]
         taken = {row["record_id"] for row in import_apart(gateway, redcap, rows)}
         highest = first + len(rows) - 1
         with gateway.begin() as work:
             work.record(
-                IdDelivered(project=row["autoid_project_name"], value=row["autoid_value"], record_id=row["record_id"])
-                for row in rows
+                IdDelivered(project=drawn.project, fingerprint=drawn.fingerprint, record_id=row["record_id"])
+                for (drawn, *_), row in zip(known, rows, strict=True)
                 if row["record_id"] in taken
             )
             _hold_refused(work, [row for row in rows if row["record_id"] not in taken], waiting)

@@ -1,6 +1,6 @@
 """Which IDs are in use, as the ledger has them: adopted, drawn, reserved, or asked for by rules and couplings."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -11,50 +11,46 @@ from processors.text import same_to_people
 
 
 class UsedIds:
-    """The IDs in use in some projects, as the ledger has them, and whose they are.
+    """The IDs in use in some projects, by their fingerprints, as the ledger has them, and whose they are.
 
     A subject is the link of a patient to a project; a reserved ID belongs to nobody.
     """
 
     def __init__(self, rows: Iterable[tuple[str, str, UUID | None]]) -> None:
         self._owner: dict[tuple[str, str], UUID | None] = {}
-        self._value: dict[tuple[str, UUID], str] = {}
-        for project, value, subject in rows:
-            self.add(project, value, subject)
+        self._of_subject: dict[tuple[str, UUID], str] = {}
+        for project, fingerprint, subject in rows:
+            self.add(project, fingerprint, subject)
 
-    def add(self, project: str, value: str, subject: UUID | None) -> None:
+    def add(self, project: str, fingerprint: str, subject: UUID | None) -> None:
         """Takes note of an ID in use."""
-        self._owner[project, value] = subject
+        self._owner[project, fingerprint] = subject
         if subject is not None:
-            self._value[project, subject] = value
+            self._of_subject[project, subject] = fingerprint
 
-    def value_of(self, project: str, subject: UUID) -> str | None:
+    def of(self, project: str, subject: UUID) -> str | None:
         """The ID of a patient in a project."""
-        return self._value.get((project, subject))
+        return self._of_subject.get((project, subject))
 
-    def used(self, project: str) -> list[str]:
-        """All IDs in use in a project, the reserved ones included."""
-        return [value for other, value in self._owner if other == project]
-
-    def holds(self, project: str, value: str) -> bool:
+    def holds(self, project: str, fingerprint: str) -> bool:
         """Whether the ID is in use."""
-        return (project, value) in self._owner
+        return (project, fingerprint) in self._owner
 
-    def objection(self, project: str, value: str, subject: UUID) -> str | None:
+    def objection(self, project: str, fingerprint: str, subject: UUID) -> str | None:
         """Why the ID cannot be this patient's: it is another's, or the patient has another."""
-        owner = self._owner.get((project, value))
+        owner = self._owner.get((project, fingerprint))
         if owner is not None and owner != subject:
             return "Its ID belongs to another patient already."
-        if self._value.get((project, subject), value) != value:
+        if self._of_subject.get((project, subject), fingerprint) != fingerprint:
             return "Its patient has another ID already."
         return None
 
 
-_USED_IDS = text("select project, value, subject from gateway.used_id where project = any(:projects)")
+_USED_IDS = text("select project, fingerprint, subject from gateway.used_id where project = any(:projects)")
 _BLOCKED = text("""
     select project, subject from gateway.contradiction
     union
-    select project, used_id.subject from gateway.used_id join gateway.contradiction using (project, value)
+    select project, used_id.subject from gateway.used_id join gateway.contradiction using (project, fingerprint)
      where used_id.subject is not null
 """)
 
@@ -62,7 +58,16 @@ _BLOCKED = text("""
 def used_ids(work: Work, projects: Collection[str]) -> UsedIds:
     """The IDs in use in these projects."""
     rows = work.execute(_USED_IDS, {"projects": list(projects)})
-    return UsedIds((row.project, row.value, row.subject) for row in rows)
+    return UsedIds((row.project, row.fingerprint, row.subject) for row in rows)
+
+
+_POSITIONS = text("select position from gateway.used_id where project = :project")
+
+
+def readable_ids(work: Work, project: str) -> set[str]:
+    """The IDs in use in the project that can be read: no reserved ones, and none of a patient who was forgotten."""
+    told = work.identities(work.execute(_POSITIONS, {"project": project}).scalars().all()).values()
+    return {value for _, payload in told if (value := payload.get("value")) is not None}
 
 
 def blocked_patients(work: Work) -> set[tuple[str, UUID]]:
@@ -100,30 +105,38 @@ def _pseudonym(payload: Mapping[str, Any]) -> str | None:
 class Taken:
     """What nobody may be given in a project, because people would take it for somebody else's pseudonym.
 
-    `names` are the pseudonyms that are known; others' requests, what is held, and what was withdrawn are known by
-    their fingerprints.
+    `names` are the pseudonyms that are asked for; IDs in use, others' requests, what is held, and what was withdrawn
+    are known by their fingerprints. A name that the pattern does not give (`matches`) may be a patient's.
     """
 
-    def __init__(self, work: Work, project: str, names: Iterable[str]) -> None:
+    def __init__(self, work: Work, project: str, names: Collection[str], matches: Callable[[str], bool]) -> None:
         self._work = work
         self._project = project
-        self._folded = set(map(same_to_people, names))
+        self._names = names
+        self._matches = matches
+        self._folded = frozenset(map(same_to_people, names))
+
+    def readable(self) -> set[str]:
+        """Those that can be read, for a tool that compares nothing else: it takes as long as there are many."""
+        return readable_ids(self._work, self._project).union(filter(self._matches, self._names))
 
     def free(self, values: Sequence[str]) -> list[str]:
-        """Those of the values that nobody has; of several that are one to people, the first. They are taken then."""
+        """Those of the values that nobody has; of several that are one to people, the first. A blank is nobody's."""
         prints = {value: self._work.name_fingerprint(self._project, value) for value in values}
         about = {"project": self._project, "prints": list(prints.values())}
         known = set(self._work.execute(_KNOWN_PRINTS, about).scalars())
-        free = []
+        free: dict[str, str] = {}
         for value in values:
             folded = same_to_people(value)
-            if folded not in self._folded and prints[value] not in known:
-                self._folded.add(folded)
-                free.append(value)
-        return free
+            if folded not in self._folded and prints[value] is not None and prints[value] not in known:
+                free.setdefault(folded, value)
+        return list(free.values())
 
 
 _KNOWN_PRINTS = text("""
+    select name_fingerprint as fingerprint from gateway.used_id
+     where project = :project and name_fingerprint = any(:prints)
+    union
     select fingerprint from gateway.pseudonym_use where project = :project and fingerprint = any(:prints)
     union
     select name_fingerprint from gateway.held_request where project = :project and name_fingerprint = any(:prints)

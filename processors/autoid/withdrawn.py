@@ -9,7 +9,7 @@ from processors.events.holds import WITHDREW
 from processors.gateway import Work
 from processors.routing.given_ids import given_ids
 from processors.routing.patient_keys import link_subject
-from processors.routing.withdrawals import Withdrawals, any_withdrew, marks_of, pseudonym_mark
+from processors.routing.withdrawals import Withdrawals, any_withdrew, marks_of
 
 _KNOWN = text("""
     select study from gateway.held_study where study = any(:studies) and project = :project and reason = :reason
@@ -37,12 +37,8 @@ def _marks_of_ids(work: Work, project: str, studies: Sequence[Candidate]) -> dic
     keys = {study.study: [key for key in (study.key, study.padded_key) if key is not None] for study in studies}
     links = {name: [link_subject(project, key) for key in mine] for name, mine in keys.items()}
     found = work.vault.found(work.connection, {link for mine in links.values() for link in mine})
-    values = {given.link: given.value for given in given_ids(work, [project], links=list(found.values()))}
+    given = {given.link: given.mark for given in given_ids(work, [project], links=list(found.values()))}
     return {
-        name: {
-            pseudonym_mark(work, project, values[found[link]])
-            for link in mine
-            if link in found and found[link] in values
-        }
+        name: {given[found[link]] for link in mine if link in found and found[link] in given}
         for name, mine in links.items()
     }

@@ -4,7 +4,7 @@ All that is printed goes through `Screen`, which makes it harmless: nobody has t
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from textwrap import wrap
 from typing import Any
@@ -48,6 +48,20 @@ def output() -> Console:
 def print_json(data: Any) -> None:
     """Prints data as JSON for another program."""
     sys.stdout.write(as_json(data, indented=True) + "\n")
+
+
+def begin_json(data: Mapping[str, Any]) -> None:
+    """Prints the first members of an object as JSON and has them written out; `end_json` prints the others.
+
+    Raises `OSError` where that cannot be.
+    """
+    sys.stdout.write(as_json(data, indented=True).removesuffix("\n}") + ",\n")
+    sys.stdout.flush()
+
+
+def end_json(data: Mapping[str, Any]) -> None:
+    """Prints the other members of the object that `begin_json` has begun."""
+    sys.stdout.write(as_json(data, indented=True).removeprefix("{\n") + "\n")
 
 
 @contextmanager

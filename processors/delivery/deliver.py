@@ -15,7 +15,11 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Final
 
+from sqlalchemy import text
+
 from ledger.batching import Progress, batches, halves
+from ledger.events import NewEvent
+from ledger.vault import SubjectName
 from processors.bounds import cut
 from processors.delivery import due, retries
 from processors.delivery.desired import desired_studies
@@ -38,7 +42,7 @@ from processors.events.deliveries import (
 from processors.events.fact import Fact
 from processors.events.rules import ConflictFound
 from processors.events.transfers import TransferAmended, TransferPlaced
-from processors.gateway import Gateway
+from processors.gateway import Gateway, Work
 from processors.redcap import (
     Banned,
     Blocked,
@@ -303,7 +307,16 @@ class _Delivery:
     def _record_failed(self, row: DueRow, failure: ServiceError) -> None:
         with self._gateway.begin() as work:
             self._refused_before |= retries.known_refusals(work, [row.study])
-        self._record_refused(row.study, row.kind, row.key, row.position, "", cut(str(failure), LONGEST_TOLD))
+        self._record_refused(
+            RowRefused(
+                study=row.study,
+                kind=row.kind,
+                key=row.key,
+                row_position=row.position,
+                field="",
+                message=cut(str(failure), LONGEST_TOLD),
+            )
+        )
 
     def _deliver(self, rows: Sequence[DueRow]) -> None:
         # A record that is found gone in one batch is not told again in the next.
@@ -441,16 +454,26 @@ class _Delivery:
 
     def _record_refusal(self, refusal: Refusal) -> None:
         row = refusal.row
-        self._record_refused(row.study, row.kind, row.key, row.position, refusal.field, refusal.message)
+        refused = RowRefused(
+            study=row.study,
+            kind=row.kind,
+            key=row.key,
+            row_position=row.position,
+            field=refusal.field,
+            message=refusal.message,
+            words=refusal.words,
+        )
+        self._record_refused(refused)
 
-    def _record_refused(self, study: str, kind: RowKind, key: str, position: int, field: str, message: str) -> None:
+    def _record_refused(self, refused: RowRefused) -> None:
         """A refusal that is as it was before is no news."""
         self._delivered.refused += 1
-        before = self._refused_before.get((study, kind, key))
-        if before is not None and before[:2] == (position, field) and is_same_refusal(message, before.message):
+        before = self._refused_before.get((refused.study, refused.kind, refused.key))
+        place = refused.row_position, refused.field
+        if before is not None and before[:2] == place and is_same_refusal(refused.message, before.message):
             return
-        refused = RowRefused(study=study, kind=kind, key=key, row_position=position, field=field, message=message)
-        self._record([refused])
+        with self._gateway.begin() as work:
+            work.record([_sealed(work, refused)])
 
     def _accepted(self, rows: Sequence[PlannedRow]) -> list[Fact]:
         accepted = {(row.study, row.kind, row.key): None for row in rows}
@@ -497,6 +520,21 @@ def _joined(before: StudyDelivered | None, fact: StudyDelivered) -> StudyDeliver
         return fact
     row = before.row if fact.row is None else fact.row
     return StudyDelivered(study=fact.study, row=row, series={**before.series, **fact.series})
+
+
+_SUBJECT = text("""
+    select subject from ledger.event join ledger.subject using (subject)
+     where position = :position and wrapped_key is not null
+""")
+
+
+def _sealed(work: Work, refused: RowRefused) -> NewEvent:
+    """The refusal, REDCap's words sealed for whom the row is; for the study, where that one was forgotten."""
+    subject = work.execute(_SUBJECT, {"position": refused.row_position}).scalar_one_or_none()
+    if subject is None:
+        return work.seal(refused, SubjectName("study", "", refused.study))
+    work.vault.load(work.connection, [subject])
+    return work.seal(refused, subject)
 
 
 def _count(delivered: Delivered, fact: Fact) -> None:

@@ -5,7 +5,6 @@ from datetime import datetime
 
 from sqlalchemy import text
 
-from ledger import store
 from ledger.events import Event
 from processors.clocks import believed
 from processors.delivery.due import DueRow
@@ -29,7 +28,8 @@ def desired_studies(
     arrivals = _add_history(work, studies, asked_for)
     if with_transfers:
         _add_requests(work, studies)
-    contents, now = _contents(work, rows), work.clock()
+    contents = work.identities({row.position for row in rows if row.kind != "transfer"})
+    now = work.clock()
     for row in rows:
         _add(studies[row.study], row, contents)
     for study in studies.values():
@@ -40,24 +40,14 @@ def desired_studies(
     return list(studies.values())
 
 
-def _contents(work: Work, rows: Sequence[DueRow]) -> Mapping[int, tuple[Event, Mapping[str, str]]]:
-    """The events of study and series rows, those of studies with what is sealed in them: series tell of nobody."""
-    series = {row.position for row in rows if row.kind == "series"}
-    contents: dict[int, tuple[Event, Mapping[str, str]]] = dict(
-        work.identities({row.position for row in rows if row.kind == "study"})
-    )
-    for position, event in store.read_positions(work.connection, series - contents.keys()).items():
-        contents[position] = event, {}
-    return contents
-
-
 def _add(study: DesiredStudy, row: DueRow, contents: Mapping[int, tuple[Event, Mapping[str, str]]]) -> None:
     if row.kind == "study":
         study.row_position = row.position
     elif row.kind == "series":
-        event, _ = contents[row.position]
+        event, sealed = contents[row.position]
         instance = study.series_instances.get(row.key)
-        study.series.append(DesiredSeries(series=row.key, position=row.position, data=event.data, instance=instance))
+        wanted = DesiredSeries(series=row.key, position=row.position, data=event.data, sealed=sealed, instance=instance)
+        study.series.append(wanted)
     else:
         study.due.add(row.position)
 

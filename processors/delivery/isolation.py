@@ -26,7 +26,7 @@ _CHANGING: Final = re.compile(r"\S*\d\S*")
 class Refusal(NamedTuple):
     """A row that REDCap does not take, and why. `named`: REDCap named it, beside whatever else it said.
 
-    `locked`: its record is, which says nothing of others.
+    `locked`: its record is, which says nothing of others. `words` are all that REDCap said, to be sealed.
     """
 
     row: PlannedRow
@@ -34,6 +34,7 @@ class Refusal(NamedTuple):
     message: str
     named: bool = False
     locked: bool = False
+    words: str = ""
 
 
 class SortedOut(NamedTuple):
@@ -73,7 +74,9 @@ def sort_out(rows: Sequence[PlannedRow], problems: Sequence[RowProblem]) -> Sort
 
 
 def _refusal(row: PlannedRow, problem: RowProblem) -> Refusal:
-    return Refusal(row, problem.field, problem.message, named=bool(problem.record), locked=problem.locked)
+    return Refusal(
+        row, problem.field, problem.message, named=bool(problem.record), locked=problem.locked, words=problem.words
+    )
 
 
 def one_apart(portions: Sequence[Sequence[_T]]) -> list[Sequence[_T]]:

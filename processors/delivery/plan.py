@@ -27,11 +27,15 @@ from processors.requests import Key, Report, TransferRequest, TransferRow, owner
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DesiredSeries:
-    """A series to be written. `instance` is where the ledger knows it to stand, if it was placed."""
+    """A series to be written. `instance` is where the ledger knows it to stand, if it was placed.
+
+    `sealed` is what was sealed of it: empty where it was forgotten.
+    """
 
     series: str
     position: int
     data: Mapping[str, Any]
+    sealed: Mapping[str, str]
     instance: int | None
 
 
@@ -144,7 +148,7 @@ def _plan_series(desired: DesiredStudy, actual: ActualRecord, plan: Plan) -> Non
         placed = {series.series: {"instance": instance, "position": series.position}}
         delivered = StudyDelivered(study=desired.study, row=None, series=placed)
         facts = (delivered, *_restored(desired, "series", series.series, gone=gone))
-        row = incoming.series_row(series.data, instance)
+        row = incoming.series_row(series.data, series.sealed, instance)
         stands = not desired.again and incoming.says_the_same(row, actual.series_rows.get(instance, {}))
         plan.rows.append(PlannedRow(desired.study, "series", series.series, series.position, row, facts, stands=stands))
 

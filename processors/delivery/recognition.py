@@ -7,7 +7,7 @@ the rows that were written last are looked for. What people do to records is in 
 not. One or two that are gone are no reason to stop: a record may have been renamed.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
@@ -181,7 +181,7 @@ _NEWEST_STUDIES = text("""
      order by delivered_position desc limit :most
 """)
 _NEWEST_IDS = text("""
-    select record_id, value from gateway.used_id join ledger.subject using (subject)
+    select record_id, project, fingerprint from gateway.used_id join ledger.subject using (subject)
      where used_id.kind = 'generated' and record_id is not null and position > :after and wrapped_key is not null
      order by position desc limit :most
 """)
@@ -197,13 +197,13 @@ def _what_is_gone(gateway: Gateway, redcap: Redcap) -> str | None:
         after = work.execute(_ACCEPTED, {"stream": stream}).scalar_one()
         parameters = {"site": work.site, "after": after, "most": NEWEST}
         studies = {row.study: row.arrived_at for row in work.execute(_NEWEST_STUDIES, parameters)}
-        ids = {row.record_id: row.value for row in work.execute(_NEWEST_IDS, parameters)}
+        ids = {row.record_id: (row.project, row.fingerprint) for row in work.execute(_NEWEST_IDS, parameters)}
     stored = {row[RECORD_ID] for row in redcap.export_records("incoming", records=list(studies), fields=(RECORD_ID,))}
     since = min(studies.values(), default=gateway.clock()) - _BEFORE
     if _is_forgotten(gateway, redcap, "incoming", list(studies), stored, since):
         return _lacking("Incoming", "studies", studies.keys() - stored)
     if ids and redcap.has("autoid"):
-        stored = _stored(redcap, ids)
+        stored = _stored(gateway, redcap, ids)
         if _is_forgotten(gateway, redcap, "autoid", list(ids), stored, gateway.clock() - _BEFORE):
             return _lacking("AutoID", "entries", ids.keys() - stored)
     return None
@@ -216,9 +216,15 @@ def _lacking(project: str, what: str, gone: Collection[str]) -> str:
     )
 
 
-def _stored(redcap: Redcap, ids: dict[str, str]) -> set[str]:
+def _stored(gateway: Gateway, redcap: Redcap, ids: Mapping[str, tuple[str, str]]) -> set[str]:
+    """Those of the records that hold the ID that was written to them, told by project and fingerprint."""
     rows = redcap.export_records("autoid", records=list(ids), fields=("record_id", "autoid_value"))
-    return {row["record_id"] for row in rows if row["autoid_value"].strip() == ids.get(row["record_id"], "").strip()}
+    there = {row["record_id"]: row["autoid_value"].strip() for row in rows}
+    return {
+        record
+        for record, (project, fingerprint) in ids.items()
+        if record in there and gateway.id_fingerprint(project, there[record]) == fingerprint
+    }
 
 
 def _is_forgotten(
@@ -243,7 +249,7 @@ def _is_in_log(redcap: Redcap, project: str, record: str, since: datetime) -> bo
 
 
 _STORED_IDS = text("""
-    select project, value, record_id from gateway.used_id join ledger.subject using (subject)
+    select project, fingerprint, record_id from gateway.used_id join ledger.subject using (subject)
      where used_id.kind = 'generated' and record_id is not null and wrapped_key is not null order by position
 """)
 
@@ -251,11 +257,11 @@ _STORED_IDS = text("""
 def _lost_ids(gateway: Gateway, redcap: Redcap) -> list[IdMissing]:
     """The drawn IDs that AutoID held and does not hold any more."""
     rows = redcap.export_records("autoid", fields=("record_id", "autoid_value"))
-    there = {(row["record_id"], row["autoid_value"].strip()) for row in rows}
+    there = {row["record_id"]: row["autoid_value"].strip() for row in rows}
     with gateway.begin() as work:
         stored = work.execute(_STORED_IDS).all()
     return [
-        IdMissing(project=row.project, value=row.value)
+        IdMissing(project=row.project, fingerprint=row.fingerprint)
         for row in stored
-        if (row.record_id, row.value.strip()) not in there
+        if row.record_id not in there or gateway.id_fingerprint(row.project, there[row.record_id]) != row.fingerprint
     ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from processors.events.fact import Fact, OfStudy
 
@@ -29,11 +29,18 @@ class RowFact(OfStudy):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RowRefused(RowFact):
-    """REDCap has refused a row, made from the event at `row_position`."""
+    """REDCap has refused a row, made from the event at `row_position`.
+
+    `message` are those of its words that are known to be nobody's. All of them (`words`) are sealed for the patient of
+    whom the row tells, as they may quote it.
+    """
+
+    SEALED: ClassVar[frozenset[str]] = frozenset({"words"})
 
     row_position: int
     field: str
     message: str
+    words: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

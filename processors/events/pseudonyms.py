@@ -54,10 +54,17 @@ class AutoidProjectRemoved(AutoidProjectFact):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IdFact(Fact):
-    """Something about an ID of a project."""
+    """Something about an ID of a project.
+
+    `fingerprint` is a keyed hash of project and ID, equal for this very ID alone: by it an ID is found, and given to
+    nobody else for ever. So it has to outlive forgetting, and is made with the index key instead of the patient's. It
+    cannot be read, but whoever has the database *and* the master key can confirm a guess, as with a coupled pseudonym
+    (`name_fingerprint`, equal for what people take for one). A hash that confirms nothing, or a shorter one that fits
+    many IDs, could not tell which ID must not be drawn again.
+    """
 
     project: str
-    value: str
+    fingerprint: str
 
     @property
     def stream(self) -> str:
@@ -66,33 +73,45 @@ class IdFact(Fact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class IdGenerated(IdFact):
-    """An ID was drawn for a patient (`key`, REDCap's hash), from the pattern that the project had then."""
+class PatientsIdFact(IdFact):
+    """Something about the ID (`value`) of a patient (`key`, REDCap's hash), sealed for the link of both."""
 
-    SEALED: ClassVar[frozenset[str]] = frozenset({"key"})
+    SEALED: ClassVar[frozenset[str]] = frozenset({"value", "key"})
 
-    pattern: str
-    project_position: int
+    name_fingerprint: str | None
+    value: str | None = None
     key: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class IdAdopted(IdFact):
+class IdGenerated(PatientsIdFact):
+    """An ID was drawn for a patient, from the pattern that the project had then."""
+
+    pattern: str
+    project_position: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IdAdopted(PatientsIdFact):
     """AutoID held this ID of a patient already.
 
     `forgotten` is the subject that the patient was for the ledger before being forgotten, None where never.
     """
 
-    SEALED: ClassVar[frozenset[str]] = frozenset({"key"})
-
     record_id: str
     forgotten: str | None = None
-    key: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IdReserved(IdFact):
-    """Somebody else's request carries this ID: it is not drawn."""
+    """Somebody else's request carries this ID, or an entry of AutoID that says of nobody: it is not drawn.
+
+    The ID itself is not kept: nobody knows under whose key it should end. `pattern` is the naming pattern that it is
+    known to be of, blank where nobody looked.
+    """
+
+    name_fingerprint: str | None
+    pattern: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,14 +127,11 @@ class IdMissing(IdFact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ContradictionFound(IdFact):
+class ContradictionFound(PatientsIdFact):
     """An entry of AutoID contradicts another, or the ledger."""
-
-    SEALED: ClassVar[frozenset[str]] = frozenset({"key"})
 
     record_id: str
     details: str
-    key: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,22 +11,31 @@ class SeriesFact(Fact):
     """What a series' summary says.
 
     `NumFiles` is None where it says none. `accession` is the subject that its accession number is, blank where it has
-    none. `fingerprint` is a hash of all that is kept of the summary, `identity_fingerprint` one of the patient's
-    identity: both under the key of the subject that the event is sealed for, so that they end with it.
+    none. Descriptions are sealed as well: people write names into them, and with a study's date they lead to a patient.
+
+    `fingerprint` is a hash of all that is kept of the summary, `study_fingerprint` one of what is sealed of its study's
+    row, `identity_fingerprint` one of the patient's identity: all under the key of the subject that the event is sealed
+    for, so that they end with it.
     """
 
-    SEALED: ClassVar[frozenset[str]] = frozenset({"PatientID", "PatientName", "AccessionNumber"})
+    SEALED: ClassVar[frozenset[str]] = frozenset(
+        {
+            "PatientID",
+            "PatientName",
+            "AccessionNumber",
+            "StudyDescription",
+            "SeriesDescription",
+            "InstitutionName",
+            "SequenceName",
+        }
+    )
 
     StudyInstanceUID: str
     SeriesInstanceUID: str
-    StudyDescription: str
     StudyDate: str
     StudyTime: str
-    InstitutionName: str
-    SeriesDescription: str
     SeriesDate: str
     SeriesTime: str
-    SequenceName: str
     NumFiles: int | None
     ClassifyType: tuple[str, ...]
     AETitleCaller: str
@@ -34,10 +43,15 @@ class SeriesFact(Fact):
     CallerIP: str
     accession: str
     fingerprint: str
+    study_fingerprint: str
     identity_fingerprint: str
     PatientID: str | None = None
     PatientName: str | None = None
     AccessionNumber: str | None = None
+    StudyDescription: str | None = None
+    SeriesDescription: str | None = None
+    InstitutionName: str | None = None
+    SequenceName: str | None = None
 
     @property
     def stream(self) -> str:

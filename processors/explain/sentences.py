@@ -7,6 +7,7 @@ A type of event gets its sentence from the function whose first argument is of t
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import singledispatch
+from typing import Any
 
 from ledger.events import Event
 from processors.events import FACTS
@@ -94,10 +95,10 @@ class History:
             self.requests[position] = fact
 
 
-def sentence(event: Event, history: History) -> str:
-    """The event in words; `history` moves on with it. Where it has none, the command that shows the event."""
+def sentence(event: Event, history: History, sealed: Mapping[str, Any] | None = None) -> str:
+    """The event in words, with what was unsealed of it; `history` moves on. Without any, the command that shows it."""
     fact_type = FACTS.get(event.type)
-    fact = None if fact_type is None else fact_type.read(event)
+    fact = None if fact_type is None else fact_type.read(event, sealed)
     words = "" if fact is None else _words(fact, history)
     if fact is not None:
         history.add(event.position, fact)
@@ -137,6 +138,7 @@ def _series_discovered(fact: SeriesDiscovered, _history: History) -> str:
 
 _REVISED = {
     "identity_fingerprint": "whose it is",
+    "study_fingerprint": "the study's description or institution",
     "AETitleCaller": "the calling AE title",
     "AETitleCalled": "the called AE title",
     "accession": "the accession number",
@@ -421,7 +423,8 @@ def _study_delivered(fact: StudyDelivered, _history: History) -> str:
 
 @_words.register
 def _row_refused(fact: RowRefused, _history: History) -> str:
-    return f"REDCap refused the {_row(fact.kind, fact.key)} (field {fact.field or 'unknown'}): {fact.message}"
+    told = f"REDCap refused the {_row(fact.kind, fact.key)} (field {fact.field or 'unknown'}): {fact.message}"
+    return f"{told} In full: {fact.words}" if fact.words and fact.words != fact.message else told
 
 
 @_words.register

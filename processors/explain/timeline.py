@@ -1,9 +1,10 @@
 """A study's life as the ledger tells it: the events of its stream, and of rejected files in its folder."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
@@ -11,6 +12,7 @@ from sqlalchemy import text
 from ledger import store
 from ledger.events import Event
 from processors.events import FACTS
+from processors.events.deliveries import RowRefused
 from processors.events.fact import Fact, study_stream
 from processors.events.transfers import TransferRequested
 from processors.explain.sentences import History, sentence
@@ -38,7 +40,9 @@ def timeline(work: Work, study: str) -> list[Moment]:
     history = History(causes=_causes(work, events))
     runs = {"runs": list({event.run for event in events})}
     commands = {row.run: row.command for row in work.execute(_COMMANDS, runs)}
-    return [_moment(event, history, commands.get(event.run, "")) for event in events]
+    # Whoever explains a study may read what REDCap said of its rows: the key is there for what it says of the patient.
+    sealed = work.vault.unseal(work.connection, [event for event in events if event.type == RowRefused.__name__])
+    return [_moment(event, history, commands.get(event.run, ""), sealed.get(event.position)) for event in events]
 
 
 _REJECTED_FILES = text("""
@@ -55,12 +59,12 @@ def _causes(work: Work, events: Iterable[Event]) -> dict[int, Fact]:
     return {position: FACTS[cause.type].read(cause) for position, cause in causes.items()}
 
 
-def _moment(event: Event, history: History, command: str) -> Moment:
+def _moment(event: Event, history: History, command: str, sealed: Mapping[str, Any] | None) -> Moment:
     return Moment(
         position=event.position,
         at=event.recorded_at,
         type=event.type,
-        words=sentence(event, history),
+        words=sentence(event, history, sealed),
         run=event.run,
         command=command,
     )

@@ -95,7 +95,7 @@ _USED = text("""
 def _given_to_others(work: Work) -> Iterator[IdentityFinding]:
     """The IDs that AutoID gives to one patient and that are requested for another."""
     for project in work.execute(_GIVING).scalars().all():
-        given = {work.name_fingerprint(project, each.value): each.link for each in all_given_ids(work, project)}
+        given = {each.mark: each.link for each in all_given_ids(work, project)}
         rows = work.execute(_USED, {"project": project, "prints": list(given)}).all()
         patient_ids = patient_ids_of_subjects(work, {row.patient for row in rows})
         links = links_of(work, set(patient_ids.values()), [project])

@@ -21,6 +21,7 @@ from processors.run import Report
 def write(file: Path, status: Status, report: Report) -> None:
     """Puts the numbers in the place of those of the run before. Raises `OSError` where that cannot be done."""
     write_to_textfile(str(file), registry(status, report))
+    file.chmod(0o644)  # whatever the umask: it holds numbers alone, and another program reads it
 
 
 def registry(status: Status, report: Report) -> CollectorRegistry:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, text
 
 from ledger.events import Event
-from processors.bounds import storable
 from processors.events.fact import OfStudy
 from processors.events.pseudonyms import (
     AutoidProjectChanged,
@@ -17,10 +16,10 @@ from processors.events.pseudonyms import (
     ContradictionResolved,
     IdAdopted,
     IdDelivered,
-    IdFact,
     IdGenerated,
     IdMissing,
     IdReserved,
+    PatientsIdFact,
     StudyHeld,
     StudyReleased,
 )
@@ -28,14 +27,13 @@ from processors.events.series import StudyRequestedByOthers
 from processors.events.transfers import TransferObserved
 from processors.projections.rows import Again, Parameters, Rules, Statement, on
 from processors.projections.statements import Table
-from processors.text import same_to_people
 
 
 class Pseudonyms:
     """One row an ID in use; the database itself refuses a second ID for a patient, or a second patient for an ID."""
 
     name = "pseudonyms"
-    code_version = 3
+    code_version = 4
     tables: Sequence[str] = (
         "gateway.autoid_project",
         "gateway.used_id",
@@ -54,8 +52,11 @@ class Pseudonyms:
             on(IdAdopted, (_LET_GO_OF_ID, _forgotten), (_ADOPT_ID, _adopted)),
             on(IdReserved, (_RESERVE_ID, _reserved)),
             on(IdDelivered, (_DELIVER_ID, _delivered)),
-            on(IdMissing, (_MISS_ID, lambda missing, _: [{"project": missing.project, "value": missing.value}])),
-            on(ContradictionFound, (_UPSERT_CONTRADICTION, _contradiction), (_RESERVE_ID, _reserved)),
+            on(
+                IdMissing,
+                (_MISS_ID, _missing),
+            ),
+            on(ContradictionFound, (_UPSERT_CONTRADICTION, _contradiction), (_RESERVE_ID, _contradicted)),
             on(ContradictionResolved, (_DELETE_CONTRADICTION, _resolved)),
             on(StudyHeld, (_HOLD, _held)),
             on(StudyReleased, (_RELEASE, _study)),
@@ -110,18 +111,19 @@ _SEE_PROJECT = Statement(
     """),
     Again.FIRST_COUNTS,
 )
-_ID = ("project", "value")
+_ID = ("project", "fingerprint")
 _IDS = """
     json_to_recordset(cast(:rows as json)) as r (
-        project text, value text, folded text, kind text, subject uuid, position bigint, pattern text,
+        project text, fingerprint text, name_fingerprint text, kind text, subject uuid, position bigint, pattern text,
         recorded_at timestamptz, record_id text, forgotten uuid)
 """
 _INSERT_ID = Statement(
     "used_id",
     _ID,
     text(f"""
-        insert into gateway.used_id (project, value, folded, kind, subject, position, pattern, recorded_at, record_id)
-        select project, value, folded, kind, subject, position, pattern, recorded_at, record_id
+        insert into gateway.used_id (project, fingerprint, name_fingerprint, kind, subject, position, pattern,
+                                     recorded_at, record_id)
+        select project, fingerprint, name_fingerprint, kind, subject, position, pattern, recorded_at, record_id
           from {_IDS}
     """),
     Again.BOTH_COUNT,
@@ -133,7 +135,7 @@ _LET_GO_OF_ID = Statement(
     text(f"""
         update gateway.used_id set kind = 'reserved', subject = null
           from {_IDS}
-         where used_id.project = r.project and used_id.value = r.value and used_id.subject = r.forgotten
+         where used_id.project = r.project and used_id.fingerprint = r.fingerprint and used_id.subject = r.forgotten
     """),
     Again.BOTH_COUNT,
 )
@@ -143,10 +145,11 @@ _ADOPT_ID = Statement(
     "used_id",
     _ID,
     text(f"""
-        insert into gateway.used_id (project, value, folded, kind, subject, position, pattern, recorded_at, record_id)
-        select project, value, folded, kind, subject, position, pattern, recorded_at, record_id
+        insert into gateway.used_id (project, fingerprint, name_fingerprint, kind, subject, position, pattern,
+                                     recorded_at, record_id)
+        select project, fingerprint, name_fingerprint, kind, subject, position, pattern, recorded_at, record_id
           from {_IDS}
-        on conflict (project, value) do update
+        on conflict (project, fingerprint) do update
            set kind = excluded.kind, position = excluded.position, pattern = excluded.pattern,
                recorded_at = excluded.recorded_at, record_id = excluded.record_id,
                subject = case when used_id.kind = 'reserved' then excluded.subject end
@@ -159,11 +162,12 @@ _RESERVE_ID = Statement(
     "used_id",
     _ID,
     text("""
-        insert into gateway.used_id (project, value, folded, kind, position, recorded_at)
-        select project, value, folded, kind, position, recorded_at
+        insert into gateway.used_id (project, fingerprint, name_fingerprint, kind, position, pattern, recorded_at)
+        select project, fingerprint, name_fingerprint, kind, position, pattern, recorded_at
           from json_to_recordset(cast(:rows as json)) as r (
-               project text, value text, folded text, kind text, position bigint, recorded_at timestamptz)
-        on conflict (project, value) do nothing
+               project text, fingerprint text, name_fingerprint text, kind text, pattern text, position bigint,
+               recorded_at timestamptz)
+        on conflict (project, fingerprint) do nothing
     """),
     Again.FIRST_COUNTS,
 )
@@ -172,7 +176,7 @@ _MISS_ID = Statement(
     _ID,
     text(f"""
         update gateway.used_id as u set record_id = null from {_IDS}
-         where (u.project, u.value) = (r.project, r.value) and u.kind = 'generated'
+         where (u.project, u.fingerprint) = (r.project, r.fingerprint) and u.kind = 'generated'
     """),
 )
 _DELIVER_ID = Statement(
@@ -180,8 +184,8 @@ _DELIVER_ID = Statement(
     _ID,
     text("""
         update gateway.used_id set record_id = r.record_id
-          from json_to_recordset(cast(:rows as json)) as r (project text, value text, record_id text)
-         where used_id.project = r.project and used_id.value = r.value
+          from json_to_recordset(cast(:rows as json)) as r (project text, fingerprint text, record_id text)
+         where used_id.project = r.project and used_id.fingerprint = r.fingerprint
     """),
 )
 _CONTRADICTIONS = Table(
@@ -191,7 +195,7 @@ _CONTRADICTIONS = Table(
         "project": "text",
         "record_id": "text",
         "subject": "uuid",
-        "value": "text",
+        "fingerprint": "text",
         "position": "bigint",
         "details": "text",
     },
@@ -250,30 +254,38 @@ def _generated(drawn: IdGenerated, event: Event) -> list[Parameters]:
 def _forgotten(adopted: IdAdopted, _: Event) -> list[Parameters]:
     if adopted.forgotten is None:
         return []
-    return [{"project": adopted.project, "value": adopted.value, "forgotten": adopted.forgotten}]
+    return [{"project": adopted.project, "fingerprint": adopted.fingerprint, "forgotten": adopted.forgotten}]
 
 
 def _adopted(adopted: IdAdopted, event: Event) -> list[Parameters]:
     return [_used(adopted, event, "adopted") | {"subject": event.subject, "record_id": adopted.record_id}]
 
 
-def _reserved(reserved: IdReserved | ContradictionFound, event: Event) -> list[Parameters]:
-    return [_used(reserved, event, "reserved")]
+def _reserved(reserved: IdReserved, event: Event) -> list[Parameters]:
+    return [_used(reserved, event, "reserved") | {"pattern": reserved.pattern or None}]
 
 
-def _used(used: IdFact, event: Event, kind: str) -> Parameters:
+def _contradicted(contradiction: ContradictionFound, event: Event) -> list[Parameters]:
+    return [_used(contradiction, event, "reserved") | {"pattern": None}]
+
+
+def _used(used: PatientsIdFact | IdReserved, event: Event, kind: str) -> Parameters:
     return {
         "project": used.project,
-        "value": used.value,
-        "folded": same_to_people(storable(used.value)),
+        "fingerprint": used.fingerprint,
+        "name_fingerprint": used.name_fingerprint,
         "kind": kind,
         "position": event.position,
         "recorded_at": event.recorded_at,
     }
 
 
+def _missing(missing: IdMissing, _: Event) -> list[Parameters]:
+    return [{"project": missing.project, "fingerprint": missing.fingerprint}]
+
+
 def _delivered(delivered: IdDelivered, _: Event) -> list[Parameters]:
-    return [{"project": delivered.project, "value": delivered.value, "record_id": delivered.record_id}]
+    return [{"project": delivered.project, "fingerprint": delivered.fingerprint, "record_id": delivered.record_id}]
 
 
 def _contradiction(contradiction: ContradictionFound, event: Event) -> list[Parameters]:
@@ -282,7 +294,7 @@ def _contradiction(contradiction: ContradictionFound, event: Event) -> list[Para
             "project": contradiction.project,
             "record_id": contradiction.record_id,
             "subject": event.subject,
-            "value": contradiction.value,
+            "fingerprint": contradiction.fingerprint,
             "position": event.position,
             "details": contradiction.details,
         }

@@ -26,7 +26,7 @@ from processors.projections.rows import Parameters, execute
 ROUTING_KEYS = ("identity_fingerprint", "AETitleCaller", "AETitleCalled", "accession")
 """What rules and couplings look at: where it changes, the study is decided upon again."""
 
-ROW_KEYS = (*ROUTING_KEYS, "InstitutionName", "StudyDescription", "StudyDate", "StudyTime")
+ROW_KEYS = (*ROUTING_KEYS, "study_fingerprint", "StudyDate", "StudyTime")
 """What the study's row is made of: where it changes, the row is written again."""
 
 
@@ -34,7 +34,7 @@ class Studies:
     """One row a study, one row a series."""
 
     name = "studies"
-    code_version = 4
+    code_version = 5
     tables: Sequence[str] = ("gateway.study", "gateway.series")
 
     def __init__(self) -> None:

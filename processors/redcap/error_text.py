@@ -12,8 +12,10 @@ from typing import Final
 
 import orjson
 
+from processors import bounds
+
 from .errors import RowProblem
-from .redaction import shown
+from .redaction import masked, shown
 
 _PLAIN = re.compile(r"\s*error:\s*(?P<words>.*)", re.DOTALL | re.IGNORECASE)
 _AFTER_A_PAGE = re.compile(r'\{\s*"error"\s*:.*\}\s*\Z', re.DOTALL)
@@ -135,4 +137,5 @@ def _problem(record: str, field: str, message: str, hidden: Collection[str]) -> 
         field=field,
         message=shown(message, hidden) or _UNREADABLE,
         locked=_LOCKED.search(message) is not None or bool(record and not field),
+        words=bounds.cut(masked(message, hidden), bounds.TEXT),
     )

@@ -13,6 +13,7 @@
 Messages hold neither tokens nor values of rows.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Self
 
@@ -23,13 +24,15 @@ from processors.errors import Refused, ServiceError, Unanswered
 class RowProblem:
     """What REDCap says against one row; `record` and `field` are blank where its words do not name them.
 
-    The value it complains about is not kept: it may be a patient's.
+    `message` holds its known words alone; `words` are all of its message, to be kept sealed and shown in no error: they
+    may quote what is a patient's.
     """
 
     record: str
     field: str
     message: str
     locked: bool = False
+    words: str = dataclasses.field(default="", compare=False, repr=False)
 
     @classmethod
     def of_none(cls, message: str) -> Self:

@@ -108,37 +108,42 @@ def study_row(data: Mapping[str, Any], identity: Mapping[str, str], arrived_at: 
     """
     row: Row = {
         transfers.RECORD_ID: data["StudyInstanceUID"],
-        "study_institution_name": data["InstitutionName"],
         "study_aetitle_sender": data["AETitleCaller"],
         "study_aetitle_addressed": data["AETitleCalled"],
-        "study_description": data["StudyDescription"],
         "study_date": data["StudyDate"],
         "study_time": data["StudyTime"],
         ARRIVAL: minute(arrived_at),
         "incoming_studies_complete": COMPLETE,
     }
     if identity:
+        row["study_institution_name"] = identity["InstitutionName"]
+        row["study_description"] = identity["StudyDescription"]
         row["study_patient_name"] = hashed(identity["PatientName"])
         row["study_patient_id"] = hashed(identity["PatientID"])
         row["study_accession_number"] = identity["AccessionNumber"]
     return row
 
 
-def series_row(data: Mapping[str, Any], instance: int) -> Row:
-    """The row of one series; its date and time are the study's where it has none."""
-    return {
+def series_row(data: Mapping[str, Any], sealed: Mapping[str, str], instance: int) -> Row:
+    """The row of one series; its date and time are the study's where it has none.
+
+    What was sealed for a forgotten patient (an empty mapping) is left out.
+    """
+    row: Row = {
         transfers.RECORD_ID: data["StudyInstanceUID"],
         "redcap_repeat_instrument": SERIES_FORM,
         "redcap_repeat_instance": instance,
         "series_instance_uid": data["SeriesInstanceUID"],
-        "series_description": data["SeriesDescription"],
         "series_date": data["SeriesDate"] or data["StudyDate"],
         "series_time": data["SeriesTime"] or data["StudyTime"],
         "series_num_files": "" if data["NumFiles"] is None else str(data["NumFiles"]),
-        "series_sequence_name": data["SequenceName"],
         "series_classify_types": _classification(data["ClassifyType"]),
         "series_complete": COMPLETE,
     }
+    if sealed:
+        row["series_description"] = sealed["SeriesDescription"]
+        row["series_sequence_name"] = sealed["SequenceName"]
+    return row
 
 
 def _classification(types: Sequence[str]) -> str:

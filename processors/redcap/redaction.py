@@ -34,13 +34,17 @@ def redacted(words: str, hidden: Collection[str] = (), longest: int = LONGEST) -
 
     Hidden texts of fewer than four characters are left: they would hit ordinary words.
     """
-    text = html.unescape(_TAG.sub(" ", words))
-    for secret in sorted(hidden, key=len, reverse=True):
-        if len(secret) >= _SHORTEST_HIDDEN:
-            text = text.replace(secret, "…")
-    text = _HEX.sub("…", _QUOTED.sub("", text))
+    text = _QUOTED.sub("", masked(html.unescape(_TAG.sub(" ", words)), hidden))
     text = " ".join(_CONTROL.sub(" ", text).split())
     return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
+
+
+def masked(words: str, hidden: Collection[str] = ()) -> str:
+    """All of the words but tokens and `hidden` texts."""
+    for secret in sorted(hidden, key=len, reverse=True):
+        if len(secret) >= _SHORTEST_HIDDEN:
+            words = words.replace(secret, "…")
+    return _HEX.sub("…", words)
 
 
 def page(body: str, hidden: Collection[str] = ()) -> str:

@@ -9,17 +9,18 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from processors.bounds import storable
 from processors.gateway import Work
 from processors.routing.patient_keys import link_subject, padded_key, patient_key
-from processors.text import same_to_people
 
 
 class GivenId(NamedTuple):
-    """An ID of a project, and the link of the patient to it, who was not forgotten."""
+    """An ID of a project by the mark that pseudonyms are compared by, and the link of its patient, not a forgotten one.
+
+    `mark` is the fingerprint of its name, blank where that shows nothing.
+    """
 
     project: str
-    value: str
+    mark: str
     link: UUID
 
 
@@ -28,14 +29,16 @@ _GIVING = text("""
      where exists (select from gateway.used_id where used_id.project = project.project and subject is not null)
 """)
 _GIVEN = text("""
-    select project, value, subject from gateway.used_id join ledger.subject using (subject)
-     where project = any(:projects) and (folded = any(:names) or subject = any(:links)) and wrapped_key is not null
-     order by project, value
+    select project, coalesce(name_fingerprint, '') as mark, subject
+      from gateway.used_id join ledger.subject using (subject)
+     where project = any(:projects) and (name_fingerprint = any(:marks) or subject = any(:links))
+       and wrapped_key is not null
+     order by project, position
 """)
 _ALL_GIVEN = text("""
-    select project, value, subject from gateway.used_id join ledger.subject using (subject)
-     where project = :project and wrapped_key is not null
-     order by value
+    select project, name_fingerprint as mark, subject from gateway.used_id join ledger.subject using (subject)
+     where project = :project and wrapped_key is not null and name_fingerprint is not null
+     order by position
 """)
 _PROJECTS = text("select distinct project from gateway.used_id where subject is not null")
 
@@ -49,8 +52,8 @@ def given_ids(
     work: Work, projects: Collection[str], *, names: Iterable[str] = (), links: Collection[UUID] = ()
 ) -> list[GivenId]:
     """The IDs of these projects that people take for one of the names, or that are a link's."""
-    folded = [same_to_people(storable(name)) for name in names]
-    about = {"projects": list(projects), "names": folded, "links": list(links)}
+    marks = [work.name_fingerprint(project, name) for name in names for project in projects]
+    about = {"projects": list(projects), "marks": marks, "links": list(links)}
     return [GivenId(*row) for row in work.execute(_GIVEN, about)]
 
 

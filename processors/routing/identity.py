@@ -204,7 +204,7 @@ def _given(work: Work, claims: Iterable[Claim], persons: "Persons") -> list[Use]
             study="",
             project=given.project,
             event_name="",
-            fingerprint=work.name_fingerprint(given.project, given.value) or "",
+            fingerprint=given.mark,
             patient=given.link,
         )
         for given in found

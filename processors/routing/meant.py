@@ -137,7 +137,7 @@ def _given_names(work: Work, patients: Mapping[str, Collection[str]]) -> Iterato
     """The IDs that the patients of these studies were given, whatever is requested under them."""
     studies = {patient_id: study for study, (patient_id,) in patients.items()}
     for patient_id, given in ids_of_patients(work, studies, None):
-        yield _Name(studies[patient_id], given.project, pseudonym_mark(work, given.project, given.value))
+        yield _Name(studies[patient_id], given.project, given.mark)
 
 
 def _withdraw_joined(work: Work) -> None:

@@ -252,7 +252,7 @@ def _given_marks(work: Work, wanted: Sequence[Withdrawal], persons: Sequence[_Pe
             *(person.patient_ids for each, person in zip(wanted, persons, strict=True) if each.project == project)
         )
         for patient_id, given in ids_of_patients(work, patient_ids, project):
-            marks[project, patient_id].add(pseudonym_mark(work, given.project, given.value))
+            marks[project, patient_id].add(given.mark)
     return [
         set().union(*(marks.get((each.project, patient_id), ()) for patient_id in person.patient_ids))
         for each, person in zip(wanted, persons, strict=True)

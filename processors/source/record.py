@@ -84,6 +84,7 @@ def _completed(work: Work, arrival: Arrival, patient: UUID, accession: str) -> F
         PatientName=told.identity["PatientName"],
         accession=accession,
         fingerprint=work.vault.fingerprint_for(patient, summary.content(told)),
+        study_fingerprint=work.vault.fingerprint_for(patient, summary.study_row(told)),
         identity_fingerprint=work.vault.fingerprint_for(patient, summary.identity(told)),
     )
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -146,12 +147,21 @@ IDENTIFYING = (
     "PSEUDO-CORRECTED",
     "PSEUDO-AGAIN",
     "PSEUDO-OF-OLA",
-    "T_RESERVED",
     "key-of-kari",
     "key-of-ola",
+    "T_17",
+    "T_03",
 )
-"""Every text of the history that identifies a person, or is a pseudonym that was not generated."""
-_KARI, _KARI_NAME, _OLA, _OF_KARI, _CORRECTED, _AGAIN, _OF_OLA, _RESERVED, _KEY_OF_KARI, _KEY_OF_OLA = IDENTIFYING
+"""Every text of the history that identifies a person, or is a pseudonym."""
+_KARI, _KARI_NAME, _OLA, _OF_KARI, _CORRECTED, _AGAIN, _OF_OLA, _KEY_OF_KARI, _KEY_OF_OLA, _DRAWN, _ADOPTED = (
+    IDENTIFYING
+)
+
+
+def _an_id(value: str) -> dict[str, Any]:
+    """What the event of a patient's ID says of the ID."""
+    fingerprint = hashlib.sha256(value.encode()).hexdigest()[:32]
+    return {"project": TEACHING, "fingerprint": fingerprint, "name_fingerprint": None, "value": value}
 
 
 class Told:
@@ -292,7 +302,7 @@ def _first_deliveries(told: Told) -> None:
         field="transfer_project_name",
         message="is not a valid category",
     )
-    told(transfer, "transfer refused")
+    told(transfer, "transfer refused", subject=SubjectName("study", "", HEAD))
     row = RowRefused(
         study=CHEST,
         kind="study",
@@ -301,7 +311,7 @@ def _first_deliveries(told: Told) -> None:
         field="study_date",
         message="is not a date",
     )
-    told(row, "row refused")
+    told(row, "row refused", subject=SubjectName("study", "", CHEST))
     told(RowMissing(study=HIP, kind="series", key="1.2.2.1"))
 
 
@@ -309,22 +319,20 @@ def _first_ids(told: Told) -> None:
     told(StudyHeld(study=CHEST, project=TEACHING, reason="no PatientID"), "held")
     kari, ola = (SubjectName("link", TEACHING, key) for key in (_KEY_OF_KARI, _KEY_OF_OLA))
     drawn = IdGenerated(
-        project=TEACHING,
-        value="T_17",
+        **_an_id(_DRAWN),
         pattern="T_[0-9]{2}",
         project_position=told.positions["project 5"],
         key=_KEY_OF_KARI,
     )
     told(drawn, "drawn", subject=kari)
-    told(IdDelivered(project=TEACHING, value="T_17", record_id="4"))
-    told(IdMissing(project=TEACHING, value="T_17"))
-    told(IdDelivered(project=TEACHING, value="T_17", record_id="4"))
-    told(IdAdopted(project=TEACHING, value="T_03", record_id="3", key=_KEY_OF_OLA), "adopted", subject=ola)
-    told(IdReserved(project=TEACHING, value=_RESERVED), "reserved")
+    told(IdDelivered(project=TEACHING, fingerprint=_an_id(_DRAWN)["fingerprint"], record_id="4"))
+    told(IdMissing(project=TEACHING, fingerprint=_an_id(_DRAWN)["fingerprint"]))
+    told(IdDelivered(project=TEACHING, fingerprint=_an_id(_DRAWN)["fingerprint"], record_id="4"))
+    told(IdAdopted(**_an_id(_ADOPTED), record_id="3", key=_KEY_OF_OLA), "adopted", subject=ola)
+    told(IdReserved(project=TEACHING, fingerprint="an ID of others", name_fingerprint=None), "reserved")
     contradiction = ContradictionFound(
-        project=TEACHING,
+        **_an_id(_DRAWN),
         record_id="6",
-        value="T_17",
         details="Its ID belongs to another patient already.",
         key=_KEY_OF_OLA,
     )
@@ -417,7 +425,7 @@ def _ends(told: Told) -> None:
     )
     told(identified, subject=patient_subject(CHEST, _KARI))
     told(StudyReleased(study=CHEST, project=TEACHING, reason="no PatientID"), "released")
-    told.request(CHEST, "by ID", project=TEACHING, cause=told.cause("autoid", "4", "drawn"), pseudonym="T_17")
+    told.request(CHEST, "by ID", project=TEACHING, cause=told.cause("autoid", "4", "drawn"), pseudonym=_DRAWN)
     told(RejectionResolved(path="1.2.9/a.json", how="readable"), "mended")
     told(FileRejected(path="1.2.8/b.json", reason="still not UTF-8", digest="2"), "rejected again")
     for fact in (StudyVanished, StudyReturned, StudyVanished):

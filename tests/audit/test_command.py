@@ -24,14 +24,9 @@ Audit = Callable[..., Result]
 
 
 def configuration(url: str, folder: Path) -> Path:
-    """A configuration that names a master key and tokens that do not exist."""
+    """An auditor's configuration: it knows nothing of REDCap, and names a master key that does not exist."""
     config = folder / f"{uuid4().hex}.toml"
-    config.write_text(f"""
-        ledger = {{ url = "{url}", key_file = "{folder}/no-such.key" }}
-        [redcap]
-        url = "https://redcap.example/api/"
-        tokens = {{ incoming = {{ env = "NO" }}, coupling = {{ env = "NO" }}, routing = {{ env = "NO" }} }}
-    """)
+    config.write_text(f"""ledger = {{ url = "{url}", key_file = "{folder}/no-such.key" }}""")
     return config
 
 

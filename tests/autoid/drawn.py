@@ -2,13 +2,31 @@
 
 from collections.abc import Iterable
 from datetime import timedelta
+from typing import Any
 
 from processors.autoid.candidates import Candidate, Waiting, WantingProject
-from processors.gateway import Gateway, patient_subject
+from processors.autoid.used_ids import readable_ids
+from processors.gateway import Gateway, Work, patient_subject
 from tests.autoid.sites import AETITLE, key_of
 from tests.flow.harness import HEART
 
 WINDOW = timedelta(days=14)
+
+
+def in_use(gateway: Gateway, project: str = HEART) -> set[str]:
+    """The IDs in use of which all can be read."""
+    with gateway.begin() as work:
+        return readable_ids(work, project)
+
+
+def identified(work: Work, project: str, value: str) -> dict[str, Any]:
+    """What the event of a patient's ID says of the ID."""
+    return {
+        "project": project,
+        "fingerprint": work.id_fingerprint(project, value),
+        "name_fingerprint": work.name_fingerprint(project, value),
+        "value": value,
+    }
 
 
 def waiting(gateway: Gateway, patients: Iterable[str], *, pattern: str, project: str = HEART) -> Waiting:

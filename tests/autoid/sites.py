@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,6 +50,7 @@ class AutoidSite(Site):
     window_days: int = 14
     placeholders: tuple[str, ...] = USUAL
     name = "main"
+    seen: frozenset[str] = frozenset()
 
     @property
     def machine(self) -> Machine:
@@ -148,7 +150,7 @@ class AutoidSite(Site):
 
     def autoid_rows(self) -> dict[str, Given]:
         """AutoID as REDCap has it, by record id."""
-        return {
+        rows = {
             name: Given(
                 record.base.get("autoid_project_name", ""),
                 record.base.get("autoid_hash", ""),
@@ -156,6 +158,8 @@ class AutoidSite(Site):
             )
             for name, record in self.autoid.records.items()
         }
+        self.seen |= {row.value for row in rows.values()}
+        return rows
 
     def id_of(self, patient_id: str, *, project: str = HEART) -> str:
         """The patient's only ID, as AutoID has it."""
@@ -166,6 +170,7 @@ class AutoidSite(Site):
         """The pseudonym of the study's only transfer request, which is for this project and no event."""
         ((asked_project, name, event, _sent),) = self.transfers(study).values()
         assert (asked_project, event) == (project, "")
+        self.seen |= {name}
         return name
 
     def held(self) -> dict[str, str]:
@@ -174,9 +179,22 @@ class AutoidSite(Site):
         return {row[0]: row[1] for row in rows}
 
     def used(self, project: str = HEART) -> dict[str, str]:
-        """The IDs in use and why, as the ledger has them."""
-        rows = self.query("select value, kind from gateway.used_id where project = :project", project=project)
-        return {row[0]: row[1] for row in rows}
+        """The IDs in use and why, as the ledger has them; each is found by its fingerprint, once it has been seen."""
+        rows = self.query(
+            "select fingerprint, kind, position from gateway.used_id where project = :project", project=project
+        )
+        with self.machine.gateway() as gateway, gateway.begin() as work:
+            told = work.identities([row[2] for row in rows]).values()
+        self.seen |= {payload["value"] for _, payload in told if payload.get("value")}
+        self.autoid_rows()
+        self.seen |= {str(row.get("transfer_name", "")).strip() for row in self.incoming.rows()}
+        prints = self.fingerprints(self.seen, project=project)
+        return {prints[row[0]]: row[1] for row in rows}
+
+    def fingerprints(self, values: Iterable[str], *, project: str = HEART) -> dict[str, str]:
+        """The IDs by their fingerprints."""
+        with self.machine.gateway() as gateway:
+            return {gateway.id_fingerprint(project, value): value for value in values}
 
     def count(self, type_: str) -> int:
         """How many events of a type there are."""
@@ -187,7 +205,7 @@ class AutoidSite(Site):
         rows = list(self.autoid_rows().values())
         assert max(Counter((row.project, row.value) for row in rows).values(), default=1) == 1
         assert max(Counter((row.project, row.key) for row in rows).values(), default=1) == 1
-        drawn = [(event["project"], event["value"]) for event in self.events("IdGenerated")]
+        drawn = [(event["project"], event["fingerprint"]) for event in self.events("IdGenerated")]
         assert len(drawn) == len(set(drawn))
         wanted = [event["study"] for event in self.events("TransferRequested")]
         assert len(wanted) == len(set(wanted))

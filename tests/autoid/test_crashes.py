@@ -26,8 +26,9 @@ def assert_all_is_done(site: AutoidSite, rounds: int) -> None:
         assert site.requested(f"1.{round_}.3") == site.id_of("PID-0")
     assert len(site.autoid_rows()) == site.count("IdGenerated") == rounds
     assert site.query("select * from gateway.used_id where record_id is null") == []
-    recorded = site.query("select record_id, value from gateway.used_id")
-    assert {row[0]: row[1] for row in recorded} == {n: row.value for n, row in site.autoid_rows().items()}
+    recorded = site.query("select record_id, fingerprint from gateway.used_id")
+    prints = site.fingerprints(row.value for row in site.autoid_rows().values())
+    assert {row[0]: prints[row[1]] for row in recorded} == {n: row.value for n, row in site.autoid_rows().items()}
     assert site.held() == {}
     site.assert_no_id_twice()
 

@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from processors.autoid.forecast import Forecast, forecasts, runs_out
+from processors.events.pseudonyms import IdAdopted
+from processors.routing.patient_keys import link_subject
+from tests.autoid.drawn import identified
 from tests.autoid.sites import AutoidSite
 from tests.flow.harness import HEART
 
@@ -113,10 +116,9 @@ def test_left_is_never_negative_and_agrees_with_counting(site: AutoidSite, patte
             text("insert into gateway.autoid_project values ('1', 1, 'x', 'P', :pattern, 'A', true)"),
             {"pattern": pattern},
         )
-        for name in used:
-            work.execute(
-                text("insert into gateway.used_id values ('P', :name, :name, 'reserved', null, 1, null, now(), null)"),
-                {"name": name},
-            )
+        work.record(
+            work.seal(IdAdopted(**identified(work, "P", name), record_id="1", key=name), link_subject("P", name))
+            for name in used
+        )
         (found,) = forecasts(work, NOW)
     assert found.left == len(allowed - used - {""})

@@ -9,11 +9,12 @@ from ledger.events import NewEvent
 from processors.events.pseudonyms import IdAdopted, IdGenerated, IdReserved
 from processors.gateway import Gateway, Work
 from processors.routing.patient_keys import link_subject
+from tests.autoid.drawn import identified
 from tests.autoid.sites import PATTERN, key_of
 from tests.flow.harness import HEART
 
 Append = Callable[..., None]
-Given = Callable[[str, str, str], IdGenerated | IdAdopted]
+Given = Callable[[Work, str, str, str], IdGenerated | IdAdopted]
 
 
 @pytest.fixture
@@ -22,17 +23,23 @@ def append(gateway: Gateway) -> Append:
 
     def append(given: Given, patient: str, value: str, *, project: str = HEART) -> None:
         with gateway.begin() as work:
-            work.record([sealed(work, given(project, value, patient), patient)])
+            work.record([sealed(work, given(work, project, value, patient), patient)])
 
     return append
 
 
-def generated(project: str, value: str, patient: str) -> IdGenerated:
-    return IdGenerated(project=project, value=value, pattern=PATTERN, project_position=1, key=key_of(patient))
+def generated(work: Work, project: str, value: str, patient: str) -> IdGenerated:
+    return IdGenerated(**identified(work, project, value), pattern=PATTERN, project_position=1, key=key_of(patient))
 
 
-def adopted(project: str, value: str, patient: str) -> IdAdopted:
-    return IdAdopted(project=project, value=value, record_id="1", key=key_of(patient))
+def adopted(work: Work, project: str, value: str, patient: str) -> IdAdopted:
+    return IdAdopted(**identified(work, project, value), record_id="1", key=key_of(patient))
+
+
+def reserve(gateway: Gateway, value: str) -> None:
+    with gateway.begin() as work:
+        said = identified(work, HEART, value)
+        work.record([IdReserved(**{name: each for name, each in said.items() if name != "value"})])
 
 
 def sealed(work: Work, fact: IdGenerated | IdAdopted, patient: str) -> NewEvent:
@@ -41,13 +48,14 @@ def sealed(work: Work, fact: IdGenerated | IdAdopted, patient: str) -> NewEvent:
 
 def adopt_together(gateway: Gateway, patients: list[str], value: str) -> None:
     with gateway.begin() as work:
-        work.record([sealed(work, adopted(HEART, value, patient), patient) for patient in patients])
+        work.record([sealed(work, adopted(work, HEART, value, patient), patient) for patient in patients])
 
 
 def owners(gateway: Gateway) -> list[tuple[str, str, str]]:
     with gateway.begin() as work:
-        rows = work.execute(text("select project, value, kind from gateway.used_id order by project, value"))
-        return [tuple(row) for row in rows]
+        rows = work.execute(text("select project, position, kind from gateway.used_id")).all()
+        told = work.identities([row.position for row in rows])
+    return sorted((row.project, told[row.position][1]["value"], row.kind) for row in rows)
 
 
 GIVEN = [generated, adopted]
@@ -88,15 +96,13 @@ def test_two_patients_in_one_append_are_told_apart_too(gateway: Gateway) -> None
 
 
 def test_a_reserved_id_is_never_drawn(append: Append, gateway: Gateway) -> None:
-    with gateway.begin() as work:
-        work.record([IdReserved(project=HEART, value="H-0001")])
+    reserve(gateway, "H-0001")
     with pytest.raises(exc.IntegrityError, match="used_id_pkey"):
         append(generated, "PID-1", "H-0001")
 
 
 def test_a_reserved_id_may_turn_out_to_be_a_patients(append: Append, gateway: Gateway) -> None:
-    with gateway.begin() as work:
-        work.record([IdReserved(project=HEART, value="H-0001")])
+    reserve(gateway, "H-0001")
     append(adopted, "PID-1", "H-0001")
     assert owners(gateway) == [(HEART, "H-0001", "adopted")]
 

@@ -151,8 +151,8 @@ class Story:
         assert all(len(found) == 1 for found in owners.values())
         assert all(patient.strip() for _, patient in names)
         doubled = """
-            select project, value from gateway.used_id where kind = 'generated'
-            intersect select data ->> 'project', data ->> 'value' from ledger.event where type = 'IdAdopted'
+            select project, fingerprint from gateway.used_id where kind = 'generated'
+            intersect select data ->> 'project', data ->> 'fingerprint' from ledger.event where type = 'IdAdopted'
         """
         assert self.site.query(doubled) == []
         for project in (0, 1):

@@ -4,7 +4,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
@@ -23,7 +23,7 @@ from processors.autoid import adoption
 from processors.autoid.assign import assign_ids
 from processors.autoid.candidates import Waiting
 from processors.autoid.draw import draw_ids
-from processors.autoid.generators import Free, NoID, OwnGenerator
+from processors.autoid.generators import NoID, OwnGenerator, Taken
 from processors.autoid.request import request_transfers
 from processors.autoid.store import store_ids
 from processors.autoid.sync import observe_projects
@@ -36,7 +36,7 @@ from processors.gateway import Gateway, Work, patient_subject
 from processors.observed_list import before_exports
 from processors.redcap import Redcap
 from processors.routing.patient_keys import link_subject
-from tests.autoid.drawn import WINDOW, waiting
+from tests.autoid.drawn import WINDOW, identified, in_use, waiting
 from tests.autoid.sites import AETITLE, EXHAUSTED, PATTERN, AutoidSite, elsewhere, key_of
 from tests.facts import a_request
 from tests.flow.harness import HEART
@@ -51,9 +51,9 @@ class Barging(OwnGenerator):
         self._happens: Callable[[str], None] | None = happens
         self.draws = 0
 
-    def draw(self, pattern: str, used: Collection[str], count: int, free: Free) -> list[str]:
+    def draw(self, pattern: str, count: int, taken: Taken) -> list[str]:
         self.draws += 1
-        drawn = super().draw(pattern, used, count, free)
+        drawn = super().draw(pattern, count, taken)
         if self._happens is not None:
             happens, self._happens = self._happens, None
             happens(drawn[0])
@@ -104,7 +104,7 @@ def test_an_id_that_another_site_draws_meanwhile_is_not_given_to_a_second_patien
         barging = Barging(lambda _drawn: _ensure(draw_ids(other, redcap, OwnGenerator(secrets.randbelow), [theirs]), 1))
         assert draw_ids(gateway, redcap, barging, [waiting(gateway, ["PID-1"], pattern="H-[12]")]) == 1
     assert barging.draws == 2
-    assert rows(gateway, "select value from gateway.used_id order by value") == [("H-1",), ("H-2",)]
+    assert in_use(gateway) == {"H-1", "H-2"}
 
 
 def _ensure(found: int, expected: int) -> None:
@@ -135,7 +135,7 @@ def test_an_id_that_a_rule_gives_while_it_is_drawn_is_drawn_again(
     with site.machine.redcap() as redcap:
         group = waiting(gateway, ["PID-1"], pattern="H-[12]")
         assert draw_ids(gateway, redcap, Barging(rule), [group]) == 1
-    ((given,),) = rows(gateway, "select value from gateway.used_id")
+    (given,) = in_use(gateway)
     assert {given, *taken} == {"H-1", "H-2"}
 
 
@@ -199,7 +199,7 @@ def test_a_request_that_is_being_recorded_while_an_id_is_drawn_counts(
         drawing = Barging(lambda _drawn: None)
         with holding_the_head(site, other, lambda: draw_ids(gateway, redcap, drawing, [group])) as work:
             work.record([requested(work, "H-1", "9.9.9")])
-    assert rows(gateway, "select value from gateway.used_id") == []
+    assert in_use(gateway) == set()
     assert rows(gateway, "select reason from gateway.held_study") == [(EXHAUSTED,)]
 
 
@@ -213,7 +213,9 @@ def test_an_id_that_is_being_recorded_while_autoid_is_read_counts(
         site.machine.redcap() as redcap,
         holding_the_head(site, other, lambda: adoption.adopt(gateway, redcap)) as work,
     ):
-        drawn = IdGenerated(project=HEART, value="H-0002", pattern=PATTERN, project_position=1, key=key_of("PID-1"))
+        drawn = IdGenerated(
+            **identified(work, HEART, "H-0002"), pattern=PATTERN, project_position=1, key=key_of("PID-1")
+        )
         work.record([work.seal(drawn, link_subject(HEART, key_of("PID-1")))])
     types = rows(gateway, "select type from ledger.event order by position")
     assert types == [("IdGenerated",), ("ContradictionFound",)]

@@ -7,6 +7,8 @@ import stat
 import sys
 import tempfile
 import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -17,6 +19,20 @@ from processors.autoid.site_tool import LONGEST_ANSWER, clean_environment
 from tests.autoid.sites import AutoidSite
 
 PROMPT = 20.0
+
+
+@dataclass(frozen=True)
+class In:
+    """IDs in use: those that can be read, and others."""
+
+    used: Sequence[str]
+    hidden: Collection[str] = ()
+
+    def readable(self) -> Sequence[str]:
+        return self.used
+
+    def free(self, values: Sequence[str]) -> list[str]:
+        return [value for value in values if value not in self.hidden]
 
 
 def tool(folder: Path, body: str) -> Path:
@@ -59,13 +75,13 @@ def noting(note: Path, rest: str) -> str:
 )
 def test_the_pattern_arrives_untouched_as_one_argument(tmp_path: Path, note: Path, pattern: str) -> None:
     with pytest.raises(NoID):
-        generator(tmp_path, noting(note, "sys.exit(7)")).draw(pattern, [], 1, list)
+        generator(tmp_path, noting(note, "sys.exit(7)")).draw(pattern, 1, In([]))
     told = json.loads(note.read_text())
     assert told["argv"] == ["-r", pattern, "-e", told["file"], "-n", "1", "-m", "random-id"]
 
 
 def test_the_used_ids_are_in_a_private_file(tmp_path: Path, note: Path) -> None:
-    made = generator(tmp_path, noting(note, "print('H-3')")).draw("H-[0-9]", ["H-2", "H-1", "Ærø"], 1, list)
+    made = generator(tmp_path, noting(note, "print('H-3')")).draw("H-[0-9]", 1, In(["H-2", "H-1", "Ærø"]))
     told = json.loads(note.read_text())
     assert made == ["H-3"]
     assert sorted(told["used"].splitlines()) == ["H-1", "H-2", "Ærø"]
@@ -85,7 +101,7 @@ ENDINGS = {
 def test_the_file_is_gone_however_the_tool_ends(tmp_path: Path, note: Path, ending: str) -> None:
     limit = 2.0 if ending == "timed out" else PROMPT
     try:
-        generator(tmp_path, noting(note, ENDINGS[ending]), time_limit=limit).draw("H-[0-9]", ["H-1"], 1, list)
+        generator(tmp_path, noting(note, ENDINGS[ending]), time_limit=limit).draw("H-[0-9]", 1, In(["H-1"]))
     except NoID:
         assert ending != "done"
     file = Path(json.loads(note.read_text())["file"])
@@ -115,18 +131,18 @@ WRONG = {
 @pytest.mark.parametrize("body", WRONG)
 def test_what_is_wrong_is_taken_in_no_part(tmp_path: Path, body: str) -> None:
     with pytest.raises(NoID, match=WRONG[body]):
-        generator(tmp_path, body).draw("H-[0-9]", ["H-1"], 2, list)
+        generator(tmp_path, body).draw("H-[0-9]", 2, In(["H-1"]))
 
 
 def test_a_blank_id_is_none_even_where_the_pattern_allows_it(tmp_path: Path) -> None:
     with pytest.raises(NoID, match="does not match"):
-        generator(tmp_path, "print(' ')").draw("[ H]", [], 1, list)
+        generator(tmp_path, "print(' ')").draw("[ H]", 1, In([]))
 
 
 def test_a_tool_that_does_not_answer_is_given_up(tmp_path: Path) -> None:
     begun = time.monotonic()
     with pytest.raises(NoID, match="time limit"):
-        generator(tmp_path, "time.sleep(60)", time_limit=0.5).draw("H-[0-9]", [], 1, list)
+        generator(tmp_path, "time.sleep(60)", time_limit=0.5).draw("H-[0-9]", 1, In([]))
     assert time.monotonic() - begun < PROMPT
 
 
@@ -138,12 +154,12 @@ def test_a_tool_that_prints_without_end_is_given_up(tmp_path: Path) -> None:
     """It used to fill the memory for as long as its time limit let it."""
     before = psutil.Process().memory_info().rss
     with pytest.raises(NoID, match=f"printed more than {LONGEST_ANSWER} bytes"):
-        generator(tmp_path, ENDLESS.format(stream="sys.stdout")).draw("H-[0-9]{4}", [], 1, list)
+        generator(tmp_path, ENDLESS.format(stream="sys.stdout")).draw("H-[0-9]{4}", 1, In([]))
     assert psutil.Process().memory_info().rss - before < 8 * LONGEST_ANSWER
 
 
 def test_what_a_tool_complains_about_without_end_is_not_kept(tmp_path: Path) -> None:
-    made = generator(tmp_path, ENDLESS.format(stream="sys.stderr")).draw("H-[0-9]{4}", [], 1, list)
+    made = generator(tmp_path, ENDLESS.format(stream="sys.stderr")).draw("H-[0-9]{4}", 1, In([]))
     assert made == ["H-0042"]
 
 
@@ -169,7 +185,7 @@ def test_what_a_tool_has_started_does_not_outlive_its_time_limit(tmp_path: Path,
     place = tmp_path / "child"
     body = CHILD.format(place=str(place), stdout="None", rest=rest)
     with pytest.raises(NoID, match="time limit"):
-        generator(tmp_path, body, time_limit=3).draw("H-[0-9]", [], 1, list)
+        generator(tmp_path, body, time_limit=3).draw("H-[0-9]", 1, In([]))
     assert ends(int(place.read_text()))
 
 
@@ -187,7 +203,7 @@ def ends(process: int) -> bool:
 
 
 def test_a_tool_has_a_session_of_its_own(tmp_path: Path) -> None:
-    made = generator(tmp_path, "print(os.getsid(0) == os.getpid())").draw("True", [], 1, list)
+    made = generator(tmp_path, "print(os.getsid(0) == os.getpid())").draw("True", 1, In([]))
     assert made == ["True"]
 
 
@@ -201,7 +217,7 @@ def test_the_environment_does_not_reach_the_tool(tmp_path: Path) -> None:
 
 def test_signals_are_handled_as_before_when_the_tool_has_ended(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    generator(tmp_path, "print('H-3')").draw("H-[0-9]", [], 1, list)
+    generator(tmp_path, "print('H-3')").draw("H-[0-9]", 1, In([]))
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -215,10 +231,10 @@ def test_a_tool_that_cannot_be_started_is_told(tmp_path: Path) -> None:
     path = tool(tmp_path, "print('H-3')")
     path.chmod(0o644)
     with pytest.raises(NoID, match="Permission denied"):
-        SiteGenerator(path, time_limit=PROMPT).draw("H-[0-9]", [], 1, list)
+        SiteGenerator(path, time_limit=PROMPT).draw("H-[0-9]", 1, In([]))
     path.unlink()
     with pytest.raises(NoID, match="No such file"):
-        SiteGenerator(path, time_limit=PROMPT).draw("H-[0-9]", [], 1, list)
+        SiteGenerator(path, time_limit=PROMPT).draw("H-[0-9]", 1, In([]))
 
 
 def test_a_pattern_that_takes_for_ever_to_check_matches_nothing(tmp_path: Path) -> None:
@@ -361,4 +377,16 @@ def test_a_run_that_is_told_to_end_removes_the_file_and_ends_the_tool(
 
 def test_an_id_that_people_take_for_one_in_use_is_not_taken(tmp_path: Path) -> None:
     with pytest.raises(NoID, match="that people take for one in use"):
-        generator(tmp_path, "print('h-1')").draw("[hH]-[0-9]", ["H-1"], 1, lambda _: [])
+        generator(tmp_path, "print('h-1')").draw("[hH]-[0-9]", 1, In(["H-1"], hidden=["h-1"]))
+
+
+COUNTING = """
+used = open(args["-e"]).read().split()
+print(*[f"H-{number}" for number in range(10) if f"H-{number}" not in used][:wanted], sep="\\n")
+"""
+
+
+def test_a_tool_that_counts_on_gets_past_the_ids_that_it_cannot_be_told(tmp_path: Path) -> None:
+    """Those of forgotten patients, and reserved ones: it would give the same one for ever."""
+    drawn = generator(tmp_path, COUNTING).draw("H-[0-9]", 2, In(["H-0", "H-3"], hidden=["H-1", "H-2", "H-5"]))
+    assert drawn == ["H-4", "H-6"]

@@ -306,7 +306,7 @@ def test_a_held_study_is_not_looked_at_before_something_changes(ledger: Ledger) 
     "change",
     [
         lambda ledger: ledger.record(HEART),
-        lambda ledger: ledger.revises("1.2.1", StudyDescription="other", fingerprint="other"),
+        lambda ledger: ledger.revises("1.2.1", study_fingerprint="other", fingerprint="other"),
         lambda ledger: ledger.record(StudyVanished(StudyInstanceUID="1.2.1"), StudyReturned(StudyInstanceUID="1.2.1")),
         lambda ledger: ledger.arrives("1.2.1", series="2"),
         lambda ledger: ledger.record(

@@ -139,7 +139,13 @@ class History:
         path = f"{study}/{study}.0.json"
         yield self._event(FileRejected(path=path, reason="an empty file", digest="d"))
         yield self._event(RejectionResolved(path=path, how="readable"))
-        drawn = IdGenerated(project="P2", value=f"P2_{self._number}", pattern="P2_[0-9]+", project_position=1)
+        drawn = IdGenerated(
+            project="P2",
+            fingerprint=f"{self._number:032}",
+            name_fingerprint=f"{self._number:032}",
+            pattern="P2_[0-9]+",
+            project_position=1,
+        )
         yield self._event(drawn, UUID(int=self._number))
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ledger.events import NewEvent
 
 BATCH = 5_000
-_SEALED_BYTES = 90
+_SEALED_BYTES = 250
 
 
 def new_events(count: int) -> list[NewEvent]:
@@ -32,7 +32,11 @@ def new_events(count: int) -> list[NewEvent]:
 def _new_event(made: tree.Made) -> NewEvent:
     found = summary.parse(made.content, study=made.study, series=made.series)
     arrived = SeriesDiscovered(
-        **found.data, accession=str(UUID(int=2)), fingerprint="0" * 32, identity_fingerprint="1" * 32
+        **found.data,
+        accession=str(UUID(int=2)),
+        fingerprint="0" * 32,
+        study_fingerprint="2" * 32,
+        identity_fingerprint="1" * 32,
     )
     return in_plain(arrived, subject=UUID(int=1), sealed=os.urandom(_SEALED_BYTES))
 

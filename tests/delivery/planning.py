@@ -113,7 +113,8 @@ def desired(*requests: TransferRequest, **others: Any) -> DesiredStudy:
 
 def series(uid: str, position: int = 1, instance: int | None = None) -> DesiredSeries:
     """A series to be written."""
-    return DesiredSeries(series=uid, position=position, data=a_series(STUDY, uid).data, instance=instance)
+    arrived = a_series(STUDY, uid)
+    return DesiredSeries(series=uid, position=position, data=arrived.data, sealed=arrived.payload, instance=instance)
 
 
 def imported(redcap: Redcap, found: Plan) -> Redcap:

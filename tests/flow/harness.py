@@ -589,10 +589,14 @@ class Site:
             found[table].append(row)
         return found
 
-    def rebuild(self) -> None:
+    def own_gateway(self) -> Gateway:
+        """The ledger as a run of the site would use it."""
         with self._database.begin() as connection:
             vault = Vault.open(connection, self.key_file)
-        gateway = Gateway(database=self._database, vault=vault, site="main", clock=self.clock, run=uuid4(), zone=ZONE)
+        return Gateway(database=self._database, vault=vault, site="main", clock=self.clock, run=uuid4(), zone=ZONE)
+
+    def rebuild(self) -> None:
+        gateway = self.own_gateway()
         gateway._projector.rebuild(self._database.begin, *(projection.name for projection in PROJECTIONS))
 
     def everything_stored(self) -> str:

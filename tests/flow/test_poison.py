@@ -14,7 +14,7 @@ from processors.demo.simulator.dictionary import Dictionary, Field
 from processors.demo.simulator.replies import Reply, reply
 from processors.errors import Refused, ServiceError
 from tests.conftest import SettableClock
-from tests.flow.harness import HEART, Asked, Site
+from tests.flow.harness import Site
 from tests.flow.test_refused import restrict
 
 HOUR = 3_600
@@ -75,33 +75,6 @@ def run_twice(site: Site) -> None:
     with pytest.raises(ServiceError):
         site.run()
     site.run()
-
-
-FAILURES = {
-    "500": reply("<html>Internal Server Error</html>", "html", 500),
-    "a page": reply("<html>Something went wrong</html>", "html", 200),
-    "a firewall": reply("<html>Request Rejected. Your support ID is: 4711</html>", "html", 403),
-    "a reset": Reply(body=b"", status=0),
-    "no JSON": reply('{"count": 1', "json", 200),
-    "another count": reply('{"count": 77}', "json", 200),
-}
-
-
-@pytest.mark.parametrize("answer", FAILURES.values(), ids=FAILURES.keys())
-def test_a_row_that_makes_redcap_fail_is_set_apart_and_all_others_go_through(guarded: Site, answer: Reply) -> None:
-    """Of 60 studies, the 7 of the first batch used to get through, and the others never."""
-    guarded.batch_rows = 20
-    guarded.entry(accession="ACC-1")
-    for number in range(30):
-        guarded.series(f"1.2.{number:02}", SeriesDescription=POISON if number == 13 else "ax", AccessionNumber="ACC-1")
-    guard(guarded, POISON, answer)
-    run_twice(guarded)
-    for number in range(30):
-        assert guarded.transfers(f"1.2.{number:02}") == {1: Asked(HEART, "H-001")}
-        assert len(guarded.series_rows(f"1.2.{number:02}")) == (number != 13)
-    (told,) = guarded.events("RowRefused")
-    assert (told["study"], told["kind"], told["key"]) == ("1.2.13", "series", "1.2.13.1")
-    assert POISON not in told["message"]
 
 
 def test_a_row_that_failed_is_tried_alone_an_hour_later_and_its_failure_is_no_news(guarded: Site) -> None:

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import text
 
 from processors.demo.simulator import Fault
 from processors.demo.simulator.dictionary import Dictionary
+from processors.explain.timeline import timeline
 from tests.flow.harness import BRAIN, HEART, Asked, Site
 
 HOUR = 3_600
@@ -167,3 +169,15 @@ def test_a_refused_request_does_not_hold_up_another_of_its_study(site: Site) -> 
     site.series("1.2.3", AccessionNumber="ACC-1")
     site.run()
     assert list(site.transfers("1.2.3").values()) == [Asked(BRAIN, "17")]
+
+
+def test_all_of_redcaps_words_are_sealed_for_the_patient_and_told_by_explain(refused: Site) -> None:
+    refused.run()
+    with refused.own_gateway().begin() as work:
+        (said,) = work.execute(text("select position, subject from ledger.event where type = 'RowRefused'"))
+        (arrived,) = work.execute(text("select subject from ledger.event where stream = 'study/1.2.3' limit 1"))
+        words = work.identities([said.position])[said.position][1]["words"]
+        told = [moment.words for moment in timeline(work, "1.2.3") if moment.type == "RowRefused"]
+    assert said.subject == arrived.subject
+    assert "not an integer" in words
+    assert words in told[0]

@@ -35,24 +35,6 @@ def entries(site: Site, number: int) -> None:
         site.entry(str(record), accession=f"ACC-{record}", subject=f"H-{record:03}")
 
 
-def test_an_entry_that_spoils_the_list_is_named_and_all_others_are_heeded(spoiled: Site) -> None:
-    """It used to end every run."""
-    entries(spoiled, 40)
-    spoil(spoiled, "coupling", "17")
-    spoiled.series("1.2.16", AccessionNumber="ACC-16", PatientID="PID-16")
-    spoiled.series("1.2.17", AccessionNumber="ACC-17", PatientID="PID-17")
-    report = spoiled.run()
-    assert spoiled.transfers("1.2.16") == {1: Asked(HEART, "H-016")}
-    assert spoiled.transfers("1.2.17") == {}
-    assert report.attention == {"unreadable record": 1}
-    (told,) = spoiled.events("RecordUnreadable")
-    assert (told["redcap_project"], told["record_id"]) == ("coupling", "17")
-    assert spoiled.run().calls < 12, "known, it is asked for by itself"
-    spoil(spoiled, "coupling")
-    assert spoiled.run().attention == {}
-    assert spoiled.transfers("1.2.17") == {1: Asked(HEART, "H-017")}
-
-
 def test_what_an_entry_said_stands_however_long_it_cannot_be_read(spoiled: Site) -> None:
     entries(spoiled, 3)
     spoiled.series("1.2.1", AccessionNumber="ACC-1")

@@ -104,8 +104,11 @@ def test_json_tells_what_became_of_requests(command: Command) -> None:
     assert [(end["study"], end["state"]) for end in told["requests"]] == [("1.1", "closed"), ("1.2", "closed")]
 
 
-def test_what_is_left_is_written_before_keys_are_destroyed_and_nothing_is_where_that_fails(command: Command) -> None:
-    arguments = ("--config", str(command.config), "forget", "--study", "1.3", *WHY, "--yes")
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["table", "JSON"])
+def test_what_is_left_is_written_before_keys_are_destroyed_and_nothing_is_where_that_fails(
+    command: Command, form: tuple[str, ...]
+) -> None:
+    arguments = ("--config", str(command.config), "forget", "--study", "1.3", *WHY, "--yes", *form)
     started = [sys.executable, "-c", "from processors.cli.main import main; main()", *arguments]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(started, stdout=full, stderr=subprocess.PIPE, check=False)

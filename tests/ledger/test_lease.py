@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from threading import Barrier, Event
+from threading import Event
 
 import pytest
 from sqlalchemy import text
@@ -62,21 +62,6 @@ def test_a_run_can_keep_the_others_away_as_well(database: Database, database_url
 def test_other_work_is_no_matter(database: Database, database_url: str) -> None:
     with lease.held(database, "autoid"):
         assert is_free(database_url)
-
-
-def test_of_many_at_once_one_gets_it(database_url: str) -> None:
-    barrier, ended = Barrier(4), Event()
-
-    def begin(_number: int) -> bool:
-        with opened(database_url) as database:
-            barrier.wait(30)
-            with lease.held(database, RUN, "main") as busy:
-                if busy is None:
-                    ended.wait(2)
-                return busy is None
-
-    with ThreadPoolExecutor(4) as pool:
-        assert sorted(pool.map(begin, range(4))) == [False, False, False, True]
 
 
 def test_who_waits_gets_it_when_it_is_free_and_is_told_for_whom_it_waits(database: Database, database_url: str) -> None:

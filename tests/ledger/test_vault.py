@@ -259,13 +259,6 @@ def test_a_missing_key_file_of_a_ledger_with_a_vault_is_never_remade(database: D
     assert list(key_file.parent.glob("*.key*")) == []
 
 
-@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o610])
-def test_a_key_file_that_others_may_use_is_refused(database: Database, key_file: Path, mode: int) -> None:
-    key_file.chmod(mode)
-    with pytest.raises(KeyProblem, match=f"has mode {mode:04o}.*chmod 600"), database.begin() as connection:
-        Vault.open(connection, key_file)
-
-
 @pytest.mark.parametrize(
     "content",
     [

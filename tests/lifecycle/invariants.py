@@ -34,6 +34,8 @@ CHANGED = frozenset({"study changed", "two patients in one study"})
 """Kinds that tell so of what the sender may have taken before the study said otherwise."""
 OF_ALL = "rows refused by the project"
 """The kind that tells that no row can be written, of whichever study."""
+REFUSED = frozenset({OF_ALL, "refused row", *WAITS})
+"""Kinds that tell that rows cannot be written now."""
 WATCHED = frozenset({"may have been sent", "not ended yet", "row deleted or changed in REDCap"})
 TOLD = frozenset(
     {
@@ -176,6 +178,8 @@ class Invariants:
     def _is_missing(self, study: str, wanted: Wanted, shown: list[Shown]) -> bool:
         there = {(_key(row), row.get("transfer_name", "")) for row in self._world.rows(study).values()}
         kinds = _kinds(shown, study, wanted.key.project) - OF_THE_SENDER
+        if not self._world.is_refusing(study):
+            kinds -= REFUSED
         is_explained = any(self._contract.is_explained(kind, study, wanted) for kind in kinds)
         is_there = any((wanted.key, name) in there for name in wanted.names) or self._was_sent(study, wanted)
         return not is_explained and not (is_there and len(wanted.names) == 1)

@@ -18,6 +18,7 @@ from processors.cli.override import End
 from processors.clocks import ClockComparison
 from processors.configuration import SenderSection
 from processors.delivery import deliver, plan
+from processors.delivery.retries import Remembered
 from processors.delivery.sender import poll
 from processors.events.patients import TwoPatientsFound
 from processors.events.rules import ConflictFound
@@ -200,6 +201,14 @@ BITES = {
         instead(TransferRequest, "may_be_taken", lambda *_: False),
         [*REQUESTED, ("sender begins",), ("retracts", "1.2.1", HEART, None), RUN],
         "which was ended, and status does not say so",
+    ),
+    "what was refused": Bite(
+        instead(Remembered, "is_retry_due", unnoticed),
+        [
+            *[ARRIVES, RUN, ("person moves the project to analysis",), ("entry", "1", X1), RUN],
+            *[("person moves the project back",), ("time passes", 1_500), RUN],
+        ],
+        "nothing stands in REDCap",
     ),
     "one export is not the truth": Bite(
         every_missing_record_is_gone,

@@ -112,7 +112,7 @@ class World:
     _deleted: list[Deleted] = field(default_factory=list)
     _ever_deleted: list[Deleted] = field(default_factory=list)
     _edited: dict[Place, dict[str, str]] = field(default_factory=dict)
-    _refusing_until: dict[str, datetime] = field(default_factory=dict)
+    _refused_at: dict[str, datetime] = field(default_factory=dict)
     _unsteady: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -410,45 +410,48 @@ class World:
     def person_locks(self, uid: str) -> None:
         if uid in self.site.incoming.records and not self._is_locked(uid):
             self.site.incoming.lock(uid)
-            self._refuses(uid)
             self.tell(f"A person locks the record of {uid}.")
 
     def person_unlocks(self, uid: str) -> None:
         if self._is_locked(uid):
             self.site.incoming.unlock(uid)
-            self._refuses(uid, for_ever=False)
+            self._refused(uid)
             self.tell(f"A person unlocks the record of {uid}.")
 
     def person_moves_the_project_to_analysis(self) -> None:
         self.site.incoming.status = "analysis"
-        self._refuses(WHOLE_PROJECT)
         self.tell("A person moves the project to Analysis/Cleanup.")
 
     def person_moves_the_project_back(self) -> None:
         if self.site.incoming.status == "analysis":
             self.site.incoming.status = "production"
-            self._refuses(WHOLE_PROJECT, for_ever=False)
+            self._refused(WHOLE_PROJECT)
             self.tell("A person moves the project back to production.")
 
     def firewall_stops(self, name: str) -> None:
         self.simulator.looking_for = name
-        self._refuses(WHOLE_PROJECT)
         self.tell(f"A firewall stops imports that hold {name}.")
 
     def firewall_lets_all_through(self) -> None:
         if self.simulator.looking_for:
             self.simulator.looking_for = ""
-            self._refuses(WHOLE_PROJECT, for_ever=self.site.incoming.status == "analysis")
+            self._refused(WHOLE_PROJECT)
             self.tell("The firewall lets all imports through.")
 
     def is_refusing(self, uid: str) -> bool:
-        """Whether REDCap refuses rows of the study, or did so within the hour after which they are tried again."""
-        now = self.clocks.right()
-        return any(now <= until for of, until in self._refusing_until.items() if of in (uid, WHOLE_PROJECT))
+        """Whether REDCap refuses rows of the study, or did until lately: what was refused is tried again each hour.
 
-    def _refuses(self, uid: str, *, for_ever: bool = True) -> None:
+        In which hour depends on what else was tried meanwhile.
+        """
+        if not self._is_open(uid) or self.simulator.looking_for:
+            return True
         now = self.clocks.right()
-        self._refusing_until[uid] = datetime.max.replace(tzinfo=now.tzinfo) if for_ever else now + timedelta(minutes=62)
+        return any(
+            now - at < timedelta(minutes=122) for of, at in self._refused_at.items() if of in (uid, WHOLE_PROJECT)
+        )
+
+    def _refused(self, uid: str) -> None:
+        self._refused_at[uid] = self.clocks.right()
 
     def _is_open(self, uid: str) -> bool:
         return self.site.incoming.status != "analysis" and not self._is_locked(uid)
@@ -587,13 +590,18 @@ class World:
 
     def run(self, at: str = MAIN) -> None:
         """A run that nobody disturbs. What it finds removed it cannot believe yet: then it need not do all."""
-        believes = not self.facts.is_less_than_seen and self._unsteady[at] <= 0
+        is_steady = self._unsteady[at] <= 0
+        believes = not self.facts.is_less_than_seen and is_steady
         self._begin_run(at)
         came_through = self._run(at)
         self.facts.run(at, undisturbed=believes and came_through)
         if came_through:
             self._unsteady[at] -= 1
-            self.invariants.after_a_run(at, self._looked_at, decided=believes)
+            if is_steady:
+                self.invariants.after_a_run(at, self._looked_at, decided=believes)
+            else:
+                # What has changed may be in files that it does not read yet.
+                self.invariants.after_a_run_in_doubt(at, self._looked_at, set())
 
     def _begin_run(self, at: str) -> None:
         self.site.clock.advance(60)
@@ -713,6 +721,7 @@ class World:
             self.site.simulator.inject(each)
         yield
         self.site.simulator.clear_faults()
+        self._refused(WHOLE_PROJECT)
 
     @contextmanager
     def _nobodys_business(self) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from random import Random
@@ -13,12 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.demo import samples
+from processors.events.series import SeriesFact
 from processors.redcap import incoming, transfers
 from processors.redcap.incoming import ActualRecord, Row
 from processors.source import summary
 from tests.transfer_requests import ours, row
 
-IDENTITY = {"PatientID": "", "PatientName": "", "AccessionNumber": ""}
+IDENTITY = dict.fromkeys(SeriesFact.SEALED, "")
 NOON = datetime(2026, 3, 2, 12, 5, 59, tzinfo=timezone(timedelta(hours=1)))
 NAMES = [
     "Åse^Ødegård",
@@ -45,6 +47,11 @@ NAMES = [
 def data_of(**values: Any) -> dict[str, Any]:
     document = {"StudyInstanceUID": "1.2", "SeriesInstanceUID": "1.2.3"} | values
     return summary.parse(orjson.dumps(document), study="1.2", series="1.2.3").data
+
+
+def series_row(data: Mapping[str, Any], instance: int) -> Row:
+    """The row of a series of which all can be read."""
+    return incoming.series_row(data, data, instance)
 
 
 def exported(row: Row) -> dict[str, str]:
@@ -107,7 +114,7 @@ def test_a_study_row_says_what_its_summary_says() -> None:
         InstitutionName="Haukeland",
         IncomingConnection={"AETitleCaller": "FROM", "AETitleCalled": "TO"},
     )
-    row = incoming.study_row(data, IDENTITY | {"AccessionNumber": "A1"}, NOON)
+    row = incoming.study_row(data, IDENTITY | data | {"AccessionNumber": "A1"}, NOON)
     assert row == {
         "study_instance_uid": "1.2",
         "study_institution_name": "Haukeland",
@@ -134,7 +141,7 @@ def test_a_series_row_says_what_its_summary_says() -> None:
         SequenceName="*tfl",
         ClassifyType=["T1", "ø", 'a"b'],
     )
-    assert incoming.series_row(data, 4) == {
+    assert series_row(data, 4) == {
         "study_instance_uid": "1.2",
         "redcap_repeat_instrument": "series",
         "redcap_repeat_instance": 4,
@@ -150,12 +157,12 @@ def test_a_series_row_says_what_its_summary_says() -> None:
 
 
 def test_a_series_without_date_and_time_has_its_study_s() -> None:
-    row = incoming.series_row(data_of(StudyDate="20260302", StudyTime="120000"), 1)
+    row = series_row(data_of(StudyDate="20260302", StudyTime="120000"), 1)
     assert (row["series_date"], row["series_time"]) == ("20260302", "120000")
 
 
 def test_a_series_without_a_count_or_types_says_so() -> None:
-    row = incoming.series_row(data_of(), 1)
+    row = series_row(data_of(), 1)
     assert (row["series_num_files"], row["series_classify_types"]) == ("", "")
 
 
@@ -164,10 +171,15 @@ def test_every_real_summary_becomes_rows(path: Path) -> None:
     content = path.read_bytes()
     found = summary.parse(content, study=path.parent.name, series=path.stem)
     assert incoming.study_row(found.data, IDENTITY | found.identity, NOON)["study_instance_uid"] == path.parent.name
-    assert incoming.series_row(found.data, 1)["series_instance_uid"] == path.stem
+    assert series_row(found.data, 1)["series_instance_uid"] == path.stem
 
 
 # Reading
+
+
+def test_a_forgotten_series_says_nothing_of_what_was_sealed() -> None:
+    row = incoming.series_row(data_of(SeriesDescription="T1", SequenceName="*tfl"), {}, 1)
+    assert {"series_description", "series_sequence_name"}.isdisjoint(row)
 
 
 def test_nothing_exported_is_no_record() -> None:
@@ -186,12 +198,12 @@ def test_a_project_without_repeat_columns_in_its_answer_is_read() -> None:
 
 
 def test_written_series_are_found_at_their_instances() -> None:
-    found = incoming.actual_records([exported(incoming.series_row(data_of(), 7))])["1.2"]
+    found = incoming.actual_records([exported(series_row(data_of(), 7))])["1.2"]
     assert (found.series, found.highest_series_instance) == ({"1.2.3": 7}, 7)
 
 
 def test_a_series_that_stands_there_twice_keeps_the_lowest_instance_whatever_the_order() -> None:
-    rows = [exported(incoming.series_row(data_of(), instance)) for instance in (10, 9, 11)]
+    rows = [exported(series_row(data_of(), instance)) for instance in (10, 9, 11)]
     for order in (rows, rows[::-1]):
         found = incoming.actual_records(order)["1.2"]
         assert (found.series, found.highest_series_instance) == ({"1.2.3": 9}, 11)
@@ -231,10 +243,7 @@ def test_rows_come_back_as_they_were_written_in_any_order(
     series: dict[int, str], asked: dict[int, tuple[str, str, str]], shuffled: Random
 ) -> None:
     rows = [exported({"study_instance_uid": "1.2"})]
-    rows += [
-        exported(incoming.series_row(data_of() | {"SeriesInstanceUID": uid}, instance))
-        for instance, uid in series.items()
-    ]
+    rows += [exported(series_row(data_of() | {"SeriesInstanceUID": uid}, instance)) for instance, uid in series.items()]
     rows += [exported(transfers.requested_row(ours(5, *asked[instance]), instance)) for instance in asked]
     shuffled.shuffle(rows)
     found = incoming.actual_records(rows)["1.2"]
@@ -248,7 +257,7 @@ def test_rows_come_back_as_they_were_written_in_any_order(
 def test_the_fields_of_each_kind_are_those_that_are_written_and_read() -> None:
     data = data_of()
     study = incoming.study_row(data, IDENTITY, datetime(2026, 3, 1, tzinfo=UTC))
-    series = incoming.series_row(data, 1)
+    series = series_row(data, 1)
     asked = transfer(1, event_name="baseline")
     read = {"transfer": {"transfer_date"}}
     for kind, written_rows in (("study", [study]), ("series", [series]), ("transfer", [asked])):

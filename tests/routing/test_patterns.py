@@ -83,12 +83,6 @@ ENDLESS = ["(a|aa)+$", "(?:a|a)+$", "(a|aa)+c"]
 """Patterns that `regex` would try for longer than the universe, too; for `(a+)+$` it knows a way out."""
 
 
-@pytest.mark.parametrize("pattern", ENDLESS)
-def test_a_pattern_that_would_not_end_runs_into_its_limit(pattern: str) -> None:
-    with pytest.raises(PatternTimeout):
-        patterns.match(pattern, "a" * 60 + "!", time_limit=0.01)
-
-
 @pytest.mark.parametrize("pattern", ["(a+)+$", "(a*)*b", "(a|a)*c", "(.*a){20}$", "(?:a?){30}a{60}$"])
 def test_a_pattern_that_keeps_re_busy_for_ever_ends_one_way_or_the_other(pattern: str) -> None:
     try:
@@ -155,22 +149,6 @@ def test_a_pattern_that_is_too_deep_is_refused(pattern: str) -> None:
 def test_a_count_beyond_what_re_can_count_is_refused() -> None:
     assert reason("a{99999999999}")
     assert reason("a{" + "9" * 5_000 + "}")
-
-
-@pytest.mark.parametrize(
-    "pattern",
-    [
-        "a{3000000000}",
-        "(((a{1000}){1000}){1000}){1000}",
-        "(?:(?:(?:[a-z]{99}){99}){99}){99}",
-        "(?x)(a{9999}) # or so\n {9999}",
-        "(a{999})(?#often){999}",
-        "(?:ab){4000000000}",
-    ],
-)
-def test_repeats_that_would_eat_all_memory_are_refused(pattern: str) -> None:
-    """`regex` writes them out; one such rule used to end every run with the machine out of memory."""
-    assert "repeats too much" in reason(pattern)
 
 
 @pytest.mark.parametrize("pattern", ["(?:[A-Z]{2,4}_){3}[0-9]{8}(?:-[0-9]{6}){4}", "a{0,9999}", "[0-9]{64}"])

@@ -15,10 +15,13 @@ from processors.events.transfers import TransferObserved
 from processors.gateway import Gateway
 from processors.operations.forget.forgotten import forgotten_at
 from processors.run import Report, recorded_run
-from tests.roles.conftest import made_role
+from tests.flow.test_poison import guarded
+from tests.flow.test_unreadable import spoiled
+from tests.roles.conftest import auditor, made_role, writer
+from tests.source.conftest import find, receiver
 from tests.verification.program import Program, configured
 
-__all__ = ["made_role"]  # a fixture
+__all__ = ["auditor", "find", "guarded", "made_role", "receiver", "spoiled", "writer"]  # fixtures
 
 Verify = Callable[[], str]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -12,6 +13,12 @@ from tests.flow.harness import BRAIN, HEART, standard_simulator
 from tests.forget.sites import PrivateSite, traces
 
 ADA, ADAS_NAME = "19151210-ADA", "Lovelace^Ada"
+FREE_TEXT: dict[str, Any] = {
+    "StudyDescription": "PLANTED study of Ada",
+    "SeriesDescription": "PLANTED series of Ada",
+    "InstitutionName": "PLANTED clinic",
+    "SequenceName": "PLANTED sequence",
+}
 EVERYBODY = "19[0-9]{6}-[A-Z]+"
 KEYS = """
     select wrapped_key from ledger.subject where wrapped_key is not null
@@ -43,8 +50,8 @@ def site(own_server: Server, tmp_path: Path) -> Iterator[PrivateSite]:
 def filled(site: PrivateSite) -> set[bytes]:
     """Ada's studies are requested by rule, coupling entry and generated ID; gives the keys that open all of it."""
     site.rule(patient_id=EVERYBODY, project=BRAIN)
-    site.series("1.1", PatientID=ADA, PatientName=ADAS_NAME, AccessionNumber="ACC-A")
-    site.entry("7", accession="ACC-A", project=HEART, subject="SECRET-PSEUDONYM")
+    site.series("1.1", PatientID=ADA, PatientName=ADAS_NAME, AccessionNumber="ACC-A-OF-ADA", **FREE_TEXT)
+    site.entry("7", accession="ACC-A-OF-ADA", project=HEART, subject="SECRET-PSEUDONYM")
     site.study("1.2", ADA, PatientName=ADAS_NAME)
     site.run()
     with site.gateway() as gateway, gateway.database.begin() as connection:
@@ -90,4 +97,16 @@ def test_nor_does_one_keep_what_the_old_master_key_opens(site: PrivateSite) -> N
 
 def test_no_file_of_the_server_ever_holds_what_identifies_a_person(site: PrivateSite) -> None:
     filled(site)
-    assert holding(site, {trace.encode() for trace in traces(ADA, ADAS_NAME, "SECRET-PSEUDONYM")}) == set()
+    drawn = site.requested("1.2")
+    planted = traces(ADA, ADAS_NAME, "SECRET-PSEUDONYM", "ACC-A-OF-ADA", drawn, *FREE_TEXT.values())
+    assert holding(site, {trace.encode() for trace in planted}) == set()
+
+
+def test_nor_do_its_files_lead_from_a_study_to_its_generated_id(site: PrivateSite) -> None:
+    """With the key file at hand, after the patient was forgotten: they used to stand there together, in plain."""
+    filled(site)
+    drawn = site.requested("1.2")
+    assert drawn in site.finds({drawn})
+    site.forget_patients(ADA)
+    assert site.finds({drawn, "ACC-A-OF-ADA", *FREE_TEXT.values()}) == set()
+    assert drawn in site.used()

@@ -37,6 +37,13 @@ def test_what_is_kept_of_a_refusal_holds_no_value_however_it_is_quoted() -> None
     assert not any(value in problem.message for value in ("Jane", "Doe", "1915", "0001", "PID"))
 
 
+def test_all_words_of_a_refusal_are_kept_to_be_sealed_and_stand_in_no_error() -> None:
+    message = f"The value 19151210-0001 of Doe^Jane is no integer {TOKEN}"
+    (problem,) = row_problems(f'"1","f_1","x","{message}"', {"1"}, ())
+    assert problem.words == message.replace(TOKEN, "…")
+    assert not any(word in repr(problem) for word in ("1915", "Jane"))
+
+
 def test_a_page_is_told_by_its_known_words() -> None:
     words = page("<title>502 Bad Gateway</title><p>Request of jane.doe@example.org</p>")
     assert words.startswith("502 Bad Gateway:")

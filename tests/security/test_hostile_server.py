@@ -6,16 +6,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
 from processors.errors import Unanswered
-from processors.redcap import NoRateLimit
+from processors.redcap import Misdirected, NoRateLimit
 from processors.redcap.answer import Limits, UnusableAnswer, unpacked
 from processors.redcap.calls import Call, metadata
 from processors.redcap.error_text import error_text
 from processors.redcap.redaction import page
-from processors.redcap.transport import Response, Transport
+from processors.redcap.transport import Response, Transport, redirect_target
+from tests.redcap.test_transport import ROWS, client_of, self_signed
 from tests.redcap.web import Page, web
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -176,3 +178,37 @@ def test_pages_that_do_not_end_take_no_time(begun: str) -> None:
     started = time.monotonic()
     page(begun * 100_000)
     assert time.monotonic() - started < 1
+
+
+def test_a_self_signed_certificate_is_refused_and_not_tried_again(tmp_path: Path) -> None:
+    _bundle, context = self_signed(tmp_path)
+    with (
+        web(ROWS, tls=context) as server,
+        client_of(server) as client,
+        pytest.raises(Misdirected, match=r"self.signed certificate.*redcap\.ca_bundle"),
+    ):
+        client.metadata("incoming")
+
+    assert server.seen == []
+    assert client.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "location", "why"),
+    [
+        ("https://redcap.example/api/", "http://redcap.example/api/", "unencrypted"),
+        ("https://redcap.example/api/", "https://login.example/sso", "another server"),
+        ("http://redcap.example/api/", "https://redcap.example.evil/api/", "another server"),
+        ("https://redcap.example/api/", "https://redcap.example:8443/api/", "another port"),
+        ("http://redcap.example/api/", "https://redcap.example:8443/api/", "another port"),
+        ("http://redcap.example:8080/api/", "https://redcap.example/api/", "another port"),
+        ("https://redcap.example/api/", "https://a:b@redcap.example/api/", "password"),
+        ("https://redcap.example/api/", "ftp://redcap.example/api/", "not an http address"),
+        ("https://redcap.example/api/", "javascript:alert(1)", "not an http address"),
+        ("https://redcap.example/api/", "https://redcap.example:port/api/", "Port"),
+        ("https://redcap.example/api/", "https://[/api/", "Invalid"),
+    ],
+)
+def test_the_token_is_not_sent_elsewhere(url: str, location: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        redirect_target(url, location)

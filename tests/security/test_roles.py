@@ -1,11 +1,23 @@
 """Roles of PostgreSQL that can do more than they were granted."""
 
+import re
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from threading import Barrier, Event
+
+import psycopg
 import pytest
+from psycopg import errors
 from sqlalchemy import text
 
+from ledger import lease
 from ledger.database import Database, require_version
-from ledger.errors import Misconfigured
-from tests.roles.conftest import MakeRole
+from ledger.errors import Misconfigured, Unreachable
+from ledger.lease import RUN
+from ledger.migrations import migrate
+from tests.ledger.samples import opened, scalar
+from tests.roles.conftest import MakeRole, as_role
 from tests.verification.program import Program
 
 
@@ -66,3 +78,84 @@ _WITHOUT_SEARCH_PATH = text("""
      where nspname in ('ledger', 'gateway', 'audit')
        and not coalesce(proconfig, '{}') @> array['search_path=pg_catalog, pg_temp']
 """)
+
+
+def test_who_keeps_hold_of_the_lock_of_first_tables_is_named(empty_url: str) -> None:
+    """Any role can hold it; it used to be waited for, for ever, and nobody was told for whom."""
+    with opened(empty_url) as database, opened(empty_url) as others, others.begin() as other:
+        other.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": 0x66696F6E61})
+        process = other.execute(text("select pg_backend_pid()")).scalar_one()
+        with pytest.raises(Unreachable, match=rf"process {process} of the server, holds the lock"):
+            migrate(database, patience=timedelta(seconds=0.1))
+
+
+def test_no_other_lock_of_ours_is_one_that_anybody_can_hold() -> None:
+    checkout = Path(__file__).parents[2]
+    sources = {
+        path: path.read_text("utf-8") for part in ("ledger", "processors") for path in (checkout / part).rglob("*.py")
+    }
+    assert [path.name for path, source in sources.items() if re.search(r"pg_\w*advisory", source)] == ["migrations.py"]
+
+
+FORBIDDEN_TO_THE_WRITER = [
+    "update ledger.event set type = 'Other'",
+    "delete from ledger.event",
+    "truncate ledger.event",
+    "alter table ledger.event disable trigger all",
+    "drop trigger append_only on ledger.event",
+    "create or replace function ledger.refuse_change() returns trigger language plpgsql as 'begin return new; end'",
+    "set session_replication_role = replica",
+    "drop table ledger.event",
+    "create trigger mine before insert on ledger.event execute function ledger.refuse_change()",
+    "insert into ledger.head (position, hash) values (1, '')",
+    "delete from ledger.head",
+    "update ledger.head set only_row = true",
+    "update ledger.subject set wrapped_key = null, lookup = null",
+    "delete from ledger.subject",
+    "update ledger.vault set wrapped_index_key = ''",
+    "delete from ledger.vault",
+    "delete from ledger.projection",
+    "update ledger.alembic_version set version_num = '9999'",
+    "truncate gateway.study",
+    "drop table gateway.study",
+    "create table gateway.mine (n int)",
+    "create table ledger.mine (n int)",
+    "create view audit.mine as select 1",
+    "drop view audit.attention",
+]
+
+
+def test_the_writer_may_do_none_of_these(database_url: str, writer: str) -> None:
+    with psycopg.connect(as_role(database_url, writer), autocommit=True) as connection:
+        for statement in FORBIDDEN_TO_THE_WRITER:
+            with pytest.raises(errors.InsufficientPrivilege):
+                connection.execute(statement.encode())
+
+
+def test_the_auditor_reads_no_table(database: Database, database_url: str, auditor: str) -> None:
+    tables = scalar(
+        database,
+        """
+        select array_agg(format('%I.%I', schemaname, tablename)) from pg_tables
+         where schemaname in ('ledger', 'gateway')
+        """,
+    )
+    with psycopg.connect(as_role(database_url, auditor), autocommit=True) as connection:
+        for statement in [*(f"select from {table}" for table in tables), "create view audit.mine as select 1"]:
+            with pytest.raises(errors.InsufficientPrivilege):
+                connection.execute(statement.encode())
+
+
+def test_of_many_at_once_one_gets_it(database_url: str) -> None:
+    barrier, ended = Barrier(4), Event()
+
+    def begin(_number: int) -> bool:
+        with opened(database_url) as database:
+            barrier.wait(30)
+            with lease.held(database, RUN, "main") as busy:
+                if busy is None:
+                    ended.wait(2)
+                return busy is None
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(begin, range(4))) == [False, False, False, True]

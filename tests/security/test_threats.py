@@ -1,4 +1,4 @@
-"""docs/threats.md tells what attackers can do; each of its lines names tests that there are."""
+"""docs/threats.md tells what attackers can do; each of its lines names tests of this folder."""
 
 import re
 from pathlib import Path
@@ -18,4 +18,5 @@ def test_each_line_is_held_by_tests_that_there_are(line: str) -> None:
     held_by = re.findall(r"`([\w/]+\.py)::(test_\w+)`", line)
     assert held_by
     for file, name in held_by:
+        assert file.startswith("security/")
         assert f"\ndef {name}(" in (TESTS / file).read_text("utf-8")

@@ -81,7 +81,10 @@ def fuzz(gateway: Gateway, raw: Path, count: int, seed: int) -> tuple[int, int]:
         events = list(store.read(work.connection, types=["SeriesDiscovered"]))[-found.discovered :]
         identities = work.identities([event.position for event in events])
     for event, identity in identities.values():
-        rows = [incoming.study_row(event.data, identity, event.recorded_at), incoming.series_row(event.data, 1)]
+        rows = [
+            incoming.study_row(event.data, identity, event.recorded_at),
+            incoming.series_row(event.data, identity, 1),
+        ]
         longest = max(len(value) for row in rows for value in row.values() if isinstance(value, str))
         assert longest <= 100 * LONGEST
         assert b"\\u0000" not in orjson.dumps(rows)

@@ -78,7 +78,7 @@ def without_keyed(data: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in data.items() if name not in KEYED}
 
 
-KEYED = ("accession", "fingerprint", "identity_fingerprint")
+KEYED = ("accession", "fingerprint", "study_fingerprint", "identity_fingerprint")
 
 
 def types(gateway: Gateway) -> list[str]:

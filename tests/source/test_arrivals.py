@@ -187,8 +187,10 @@ def test_values_of_every_kind_are_taken(gateway: Gateway, find: Find, receiver: 
         IncomingConnection={"AETitleCaller": "CT\x00\x00 ", "AETitleCalled": " FIONA\x00"},
     )
     assert find().discovered == 1
-    data = history(gateway)[0][1]
-    assert (data["StudyDescription"], data["AETitleCaller"], data["AETitleCalled"]) == ("a\\b", "CT", "FIONA")
+    with gateway.begin() as work:
+        event, sealed = work.identities([1])[1]
+    assert (event.data["AETitleCaller"], event.data["AETitleCalled"]) == ("CT", "FIONA")
+    assert (sealed["PatientID"], sealed["StudyDescription"]) == ("17", "a\\b")
 
 
 def test_two_sites_remember_for_themselves(gateway: Gateway, find: Find, receiver: Receiver) -> None:

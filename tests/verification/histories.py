@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ledger.events import NewEvent
 from processors.events import FACTS
 from processors.events.fact import Cause, Fact
+from processors.events.pseudonyms import IdFact
 from tests.facts import in_plain
 
 STUDIES = st.sampled_from(["1.2.1", "1.2.2", "1.2.3"])
@@ -74,7 +75,6 @@ OF_ANY_TYPE: Mapping[str, Values] = {
     "kind": KINDS,
     "kinds": st.lists(st.sampled_from(["study", "series", "transfer"]), unique=True).map(tuple),
     "redcap_project": st.sampled_from(["incoming", "transfers"]),
-    "value": st.builds("RESERVED-{}".format, st.integers(1, 4)),
     "forgotten": st.none(),
     "patients": st.lists(st.lists(RECORDS, max_size=2).map(tuple), max_size=2).map(tuple),
     "mapped_uids": st.lists(STUDIES, max_size=2).map(tuple),
@@ -84,6 +84,7 @@ PATIENTS = [f"00000000-0000-7000-8000-00000000000{number}" for number in (1, 2, 
 A_MOMENT = "2026-03-02T09:00:00+01:00"
 OTHERS = st.lists(STUDIES, max_size=2).map(tuple)
 A_PATIENT = st.none() | st.sampled_from(PATIENTS)
+RESERVED = st.builds("RESERVED-{}".format, st.integers(1, 4))
 THEIR_NAMES = st.sampled_from(["theirs 1", "theirs 2"])
 
 OF_ONE_TYPE: Mapping[tuple[str, str], Values] = {
@@ -106,6 +107,7 @@ OF_ONE_TYPE: Mapping[tuple[str, str], Values] = {
     ("RequestHeld", "patient"): A_PATIENT,
     ("RequestQuestioned", "studies"): OTHERS,
     ("TwoNamesFound", "studies"): OTHERS,
+    **{(type_, "fingerprint"): RESERVED for type_ in ("IdAdopted", "IdReserved", "IdMissing", "ContradictionFound")},
     ("TransferObserved", "name_fingerprint"): st.none() | THEIR_NAMES,
     ("TransferAdopted", "name_fingerprint"): st.none() | THEIR_NAMES,
     ("PatientRecognised", "name_fingerprint"): THEIR_NAMES,
@@ -129,9 +131,9 @@ def values_of(type_: str, field: str, so: So) -> Values:
             return so.some_requests
         case "TransferWithdrawn", "by":
             return st.none() | st.just(so.position)
-        case "IdGenerated", "value":
+        case "IdGenerated", "fingerprint":
             return st.just(f"ID-{so.position}")
-        case "IdDelivered", "value":
+        case "IdDelivered", "fingerprint":
             return st.sampled_from(sorted({value for _, value in so.ids} or {"ID-1"}))
     return OF_ONE_TYPE.get((type_, field), OF_ANY_TYPE.get(field, WORDS))
 
@@ -147,9 +149,9 @@ def a_fact(draw: Draw, type_: type[Fact], so: So) -> Fact:
         values |= _named(draw)
     if name == "IdAdopted":
         values |= _adopted(draw, so)
-    if "value" in values:
+    if issubclass(type_, IdFact):
         owned = name in _OF_A_PATIENT - {"ContradictionFound"}
-        key = values["project"], values["value"]
+        key = values["project"], values["fingerprint"]
         so.ids[key] = so.position if owned else so.ids.get(key)
     return type_(**values)
 

@@ -151,7 +151,7 @@ def test_a_request_placed_in_the_batch_that_inserts_it_is_placed_where_somebody_
 
 
 def test_what_is_reserved_or_observed_again_in_one_batch_keeps_its_first_event(database: Database) -> None:
-    apply_together(database, [IdReserved(project="P", value="P-1"), OBSERVED] * 2)
+    apply_together(database, [IdReserved(project="P", fingerprint="P-1", name_fingerprint=None), OBSERVED] * 2)
     assert scalar(database, "select array_agg(position) from gateway.used_id") == [1]
     assert scalar(database, "select array_agg(position) from gateway.observed_transfer") == [2]
 
@@ -226,7 +226,7 @@ FULL: Sequence[Fact] = (
     AutoidProjectChanged(
         record_id="1", fingerprint="", project="P", pattern="x", aetitle="A", wanted=True, problems=()
     ),
-    IdGenerated(project="P", value="x", pattern="x", project_position=6),
+    IdGenerated(project="P", fingerprint="x", name_fingerprint=None, pattern="x", project_position=6),
     OBSERVED,
     StudyAdopted(study="1.2", series={}),
     AdoptionCompleted(site="main", studies=1, series=0, transfers=0, ids=0, by="operator"),

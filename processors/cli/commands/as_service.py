@@ -44,7 +44,8 @@ def main() -> None:
         unit = _printed("systemctl", "cat", UNIT)
         terminal = sys.stdin.isatty() and sys.stdout.isatty()
         command = command_line(unit, arguments, terminal=terminal, environment=os.environ)
-        os.execv(_found(command[0]), command)  # noqa: S606 - what root has written  # nosec B606
+        program = _found(command[0])
+        os.execv(program, command)  # noqa: S606 - what root has written  # nosec B606
 
 
 def command_line(unit: str, arguments: Sequence[str], *, terminal: bool, environment: Mapping[str, str]) -> list[str]:

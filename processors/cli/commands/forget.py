@@ -92,9 +92,8 @@ def command(
             _print(done, compacted=compacted)
         failure = _end_in_redcap(configuration, gateway) if done.requests else ""
         ends = [end_of(gateway, request) for request in done.requests]
-        raw = configuration.source.raw
     if json:
-        console.print_json(_as_data(done, raw, ends, compacted=compacted))
+        console.end_json(_as_data(done, ends, compacted=compacted))
     else:
         _print_ends(ends, failure)
     is_open = any(end.needs_attention for end in ends)
@@ -186,16 +185,21 @@ def _counts(data_subjects: Sequence[DataSubject]) -> dict[str, int]:
     return counts
 
 
-def _as_data(done: Forgotten, raw: Path, ends: Sequence[End], *, compacted: bool) -> dict[str, Any]:
+def _copies_as_data(copies: ExternalCopies, raw: Path) -> dict[str, Any]:
+    return {
+        "redcap": [copy._asdict() for copy in copies.rows],
+        "folders": [str(raw / study) for study in copies.folders],
+        "named_in_events": copies.mentions.events,
+        "named_in_runs": copies.mentions.runs,
+    }
+
+
+def _as_data(done: Forgotten, ends: Sequence[End], *, compacted: bool) -> dict[str, Any]:
     return {
         "forgotten": done.destroyed,
         "kinds": _counts(done.data_subjects),
         "positions": done.positions,
         "studies": sorted({study for owner in done.data_subjects for study in owner.studies}),
-        "redcap": [copy._asdict() for copy in done.external_copies.rows],
-        "folders": [str(raw / study) for study in done.external_copies.folders],
-        "named_in_events": done.external_copies.mentions.events,
-        "named_in_runs": done.external_copies.mentions.runs,
         "also_under_another_patient_id": _elsewhere(done),
         "requests": [end._asdict() for end in ends],
         "also_known_with_other_blanks": _alike(done),
@@ -214,9 +218,11 @@ def _elsewhere(done: Forgotten) -> list[str]:
 def _tell(copies: ExternalCopies, *, raw: Path, json: bool) -> None:
     """Writes what is left elsewhere, before it is too late to find out. Raises `ConfigurationError` where it cannot."""
     try:
-        if not json:
+        if json:
+            console.begin_json(_copies_as_data(copies, raw))
+        else:
             _print_copies(copies, raw)
-        sys.stdout.flush()
+            sys.stdout.flush()
     except OSError as exc:
         raise ConfigurationError(
             f"Standard output: expected to write there what is left elsewhere, found that it cannot be written "
@@ -242,7 +248,7 @@ def _print_copies(copies: ExternalCopies, raw: Path) -> None:
     for what, places in (("events", events), ("summaries of runs", runs)):
         if places:
             shown = ", ".join(map(str, places[:_LISTED])) + (", ..." if len(places) > _LISTED else "")
-            out.print(f"Named in plain in {what} of the ledger, which cannot be changed: {shown}")
+            out.print(f"Named in {what} of the ledger, which cannot be changed: {shown}")
 
 
 def _print(done: Forgotten, *, compacted: bool) -> None:

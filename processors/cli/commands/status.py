@@ -48,7 +48,7 @@ def command(context: typer.Context, *, json: JsonOption = False) -> bool:
     if json:
         console.print_json(as_data(status))
     else:
-        if configuration.redcap.is_overheard:
+        if configuration.redcap_section is not None and configuration.redcap_section.is_overheard:
             console.say(console.output(), _OVERHEARD, "bold")
         _print_status(status, _program(context.obj))
     return status.needs_attention

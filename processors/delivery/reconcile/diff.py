@@ -133,7 +133,7 @@ def _of_one_series(
 ) -> Iterator[Difference]:
     """The series stands where deliveries look for it, in the first of its instances; others repeat it."""
     first, *others = sorted(instances)
-    expected = incoming.series_row(series.data, first)
+    expected = incoming.series_row(series.data, series.sealed, first)
     fields = different_fields(expected, instances[first])
     if fields:
         yield Difference(

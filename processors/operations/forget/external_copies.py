@@ -1,4 +1,4 @@
-"""What forgetting does not reach and a person has to see to: REDCap's rows, folders on disk, and words in plain."""
+"""What forgetting does not reach and a person has to see to: REDCap's rows, folders on disk, and words."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -21,7 +21,7 @@ class RedcapCopy(NamedTuple):
 
 
 class ExternalCopies(NamedTuple):
-    """What is left: rows of REDCap, studies whose folders are on disk, and where the ledger names them in plain."""
+    """What is left: rows of REDCap, studies whose folders are on disk, and where the ledger goes on naming them."""
 
     rows: list[RedcapCopy]
     folders: list[str]
@@ -50,8 +50,7 @@ _ENTRIES = text("""
 def external_copies(work: Work, data_subjects: Sequence[DataSubject], *, transfers: str) -> ExternalCopies:
     """The rows and folders that these data subjects have led to.
 
-    `transfers` is the REDCap project of transfer requests. To be asked before the keys are destroyed; the
-    answer does not depend on them.
+    `transfers` is the REDCap project of transfer requests. To be asked before the keys are destroyed.
     """
     studies = [study for owner in data_subjects for study in owner.studies]
     studies_known = work.execute(_RECORDS, {"studies": studies}).all()
@@ -69,7 +68,9 @@ def external_copies(work: Work, data_subjects: Sequence[DataSubject], *, transfe
     ids = work.execute(_IDS, {"links": list(_of_kind(data_subjects, "link"))}).scalars()
     rows.extend(RedcapCopy("autoid", record, None, "a patient's hash and ID") for record in sorted(ids, key=_by_number))
     secrets = {secret for owner in data_subjects for secret in owner.secrets}
-    return ExternalCopies(rows, [row.study for row in studies_known if row.on_disk], mentions(work, secrets))
+    subjects = [subject for owner in data_subjects for subject in owner.all_subjects]
+    found = mentions(work, secrets, subjects)
+    return ExternalCopies(rows, [row.study for row in studies_known if row.on_disk], found)
 
 
 def _of_kind(data_subjects: Sequence[DataSubject], kind: str) -> Iterator[UUID]:

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from ledger.batching import Progress
-from ledger.rekeying import At, finish, hold_key_change_lock, rewrap, unwatched
-from ledger.vault import Vault
+from ledger.rekeying import At, finish, rewrap, unwatched
+from ledger.vault import Vault, hold_key_change_lock
 from processors.events.operations import MasterKeyChanged
 from processors.gateway import Gateway
 from processors.operations.forget.exclusive_lock import Waiting, exclusive_lock
@@ -24,6 +24,7 @@ def rekey(
     `at` is told each step as it is reached.
     """
     with exclusive_lock(gateway, waiting=waiting), gateway.begin() as guard:
+        # Not by the transaction that changes the keys: the file gets its place after that one's commit.
         hold_key_change_lock(guard.connection)
         with gateway.begin() as work:
             new_key, count = rewrap(work.connection, key_file, at=at, progress=progress)
