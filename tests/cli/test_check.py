@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from ledger.database import Database
 from tests.cli.conftest import Done, Site, start
+from tests.processes import ROOT
 
 
 def one_line(done: Done) -> str:
@@ -27,6 +28,8 @@ def test_a_gateway_that_does_its_work_is_ok_with_numbers_to_draw(site: Site) -> 
         r" \| silent=\d+s;;;0 attention=0;;;0 rows_waiting=0;;;0",
         one_line(done),
     )
+    shown = (ROOT / "docs" / "health.md").read_text("utf-8").split("<!-- check -->\n```\n")[1].split("\n```")[0]
+    assert re.sub(r"\d+", "#", shown) == re.sub(r"\d+", "#", one_line(done))
 
 
 def test_what_needs_a_person_study_by_study_is_counted_and_no_alarm(site: Site) -> None:
