@@ -14,6 +14,7 @@ from processors.cli.options import require_reason
 from processors.delivery.deliver import deliver
 from processors.delivery.recognition import recognise
 from processors.errors import ConfigurationError
+from processors.explain.search import named_study
 from processors.explain.sentences import destination, hold_in_words
 from processors.gateway import Gateway
 from processors.requests import TransferRequest, TransferRow
@@ -22,7 +23,7 @@ from processors.routing.overrides import Amendment, amend, sent_rows
 from processors.routing.unplaced import hold_unplaced
 from processors.text import is_blank, without_padding
 
-StudyArgument = Annotated[str, typer.Argument(help="Its StudyInstanceUID.")]
+StudyArgument = Annotated[str, typer.Argument(help="Its StudyInstanceUID or accession number.")]
 ProjectOption = Annotated[str, typer.Option("--project", metavar="NAME", help="The project that it was requested for.")]
 EventOption = Annotated[
     str | None, typer.Option("--event", metavar="NAME", help="Its event, where there are several in the project.")
@@ -47,6 +48,8 @@ def override(
     if pseudonym is not None and is_blank(pseudonym):
         raise ConfigurationError("--to-subject: expected a pseudonym, found nothing but blanks.")
     with exit_codes() as afterwords, opened_exclusively(config) as (configuration, gateway):
+        with gateway.begin() as work:
+            study = named_study(work, study)
         amendment = Amendment(
             study=study,
             project=project,

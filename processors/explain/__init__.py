@@ -2,6 +2,7 @@
 
 find a study
 search        which study is meant: by its UID or accession number
+find          studies by day, project, state, and how far each has come (`fiona-ledger find`)
 
 tell of one study (`fiona-ledger explain`)
 explanation   gathers what the ledger holds of it, and has it judged as a run would

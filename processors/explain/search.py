@@ -1,9 +1,9 @@
 """Which study is meant: by its UID, or by an accession number that no other study has."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
 from processors.accession_numbers import accession_subject
 from processors.errors import ConfigurationError
@@ -25,12 +25,28 @@ def find_study(work: Work, wanted: str) -> str:
     parameters = {"name": name}
     if work.execute(_STUDY, parameters).scalar_one_or_none() is not None:
         return name
-    studies = work.execute(_BY_ACCESSION, {"accession": _known_as(work, name)}).all()
+    studies = _by_accession(work, name)
     if len(studies) == 1:
         return str(studies[0].study)
     if studies:
         raise ConfigurationError(_several(name, studies))
     raise ConfigurationError("\n".join(_unknown(work, name)))
+
+
+def studies_with_accession(work: Work, number: str) -> list[str]:
+    """The UIDs of the studies with this accession number, as written."""
+    return [row.study for row in _by_accession(work, number)]
+
+
+def named_study(work: Work, wanted: str) -> str:
+    """The UID of the one study that has this accession number; whatever else was named, as it was."""
+    is_known = work.execute(_STUDY, {"name": wanted}).scalar_one_or_none() is not None
+    studies = [] if is_known else studies_with_accession(work, wanted.strip())
+    return studies[0] if len(studies) == 1 else wanted
+
+
+def _by_accession(work: Work, number: str) -> Sequence[Row[Any]]:
+    return work.execute(_BY_ACCESSION, {"accession": _known_as(work, number)}).all()
 
 
 _STUDY = text("select study from gateway.study where study = :name")

@@ -12,6 +12,7 @@ COMMANDS = {
         "run": "Do the periodic job once: read, decide, write to REDCap.",
         "status": "Show how it is doing, and what needs a person.",
         "check": "Tell a monitor in one line whether it does its work.",
+        "find": "List studies, and how far each has come.",
         "explain": "Tell what happened to a study, and why.",
     },
     "When something needs a person": {

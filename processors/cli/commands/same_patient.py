@@ -8,6 +8,7 @@ from processors.cli import console
 from processors.cli.bootstrap import opened_exclusively, operator
 from processors.cli.options import JsonOption, require_reason
 from processors.cli.override import ReasonOption, StudyArgument
+from processors.explain.search import named_study
 from processors.routing.join import Joining, join
 
 
@@ -31,6 +32,9 @@ def command(
     """
     why = require_reason(reason)
     with opened_exclusively(context.obj) as (_, gateway):
+        with gateway.begin() as work:
+            study = named_study(work, study)
+            other = None if other is None else named_study(work, other)
         joining = Joining(study=study, project=project, other=other, by=operator(), reason=why)
         studies = join(gateway, joining)
     if json:

@@ -1,0 +1,112 @@
+"""Studies by what is known of them, and how far each of their requests has come."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal, NamedTuple, get_args
+
+from sqlalchemy import text
+
+from processors.explain.search import studies_with_accession
+from processors.gateway import Work
+from processors.text import without_padding
+
+Stage = Literal[
+    "nothing", "held", "conflict", "waiting", "placed", "sent", "failed", "possibly sent", "withdrawn", "closed"
+]
+"""How far it has come: nothing asks for it; held; in conflict; waits to be written or withdrawn in REDCap; placed, and
+not sent yet; sent; failed; may have been sent; withdrawn unsent; ended otherwise."""
+STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
+
+_AT_ONCE: Final = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sought:
+    """What is looked for: None where it makes no difference. `until` is the first moment that is not meant."""
+
+    study: str | None = None
+    accession: str | None = None
+    project: str | None = None
+    stages: Collection[Stage] = STAGES
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class _Study(NamedTuple):
+    """A study, as far as it is listed."""
+
+    study: str
+    arrived_at: datetime
+    site: str
+    on_disk: bool
+    series: int
+
+
+class Found(NamedTuple):
+    """A study and one of the places that it was asked for; blank where nothing asks for it.
+
+    `details` are the reason for which it is held, or the sender's for which it failed.
+    """
+
+    study: str
+    arrived_at: datetime
+    site: str
+    on_disk: bool
+    series: int
+    project: str
+    event_name: str
+    stage: Stage
+    details: str
+
+
+def find(work: Work, sought: Sought) -> Iterator[Found]:
+    """What is found, the studies that arrived last first; read as far as it is taken."""
+    named = [] if sought.study is None else [sought.study.strip()]
+    if sought.accession is not None:
+        named += studies_with_accession(work, without_padding(sought.accession))
+    before = {"since": sought.since, "until": sought.until, "at": None, "study": ""}
+    any_study = sought.study is None and sought.accession is None
+    while True:
+        parameters = {"any": any_study, "named": named, "most": _AT_ONCE, **before}
+        studies = [_Study(*row) for row in work.execute(_STUDIES, parameters)]
+        asked: dict[str, list[tuple[str, str, Stage, str]]] = {each.study: [] for each in studies}
+        for row in work.execute(_ASKED, {"studies": list(asked)}):
+            asked[row.study].append((row.project, row.event_name, row.stage, row.details))
+        for each in studies:
+            for project, event_name, stage, details in asked[each.study] or [_NOTHING]:
+                if stage in sought.stages and sought.project in (None, project):
+                    yield Found(*each, project, event_name, stage, details)
+        if len(studies) < _AT_ONCE:
+            return
+        before |= {"at": studies[-1].arrived_at, "study": studies[-1].study}
+
+
+_NOTHING: Final[tuple[str, str, Stage, str]] = ("", "", "nothing", "")
+_STUDIES = text("""
+    select study, arrived_at, site, on_disk,
+           (select count(*) from gateway.series where series.study = study.study) as series
+      from gateway.study
+     where (:any or study = any(:named))
+       and (cast(:since as timestamptz) is null or arrived_at >= :since)
+       and (cast(:until as timestamptz) is null or arrived_at < :until)
+       and (cast(:at as timestamptz) is null or (arrived_at, study) < (:at, :study))
+     order by arrived_at desc, study desc limit :most
+""")
+_ASKED = text("""
+    select transfer.study, transfer.project, transfer.event_name,
+           case when outcome.state in ('sent', 'failed', 'possibly sent') then outcome.state
+                when transfer.state in ('requested', 'contested', 'ending') then 'waiting'
+                else transfer.state end as stage,
+           coalesce(outcome.failure, '') as details, transfer.position
+      from gateway.transfer
+      left join gateway.outcome on outcome.request = transfer.position and outcome.ours
+     where transfer.study = any(:studies)
+     union all
+    select study, project, event_name, 'held', kind, position from gateway.held_request where study = any(:studies)
+     union all
+    select study, project, '', 'held', reason, position from gateway.held_study where study = any(:studies)
+     union all
+    select study, project, event_name, 'conflict', kind, position from gateway.conflict where study = any(:studies)
+     order by position
+""")
