@@ -1,6 +1,6 @@
 """Whether the gateway does its work: one judgement for `status`, `check` and the metrics. Pure.
 
-    gather: status.py (the ledger), outage.py (a file)  ->  Facts  ->  findings  ->  words on a screen, an exit code
+    gather: status.py (the ledger), diary.py (a file)  ->  Facts  ->  findings  ->  words on a screen, an exit code
 
 What a person must look at study by study (`processors.attention`) is no part of it: a gateway with a hundred conflicts
 is a healthy one.
