@@ -37,6 +37,8 @@ def set_clock(database: Database, ahead: timedelta) -> None:
     with database.begin() as connection:
         connection.execute(
             text(f"""
+            -- Plans that are kept hold the clock as it was: connections to databases with settings are made anew.
+            do $$ begin execute format('alter database %I set plan_cache_mode = auto', current_database()); end $$;
             delete from gateway.call_budget; -- else the first call after a step back is waited for, a minute
             set local allow_system_table_mods = on;
             create or replace function public.right_clock() returns timestamptz language internal as 'clock_timestamp';
