@@ -1,14 +1,18 @@
 """Whoever owns the database, but has no master key, changes what it holds or what guards it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, text
 
+from ledger import chain
+from ledger.chain import Stored
 from ledger.database import Database
 from ledger.errors import Corrupt
 from ledger.events import NewEvent
+from ledger.scan import stored_events
 from ledger.vault import SubjectName
 from processors.cli.bootstrap import opened_gateway
 from processors.events.operations import SubjectForgotten
@@ -264,6 +268,23 @@ def test_a_change_in_any_column_of_the_ledger_is_found_or_listed(attested: Datab
         f"ledger.{c.table}.{c.column}" for c in columns if not _is_found(attested, verify, c.table, c.column, c.type)
     }
     assert unfound == NOT_OURS_TO_FIND
+
+
+def test_every_byte_of_an_event_is_under_its_hash(attested: Database) -> None:
+    with attested.begin() as connection, stored_events(connection) as events:
+        first, second = list(events)[:2]
+    assert chain.follow(first.hash, second) == second.hash
+    columns: dict[str, Any] = second._asdict()
+    for column in columns.keys() - {"hash"}:
+        for changed in _one_byte_changed(columns[column]):
+            assert chain.follow(first.hash, Stored(**columns | {column: changed})) != second.hash
+
+
+def _one_byte_changed(value: Any) -> Iterator[Any]:
+    if isinstance(value, bytes):
+        yield from (value[:at] + bytes([value[at] ^ 1]) + value[at + 1 :] for at in range(len(value)))
+    elif value is not None:
+        yield from (value ^ 1 << bit for bit in range(8))
 
 
 def _is_found(database: Database, verify: Verify, table: str, column: str, type_: str) -> bool:
