@@ -61,10 +61,11 @@ def test_a_file_that_cannot_be_written_is_a_warning_and_no_more(site: Site, file
     assert f"health.metrics_file: {file} cannot be written: Is a directory." in done.out
 
 
-def test_the_alerts_ask_for_numbers_that_there_are(site: Site, file: Path) -> None:
+def test_alerts_and_board_ask_for_numbers_that_there_are(site: Site, file: Path) -> None:
     site.command("run", "--only", "incoming")
-    names = set(re.findall(r"fiona_ledger_\w+", (ROOT / "deploy" / "alerts.yml").read_text()))
-    assert len(names) > 3
+    asked = "".join((ROOT / "deploy" / name).read_text() for name in ("alerts.yml", "grafana.json"))
+    names = set(re.findall(r"fiona_ledger_\w+", asked))
+    assert len(names) > 6
     assert names <= set(re.findall(r"^# TYPE (\w+) gauge$", file.read_text(), re.MULTILINE))
 
 
