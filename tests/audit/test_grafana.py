@@ -23,7 +23,7 @@ def test_each_query_to_the_ledger_is_answered_by_what_an_auditor_may_read(story:
 
 
 def test_panels_lie_beside_each_other_and_say_what_they_show() -> None:
-    taken = set()
+    taken: set[tuple[int, int]] = set()
     for panel in BOARD["panels"]:
         place = panel["gridPos"]
         cells = {
