@@ -25,12 +25,13 @@ class Notice(NamedTuple):
 _OF_SITE = text("""
     select attention.kind, attention.position, attention.study, attention.project, attention.subject,
            attention.details, attention.advice
-      from audit.attention left join gateway.study on study.study = attention.study
+      from audit.attention
      where :site = case
            when attention.kind in ('rejected file', 'rows refused by the project', 'unreadable record')
            then (select event.site from ledger.event where event.position = attention.position)
            when attention.kind in ('two gateways with one name', 'another REDCap') then attention.subject
-           else coalesce(study.site, :site) end
+           -- By its key each: joined, all studies there have ever been could be read for a handful of notices.
+           else coalesce((select site from gateway.study where study.study = attention.study), :site) end
      order by attention.kind, attention.position
 """)
 
