@@ -6,6 +6,8 @@ verifies one elsewhere.
 
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, text
@@ -17,10 +19,12 @@ from ledger.errors import Corrupt, Misconfigured
 _LEAVES = 1 << 14
 """So many events are read and hashed at once: a power of two, so that they make one node of the tree."""
 
-_HASHES = text("""
-    select string_agg(hash, ''::bytea order by position) as hashes
-      from ledger.event where position > :after and position <= :until
-""")
+# The server hashes the next portion while this program puts nodes together.
+_LEAF_HASHES = """
+    select (select string_agg(sha256('\\x00'::bytea || hash), ''::bytea order by position)
+              from ledger.event where position > after and position <= least(after + %(portion)s, %(end)s))
+      from generate_series(%(first)s::bigint, %(end)s - 1, %(portion)s) as after
+"""
 _PREVIOUS = text("select position + 1 as position, hash from ledger.event where position + 1 = any(:positions)")
 
 
@@ -111,13 +115,14 @@ class _Tree:
     def root(self, first: int, end: int) -> bytes:
         """The node above the leaves from `first`, counted from 0, up to before `end`, as RFC 9162 divides them."""
         if end - first <= _LEAVES:
-            return _root(self._leaves(first, end), {})
+            (leaves,) = self._leaves(first, end)
+            return _root(leaves, {})
         if not self._tops:
             self._read({})
         whole, rest = divmod(end, _LEAVES)
         tops = self._tops[first // _LEAVES : whole]
         if rest:
-            tops.append(_root(self._leaves(end - rest, end), {}))
+            tops.append(self.root(end - rest, end))
         return _root(tops, {})
 
     def consistency(self, old: int) -> list[bytes]:
@@ -137,18 +142,28 @@ class _Tree:
     def _read(self, paths: dict[int, list[bytes]]) -> None:
         """Computes the nodes above all portions; the `paths` get what lies below those."""
         self._tops = []
-        for first in range(0, self.size, _LEAVES):
-            end = min(first + _LEAVES, self.size)
+        for first, leaves in zip(range(0, self.size, _LEAVES), self._leaves(0, self.size), strict=True):
+            end = first + len(leaves)
             here = {position - 1 - first: path for position, path in paths.items() if first < position <= end}
-            self._tops.append(_root(self._leaves(first, end), here))
+            self._tops.append(_root(leaves, here))
 
-    def _leaves(self, first: int, end: int) -> list[bytes]:
-        """As `chain.leaf_hash`, many at once: a million calls of it would take half a second."""
-        hashes = bytes(self._connection.execute(_HASHES, {"after": first, "until": end}).scalar_one() or b"")
-        sha256, length = hashlib.sha256, len(GENESIS)
-        if len(hashes) != length * (end - first):
-            raise Corrupt(f"Events are missing between positions {first + 1} and {end}. Run `fiona-ledger verify`.")
-        return [sha256(b"\x00" + hashes[at : at + length]).digest() for at in range(0, len(hashes), length)]
+    def _leaves(self, first: int, end: int) -> Iterator[list[bytes]]:
+        """The leaves, as `chain.leaf_hash` makes them, in portions."""
+        length = len(GENESIS)
+        driver: Any = self._connection.connection.driver_connection
+        parameters = {"first": first, "end": end, "portion": _LEAVES}
+        # Who stops half-way leaves the connection taken until the rows are closed, as in `scan`.
+        with (
+            driver.cursor(binary=True) as cursor,
+            closing(cursor.stream(_LEAF_HASHES, parameters, binary=True)) as portions,
+        ):
+            for after, (hashes,) in zip(range(first, end, _LEAVES), portions, strict=True):
+                until = min(after + _LEAVES, end)
+                if len(hashes or b"") != length * (until - after):
+                    raise Corrupt(
+                        f"Events are missing between positions {after + 1} and {until}. Run `fiona-ledger verify`."
+                    )
+                yield [hashes[at : at + length] for at in range(0, len(hashes), length)]
 
 
 def _root(nodes: list[bytes], paths: dict[int, list[bytes]]) -> bytes:

@@ -5,7 +5,7 @@ import hashlib
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -140,11 +140,15 @@ def test_what_a_ledger_has_become_is_proven_by_a_few_nodes(size: int, data: st.D
     """With portions of four leaves, whose nodes are put together."""
     old = data.draw(st.integers(1, size))
     leaves = [chain.leaf_hash(bytes([number])) for number in range(size)]
+
+    def portions(_: _Tree, first: int, end: int) -> Iterator[list[bytes]]:
+        yield from (leaves[at : min(at + 4, end)] for at in range(first, end, 4))
+
     tree = _Tree.__new__(_Tree)
     tree.size, tree._tops = size, []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ledger.proof._LEAVES", 4)
-        patch.setattr(_Tree, "_leaves", lambda _, first, end: leaves[first:end])
+        patch.setattr(_Tree, "_leaves", portions)
         path = tree.consistency(old)
         assert tree.root(0, size) == hash_of(leaves)
     old_root = hash_of(leaves[:old])
@@ -185,6 +189,12 @@ def test_a_ledger_that_was_rewritten_is_not_what_the_checkpoint_was(ledger: Data
     rewrite(ledger, "update ledger.event set type = 'Other' where position = 20")
     with pytest.raises(Corrupt, match="not what this ledger, of 21 events, began with"):
         proof_since(ledger, kept)
+
+
+def test_a_ledger_that_lacks_an_event_proves_nothing(ledger: Database) -> None:
+    tamper(ledger, "delete from ledger.event where position = 12")
+    with ledger.begin() as connection, pytest.raises(Corrupt, match="missing between positions 9 and 16"):
+        checkpoint_of(connection, SIGNER)
 
 
 def test_a_checkpoint_of_more_events_than_there_are_is_not_met(ledger: Database) -> None:
