@@ -115,6 +115,13 @@ class Study:
         """Whether it vanished before any run could read what its series say."""
         return not self.on_disk and any(not seen for seen in self.undecided.values())
 
+    def lose_what_nobody_has_read(self) -> None:
+        """Of a study that vanishes, series that came since the last run were never there, if others were."""
+        unread = {series for series, seen in self.undecided.items() if not seen}
+        if unread < self.series.keys():
+            for series in unread:
+                del self.series[series], self.undecided[series]
+
     @property
     def accessions(self) -> set[str]:
         return {told.accession for told in self.series.values()} - {""}

@@ -201,6 +201,7 @@ class World:
         if self._is_on_disk(uid):
             shutil.rmtree(self._receives(uid).receiver.raw / uid)
             self.facts.studies[uid].on_disk = False
+            self.facts.studies[uid].lose_what_nobody_has_read()
             self.tell(f"Study {uid} vanishes from disk.")
 
     def returns(self, uid: str) -> None:
