@@ -26,7 +26,7 @@ class Identities:
     """One row a request, of whatever origin, that carries a pseudonym for a patient."""
 
     name = "identities"
-    code_version = 2
+    code_version = 3
     tables: Sequence[str] = ("gateway.pseudonym_use", "gateway.joined_patient")
 
     def __init__(self) -> None:
@@ -56,19 +56,24 @@ _USES = """
 _INSERT = """
     insert into gateway.pseudonym_use (holder, study, project, event_name, fingerprint, patient, position, occupies)
 """
-# The first of each patient's occupies the pseudonym: that of a second patient meets the unique index.
+# The first of each patient's occupies the pseudonym: that of a second patient meets the unique index. A study that
+# keeps its pseudonym though its patient has changed, or it has come to be of two, takes it from nobody.
 _USE = Statement(
     "pseudonym_use",
     (),
     text(f"""
+        with told as (select r.* from {_USES})
         {_INSERT}
         select holder, study, project, event_name, fingerprint, patient, position,
                patient is not null
-               and row_number() over (partition by project, fingerprint, patient order by position) = 1
+               and not exists (select from told as earlier
+                                where (earlier.project, earlier.fingerprint) = (told.project, told.fingerprint)
+                                  and earlier.position < told.position and earlier.patient is not null
+                                  and (earlier.patient = told.patient or earlier.study = told.study))
                and not exists (select from gateway.pseudonym_use as use
-                                where (use.project, use.fingerprint) = (r.project, r.fingerprint)
-                                  and use.patient = r.patient and use.occupies)
-          from {_USES}
+                                where (use.project, use.fingerprint) = (told.project, told.fingerprint)
+                                  and (use.patient = told.patient or use.study = told.study) and use.occupies)
+          from told
     """),
 )
 _SEE = Statement("pseudonym_use", (), text(f"{_INSERT} select r.*, false from {_USES} on conflict (holder) do nothing"))

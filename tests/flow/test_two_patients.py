@@ -196,3 +196,37 @@ def test_wherever_a_run_is_killed_nothing_is_left_to_be_sent(routed: Site) -> No
     routed.run(after=0)
     assert names(routed) == ["B-001", "PID-1"]
     routed.assert_sound()
+
+
+def test_what_may_have_been_sent_can_be_asked_for_again_under_its_name(site: Site) -> None:
+    """The database took the study for a second patient who claims its pseudonym, and every run ended there."""
+    site.entry("1", accession="ACC-1", subject="B-001", project=BRAIN)
+    site.series(STUDY, FIRST, PatientID="PID-1", AccessionNumber="ACC-1")
+    site.run()
+    site.series(STUDY, STRAY, PatientID="PID-2")
+    # The sender reads requests every minute: it may have had this one.
+    site.run(after=120)
+    assert [event["fate"] for event in site.events("TransferWithdrawn")] == ["possibly sent"]
+    site.entry("1", study=STUDY, subject="B-001", project=BRAIN)
+    site.run()
+    assert names(site) == ["B-001"]
+    site.assert_sound()
+    # Whoever of the two comes next shares it with the other: that is for a person to look at.
+    site.entry("2", study="1.2.4", subject="B-001", project=BRAIN)
+    site.series("1.2.4", PatientID="PID-2")
+    site.run()
+    assert site.attention()["two patients, one pseudonym"] == 1
+    site.assert_sound()
+
+
+def test_a_study_whose_patient_is_corrected_keeps_the_pseudonym_under_which_it_was_sent(site: Site) -> None:
+    site.entry("1", study=STUDY, subject="B-001", project=BRAIN, event="baseline")
+    site.series(STUDY, FIRST, PatientID="PID-1")
+    site.run()
+    site.sender_sends(STUDY, 1)
+    site.series(STUDY, FIRST, PatientID="PID-2")
+    site.run()
+    site.entry("1", study=STUDY, subject="B-001", project=BRAIN, event="visit")
+    site.run()
+    assert site.transfers(STUDY)[2] == Asked(BRAIN, "B-001", "visit")
+    site.assert_sound()
