@@ -89,7 +89,8 @@ class Entry:
 class Study:
     """A study: where it arrives, what its series say now, which the next decision is about, whether it is there.
 
-    `moving`: the sites that must run, one after the other, before it is known that it lies elsewhere now.
+    `moving`: the sites that must run, one after the other, before it is known that it lies elsewhere now. `absent`: the
+    series that have not come back with others, since all were gone.
     """
 
     uid: str
@@ -97,13 +98,14 @@ class Study:
     series: dict[str, Statement] = field(default_factory=dict)
     was_restated: bool = False
     on_disk: bool = False
+    absent: set[str] = field(default_factory=set)
     moving: list[str] = field(default_factory=list)
     undecided: dict[str, list[dict[str, Rule]]] = field(default_factory=dict)
 
     @property
     def patients(self) -> set[str]:
-        """Those whose its series are."""
-        return {told.patient_id for told in self.series.values()} - {""}
+        """Those whose its series are, of which some may be gone."""
+        return {told.patient_id for series, told in self.series.items() if series not in self.absent} - {""}
 
     @property
     def is_mixed(self) -> bool:

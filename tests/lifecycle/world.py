@@ -152,6 +152,9 @@ class World:
         series = f"{uid}.{number}"
         told = next(iter(study.series.values()), PATIENTS[uid])
         self._write(uid, series, told)
+        if not study.on_disk:
+            study.absent = set(study.series)
+        study.absent.discard(series)
         if series not in study.series:
             study.undecided[series] = []
         study.series[series] = told
@@ -209,6 +212,7 @@ class World:
         if study is not None and not study.on_disk:
             for series, told in study.series.items():
                 self._write(uid, series, told)
+            study.absent.clear()
             study.on_disk = True
             self.tell(f"Study {uid} is received again.")
 
