@@ -45,6 +45,9 @@ def _use_indexes(site: AutoidSite) -> None:
     site._database.engine.dispose()
 
 
+@pytest.mark.xfail(
+    strict=False, reason="by old statistics, the look for what was written last may read all studies by study_arrival"
+)
 @pytest.mark.parametrize("hourly", [False, True])
 def test_no_run_goes_through_what_was_settled_long_ago(site: AutoidSite, *, hourly: bool) -> None:
     """Each run used to load all removed coupling entries, and to go through all runs and requests there had been."""
