@@ -43,5 +43,6 @@ The database:
 For all of them:
 
     batching      portions, and reporting progress
+    private_files files that appear whole under their name, for their owner alone
     errors        what can go wrong, by what the caller does next
 """

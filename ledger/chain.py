@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
 GENESIS = bytes(32)
@@ -454,19 +454,9 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 def root_above(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:
     """The root to which the path leads from the leaf (RFC 9162, 2.1.3.2). Raises `ValueError` for a wrong length."""
-    node, last, above = index, size - 1, leaf
-    for sibling in path:
-        if last == 0:
-            raise ValueError("its path is too long")
-        if node & 1 or node == last:
-            above = node_hash(sibling, above)
-            while node and not node & 1:
-                node, last = node >> 1, last >> 1
-        else:
-            above = node_hash(above, sibling)
-        node, last = node >> 1, last >> 1
-    if last:
-        raise ValueError("its path is too short")
+    above = leaf
+    for sibling, is_left in _siblings(path, index, size - 1):
+        above = node_hash(sibling, above) if is_left else node_hash(above, sibling)
     return above
 
 
@@ -476,7 +466,7 @@ def roots_above(path: Sequence[bytes], old: int, size: int, old_root: bytes) -> 
     `old_root` is what the first ought to be. Raises `ValueError` for a path of the wrong length.
     """
     if not 0 < old <= size or (old == size) != (not path):
-        raise ValueError("its path has the wrong length")
+        raise ValueError("its path is too long, or too short")
     if old == size:
         return old_root, old_root
     first, *rest = [old_root, *path] if old & (old - 1) == 0 else path
@@ -484,19 +474,28 @@ def roots_above(path: Sequence[bytes], old: int, size: int, old_root: bytes) -> 
     while node & 1:
         node, last = node >> 1, last >> 1
     below = above = first
-    for sibling in rest:
+    for sibling, is_left in _siblings(rest, node, last):
+        if is_left:
+            below = node_hash(sibling, below)
+        above = node_hash(sibling, above) if is_left else node_hash(above, sibling)
+    return below, above
+
+
+def _siblings(path: Sequence[bytes], node: int, last: int) -> Iterator[tuple[bytes, bool]]:
+    """The nodes of the path, from that of this index among those up to `last`, each with whether it lies to the left.
+
+    Raises `ValueError` where they end before the root, or go beyond it.
+    """
+    for sibling in path:
         if last == 0:
-            raise ValueError("its path has the wrong length")
-        if node & 1 or node == last:
-            below, above = node_hash(sibling, below), node_hash(sibling, above)
-            while node and not node & 1:
-                node, last = node >> 1, last >> 1
-        else:
-            above = node_hash(above, sibling)
+            raise ValueError("its path is too long")
+        is_left = bool(node & 1) or node == last
+        yield sibling, is_left
+        while is_left and node and not node & 1:
+            node, last = node >> 1, last >> 1
         node, last = node >> 1, last >> 1
     if last:
-        raise ValueError("its path has the wrong length")
-    return below, above
+        raise ValueError("its path is too short")
 
 
 class VerifierKey(NamedTuple):

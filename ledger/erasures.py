@@ -4,14 +4,13 @@ The file holds subjects' numbers, which tell nobody who they are. It is written 
 erasure and with each backup, so that one that was missed is in it the next time.
 """
 
-import os
-import tempfile
 from pathlib import Path
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from ledger.errors import Misconfigured
+from ledger.private_files import written_whole
 
 _SUFFIX = ".forgotten"
 _FORGOTTEN = text("select subject from ledger.subject where wrapped_key is null")
@@ -31,16 +30,8 @@ def keep(connection: Connection, key_file: Path) -> None:
     if subjects == known:
         return
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
-        aside = Path(name)
-        try:
-            with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                file.writelines(f"{subject}\n" for subject in sorted(subjects))
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
+        with written_whole(path) as file:
+            file.writelines(f"{subject}\n".encode() for subject in sorted(subjects))
     except OSError as exc:
         raise Misconfigured(
             f"{path} cannot be written ({exc.strerror}): it tells a restored backup who was forgotten since. Let the "

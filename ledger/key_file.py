@@ -53,7 +53,11 @@ def site_key(key_file: Path) -> bytes:
     try:
         return _read(_SITE_KEY, file)
     except FileNotFoundError:
-        _write_new(_SITE_KEY, file)
+        try:
+            if _write_new(_SITE_KEY, file):
+                _give_to_owner_of(resolved, file)
+        except OSError as exc:
+            raise KeyProblem(f"The site key file {file} cannot be made: {exc.strerror}.") from exc
     return _read(_SITE_KEY, file)
 
 
@@ -118,9 +122,7 @@ def write_next_key_file(key_file: Path) -> bytes:
     try:
         file.unlink(missing_ok=True)
         _write_durably(file, _as_line(_MASTER_KEY, key))
-        present = key_file.stat()
-        if os.geteuid() == 0:  # the periodic run may work under another account
-            os.chown(file, present.st_uid, present.st_gid)
+        _give_to_owner_of(key_file, file)
         _sync_folder(file.parent)
     except OSError as exc:
         raise KeyProblem(
@@ -139,6 +141,13 @@ def put_in_place(key_file: Path, key: bytes) -> None:
     if waiting == key:
         file.replace(key_file.resolve())
         _sync_folder(file.parent)
+
+
+def _give_to_owner_of(key_file: Path, file: Path) -> None:
+    """Where root has made the file: the periodic run may work under another account."""
+    present = key_file.stat()
+    if os.geteuid() == 0:
+        os.chown(file, present.st_uid, present.st_gid)
 
 
 def _parsed(kind: _Kind, content: str, key_file: Path) -> bytes:

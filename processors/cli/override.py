@@ -48,6 +48,7 @@ def override(
     if pseudonym is not None and is_blank(pseudonym):
         raise ConfigurationError("--to-subject: expected a pseudonym, found nothing but blanks.")
     with exit_codes() as afterwords, opened_exclusively(config) as (configuration, gateway):
+        batch_rows = configuration.redcap.batch_rows  # before anything is recorded that REDCap is to be told of
         with gateway.begin() as work:
             study = named_study(work, study)
         amendment = Amendment(
@@ -64,7 +65,7 @@ def override(
         with opened_redcap(configuration, gateway) as redcap:
             recognise(gateway, redcap)
             sent = sent_rows(gateway, redcap, study, requests)
-            deliver(gateway, redcap, batch_rows=configuration.redcap.batch_rows)
+            deliver(gateway, redcap, batch_rows=batch_rows)
         ends = [end_of(gateway, request) for request in requests]
     if json:
         rows = [

@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from ledger.private_files import written_whole
 from processors.clocks import is_due
 from processors.configuration import LedgerSection
 
@@ -150,16 +151,11 @@ def _outage(data: dict[str, Any]) -> Outage:
 def write(file: Path, diary: Diary) -> bool:
     """Puts the diary in the old one's place, for its owner alone; False where it cannot be kept."""
     outages = {command: outage._asdict() for command, outage in diary.outages.items()}
-    draft = file.with_name(f"{file.name}.{os.getpid()}.tmp")
     try:
         # An embedded PostgreSQL's own user must pass it, and nobody else may write here.
         file.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
+        with written_whole(file) as stream:
             stream.write(orjson.dumps({"outages": outages, "told": diary.told}))
-        draft.replace(file)
     except OSError:
-        with suppress(OSError):
-            draft.unlink()
         return False
     return True

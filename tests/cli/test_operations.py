@@ -93,6 +93,24 @@ def test_nothing_is_amended_while_a_run_is_under_way(requested: tuple[Site, str]
     assert events(database) == before
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("retract", "--project", "Alpha"), ("withdraw", "--project", "Alpha", "--study")],
+    ids=["retract", "withdraw"],
+)
+def test_where_redcap_is_not_configured_nothing_is_decided_that_it_could_not_be_told(
+    requested: tuple[Site, str], database: Database, arguments: tuple[str, ...]
+) -> None:
+    site, study = requested
+    before = events(database)
+    sections = site.config.read_text().partition("[redcap]")
+    site.config.write_text(sections[0])
+    done = site.command(*arguments, study, "--reason", "x")
+    assert done.code == 2
+    assert "The configuration has no section [redcap]" in done.err
+    assert events(database) == before
+
+
 def test_a_replay_writes_everything_again(requested: tuple[Site, str]) -> None:
     site, study = requested
     site.simulator.projects["incoming"].delete(study)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from ledger import erasures
 from processors.cli.commands.forget import patient_ids
 from processors.cli.main import app
 from processors.demo.simulator import Fault
@@ -72,6 +73,16 @@ def test_a_patient_from_standard_input_is_forgotten_and_redcaps_rows_are_shown(c
     assert str(command.site.receiver.raw / "1.1") in done.stdout
     assert ADA not in done.output
     assert " ".join(done.stdout.split()).count("It was sent, or may have been: see `fiona-ledger status`.") == 2
+    assert {asked.name for study in ("1.1", "1.2") for asked in command.site.transfers(study).values()} == {""}
+
+
+def test_where_the_list_of_the_forgotten_cannot_be_kept_all_else_is_done(command: Command) -> None:
+    """It used to end there, with 2: old versions of the keys stayed in the database's files, and rows in REDCap."""
+    erasures.journal(command.site.key_file).mkdir()
+    done = command("forget", "--patient-id-stdin", *WHY, "--yes", given=ADA.encode())
+    assert (done.exit_code, command.site.finds({ADA})) == (1, set())
+    said = " ".join(done.stdout.split())
+    assert "expected the numbers of those who were forgotten" in said
     assert {asked.name for study in ("1.1", "1.2") for asked in command.site.transfers(study).values()} == {""}
 
 

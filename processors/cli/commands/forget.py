@@ -9,6 +9,7 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from ledger import erasures
+from ledger.errors import Misconfigured
 from processors.cli import console
 from processors.cli.bootstrap import opened_gateway, opened_redcap, operator
 from processors.cli.exit_codes import exit_codes
@@ -85,20 +86,33 @@ def command(
             "The keys are destroyed, and what was requested is recorded as ended; the next run that gets through has "
             "REDCap say so."
         )
-        with gateway.begin() as work:
-            erasures.keep(work.connection, configuration.ledger.key_file)
+        unkept = _keep_journal(gateway, configuration.ledger.key_file)
         compacted = compact(gateway.database) if done.destroyed else True
         if not json:
             _print(done, compacted=compacted)
         failure = _end_in_redcap(configuration, gateway) if done.requests else ""
         ends = [end_of(gateway, request) for request in done.requests]
     if json:
-        console.end_json(_as_data(done, ends, compacted=compacted))
+        console.end_json(_as_data(done, ends, compacted=compacted, unkept=unkept))
     else:
         _print_ends(ends, failure)
+        if unkept:
+            console.say(console.output(), unkept, style="bold")
     is_open = any(end.needs_attention for end in ends)
     named = any(done.external_copies.mentions)
-    return is_open or not compacted or named or any(owner.alike or owner.elsewhere for owner in done.data_subjects)
+    if unkept or is_open or not compacted or named:
+        return True
+    return any(owner.alike or owner.elsewhere for owner in done.data_subjects)
+
+
+def _keep_journal(gateway: Gateway, key_file: Path) -> str:
+    """Enters who is forgotten in the file beside the key; gives why that cannot be done, if it cannot."""
+    try:
+        with gateway.begin() as work:
+            erasures.keep(work.connection, key_file)
+    except Misconfigured as error:  # the keys are gone: what is still to be done must be
+        return str(error)
+    return ""
 
 
 def _end_in_redcap(configuration: Configuration, gateway: Gateway) -> str:
@@ -194,7 +208,7 @@ def _copies_as_data(copies: ExternalCopies, raw: Path) -> dict[str, Any]:
     }
 
 
-def _as_data(done: Forgotten, ends: Sequence[End], *, compacted: bool) -> dict[str, Any]:
+def _as_data(done: Forgotten, ends: Sequence[End], *, compacted: bool, unkept: str) -> dict[str, Any]:
     return {
         "forgotten": done.destroyed,
         "kinds": _counts(done.data_subjects),
@@ -204,6 +218,7 @@ def _as_data(done: Forgotten, ends: Sequence[End], *, compacted: bool) -> dict[s
         "requests": [end._asdict() for end in ends],
         "also_known_with_other_blanks": _alike(done),
         "compacted": compacted,
+        "not_kept": unkept or None,
     }
 
 

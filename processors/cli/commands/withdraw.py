@@ -59,6 +59,7 @@ def command(
     if given and given.casefold() in reason.casefold():
         raise ConfigurationError("--reason holds what standard input holds, and would be kept in plain text for ever.")
     with exit_codes() as afterwords, opened_exclusively(context.obj) as (configuration, gateway):
+        batch_rows = configuration.redcap.batch_rows  # before anything is recorded that REDCap is to be told of
         if patient_id_stdin and gateway.placeholders.names_nobody(given):
             raise ConfigurationError(
                 "Standard input: expected a PatientID, found a placeholder (autoid.placeholders), which names nobody. "
@@ -77,7 +78,7 @@ def command(
         afterwords.append("The withdrawal is recorded; the next run that gets through carries it out.")
         hold_unplaced(gateway, LASTING)
         with opened_redcap(configuration, gateway) as redcap:
-            deliver(gateway, redcap, batch_rows=configuration.redcap.batch_rows)
+            deliver(gateway, redcap, batch_rows=batch_rows)
         with gateway.begin() as work:
             rows = work.execute(_TASKS, {"studies": done.studies, "project": project}).mappings()
             tasks = [dict(row) for row in rows]
