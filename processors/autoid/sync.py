@@ -17,7 +17,6 @@ from processors.gateway import Gateway, Work
 from processors.observed_list import Before, compared, listed_project, tell_unreadable
 from processors.redcap import Redcap
 
-
 NEEDED_FIELDS = (
     "record_id",
     "project_name",

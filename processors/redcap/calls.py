@@ -159,9 +159,35 @@ def project_info(project: str, token: str) -> Call:
     )
 
 
-def export_log(project: str, token: str, *, since: datetime, record: str | None) -> Call:
-    """What was done to records, or to one. The time is taken as REDCap's own local one, to the minute."""
-    form: Form = {"content": "log", "logtype": "record", "beginTime": since.strftime("%Y-%m-%d %H:%M")}
+def repeating_instruments(project: str, token: str) -> Call:
+    """Which instruments repeat."""
+    return Call(
+        project=project,
+        name="export of repeating instruments",
+        expected="a JSON list of instruments",
+        token=token,
+        form=_as_json({"content": "repeatingFormsEvents"}),
+    )
+
+
+def import_nothing(project: str, token: str, record_field: str) -> Call:
+    """No row at all: whether the token's user may import is looked at first."""
+    form: Form = {"content": "record", "type": "flat", "returnContent": "count", "data": b"[]"}
+    return Call(
+        project=project,
+        name="import of no record",
+        expected="a count of 0",
+        token=token,
+        form=_as_json(form),
+        record_field=record_field,
+    )
+
+
+def export_log(project: str, token: str, *, since: datetime, record: str | None, kind: str = "record") -> Call:
+    """What was done to records, or to one, or what `kind` REDCap calls it. The time is taken as REDCap's own local one,
+    to the minute.
+    """
+    form: Form = {"content": "log", "logtype": kind, "beginTime": since.strftime("%Y-%m-%d %H:%M")}
     return Call(
         project=project,
         name="export of the log",

@@ -35,6 +35,7 @@ COMMANDS = {
     "Setting up": {
         "docs": "Tell where the documentation is.",
         "init": "Write a configuration, units for systemd, and SQL.",
+        "redcap check": "Tell whether each project of REDCap is as it must be.",
         "demo": "Try it on real summaries, against a simulated REDCap.",
         "migrate": "Set up the ledger's tables, or bring them up to date.",
         "backup": "Save an embedded ledger to a file.",
