@@ -75,18 +75,18 @@ def project_designs(
     incoming = _dictionary("incoming")
     routing = _with_choices(_dictionary("routing"), destinations) if destinations else _dictionary("routing")
     designs = [
-        _written("incoming", "Incoming", incoming, "series", "transfers"),
-        ProjectDesign(name="coupling", title="Coupling list", fields=_dictionary("coupling")),
-        ProjectDesign(name="routing", title="Routing rules", fields=routing),
-        ProjectDesign(name="projects", title="Projects", fields=_dictionary("projects")),
-        replace(_written("autoid", "AutoID", _dictionary("autoid")), autonumbering=True),
+        _written("incoming", "FIONA: incoming studies", incoming, "series", "transfers"),
+        ProjectDesign(name="coupling", title="FIONA: coupling list", fields=_dictionary("coupling")),
+        ProjectDesign(name="routing", title="FIONA: routing rules", fields=routing),
+        ProjectDesign(name="projects", title="FIONA: projects", fields=_dictionary("projects")),
+        replace(_written("autoid", "FIONA: generated IDs", _dictionary("autoid")), autonumbering=True),
     ]
     if separate_transfers:
         kept, moved = _without_transfers(incoming)
-        designs[0] = _written("incoming", "Incoming", kept, "series")
-        designs.append(_written("transfers", "Transfers", moved, "transfers"))
+        designs[0] = _written("incoming", "FIONA: incoming studies", kept, "series")
+        designs.append(_written("transfers", "FIONA: transfers", moved, "transfers"))
     if with_withdrawals:
-        designs.append(ProjectDesign(name="withdrawals", title="Withdrawals", fields=_dictionary("withdrawals")))
+        designs.append(ProjectDesign(name="withdrawals", title="FIONA: withdrawals", fields=_dictionary("withdrawals")))
     return {design.name: design for design in designs}
 
 

@@ -27,7 +27,8 @@ class Call:
     """One call: our name for the project, what it is, the expected response in words, and the form that is sent.
 
     `columns` are to be in each row of the response. `rows` are those of an import, under the record ids
-    in their `record_field`. The token is never part of a message.
+    in their `record_field`. `unknown_outcome` is what is said of what stands in REDCap where the response of another
+    call cannot be trusted. The token is never part of a message.
     """
 
     project: str
@@ -38,6 +39,7 @@ class Call:
     columns: Sequence[str] = ()
     rows: Rows = field(default=(), repr=False)
     record_field: str = ""
+    unknown_outcome: str = "Nothing was changed by this call; the next run tries again."
 
     @property
     def is_import(self) -> bool:
@@ -74,7 +76,7 @@ class Call:
         """What a response that cannot be trusted means for what stands in REDCap."""
         if self.is_import:
             return "Whether the rows were stored is not known; the next run looks, and adds what is missing."
-        return "Nothing was changed by this call; the next run tries again."
+        return self.unknown_outcome
 
 
 def export_records(
@@ -156,6 +158,25 @@ def project_info(project: str, token: str) -> Call:
         expected="a JSON object",
         token=token,
         form=_as_json({"content": "project"}),
+    )
+
+
+def create_project(project: str, super_token: str, title: str, purpose: str, odm: bytes) -> Call:
+    """A new project, made of project XML; what it is called, and for, is asked for beside it."""
+    return Call(
+        project=project,
+        name="creation of the project",
+        expected="the new project's token",
+        token=super_token,
+        form=_as_json(
+            {
+                "content": "project",
+                "data": orjson.dumps([{"project_title": title, "purpose": int(purpose)}]),
+                "odm": odm,
+            }
+        ),
+        unknown_outcome="Whether it was made is not known: look under My Projects, where its token can be requested "
+        "(API), or have it deleted, before this is given again.",
     )
 
 
