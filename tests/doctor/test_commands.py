@@ -58,7 +58,6 @@ def test_what_is_wrong_is_told_of_each_thing_and_keeps_no_other_from_being_told(
     assert [project.token for project in projects.values() if project.token in done.out] == []
     assert set(findings(done)) == {
         "machine, source.raw",
-        "machine, disk of source.raw",
         "machine, ledger.key_file",
         "machine, sender.done",
         "database, server",
@@ -83,6 +82,20 @@ def test_redcap_alone_is_looked_at_also_where_there_is_no_ledger_yet(site: Site,
     shut_out = site.command("redcap", "check", "--json")
     assert (shut_out.code, len(findings(shut_out))) == (2, 5)
     assert findings(shut_out)["redcap, incoming"]["found"].startswith("REDCap project incoming, export of project info")
+
+
+def test_a_token_that_cannot_be_read_is_told_and_the_other_projects_are_looked_at(site: Site) -> None:
+    site.change(f'coupling = "{site.simulator.projects["coupling"].token}"', 'coupling = { file = "/nowhere" }')
+    done = site.command("redcap", "check", "--json")
+    assert set(findings(done)) == {"redcap, coupling: token"}
+    assert {"routing", "incoming", "autoid"} <= {each["name"] for each in done.data["findings"]}
+
+
+def test_a_machine_without_redcap_is_looked_at_all_the_same(site: Site) -> None:
+    site.config.write_text(site.config.read_text().partition("[redcap]")[0])
+    assert findings(site.command("check", "--deep", "--json")) == {}
+    alone = site.command("redcap", "check")
+    assert (alone.code, "no section [redcap]" in alone.err) == (2, True)
 
 
 def test_a_server_in_another_zone_is_told(site: Site) -> None:

@@ -36,7 +36,6 @@ MACHINE = MachineFacts(
     account="fiona",
     configuration=Path("/etc/fiona-ledger.toml"),
     is_overheard=False,
-    tokens={"incoming": None},
     folders=[Folder("source.raw", Path("/data/site/raw"), "read", "")],
     key_file=Path("/etc/fiona-ledger/vault.key"),
     key=None,
@@ -92,6 +91,7 @@ def changed(design: ProjectDesign, name: str, **changes: str) -> list[dict[str, 
 def redcap(*projects: ProjectFacts, **changes: Any) -> RedcapFacts:
     facts = RedcapFacts(
         now=NOW,
+        unreadable_tokens={},
         projects=projects,
         clock_ahead=timedelta(seconds=2),
         clock_tolerance=timedelta(hours=1),
@@ -138,7 +138,6 @@ def test_the_page_on_health_shows_lines_as_they_are_printed() -> None:
     ("changes", "name", "severity", "expected", "found", "advice"),
     [
         ({"is_overheard": True}, "redcap.url", WARNING, "https", "http", "redcap.insecure"),
-        ({"tokens": {"coupling": Trouble("nothing")}}, "redcap.tokens.coupling", CRITICAL, "", "nothing", ""),
         (
             {"folders": [Folder("sender.queue", Path("/q"), "written", "No such file or directory")]},
             "sender.queue",
@@ -320,6 +319,7 @@ def test_two_tokens_for_one_project_are_told_but_for_transfers_that_lie_in_incom
         ({"certificate_ends": NOW + timedelta(days=2)}, "certificate", CRITICAL, "ends on 2026-03-04"),
         ({"clock_ahead": timedelta(minutes=-90)}, "clock", CRITICAL, "90 minutes behind"),
         ({"log_ahead": timedelta(hours=-6)}, "time zone", WARNING, "times 6 hours behind it"),
+        ({"unreadable_tokens": {"coupling": Trouble("nothing")}}, "coupling: token", CRITICAL, "nothing"),
         ({"log_ahead": Trouble("no log")}, "time zone", WARNING, "no log"),
     ],
 )

@@ -52,12 +52,11 @@ class Disk(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MachineFacts:
-    """What was found on this machine. `tokens` holds what is wrong with each, None where it can be read."""
+    """What was found on this machine."""
 
     account: str
     configuration: Path
     is_overheard: bool
-    tokens: Mapping[str, Trouble | None]
     folders: Sequence[Folder]
     key_file: Path
     key: Trouble | None
@@ -124,6 +123,7 @@ class RedcapFacts:
     """What REDCap's server showed. `log_ahead`: how much later than ours the times in its log are, as they read."""
 
     now: datetime
+    unreadable_tokens: Mapping[str, Trouble]
     projects: Sequence[ProjectFacts]
     clock_ahead: timedelta | None
     clock_tolerance: timedelta

@@ -1,4 +1,4 @@
-"""Looking at this machine as the account sees it that asks: tokens, folders, the key file and its copy, disks."""
+"""Looking at this machine as the account sees it that asks: folders, the key file and its copy, disks."""
 
 import hmac
 import os
@@ -12,9 +12,8 @@ from ledger import erasures
 from ledger.database import EMBEDDED
 from ledger.errors import KeyProblem
 from ledger.key_file import read_master_key
-from processors.configuration import Configuration, LedgerSection, resolve
+from processors.configuration import Configuration, LedgerSection
 from processors.delivery.sender.queue import unusable_folders
-from processors.errors import ConfigurationError
 
 from .facts import Disk, Folder, KeyCopy, MachineFacts, Told, Trouble
 
@@ -45,27 +44,17 @@ def machine_facts(
         account=account,
         configuration=file,
         is_overheard=section is not None and section.is_overheard,
-        tokens=dict(_tokens(configuration)),
         folders=list(_folders(configuration)),
         key_file=ledger.key_file,
         key=_key_problem(ledger.key_file),
         key_copy_file=copy,
         key_copy=None if copy is None else told(lambda: _key_copy(ledger.key_file, copy, now), in_words),
-        disks=[Disk(key, path, told(partial(_free, path), in_words)) for key, path in written.items()],
+        disks=[
+            Disk(key, path, told(partial(_free, path), in_words))
+            for key, path in written.items()
+            if os.access(path, os.F_OK)
+        ],
     )
-
-
-def _tokens(configuration: Configuration) -> Iterator[tuple[str, Trouble | None]]:
-    if configuration.redcap_section is None:
-        return
-    for name, source in configuration.redcap_section.tokens:
-        if source is not None:
-            try:
-                resolve(source, name)
-            except ConfigurationError as exc:
-                yield name, Trouble(str(exc))
-            else:
-                yield name, None
 
 
 def _folders(configuration: Configuration) -> Iterator[Folder]:

@@ -1,4 +1,4 @@
-"""What is to be said of this machine: configuration, tokens, folders, key file, disks. Pure."""
+"""What is to be said of this machine: configuration, folders, key file, disks. Pure."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -26,9 +26,6 @@ def findings(facts: MachineFacts) -> Iterator[Finding]:
             "http to another machine: anybody on the way reads tokens and patients' data",
             "Have REDCap's server speak https, and take redcap.insecure out of the configuration.",
         )
-    for name, problem in facts.tokens.items():
-        key = f"redcap.tokens.{name}"
-        yield ok(_AREA, key, "can be read") if problem is None else trouble(_AREA, key, problem)
     yield from (_folder(folder, facts.account) for folder in facts.folders)
     yield from _key(facts)
     yield from map(_disk, facts.disks)

@@ -39,9 +39,15 @@ def designs_for(redcap: Redcap) -> dict[str, ProjectDesign]:
 
 
 def redcap_facts(
-    redcap: Redcap, clocks: ClockComparison, *, now: datetime, clock_tolerance: timedelta, in_words: InWords
+    redcap: Redcap,
+    clocks: ClockComparison,
+    unreadable_tokens: Mapping[str, Trouble],
+    *,
+    now: datetime,
+    clock_tolerance: timedelta,
+    in_words: InWords,
 ) -> RedcapFacts:
-    """What REDCap tells, about eight calls for each project."""
+    """What REDCap tells with the tokens that can be read: about eight calls for each project."""
     projects = [_project(redcap, design, now, in_words) for design in designs_for(redcap).values()]
     answers = [facts.design.name for facts in projects if not isinstance(facts.info, Trouble) and facts.logging is None]
     log_ahead: Told[timedelta | None] = None
@@ -49,6 +55,7 @@ def redcap_facts(
         log_ahead = told(lambda: _log_ahead(redcap, now), in_words)
     return RedcapFacts(
         now=now,
+        unreadable_tokens=unreadable_tokens,
         projects=projects,
         clock_ahead=clocks.differences.get("REDCap") if answers else None,
         clock_tolerance=clock_tolerance,

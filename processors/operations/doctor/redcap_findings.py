@@ -21,6 +21,8 @@ _ZONES_DIFFER_BY: Final = timedelta(minutes=15)
 def findings(facts: RedcapFacts) -> Iterator[Finding]:
     """What REDCap told of its server and of each project."""
     yield from _server(facts)
+    for name, problem in facts.unreadable_tokens.items():
+        yield trouble(_AREA, f"{name}: token", problem)
     for project in facts.projects:
         yield from _project(project)
     yield from _one_for_two(facts.projects)
