@@ -8,7 +8,7 @@ from processors.autoid import adoption
 from processors.autoid import sync as projects_list
 from processors.clocks import ClockComparison
 from processors.delivery.recognition import project_info, require_no_group
-from processors.errors import ServiceError
+from processors.errors import Refused, ServiceError
 from processors.project_designs import ProjectDesign, project_designs
 from processors.redcap import Banned, Blocked, NotPermitted, Redcap, Row
 from processors.redcap.dictionary import field_names
@@ -89,7 +89,7 @@ def _project(redcap: Redcap, design: ProjectDesign, now: datetime, in_words: InW
         needed=needed(design),
         info=info,
         dictionary=dictionary,
-        repeating=told(lambda: redcap.repeating_instruments(name), in_words) if _repeats(info) else (),
+        repeating=told(lambda: _repeating(redcap, name), in_words),
         group=problem(lambda: require_no_group(name, redcap.next_record_name(name))),
         reading=told(lambda: _read(redcap, design, dictionary, now), in_words),
         importing=problem(lambda: _may_import(redcap, design)) if design.is_written else None,
@@ -97,9 +97,14 @@ def _project(redcap: Redcap, design: ProjectDesign, now: datetime, in_words: InW
     )
 
 
-def _repeats(info: Mapping[str, str]) -> bool:
-    """Whether to ask which instruments repeat: REDCap refuses the question where none does. Older ones do not tell."""
-    return info.get("has_repeating_instruments_or_events", "1") != "0"
+def _repeating(redcap: Redcap, name: str) -> Collection[str]:
+    """The instruments that repeat: where none does, REDCap refuses the question."""
+    try:
+        return redcap.repeating_instruments(name)
+    except (NotPermitted, Banned, Blocked):
+        raise
+    except Refused:
+        return ()
 
 
 def _read(redcap: Redcap, design: ProjectDesign, dictionary: Told[list[Row]], now: datetime) -> bool:
