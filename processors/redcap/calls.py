@@ -205,8 +205,9 @@ def import_nothing(project: str, token: str, record_field: str) -> Call:
 
 
 def export_log(project: str, token: str, *, since: datetime, record: str | None, kind: str = "record") -> Call:
-    """What was done to records, or to one, or what `kind` REDCap calls it. The time is taken as REDCap's own local one,
-    to the minute.
+    """What was done to records, or to one; or the lines of another of REDCap's kinds.
+
+    The time is taken as REDCap's own local one, to the minute.
     """
     form: Form = {"content": "log", "logtype": kind, "beginTime": since.strftime("%Y-%m-%d %H:%M")}
     return Call(
