@@ -10,7 +10,14 @@ import pytest
 
 from ledger.database import Database
 from ledger.events import Event
-from processors.autoid.candidates import Candidate, WantingProject, candidates, settled_otherwise, wanting_projects
+from processors.autoid.candidates import (
+    Candidate,
+    Waiting,
+    WantingProject,
+    candidates,
+    settled_otherwise,
+    wanting_projects,
+)
 from processors.events.fact import Cause, CauseKind, Fact
 from processors.events.patients import TwoPatientsFound, TwoPatientsResolved
 from processors.events.pseudonyms import (
@@ -193,6 +200,17 @@ def test_candidates_come_in_the_order_of_their_arrival(ledger: Ledger) -> None:
     ledger.passes(seconds=1)
     ledger.arrives("1.1.9")
     assert ledger.waiting() == ["1.2.0", "1.2.1", "1.1.9"]
+
+
+def test_the_patients_that_wait_are_each_named_once_in_the_order_of_their_studies(
+    ledger: Ledger, gateway: Gateway
+) -> None:
+    for number, patient in enumerate(("PID-2", "PID-1", "", "PID-2")):
+        ledger.arrives(f"1.2.{number}", patient)
+    with gateway.begin() as work:
+        (project,) = wanting_projects(work)
+        waiting = Waiting(project=project, studies=candidates(work, project, since=None, lasting=[], retry=False))
+    assert waiting.patients() == [patient_key(patient, USUAL_PLACEHOLDERS) for patient in ("PID-2", "PID-1")]
 
 
 def test_each_site_gives_ids_to_its_own_studies(ledger: Ledger) -> None:
