@@ -19,6 +19,7 @@ from processors.autoid.candidates import (
     wanting_projects,
 )
 from processors.events.fact import Cause, CauseKind, Fact
+from processors.events.operations import StudyAdopted
 from processors.events.patients import TwoPatientsFound, TwoPatientsResolved
 from processors.events.pseudonyms import (
     AutoidProjectChanged,
@@ -32,6 +33,7 @@ from processors.events.series import SeriesReturned, SeriesVanished, StudyReturn
 from processors.events.transfers import TransferAdopted, TransferObserved, TransferPlaced, TransferWithdrawn
 from processors.gateway import Gateway, patient_subject
 from processors.placeholders import USUAL_PLACEHOLDERS
+from processors.requests import MINUTE
 from processors.routing.patient_keys import patient_key
 from tests.conftest import SettableClock
 from tests.facts import a_request, a_series, in_plain, revised
@@ -258,6 +260,21 @@ def test_a_study_of_a_forgotten_patient_waits_for_nothing(ledger: Ledger) -> Non
 def test_the_window_begins_where_it_is_said_to(ledger: Ledger, beyond: int, expected: list[str]) -> None:
     ledger.passes(days=14, seconds=beyond)
     assert ledger.waiting() == expected
+
+
+@pytest.mark.parametrize(("minutes", "expected"), [(None, []), (-1, []), (0, ["1.2.1"]), (1, ["1.2.1"])])
+def test_what_others_entered_before_the_window_waits_for_no_id_unless_there_is_no_window(
+    ledger: Ledger, gateway: Gateway, clock: SettableClock, minutes: int | None, expected: list[str]
+) -> None:
+    """A server without that field does not say when."""
+    begins = gateway.local(clock.now - WINDOW)
+    arrived = None if minutes is None else (begins + timedelta(minutes=minutes)).strftime(MINUTE)
+    ledger.record(StudyAdopted(study="1.2.1", series={}, arrived=arrived))
+    assert ledger.waiting() == expected
+    with gateway.begin() as work:
+        (project,) = wanting_projects(work)
+        ever = candidates(work, project, since=None, lasting=[], retry=False)
+    assert [candidate.study for candidate in ever] == ["1.2.1"]
 
 
 @pytest.mark.parametrize(

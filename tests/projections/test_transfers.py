@@ -154,10 +154,14 @@ def test_a_match_of_the_start_alone_is_told_with_its_rule(ledger: Ledger) -> Non
     ]
 
 
+@pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize("found", [True, False])
-def test_a_placing_tells_where_when_and_by_whom_and_concerns_its_request_alone(ledger: Ledger, *, found: bool) -> None:
-    ledger.record(requested(), requested("BRAIN"))
-    ledger.record(placed(1, found=found))
+def test_a_placing_tells_where_when_and_by_whom_and_concerns_its_request_alone(
+    ledger: Ledger, *, found: bool, together: bool
+) -> None:
+    facts = [requested(), requested("BRAIN"), placed(1, found=found)]
+    for batch in [facts] if together else [facts[:2], facts[2:]]:
+        ledger.record(*batch)
     assert ledger.transfers("state", "instance", "found", "placed_at") == {
         1: ("placed", 4, found, "2026-03-02T08:00:00.123456+00:00"),
         2: ("requested", None, False, None),
