@@ -34,7 +34,7 @@ from processors.events.transfers import TransferAdopted, TransferObserved, Trans
 from processors.gateway import Gateway, patient_subject
 from processors.placeholders import USUAL_PLACEHOLDERS
 from processors.requests import MINUTE
-from processors.routing.patient_keys import patient_key
+from processors.routing.patient_keys import padded_key, patient_key
 from tests.conftest import SettableClock
 from tests.facts import a_request, a_series, in_plain, revised
 
@@ -195,6 +195,16 @@ def test_a_candidate_is_told_with_its_patient_and_where_it_stands(ledger: Ledger
     assert ledger.candidates()[1] == Candidate(
         study="1.2.2", key=patient_key("PID-2", USUAL_PLACEHOLDERS), subject=second.subject, on_disk=False, changed=True
     )
+
+
+def test_a_padded_patient_id_is_told_with_the_key_that_the_scripts_have_given_it(ledger: Ledger) -> None:
+    ledger.arrives("1.2.2", "PID-2 ")
+    plain, padded = ledger.candidates()
+    assert (plain.padded_key, padded.key) == (None, patient_key("PID-2", USUAL_PLACEHOLDERS))
+    assert padded.padded_key == padded_key("PID-2 ", USUAL_PLACEHOLDERS) != padded.key
+    # Of a study of two patients, neither counts.
+    ledger.arrives("1.2.2", "PID-3 ", series="2")
+    assert ledger.candidates()[1].padded_key is None
 
 
 def test_candidates_come_in_the_order_of_their_arrival(ledger: Ledger) -> None:

@@ -4,6 +4,9 @@ What stands behind each constraint (two patients must not share a pseudonym, nor
 before anything is recorded. Here that has failed: constraints are added that one study of each table violates.
 """
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 from sqlalchemy import text
 
@@ -12,8 +15,14 @@ from processors.explain import explanation
 from processors.explain.near_miss import Matching
 from processors.operations.rebuild import emptied_tables
 from processors.projections import PROJECTIONS
+from processors.routing import decide
+from tests.autoid.conftest import MakeSite
+from tests.autoid.conftest import make_site as make_autoid_site
 from tests.flow.harness import Site
 from tests.operations.operator import amend_by_hand
+from tests.source.receiver import Receiver
+
+__all__ = ["make_autoid_site"]
 
 GOOD = "1.2.1"
 BAD = {table: f"1.9.{number}" for number, table in enumerate(("study", "series", "transfer", "pseudonym_use"))}
@@ -127,3 +136,35 @@ def test_a_rule_or_entry_whose_change_cannot_be_kept_stands_as_it_was_and_decide
     site.run()
     assert site.run().attention == {"event set apart": 2}
     assert (names(site, GOOD), names(site, "1.2.2")) == ([], ["H-1"])
+
+
+def test_two_sites_that_give_a_pseudonym_to_two_patients_at_the_same_moment(
+    make_autoid_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither sees the other's before it is recorded: the second run ended there."""
+    site = make_autoid_site()
+    here, there = site.receiver, Receiver(tmp_path / "north", site.clock)
+    compare = decide.identified
+    others = [here]
+
+    def meanwhile(*arguments: Any, **options: Any) -> Any:
+        compared = compare(*arguments, **options)
+        if others:
+            site.name, site.receiver = "main", others.pop()
+            site.run()
+            site.name, site.receiver = "north", there
+        return compared
+
+    site.series(GOOD, PatientID="PID-1")
+    site.entry("1", study=GOOD, subject="H-1")
+    site.name, site.receiver = "north", there
+    site.series("1.2.2", PatientID="PID-2")
+    site.entry("2", study="1.2.2", subject="H-1")
+    monkeypatch.setattr(decide, "identified", meanwhile)
+    site.run()
+    assert (names(site, GOOD), names(site, "1.2.2")) == (["H-1"], [])
+    assert set_apart(site) == {("TransferRequested", "1.2.2")}
+    site.entry("2", study="1.2.2", subject="H-2")
+    site.run()
+    assert (names(site, "1.2.2"), site.attention()) == (["H-2"], {})
+    site.assert_sound()

@@ -230,6 +230,39 @@ def test_a_pseudonym_that_another_patient_uses_is_held_with_the_reason_and_the_r
     assert ended[0].data["reason"] == "what is asked for now is held (two patients, one pseudonym)"
 
 
+def test_a_second_pseudonym_of_the_patient_is_requested_and_questioned_unless_it_is_to_be_held(
+    ledger: Ledger, gateway: Gateway
+) -> None:
+    for study in (STUDY, "1.3"):
+        ledger.arrives(study, "PID-1")
+    ledger.request()
+    ledger.used("1.3", "PID-1", "H-001")
+    assert amend(gateway, REASSIGN).held is None
+    held = amend(gateway, replace(REASSIGN, pseudonym="H-018"), holds_split=True).held
+    assert held is not None
+    assert held.kind == "one patient, two pseudonyms"
+
+
+def test_what_is_held_is_given_up_with_a_withdrawal_and_what_is_ending_is_not_ended_again(ledger: Ledger) -> None:
+    request = ledger.request()
+    ledger.record(retracted(request, cause=1))
+    ledger.record(
+        RequestHeld(
+            study=STUDY,
+            project="HEART",
+            event_name="a",
+            cause=RULE,
+            whole_match=True,
+            kind="project is closed",
+            details="",
+        )
+    )
+    assert ledger.added(RETRACT) == [
+        told(decided(RETRACT, None)),
+        told(RequestReleased(study=STUDY, project="HEART", event_name="a")),
+    ]
+
+
 def test_all_that_was_requested_or_held_of_studies_ends_and_stays_so(ledger: Ledger, gateway: Gateway) -> None:
     requests = [ledger.request(event="visit_1"), ledger.request("BRAIN"), ledger.request(study="1.3")]
     ledger.request(study="1.4")
