@@ -15,7 +15,7 @@ from processors.explain import explanation
 from processors.explain.near_miss import Matching
 from processors.operations.rebuild import emptied_tables
 from processors.projections import PROJECTIONS
-from processors.routing import decide
+from processors.routing.identify import identified
 from tests.autoid.conftest import MakeSite
 from tests.autoid.conftest import make_site as make_autoid_site
 from tests.flow.harness import Site
@@ -144,7 +144,7 @@ def test_two_sites_that_give_a_pseudonym_to_two_patients_at_the_same_moment(
     """Neither sees the other's before it is recorded: the second run ended there."""
     site = make_autoid_site()
     here, there = site.receiver, Receiver(tmp_path / "north", site.clock)
-    compare = decide.identified
+    compare = identified
     others = [here]
 
     def meanwhile(*arguments: Any, **options: Any) -> Any:
@@ -160,7 +160,7 @@ def test_two_sites_that_give_a_pseudonym_to_two_patients_at_the_same_moment(
     site.name, site.receiver = "north", there
     site.series("1.2.2", PatientID="PID-2")
     site.entry("2", study="1.2.2", subject="H-1")
-    monkeypatch.setattr(decide, "identified", meanwhile)
+    monkeypatch.setattr("processors.routing.decide.identified", meanwhile)
     site.run()
     assert (names(site, GOOD), names(site, "1.2.2")) == (["H-1"], [])
     assert set_apart(site) == {("TransferRequested", "1.2.2")}
