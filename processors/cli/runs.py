@@ -64,8 +64,22 @@ def periodic_run(
             if only != Processor.INCOMING:
                 run.autoid(all_of=all_of)
             run.count_attention()
+            _gather_evidence(run)
         teller.got_through()
     return report.needs_attention
+
+
+def _gather_evidence(run: Run) -> None:
+    """Has the ledger vouched for, where that is configured, once a day."""
+    if not run.configuration.proof.has_givers:
+        return
+    # Imported here: most sites have none.
+    from processors.operations.proofs.daily import Evidence, gather
+
+    evidence = Evidence.of(run.configuration)
+    if evidence.is_due(run.gateway.clock()):
+        with run.step("Having the ledger vouched for"):
+            gather(run.gateway, evidence, run.configuration.ledger)
 
 
 def replay_run(config: Path | None, audience: Audience, scope: Scope, *, command: str) -> bool:

@@ -4,15 +4,20 @@ from datetime import timedelta
 from typing import NamedTuple, Self
 
 from processors.configuration import Configuration
+from processors.operations.proofs.daily import Evidence
 
 
 class Limits(NamedTuple):
-    """How long runs may be silent, how wrong a clock be, how long a ban is believed to last, and of which REDCap."""
+    """How long runs may be silent, how wrong a clock be, how long a ban is believed to last, and of which REDCap.
+
+    `evidence` tells who gives none for the ledger's checkpoints.
+    """
 
     silent_after: timedelta = timedelta(minutes=10)
     clock_tolerance: timedelta = timedelta(hours=1)
     ban_pause: timedelta = timedelta(minutes=15)
     redcap_url: str = ""
+    evidence: Evidence | None = None
 
     @classmethod
     def of(cls, configuration: Configuration) -> Self:
@@ -22,4 +27,5 @@ class Limits(NamedTuple):
             clock_tolerance=timedelta(minutes=configuration.clock.tolerance_minutes),
             ban_pause=timedelta(minutes=configuration.redcap.ban_pause_minutes),
             redcap_url=configuration.redcap.url,
+            evidence=Evidence.of(configuration),
         )

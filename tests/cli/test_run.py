@@ -20,6 +20,7 @@ from processors.gateway import Gateway
 from processors.run import Report, recorded_run
 from tests.cli.conftest import Done, Site, start
 from tests.ledger.test_presets import preset
+from tests.verification.witness import KEY
 
 
 def half_written(site: Site) -> Path:
@@ -55,6 +56,18 @@ def test_json_tells_the_same_to_a_program(site: Site) -> None:
     assert report["discovery"]["discovered"] == 61
     assert report["delivered"]["series"] == 61
     assert report["needs_attention"] is False
+
+
+def test_a_witness_that_gives_nothing_stops_no_run_and_health_tells_of_it(site: Site, tmp_path: Path) -> None:
+    proofs = tmp_path / "proofs"
+    witness = f'[[proof.witnesses]]\nkey = "{KEY.as_line()}"\ncommand = ["false"]\n'
+    site.config.write_text(site.config.read_text() + f'[proof]\nfolder = "{proofs}"\n{witness}')
+    done = site.command("run", "--only", "incoming")
+    assert (done.code, done.err) == (0, "")
+    assert len(list(proofs.glob("*.checkpoint"))) == 1
+    (found,) = site.command("status", "--json").data["health"]["findings"]
+    assert (found["kind"], found["severity"]) == ("witness", "ok")
+    assert "witness.example/w1 its command ended with 1" in found["words"]
 
 
 def test_something_that_needs_a_person_ends_with_1_and_status_says_what(site: Site) -> None:
