@@ -51,8 +51,22 @@ def test_a_run_brings_the_real_summaries_to_redcap(site: Site) -> None:
     assert sum(row["redcap_repeat_instrument"] == "series" for row in rows) == 61
 
 
+def test_timing_tells_where_the_time_of_each_step_went(site: Site) -> None:
+    done = site.command("run", "--timing", "--verbose", "--only", "incoming")
+    assert (done.code, done.err) == (0, "")
+    for words in ("step", "REDCap", "disk", "PostgreSQL", "Python"):
+        assert words in done.out
+    assert re.search(r"Writing to REDCap +\d+\.\d\d s +\d+%", done.out)
+    assert site.command("run", "--timing", "--dry-run").code == 2
+
+
 def test_json_tells_the_same_to_a_program(site: Site) -> None:
-    report = site.command("run", "--json").data
+    report = site.command("run", "--json", "--timing").data
+    assert report["step_shares"].keys() == report["step_seconds"].keys()
+    for step, shares in report["step_shares"].items():
+        assert abs(sum(shares.values()) - report["step_seconds"][step]) < 0.1
+    assert report["step_shares"]["Writing to REDCap"]["REDCap"] > 0
+    assert report["step_shares"]["Reading summaries"]["PostgreSQL"] > 0
     assert report["discovery"]["discovered"] == 61
     assert report["delivered"]["series"] == 61
     assert report["needs_attention"] is False
