@@ -1,10 +1,12 @@
 """What a configuration says about when somebody should know that the gateway does not do its work."""
 
 from datetime import timedelta
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Optional, Self
 
 from processors.configuration import Configuration
-from processors.operations.proofs.daily import Evidence
+
+if TYPE_CHECKING:
+    from processors.operations.proofs.daily import Evidence
 
 
 class Limits(NamedTuple):
@@ -17,7 +19,7 @@ class Limits(NamedTuple):
     clock_tolerance: timedelta = timedelta(hours=1)
     ban_pause: timedelta = timedelta(minutes=15)
     redcap_url: str = ""
-    evidence: Evidence | None = None
+    evidence: Optional["Evidence"] = None
 
     @classmethod
     def of(cls, configuration: Configuration) -> Self:
@@ -27,5 +29,14 @@ class Limits(NamedTuple):
             clock_tolerance=timedelta(minutes=configuration.clock.tolerance_minutes),
             ban_pause=timedelta(minutes=configuration.redcap.ban_pause_minutes),
             redcap_url=configuration.redcap.url,
-            evidence=Evidence.of(configuration),
+            evidence=_evidence(configuration),
         )
+
+
+def _evidence(configuration: Configuration) -> Optional["Evidence"]:
+    if not configuration.proof.has_givers:
+        return None
+    # Imported here: it takes a while, and most sites have none.
+    from processors.operations.proofs.daily import Evidence
+
+    return Evidence.of(configuration)

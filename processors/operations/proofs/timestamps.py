@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import requests
-from cryptography import x509
 
 from processors.redcap.answer import LimitedAdapter, Limits, body_of
 
 if TYPE_CHECKING:
+    from cryptography import x509
     from rfc3161_client import VerifierBuilder
 
 _LONGEST_ANSWER = 1 << 20
@@ -61,7 +61,9 @@ class Authority:
             raise NoTimestamp(f"gave something else than a time-stamp of it: {exc}") from exc
         return response.tst_info.gen_time
 
-    def _certificates(self) -> list[x509.Certificate]:
+    def _certificates(self) -> "list[x509.Certificate]":
+        from cryptography import x509
+
         try:
             return x509.load_pem_x509_certificates(self._roots.read_bytes())
         except OSError as exc:
