@@ -98,3 +98,15 @@ def test_the_tests_that_the_page_on_people_names_are_there() -> None:
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "people.md").read_text("utf-8"))
     assert len(named) > 40
     assert [name for path, name in named if f"def {name}(" not in (ROOT / path).read_text("utf-8")] == []
+
+
+@pytest.mark.parametrize("page", ["backup.md", "moving.md", "upgrading.md"])
+def test_the_program_takes_the_commands_that_a_page_gives(page: str) -> None:
+    """What they do is tried in `tests/cli/test_backup.py`, `tests/adopt/test_after_restore.py` and the like."""
+    shown = re.findall(
+        r"^ +.*\bfiona-ledger(?:-as-service)? (.+)$", (ROOT / "docs" / page).read_text("utf-8"), re.MULTILINE
+    )
+    assert len(shown) >= 3
+    for line in shown:
+        name, *arguments = line.split()
+        load(name).make_context(name, arguments)

@@ -51,6 +51,7 @@ def adopt(run: Run, *, by: str) -> Adopted:
 
     To be called by the site's only run. `by` is who gave the command.
     """
+    begin_or_resume(run.gateway)  # told by runs from now on, should it be interrupted
     if run.redcap.has("routing") and run.redcap.has("coupling"):
         # An entry that is known from before the adoption is no newer word about what is adopted.
         run.observe()
