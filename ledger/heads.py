@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 
 from ledger.chain import KeptHead, parse_heads
 from ledger.errors import Misconfigured
+from ledger.key_file import give_to_owner_of
 from ledger.private_files import written_whole
 
 _SUFFIX = ".head"
@@ -62,6 +63,7 @@ def replace(key_file: Path, head: KeptHead) -> None:
     try:
         with written_whole(path) as file:
             file.write(f"{head.as_line()}\n".encode("ascii"))
+        give_to_owner_of(key_file, path)
     except OSError as exc:
         raise Misconfigured(
             f"{path} cannot be written ({exc.strerror}): by it, a ledger that was restored from a backup, or lost its "

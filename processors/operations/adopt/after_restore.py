@@ -238,11 +238,13 @@ def _moment(minute: str, like: datetime) -> datetime | None:
 _ADDRESSED = text("""
     select study, project from gateway.study join gateway.autoid_project on aetitle = called
      where study = any(:studies) and wanted and not removed
+       and not exists (select from gateway.decision_by_hand as decided
+                        where decided.study = study.study and decided.project = autoid_project.project)
 """)
 
 
 def _addressed(work: Work, studies: Sequence[str]) -> dict[str, set[str]]:
-    """The projects that would give each study an ID."""
+    """The projects that would give each study an ID, if nobody has decided otherwise."""
     addressed: dict[str, set[str]] = {}
     for row in work.execute(_ADDRESSED, {"studies": list(studies)}):
         addressed.setdefault(row.study, set()).add(row.project)
