@@ -700,8 +700,8 @@ create table gateway.pause (
     head  bigint      not null
 );
 comment on table gateway.pause is
-    'Sites that made no runs for a while, since when, and where the ledger ended then: whether REDCap knows more of that'
-    ' time than the ledger, as after a restore, is still to be asked.';
+    'Sites that made no runs for a while, since when, and where the ledger ended then: whether REDCap knows more of'
+    ' that time than the ledger, as after a restore, is still to be asked.';
 create table gateway.raw_folder (
     site       text primary key,
     place      text not null,
