@@ -19,11 +19,13 @@ from ledger.vault import Vault
 from ledger.verification import Difference, Verified
 from processors import run_codes
 from processors.cli import console
-from processors.cli.bootstrap import now, opened_ledger
+from processors.cli.bootstrap import now, opened_database
 from processors.cli.harmless import on_a_line
 from processors.cli.options import JsonOption
 from processors.configuration import LedgerSection
 from processors.errors import ConfigurationError
+from processors.operations import audit, audited_chain
+from processors.operations.audited_chain import AuditedChain
 from processors.operations.forget.forgotten import forgotten_at
 from processors.operations.rebuild import emptied_tables
 from processors.projections import PROJECTIONS
@@ -51,12 +53,19 @@ def command(
 ) -> bool:
     """Recompute the ledger's chain of hashes, and check positions, streams, subjects, keys, guards and views.
 
-    Ends with 4 and names the first event that fails, and how. Changes nothing; runs may go on meanwhile.
+    Ends with 4 and names the first event that fails, and how. Changes nothing; runs may go on meanwhile. A role that
+    may read the schema audit alone verifies the chain, and is told what it cannot.
 
     Example: fiona-ledger verify --from heads.txt --head >> heads.txt
     """
     heads = [] if kept is None else _kept_heads(kept)
-    with opened_ledger(context.obj) as (configuration, database):
+    with opened_database(context.obj) as (configuration, database):
+        with database.begin() as connection:
+            audit.require_views(connection)
+            auditor = audited_chain.is_auditor(connection)
+        if auditor:
+            _print_audited(database, heads, head=head, json=json, projections=projections)
+            return False
         with console.step("Verifying events") as progress, database.begin() as connection:
             verified = verification.verify(connection, heads=heads, progress=progress)
             verification.verify_forgotten(connection, forgotten_at(connection))
@@ -172,9 +181,55 @@ class _Outcome:
             "kept_heads": self.kept_heads,
             "emptied_tables": [table for _, table in self.emptied],
             "different_tables": None if self.different is None else [asdict(d) for d in self.different],
+            "not_verified": [],
             "attention": self.attention(),
             "needs_attention": bool(self.attention()),
         }
+
+
+def _print_audited(database: Database, heads: list[KeptHead], *, head: bool, json: bool, projections: bool) -> None:
+    """What a role that may read the schema audit alone can verify, and what it cannot."""
+    if projections:
+        raise ConfigurationError(
+            "--projections: expected a role that may read the schemas ledger and gateway; that of ledger.url may read "
+            "the schema audit alone. Leave the option out, or name the role of the periodic run."
+        )
+    with console.step("Verifying events"), database.begin() as connection:
+        chain = audited_chain.verify(connection, heads)
+    taken = KeptHead(chain.position, chain.hash, now().astimezone(UTC).isoformat(timespec="seconds"))
+    if json:
+        console.print_json(_audited_data(chain, taken, len(heads)))
+    elif head:
+        sys.stdout.write(taken.as_line() + "\n")
+    else:
+        console.output().print(
+            f"Verified {chain.position} events, whose hashes PostgreSQL computed: the chain holds, positions and the "
+            f"versions of {chain.streams} streams have no gaps."
+        )
+        if heads:
+            console.output().print(f"Heads kept elsewhere: {len(heads)}, each still part of the ledger.")
+        console.output().print(
+            f"Not verified, as the role of ledger.url may read the schema audit alone: "
+            f"{', '.join(audited_chain.NOT_VERIFIED)}. What PostgreSQL says is believed here; docs/ledger.md tells how "
+            "an export is verified elsewhere."
+        )
+        console.output().print(f"Head: {taken.as_line()}")
+
+
+def _audited_data(chain: AuditedChain, head: KeptHead, kept_heads: int) -> dict[str, Any]:
+    """The same for another program; what was not verified is null."""
+    unknown = ("subjects", "forgotten", "keys", "attested", "key_problem", "emptied_tables", "different_tables")
+    return {
+        "position": head.position,
+        "hash": head.hash.hex(),
+        "time": head.taken,
+        "streams": chain.streams,
+        **dict.fromkeys(unknown),
+        "kept_heads": kept_heads,
+        "not_verified": audited_chain.NOT_VERIFIED,
+        "attention": [],
+        "needs_attention": False,
+    }
 
 
 def _kept_heads(name: str) -> list[KeptHead]:
