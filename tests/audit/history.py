@@ -30,6 +30,7 @@ from processors.events.holds import RequestHeld, RequestQuestioned, RequestRelea
 from processors.events.operations import (
     AdoptionCompleted,
     MasterKeyChanged,
+    ParticipantReported,
     RawFolderReplaced,
     RedcapAccepted,
     RedcapDoubted,
@@ -475,6 +476,7 @@ def _ends(told: Told) -> None:
         what="study", name="1.2.77", by="admin", reason="consent withdrawn", subjects={"study": []}, studies=0
     )
     told(forgotten)
+    told(ParticipantReported(by="admin", subjects=(nobody,), studies=2))
     told(MasterKeyChanged(by="admin", subjects=9))
     namesakes = told(TwoNamesFound(study=HEAD, studies=(HIP,)))
     told(Acknowledged(study=HEAD, position=namesakes, by="admin", reason="married, as the register says"))

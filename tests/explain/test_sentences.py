@@ -337,6 +337,7 @@ OF_OTHER_STREAMS = {
     "StartedFresh",
     "RawFolderReplaced",
     "SubjectForgotten",
+    "ParticipantReported",
     "MasterKeyChanged",
     "ExpectedStudyMissing",
     "ExpectedStudyArrived",

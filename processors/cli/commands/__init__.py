@@ -48,6 +48,9 @@ COMMANDS = {
         "psql": "Open the ledger in PostgreSQL's own client.",
         "verify": "Check that nobody has tampered with the ledger.",
         "prove": "Prove what is held of a study to somebody without a ledger.",
+        "report project": "Report what a project asked for and got, to print.",
+        "report participant": "Report which data of a person went where.",
+        "report register": "Report what the register of processing takes from here.",
         "export": "Write events as lines of JSON, for archives and auditors.",
     },
     "Keys and people": {
