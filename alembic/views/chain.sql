@@ -1,3 +1,5 @@
+-- Whether each event is under its hash, for who may not read the events.
+--
 -- The layout is that of ledger/chain.py. What audit.event withholds of an event cannot be guessed by its hash as long as no
 -- view shows its event_id, of which 74 bits are drawn.
 create view audit.chain as

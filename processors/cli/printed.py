@@ -1,8 +1,8 @@
 """A report as a page that prints well, or its main table as CSV.
 
 Pages are built as a tree of elements, which escapes whatever text it is given: no template, and no package for one.
-They hold their own few styles, no script, and their policy lets a browser fetch nothing. The tree is only written, never
-read from anything, which is what bandit's B405 is about.
+They hold their own few styles, no script, and their policy lets a browser fetch nothing. The tree is only written,
+never read from anything, which is what bandit's B405 is about.
 """
 
 import csv
