@@ -4,14 +4,15 @@ So it rests on the database and on that view, which the owner of the tables make
 `ledger.chain` rest on neither, and take more than the schema audit.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
 from sqlalchemy import Connection, text
 
 from ledger import scan
-from ledger.chain import GENESIS, KeptHead
+from ledger.chain import GENESIS, KeptHead, Tree, leaf_hash
 from ledger.errors import Corrupt
 
 NOT_VERIFIED: Sequence[str] = (
@@ -50,9 +51,9 @@ def verify(connection: Connection, heads: Iterable[KeptHead] = ()) -> AuditedCha
             (found.gap, "is not where it belongs: an event before it is missing"),
             (found.broken, "is not what was appended: its hash does not cover it and the event before it"),
             (found.misplaced, "has not the version that follows in its stream"),
-            *((head.position, _against_head(connection, head)) for head in heads),
+            *_unlike(connection, heads),
         )
-        if position is not None and how
+        if position is not None
     ]
     if found.events and not found.ends:
         problems.append((found.events + 1, "is missing, or is beyond where ledger.head says that the ledger ends"))
@@ -66,13 +67,22 @@ def verify(connection: Connection, heads: Iterable[KeptHead] = ()) -> AuditedCha
     return AuditedChain(position=found.events, hash=bytes.fromhex(last) if last else GENESIS, streams=found.streams)
 
 
-def _against_head(connection: Connection, head: KeptHead) -> str:
-    """What is wrong with the event of a head that was kept; "" where it is the one that stood there."""
-    if not head.position:
-        return ""
-    if connection.execute(_HASH, {"position": head.position}).scalar_one_or_none() == head.hash.hex():
-        return ""
-    return f"is not the one that stood there when a head was kept ({head.taken})"
+def _unlike(connection: Connection, heads: Iterable[KeptHead]) -> Iterator[tuple[int, str]]:
+    """The kept heads and checkpoints that are not of this ledger: where, and how it differs."""
+    kept = defaultdict(list)
+    for head in heads:
+        if head.position:
+            kept[head.position].append(head)
+    if not kept:
+        return
+    tree = Tree()
+    for position, own in connection.execute(_HASHES, {"last": max(kept)}):
+        hash_ = bytes.fromhex(own)
+        tree.take(leaf_hash(hash_))
+        for head in kept.pop(position, ()):
+            if head.hash != (tree.root() if head.is_root else hash_):
+                yield position, "or one before it is not the one that stood there when a head was kept of it"
+    yield from ((position, "is gone, of which a head was kept") for position in kept)
 
 
 _MAY_READ_EVENTS = text("""
@@ -92,4 +102,5 @@ _CHAIN = text("""
            coalesce(bool_or(is_head), false) as ends
       from event
 """)
+_HASHES = text("select position, hash from audit.chain where position <= :last order by position")
 _HASH = text("select hash from audit.chain where position = :position")

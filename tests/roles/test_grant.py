@@ -1,5 +1,6 @@
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -9,6 +10,7 @@ import pytest
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import text
 
+from ledger import roles
 from ledger.database import Database
 from tests.conftest import Server, SettableClock
 from tests.flow.harness import HEART, Asked, Site, standard_simulator
@@ -51,6 +53,7 @@ def test_the_writer_has_these_rights_and_no_others(database: Database, writer: s
         "ledger.subject": {"SELECT", "INSERT"},
         "ledger.vault": {"SELECT"},
         "ledger.projection": {"SELECT", "INSERT", "UPDATE"},
+        "ledger.set_apart": {"SELECT", "INSERT", "UPDATE"},
         "ledger.attestation": {"SELECT"},
         **{f"ledger.attestation.{column}": {"UPDATE"} for column in ("position", "hash", "forgotten", "code")},
         "ledger.lease": kept,
@@ -59,6 +62,19 @@ def test_the_writer_has_these_rights_and_no_others(database: Database, writer: s
     assert {frozenset(what) for name, what in found.items() if name.startswith("gateway.")} == {frozenset(kept)}
     assert {frozenset(what) for name, what in found.items() if name.startswith("audit.")} == {frozenset({"SELECT"})}
     assert {name.partition(".")[0] for name in found} == {"ledger", "gateway", "audit"}
+
+
+def test_a_role_can_ask_what_it_lacks_of_the_writers_rights(database_url: str, writer: str, auditor: str) -> None:
+    def lacking(role: str) -> list[str]:
+        with closing(Database(as_role(database_url, role))) as database, database.begin() as connection:
+            return roles.lacking(connection)
+
+    assert lacking(writer) == []
+    owner = Server(database_url)
+    owner.execute(f'revoke update (hash) on ledger.head from "{writer}"')
+    owner.execute(f'revoke delete on gateway.study from "{writer}"')
+    assert lacking(writer) == ["DELETE on gateway.study", "UPDATE on ledger.head"]
+    assert {"USAGE on schema ledger", "INSERT on ledger.event", "SELECT on gateway.run"} <= set(lacking(auditor))
 
 
 def test_the_auditor_may_read_the_views_and_nothing_else(database: Database, auditor: str) -> None:
@@ -167,18 +183,24 @@ def test_the_auditor_verifies_the_chain_and_is_told_what_was_not(
     """He used to be told that PostgreSQL refuses his role."""
     writing("run")
     kept = auditing("verify", "--head")
-    assert (kept.code, kept.out.split()[:2]) == (0, writing("verify", "--head").out.split()[:2])
+    as_writer = writing("verify", "--json").data
+    assert (kept.code, kept.out.split()[:2]) == (0, [str(as_writer["position"]), as_writer["hash"]])
     heads = tmp_path / "heads.txt"
-    heads.write_text(kept.out, "utf-8")
+    heads.write_text(kept.out + writing("verify", "--head").out, "utf-8")
     verified = auditing("verify", "--from", str(heads))
     assert (verified.code, verified.err) == (0, "")
     assert f"Verified {site.head()} events" in verified.out
-    assert "Heads kept elsewhere: 1" in verified.out
+    assert "Kept heads and checkpoints: 2, each still part of the ledger." in verified.out
     assert "Not verified, as the role of ledger.url may read the schema audit alone: subjects" in verified.out
     told = auditing("verify", "--json").data
     assert (told["position"], told["keys"], told["needs_attention"]) == (site.head(), None, False)
-    assert set(told) == set(writing("verify", "--json").data)
-    assert auditing("verify", "--projections").code == 2
+    assert set(told) == set(as_writer)
+    assert auditing("verify", "--projections").code == auditing("verify", "--kept").code == 2
+    heads.write_text(writing("verify", "--head").out.replace("\n" + str(site.head()), f"\n{site.head() - 1}"), "utf-8")
+    assert (
+        f"The event at position {site.head() - 1} or one before it is not"
+        in auditing("verify", "--from", str(heads)).err
+    )
 
     with database.begin() as connection:
         connection.execute(text("alter table ledger.event disable trigger all"))
@@ -186,7 +208,6 @@ def test_the_auditor_verifies_the_chain_and_is_told_what_was_not(
     broken = auditing("verify")
     assert (broken.code, broken.out) == (4, "")
     assert "The event at position 3 is not what was appended" in broken.err
-    heads.write_text(kept.out.replace(kept.out.split()[1], "0" * 64), "utf-8")
     with database.begin() as connection:
         connection.execute(text("delete from ledger.event where position <= 3"))
     assert "The event at position 4 is not where it belongs" in auditing("verify").err

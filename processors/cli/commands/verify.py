@@ -1,7 +1,7 @@
 """`fiona-ledger verify`: whether the ledger is what was written."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC
 from pathlib import Path
@@ -15,11 +15,13 @@ from ledger.chain import KeptHead, parse_heads
 from ledger.database import Database
 from ledger.errors import Corrupt, KeyProblem
 from ledger.migrations import FOLDER
+from ledger.proof import checkpoint_of
 from ledger.vault import Vault
 from ledger.verification import Difference, Verified
 from processors import run_codes
 from processors.cli import console
 from processors.cli.bootstrap import now, opened_database
+from processors.cli.dates import local_time
 from processors.cli.harmless import on_a_line
 from processors.cli.options import JsonOption
 from processors.configuration import LedgerSection
@@ -27,6 +29,8 @@ from processors.errors import ConfigurationError
 from processors.operations import audit, audited_chain
 from processors.operations.audited_chain import AuditedChain
 from processors.operations.forget.forgotten import forgotten_at
+from processors.operations.proofs.daily import Evidence, signer_of
+from processors.operations.proofs.verification import Given, verify_given
 from processors.operations.rebuild import emptied_tables
 from processors.projections import PROJECTIONS
 
@@ -35,14 +39,20 @@ def command(
     context: typer.Context,
     *,
     head: Annotated[
-        bool, typer.Option("--head", help="Print one line only, to keep elsewhere: position, hash and time.")
+        bool,
+        typer.Option("--head", help="Print only a checkpoint to keep elsewhere: all events in three signed lines."),
     ] = False,
-    kept: Annotated[
+    since: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="FILE", help="Lines kept from --head: each must still be part of the ledger ('-': stdin)."
+            "--from",
+            metavar="FILE",
+            help="What --head printed, kept: each must still be part of the ledger ('-': stdin).",
         ),
     ] = None,
+    kept: Annotated[
+        bool, typer.Option("--kept", help="Check the checkpoints of each day, who countersigned them, and time-stamps.")
+    ] = False,
     projections: Annotated[
         bool, typer.Option("--projections", help="Derive all projections afresh and compare them row by row.")
     ] = False,
@@ -53,19 +63,26 @@ def command(
 ) -> bool:
     """Recompute the ledger's chain of hashes, and check positions, streams, subjects, keys, guards and views.
 
-    Ends with 4 and names the first event that fails, and how. Changes nothing; runs may go on meanwhile. A role that
-    may read the schema audit alone verifies the chain, and is told what it cannot.
+    Ends with 4 and names the first event that fails, and how. Changes nothing; runs may go on meanwhile. Where the
+    master key is not used, --head prints one line that nobody signs: position, hash and time. A role that may read the
+    schema audit alone verifies the chain, and is told what it cannot.
 
     Example: fiona-ledger verify --from heads.txt --head >> heads.txt
     """
-    heads = [] if kept is None else _kept_heads(kept)
+    heads = [] if since is None else _kept_heads(since)
+    if kept and without_keys:
+        raise ConfigurationError("--kept takes the site's key: expected no --without-keys beside it.")
     with opened_database(context.obj) as (configuration, database):
         with database.begin() as connection:
             audit.require_views(connection)
             auditor = audited_chain.is_auditor(connection)
         if auditor:
-            _print_audited(database, heads, head=head, json=json, projections=projections)
+            _require_possible({"--projections": projections, "--kept": kept})
+            _print_audited(database, heads, head=head, json=json)
             return False
+        evidence = Evidence.of(configuration)
+        if kept:
+            heads += [each.checkpoint.as_head() for _, each in evidence.folder.newest_first()]
         with console.step("Verifying events") as progress, database.begin() as connection:
             verified = verification.verify(connection, heads=heads, progress=progress)
             verification.verify_forgotten(connection, forgotten_at(connection))
@@ -74,11 +91,17 @@ def command(
             emptied, beyond = emptied_tables(connection), roles.beyond(connection)
             takes_no_changes = _verified_making(connection)
         different = _compared(database) if projections else None
+        with database.begin() as connection:
+            signer = None if keyed is None or not (head or kept) else signer_of(connection, configuration.ledger)
+            checkpoint = checkpoint_of(connection, signer, verified.position) if signer is not None and head else None
+        given = verify_given(evidence, signer.key) if signer is not None and kept else None
     taken = now().astimezone(UTC).isoformat(timespec="seconds")
     outcome = _Outcome(
         verified=verified,
         head=KeptHead(verified.position, verified.hash, taken),
         kept_heads=len(heads),
+        checkpoint=checkpoint,
+        given=given,
         keyed=keyed,
         key_problem=key_problem,
         takes_no_changes=takes_no_changes,
@@ -89,7 +112,7 @@ def command(
     if json:
         console.print_json(outcome.as_data())
     elif head:
-        sys.stdout.write(outcome.head.as_line() + "\n")
+        sys.stdout.write(checkpoint or outcome.head.as_line() + "\n")
         sys.stderr.writelines(f"fiona-ledger: {on_a_line(line)}\n" for line in outcome.attention())
     else:
         for line in [*outcome.lines(), *outcome.attention()]:
@@ -113,6 +136,8 @@ class _Outcome:
         verified: Verified,
         head: KeptHead,
         kept_heads: int,
+        checkpoint: str | None,
+        given: list[Given] | None,
         keyed: _Keyed | None,
         key_problem: str | None,
         takes_no_changes: bool,
@@ -123,6 +148,8 @@ class _Outcome:
         self.verified = verified
         self.head = head
         self.kept_heads = kept_heads
+        self.checkpoint = checkpoint
+        self.given = given
         self.keyed = keyed
         self.key_problem = key_problem
         self.takes_no_changes = takes_no_changes
@@ -146,7 +173,10 @@ class _Outcome:
         else:
             yield "Guards, functions and views are as `fiona-ledger migrate` makes them."
         if self.kept_heads:
-            yield f"Heads kept elsewhere: {self.kept_heads}, each still part of the ledger."
+            yield f"Kept heads and checkpoints: {self.kept_heads}, each still part of the ledger."
+        for given in self.given or []:
+            last = "" if given.last is None else f", last at {local_time(given.last)}"
+            yield f"Vouched for by {on_a_line(given.name)}: {given.checkpoints} checkpoints{last}."
         if self.different == []:
             yield f"Projections: {', '.join(p.name for p in PROJECTIONS)}, each as derived afresh from the events."
         yield f"Head: {self.head.as_line()}"
@@ -179,6 +209,8 @@ class _Outcome:
             "attested": None if self.keyed is None else self.keyed.attested,
             "key_problem": self.key_problem,
             "kept_heads": self.kept_heads,
+            "checkpoint": self.checkpoint,
+            "vouched_for": None if self.given is None else [given._asdict() for given in self.given],
             "emptied_tables": [table for _, table in self.emptied],
             "different_tables": None if self.different is None else [asdict(d) for d in self.different],
             "not_verified": [],
@@ -187,13 +219,18 @@ class _Outcome:
         }
 
 
-def _print_audited(database: Database, heads: list[KeptHead], *, head: bool, json: bool, projections: bool) -> None:
+def _require_possible(options: Mapping[str, bool]) -> None:
+    """Raises `ConfigurationError` for what takes more than the schema audit."""
+    for option, is_given in options.items():
+        if is_given:
+            raise ConfigurationError(
+                f"{option}: expected a role that may read the schemas ledger and gateway; that of ledger.url may read "
+                "the schema audit alone. Leave the option out, or name the role of the periodic run."
+            )
+
+
+def _print_audited(database: Database, heads: list[KeptHead], *, head: bool, json: bool) -> None:
     """What a role that may read the schema audit alone can verify, and what it cannot."""
-    if projections:
-        raise ConfigurationError(
-            "--projections: expected a role that may read the schemas ledger and gateway; that of ledger.url may read "
-            "the schema audit alone. Leave the option out, or name the role of the periodic run."
-        )
     with console.step("Verifying events"), database.begin() as connection:
         chain = audited_chain.verify(connection, heads)
     taken = KeptHead(chain.position, chain.hash, now().astimezone(UTC).isoformat(timespec="seconds"))
@@ -207,7 +244,7 @@ def _print_audited(database: Database, heads: list[KeptHead], *, head: bool, jso
             f"versions of {chain.streams} streams have no gaps."
         )
         if heads:
-            console.output().print(f"Heads kept elsewhere: {len(heads)}, each still part of the ledger.")
+            console.output().print(f"Kept heads and checkpoints: {len(heads)}, each still part of the ledger.")
         console.output().print(
             f"Not verified, as the role of ledger.url may read the schema audit alone: "
             f"{', '.join(audited_chain.NOT_VERIFIED)}. What PostgreSQL says is believed here; docs/ledger.md tells how "
@@ -218,13 +255,13 @@ def _print_audited(database: Database, heads: list[KeptHead], *, head: bool, jso
 
 def _audited_data(chain: AuditedChain, head: KeptHead, kept_heads: int) -> dict[str, Any]:
     """The same for another program; what was not verified is null."""
-    unknown = ("subjects", "forgotten", "keys", "attested", "key_problem", "emptied_tables", "different_tables")
+    unknown = ("subjects", "forgotten", "keys", "attested", "key_problem", "checkpoint", "vouched_for")
     return {
         "position": head.position,
         "hash": head.hash.hex(),
         "time": head.taken,
         "streams": chain.streams,
-        **dict.fromkeys(unknown),
+        **dict.fromkeys((*unknown, "emptied_tables", "different_tables")),
         "kept_heads": kept_heads,
         "not_verified": audited_chain.NOT_VERIFIED,
         "attention": [],
@@ -240,7 +277,9 @@ def _kept_heads(name: str) -> list[KeptHead]:
     except OSError as exc:
         raise ConfigurationError(f"--from {name}: the file cannot be read: {exc.strerror}.") from exc
     if not heads:
-        raise ConfigurationError(f"--from {name}: expected lines that `verify --head` printed, found none.")
+        raise ConfigurationError(
+            f"--from {name}: expected checkpoints or lines that `verify --head` printed, found none."
+        )
     return heads
 
 
