@@ -83,6 +83,17 @@ def test_an_installed_wheel_writes_units_that_start_it(program: Path, tmp_path: 
     assert f"\nExecStart={program} --config" in (tmp_path / "fiona-ledger.service").read_text()
 
 
+def test_an_installed_wheel_names_the_place_of_an_error_that_nobody_foresaw(program: Path) -> None:
+    """It used to say "at .", as all that is installed stands among libraries."""
+    code = "from processors.cli.exit_codes import exit_codes; from processors.text import is_blank\n"
+    code += "with exit_codes(): is_blank(None)"
+    done = subprocess.run(
+        [program.with_name("python"), "-c", code], cwd="/", capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 70
+    assert re.search(r"An error that nobody foresaw: \w+ at text\.py:\d+ < exit_codes\.py:\d+\. ", done.stderr)
+
+
 def test_the_wheel_ships_what_an_operating_system_is_given(wheel: zipfile.ZipFile) -> None:
     files = [path for path in (ROOT / "deploy").rglob("*") if path.is_file()]
     assert len(files) > 3

@@ -6,13 +6,15 @@ create view audit.coupling_entry as
            changed.data ->> 'accession' <> '' as names_accession_number,
            nullif(changed.data ->> 'date', '') as dated,
            (select array_agg(problem) from json_array_elements_text(changed.data -> 'problems') as problem) as problems,
+           coalesce(changed.data ->> 'changed_by', 'unknown') as changed_by, changed.data ->> 'changed_at' as changed_at,
            following.recorded_at as valid_to,
            case following.type when 'CouplingEntryChanged' then 'changed' when 'CouplingEntryRemoved' then 'removed'
            end as ended_how,
+           case when following.type is not null then coalesce(following.data ->> 'changed_by', 'unknown') end as ended_by,
            following.position as ended_position, following.type is null as in_force
       from ledger.event as changed
       left join lateral (
-           select later.type, later.recorded_at, later.position from ledger.event as later
+           select later.type, later.recorded_at, later.position, later.data from ledger.event as later
             where later.stream = changed.stream and later.version > changed.version
               and later.type in ('CouplingEntryChanged', 'CouplingEntryRemoved')
             order by later.version limit 1
@@ -33,7 +35,11 @@ comment on column audit.coupling_entry.names_accession_number is
     'Whether it names an accession number, which is sealed.';
 comment on column audit.coupling_entry.dated is 'The date that whoever wrote it gave it, as text.';
 comment on column audit.coupling_entry.problems is 'What keeps it from being used.';
+comment on column audit.coupling_entry.changed_by is
+    'The REDCap user who made it read so, as far as REDCap''s log told; otherwise unknown.';
+comment on column audit.coupling_entry.changed_at is 'When, by REDCap''s own clock.';
 comment on column audit.coupling_entry.valid_to is 'When a run found it changed or gone.';
 comment on column audit.coupling_entry.ended_how is 'How it ended: changed, or removed.';
+comment on column audit.coupling_entry.ended_by is 'The REDCap user who changed or deleted it, or unknown.';
 comment on column audit.coupling_entry.ended_position is 'The position of the event that says so.';
 comment on column audit.coupling_entry.in_force is 'Whether it reads so now, as far as the ledger knows.';

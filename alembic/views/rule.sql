@@ -7,13 +7,15 @@ create view audit.rule as
            changed.data ->> 'patient_id_pattern' <> '' as asks_for_patient_id,
            changed.data ->> 'patient_name_pattern' <> '' as asks_for_patient_name,
            (select array_agg(problem) from json_array_elements_text(changed.data -> 'problems') as problem) as problems,
+           coalesce(changed.data ->> 'changed_by', 'unknown') as changed_by, changed.data ->> 'changed_at' as changed_at,
            following.recorded_at as valid_to,
            case following.type when 'RoutingRuleChanged' then 'changed' when 'RoutingRuleRemoved' then 'removed'
            end as ended_how,
+           case when following.type is not null then coalesce(following.data ->> 'changed_by', 'unknown') end as ended_by,
            following.position as ended_position, following.type is null as in_force
       from ledger.event as changed
       left join lateral (
-           select later.type, later.recorded_at, later.position from ledger.event as later
+           select later.type, later.recorded_at, later.position, later.data from ledger.event as later
             where later.stream = changed.stream and later.version > changed.version
               and later.type in ('RoutingRuleChanged', 'RoutingRuleRemoved')
             order by later.version limit 1
@@ -36,7 +38,11 @@ comment on column audit.rule.asks_for_patient_id is
 comment on column audit.rule.asks_for_patient_name is
     'Whether it has a pattern for the PatientName; the pattern may spell one out, and is not shown.';
 comment on column audit.rule.problems is 'What keeps it from being used.';
+comment on column audit.rule.changed_by is
+    'The REDCap user who made it read so, as far as REDCap''s log told; otherwise unknown.';
+comment on column audit.rule.changed_at is 'When, by REDCap''s own clock.';
 comment on column audit.rule.valid_to is 'When a run found it changed or gone.';
 comment on column audit.rule.ended_how is 'How it ended: changed, or removed.';
+comment on column audit.rule.ended_by is 'The REDCap user who changed or deleted it, or unknown.';
 comment on column audit.rule.ended_position is 'The position of the event that says so.';
 comment on column audit.rule.in_force is 'Whether it reads so now, as far as the ledger knows.';

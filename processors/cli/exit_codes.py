@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 from ledger.errors import Conflict, Corrupt, LedgerError, Misconfigured
@@ -23,6 +24,9 @@ SERVICE = 3
 CORRUPT = 4
 UNFORESEEN = 70
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+_ROOT = Path(__file__).parents[2]
+_OURS = tuple(f"{_ROOT / package}{os.sep}" for package in ("ledger", "processors"))
+"""Where our files are. Where a wheel is installed, they stand among those of libraries."""
 INTERRUPTED = 130
 TERMINATED = 143
 
@@ -114,8 +118,9 @@ def ending(error: BaseException) -> Ending:
 
 
 def _place(error: Exception) -> str:
-    ours = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
-    places = " < ".join(f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}" for frame in ours[:-5:-1])
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if frame.filename.startswith(_OURS)]
+    places = " < ".join(f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}" for frame in (ours or frames)[:-5:-1])
     return (
         f"An error that nobody foresaw: {type(error).__name__} at {places}. Please report this line. What was "
         "recorded so far is safe, and the next run tries again."

@@ -39,12 +39,12 @@ class Commands(TyperGroup):
     def __init__(self, *, prefix: str = "", **attributes: Any) -> None:
         super().__init__(**attributes)
         self._prefix = prefix
-        for _, name, _ in self._listed():
+        for _, name, line in self._listed():
             word, *more = name.split(" ")
             self.add_command(
                 Commands(name=word, prefix=f"{prefix}{word} ", no_args_is_help=True, rich_markup_mode=None)
                 if more
-                else TyperCommand(word)
+                else TyperCommand(word, help=line)
             )
 
     def _listed(self) -> Iterator[tuple[str, str, str]]:
@@ -88,7 +88,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     # A pretty traceback shows the values of variables, which may be a patient's.
     pretty_exceptions_enable=False,
-    add_completion=False,
+    add_completion=True,
 )
 
 

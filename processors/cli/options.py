@@ -8,6 +8,7 @@ from unicodedata import category
 import typer
 
 from processors.errors import ConfigurationError
+from processors.text import is_blank
 
 ConfigOption = Annotated[
     Path | None,
@@ -23,6 +24,7 @@ VerboseOption = Annotated[
     bool, typer.Option("--verbose", help="Tell all that was done, as on a terminal; else news alone.")
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Tell news alone on a terminal, too, as in cron.")]
+CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV (RFC 4180) for a spreadsheet.")]
 DestinationsOption = Annotated[
     list[str] | None,
     typer.Option("--project", metavar="NAME", help="A research project that routing rules may name; again for each."),
@@ -54,3 +56,15 @@ def require_reason(reason: str | None) -> str:
         # On an auditor's terminal they could hide or rewrite lines.
         raise ConfigurationError("--reason: expected one line of text, found a line break or control character.")
     return reason.strip()
+
+
+def one_line(content: bytes) -> str:
+    """What came on standard input: one line."""
+    try:
+        lines = content.decode("utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise ConfigurationError("Standard input: expected text in UTF-8, found other bytes.") from None
+    if len(lines) != 1 or is_blank(lines[0]):
+        found = "a blank one" if len(lines) == 1 else str(len(lines) or "none")
+        raise ConfigurationError(f"Standard input: expected one line, found {found}. Nothing was changed.")
+    return lines[0]

@@ -200,6 +200,23 @@ class SubjectForgotten(Fact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ParticipantReported(Fact):
+    """An operator was told which data of a person went where (GDPR, article 15): of so many studies.
+
+    `subjects` are the ids under which the person's data is sealed.
+    """
+
+    by: str
+    subjects: tuple[str, ...]
+    studies: int
+
+    @property
+    def stream(self) -> str:
+        """That of what was asked about persons."""
+        return "report/participant"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class MasterKeyChanged(Fact):
     """The vault has a new master key, which wraps so many data keys."""
 

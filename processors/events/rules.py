@@ -24,7 +24,11 @@ class RoutingRuleFact(Fact):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RoutingRuleChanged(RoutingRuleFact):
-    """A routing rule is new, or reads otherwise now. `problems` keep it from being used."""
+    """A routing rule is new, or reads otherwise now. `problems` keep it from being used.
+
+    `changed_by` is the REDCap user who made it read so, `changed_at` when, by REDCap's own clock: None where its log
+    did not tell.
+    """
 
     active: bool
     project: str
@@ -35,6 +39,8 @@ class RoutingRuleChanged(RoutingRuleFact):
     event_name: str
     problems: tuple[str, ...]
     fingerprint: str
+    changed_by: str | None = None
+    changed_at: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +55,10 @@ class RoutingRuleReturned(RoutingRuleFact):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RoutingRuleRemoved(RoutingRuleFact):
-    """A routing rule is gone from REDCap: two runs in succession have missed it."""
+    """A routing rule is gone from REDCap: two runs in succession have missed it. Who deleted it is as in a change."""
+
+    changed_by: str | None = None
+    changed_at: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +78,8 @@ class CouplingEntryChanged(CouplingEntryFact):
     """A coupling entry is new, or reads otherwise now.
 
     `asks_fingerprint` is of what it asks for: everything but its date. The subject ID is sealed, and the accession
-    number, which leads to a patient; `accession` is the subject that this is, blank where the entry names none.
+    number, which leads to a patient; `accession` is the subject that this is, blank where the entry names none. Who
+    changed it is told as of a rule.
     """
 
     SEALED: ClassVar[frozenset[str]] = frozenset({"subject_id", "accession_number"})
@@ -82,6 +92,8 @@ class CouplingEntryChanged(CouplingEntryFact):
     problems: tuple[str, ...]
     fingerprint: str
     asks_fingerprint: str
+    changed_by: str | None = None
+    changed_at: str | None = None
     subject_id: str | None = None
     accession_number: str | None = None
 
@@ -98,7 +110,10 @@ class CouplingEntryReturned(CouplingEntryFact):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CouplingEntryRemoved(CouplingEntryFact):
-    """A coupling entry is gone from REDCap: two runs in succession have missed it."""
+    """A coupling entry is gone from REDCap: two runs in succession have missed it. Who deleted it is as in a change."""
+
+    changed_by: str | None = None
+    changed_at: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

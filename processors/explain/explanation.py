@@ -1,6 +1,6 @@
 """Why a study went where it went: gathers what the ledger holds of it, and has it judged as a run would."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -21,6 +21,7 @@ from processors.requests import IN_FORCE, Key
 from processors.routing.checks import Check, checked
 from processors.routing.coupling import FORGOTTEN
 from processors.routing.decisions import Outcome
+from processors.routing.edits import Edit
 from processors.routing.evaluate import Directives, judge
 from processors.routing.identify import identified
 from processors.routing.rules import Identity
@@ -56,7 +57,8 @@ class OriginAccount:
 class Explanation:
     """All that there is to tell about a study. `directives_read`: when REDCap's rules and entries were last read.
 
-    `entries` are those that name the study or nearly do; of the others in force, there are `other_entries`.
+    `entries` are those that name the study or nearly do; of the others in force, there are `other_entries`. Who made
+    rules and entries read as they do is in `rule_edits` and `entry_edits`, by record id.
     """
 
     study: str
@@ -69,6 +71,8 @@ class Explanation:
     origins: Sequence[OriginAccount]
     entries: Sequence[EntryAccount]
     other_entries: int
+    rule_edits: Mapping[str, Edit]
+    entry_edits: Mapping[str, Edit]
     verdict: Sequence[str]
     endings: Sequence[Ending]
 
@@ -123,6 +127,8 @@ def explain(work: Work, study: str, matching: Matching, *, checks: Sequence[Chec
         origins=accounts,
         entries=entries,
         other_entries=len(directed.entries) - len(entries),
+        rule_edits=directed.rule_edits,
+        entry_edits=directed.entry_edits,
         verdict=verdict(situation),
         endings=endings(work, study),
     )

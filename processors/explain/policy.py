@@ -8,6 +8,7 @@ from sqlalchemy import text
 from processors.explain.near_miss import Matching
 from processors.gateway import Work
 from processors.routing.coupling import CouplingList, Entry
+from processors.routing.edits import Edit
 from processors.routing.evaluate import Directives
 from processors.routing.rules import Router, Rule
 from processors.routing.stored_directives import entries_at, rules_at
@@ -18,15 +19,18 @@ from processors.routing.sync import Doubted
 class InForce:
     """What REDCap directed when it was last read: rules and entries by record id, each with its event's position.
 
+    `rule_edits` and `entry_edits` tell who made each read so, as far as REDCap's log did.
     `accessions` are by what the entries' accession numbers are known, `entry_lives` the positions from which on each
     entry has been the same entry. What was missing then is `doubted`: it is among them as it was before.
     """
 
     rules: Mapping[str, Rule]
     rule_positions: Mapping[str, int]
+    rule_edits: Mapping[str, Edit]
     entries: Mapping[str, Entry]
     accessions: Mapping[str, str]
     entry_positions: Mapping[str, int]
+    entry_edits: Mapping[str, Edit]
     entry_lives: Mapping[str, int]
     entries_ask_since: Mapping[str, int]
     doubted: Doubted
@@ -55,9 +59,11 @@ def in_force(work: Work) -> InForce:
     return InForce(
         rules={rule.record_id: rule for rule in rules_at(work, rule_positions.values())},
         rule_positions=rule_positions,
+        rule_edits={row.record_id: Edit(row.changed_by, row.changed_at) for row in rule_rows},
         entries={entry.record_id: entry for entry in entries_at(work, [row.position for row in entry_rows])},
         accessions={row.record_id: row.accession for row in entry_rows},
         entry_positions={row.record_id: row.position for row in entry_rows},
+        entry_edits={row.record_id: Edit(row.changed_by, row.changed_at) for row in entry_rows},
         entry_lives={row.record_id: row.life_position for row in entry_rows},
         entries_ask_since={row.record_id: row.asks_position for row in entry_rows},
         doubted=Doubted(
@@ -67,8 +73,13 @@ def in_force(work: Work) -> InForce:
     )
 
 
-_RULES = text("select record_id, position, doubted_position from gateway.rule where not removed")
+_RULES = text("""
+    select record_id, position, doubted_position, said.data ->> 'changed_by' as changed_by,
+           said.data ->> 'changed_at' as changed_at
+      from gateway.rule join ledger.event as said using (position) where not removed
+""")
 _ENTRIES = text("""
-    select record_id, position, life_position, asks_position, doubted_position, accession
-      from gateway.coupling_entry where not removed
+    select record_id, position, life_position, asks_position, doubted_position, accession,
+           said.data ->> 'changed_by' as changed_by, said.data ->> 'changed_at' as changed_at
+      from gateway.coupling_entry join ledger.event as said using (position) where not removed
 """)

@@ -211,7 +211,8 @@ def _content(cause: Fact | None) -> str:
     match cause:
         case RoutingRuleChanged():
             titles = _labelled({"to": cause.called, "from": cause.calling}) or "from nowhere"
-            return f", which then said: {destination(cause.project, cause.event_name)}, for series {titles}"
+            said = f"{destination(cause.project, cause.event_name)}, for series {titles}"
+            return f", which then said: {said}{_changed_by(cause)}"
         case CouplingEntryChanged():
             names = " or ".join(
                 [
@@ -219,9 +220,17 @@ def _content(cause: Fact | None) -> str:
                     *([f"study {cause.study}"] if cause.study else []),
                 ]
             )
-            return f", which then said: {destination(cause.project, cause.event_name)}, for {names}"
+            said = f"{destination(cause.project, cause.event_name)}, for {names}"
+            return f", which then said: {said}{_changed_by(cause)}"
         case _:
             return ""
+
+
+def _changed_by(cause: RoutingRuleChanged | CouplingEntryChanged) -> str:
+    """Who had made it say so, where REDCap's log told."""
+    if cause.changed_by is None:
+        return ""
+    return f" (by {cause.changed_by} in REDCap{f', {cause.changed_at}' if cause.changed_at else ''})"
 
 
 def _labelled(texts: Mapping[str, str]) -> str:

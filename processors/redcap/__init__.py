@@ -20,7 +20,7 @@ looked_up    the dictionaries and missing data codes as last looked up, kept for
 missing_data the codes by which a project says that there is no value
 rows         a row of an export, every value as text
 incoming     the rows of Incoming and the transfers: how ours are written, how theirs are read (pure)
-log          REDCap's log of what was done to records: who overwrote whom (lost updates, conflicts)
+log          REDCap's log of what was done to records: who overwrote whom (lost updates), who changed a rule
 dry_run      the client that writes nothing
 """
 

@@ -23,7 +23,7 @@ class LogLine:
 
     `instance` is that of the repeating instrument changed, whichever it is: the fields tell. It is 1 where
     nothing is said, as servers leave the first one out, and None where more than one instance was deleted. `minute`
-    is when, in REDCap's own time; `user` who did it.
+    is when, in REDCap's own time, and `user` by whom, as REDCap names them.
     """
 
     record: str

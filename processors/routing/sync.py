@@ -3,11 +3,12 @@
 Both are fetched once a run, whole, before anything is decided: a failed fetch ends the run and is
 never taken for "no rules". What differs from what the ledger holds becomes an event. What is missing is
 doubted: it stands as the ledger has it, and nothing is decided because of it, until the next run misses it too.
+Who made a change is part of its event, where REDCap's log tells (`edits`).
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import text
@@ -28,8 +29,9 @@ from processors.events.rules import (
 )
 from processors.gateway import Gateway, Work
 from processors.observed_list import Before, Comparison, compared, listed_project, set_apart, tell_unreadable
-from processors.redcap import Redcap
+from processors.redcap import Project, Redcap, Row
 from processors.routing.coupling import Entry, entries_from_rows
+from processors.routing.edits import UNKNOWN, Edit, edits, log_window
 from processors.routing.rules import Rule, rules_from_rows
 from processors.routing.stored_directives import entries_at, rules_at
 
@@ -80,20 +82,20 @@ def observe(gateway: Gateway, redcap: Redcap, before: Before) -> Observed:
     coupling = listed_project(gateway, redcap, "coupling", ENTRY_FIELDS, before)
     # A project's name is the label of its choice, which may hold blanks and commas.
     labels = routing.choices("routing_dest_project")
-    rules = rules_from_rows(routing.export_list(), labels)
-    entries = entries_from_rows(coupling.export_list())
+    rule_rows, entry_rows = routing.export_list(), coupling.export_list()
+    rules, entries = rules_from_rows(rule_rows, labels), entries_from_rows(entry_rows)
+    rule_prints = {rule.record_id: _fingerprint(gateway, asdict(rule)) for rule in rules}
+    entry_prints = {entry.record_id: _fingerprint(gateway, asdict(entry)) for entry in entries}
+    rule_list = _List(routing, "gateway.rule", rule_rows, rule_prints)
+    entry_list = _List(coupling, "gateway.coupling_entry", entry_rows, entry_prints)
+    rule_edits, entry_edits = (_edits(gateway, redcap, each, before) for each in (rule_list, entry_list))
     with gateway.begin() as work:
-        rule_prints = {rule.record_id: _fingerprint(work, asdict(rule)) for rule in rules}
-        entry_prints = {entry.record_id: _fingerprint(work, asdict(entry)) for entry in entries}
         tell_unreadable(work, routing)
         tell_unreadable(work, coupling)
-        of_rules = compared(work, "gateway.rule", rule_prints, asked_at=before.head, unreadable=routing.unreadable)
-        of_entries = compared(
-            work, "gateway.coupling_entry", entry_prints, asked_at=before.head, unreadable=coupling.unreadable
-        )
+        of_rules, of_entries = rule_list.compared(work, before), entry_list.compared(work, before)
         events = [
-            *_rule_events(rules, rule_prints, of_rules),
-            *_entry_events(work, entries, entry_prints, of_entries),
+            *_rule_events(rules, rule_prints, of_rules, rule_edits),
+            *_entry_events(work, entries, entry_prints, of_entries, entry_edits),
         ]
         work.record(events)
         apart = Doubted(rules=frozenset(set_apart(work, rule_prints)), entries=frozenset(set_apart(work, entry_prints)))
@@ -105,36 +107,78 @@ def observe(gateway: Gateway, redcap: Redcap, before: Before) -> Observed:
     return Observed([*rules, *doubted_rules], [*entries, *doubted_entries], len(events), doubted)
 
 
+class _List(NamedTuple):
+    """A list as exported: its project, the gateway's own table of it, its rows, and the prints of its records."""
+
+    project: Project
+    table: str
+    rows: Sequence[Row]
+    prints: Mapping[str, str]
+
+    def compared(self, work: Work, before: Before) -> Comparison:
+        """What of it differs from what the ledger holds."""
+        unreadable = self.project.unreadable
+        return compared(work, self.table, self.prints, asked_at=before.head, unreadable=unreadable)
+
+
+def _edits(gateway: Gateway, redcap: Redcap, exported: _List, before: Before) -> Mapping[str, Edit]:
+    """Who made the changes that the list shows: asked before they are recorded, as no transaction waits for REDCap."""
+    with gateway.begin() as work:
+        comparison = exported.compared(work, before)
+        window = log_window(work, exported.project.name, exported.table, comparison)
+    return edits(gateway, redcap, exported.project, window, exported.rows, comparison)
+
+
 def _positions(work: Work, table: str, records: Collection[str]) -> list[int]:
     """The events that hold what these records said when they were last seen."""
     statement = text(f"select position from {table} where record_id = any(:records)")
     return list(work.execute(statement, {"records": list(records)}).scalars()) if records else []
 
 
-def _rule_events(rules: Sequence[Rule], prints: Mapping[str, str], comparison: Comparison) -> list[Fact]:
+def _rule_events(
+    rules: Sequence[Rule], prints: Mapping[str, str], comparison: Comparison, edits: Mapping[str, Edit]
+) -> list[Fact]:
     by_record = {rule.record_id: rule for rule in rules}
     changes = [
-        RoutingRuleChanged(**asdict(by_record[record]), fingerprint=prints[record]) for record in comparison.changed
+        RoutingRuleChanged(**asdict(by_record[record]), fingerprint=prints[record], **_told(edits, record))
+        for record in comparison.changed
     ]
-    settled = comparison.facts(doubted=RoutingRuleDoubted, returned=RoutingRuleReturned, removed=RoutingRuleRemoved)
+    settled = comparison.facts(
+        doubted=RoutingRuleDoubted,
+        returned=RoutingRuleReturned,
+        removed=lambda record_id: RoutingRuleRemoved(record_id=record_id, **_told(edits, record_id)),
+    )
     return [*changes, *settled]
 
 
+def _told(edits: Mapping[str, Edit], record: str) -> dict[str, Any]:
+    """What the event of a change says of who made it."""
+    return edits.get(record, UNKNOWN)._asdict()
+
+
 def _entry_events(
-    work: Work, entries: Sequence[Entry], prints: Mapping[str, str], comparison: Comparison
+    work: Work,
+    entries: Sequence[Entry],
+    prints: Mapping[str, str],
+    comparison: Comparison,
+    edits: Mapping[str, Edit],
 ) -> list[Fact | NewEvent]:
     by_record = {entry.record_id: entry for entry in entries}
     # All at once: one by one, looking them up would take longer than all the rest.
     names = [name for record in comparison.changed for name in _subjects(by_record[record])]
     work.vault.subjects(work.connection, names)
-    changes = [_entry_changed(work, by_record[record], prints[record]) for record in comparison.changed]
+    changes = [
+        _entry_changed(work, by_record[record], prints[record], _told(edits, record)) for record in comparison.changed
+    ]
     settled = comparison.facts(
-        doubted=CouplingEntryDoubted, returned=CouplingEntryReturned, removed=CouplingEntryRemoved
+        doubted=CouplingEntryDoubted,
+        returned=CouplingEntryReturned,
+        removed=lambda record_id: CouplingEntryRemoved(record_id=record_id, **_told(edits, record_id)),
     )
     return [*changes, *settled]
 
 
-def _entry_changed(work: Work, entry: Entry, fingerprint: str) -> NewEvent:
+def _entry_changed(work: Work, entry: Entry, fingerprint: str, edit: Mapping[str, Any]) -> NewEvent:
     """The entry's event; what leads from it to a patient or a pseudonym is sealed."""
     content = asdict(entry)
     del content["repeated"], content["overlong"]  # which its problems tell
@@ -145,7 +189,8 @@ def _entry_changed(work: Work, entry: Entry, fingerprint: str) -> NewEvent:
         **content,
         problems=entry.problems,
         fingerprint=fingerprint,
-        asks_fingerprint=_fingerprint(work, asks),
+        asks_fingerprint=_fingerprint(work.gateway, asks),
+        **edit,
     )
     return work.seal(changed_entry, subject)
 
@@ -157,5 +202,5 @@ def _subjects(entry: Entry) -> list[SubjectName]:
     return [sealed_for] if number is None else [sealed_for, number]
 
 
-def _fingerprint(work: Work, content: Mapping[str, object]) -> str:
-    return work.vault.fingerprint(orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
+def _fingerprint(gateway: Gateway, content: Mapping[str, object]) -> str:
+    return gateway.vault.fingerprint(orjson.dumps(content, option=orjson.OPT_SORT_KEYS))

@@ -33,6 +33,7 @@ from processors.events.operations import (
     LedgerAccepted,
     LedgerDoubted,
     MasterKeyChanged,
+    ParticipantReported,
     RawFolderReplaced,
     RedcapAccepted,
     RedcapDoubted,
@@ -167,6 +168,11 @@ def _an_id(value: str) -> dict[str, Any]:
     return {"project": TEACHING, "fingerprint": fingerprint, "name_fingerprint": None, "value": value}
 
 
+def _edit(user: str, minute: str) -> dict[str, Any]:
+    """What the event of a change says of who made it, on the second day."""
+    return {"changed_by": user, "changed_at": f"2026-03-03 {minute}"}
+
+
 class Told:
     """Records events in one run after the other, a second apart."""
 
@@ -210,10 +216,11 @@ class Told:
         arrived = a_series(study, series, PatientID=patient, PatientName=_KARI_NAME, **changes)
         return self(arrived, f"SeriesDiscovered {series}", subject=patient_subject(study, patient))
 
-    def rule(self, record: str, name: str, *, project: str, pattern: str) -> int:
-        return self(a_rule(record, project, called="FIONA", patient_id_pattern=pattern, fingerprint=name), name)
+    def rule(self, record: str, name: str, *, project: str, pattern: str, **changes: Any) -> int:
+        rule = a_rule(record, project, called="FIONA", patient_id_pattern=pattern, fingerprint=name, **changes)
+        return self(rule, name)
 
-    def entry(self, record: str, name: str, *, study: str, subject: str) -> int:
+    def entry(self, record: str, name: str, *, study: str, subject: str, **changes: Any) -> int:
         entry = an_entry(
             record,
             BRAIN,
@@ -223,6 +230,7 @@ class Told:
             fingerprint=name,
             asks_fingerprint=name,
             subject_id=subject,
+            **changes,
         )
         return self(entry, name, subject=SubjectName("coupling", "", study))
 
@@ -372,8 +380,8 @@ def _reports(told: Told) -> None:
 
 def _corrections(told: Told) -> None:
     """The entry is corrected twice and then names another study; the second time its row had been sent."""
-    told.entry("7", "entry 7, corrected", study=KNEE, subject=_CORRECTED)
-    told.entry("7", "entry 7, again", study=KNEE, subject=_AGAIN)
+    told.entry("7", "entry 7, corrected", study=KNEE, subject=_CORRECTED, **_edit("astrid", "09:58"))
+    told.entry("7", "entry 7, again", study=KNEE, subject=_AGAIN, **_edit("bjorn", "09:59"))
     baseline: dict[str, Any] = {"project": BRAIN, "event_name": "baseline"}
     first = told.positions["by entry"]
     cause = told.cause("coupling", "7", "entry 7, corrected")
@@ -396,14 +404,14 @@ def _corrections(told: Told) -> None:
     told(CouplingEntryDoubted(record_id="7"), "entry 7 missed")
     told(CouplingEntryReturned(record_id="7"), "entry 7 returned")
     told(CouplingEntryDoubted(record_id="7"), "entry 7 doubted")
-    told(CouplingEntryRemoved(record_id="7"), "entry 7 removed")
+    told(CouplingEntryRemoved(record_id="7", **_edit("astrid", "10:00")), "entry 7 removed")
 
 
 def _ends(told: Told) -> None:
     """What was wrong on the first day is mended, but for one file, one row and one contest."""
     told(RoutingRuleDoubted(record_id="2"), "rule 2 doubted")
     told(RoutingRuleReturned(record_id="2"), "rule 2 returned")
-    told(RoutingRuleRemoved(record_id="2"), "rule 2 removed")
+    told(RoutingRuleRemoved(record_id="2", **_edit("bjorn", "09:57")), "rule 2 removed")
     told(RuleTimeoutResolved(study=HIP, record_id="2"))
     told(ConflictResolved(study=HIP, project=HEART, event_name=""), "conflict resolved")
     rule_1 = told.cause("rule", "1", "rule 1")
@@ -474,6 +482,7 @@ def _ends(told: Told) -> None:
         what="study", name="1.2.77", by="admin", reason="consent withdrawn", subjects={"study": []}, studies=0
     )
     told(forgotten)
+    told(ParticipantReported(by="admin", subjects=(nobody,), studies=2))
     told(MasterKeyChanged(by="admin", subjects=9))
     namesakes = told(TwoNamesFound(study=HEAD, studies=(HIP,)))
     told(Acknowledged(study=HEAD, position=namesakes, by="admin", reason="married, as the register says"))

@@ -29,6 +29,7 @@ from tests.audit.history import (
 
 VIEWS = (
     "attention",
+    "chain",
     "conflict",
     "coupling_entry",
     "daily_volume",
@@ -141,6 +142,8 @@ def test_a_rules_event_is_shown_without_its_patterns_which_may_be_a_patients_id(
         "event_name": "",
         "problems": [],
         "fingerprint": "rule 1",
+        "changed_by": None,
+        "changed_at": None,
     }
 
 
@@ -209,6 +212,8 @@ def test_a_request_by_a_rule_tells_why_and_that_its_row_stood_there_already(stor
             "calling": "",
             "event_name": "",
             "problems": [],
+            "changed_by": None,
+            "changed_at": None,
         },
         "whole_match": False,
         "requested_run": FIRST_RUN,
@@ -308,6 +313,8 @@ def test_what_a_cause_said_is_shown_as_it_was_then_without_its_pseudonym(story: 
         "event_name": "baseline",
         "date": "2026-03-01 08:00",
         "problems": [],
+        "changed_by": None,
+        "changed_at": None,
     }
 
 
@@ -411,14 +418,18 @@ def test_a_rule_tells_each_text_that_it_had_and_no_pattern_of_a_patient(story: S
         "asks_for_patient_id": True,
         "asks_for_patient_name": False,
         "problems": None,
+        "changed_by": "unknown",
+        "changed_at": None,
         "valid_to": None,
         "ended_how": None,
+        "ended_by": None,
         "ended_position": None,
         "in_force": True,
     }
     ended = {
         "valid_to": time["rule 2 removed"],
         "ended_how": "removed",
+        "ended_by": "bjorn",
         "ended_position": told("rule 2 removed"),
         "in_force": False,
     }

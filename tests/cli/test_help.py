@@ -40,11 +40,11 @@ def test_every_file_is_a_command_of_the_registry_or_a_program_of_its_own() -> No
 def test_the_programs_help_lists_each_command_under_its_heading_in_one_line() -> None:
     text = help_of()
     require_readable(text)
-    place = 0
+    place, margin = 0, max(map(len, NAMES))
     for heading, commands in COMMANDS.items():
         place = text.index(f"\n{heading}:\n", place)
         for name, line in commands.items():
-            assert f"\n  {name:14}  {line}\n" in text[place:]
+            assert f"\n  {name:{margin}}  {line}\n" in text[place:]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -340,6 +340,7 @@ OF_OTHER_STREAMS = {
     "StartedFresh",
     "RawFolderReplaced",
     "SubjectForgotten",
+    "ParticipantReported",
     "MasterKeyChanged",
     "ExpectedStudyMissing",
     "ExpectedStudyArrived",
@@ -404,6 +405,12 @@ def test_a_request_tells_what_its_entry_said_then() -> None:
         "Requested for HEART, event baseline, because of coupling entry 4, which then said: HEART, event baseline, "
         "for an accession number."
     )
+
+
+def test_a_request_tells_who_had_made_its_rule_say_so_where_redcaps_log_told() -> None:
+    rule = a_rule("7", "HEART", called="FIONA", changed_by="astrid", changed_at="2026-03-02 10:14")
+    words = told(REQUESTED, History(causes={5: rule}))
+    assert words.endswith("for series to FIONA (by astrid in REDCap, 2026-03-02 10:14).")
 
 
 def test_what_a_revision_changed_is_named_without_saying_what_it_was() -> None:

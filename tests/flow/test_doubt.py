@@ -216,7 +216,8 @@ def test_a_rule_that_two_runs_miss_is_gone_and_what_waited_goes_nowhere(ruled: S
         ruled.series("1.2.3")
         ruled.run()
         ruled.run()
-        assert ruled.events("RoutingRuleRemoved") == [{"record_id": "7"}]
+        (removed,) = ruled.events("RoutingRuleRemoved")
+        assert removed == {"record_id": "7", "changed_by": None, "changed_at": None}
         assert ruled.query("select study from gateway.deferred_decision") == []
     ruled.run()
     assert ruled.transfers("1.2.3") == {}

@@ -162,10 +162,63 @@ def test_the_commands_refuse_the_auditor_in_plain_words(
     database_url: str, auditor: str, key_file: Path, tmp_path: Path
 ) -> None:
     auditing = configured(tmp_path, url=as_role(database_url, auditor), key_file=key_file, site="auditor")
-    for command in ("verify", "export", "rebuild", "run"):
+    for command in ("export", "rebuild", "run"):
         ended = auditing(command)
         assert (ended.code, ended.out) == (2, "")
         assert "PostgreSQL refuses the role of ledger.url: permission denied for schema" in ended.err
+
+
+@pytest.fixture
+def auditing(database_url: str, auditor: str, tmp_path: Path) -> Program:
+    """The program with an auditor's configuration: the address of the ledger, and nothing else."""
+    config = tmp_path / "auditor.toml"
+    config.write_text(f"[ledger]\nurl = {json.dumps(as_role(database_url, auditor))}\n", "utf-8")
+    config.chmod(0o600)
+    return Program(config)
+
+
+def test_the_auditor_verifies_the_chain_and_is_told_what_was_not(
+    site: Site, writing: Program, auditing: Program, database: Database, tmp_path: Path
+) -> None:
+    """He used to be told that PostgreSQL refuses his role."""
+    writing("run")
+    kept = auditing("verify", "--head")
+    as_writer = writing("verify", "--json").data
+    assert (kept.code, kept.out.split()[:2]) == (0, [str(as_writer["position"]), as_writer["hash"]])
+    heads = tmp_path / "heads.txt"
+    heads.write_text(kept.out + writing("verify", "--head").out, "utf-8")
+    verified = auditing("verify", "--from", str(heads))
+    assert (verified.code, verified.err) == (0, "")
+    assert f"Verified {site.head()} events" in verified.out
+    assert "Kept heads and checkpoints: 2, each still part of the ledger." in verified.out
+    assert "Not verified, as the role of ledger.url may read the schema audit alone: subjects" in verified.out
+    told = auditing("verify", "--json").data
+    assert (told["position"], told["keys"], told["needs_attention"]) == (site.head(), None, False)
+    assert set(told) == set(as_writer)
+    assert auditing("verify", "--projections").code == auditing("verify", "--kept").code == 2
+    heads.write_text(writing("verify", "--head").out.replace("\n" + str(site.head()), f"\n{site.head() - 1}"), "utf-8")
+    assert (
+        f"The event at position {site.head() - 1} or one before it is not"
+        in auditing("verify", "--from", str(heads)).err
+    )
+
+    with database.begin() as connection:
+        connection.execute(text("alter table ledger.event disable trigger all"))
+        connection.execute(text("update ledger.event set data = '{}' where position = 3"))
+    broken = auditing("verify")
+    assert (broken.code, broken.out) == (4, "")
+    assert "The event at position 3 is not what was appended" in broken.err
+    with database.begin() as connection:
+        connection.execute(text("delete from ledger.event where position <= 3"))
+    assert "The event at position 4 is not where it belongs" in auditing("verify").err
+
+
+@pytest.mark.usefixtures("site")
+def test_the_auditor_needs_neither_redcap_nor_key_for_the_views(writing: Program, auditing: Program) -> None:
+    writing("run")
+    shown = auditing("audit", "transfer", "--json")
+    assert (shown.code, [row["project"] for row in shown.data]) == (0, [HEART])
+    assert auditing("audit").code == 0
 
 
 # Granting

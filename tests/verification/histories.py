@@ -106,6 +106,7 @@ OF_ONE_TYPE: Mapping[tuple[str, str], Values] = {
     ("ConflictFound", "kind"): st.sampled_from(["equals", "person", "coupling stands"]),
     ("DecidedByHand", "event_name"): st.none() | WORDS,
     ("SubjectForgotten", "subjects"): st.just({}) | st.sampled_from(PATIENTS).map(lambda one: {"patient": [one]}),
+    ("ParticipantReported", "subjects"): st.lists(st.sampled_from(PATIENTS), max_size=2).map(tuple),
     ("RequestHeld", "studies"): OTHERS,
     ("RequestHeld", "patient"): A_PATIENT,
     ("RequestQuestioned", "studies"): OTHERS,

@@ -29,7 +29,7 @@ COMMANDS = {
     },
     "Rules and pseudonyms": {
         "what-if": "Try routing rules before they go live.",
-        "rules check": "Look for rules that cannot work, or contradict each other.",
+        "rules check": "Look for rules that cannot work, or contradict others.",
         "identity check": "Look for shared, second and telling pseudonyms.",
     },
     "Setting up": {
@@ -45,15 +45,18 @@ COMMANDS = {
         "move": "Copy the ledger to another database, and verify it.",
         "drill": "Try whether a backup could be gone on from.",
         "grant": "Give PostgreSQL roles the least privileges that work.",
-        "shadow": "Decide beside today's scripts, and write nothing to REDCap.",
-        "adopt": "Record what REDCap holds already, to do none of it again.",
+        "shadow": "Decide beside today's scripts; write nothing to REDCap.",
+        "adopt": "Record what REDCap holds, to do none of it again.",
     },
     "Auditors": {
         "audit": "Show what the ledger tells an auditor.",
         "psql": "Open the ledger in PostgreSQL's own client.",
         "verify": "Check that nobody has tampered with the ledger.",
-        "prove": "Prove what is held of a study to somebody without a ledger.",
-        "export": "Write events as lines of JSON, for archives and auditors.",
+        "prove": "Prove what is held of a study to somebody outside.",
+        "report project": "Report what a project asked for and got, to print.",
+        "report participant": "Report which data of a person went where.",
+        "report register": "Report what the register of processing takes from here.",
+        "export": "Write events as lines of JSON, to keep elsewhere.",
     },
     "Keys and people": {
         "withdraw": "Record that a participant withdraws from a project.",

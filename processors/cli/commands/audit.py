@@ -16,7 +16,7 @@ from processors.cli import console
 from processors.cli.bootstrap import opened_database
 from processors.cli.exit_codes import readers_may_leave
 from processors.cli.harmless import as_json, in_a_cell
-from processors.cli.options import JsonOption
+from processors.cli.options import CsvOption, JsonOption
 from processors.errors import ConfigurationError
 from processors.operations import audit
 from processors.operations.audit import Row, Selection, View
@@ -46,7 +46,7 @@ def command(
         typer.Option("--limit", metavar="N", min=1, help=f"At most so many rows, the newest (for people: {SHOWN})."),
     ] = None,
     json: JsonOption = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV (RFC 4180) for a spreadsheet.")] = False,
+    csv: CsvOption = False,
 ) -> None:
     """Show what the ledger tells an auditor. No master key is needed, and a role that may only read the schema audit.
 

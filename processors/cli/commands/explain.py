@@ -1,7 +1,7 @@
 """`fiona-ledger explain`: what happened to a study, and why."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
@@ -19,6 +19,7 @@ from processors.explain.search import find_study
 from processors.explain.timeline import grouped
 from processors.gateway import Gateway
 from processors.routing.configured_checks import checks_of
+from processors.routing.edits import Edit
 
 _RULES_SHOWN = 20
 
@@ -75,7 +76,7 @@ def _print_explanation(gateway: Gateway, explanation: Explanation) -> None:
                 console.say(out, f"    ... {group.left_out} more of these (`--json` lists them all)")
             console.say(out, f"[{moment.position}] {_minute(gateway, moment.at)}  {moment.words}")
     for account in explanation.origins:
-        _print_origin(out, account, several=len(explanation.origins) > 1)
+        _print_origin(out, account, explanation.rule_edits, several=len(explanation.origins) > 1)
     _print_entries(out, explanation)
     if explanation.directives_read is not None:
         console.say(
@@ -84,7 +85,7 @@ def _print_explanation(gateway: Gateway, explanation: Explanation) -> None:
         )
 
 
-def _print_origin(out: Console, account: OriginAccount, *, several: bool) -> None:
+def _print_origin(out: Console, account: OriginAccount, edits: Mapping[str, Edit], *, several: bool) -> None:
     identity = account.origin.identity
     console.heading(out, "Routing rules" + (f" and {_series(account.origin.series)}" if several else ""))
     console.say(
@@ -96,7 +97,7 @@ def _print_origin(out: Console, account: OriginAccount, *, several: bool) -> Non
     if shown:
         columns = ("rule", "project", "event", "called AE", "calling AE", "PatientID", "PatientName", "comes to")
         console.print_table(out, columns, [_rule_cells(rule) for rule in shown])
-        _print_notes(out, [(f"rule {rule.rule.record_id}", rule) for rule in shown])
+        _print_notes(out, [(f"rule {rule.rule.record_id}", rule, edits[rule.rule.record_id]) for rule in shown])
     rest = Counter(_short(rule) for rule in account.rules if rule not in shown)
     for words, count in rest.items():
         console.say(out, f"{count} {'more ' if shown else ''}{'rule' if count == 1 else 'rules'}: {words}.")
@@ -117,10 +118,9 @@ def _states(account: RuleAccount | EntryAccount) -> list[str]:
     return [condition.state for condition in account.conditions]
 
 
-def _print_notes(out: Console, accounts: Sequence[tuple[str, RuleAccount | EntryAccount]]) -> None:
-    for name, account in accounts:
-        if account.notes:
-            console.say(out, f"{name}: {'; '.join(account.notes)}")
+def _print_notes(out: Console, accounts: Sequence[tuple[str, RuleAccount | EntryAccount, Edit]]) -> None:
+    for name, account, edit in accounts:
+        console.say(out, f"{name}: {'; '.join([*account.notes, edit.words])}")
 
 
 def _short(account: RuleAccount) -> str:
@@ -135,7 +135,8 @@ def _print_entries(out: Console, explanation: Explanation) -> None:
     if shown:
         columns = ("entry", "project", "event", "accession number", "study UID", "comes to")
         console.print_table(out, columns, [_entry_cells(entry) for entry in shown])
-        _print_notes(out, [(f"entry {entry.entry.record_id}", entry) for entry in shown])
+        edits = explanation.entry_edits
+        _print_notes(out, [(f"entry {entry.entry.record_id}", entry, edits[entry.entry.record_id]) for entry in shown])
     if len(explanation.entries) > len(shown):
         console.say(out, f"{len(explanation.entries) - len(shown)} more name it, or nearly (`--json` lists them all).")
     console.say(out, f"Entries in force that have nothing in common with it: {explanation.other_entries}.")
@@ -158,24 +159,24 @@ def _explanation_data(explanation: Explanation) -> dict[str, Any]:
         "verdict": explanation.verdict,
         "requests": [ending.as_data() for ending in explanation.endings],
         "timeline": [asdict(moment) for moment in explanation.timeline],
-        "origins": [_origin_data(account) for account in explanation.origins],
-        "coupling_entries": [_entry_data(account) for account in explanation.entries],
+        "origins": [_origin_data(account, explanation.rule_edits) for account in explanation.origins],
+        "coupling_entries": [_entry_data(account, explanation.entry_edits) for account in explanation.entries],
         "other_coupling_entries": explanation.other_entries,
     }
 
 
-def _origin_data(account: OriginAccount) -> dict[str, Any]:
+def _origin_data(account: OriginAccount, edits: Mapping[str, Edit]) -> dict[str, Any]:
     identity = account.origin.identity
     return {
         "called": identity.called,
         "calling": identity.calling,
         "forgotten": account.origin.forgotten,
         "series": account.origin.series,
-        "rules": [_rule_data(rule) for rule in account.rules],
+        "rules": [_rule_data(rule, edits) for rule in account.rules],
     }
 
 
-def _rule_data(account: RuleAccount) -> dict[str, Any]:
+def _rule_data(account: RuleAccount, edits: Mapping[str, Edit]) -> dict[str, Any]:
     rule = account.rule
     return {
         "record_id": rule.record_id,
@@ -184,17 +185,19 @@ def _rule_data(account: RuleAccount) -> dict[str, Any]:
         "event_name": rule.event_name,
         "called": rule.called,
         "calling": rule.calling,
+        **edits[rule.record_id]._asdict(),
         **_account_data(account),
     }
 
 
-def _entry_data(account: EntryAccount) -> dict[str, Any]:
+def _entry_data(account: EntryAccount, edits: Mapping[str, Edit]) -> dict[str, Any]:
     entry = account.entry
     return {
         "record_id": entry.record_id,
         "project": entry.project,
         "event_name": entry.event_name,
         "named": account.named,
+        **edits[entry.record_id]._asdict(),
         **_account_data(account),
     }
 

@@ -1,7 +1,7 @@
 """`fiona-ledger verify`: whether the ledger is what was written."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC
 from pathlib import Path
@@ -20,12 +20,14 @@ from ledger.vault import Vault
 from ledger.verification import Difference, Verified
 from processors import run_codes
 from processors.cli import console
-from processors.cli.bootstrap import now, opened_ledger
+from processors.cli.bootstrap import now, opened_database
 from processors.cli.dates import local_time
 from processors.cli.harmless import on_a_line
 from processors.cli.options import JsonOption
 from processors.configuration import LedgerSection
 from processors.errors import ConfigurationError
+from processors.operations import audit, audited_chain
+from processors.operations.audited_chain import AuditedChain
 from processors.operations.forget.forgotten import forgotten_at
 from processors.operations.proofs.daily import Evidence, signer_of
 from processors.operations.proofs.verification import Given, verify_given
@@ -62,14 +64,22 @@ def command(
     """Recompute the ledger's chain of hashes, and check positions, streams, subjects, keys, guards and views.
 
     Ends with 4 and names the first event that fails, and how. Changes nothing; runs may go on meanwhile. Where the
-    master key is not used, --head prints one line that nobody signs: position, hash and time.
+    master key is not used, --head prints one line that nobody signs: position, hash and time. A role that may read the
+    schema audit alone verifies the chain, and is told what it cannot.
 
     Example: fiona-ledger verify --from heads.txt --head >> heads.txt
     """
     heads = [] if since is None else _kept_heads(since)
     if kept and without_keys:
         raise ConfigurationError("--kept takes the site's key: expected no --without-keys beside it.")
-    with opened_ledger(context.obj) as (configuration, database):
+    with opened_database(context.obj) as (configuration, database):
+        with database.begin() as connection:
+            audit.require_views(connection)
+            auditor = audited_chain.is_auditor(connection)
+        if auditor:
+            _require_possible({"--projections": projections, "--kept": kept})
+            _print_audited(database, heads, head=head, json=json)
+            return False
         evidence = Evidence.of(configuration)
         if kept:
             heads += [each.checkpoint.as_head() for _, each in evidence.folder.newest_first()]
@@ -203,9 +213,60 @@ class _Outcome:
             "vouched_for": None if self.given is None else [given._asdict() for given in self.given],
             "emptied_tables": [table for _, table in self.emptied],
             "different_tables": None if self.different is None else [asdict(d) for d in self.different],
+            "not_verified": [],
             "attention": self.attention(),
             "needs_attention": bool(self.attention()),
         }
+
+
+def _require_possible(options: Mapping[str, bool]) -> None:
+    """Raises `ConfigurationError` for what takes more than the schema audit."""
+    for option, is_given in options.items():
+        if is_given:
+            raise ConfigurationError(
+                f"{option}: expected a role that may read the schemas ledger and gateway; that of ledger.url may read "
+                "the schema audit alone. Leave the option out, or name the role of the periodic run."
+            )
+
+
+def _print_audited(database: Database, heads: list[KeptHead], *, head: bool, json: bool) -> None:
+    """What a role that may read the schema audit alone can verify, and what it cannot."""
+    with console.step("Verifying events"), database.begin() as connection:
+        chain = audited_chain.verify(connection, heads)
+    taken = KeptHead(chain.position, chain.hash, now().astimezone(UTC).isoformat(timespec="seconds"))
+    if json:
+        console.print_json(_audited_data(chain, taken, len(heads)))
+    elif head:
+        sys.stdout.write(taken.as_line() + "\n")
+    else:
+        console.output().print(
+            f"Verified {chain.position} events, whose hashes PostgreSQL computed: the chain holds, positions and the "
+            f"versions of {chain.streams} streams have no gaps."
+        )
+        if heads:
+            console.output().print(f"Kept heads and checkpoints: {len(heads)}, each still part of the ledger.")
+        console.output().print(
+            f"Not verified, as the role of ledger.url may read the schema audit alone: "
+            f"{', '.join(audited_chain.NOT_VERIFIED)}. What PostgreSQL says is believed here; docs/ledger.md tells how "
+            "an export is verified elsewhere."
+        )
+        console.output().print(f"Head: {taken.as_line()}")
+
+
+def _audited_data(chain: AuditedChain, head: KeptHead, kept_heads: int) -> dict[str, Any]:
+    """The same for another program; what was not verified is null."""
+    unknown = ("subjects", "forgotten", "keys", "attested", "key_problem", "checkpoint", "vouched_for")
+    return {
+        "position": head.position,
+        "hash": head.hash.hex(),
+        "time": head.taken,
+        "streams": chain.streams,
+        **dict.fromkeys((*unknown, "emptied_tables", "different_tables")),
+        "kept_heads": kept_heads,
+        "not_verified": audited_chain.NOT_VERIFIED,
+        "attention": [],
+        "needs_attention": False,
+    }
 
 
 def _kept_heads(name: str) -> list[KeptHead]:

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from processors.cli import console
 from processors.cli.bootstrap import opened_exclusively, opened_redcap, operator
 from processors.cli.exit_codes import exit_codes
-from processors.cli.options import JsonOption, require_reason
+from processors.cli.options import JsonOption, one_line, require_reason
 from processors.delivery.deliver import deliver
 from processors.delivery.recognition import recognise
 from processors.errors import ConfigurationError
@@ -18,7 +18,6 @@ from processors.gateway import Work
 from processors.routing.configured_checks import LASTING
 from processors.routing.unplaced import hold_unplaced
 from processors.routing.withdraw import Withdrawal, Withdrawn, is_known, patients_of_study, withdraw
-from processors.text import is_blank
 
 _TASKS = text("""
     select position, study, project, instance, what, sent_at, mapped_uids from audit.task
@@ -56,7 +55,7 @@ def command(
         raise ConfigurationError("Expected one of --patient-id-stdin, --pseudonym-stdin and --study.")
     if pseudonym_stdin and project is None:
         raise ConfigurationError("--pseudonym-stdin: expected --project as well, as a pseudonym is that of a project.")
-    given = _given(sys.stdin.buffer.read()) if patient_id_stdin or pseudonym_stdin else ""
+    given = one_line(sys.stdin.buffer.read()) if patient_id_stdin or pseudonym_stdin else ""
     if given and given.casefold() in reason.casefold():
         raise ConfigurationError("--reason holds what standard input holds, and would be kept in plain text for ever.")
     with exit_codes() as afterwords, opened_exclusively(context.obj) as (configuration, gateway):
@@ -90,18 +89,6 @@ def command(
     else:
         _print(done, tasks)
     return bool(tasks)
-
-
-def _given(content: bytes) -> str:
-    """What came on standard input: one line."""
-    try:
-        lines = content.decode("utf-8").splitlines()
-    except UnicodeDecodeError:
-        raise ConfigurationError("Standard input: expected text in UTF-8, found other bytes.") from None
-    if len(lines) != 1 or is_blank(lines[0]):
-        found = "a blank one" if len(lines) == 1 else str(len(lines) or "none")
-        raise ConfigurationError(f"Standard input: expected one line, found {found}. Nothing was changed.")
-    return lines[0]
 
 
 def _require_known(work: Work, project: str | None) -> None:
