@@ -1,0 +1,232 @@
+"""The addresses of the page, and what each answers. Names stand in queries, as they may hold any character.
+
+Whoever asks has been let in by the web server before it. One question is answered at a time: the keys that explanations
+need are kept for one transaction, and a page is a matter of milliseconds.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date
+from threading import Lock
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from sqlalchemy import text
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from ledger.errors import LedgerError
+from processors.configuration import Configuration
+from processors.errors import ConfigurationError
+from processors.explain.find import STAGES
+from processors.explain.search import find_study
+from processors.explain.timeline import grouped
+from processors.gateway import Gateway, Work
+from processors.operations.health import Unrecorded
+from processors.operations.limits import Limits
+from processors.web import directive, project, search, study
+from processors.web.guard import LOOPBACK, Guard
+from processors.web.overview import overview
+from processors.web.rendering import STATIC, environment, link
+from processors.web.search import Asked
+
+_LONGEST_FORM: Final = 10_000
+_STATIC: Final = ("style.css", "icon.svg")
+
+
+class ReadingGateway(Gateway):
+    """A gateway whose units of work may only read, one after the other."""
+
+    @classmethod
+    def of(cls, gateway: Gateway) -> "ReadingGateway":
+        """The same gateway, its keys still opened at need."""
+        return cls(
+            database=gateway.database,
+            vault=lambda: gateway.vault,
+            site=gateway.site,
+            clock=gateway.clock,
+            run=gateway.run,
+            zone=gateway.zone,
+            sender=gateway.sender,
+            placeholders=gateway.placeholders,
+        )
+
+    def __init__(self, **parts: Any) -> None:
+        super().__init__(**parts)
+        self._one_at_a_time = Lock()
+
+    @contextmanager
+    def begin(self) -> Iterator[Work]:
+        """A unit of work in which nothing can be changed, nor asked for longer than somebody waits."""
+        with self._one_at_a_time, super().begin() as work:
+            work.execute(_READ_ONLY)
+            work.execute(_IN_TIME)
+            yield work
+
+
+_READ_ONLY = text("set transaction read only")
+_IN_TIME = text("set local statement_timeout = '30s'")
+
+
+class Site:
+    """What the pages are made of. `unrecorded` is read anew for each; `told` says what an error stands for."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        configuration: Configuration,
+        *,
+        unrecorded: Callable[[], Unrecorded | None],
+        told: Callable[[BaseException], str],
+    ) -> None:
+        self._gateway = ReadingGateway.of(gateway)
+        self._configuration = configuration
+        self._unrecorded = unrecorded
+        self._told = told
+        self._limits = Limits.of(configuration)
+        self._templates = environment(self._gateway.local, live=True)
+
+    def application(self) -> Starlette:
+        """What a web server serves."""
+        pages: Mapping[str, Callable[[Mapping[str, str]], Response]] = {
+            "/": self.overview,
+            "/search": self.search,
+            "/study": self.study,
+            "/project": self.project,
+            "/project.csv": self.project_csv,
+            "/rule": self.rule,
+            "/entry": self.entry,
+        }
+        routes = [Route(path, self._answering(show), methods=["GET"]) for path, show in pages.items()]
+        routes += [
+            Route("/search", self._taking(self.search_by_form), methods=["POST"]),
+            Route("/find", self._taking(self.find), methods=["POST"]),
+        ]
+        routes += [Route(f"/{name}", _file(name)) for name in _STATIC]
+        hosts = None if self._configuration.web.insecure else LOOPBACK | {self._configuration.web.address}
+        return Starlette(
+            routes=routes,
+            middleware=[Middleware(Guard, hosts=hosts)],
+            exception_handlers={404: self._not_found, 405: self._not_found},
+        )
+
+    def overview(self, _: Mapping[str, str]) -> Response:
+        """How it is doing."""
+        return self._page("overview.html", overview=overview(self._gateway, self._limits, self._unrecorded()))
+
+    def search(self, fields: Mapping[str, str]) -> Response:
+        """The form, and what was found."""
+        return self._listed(search.asked(fields))
+
+    def search_by_form(self, fields: Mapping[str, str]) -> Response:
+        """The same; with an accession number, at once: it is to stand in no address."""
+        wanted, accession = search.asked(fields), fields.get("accession", "").strip()
+        if not accession:
+            return RedirectResponse(link("search", **wanted.fields), 303)
+        return self._listed(wanted, search.asked({"study": accession}).study)
+
+    def find(self, fields: Mapping[str, str]) -> Response:
+        """The one study of that UID or accession number."""
+        with self._gateway.begin() as work:
+            found = find_study(work, fields.get("name", ""))
+        return RedirectResponse(link("study", uid=found), 303)
+
+    def study(self, fields: Mapping[str, str]) -> Response:
+        """What happened to it, and why."""
+        day = fields.get("day", "")
+        with self._gateway.begin() as work:
+            if day:
+                return self._page("then.html", then=study.known_then(work, fields.get("uid", ""), _day(day)))
+            told = study.explained(work, self._configuration, fields.get("uid", ""))
+        return self._page(
+            "study.html",
+            told=told,
+            series=sum(len(account.origin.series) for account in told.origins),
+            groups=grouped(told.timeline),
+            shown_rules=study.shown_rules,
+        )
+
+    def project(self, fields: Mapping[str, str]) -> Response:
+        """What became of all that was asked for."""
+        with self._gateway.begin() as work:
+            found = project.project(work, fields.get("name", ""))
+        return self._page("project.html", project=found, most=project.SHOWN)
+
+    def project_csv(self, fields: Mapping[str, str]) -> Response:
+        """The same for a spreadsheet."""
+        with self._gateway.begin() as work:
+            content = project.as_csv(work, fields.get("name", ""))
+        headers = {"content-disposition": 'attachment; filename="studies.csv"'}
+        return Response(content, media_type="text/csv; charset=utf-8", headers=headers)
+
+    def rule(self, fields: Mapping[str, str]) -> Response:
+        """A routing rule."""
+        return self._directive("rule", fields)
+
+    def entry(self, fields: Mapping[str, str]) -> Response:
+        """An entry of the coupling list."""
+        return self._directive("coupling", fields)
+
+    def _directive(self, kind: directive.Kind, fields: Mapping[str, str]) -> Response:
+        with self._gateway.begin() as work:
+            found = directive.directive(work, kind, fields.get("record", ""))
+        return self._page("directive.html", directive=found)
+
+    def _listed(self, wanted: Asked, accession: str = "") -> Response:
+        with self._gateway.begin() as work:
+            listed = search.listed(work, wanted, accession)
+        return self._page("search.html", asked=wanted, listed=listed, stages=STAGES, by_number=bool(accession))
+
+    def _page(self, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+        content = self._templates.get_template(template).render(site=self._gateway.site, **values)
+        return HTMLResponse(content, status)
+
+    def _answering(self, show: Callable[[Mapping[str, str]], Response]) -> Callable[[Request], Response]:
+        def answer(request: Request) -> Response:
+            return self._shown(show, request.query_params)
+
+        return answer
+
+    def _taking(self, show: Callable[[Mapping[str, str]], Response]) -> Callable[[Request], Any]:
+        async def answer(request: Request) -> Response:
+            body = b""
+            async for part in request.stream():
+                body += part
+                if len(body) > _LONGEST_FORM:
+                    return self._page("error.html", status=413, title="Too long", words=["Expected a short form."])
+            fields = dict(parse_qsl(body.decode("utf-8", "replace")))
+            return await run_in_threadpool(self._shown, show, fields)
+
+        return answer
+
+    def _shown(self, show: Callable[[Mapping[str, str]], Response], fields: Mapping[str, str]) -> Response:
+        """The page, or what is in its way. Nothing of an error but its message is told: the rest may hold values."""
+        try:
+            return show(fields)
+        except ConfigurationError as error:
+            return self._page("error.html", status=404, title="Not found", words=str(error).splitlines())
+        except LedgerError as error:
+            return self._page("error.html", status=503, title="Not now", words=str(error).splitlines())
+        except Exception as error:
+            return self._page("error.html", status=500, title="An error", words=[self._told(error)])
+
+    def _not_found(self, _request: Request, _error: Exception) -> Response:
+        return self._page("error.html", status=404, title="Not found", words=["There is no such page."])
+
+
+def _day(value: str) -> date:
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise ConfigurationError("day: expected a day such as 2026-03-31, found something else.") from None
+
+
+def _file(name: str) -> Callable[[Request], Response]:
+    def answer(_request: Request) -> Response:
+        return FileResponse(STATIC / name)
+
+    return answer

@@ -1,0 +1,77 @@
+"""Templates, filled with values that can do nothing to a page: escaped, on one line, nothing that turns letters."""
+
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from processors.clocks import duration
+from processors.text import printable
+
+FOLDER: Final = Path(__file__).parent
+STATIC: Final = FOLDER / "static"
+
+_STUDY: Final = r"(?P<study>(?<![\w.])[0-9]+(?:\.[0-9]+){4,}(?![\w.]))"
+_DIRECTIVE: Final = r"\b(?P<kind>routing rule|coupling entry) (?P<record>[\w-]+)"
+_NAMED: Final = re.compile(f"{_STUDY}|{_DIRECTIVE}", re.IGNORECASE)
+_PAGES: Final = {"routing rule": "rule", "coupling entry": "entry"}
+
+
+def environment(local: Callable[[datetime], datetime], *, live: bool) -> Environment:
+    """The templates. `local` gives a moment in the hospital's zone; `live`: there are pages to lead to."""
+    made = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+    def moment(value: datetime, pattern: str = "%Y-%m-%d %H:%M") -> Markup:
+        there = local(value)
+        return Markup('<time datetime="{}">{}</time>').format(there.isoformat(), there.strftime(pattern))
+
+    made.filters |= {
+        "moment": moment,
+        "linked": linked if live else printable,
+        "duration": lambda value: "" if value is None else duration(value),
+        "number": lambda value: Markup(f"{value:,}".replace(",", "&#8239;")),  # noqa: S704 - a number's digits
+    }
+    made.globals |= {"live": live, "link": link, "timedelta": timedelta}
+    return made
+
+
+def linked(words: str) -> Markup:
+    """The words with a link on each study, routing rule and coupling entry that they name."""
+    parts, end = [], 0
+    for found in _NAMED.finditer(words):
+        parts += [escape(printable(words[end : found.start()])), _anchor(found)]
+        end = found.end()
+    return Markup("").join([*parts, escape(printable(words[end:]))])
+
+
+def _anchor(found: re.Match[str]) -> Markup:
+    address = (
+        link("study", uid=found["study"])
+        if found["study"]
+        else link(_PAGES[found["kind"].lower()], record=found["record"])
+    )
+    return Markup('<a href="{}">{}</a>').format(address, printable(found[0]))
+
+
+def link(page: str, **parameters: str | None) -> str:
+    """The address of a page: relative, so that a web server may put it in any folder."""
+    given = {name: value for name, value in parameters.items() if value}
+    return f"{page}?{urlencode(given)}" if given else page
+
+
+def _shown(value: Any) -> Any:
+    if value is None:
+        return ""
+    return value if isinstance(value, Markup) or not isinstance(value, str) else printable(value)

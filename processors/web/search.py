@@ -1,0 +1,92 @@
+"""What a form asks for: read from what a browser sends, and back into the address of the same page."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta, tzinfo
+from itertools import islice
+from typing import Final
+
+from processors.errors import ConfigurationError
+from processors.explain.find import STAGES, Found, Sought, find
+from processors.gateway import Work
+
+SHOWN: Final = 50
+"""So many studies stand on a page."""
+
+_LONGEST: Final = 256
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """The fields of the form as they were filled in, blank where they were not."""
+
+    study: str = ""
+    project: str = ""
+    state: str = ""
+    since: str = ""
+    until: str = ""
+    at: str = ""
+    after: str = ""
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """What was filled in, to be asked for again."""
+        return {name: value for name in self.__slots__ if (value := getattr(self, name))}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listed:
+    """What was found on one page; `older` are the fields that lead to the next one."""
+
+    found: Sequence[Found]
+    older: Mapping[str, str] | None
+
+
+def asked(fields: Mapping[str, str]) -> Asked:
+    """What was filled in. Raises `ConfigurationError` for what no form of ours sends."""
+    given = {name: fields.get(name, "").strip() for name in Asked.__slots__}
+    for name, value in given.items():
+        if not value.isprintable() or len(value) > _LONGEST:
+            raise ConfigurationError(f"{name}: expected up to {_LONGEST} printable characters, found something else.")
+    if given["state"] and given["state"] not in STAGES:
+        raise ConfigurationError(f"state: expected one of {', '.join(STAGES)}, found something else.")
+    return Asked(**given)
+
+
+def listed(work: Work, wanted: Asked, accession: str = "") -> Listed:
+    """The first studies that are like that, the newest first. Raises `ConfigurationError` for a day that is none."""
+    zone = work.local(work.clock()).tzinfo
+    until = _day("until", wanted.until, zone)
+    sought = Sought(
+        study=wanted.study or None,
+        accession=accession or None,
+        project=wanted.project or None,
+        stages=[stage for stage in STAGES if wanted.state in ("", stage)],
+        since=_day("since", wanted.since, zone),
+        until=None if until is None else until + timedelta(days=1),
+        before=(_moment(wanted.at), wanted.after) if wanted.at else None,
+    )
+    found = list(islice(find(work, sought), SHOWN + 1))
+    if len(found) <= SHOWN:
+        return Listed(found=found, older=None)
+    # All requests of a study stand on one page: those of the last one begin the next.
+    shown = [each for each in found if each.study != found[-1].study] or found
+    last = shown[-1]
+    return Listed(found=shown, older=wanted.fields | {"at": last.arrived_at.isoformat(), "after": last.study})
+
+
+def _day(name: str, value: str, zone: tzinfo | None) -> datetime | None:
+    if not value:
+        return None
+    try:
+        return datetime.combine(datetime.strptime(value, "%Y-%m-%d").date(), time(), zone)  # noqa: DTZ007 - a day
+    except ValueError:
+        raise ConfigurationError(f"{name}: expected a day such as 2026-03-31, found something else.") from None
+
+
+def _moment(value: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise ConfigurationError("at: expected a moment, found something else.") from None
+    return moment.astimezone()
