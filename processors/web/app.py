@@ -30,11 +30,13 @@ from processors.operations.health import Unrecorded
 from processors.operations.limits import Limits
 from processors.web import directive, project, search, study
 from processors.web.guard import LOOPBACK, Guard
+from processors.web.kept import Kept
 from processors.web.overview import overview
 from processors.web.rendering import STATIC, environment, link
 from processors.web.search import Asked
 
 _LONGEST_FORM: Final = 10_000
+_LONGEST_FIELD: Final = 2_000
 _STATIC: Final = ("style.css", "icon.svg")
 
 
@@ -85,9 +87,9 @@ class Site:
     ) -> None:
         self._gateway = ReadingGateway.of(gateway)
         self._configuration = configuration
-        self._unrecorded = unrecorded
         self._told = told
-        self._limits = Limits.of(configuration)
+        limits = Limits.of(configuration)
+        self._overview = Kept(lambda: overview(self._gateway, limits, unrecorded()))
         self._templates = environment(self._gateway.local, live=True)
 
     def application(self) -> Starlette:
@@ -116,7 +118,7 @@ class Site:
 
     def overview(self, _: Mapping[str, str]) -> Response:
         """How it is doing."""
-        return self._page("overview.html", overview=overview(self._gateway, self._limits, self._unrecorded()))
+        return self._page("overview.html", overview=self._overview.get())
 
     def search(self, fields: Mapping[str, str]) -> Response:
         """The form, and what was found."""
@@ -206,6 +208,7 @@ class Site:
     def _shown(self, show: Callable[[Mapping[str, str]], Response], fields: Mapping[str, str]) -> Response:
         """The page, or what is in its way. Nothing of an error but its message is told: the rest may hold values."""
         try:
+            _require_plain(fields)
             return show(fields)
         except ConfigurationError as error:
             return self._page("error.html", status=404, title="Not found", words=str(error).splitlines())
@@ -216,6 +219,13 @@ class Site:
 
     def _not_found(self, _request: Request, _error: Exception) -> Response:
         return self._page("error.html", status=404, title="Not found", words=["There is no such page."])
+
+
+def _require_plain(fields: Mapping[str, str]) -> None:
+    """Raises `ConfigurationError` for what PostgreSQL cannot be asked for, and no form of ours sends."""
+    for name, value in fields.items():
+        if "\0" in value or len(value) > _LONGEST_FIELD:
+            raise ConfigurationError(f"{name}: expected up to {_LONGEST_FIELD} characters of text.")
 
 
 def _day(value: str) -> date:

@@ -1,7 +1,7 @@
 """Templates, filled with values that can do nothing to a page: escaped, on one line, nothing that turns letters."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -17,8 +17,8 @@ FOLDER: Final = Path(__file__).parent
 STATIC: Final = FOLDER / "static"
 
 _STUDY: Final = r"(?P<study>(?<![\w.])[0-9]+(?:\.[0-9]+){4,}(?![\w.]))"
-_DIRECTIVE: Final = r"\b(?P<kind>routing rule|coupling entry) (?P<record>[\w-]+)"
-_NAMED: Final = re.compile(f"{_STUDY}|{_DIRECTIVE}", re.IGNORECASE)
+_DIRECTIVE: Final = r"\b(?P<kind>routing rule|coupling entry) (?P<record>(?=[\w-]*[0-9])[\w-]+)"
+_NAMED: Final = f"{_STUDY}|{_DIRECTIVE}"
 _PAGES: Final = {"routing rule": "rule", "coupling entry": "entry"}
 
 
@@ -39,7 +39,7 @@ def environment(local: Callable[[datetime], datetime], *, live: bool) -> Environ
 
     made.filters |= {
         "moment": moment,
-        "linked": linked if live else printable,
+        "linked": linked if live else lambda words, projects=(): printable(words),  # noqa: ARG005 - as linked has it
         "duration": lambda value: "" if value is None else duration(value),
         "number": lambda value: Markup(f"{value:,}".replace(",", "&#8239;")),  # noqa: S704 - a number's digits
     }
@@ -47,22 +47,34 @@ def environment(local: Callable[[datetime], datetime], *, live: bool) -> Environ
     return made
 
 
-def linked(words: str) -> Markup:
-    """The words with a link on each study, routing rule and coupling entry that they name."""
+def linked(words: str, projects: Collection[str] = ()) -> Markup:
+    """The words with a link on each study, routing rule and coupling entry that they name, and on these projects."""
+    names = "|".join(re.escape(name) for name in sorted(projects, key=len, reverse=True) if name)
+    pattern = re.compile(f"{_NAMED}|(?P<project>{names})" if names else _NAMED, re.IGNORECASE)
     parts, end = [], 0
-    for found in _NAMED.finditer(words):
-        parts += [escape(printable(words[end : found.start()])), _anchor(found)]
+    for found in pattern.finditer(words):
+        parts += [escape(printable(words[end : found.start()])), _anchor(found, words[: found.start()])]
         end = found.end()
     return Markup("").join([*parts, escape(printable(words[end:]))])
 
 
-def _anchor(found: re.Match[str]) -> Markup:
-    address = (
-        link("study", uid=found["study"])
-        if found["study"]
-        else link(_PAGES[found["kind"].lower()], record=found["record"])
-    )
+def _anchor(found: re.Match[str], before: str) -> Markup:
+    named = found.groupdict()
+    if named["study"]:
+        if not _means_a_study(before):
+            return escape(found[0])
+        address = link("study", uid=found[0])
+    elif named["kind"]:
+        address = link(_PAGES[named["kind"].lower()], record=named["record"])
+    else:
+        address = link("project", name=found[0])
     return Markup('<a href="{}">{}</a>').format(address, printable(found[0]))
+
+
+def _means_a_study(before: str) -> bool:
+    """Whether the UID after these words is that of a study here: neither a series' nor one under which it was sent."""
+    words = before.lower()
+    return max(words.rfind("series"), words.rfind("under study uid")) <= words.replace("under study", "").rfind("stud")
 
 
 def link(page: str, **parameters: str | None) -> str:
