@@ -1,5 +1,6 @@
 """The overview as files, for a web server that serves a folder: each replaces the one before when it is whole."""
 
+import os
 from pathlib import Path
 
 from ledger.private_files import written_whole
@@ -21,6 +22,6 @@ def write(folder: Path, gateway: Gateway, limits: Limits, unrecorded: Unrecorded
 
 def _put(path: Path, content: bytes) -> None:
     with written_whole(path) as file:
-        # Whatever the umask: another program serves it, and nothing in it is secret.
-        Path(file.name).chmod(0o644)
+        # Whatever the umask: another program serves it, and it tells of nobody.
+        os.fchmod(file.fileno(), 0o644)
         file.write(content)

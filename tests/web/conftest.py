@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
@@ -86,7 +87,13 @@ def _add_hostile(story: Story) -> None:
         ):
             request = told(a_request(EVIL_STUDY, project, cause, pseudonym="PSEUDO-OF-X"), subject=somebody)
             told(TransferPlaced(study=EVIL_STUDY, request=request, instance=instance, found=False))
-        row = {"study": EVIL_STUDY, "project": HEART, "event_name": "", "request": request, "instance": 2}
+        row: dict[str, Any] = {
+            "study": EVIL_STUDY,
+            "project": HEART,
+            "event_name": "",
+            "request": request,
+            "instance": 2,
+        }
         told(TransferSent(**row, sent_at="2026-03-03 10:00", mapped_uids=("2.25.1",)))
         told(ExpectedStudyMissing(record_id="12", asked=entry, near={KNEE: HOSTILE}))
 

@@ -7,6 +7,7 @@ from starlette.testclient import TestClient
 from ledger.errors import Unreachable
 from processors.configuration import parse
 from processors.errors import ConfigurationError
+from processors.gateway import Work
 from processors.web.app import ReadingGateway, Site
 from tests.web.conftest import CONFIGURATION, Shown
 
@@ -37,7 +38,10 @@ def test_the_page_can_change_nothing(shown: Shown) -> None:
 
 
 def test_an_error_that_nobody_foresaw_tells_no_value(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("processors.web.app.find_study", lambda _, wanted: {}[f"secret {wanted}"])
+    def find_study(_: Work, wanted: str) -> str:
+        raise KeyError(f"secret {wanted}")
+
+    monkeypatch.setattr("processors.web.app.find_study", find_study)
     answer = shown.client.post("/find", data={"name": "1.2.3"})
     assert (answer.status_code, "told: KeyError" in answer.text, "secret" in answer.text) == (500, True, False)
 
