@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import parse_qsl
 
 from sqlalchemy import text
@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from ledger.database import Database
 from ledger.errors import LedgerError
 from processors.configuration import Configuration
 from processors.errors import ConfigurationError
@@ -28,12 +29,13 @@ from processors.explain.timeline import grouped
 from processors.gateway import Gateway, Work
 from processors.operations.health import Unrecorded
 from processors.operations.limits import Limits
+from processors.text import printable
 from processors.web import directive, project, search, study
 from processors.web.guard import LOOPBACK, Guard
 from processors.web.kept import Kept
 from processors.web.overview import overview
 from processors.web.rendering import STATIC, environment, link
-from processors.web.search import Asked
+from processors.web.search import Asked, Listed
 
 _LONGEST_FORM: Final = 10_000
 _LONGEST_FIELD: Final = 2_000
@@ -44,10 +46,11 @@ class ReadingGateway(Gateway):
     """A gateway whose units of work may only read, one after the other."""
 
     @classmethod
-    def of(cls, gateway: Gateway) -> "ReadingGateway":
-        """The same gateway, its keys still opened at need."""
+    def of(cls, gateway: Gateway, database: Database, one_at_a_time: Lock) -> Self:
+        """The same gateway by this way to its database, its keys still opened at need."""
         return cls(
-            database=gateway.database,
+            one_at_a_time,
+            database=database,
             vault=lambda: gateway.vault,
             site=gateway.site,
             clock=gateway.clock,
@@ -57,9 +60,9 @@ class ReadingGateway(Gateway):
             placeholders=gateway.placeholders,
         )
 
-    def __init__(self, **parts: Any) -> None:
+    def __init__(self, one_at_a_time: Lock, **parts: Any) -> None:
         super().__init__(**parts)
-        self._one_at_a_time = Lock()
+        self._one_at_a_time = one_at_a_time
 
     @contextmanager
     def begin(self) -> Iterator[Work]:
@@ -75,7 +78,10 @@ _IN_TIME = text("set local statement_timeout = '30s'")
 
 
 class Site:
-    """What the pages are made of. `unrecorded` is read anew for each; `told` says what an error stands for."""
+    """What the pages are made of; `database` is the way by which they are read, if it is not the gateway's own.
+
+    `unrecorded` is asked for each overview; `told` says what an error stands for.
+    """
 
     def __init__(
         self,
@@ -84,8 +90,11 @@ class Site:
         *,
         unrecorded: Callable[[], Unrecorded | None],
         told: Callable[[BaseException], str],
+        database: Database | None = None,
     ) -> None:
-        self._gateway = ReadingGateway.of(gateway)
+        self._writing = gateway
+        self._one_at_a_time = Lock()
+        self._gateway = ReadingGateway.of(gateway, database or gateway.database, self._one_at_a_time)
         self._configuration = configuration
         self._told = told
         limits = Limits.of(configuration)
@@ -107,6 +116,7 @@ class Site:
         routes += [
             Route("/search", self._taking(self.search_by_form), methods=["POST"]),
             Route("/find", self._taking(self.find), methods=["POST"]),
+            Route("/patient", self._taking_of(self.patient), methods=["POST"]),
         ]
         routes += [Route(f"/{name}", _file(name)) for name in _STATIC]
         hosts = None if self._configuration.web.insecure else LOOPBACK | {self._configuration.web.address}
@@ -136,6 +146,20 @@ class Site:
         with self._gateway.begin() as work:
             found = find_study(work, fields.get("name", ""))
         return RedirectResponse(link("study", uid=found), 303)
+
+    def patient(self, fields: Mapping[str, str], by: str) -> Response:
+        """The studies of a patient, for whoever may look for one: that they did is recorded first."""
+        web = self._configuration.web
+        if not web.patient_search:
+            raise ConfigurationError("Nobody is looked for by PatientID here (web.patient_search).")
+        if not by:
+            words = [f"Expected to be told who asks, by the header {web.user_header}, which the web server sets."]
+            return self._page("error.html", status=403, title="Who asks?", words=words)
+        with self._one_at_a_time:
+            with self._writing.begin() as work:
+                listed = search.of_patient(work, fields.get("patient_id", "").strip(), by)
+            self._writing.attest()
+        return self._search_page(Asked(), listed, by_number=True)
 
     def study(self, fields: Mapping[str, str]) -> Response:
         """What happened to it, and why."""
@@ -181,7 +205,17 @@ class Site:
     def _listed(self, wanted: Asked, accession: str = "") -> Response:
         with self._gateway.begin() as work:
             listed = search.listed(work, wanted, accession)
-        return self._page("search.html", asked=wanted, listed=listed, stages=STAGES, by_number=bool(accession))
+        return self._search_page(wanted, listed, by_number=bool(accession))
+
+    def _search_page(self, wanted: Asked, listed: Listed, *, by_number: bool) -> Response:
+        return self._page(
+            "search.html",
+            asked=wanted,
+            listed=listed,
+            stages=STAGES,
+            by_number=by_number,
+            by_patient=self._configuration.web.patient_search,
+        )
 
     def _page(self, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
         content = self._templates.get_template(template).render(site=self._gateway.site, **values)
@@ -194,6 +228,11 @@ class Site:
         return answer
 
     def _taking(self, show: Callable[[Mapping[str, str]], Response]) -> Callable[[Request], Any]:
+        return self._taking_of(lambda fields, _: show(fields))
+
+    def _taking_of(self, show: Callable[[Mapping[str, str], str], Response]) -> Callable[[Request], Any]:
+        """A form, and who sent it, as the web server says."""
+
         async def answer(request: Request) -> Response:
             body = b""
             async for part in request.stream():
@@ -201,7 +240,8 @@ class Site:
                 if len(body) > _LONGEST_FORM:
                     return self._page("error.html", status=413, title="Too long", words=["Expected a short form."])
             fields = dict(parse_qsl(body.decode("utf-8", "replace")))
-            return await run_in_threadpool(self._shown, show, fields)
+            by = request.headers.get(self._configuration.web.user_header, "")
+            return await run_in_threadpool(self._shown, lambda given: show(given, printable(by)), fields)
 
         return answer
 

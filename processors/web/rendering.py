@@ -18,7 +18,7 @@ STATIC: Final = FOLDER / "static"
 
 _STUDY: Final = r"(?P<study>(?<![\w.])[0-9]+(?:\.[0-9]+){4,}(?![\w.]))"
 _DIRECTIVE: Final = r"\b(?P<kind>routing rule|coupling entry) (?P<record>(?=[\w-]*[0-9])[\w-]+)"
-_NAMED: Final = f"{_STUDY}|{_DIRECTIVE}"
+_NAMED: Final = f"`(?P<command>[^`]+)`|{_STUDY}|{_DIRECTIVE}"
 _PAGES: Final = {"routing rule": "rule", "coupling entry": "entry"}
 
 
@@ -48,7 +48,10 @@ def environment(local: Callable[[datetime], datetime], *, live: bool) -> Environ
 
 
 def linked(words: str, projects: Collection[str] = ()) -> Markup:
-    """The words with a link on each study, routing rule and coupling entry that they name, and on these projects."""
+    """The words with a link on each study, routing rule and coupling entry that they name, and on these projects.
+
+    What stands between backticks is set as what a person types.
+    """
     names = "|".join(re.escape(name) for name in sorted(projects, key=len, reverse=True) if name)
     pattern = re.compile(f"{_NAMED}|(?P<project>{names})" if names else _NAMED, re.IGNORECASE)
     parts, end = [], 0
@@ -60,6 +63,8 @@ def linked(words: str, projects: Collection[str] = ()) -> Markup:
 
 def _anchor(found: re.Match[str], before: str) -> Markup:
     named = found.groupdict()
+    if named["command"]:
+        return Markup("<code>{}</code>").format(printable(named["command"]))
     if named["study"]:
         if not _means_a_study(before):
             return escape(found[0])

@@ -7,8 +7,10 @@ from itertools import islice
 from typing import Final
 
 from processors.errors import ConfigurationError
+from processors.events.operations import PatientSearched
 from processors.explain.find import STAGES, Found, Sought, find
 from processors.gateway import Work
+from processors.operations.forget.data_subjects import UnknownDataSubject, of_patients
 
 SHOWN: Final = 50
 """So many studies stand on a page."""
@@ -68,6 +70,23 @@ def listed(work: Work, wanted: Asked, accession: str = "") -> Listed:
     shown = [each for each in found if each.study != found[-1].study] or found
     last = shown[-1]
     return Listed(found=shown, older=wanted.fields | {"at": last.arrived_at.isoformat(), "after": last.study})
+
+
+def of_patient(work: Work, patient_id: str, by: str) -> Listed:
+    """The patient's studies; that `by` looked for them is recorded. The PatientID is hashed, and goes no further.
+
+    Raises `ConfigurationError` for one that names nobody.
+    """
+    if work.placeholders.names_nobody(patient_id):
+        raise ConfigurationError("Expected a PatientID, found one that names nobody.")
+    try:
+        (patient,) = of_patients(work, [patient_id])
+        studies, subjects = tuple(patient.studies), tuple(map(str, patient.all_subjects))
+    except UnknownDataSubject:
+        studies, subjects = (), ()
+    work.record([PatientSearched(by=by, studies=studies, subjects=subjects)])
+    found = [each for study in studies for each in find(work, Sought(study=study))]
+    return Listed(found=sorted(found, key=lambda each: each.arrived_at, reverse=True), older=None)
 
 
 def _day(name: str, value: str, zone: tzinfo | None) -> datetime | None:

@@ -30,6 +30,7 @@ from processors.events.holds import RequestHeld, RequestQuestioned, RequestRelea
 from processors.events.operations import (
     AdoptionCompleted,
     MasterKeyChanged,
+    PatientSearched,
     RawFolderReplaced,
     RedcapAccepted,
     RedcapDoubted,
@@ -469,6 +470,7 @@ def _ends(told: Told) -> None:
     )
     told(forgotten)
     told(MasterKeyChanged(by="admin", subjects=9))
+    told(PatientSearched(by="ola", studies=(HEAD,), subjects=(nobody,)))
     namesakes = told(TwoNamesFound(study=HEAD, studies=(HIP,)))
     told(Acknowledged(study=HEAD, position=namesakes, by="admin", reason="married, as the register says"))
 

@@ -1,6 +1,7 @@
 """A page over the history of `tests/audit`, to which texts were added that would like to do something to a browser."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,14 @@ class Shown:
     gateway: Gateway
     configuration: Configuration
     site: Site
+
+    @contextmanager
+    def with_patient_search(self) -> Iterator[TestClient]:
+        """The page of a site where patients may be looked for."""
+        allowed = parse(f"{CONFIGURATION}[web]\npatient_search = true\n", "the test's configuration")
+        site = Site(self.gateway, allowed, unrecorded=lambda: None, told=str)
+        with TestClient(site.application(), base_url="http://127.0.0.1", follow_redirects=False) as client:
+            yield client
 
     def text(self, address: str, status: int = 200) -> str:
         answer = self.client.get(address)

@@ -1,5 +1,7 @@
 """Whom the page answers, and what it may do to the ledger."""
 
+from threading import Lock
+
 import pytest
 from sqlalchemy import text
 from starlette.testclient import TestClient
@@ -33,7 +35,8 @@ def test_a_form_that_is_too_long_is_not_taken(shown: Shown) -> None:
 
 
 def test_the_page_can_change_nothing(shown: Shown) -> None:
-    with pytest.raises(Unreachable, match="takes no changes"), ReadingGateway.of(shown.gateway).begin() as work:
+    reading = ReadingGateway.of(shown.gateway, shown.gateway.database, Lock())
+    with pytest.raises(Unreachable, match="takes no changes"), reading.begin() as work:
         work.execute(text("update gateway.study set site = 'mine'"))
 
 

@@ -23,6 +23,10 @@ def test_what_is_named_leads_to_its_page(words: str, leads: list[str]) -> None:
     assert [part.partition('"')[0] for part in made.split('href="')[1:]] == leads
 
 
+def test_what_a_person_types_is_set_apart() -> None:
+    assert str(linked("Start `fiona-ledger <b>` by hand")) == "Start <code>fiona-ledger &lt;b&gt;</code> by hand"
+
+
 def test_names_are_escaped_where_they_are_shown_and_where_they_lead() -> None:
     name = '"><b>\u202e&'
     assert str(linked(f"for {name}", [name])) == (

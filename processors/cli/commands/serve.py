@@ -3,12 +3,11 @@
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ledger.database import open_database
+from ledger.database import Database, open_database
 from processors.cli import console
 from processors.cli.bootstrap import opened_tables
 from processors.cli.diaries import unrecorded_run
@@ -39,9 +38,11 @@ def command(
 
     from processors.web.app import Site
 
-    with _opened(context.obj) as (configuration, gateway):
+    with opened_tables(context.obj) as (configuration, gateway), _reading(configuration, gateway) as database:
         web = configuration.web
-        site = Site(gateway, configuration, unrecorded=lambda: unrecorded_run(context.obj), told=_told)
+        site = Site(
+            gateway, configuration, unrecorded=lambda: unrecorded_run(context.obj), told=_told, database=database
+        )
         listening = web.port if port is None else port
         console.output().print(f"http://{web.address}:{listening}/ for a web server on this machine; Ctrl-C ends it.")
         # No log of what was asked: an address may name a study. Errors are told by `_told`, without a value.
@@ -51,15 +52,13 @@ def command(
 
 
 @contextmanager
-def _opened(config: Path | None) -> Iterator[tuple[Configuration, Gateway]]:
-    """The gateway, read through the role of `web.url` where there is one."""
-    with opened_tables(config) as (configuration, gateway):
-        if configuration.web.url is None:
-            yield configuration, gateway
-            return
-        with closing(open_database(configuration.web.url, configuration.ledger.data_dir)) as database:
-            gateway.database = database
-            yield configuration, gateway
+def _reading(configuration: Configuration, gateway: Gateway) -> Iterator[Database]:
+    """The way by which pages are read: with the role of `web.url`, where there is one."""
+    if configuration.web.url is None:
+        yield gateway.database
+        return
+    with closing(open_database(configuration.web.url, configuration.ledger.data_dir)) as database:
+        yield database
 
 
 def _told(error: BaseException) -> str:
