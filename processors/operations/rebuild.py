@@ -62,6 +62,9 @@ _EMPTIED = """
     select case when exists (select from {}) then false
                 else exists (select from ledger.event
                               where type = :type
+                                and not exists (select from ledger.set_apart as apart
+                                                 where apart.projection = :projection
+                                                   and apart.position = event.position and mended_position is null)
                                 and position <= (select checkpoint from ledger.projection where name = :projection))
            end
 """

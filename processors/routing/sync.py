@@ -27,13 +27,13 @@ from processors.events.rules import (
     RoutingRuleReturned,
 )
 from processors.gateway import Gateway, Work
-from processors.observed_list import Before, Comparison, compared, listed_project, tell_unreadable
+from processors.observed_list import Before, Comparison, compared, listed_project, set_apart, tell_unreadable
 from processors.redcap import Redcap
 from processors.routing.coupling import Entry, entries_from_rows
 from processors.routing.rules import Rule, rules_from_rows
 from processors.routing.stored_directives import entries_at, rules_at
 
-_RULE_FIELDS = (
+RULE_FIELDS = (
     "record_id",
     "routing_active",
     "routing_dest_project",
@@ -43,7 +43,10 @@ _RULE_FIELDS = (
     "routing_allowed_patientname",
     "routing_event_name",
 )
-_ENTRY_FIELDS = ("record_id", "cl_accessionnumber", "cl_projectname", "cl_subjectid", "cl_eventname")
+"""Without these, no rule is read."""
+
+ENTRY_FIELDS = ("record_id", "cl_accessionnumber", "cl_projectname", "cl_subjectid", "cl_eventname")
+"""Without these, no entry of the coupling list is read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,8 +76,8 @@ def observe(gateway: Gateway, redcap: Redcap, before: Before) -> Observed:
 
     Raises `ServiceError` where either cannot be fetched; nothing is recorded then.
     """
-    routing = listed_project(gateway, redcap, "routing", _RULE_FIELDS, before)
-    coupling = listed_project(gateway, redcap, "coupling", _ENTRY_FIELDS, before)
+    routing = listed_project(gateway, redcap, "routing", RULE_FIELDS, before)
+    coupling = listed_project(gateway, redcap, "coupling", ENTRY_FIELDS, before)
     # A project's name is the label of its choice, which may hold blanks and commas.
     labels = routing.choices("routing_dest_project")
     rules = rules_from_rows(routing.export_list(), labels)
@@ -93,9 +96,12 @@ def observe(gateway: Gateway, redcap: Redcap, before: Before) -> Observed:
             *_entry_events(work, entries, entry_prints, of_entries),
         ]
         work.record(events)
-        doubted = Doubted(rules=frozenset(of_rules.doubted), entries=frozenset(of_entries.doubted))
+        apart = Doubted(rules=frozenset(set_apart(work, rule_prints)), entries=frozenset(set_apart(work, entry_prints)))
+        doubted = Doubted(rules=apart.rules.union(of_rules.doubted), entries=apart.entries.union(of_entries.doubted))
         doubted_rules = rules_at(work, _positions(work, "gateway.rule", doubted.rules))
         doubted_entries = entries_at(work, _positions(work, "gateway.coupling_entry", doubted.entries))
+        rules = [rule for rule in rules if rule.record_id not in apart.rules]
+        entries = [entry for entry in entries if entry.record_id not in apart.entries]
     return Observed([*rules, *doubted_rules], [*entries, *doubted_entries], len(events), doubted)
 
 
