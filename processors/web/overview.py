@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from sqlalchemy import text
@@ -13,6 +13,7 @@ from processors.operations.groups import Group, grouped
 from processors.operations.health import Unrecorded
 from processors.operations.limits import Limits
 from processors.operations.status import Status, status
+from processors.web.days import beginning
 from processors.web.plots import Plot, plot
 
 DAYS: Final = 30
@@ -140,8 +141,7 @@ _WAITING = text("""
 def _days(work: Work) -> list[Day]:
     today = work.local(work.clock()).date()
     days = [today - timedelta(days=ago) for ago in reversed(range(DAYS))]
-    zone = work.local(work.clock()).tzinfo if work.gateway.zone is None else work.gateway.zone
-    begins = [datetime.combine(day, time(), zone) for day in days]
+    begins = [beginning(work, day) for day in days]
     counted = {
         row.number: row for row in work.execute(_VOLUME, {"site": work.site, "begins": begins, "first": begins[0]})
     }

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta, tzinfo
+from datetime import date, datetime
 from itertools import islice
 from typing import Final
 
@@ -11,6 +11,7 @@ from processors.events.operations import PatientSearched
 from processors.explain.find import STAGES, Found, Sought, find
 from processors.gateway import Work
 from processors.operations.forget.data_subjects import UnknownDataSubject, of_patients
+from processors.web.days import beginning, end
 
 SHOWN: Final = 50
 """So many studies stand on a page."""
@@ -52,15 +53,14 @@ def asked(fields: Mapping[str, str]) -> Asked:
 
 def listed(work: Work, wanted: Asked, accession: str = "") -> Listed:
     """The first studies that are like that, the newest first. Raises `ConfigurationError` for a day that is none."""
-    zone = work.local(work.clock()).tzinfo
-    until = _day("until", wanted.until, zone)
+    since, until = _day("since", wanted.since), _day("until", wanted.until)
     sought = Sought(
         study=wanted.study or None,
         accession=accession or None,
         project=wanted.project or None,
         stages=[stage for stage in STAGES if wanted.state in ("", stage)],
-        since=_day("since", wanted.since, zone),
-        until=None if until is None else until + timedelta(days=1),
+        since=None if since is None else beginning(work, since),
+        until=None if until is None else end(work, until),
         before=(_moment(wanted.at), wanted.after) if wanted.at else None,
     )
     found = list(islice(find(work, sought), SHOWN + 1))
@@ -89,11 +89,9 @@ def of_patient(work: Work, patient_id: str, by: str) -> Listed:
     return Listed(found=sorted(found, key=lambda each: each.arrived_at, reverse=True), older=None)
 
 
-def _day(name: str, value: str, zone: tzinfo | None) -> datetime | None:
-    if not value:
-        return None
+def _day(name: str, value: str) -> date | None:
     try:
-        return datetime.combine(datetime.strptime(value, "%Y-%m-%d").date(), time(), zone)  # noqa: DTZ007 - a day
+        return date.fromisoformat(value) if value else None
     except ValueError:
         raise ConfigurationError(f"{name}: expected a day such as 2026-03-31, found something else.") from None
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date
 from typing import Any
 
 from sqlalchemy import text
@@ -15,6 +15,7 @@ from processors.explain.near_miss import Matching
 from processors.explain.timeline import MomentGroup, grouped, timeline
 from processors.gateway import Work
 from processors.routing.configured_checks import checks_of
+from processors.web.days import end
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,13 +57,12 @@ def shown_rules(accounts: Sequence[RuleAccount]) -> list[RuleAccount]:
 def known_then(work: Work, study: str, day: date) -> Then:
     """What was known when the day had ended, where the hospital is."""
     require_known(work, study)
-    zone = work.local(work.clock()).tzinfo
-    end = datetime.combine(day, time(), zone) + timedelta(days=1)
+    after = end(work, day)
     return Then(
         study=study,
         day=day,
-        timeline=grouped(moment for moment in timeline(work, study) if moment.at < end),
-        rules=work.execute(_RULES_THEN, {"end": end}).all(),
+        timeline=grouped(moment for moment in timeline(work, study) if moment.at < after),
+        rules=work.execute(_RULES_THEN, {"end": after}).all(),
     )
 
 

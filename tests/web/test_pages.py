@@ -164,6 +164,13 @@ def test_studies_are_found_by_project_state_and_day(shown: Shown) -> None:
     assert EVIL_STUDY not in shown.text("/search?until=2026-03-02")
 
 
+@pytest.mark.parametrize(
+    "address", ["/search?until=9999-12-31", "/search?since=0001-01-01", f"/study?uid={KNEE}&day=9999-12-31"]
+)
+def test_days_at_the_ends_of_the_calendar_are_days_too(shown: Shown, address: str) -> None:
+    assert shown.client.get(address).status_code in (200, 404)
+
+
 def test_a_form_leads_to_an_address_but_with_an_accession_number(shown: Shown) -> None:
     answer = shown.client.post("/search", data={"project": HEART, "accession": ""})
     assert (answer.status_code, answer.headers["location"]) == (303, "search?project=Heart+Study")
