@@ -131,14 +131,14 @@ def compared(
 
 def set_apart(work: Work, fingerprints: Mapping[str, str]) -> set[str]:
     """The records of an export that are as told by an event that could not be kept: they count as unreadable."""
-    rows = work.execute(_SET_APART, {"fingerprints": list(fingerprints.values())})
+    rows = work.execute(_SET_APART)
     return {row.record_id for row in rows if fingerprints.get(row.record_id) == row.fingerprint}
 
 
 _SET_APART = text("""
     select data ->> 'record_id' as record_id, data ->> 'fingerprint' as fingerprint
       from ledger.set_apart join ledger.event using (position)
-     where mended_position is null and data ->> 'fingerprint' = any(:fingerprints)
+     where mended_position is null and data ->> 'fingerprint' is not null
 """)
 
 

@@ -3,8 +3,9 @@
 import os
 import pwd
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from socket import gethostname
 from typing import TypeVar
@@ -25,7 +26,9 @@ from processors.gateway import Gateway, open_gateway, open_gateway_database
 from processors.locks import no_runs, only_run
 from processors.operations.rebuild import emptied_tables, is_ahead
 from processors.redcap import DryRunRedcap, Redcap, SharedRateLimit
+from processors.redcap.transport import Waiting
 from processors.run import Report, Run, hear_database, recorded_run, require_right_clock, timed
+from processors.stopwatch import Server, Stopwatch
 
 _Client = TypeVar("_Client", bound=Redcap)
 
@@ -176,17 +179,24 @@ def opened_redcap(configuration: Configuration, gateway: Gateway) -> Iterator[Re
 
 
 @contextmanager
-def opened_run(configuration: Configuration, gateway: Gateway, command: str, report: Report) -> Iterator[Run]:
-    """A run on the configured REDCap, of which the ledger keeps a row."""
+def opened_run(
+    configuration: Configuration,
+    gateway: Gateway,
+    command: str,
+    report: Report,
+    stopwatch: Stopwatch | None = None,
+) -> Iterator[Run]:
+    """A run on the configured REDCap, of which the ledger keeps a row; a stopwatch measures where its time goes."""
     # What is wrong with the tokens is a way for a run to end, and recorded as one.
     clocks = compared_clocks(configuration, gateway.clock)
     with (
         recorded_run(gateway, command, report, ending=ending, machine=machine()),
-        _client(Redcap, configuration, gateway.database, clocks) as redcap,
+        _client(Redcap, configuration, gateway.database, clocks, _waiting("REDCap", stopwatch)) as redcap,
+        nullcontext() if stopwatch is None else gateway.database.watched(_waiting("PostgreSQL", stopwatch)),
     ):
         try:
             require_right_clock(gateway, redcap, clocks)
-            yield Run(gateway, redcap, configuration, report, timed(console.step, report))
+            yield Run(gateway, redcap, configuration, report, timed(console.step, report, stopwatch))
         finally:
             report.calls = redcap.calls
             # The demo's clock is meant to differ.
@@ -233,7 +243,17 @@ def compared_clocks(configuration: Configuration, clock: Clock) -> ClockComparis
     return ClockComparison(clock, tolerance=timedelta(minutes=configuration.clock.tolerance_minutes))
 
 
-def _client(kind: type[_Client], configuration: Configuration, database: Database, clocks: ClockComparison) -> _Client:
+def _waiting(server: Server, stopwatch: Stopwatch | None) -> Waiting:
+    return nullcontext if stopwatch is None else partial(stopwatch.waiting, server)
+
+
+def _client(
+    kind: type[_Client],
+    configuration: Configuration,
+    database: Database,
+    clocks: ClockComparison,
+    waiting: Waiting = nullcontext,
+) -> _Client:
     section = configuration.redcap
     sources = {name: getattr(section.tokens, name) for name in type(section.tokens).model_fields}
     rate_limit = SharedRateLimit(
@@ -249,4 +269,5 @@ def _client(kind: type[_Client], configuration: Configuration, database: Databas
         timeout_seconds=section.timeout_seconds,
         ca_bundle=section.ca_bundle,
         clocks=clocks,
+        waiting=waiting,
     )

@@ -21,6 +21,7 @@ from processors.operations.limits import Limits
 from processors.operations.replay import Replayed, Scope, replay
 from processors.operations.status import status
 from processors.run import Report, Run
+from processors.stopwatch import Stopwatch
 
 
 class Processor(StrEnum):
@@ -38,12 +39,13 @@ def periodic_run(
     only: Processor | None = None,
     all_of: str | None = None,
     fresh: bool = False,
+    timing: bool = False,
     clock: Clock = now,
 ) -> bool:
     """Does the periodic run and tells what it came to; True where something needs attention.
 
     `only` names the half to do alone; `all_of` a project for which auto-ID drops its window; `fresh`: what REDCap
-    holds before the first run is strangers'.
+    holds before the first run is strangers'; `timing`: where its time goes is measured, and told.
     """
     report, teller = Report(), Teller(config, command, audience, clock)
     with (
@@ -56,7 +58,9 @@ def periodic_run(
             teller.busy(busy)
             return False
         pings.start()
-        with _reported(configuration, gateway, command, report, lambda: _tell_run(report, teller)) as run:
+        with _reported(
+            configuration, gateway, command, report, lambda: _tell_run(report, teller, timing=timing), timing=timing
+        ) as run:
             prepare(gateway)
             require_moved_in(gateway, run.redcap, fresh=fresh, by=operator())
             if only != Processor.AUTOID:
@@ -64,8 +68,22 @@ def periodic_run(
             if only != Processor.INCOMING:
                 run.autoid(all_of=all_of)
             run.count_attention()
+            _gather_evidence(run)
         teller.got_through()
     return report.needs_attention
+
+
+def _gather_evidence(run: Run) -> None:
+    """Has the ledger vouched for, where that is configured, once a day."""
+    if not run.configuration.proof.has_givers:
+        return
+    # Imported here: most sites have none.
+    from processors.operations.proofs.daily import Evidence, gather
+
+    evidence = Evidence.of(run.configuration)
+    if evidence.is_due(run.gateway.clock()):
+        with run.step("Having the ledger vouched for"):
+            gather(run.gateway, evidence, run.configuration.ledger)
 
 
 def replay_run(config: Path | None, audience: Audience, scope: Scope, *, command: str) -> bool:
@@ -92,11 +110,19 @@ def replay_run(config: Path | None, audience: Audience, scope: Scope, *, command
 
 @contextmanager
 def _reported(
-    configuration: Configuration, gateway: Gateway, command: str, report: Report, print_it: Callable[[], None]
+    configuration: Configuration,
+    gateway: Gateway,
+    command: str,
+    report: Report,
+    print_it: Callable[[], None],
+    *,
+    timing: bool = False,
 ) -> Iterator[Run]:
     """A run that is recorded, counted in the metrics, and printed at its end."""
+    # The metrics tell where time goes, too.
+    stopwatch = Stopwatch() if timing or configuration.health.metrics_file is not None else None
     try:
-        with opened_run(configuration, gateway, command, report) as run:
+        with opened_run(configuration, gateway, command, report, stopwatch) as run:
             yield run
     except (Exception, KeyboardInterrupt) as error:
         report.error = ending(error).message
@@ -125,13 +151,16 @@ def _write_metrics(configuration: Configuration, gateway: Gateway, report: Repor
         return
 
 
-def _tell_run(report: Report, teller: Teller) -> None:
+def _tell_run(report: Report, teller: Teller, *, timing: bool) -> None:
     if teller.audience.json:
         console.print_json(report.as_data())
-    elif teller.audience.is_cron:
+        return
+    if teller.audience.is_cron:
         teller.report(report)
     else:
         console.print_report(report)
+    if timing:
+        console.print_timing(report)
 
 
 def _tell_replay(report: Report, replayed: Replayed | None, teller: Teller) -> None:

@@ -12,12 +12,13 @@ from datetime import date, datetime, timedelta
 from enum import IntEnum
 from typing import Final, NamedTuple, Self
 
-from processors.clocks import TOLD_FROM, believed
+from processors.clocks import TOLD_FROM, believed, is_due
 
 LONGEST_WAIT: Final = timedelta(hours=1)
 """For so long a row may wait to be written before somebody should know: after it, a refused one is tried again."""
 
 APPROVAL_WARNING: Final = timedelta(days=14)
+UNVOUCHED_WARNING: Final = timedelta(days=1)
 CERTIFICATE_NOTICE: Final = timedelta(days=30)
 CERTIFICATE_WARNING: Final = timedelta(days=14)
 CERTIFICATE_CRITICAL: Final = timedelta(days=3)
@@ -74,7 +75,8 @@ class Facts:
     """What the judgement rests on. `unreachable` says why the ledger cannot be asked: then it tells nothing else.
 
     `first_start` is that of the first run since the last success; `disk_warning` what the latest run said of the raw
-    folder; `own_clock_ahead` by how much our clock is, by whose.
+    folder; `own_clock_ahead` by how much our clock is, by whose; `silent_witnesses` who vouches for no checkpoint,
+    since when, and why, as a predicate.
     """
 
     now: datetime
@@ -95,6 +97,7 @@ class Facts:
     rows_wait_since: datetime | None = None
     unsent_since: datetime | None = None
     approvals: Sequence[tuple[str, date]] = ()
+    silent_witnesses: Sequence[tuple[str, datetime, str]] = ()
     certificate_ends: datetime | None = None
 
     @classmethod
@@ -263,12 +266,17 @@ def _ban(facts: Facts) -> Iterator[Finding]:
 
 
 def _clocks(facts: Facts) -> Iterator[Finding]:
-    for whose, ahead in facts.own_clock_ahead.items():
+    return clock_findings(facts.own_clock_ahead, facts.clock_tolerance)
+
+
+def clock_findings(own_clock_ahead: Mapping[str, timedelta], tolerance: timedelta) -> Iterator[Finding]:
+    """What is to be said of clocks that differ from ours; critical beyond what is tolerated."""
+    for whose, ahead in own_clock_ahead.items():
         if abs(ahead) >= TOLD_FROM:
             side = "ahead of" if ahead > timedelta(0) else "behind"
             yield Finding(
                 "clock",
-                Severity.CRITICAL if abs(ahead) > facts.clock_tolerance else Severity.WARNING,
+                Severity.CRITICAL if abs(ahead) > tolerance else Severity.WARNING,
                 f"This machine's clock is {abs(ahead) / timedelta(minutes=1):.0f} minutes {side} that of {whose}.",
                 "Have the wrong one set (on Linux, `timedatectl` shows whether it is synchronised).",
             )
@@ -303,13 +311,29 @@ def _endings(facts: Facts) -> Iterator[Finding]:
             f"The approval of {project} ends on {ends}: nothing new goes there afterwards.",
             "Have it extended, and the date in REDCap's list of projects.",
         )
-    if facts.certificate_ends is not None and facts.certificate_ends - facts.now <= CERTIFICATE_NOTICE:
+    yield from certificate_findings(facts.certificate_ends, facts.now)
+
+
+def certificate_findings(ends: datetime | None, now: datetime) -> Iterator[Finding]:
+    """What is to be said of a certificate that ends soon; None: of none that is known."""
+    if ends is not None and ends - now <= CERTIFICATE_NOTICE:
         yield Finding(
             "certificate",
-            _severity_of_certificate(facts.certificate_ends - facts.now),
+            _severity_of_certificate(ends - now),
             "The certificate of REDCap's server runs out: nothing reaches it afterwards.",
             "Have REDCap's administrators renew it.",
-            until=facts.certificate_ends,
+            until=ends,
+        )
+
+
+def _witnesses(facts: Facts) -> Iterator[Finding]:
+    for name, since, words in facts.silent_witnesses:
+        yield Finding(
+            "witness",
+            Severity.WARNING if is_due(since, facts.now, UNVOUCHED_WARNING) else Severity.OK,
+            f"Nothing vouches for the ledger's checkpoint: {name} {_on_a_line(words)}.",
+            "Mend what the message names; it is asked again each hour, and nothing else waits for it.",
+            since=since,
         )
 
 
@@ -319,4 +343,4 @@ def _severity_of_certificate(left: timedelta) -> Severity:
     return Severity.WARNING if left <= CERTIFICATE_WARNING else Severity.OK
 
 
-_JUDGES: Final = (_silence, _errors, _disk, _ban, _clocks, _waiting, _endings)
+_JUDGES: Final = (_silence, _errors, _disk, _ban, _clocks, _waiting, _endings, _witnesses)

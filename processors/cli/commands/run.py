@@ -9,6 +9,7 @@ from processors.cli.dry_run import printed_dry_run
 from processors.cli.news import Audience
 from processors.cli.options import DryRunOption, JsonOption, QuietOption, VerboseOption
 from processors.cli.runs import Processor, periodic_run
+from processors.errors import ConfigurationError
 from processors.operations.adopt.guard import require_moved_in
 
 
@@ -18,6 +19,9 @@ def command(
     only: Annotated[Processor | None, typer.Option("--only", help="Do this half of the job alone.")] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="The first run: what REDCap's Incoming holds already is strangers'.")
+    ] = False,
+    timing: Annotated[
+        bool, typer.Option("--timing", help="Tell how long each step took, and where that time went.")
     ] = False,
     dry_run: DryRunOption = False,
     verbose: VerboseOption = False,
@@ -34,7 +38,9 @@ def command(
     if not dry_run:
         audience = Audience.found(json=json, verbose=verbose, quiet=quiet)
         name = "run" if only is None else f"run --only {only}"
-        return periodic_run(context.obj, audience, command=name, only=only, fresh=fresh)
+        return periodic_run(context.obj, audience, command=name, only=only, fresh=fresh, timing=timing)
+    if timing:
+        raise ConfigurationError("--timing measures what a run does: expected no --dry-run beside it.")
     with printed_dry_run(context.obj, json=json) as run:
         require_moved_in(run.gateway, run.redcap, fresh=fresh, by=operator())
         if only != Processor.AUTOID:
