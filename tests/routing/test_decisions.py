@@ -74,6 +74,14 @@ def test_what_an_entry_that_moved_on_replaces_is_not_retracted_as_well_where_oth
     assert found.retractions == []
 
 
+def test_what_is_contradicted_ends_because_of_the_other_entry_whatever_else_stands() -> None:
+    stand = [standing("P9", BRAIN, position=49, record="9"), standing()]
+    found = decide([candidate(), candidate("P2", record="2")], stand)
+    assert [(each.request.position, each.cause.record_id, each.reason) for each in found.retractions] == [
+        (50, "2", CONTRADICTED)
+    ]
+
+
 def test_what_entries_asked_for_before_they_were_corrected_is_given_up() -> None:
     """A pseudonym that was forgotten is any."""
     stand = [standing(position=50), standing("P2", BRAIN, position=51), standing(None, LUNG, position=52)]
