@@ -82,6 +82,14 @@ def test_what_is_contradicted_ends_because_of_the_other_entry_whatever_else_stan
     ]
 
 
+@pytest.mark.parametrize(
+    ("kind", "counts"), [("coupling", True), ("operator", True), ("rule", False), ("autoid", False)]
+)
+def test_what_a_person_asks_for_after_an_operator_has_decided_counts(kind: CauseKind, *, counts: bool) -> None:
+    assert asked(decide([candidate(kind=kind)], [], by_hand={HEART: 0})) == [("HEART", "P1", ())] * counts
+    assert asked(decide([candidate(kind=kind)], [], by_hand={HEART: 1})) == []
+
+
 def test_what_entries_asked_for_before_they_were_corrected_is_given_up() -> None:
     """A pseudonym that was forgotten is any."""
     stand = [standing(position=50), standing("P2", BRAIN, position=51), standing(None, LUNG, position=52)]
