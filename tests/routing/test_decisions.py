@@ -67,6 +67,29 @@ def asked(outcome: Outcome) -> list[tuple[str, str, tuple[int, ...]]]:
     return [(r.candidate.key.project, r.candidate.pseudonym, r.replaces) for r in outcome.requests]
 
 
+def test_what_an_entry_that_moved_on_replaces_is_not_retracted_as_well_where_others_contradict_each_other() -> None:
+    rivals = [candidate("P2", record="2"), candidate("P3", record="3")]
+    found = decide([candidate(key=BRAIN), *rivals], [standing()], corrected={50: corrected(BRAIN)})
+    assert (asked(found), [conflict.key for conflict in found.conflicts]) == ([("BRAIN", "P1", (50,))], [HEART])
+    assert found.retractions == []
+
+
+def test_what_is_contradicted_ends_because_of_the_other_entry_whatever_else_stands() -> None:
+    stand = [standing("P9", BRAIN, position=49, record="9"), standing()]
+    found = decide([candidate(), candidate("P2", record="2")], stand)
+    assert [(each.request.position, each.cause.record_id, each.reason) for each in found.retractions] == [
+        (50, "2", CONTRADICTED)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "counts"), [("coupling", True), ("operator", True), ("rule", False), ("autoid", False)]
+)
+def test_what_a_person_asks_for_after_an_operator_has_decided_counts(kind: CauseKind, *, counts: bool) -> None:
+    assert asked(decide([candidate(kind=kind)], [], by_hand={HEART: 0})) == [("HEART", "P1", ())] * counts
+    assert asked(decide([candidate(kind=kind)], [], by_hand={HEART: 1})) == []
+
+
 def test_what_entries_asked_for_before_they_were_corrected_is_given_up() -> None:
     """A pseudonym that was forgotten is any."""
     stand = [standing(position=50), standing("P2", BRAIN, position=51), standing(None, LUNG, position=52)]

@@ -228,6 +228,7 @@ def test_a_pseudonym_that_another_patient_uses_is_held_with_the_reason_and_the_r
         held, ended = work.identities([ledger.head - 1, ledger.head]).values()
     assert (held[0].type, ended[0].type, ended[0].data["request"]) == ("RequestHeld", "TransferRetracted", request)
     assert ended[0].data["reason"] == "what is asked for now is held (two patients, one pseudonym)"
+    assert (held[0].sealed is None, ended[0].sealed is None) == (False, True)
 
 
 def test_a_second_pseudonym_of_the_patient_is_requested_and_questioned_unless_it_is_to_be_held(
@@ -261,6 +262,18 @@ def test_what_is_held_is_given_up_with_a_withdrawal_and_what_is_ending_is_not_en
         told(decided(RETRACT, None)),
         told(RequestReleased(study=STUDY, project="HEART", event_name="a")),
     ]
+
+
+def test_another_pseudonym_is_for_what_is_in_force_and_not_for_what_has_ended(ledger: Ledger) -> None:
+    ended = ledger.request(event="visit_1")
+    ledger.record(retracted(ended, cause=1))
+    assert ledger.said(REASSIGN).startswith(
+        f"Expected a request of this system for study {STUDY} in project 'HEART' that is in force; found events: none; "
+        "one that ended waits to be taken back. "
+    )
+    request = ledger.request(event="visit_2")
+    _, (_, requested) = ledger.added(REASSIGN)
+    assert requested["replaces"] == [request]
 
 
 def test_all_that_was_requested_or_held_of_studies_ends_and_stays_so(ledger: Ledger, gateway: Gateway) -> None:
