@@ -307,11 +307,18 @@ def require_right_clock(gateway: Gateway, redcap: Redcap, clocks: ClockCompariso
 
 @contextmanager
 def recorded_run(
-    gateway: Gateway, command: str, report: Report, *, ending: Ending | None = None, machine: str = ""
+    gateway: Gateway,
+    command: str,
+    report: Report,
+    *,
+    ending: Ending | None = None,
+    machine: str = "",
+    idle_kept: timedelta = IDLE_RUNS_KEPT,
 ) -> Iterator[None]:
     """Keeps a row of the run in gateway.run: that it began, on which machine, and how it ended.
 
-    Where an error ends it, `ending` tells with what code; without it, the row does not say.
+    Where an error ends it, `ending` tells with what code; without it, the row does not say. Rows of runs of which
+    nothing came are kept for `idle_kept`.
     """
     with gateway.begin() as work:
         begun = {"run": gateway.run, "site": gateway.site, "command": command, "now": gateway.clock()}
@@ -331,7 +338,7 @@ def recorded_run(
     _finish(gateway, report, before, 1 if report.needs_attention else 0)
     with gateway.begin() as work:
         now = gateway.clock()
-        work.execute(_COUNT_OLD, {"site": gateway.site, "idle": now - IDLE_RUNS_KEPT, "all": now - RUNS_KEPT})
+        work.execute(_COUNT_OLD, {"site": gateway.site, "idle": now - idle_kept, "all": now - RUNS_KEPT})
 
 
 _BEGIN = text("""

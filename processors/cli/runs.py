@@ -1,26 +1,27 @@
 """Runs as commands start them: the periodic one and the replay, each recorded, and told of however it ends."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import asdict
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
 from ledger.errors import LedgerError
 from ledger.store import Clock
 from processors.cli import console
-from processors.cli.bootstrap import now, opened_gateway, opened_run, operator, prepare
+from processors.cli.bootstrap import Opened, now, opened_gateway, opened_run, operator, prepare
 from processors.cli.exit_codes import ending, readers_may_leave
 from processors.cli.news import Audience, Teller
 from processors.cli.pings import pinged
-from processors.configuration import Configuration
+from processors.configuration import Configuration, load
 from processors.gateway import Gateway
 from processors.locks import only_run
 from processors.operations.adopt.guard import require_moved_in
 from processors.operations.limits import Limits
 from processors.operations.replay import Replayed, Scope, replay
 from processors.operations.status import status
-from processors.run import Report, Run
+from processors.run import IDLE_RUNS_KEPT, Report, Run, Step
 
 
 class Processor(StrEnum):
@@ -45,19 +46,38 @@ def periodic_run(
     `only` names the half to do alone; `all_of` a project for which auto-ID drops its window; `fresh`: what REDCap
     holds before the first run is strangers'.
     """
-    report, teller = Report(), Teller(config, command, audience, clock)
+    with closing(Opened(config)) as opened:
+        return one_run(
+            opened, Teller(config, command, audience, clock), only=only, all_of=all_of, fresh=fresh, clock=clock
+        )
+
+
+def one_run(
+    opened: Opened,
+    teller: Teller,
+    *,
+    only: Processor | None = None,
+    all_of: str | None = None,
+    fresh: bool = False,
+    clock: Clock = now,
+    step: Step = console.step,
+    idle_kept: timedelta = IDLE_RUNS_KEPT,
+) -> bool:
+    """`periodic_run` on what is open; each of its steps is announced by `step`."""
+    report = Report()
     with (
         teller.error_told(report),
-        pinged(config) as pings,
-        opened_gateway(config, clock=clock) as (configuration, gateway),
+        pinged(lambda: opened.configuration) as pings,
+        opened.gateway(clock) as gateway,
         only_run(gateway) as busy,
     ):
         if busy is not None:
             teller.busy(busy)
             return False
         pings.start()
-        with _reported(configuration, gateway, command, report, lambda: _tell_run(report, teller)) as run:
-            prepare(gateway)
+        recorded = opened_run(opened.configuration, gateway, teller.command, report, step=step, idle_kept=idle_kept)
+        with _reported(opened.configuration, gateway, report, recorded, lambda: _tell_run(report, teller)) as run:
+            prepare(gateway, step=step)
             require_moved_in(gateway, run.redcap, fresh=fresh, by=operator())
             if only != Processor.AUTOID:
                 run.incoming()
@@ -73,7 +93,7 @@ def replay_run(config: Path | None, audience: Audience, scope: Scope, *, command
     report, teller, replayed = Report(), Teller(config, command, audience, now), None
     with (
         teller.error_told(report),
-        pinged(config) as pings,
+        pinged(lambda: load(config)) as pings,
         opened_gateway(config) as (configuration, gateway),
         only_run(gateway) as busy,
     ):
@@ -81,7 +101,8 @@ def replay_run(config: Path | None, audience: Audience, scope: Scope, *, command
             teller.busy(busy)
             return False
         pings.start()
-        with _reported(configuration, gateway, command, report, lambda: _tell_replay(report, replayed, teller)) as run:
+        recorded = opened_run(configuration, gateway, command, report)
+        with _reported(configuration, gateway, report, recorded, lambda: _tell_replay(report, replayed, teller)) as run:
             prepare(gateway)
             require_moved_in(gateway, run.redcap, fresh=False, by=operator())
             replayed = replay(run, scope, by=operator())
@@ -92,11 +113,15 @@ def replay_run(config: Path | None, audience: Audience, scope: Scope, *, command
 
 @contextmanager
 def _reported(
-    configuration: Configuration, gateway: Gateway, command: str, report: Report, print_it: Callable[[], None]
+    configuration: Configuration,
+    gateway: Gateway,
+    report: Report,
+    recorded: AbstractContextManager[Run],
+    print_it: Callable[[], None],
 ) -> Iterator[Run]:
-    """A run that is recorded, counted in the metrics, and printed at its end."""
+    """A run that is `recorded`, counted in the metrics, and printed at its end."""
     try:
-        with opened_run(configuration, gateway, command, report) as run:
+        with recorded as run:
             yield run
     except (Exception, KeyboardInterrupt) as error:
         report.error = ending(error).message
