@@ -53,8 +53,8 @@ _PINNED = {
     "array_nulls": "on",
     "statement_timeout": "0",
     "lock_timeout": "0",
-    # The driver prepares what it sends often. A plan for any value goes through the whole ledger for a type of event that
-    # it does not hold, as many types are what one asks for.
+    # The driver prepares what it sends often. A plan made for any value went through the whole ledger for an event type
+    # that it does not hold.
     "plan_cache_mode": "force_custom_plan",
     # Longer than any call to REDCap takes; and what a vanished program leaves behind a pooler ends all the same.
     "idle_in_transaction_session_timeout": "'2h'",
