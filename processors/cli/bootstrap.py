@@ -28,6 +28,7 @@ from processors.redcap import DryRunRedcap, Redcap, SharedRateLimit
 from processors.run import (
     IDLE_RUNS_KEPT,
     Report,
+    Rhythm,
     Run,
     Step,
     hear_database,
@@ -249,18 +250,19 @@ def opened_run(
     report: Report,
     *,
     step: Step = console.step,
-    idle_kept: timedelta = IDLE_RUNS_KEPT,
+    rhythm: Rhythm | None = None,
 ) -> Iterator[Run]:
-    """A run on the configured REDCap, of which the ledger keeps a row, for so long where nothing came of it."""
+    """A run on the configured REDCap, of which the ledger keeps a row."""
     # What is wrong with the tokens is a way for a run to end, and recorded as one.
     clocks = compared_clocks(configuration, gateway.clock)
+    idle_kept = IDLE_RUNS_KEPT if rhythm is None else rhythm.idle_kept
     with (
         recorded_run(gateway, command, report, ending=ending, machine=machine(), idle_kept=idle_kept),
         _client(Redcap, configuration, gateway.database, clocks) as redcap,
     ):
         try:
             require_right_clock(gateway, redcap, clocks)
-            yield Run(gateway, redcap, configuration, report, timed(step, report))
+            yield Run(gateway, redcap, configuration, report, timed(step, report), rhythm)
         finally:
             report.calls = redcap.calls
             # The demo's clock is meant to differ.

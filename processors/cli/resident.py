@@ -24,12 +24,19 @@ from processors.cli.journal import Level
 from processors.cli.news import Audience, Teller
 from processors.cli.runs import Processor, one_run
 from processors.cli.systemd import Systemd
-from processors.run import IDLE_RUNS_KEPT
+from processors.run import IDLE_RUNS_KEPT, Report, Rhythm
 
 SHORTEST_SECONDS: Final = 1
 LONGEST_SECONDS: Final = 300
 """Between rounds: beyond, `status` would soon raise the alarm that no run gets through."""
 
+DELIVERS_FOR: Final = timedelta(seconds=7)
+"""Together with a look at what is new and the portion under way, what somebody waits at most for a request's row."""
+
+LOOKS_EVERY: Final = timedelta(minutes=1)
+"""The sender looks that often, too."""
+
+_FAILED: Final = "could not do its work: see the journal, or `fiona-ledger check`"
 _A_MINUTE: Final = 60
 _MANY_HANGUPS: Final = 4096
 
@@ -52,37 +59,44 @@ class Resident:
             with suppress(Terminated):
                 while True:
                     due = time.monotonic() + self.seconds
-                    got_through = self._round(opened)
-                    if hangups.one_within(due - time.monotonic()) or not got_through:
+                    report = self._round(opened)
+                    if report is not None and _is_backlog_left(report):
+                        due = time.monotonic()
+                    if hangups.one_within(due - time.monotonic()) or report is None:
                         opened.renew()
             self.systemd.tell("STOPPING=1")
 
-    def _round(self, opened: Opened) -> bool:
-        """Whether no error has ended it."""
+    def _round(self, opened: Opened) -> Report | None:
+        """What a round came to; None where an error has ended it."""
         teller = Teller(self.config, self.command, self.audience, now)
         try:
             # What it says is not to wait for what the next ones say.
             with readers_may_leave():
-                one_run(opened, teller, only=self.only, step=self._step, idle_kept=self._idle_kept)
+                report = one_run(opened, teller, only=self.only, step=self._step, rhythm=self._rhythm)
         except SystemExit:
             # The teller has told why, if it is news.
-            return self._ended(got_through=False)
+            self._tell_of_end(_FAILED)
+            return None
         except Exception as error:
             for line in ending(error).message.split("\n"):
                 with suppress(OSError):
                     journal.write(line, Level.ERROR, now())
-            return self._ended(got_through=False)
-        return self._ended(got_through=True)
+            self._tell_of_end(_FAILED)
+            return None
+        self._tell_of_end("got through")
+        return report
 
-    def _ended(self, *, got_through: bool) -> bool:
-        how = "got through" if got_through else "could not do its work: see the journal, or `fiona-ledger check`"
+    def _tell_of_end(self, how: str) -> None:
         self.systemd.tell("WATCHDOG=1", f"STATUS=The round that ended at {now():%H:%M:%S} {how}.")
-        return got_through
 
     @property
-    def _idle_kept(self) -> timedelta:
-        """As many rows are kept of rounds that nothing came of as of a run each minute."""
-        return IDLE_RUNS_KEPT * min(1.0, self.seconds / _A_MINUTE)
+    def _rhythm(self) -> Rhythm:
+        return Rhythm(
+            delivers_for=DELIVERS_FOR,
+            looks_every=LOOKS_EVERY,
+            # As many rows as of a run each minute.
+            idle_kept=IDLE_RUNS_KEPT * min(1.0, self.seconds / _A_MINUTE),
+        )
 
     @contextmanager
     def _step(self, name: str) -> Iterator[Progress | None]:
@@ -96,6 +110,10 @@ class Resident:
                     progress(done, total)
 
             yield told
+
+
+def _is_backlog_left(report: Report) -> bool:
+    return report.delivered is not None and report.delivered.rows_left > 0
 
 
 class _Hangups:

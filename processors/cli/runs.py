@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import asdict
-from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from processors.operations.adopt.guard import require_moved_in
 from processors.operations.limits import Limits
 from processors.operations.replay import Replayed, Scope, replay
 from processors.operations.status import status
-from processors.run import IDLE_RUNS_KEPT, Report, Run, Step
+from processors.run import Report, Rhythm, Run, Step
 
 
 class Processor(StrEnum):
@@ -47,9 +46,8 @@ def periodic_run(
     holds before the first run is strangers'.
     """
     with closing(Opened(config)) as opened:
-        return one_run(
-            opened, Teller(config, command, audience, clock), only=only, all_of=all_of, fresh=fresh, clock=clock
-        )
+        teller = Teller(config, command, audience, clock)
+        return one_run(opened, teller, only=only, all_of=all_of, fresh=fresh, clock=clock).needs_attention
 
 
 def one_run(
@@ -61,9 +59,9 @@ def one_run(
     fresh: bool = False,
     clock: Clock = now,
     step: Step = console.step,
-    idle_kept: timedelta = IDLE_RUNS_KEPT,
-) -> bool:
-    """`periodic_run` on what is open; each of its steps is announced by `step`."""
+    rhythm: Rhythm | None = None,
+) -> Report:
+    """`periodic_run` on what is open, and what it came to; each of its steps is announced by `step`."""
     report = Report()
     with (
         teller.error_told(report),
@@ -73,9 +71,9 @@ def one_run(
     ):
         if busy is not None:
             teller.busy(busy)
-            return False
+            return report
         pings.start()
-        recorded = opened_run(opened.configuration, gateway, teller.command, report, step=step, idle_kept=idle_kept)
+        recorded = opened_run(opened.configuration, gateway, teller.command, report, step=step, rhythm=rhythm)
         with _reported(opened.configuration, gateway, report, recorded, lambda: _tell_run(report, teller)) as run:
             prepare(gateway, step=step)
             require_moved_in(gateway, run.redcap, fresh=fresh, by=operator())
@@ -85,7 +83,7 @@ def one_run(
                 run.autoid(all_of=all_of)
             run.count_attention()
         teller.got_through()
-    return report.needs_attention
+    return report
 
 
 def replay_run(config: Path | None, audience: Audience, scope: Scope, *, command: str) -> bool:

@@ -74,16 +74,20 @@ class Memory:
     head: int = 0
 
 
-def look(gateway: Gateway, redcap: Redcap, progress: Progress | None = None) -> Looked:
+def look(
+    gateway: Gateway, redcap: Redcap, progress: Progress | None = None, *, at_most_every: timedelta = timedelta(0)
+) -> Looked:
     """Records what has changed in `transfers` since the last look. Raises `ServiceError` where REDCap fails.
 
     Makes one call; where REDCap's dictionary has turned out to be another than was known, two more. A
-    site to which nothing has come needs no look.
+    site to which nothing has come needs no look, nor one at which the last look was less than `at_most_every` ago.
     """
     with gateway.begin() as work:
         if not work.execute(_ANYTHING_KNOWN, {"site": gateway.site}).scalar_one():
             return Looked()
         memory = _memory(work, gateway.site)
+        if memory is not None and not is_due(memory.looked_at, gateway.clock(), at_most_every):
+            return Looked()
         before = before_exports(work)
     begin, after = window(memory, gateway.clock(), gateway.zone)
     begin -= max(redcap.behind, timedelta(0))
