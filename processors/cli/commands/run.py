@@ -73,7 +73,7 @@ def _require_alone(every: float, **others: bool) -> None:
     if not SHORTEST_SECONDS <= every <= LONGEST_SECONDS:
         raise ConfigurationError(
             f"--every: expected {SHORTEST_SECONDS} to {LONGEST_SECONDS} seconds, found {every:g}. Each round calls "
-            "REDCap four times."
+            "REDCap three times or more."
         )
     given = [f"--{name.replace('_', '-')}" for name, is_given in others.items() if is_given]
     if given:
