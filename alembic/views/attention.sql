@@ -1,3 +1,4 @@
+-- What needs a person now, a branch for each kind, each with the advice that settles it.
 create view audit.attention as
     with contradiction as (
          select conflict.*,

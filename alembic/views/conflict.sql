@@ -1,3 +1,4 @@
+-- Which pseudonyms contradicted each other, and how that ended.
 create view audit.conflict as
     select found.position, found.recorded_at as found_at, found.site, study.study,
            found.data ->> 'project' as project, found.data ->> 'event_name' as event_name,

@@ -1,3 +1,4 @@
+-- What each entry of the coupling list said on any day.
 create view audit.coupling_entry as
     select changed.position, changed.recorded_at as valid_from, changed.site, changed.data ->> 'record_id' as record_id,
            changed.data ->> 'project' as project, changed.data ->> 'event_name' as event_name,

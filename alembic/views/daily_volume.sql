@@ -1,3 +1,5 @@
+-- How much was recorded on each day.
+--
 -- A day begins and ends where the session's time zone has midnight, so a day cannot be part of an index. Hence the
 -- calendar: each day becomes a range of times, which the index by time answers.
 create view audit.daily_volume as

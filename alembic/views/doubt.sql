@@ -1,3 +1,4 @@
+-- What was missing from an export of REDCap for a while, so that nothing was decided by it.
 create view audit.doubt as
     select doubted.position, doubted.recorded_at as doubted_at, doubted.site,
            case doubted.type when 'RoutingRuleDoubted' then 'routing rules'

@@ -1,3 +1,5 @@
+-- The whole ledger in order, without what is sealed.
+--
 -- No view shows what identifies a person. Beside the sealed parts of events, which no view touches, the patterns of
 -- routing rules are withheld, here and in audit.transfer: one may be nothing but a patient's ID or name written out.
 create view audit.event as

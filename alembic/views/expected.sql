@@ -1,3 +1,4 @@
+-- What the coupling list asked for and has not arrived.
 create view audit.expected as
     select missing.position, missing.recorded_at as told_at, missing.site, missing.data ->> 'record_id' as record_id,
            asks.data ->> 'project' as project, nullif(asks.data ->> 'study', '') as study,

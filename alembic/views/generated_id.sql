@@ -1,3 +1,4 @@
+-- Which IDs are in use, by whose doing; never the IDs themselves.
 create view audit.generated_id as
     select used.position, event.recorded_at as drawn_at, used.project,
            used.kind, case when used.kind = 'generated' then used.pattern end as pattern, used.record_id as autoid_record, event.site, event.run

@@ -1,3 +1,4 @@
+-- Requests that wait for a person, with the reason, and how it ended.
 create view audit.held as
     select held.position, held.recorded_at as held_at, held.site, study.study,
            held.data ->> 'project' as project, held.data ->> 'event_name' as event_name,

@@ -1,3 +1,4 @@
+-- Studies that should have got a generated ID and could not.
 create view audit.held_study as
     select held.position, held.recorded_at as held_at, held.site, study.study,
            held.data ->> 'project' as project, held.data ->> 'reason' as reason,

@@ -1,3 +1,4 @@
+-- What the list of projects said of each on any day.
 create view audit.project as
     select changed.position, changed.recorded_at as valid_from, changed.site, changed.data ->> 'record_id' as record_id,
            changed.data ->> 'project' as project, nullif(changed.data ->> 'closed_by', '') as closed_by,

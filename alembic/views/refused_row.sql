@@ -1,3 +1,4 @@
+-- Rows that REDCap refused, in its words, and how it ended.
 create view audit.refused_row as
     select refused.position, refused.recorded_at as refused_at, refused.site, study.study,
            refused.data ->> 'kind' as kind, refused.data ->> 'key' as key,

@@ -1,3 +1,4 @@
+-- Files that could not be used, with the reason, and how it ended.
 create view audit.rejected_file as
     select rejected.position, rejected.recorded_at as rejected_at, rejected.site,
            split_part(rejected.data ->> 'path', '/', 1) collate "C" as study,

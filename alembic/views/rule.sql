@@ -1,3 +1,4 @@
+-- What each routing rule said on any day.
 create view audit.rule as
     select changed.position, changed.recorded_at as valid_from, changed.site, changed.data ->> 'record_id' as record_id,
            (changed.data ->> 'active')::boolean as active, changed.data ->> 'project' as project,

@@ -1,3 +1,5 @@
+-- How many transfers each rule led to, by day.
+--
 -- The calendar: see audit.daily_volume.
 create view audit.rule_hit as
     select calendar.day, hits.site, hits.rule, hits.project, hits.requests, hits.studies, hits.partial_matches

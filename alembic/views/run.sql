@@ -1,3 +1,4 @@
+-- Each run of the periodic job: what it did and how it ended.
 create view audit.run as
     select run.run, run.started_at, run.finished_at, run.site, run.command, run.exit_code,
            case when run.finished_at is null then 'under way or killed'

@@ -1,3 +1,4 @@
+-- How many runs there were, long after their own rows have gone.
 create view audit.runs_by_day as
     select day, site, command, exit_code, sum(runs)::bigint as runs, sum(events)::bigint as events,
            sum(calls)::bigint as calls

@@ -1,3 +1,4 @@
+-- Each study that arrived, and what became of it: one row.
 create view audit.study as
     select study.study, study.arrived_at, study.site,
            (select count(*) from gateway.series where series.study = study.study) as series,

@@ -1,3 +1,4 @@
+-- What is left to do because a participant withdrew.
 create view audit.task as
     select sent.position, sent.at as since, withdrawn.study, withdrawn.project, sent.instance,
            case when sent.state = 'sent' or sent.sends > 0 then 'sent'

@@ -1,3 +1,5 @@
+-- Each transfer request: why, when, by which run, and what became of it.
+--
 -- `life` is what the study's stream says about this very request: one walk through the stream, by the index on
 -- (stream, version). Numbers in JSON are compared as text: the planner may look at `data` before `type`, and what other
 -- types keep under these keys need not be a number. What is withheld of a cause: see audit.event.
