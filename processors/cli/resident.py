@@ -55,7 +55,9 @@ class Resident:
     def stay(self) -> None:
         """Works until SIGTERM; whatever else ends a round is told, and the next one goes on."""
         with _Hangups() as hangups, closing(Opened(self.config)) as opened:
-            self.systemd.tell("READY=1")
+            # Read before systemd takes it for started: what is wrong with it ends this command.
+            site = opened.configuration.ledger.site
+            self.systemd.tell("READY=1", f"STATUS=The first round for site {site!r} is under way.")
             with suppress(Terminated):
                 while True:
                     due = time.monotonic() + self.seconds

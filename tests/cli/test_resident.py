@@ -174,6 +174,12 @@ def test_what_does_not_go_with_it_is_refused(site: Site, arguments: tuple[str, .
     assert (done.code, words in done.err) == (2, True)
 
 
+def test_a_configuration_that_cannot_be_used_ends_it_before_it_has_started(site: Site) -> None:
+    site.change("[redcap]\n", "[redcap]\nno_such_key = 1\n")
+    done = site.command("run", "--every", "5")
+    assert (done.code, "redcap.no_such_key: this key is unknown" in done.err) == (2, True)
+
+
 def test_systemd_is_told_where_it_listens_and_nobody_else_speaks_for_the_service(tmp_path: Path) -> None:
     environment = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
     systemd = Systemd(environment)
