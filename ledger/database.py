@@ -215,6 +215,12 @@ def ignore_variables(environment: MutableMapping[str, str]) -> None:
         environment.pop(variable, None)
 
 
+def is_pooled(connection: Connection) -> bool:
+    """Whether a pooler stands between, which gives each transaction another session."""
+    driver: Any = connection.connection.driver_connection
+    return bool(driver.preamble)
+
+
 def require_version(number: int) -> None:
     """Raises `Misconfigured` where a server of this number, as PostgreSQL tells it, is too old."""
     if number < OLDEST * 10_000:

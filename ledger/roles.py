@@ -100,6 +100,45 @@ def besides(connection: Connection, roles: Roles) -> dict[str, list[str]]:
     return powers
 
 
+def lacking(connection: Connection) -> list[str]:
+    """What `grant` gives a writer and the present role does not have: phrases such as `INSERT on ledger.event`."""
+    wanted = [
+        ("ledger", table, privilege, columns)
+        for table, privileges in _WRITER_IN_LEDGER.items()
+        for privilege, columns in _parsed(privileges)
+    ]
+    wanted += [("gateway", "", privilege, "") for privilege, _ in _parsed(_WRITER_IN_GATEWAY)]
+    schemas, tables, privileges, columns = zip(*wanted, strict=True)
+    parameters = {
+        "schemas": list(schemas),
+        "tables": list(tables),
+        "privileges": list(privileges),
+        "columns": list(columns),
+    }
+    return list(connection.execute(_LACKING, parameters).scalars())
+
+
+_LACKING = text("""
+    select 'USAGE on schema ' || nspname from pg_namespace
+     where nspname in ('ledger', 'gateway') and not has_schema_privilege(oid, 'usage')
+    union all
+    select distinct upper(privilege) || ' on ' || nspname || '.' || relname
+      from unnest(cast(:schemas as text[]), cast(:tables as text[]), cast(:privileges as text[]),
+                  cast(:columns as text[])) as wanted (schema, relation, privilege, columns)
+      join pg_namespace on nspname = schema
+      join pg_class on relnamespace = pg_namespace.oid and relkind = 'r' and relation in (relname, '')
+     where case columns when '' then not has_table_privilege(pg_class.oid, privilege)
+           else exists (select from unnest(string_to_array(columns, ', ')) as part
+                         where not has_column_privilege(pg_class.oid, part, privilege)) end
+     order by 1
+""")
+
+
+def _parsed(privileges: str) -> list[tuple[str, str]]:
+    """Of `select, update (a, b)`: each privilege, and its columns."""
+    return re.findall(r"(\w+)(?: \((.*?)\))?(?:, |$)", privileges)
+
+
 def _effective(connection: Connection, roles: Roles) -> dict[str, dict[str, list[str]]]:
     """By role and privilege, the relations that it has that privilege on though it was not granted to it."""
     powers: dict[str, dict[str, list[str]]] = {role: {} for role in roles.named()}
@@ -147,7 +186,7 @@ def _is_given(row: Any) -> bool:
         return bool(row.privilege == "SELECT")
     if row.schema == "gateway":
         return row.privilege in _WRITER_IN_GATEWAY.upper().split(", ")
-    given = re.findall(r"(\w+)(?: \((.*?)\))?(?:, |$)", _WRITER_IN_LEDGER.get(row.relation, ""))
+    given = _parsed(_WRITER_IN_LEDGER.get(row.relation, ""))
     return any(
         row.privilege == privilege.upper() and (not columns or row.column in columns.split(", "))
         for privilege, columns in given

@@ -150,6 +150,7 @@ class LedgerSection(_Section):
     url: Annotated[str, AfterValidator(_printable)] = "embedded"
     data_dir: FilePath = Field(default_factory=_default_data_dir)
     key_file: FilePath = Field(default_factory=_default_key_file)
+    key_copy: FilePath | None = None
     site: Annotated[str, AfterValidator(_printable)] = Field(default="main", min_length=1, max_length=64)
 
 

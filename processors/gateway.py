@@ -87,6 +87,8 @@ class Gateway:
         self, connection: Connection, events: Sequence[NewEvent], *, expected: Mapping[str, int] | None = None
     ) -> list[Event]:
         """The events as appended; the projections have moved with them, in the same transaction."""
+        if not events:
+            return []
         stored = self._store.append(connection, events, expected=expected)
         self._has_appended = True
         self._projector.advance(connection, stored)

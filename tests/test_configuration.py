@@ -25,6 +25,7 @@ COMPLETE = """
 url = "postgresql://ledger@db1,db2/ledger"
 data_dir = "/srv/ledger"
 key_file = "/srv/keys/vault.key"
+key_copy = "/mnt/safe/vault.key"
 site = "north"
 [source]
 raw = "/srv/raw"
@@ -92,6 +93,7 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
         "url": "postgresql://ledger@db1,db2/ledger",
         "data_dir": Path("/srv/ledger"),
         "key_file": Path("/srv/keys/vault.key"),
+        "key_copy": Path("/mnt/safe/vault.key"),
         "site": "north",
     }
     assert found.source.settle_seconds == 0.5

@@ -12,6 +12,7 @@ from processors.cli.commands import COMMANDS
 from processors.cli.main import load
 from processors.configuration import Configuration, TokenSource
 from processors.events import FACTS
+from processors.project_designs import project_designs
 from processors.requests import IN_FORCE, ReportState, State
 
 ROOT = Path(__file__).parents[1]
@@ -61,6 +62,12 @@ def test_every_kind_of_attention_is_in_the_troubleshooting() -> None:
 def test_links_within_the_documentation_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", path.read_text("utf-8")):
         assert (path.parent / target).exists(), target
+
+
+def test_every_field_of_redcaps_projects_is_in_the_page_on_redcap() -> None:
+    page = (ROOT / "docs" / "redcap.md").read_text("utf-8")
+    fields = [field for design in project_designs(with_withdrawals=True).values() for field in design.fields]
+    assert [field["field_name"] for field in fields if f"`{field['field_name']}`" not in page] == []
 
 
 def test_the_life_of_a_request_is_drawn_as_the_code_has_it() -> None:

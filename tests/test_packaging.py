@@ -45,7 +45,7 @@ def test_the_wheel_hides_no_library_and_holds_no_tests(wheel: zipfile.ZipFile) -
 def test_the_wheel_ships_the_samples_and_the_dictionaries(wheel: zipfile.ZipFile) -> None:
     names = wheel.namelist()
     assert sum(name.startswith("processors/demo/samples/raw/") and name.endswith(".json") for name in names) == 61
-    assert "processors/demo/simulator/dictionaries/incoming.csv" in names
+    assert "processors/project_designs/dictionaries/incoming.csv" in names
 
 
 @pytest.fixture(scope="module")

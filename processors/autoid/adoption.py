@@ -27,12 +27,15 @@ _FORGOTTEN = text("""
 _CONTRADICTED = text("select project, record_id, fingerprint, subject from gateway.contradiction")
 
 
+NEEDED_FIELDS = ("record_id", "autoid_project_name", "autoid_hash", "autoid_value")
+"""Without these, no entry is read."""
+
+
 def adopt(gateway: Gateway, redcap: Redcap, waiting: Sequence[Waiting] = ()) -> list[AutoidEntry]:
     """The entries of AutoID, those that the ledger lacks recorded as adopted, contradictory ones as such."""
-    needed = ("record_id", "autoid_project_name", "autoid_hash", "autoid_value")
     with gateway.begin() as work:
         before = before_exports(work)
-    autoid = listed_project(gateway, redcap, "autoid", needed, before)
+    autoid = listed_project(gateway, redcap, "autoid", NEEDED_FIELDS, before)
     entries = entries_from_rows(autoid.export_list())
     with gateway.begin() as work:
         tell_unreadable(work, autoid)

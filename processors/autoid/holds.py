@@ -46,7 +46,7 @@ def newly_held(work: Work, project: str, studies: Sequence[Candidate], reason: s
 
     The latter because it or its project has changed: without a newer event it would count as changed for ever.
     """
-    known = reasons(work, studies)
+    known = reasons(work, studies) if studies else {}
     return [
         StudyHeld(study=study.study, project=project, reason=reason)
         for study in studies

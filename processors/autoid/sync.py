@@ -17,11 +17,19 @@ from processors.gateway import Gateway, Work
 from processors.observed_list import Before, compared, listed_project, tell_unreadable
 from processors.redcap import Redcap
 
+NEEDED_FIELDS = (
+    "record_id",
+    "project_name",
+    "project_use_autoid",
+    "project_autoid_aetitle",
+    "project_patient_naming",
+)
+"""Without these, no project is read."""
+
 
 def observe_projects(gateway: Gateway, redcap: Redcap, before: Before, *, own_generator: bool) -> None:
     """Records what administrators changed in the list of projects, and what is missing from it."""
-    needed = ("record_id", "project_name", "project_use_autoid", "project_autoid_aetitle", "project_patient_naming")
-    listed = listed_project(gateway, redcap, "projects", needed, before)
+    listed = listed_project(gateway, redcap, "projects", NEEDED_FIELDS, before)
     projects = projects_from_rows(listed.export_list())
     by_record = {project.record_id: project for project in projects}
     fingerprints = {

@@ -23,10 +23,22 @@ VerboseOption = Annotated[
     bool, typer.Option("--verbose", help="Tell all that was done, as on a terminal; else news alone.")
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Tell news alone on a terminal, too, as in cron.")]
+DestinationsOption = Annotated[
+    list[str] | None,
+    typer.Option("--project", metavar="NAME", help="A research project that routing rules may name; again for each."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print data for another program.")]
 
 # Control characters, line and paragraph separators, bytes that are no text.
 _UNPRINTABLE = frozenset({"Cc", "Zl", "Zp", "Cs"})
+
+
+def project_names(given: list[str] | None) -> list[str]:
+    """The names as choices of a dropdown. Raises `ConfigurationError` for what cannot be one."""
+    names = [name.strip() for name in given or ()]
+    if any(not name or not name.isprintable() or "|" in name for name in names):
+        raise ConfigurationError("--project: expected a name, without | and control characters.")
+    return names
 
 
 def require_reason(reason: str | None) -> str:

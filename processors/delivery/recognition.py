@@ -141,12 +141,7 @@ def _remember(work: Work, projects: Collection[_Project]) -> None:
 
 def _project(redcap: Redcap, name: str) -> _Project:
     """What REDCap tells of the project. Raises `Refused` for one that the ledger cannot work with."""
-    try:
-        info = redcap.project_info(name)
-    except (Banned, Blocked, NotPermitted):
-        raise
-    except Refused:
-        info = {}  # an old server
+    info = project_info(redcap, name)
     if name in ("incoming", "transfers") and info.get("is_longitudinal") == "1":
         raise refuse_longitudinal(name)
     if name == "incoming":
@@ -154,6 +149,16 @@ def _project(redcap: Redcap, name: str) -> _Project:
             require_no_group(name, redcap.next_record_name(name))
     identity = f"project {info['project_id']}, made {info['creation_time']}" if _is_told(info) else ""
     return _Project(name, redcap.address(name), identity)
+
+
+def project_info(redcap: Redcap, name: str) -> dict[str, str]:
+    """What REDCap tells of the project itself; nothing where its server is too old to tell."""
+    try:
+        return redcap.project_info(name)
+    except (Banned, Blocked, NotPermitted):
+        raise
+    except Refused:
+        return {}
 
 
 def require_no_group(project: str, next_record_name: str) -> None:

@@ -263,12 +263,17 @@ def _ban(facts: Facts) -> Iterator[Finding]:
 
 
 def _clocks(facts: Facts) -> Iterator[Finding]:
-    for whose, ahead in facts.own_clock_ahead.items():
+    return clock_findings(facts.own_clock_ahead, facts.clock_tolerance)
+
+
+def clock_findings(own_clock_ahead: Mapping[str, timedelta], tolerance: timedelta) -> Iterator[Finding]:
+    """What is to be said of clocks that differ from ours; critical beyond what is tolerated."""
+    for whose, ahead in own_clock_ahead.items():
         if abs(ahead) >= TOLD_FROM:
             side = "ahead of" if ahead > timedelta(0) else "behind"
             yield Finding(
                 "clock",
-                Severity.CRITICAL if abs(ahead) > facts.clock_tolerance else Severity.WARNING,
+                Severity.CRITICAL if abs(ahead) > tolerance else Severity.WARNING,
                 f"This machine's clock is {abs(ahead) / timedelta(minutes=1):.0f} minutes {side} that of {whose}.",
                 "Have the wrong one set (on Linux, `timedatectl` shows whether it is synchronised).",
             )
@@ -303,13 +308,18 @@ def _endings(facts: Facts) -> Iterator[Finding]:
             f"The approval of {project} ends on {ends}: nothing new goes there afterwards.",
             "Have it extended, and the date in REDCap's list of projects.",
         )
-    if facts.certificate_ends is not None and facts.certificate_ends - facts.now <= CERTIFICATE_NOTICE:
+    yield from certificate_findings(facts.certificate_ends, facts.now)
+
+
+def certificate_findings(ends: datetime | None, now: datetime) -> Iterator[Finding]:
+    """What is to be said of a certificate that ends soon; None: of none that is known."""
+    if ends is not None and ends - now <= CERTIFICATE_NOTICE:
         yield Finding(
             "certificate",
-            _severity_of_certificate(facts.certificate_ends - facts.now),
+            _severity_of_certificate(ends - now),
             "The certificate of REDCap's server runs out: nothing reaches it afterwards.",
             "Have REDCap's administrators renew it.",
-            until=facts.certificate_ends,
+            until=ends,
         )
 
 

@@ -15,6 +15,7 @@ transport    HTTP: connections, timeouts, proxies, certificates, redirects
 answer       how much of an answer is listened to: time, bytes, bytes unpacked
 redaction    foreign words made fit for a message: no values, no tokens
 dictionary   the data dictionary: fields and choices
+project_xml  a project as a file of which REDCap makes one: CDISC ODM with its extensions (pure)
 looked_up    the dictionaries and missing data codes as last looked up, kept for all processes
 missing_data the codes by which a project says that there is no value
 rows         a row of an export, every value as text

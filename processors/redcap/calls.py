@@ -27,7 +27,8 @@ class Call:
     """One call: our name for the project, what it is, the expected response in words, and the form that is sent.
 
     `columns` are to be in each row of the response. `rows` are those of an import, under the record ids
-    in their `record_field`. The token is never part of a message.
+    in their `record_field`. `unknown_outcome` is what is said of what stands in REDCap where the response of another
+    call cannot be trusted. The token is never part of a message.
     """
 
     project: str
@@ -38,6 +39,7 @@ class Call:
     columns: Sequence[str] = ()
     rows: Rows = field(default=(), repr=False)
     record_field: str = ""
+    unknown_outcome: str = "Nothing was changed by this call; the next run tries again."
 
     @property
     def is_import(self) -> bool:
@@ -74,7 +76,7 @@ class Call:
         """What a response that cannot be trusted means for what stands in REDCap."""
         if self.is_import:
             return "Whether the rows were stored is not known; the next run looks, and adds what is missing."
-        return "Nothing was changed by this call; the next run tries again."
+        return self.unknown_outcome
 
 
 def export_records(
@@ -159,9 +161,55 @@ def project_info(project: str, token: str) -> Call:
     )
 
 
-def export_log(project: str, token: str, *, since: datetime, record: str | None) -> Call:
-    """What was done to records, or to one. The time is taken as REDCap's own local one, to the minute."""
-    form: Form = {"content": "log", "logtype": "record", "beginTime": since.strftime("%Y-%m-%d %H:%M")}
+def create_project(project: str, super_token: str, title: str, purpose: str, odm: bytes) -> Call:
+    """A new project, made of project XML; what it is called, and for, is asked for beside it."""
+    return Call(
+        project=project,
+        name="creation of the project",
+        expected="the new project's token",
+        token=super_token,
+        form=_as_json(
+            {
+                "content": "project",
+                "data": orjson.dumps([{"project_title": title, "purpose": int(purpose)}]),
+                "odm": odm,
+            }
+        ),
+        unknown_outcome="Whether it was made is not known: look under My Projects, where its token can be requested "
+        "(API), or have it deleted, before this is given again.",
+    )
+
+
+def repeating_instruments(project: str, token: str) -> Call:
+    """Which instruments repeat."""
+    return Call(
+        project=project,
+        name="export of repeating instruments",
+        expected="a JSON list of instruments",
+        token=token,
+        form=_as_json({"content": "repeatingFormsEvents"}),
+    )
+
+
+def import_nothing(project: str, token: str, record_field: str) -> Call:
+    """No row at all: whether the token's user may import is looked at first."""
+    form: Form = {"content": "record", "type": "flat", "returnContent": "count", "data": b"[]"}
+    return Call(
+        project=project,
+        name="import of no record",
+        expected="a count of 0",
+        token=token,
+        form=_as_json(form),
+        record_field=record_field,
+    )
+
+
+def export_log(project: str, token: str, *, since: datetime, record: str | None, kind: str = "record") -> Call:
+    """What was done to records, or to one; or the lines of another of REDCap's kinds.
+
+    The time is taken as REDCap's own local one, to the minute.
+    """
+    form: Form = {"content": "log", "logtype": kind, "beginTime": since.strftime("%Y-%m-%d %H:%M")}
     return Call(
         project=project,
         name="export of the log",

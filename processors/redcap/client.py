@@ -10,18 +10,20 @@ from typing import Final, Self, TypeVar
 
 from processors.clocks import ClockComparison
 from processors.errors import ConfigurationError, Unanswered
+from processors.project_designs import ProjectDesign
 
 from . import bans, calls, responses
 from .calls import Call
 from .errors import Banned, Misdirected
-from .log import LogLine, log_lines
+from .log import LogLine, log_lines, log_time
+from .project_xml import OPERATIONAL_SUPPORT, project_xml
 from .rate_limit import RateLimit, Sleep
 from .rows import Row
 from .transport import Response, Transport
 
 _T = TypeVar("_T")
 
-_RETRY_WAITS_SECONDS: Final = (1, 3, 9)
+RETRY_WAITS_SECONDS: Final = (1, 3, 9)
 
 
 class Redcap:
@@ -45,6 +47,7 @@ class Redcap:
         ca_bundle: Path | None = None,
         clocks: ClockComparison | None = None,
         sleep: Sleep = time.sleep,
+        retry_waits_seconds: Sequence[float] = RETRY_WAITS_SECONDS,
     ) -> None:
         self._tokens = dict(tokens)
         self._rate_limit = rate_limit
@@ -52,6 +55,7 @@ class Redcap:
             url=url, rate_limit=rate_limit, timeout_seconds=timeout_seconds, ca_bundle=ca_bundle, clocks=clocks
         )
         self._sleep = sleep
+        self._retry_waits_seconds = retry_waits_seconds
 
     def __enter__(self) -> Self:
         return self
@@ -139,9 +143,28 @@ class Redcap:
         """The project's data dictionary, one row a field, the record id first."""
         return self._read(calls.metadata(project, self._token(project)), responses.read_metadata)
 
+    def create_project(self, design: ProjectDesign, at: datetime) -> str:
+        """The token of a new project, made as it is designed. It takes a super token in place of the project's.
+
+        Not retried: a second one would be made. Raises `NotPermitted` for a token that is none, or may not.
+        """
+        odm = project_xml(design, at)
+        super_token = self._token(design.name)
+        call = calls.create_project(design.name, super_token, design.title, OPERATIONAL_SUPPORT, odm)
+        return self._call(call, responses.read_new_token)
+
     def project_info(self, project: str) -> dict[str, str]:
         """What REDCap tells of the project itself: its id, when it was made, how it is set up."""
         return self._read(calls.project_info(project, self._token(project)), responses.read_object)
+
+    def repeating_instruments(self, project: str) -> list[str]:
+        """The instruments that repeat. REDCap refuses the question where none does."""
+        rows = self._read(calls.repeating_instruments(project, self._token(project)), responses.read_rows)
+        return [row.get("form_name", "") for row in rows]
+
+    def import_nothing(self, project: str, record_field: str) -> None:
+        """Stores no row. Raises `NotPermitted` where the token's user may not import."""
+        self._call(calls.import_nothing(project, self._token(project), record_field), responses.read_count)
 
     def next_record_name(self, project: str) -> str:
         """One more than the highest number among the record ids. It is not reserved for the caller."""
@@ -156,6 +179,12 @@ class Redcap:
         call = calls.export_log(project, self._token(project), since=since, record=record)
         return log_lines(self._call(call, responses.read_rows))
 
+    def newest_log_time(self, project: str, *, since: datetime) -> datetime | None:
+        """When the newest line about the project itself was written, to the minute; REDCap's own time, as `since`."""
+        call = calls.export_log(project, self._token(project), since=since, record=None, kind="manage")
+        times = [row.get("timestamp", "")[: len("YYYY-MM-DD HH:MM")] for row in self._call(call, responses.read_rows)]
+        return max(filter(None, map(log_time, times)), default=None)
+
     def _token(self, project: str) -> str:
         if not self.has(project):
             raise ConfigurationError(f"redcap.tokens.{project}: expected a token, as the run needs this project.")
@@ -163,7 +192,7 @@ class Redcap:
 
     def _read(self, call: Call, read: Callable[[Call, Response], _T]) -> _T:
         """The result of a call that changes nothing, and therefore may be retried."""
-        for wait in _RETRY_WAITS_SECONDS:
+        for wait in self._retry_waits_seconds:
             try:
                 return self._call(call, read)
             except Misdirected:

@@ -3,7 +3,10 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
+
+from processors.requests import MINUTE
 
 from .rows import Row
 
@@ -33,6 +36,14 @@ class LogLine:
 def log_lines(rows: list[Row]) -> list[LogLine]:
     """The changes that an export of the log tells of, oldest first: REDCap gives the newest first."""
     return [_line(row) for row in reversed(rows)]
+
+
+def log_time(text: str) -> datetime | None:
+    """The time of a line, in REDCap's own; None where it is written in another way."""
+    try:
+        return datetime.strptime(text, MINUTE)  # noqa: DTZ007 - no call tells REDCap's zone
+    except ValueError:
+        return None
 
 
 def _line(row: Row) -> LogLine:

@@ -18,6 +18,7 @@ from .transport import Response
 
 _OK: Final = 200
 _RECORD_NAME = re.compile(r'"?(?P<name>[0-9]+(-[0-9]+)?)"?')
+_NEW_TOKEN = re.compile(r'(?<![0-9A-Za-z])(?P<token>[0-9A-Fa-f]{32})"?\s*\Z')
 _DESCRIPTION: Final = frozenset({"field_name", "form_name", "field_type", "select_choices_or_calculations"})
 
 
@@ -68,6 +69,15 @@ def read_record_name(call: Call, response: Response) -> str:
     if match is None:
         raise refusal(call, response)
     return match["name"]
+
+
+def read_new_token(call: Call, response: Response) -> str:
+    """The token of a new project, which comes as plain text; some servers print other things before it."""
+    is_error = response.status != _OK or error_text(response.body) is not None
+    match = None if is_error else _NEW_TOKEN.search(response.text)
+    if match is None:
+        raise refusal(call, response)
+    return match["token"]
 
 
 def _json(call: Call, response: Response) -> Any:

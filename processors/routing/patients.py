@@ -39,6 +39,8 @@ _PATIENTS = text("""
 
 def patients_of(work: Work, studies: Collection[str]) -> dict[str, list[Patient]]:
     """The patients of each study that has any, in the order in which their series came to be theirs."""
+    if not studies:
+        return {}
     rows = work.execute(_PATIENTS, {"studies": list(studies)}).all()
     return {study: _patients(work, list(series)) for study, series in groupby(rows, lambda row: str(row.study))}
 

@@ -33,7 +33,7 @@ from processors.routing.coupling import Entry, entries_from_rows
 from processors.routing.rules import Rule, rules_from_rows
 from processors.routing.stored_directives import entries_at, rules_at
 
-_RULE_FIELDS = (
+RULE_FIELDS = (
     "record_id",
     "routing_active",
     "routing_dest_project",
@@ -43,7 +43,10 @@ _RULE_FIELDS = (
     "routing_allowed_patientname",
     "routing_event_name",
 )
-_ENTRY_FIELDS = ("record_id", "cl_accessionnumber", "cl_projectname", "cl_subjectid", "cl_eventname")
+"""Without these, no rule is read."""
+
+ENTRY_FIELDS = ("record_id", "cl_accessionnumber", "cl_projectname", "cl_subjectid", "cl_eventname")
+"""Without these, no entry of the coupling list is read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,8 +76,8 @@ def observe(gateway: Gateway, redcap: Redcap, before: Before) -> Observed:
 
     Raises `ServiceError` where either cannot be fetched; nothing is recorded then.
     """
-    routing = listed_project(gateway, redcap, "routing", _RULE_FIELDS, before)
-    coupling = listed_project(gateway, redcap, "coupling", _ENTRY_FIELDS, before)
+    routing = listed_project(gateway, redcap, "routing", RULE_FIELDS, before)
+    coupling = listed_project(gateway, redcap, "coupling", ENTRY_FIELDS, before)
     # A project's name is the label of its choice, which may hold blanks and commas.
     labels = routing.choices("routing_dest_project")
     rules = rules_from_rows(routing.export_list(), labels)

@@ -18,7 +18,9 @@ from processors.observed_list import Before, compared, listed_project, tell_unre
 from processors.redcap import Redcap
 from processors.routing.withdraw import Withdrawal, is_known, withdraw_all
 
-_NEEDED = ("record_id", "wd_project", "wd_subject")
+NEEDED_FIELDS = ("record_id", "wd_project", "wd_subject")
+"""Without these, no entry is read."""
+
 _UNKNOWN = "Nothing else that the ledger knows names its project."
 _BOUNDS = {"wd_project": bounds.NAME, "wd_subject": bounds.PSEUDONYM}
 
@@ -40,7 +42,7 @@ class WithdrawalEntry:
 
 def observe_withdrawals(gateway: Gateway, redcap: Redcap, before: Before) -> None:
     """Records what is new in the list, and has those participants withdraw; what is gone from it withdraws nothing."""
-    listed = listed_project(gateway, redcap, "withdrawals", _NEEDED, before)
+    listed = listed_project(gateway, redcap, "withdrawals", NEEDED_FIELDS, before)
     entries = {entry.record_id: entry for entry in entries_from_rows(listed.export_list())}
     with gateway.begin() as work:
         prints = {record: _fingerprint(work, entry) for record, entry in entries.items()}

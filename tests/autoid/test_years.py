@@ -1,9 +1,12 @@
 """What a run costs depends on what is new and in force, not on how long the ledger has lived."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
+from sqlalchemy.engine import Engine
 
 from processors.events.operations import RedcapAccepted
 from processors.gateway import Gateway
@@ -35,6 +38,38 @@ def _use_indexes(site: AutoidSite) -> None:
         connection.execute(text("analyze"))
     site.query("select pg_stat_reset()")
     site._database.engine.dispose()
+
+
+@contextmanager
+def counted_statements() -> Iterator[list[str]]:
+    """All that PostgreSQL is asked meanwhile."""
+    asked: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_others: object) -> None:
+        asked.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield asked
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+def test_a_project_for_which_nothing_waits_costs_a_run_one_question(site: AutoidSite) -> None:
+    """Each cost fourteen: with forty projects, an idle minute asked nearly seven hundred."""
+
+    def questions_with(projects: int) -> int:
+        for number in range(projects):
+            site.project(str(number), name=f"Project {number}", pattern=f"P{number}-[0-9]{{4}}", aetitle=f"P{number}")
+        site.study("1.2.1", called="P0")
+        site.run()
+        site.run()
+        with counted_statements() as asked:
+            site.run()
+        return len(asked)
+
+    few, many = questions_with(2), questions_with(7)
+    assert many - few == 7 - 2
 
 
 @pytest.mark.parametrize("hourly", [False, True])

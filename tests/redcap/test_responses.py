@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from processors.errors import Refused, ServiceError, Unanswered
 from processors.redcap import Banned, Blocked, Misdirected, NotPermitted, RowsRefused, UnknownFields
-from processors.redcap.calls import Call
-from processors.redcap.responses import read_count, read_metadata, read_record_name, read_rows
+from processors.redcap.calls import Call, create_project
+from processors.redcap.responses import read_count, read_metadata, read_new_token, read_record_name, read_rows
 from processors.redcap.transport import Response
 
 TOKEN = "0123456789ABCDEF0123456789ABCDEF"
@@ -103,6 +103,22 @@ def test_the_next_record_name_is_read_as_text(body: str, name: str) -> None:
 def test_anything_else_is_no_record_name(body: str) -> None:
     with pytest.raises(Unanswered):
         read_record_name(EXPORT, response(body))
+
+
+CREATION = create_project("incoming", 2 * TOKEN, "A title", "4", b"<ODM/>")
+
+
+@pytest.mark.parametrize("before", ["", "insert into redcap_projects values (1);\n", '"'])
+def test_a_new_projects_token_stands_at_the_end_of_whatever_comes(before: str) -> None:
+    assert read_new_token(CREATION, response(f"{before}{TOKEN}{before[:1].strip('i')}")) == TOKEN
+
+
+@pytest.mark.parametrize("body", ["", "<html>busy</html>", 2 * TOKEN, f"{TOKEN} and more", '{"error": "no"}'])
+def test_what_holds_no_new_token_leaves_open_whether_the_project_was_made(body: str) -> None:
+    with pytest.raises(Unanswered) as raised:
+        read_new_token(CREATION, response(body))
+    assert "Whether it was made is not known: look under My Projects" in str(raised.value)
+    assert TOKEN not in str(raised.value)
 
 
 @pytest.mark.parametrize("body", ["[]", '[{"record_id": "1"}]'])

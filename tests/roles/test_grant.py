@@ -1,5 +1,6 @@
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -9,6 +10,7 @@ import pytest
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import text
 
+from ledger import roles
 from ledger.database import Database
 from tests.conftest import Server, SettableClock
 from tests.flow.harness import HEART, Asked, Site, standard_simulator
@@ -59,6 +61,19 @@ def test_the_writer_has_these_rights_and_no_others(database: Database, writer: s
     assert {frozenset(what) for name, what in found.items() if name.startswith("gateway.")} == {frozenset(kept)}
     assert {frozenset(what) for name, what in found.items() if name.startswith("audit.")} == {frozenset({"SELECT"})}
     assert {name.partition(".")[0] for name in found} == {"ledger", "gateway", "audit"}
+
+
+def test_a_role_can_ask_what_it_lacks_of_the_writers_rights(database_url: str, writer: str, auditor: str) -> None:
+    def lacking(role: str) -> list[str]:
+        with closing(Database(as_role(database_url, role))) as database, database.begin() as connection:
+            return roles.lacking(connection)
+
+    assert lacking(writer) == []
+    owner = Server(database_url)
+    owner.execute(f'revoke update (hash) on ledger.head from "{writer}"')
+    owner.execute(f'revoke delete on gateway.study from "{writer}"')
+    assert lacking(writer) == ["DELETE on gateway.study", "UPDATE on ledger.head"]
+    assert {"USAGE on schema ledger", "INSERT on ledger.event", "SELECT on gateway.run"} <= set(lacking(auditor))
 
 
 def test_the_auditor_may_read_the_views_and_nothing_else(database: Database, auditor: str) -> None:

@@ -35,6 +35,9 @@ COMMANDS = {
     "Setting up": {
         "docs": "Tell where the documentation is.",
         "init": "Write a configuration, units for systemd, and SQL.",
+        "redcap xml": "Write REDCap's projects as files of which it makes them.",
+        "redcap build": "Have REDCap make its projects, and keep their tokens.",
+        "redcap check": "Tell whether each project of REDCap is as it must be.",
         "demo": "Try it on real summaries, against a simulated REDCap.",
         "migrate": "Set up the ledger's tables, or bring them up to date.",
         "backup": "Save an embedded ledger to a file.",

@@ -1,12 +1,14 @@
 """`fiona-ledger check`: whether the gateway does its work, for Nagios, Icinga, Docker and their like."""
 
 import sys
+from typing import Annotated
 
 import typer
 
 from processors.cli import console
 from processors.cli.bootstrap import now, opened_gateway
 from processors.cli.diaries import unrecorded_run
+from processors.cli.doctor import examine
 from processors.cli.exit_codes import ending, readers_may_leave
 from processors.cli.health_words import as_data, in_a_sentence, is_told
 from processors.cli.options import JsonOption
@@ -16,13 +18,24 @@ from processors.operations.status import Status
 from processors.operations.status import status as status_of
 
 
-def command(context: typer.Context, *, json: JsonOption = False) -> None:
+def command(
+    context: typer.Context,
+    *,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Look at everything that a run needs instead, and tell a line of each.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
     """Tell in one line whether the gateway does its work; ends with 0 OK, 1 WARNING or 2 CRITICAL, as monitors expect.
 
-    What needs a person study by study is counted and no alarm: `fiona-ledger status` shows it, and what to do.
+    What needs a person study by study is counted and no alarm: `fiona-ledger status` shows it, and what to do. With
+    --deep: whether configuration, folders, key file, database and each project of REDCap are as they must be, for the
+    account that asks, and what to click or to type where they are not. It writes nothing.
 
     Example: fiona-ledger check
     """
+    if deep:
+        sys.exit(examine(context.obj, json=json))
     unrecorded, status = unrecorded_run(context.obj), None
     try:
         with opened_gateway(context.obj, with_keys=False) as (configuration, gateway):

@@ -4,8 +4,9 @@ A file imports only from files below it:
 
 * `__main__`: `python -m processors.demo.simulator`, a server until it is interrupted
 * `simulator`: the whole from start to close: projects, settings, faults, hooks
-* `standard`: the projects of a gateway, empty, from the CSVs in `dictionaries/`
+* `standard`: the projects of a gateway, empty, as `processors.project_designs` has them
 * `server`: HTTP/1.1, and the admin paths for faults and calls
+* `creation`: projects made of project XML, by whoever has the super token
 * `course`: one call with the faults before, in place of and after its answer
 * `state`: the file in which projects outlive a process
 * `limiter`: the limit on calls a minute, and the ban

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Course:
     """One call with the faults that strike it.
 
-    `size` is that of the request's body; `project` is None where the token is unknown; `wait` waits some
-    seconds, or less if the simulator closes meanwhile.
+    `size` is that of the request's body; `project` is None where the token is of none, and `without_project` gives the
+    answer then; `wait` waits some seconds, or less if the simulator closes meanwhile.
     """
 
     project: Project | None
@@ -31,6 +31,7 @@ class Course:
     version: str
     struck: tuple[Fault, ...]
     wait: Callable[[float], object]
+    without_project: Callable[[Parameters], Outcome] = api.unknown_token
 
     def run(self, committed: Callable[[Outcome], None]) -> Outcome:
         """Carry the call out; `committed` is told when an import is stored, before the answer is sent."""
@@ -47,7 +48,7 @@ class Course:
 
     def _answer(self) -> Outcome:
         if self.project is None:
-            return api.unknown_token(self.parameters)
+            return self.without_project(self.parameters)
         quirks = frozenset(fault.kind for fault in self.struck if fault.kind in faults.QUIRKS)
         return api.answer(
             Question(project=self.project, parameters=self.parameters, version=self.version, quirks=quirks)

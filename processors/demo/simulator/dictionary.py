@@ -1,9 +1,7 @@
-"""A project's data dictionary: its forms, fields and columns, read from REDCap's dictionary CSV."""
+"""A project's data dictionary: its forms, fields and columns."""
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,26 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-CSV_HEADERS = {
-    "field_name": "Variable / Field Name",
-    "form_name": "Form Name",
-    "section_header": "Section Header",
-    "field_type": "Field Type",
-    "field_label": "Field Label",
-    "select_choices_or_calculations": "Choices, Calculations, OR Slider Labels",
-    "field_note": "Field Note",
-    "text_validation_type_or_show_slider_number": "Text Validation Type OR Show Slider Number",
-    "text_validation_min": "Text Validation Min",
-    "text_validation_max": "Text Validation Max",
-    "identifier": "Identifier?",
-    "branching_logic": "Branching Logic (Show field only if...)",
-    "required_field": "Required Field?",
-    "custom_alignment": "Custom Alignment",
-    "question_number": "Question Number (surveys only)",
-    "matrix_group_name": "Matrix Group Name",
-    "matrix_ranking": "Matrix Ranking?",
-    "field_annotation": "Field Annotation",
-}
 FORM_STATUS = (("0", "Incomplete"), ("1", "Unverified"), ("2", "Complete"))
 _FIXED_CHOICES = {
     "yesno": (("1", "Yes"), ("0", "No")),
@@ -118,15 +96,6 @@ class Dictionary:
         self.by_name = {field.field_name: field for field in self.fields}
         self.forms = tuple(dict.fromkeys(field.form_name for field in self.fields))
         self.columns = {column.name: column for column in self._all_columns()}
-
-    @classmethod
-    def from_csv(cls, text: str) -> Dictionary:
-        """The dictionary in REDCap's own CSV format, with its usual header line."""
-        reader = csv.DictReader(io.StringIO(text))
-        missing = [header for header in CSV_HEADERS.values() if header not in (reader.fieldnames or ())]
-        if missing:
-            raise ValueError(f"expected the header of a REDCap data dictionary, these columns are missing: {missing}")
-        return cls.from_metadata({key: row[header] for key, header in CSV_HEADERS.items()} for row in reader)
 
     @classmethod
     def from_metadata(cls, rows: Iterable[Mapping[str, str]], *, missing_data_codes: str = "") -> Dictionary:

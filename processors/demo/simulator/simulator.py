@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
-from . import faults
+from . import api, creation, faults
 from .calls import Call
 from .course import Course
 from .faults import Faults
 from .limiter import Limiter
 from .parameters import read_parameters
+from .project import default_token
 from .question import Outcome, action_of
 from .record_store import local_time
 from .server import Server
@@ -49,7 +50,8 @@ class Settings:
 class Simulator:
     """A REDCap server in a thread of its own, from `with Simulator(...)` or `start()` until `close()`.
 
-    `state` names a JSON file: read at the start if it is there, written on `close()` and by `save()`.
+    Who has the `super_token` can make projects, which are then among `projects` by their titles. `state` names a JSON
+    file: read at the start if it is there, written on `close()` and by `save()`.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Simulator:
     ) -> None:
         self.projects = dict(projects)
         self.settings = settings or Settings()
+        self.super_token = default_token("super") + default_token("user")
         self.calls: list[Call] = []
         self.before_call: Hook | None = None
         self.after_commit: Hook | None = None
@@ -169,8 +172,17 @@ class Simulator:
             version=self.settings.version,
             struck=self._faults.due(call),
             wait=self._closing.wait,
+            without_project=self._create if parameters.text("token") == self.super_token else api.unknown_token,
         )
         return course.run(lambda outcome: self._tell_commit(call, outcome))
+
+    def _create(self, parameters: Parameters) -> Outcome:
+        """Make the project that the holder of the super token asks for."""
+        return creation.create(parameters, self._keep)
+
+    def _keep(self, project: Project) -> None:
+        project.clock = self.now
+        self.projects[project.name] = project
 
     def _tell_commit(self, call: Call, outcome: Outcome) -> None:
         if self.after_commit is not None:
