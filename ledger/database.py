@@ -53,9 +53,6 @@ _PINNED = {
     "array_nulls": "on",
     "statement_timeout": "0",
     "lock_timeout": "0",
-    # The driver prepares what it sends often. A plan made for any value went through the whole ledger for an event type
-    # that it does not hold.
-    "plan_cache_mode": "force_custom_plan",
     # Longer than any call to REDCap takes; and what a vanished program leaves behind a pooler ends all the same.
     "idle_in_transaction_session_timeout": "'2h'",
 }
