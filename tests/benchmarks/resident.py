@@ -13,7 +13,9 @@ from tests.benchmarks.processes import PROGRAM, compiled
 if TYPE_CHECKING:
     from tests.benchmarks.site import Site
 
-WARM = 10
+WARM = 70
+"""A second each: by then it has looked at transfers again, as it does once a minute."""
+
 ROUNDS = 60
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PATIENCE_SECONDS = 600
