@@ -22,7 +22,9 @@ _ATTESTED = text("""
            head.position as end_position, head.hash as end_hash,
            (select hash from ledger.event where position = attested.position) as stored_hash,
            (select count(*) from ledger.subject where wrapped_key is null) as now_forgotten
-      from ledger.head left join ledger.attestation as attested on true
+      from (select) as always
+      left join ledger.head on true
+      left join ledger.attestation as attested on true
 """)
 _LOCK = text("select from ledger.attestation for update")
 _ATTEST = text("""
@@ -64,6 +66,8 @@ def verify(connection: Connection, vault: Vault) -> int:
 
 def _problem(attested: Any, vault: Vault, forgotten: int) -> str:
     """What of the attestation does not hold."""
+    if attested.end_position is None:
+        return "The row of ledger.head is missing: somebody has taken it away."
     if attested.position is None:
         return "The row of ledger.attestation is missing: somebody has taken it away."
     if bytes(attested.code) != vault.attestation(attested.position, bytes(attested.hash), attested.forgotten):

@@ -8,14 +8,14 @@ since 1970-01-01 UTC. The layout is fixed for ever: changing it would orphan eve
 outside the ledger.
 
 This file alone, copied to any machine with Python 3.9 or newer, verifies what `fiona-ledger export` and
-`fiona-ledger prove` wrote:
+`fiona-ledger prove` wrote, and checkpoints that were kept:
 
     python chain.py export.jsonl --head heads.txt
     python chain.py study.proof --key fiona-ledger/...+...
+    python chain.py 2026-11-28.checkpoint --key fiona-ledger/...+... --witness witness.example/...+...
 
-It ends with 0 where all is well, 4 where it does not verify, 2 where it was given something else. Of a proof, the
-signature takes the package cryptography; where that is not installed, all else is verified, that is said, and it ends
-with 1.
+It ends with 0 where all is well, 4 where it does not verify, 2 where it was given something else. Signatures take the
+package cryptography; where that is not installed, all else is verified, that is said, and it ends with 1.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ import struct
 import sys
 from contextlib import nullcontext
 from datetime import datetime, timedelta, timezone
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
 GENESIS = bytes(32)
@@ -112,11 +112,15 @@ def follow(
 
 
 class KeptHead(NamedTuple):
-    """The end of the ledger as it was once, kept elsewhere; `taken` says when, in whatever words."""
+    """The end of the ledger as it was once, kept elsewhere; `taken` says when, in whatever words.
+
+    `is_root`: it is a checkpoint's, whose hash is the root of the tree over all events up to there.
+    """
 
     position: int
     hash: bytes
     taken: str
+    is_root: bool = False
 
     def as_line(self) -> str:
         """Position, hash and time, as `parse_heads` reads them."""
@@ -124,8 +128,22 @@ class KeptHead(NamedTuple):
 
 
 def parse_heads(text: str) -> list[KeptHead]:
-    """The heads in lines as `KeptHead.as_line` writes them. Raises `ValueError` that names a line which is none."""
-    return [_parse_head(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    """The heads in a text: lines as `KeptHead.as_line` writes them, and checkpoints, their signatures not looked at.
+
+    Raises `ValueError` that names a line which is none.
+    """
+    heads, lines = [], text.splitlines()
+    numbered = iter(enumerate(lines, 1))
+    for number, line in numbered:
+        if not line.strip() or line.startswith(_SIGNED_BY):
+            continue
+        # Below its origin, a checkpoint has a line with its size alone.
+        if lines[number : number + 1] and lines[number].isdecimal():
+            heads.append(_checkpoint(lines[number - 1 : number + 2]).as_head())
+            next(numbered), next(numbered)
+        else:
+            heads.append(_parse_head(number, line))
+    return heads
 
 
 def _parse_head(number: int, line: str) -> KeptHead:
@@ -137,8 +155,8 @@ def _parse_head(number: int, line: str) -> KeptHead:
         head = KeptHead(-1, b"", "")
     if head.position < 0 or len(head.hash) != len(GENESIS):
         raise ValueError(
-            f"line {number} is not a kept head: expected a position, a hash of 64 hex digits and a time, as "
-            "`fiona-ledger verify --head` prints them"
+            f"line {number} is not a kept head: expected a checkpoint as `fiona-ledger verify --head` prints it, or a "
+            "position, a hash of 64 hex digits and a time"
         )
     return head
 
@@ -164,6 +182,10 @@ class Walk:
         self._heads: dict[int, list[KeptHead]] = {}
         for head in heads:
             self._heads.setdefault(head.position, []).append(head)
+        roots = any(head.is_root for kept in self._heads.values() for head in kept)
+        if roots and position:
+            raise ValueError(f"it begins after position {position}, but a checkpoint is over all events from the first")
+        self._tree = Tree() if roots else None
         self._compare_heads()
 
     def take(self, event: Stored) -> None:
@@ -179,6 +201,8 @@ class Walk:
                 "the hash stored with it, is not what it was when the event was appended.",
             )
         self.position, self.hash = position, computed
+        if self._tree is not None:
+            self._tree.take(leaf_hash(computed))
         if position in self._heads:
             self._compare_heads()
 
@@ -201,11 +225,13 @@ class Walk:
 
     def _compare_heads(self) -> None:
         for head in self._heads.pop(self.position, ()):
-            if head.hash != self.hash:
+            found = self._tree.root() if self._tree is not None and head.is_root else self.hash
+            if head.hash != found:
                 taken = f" (taken {head.taken})" if head.taken else ""
+                kind, what = ("checkpoint", "root") if head.is_root else ("head", "hash")
                 raise Broken(
                     self.position,
-                    f"At position {self.position} the {self._whole} has the hash {self.hash.hex()}, the head kept "
+                    f"At position {self.position} the {self._whole} has the {what} {found.hex()}, the {kind} kept "
                     f"elsewhere{taken} has {head.hash.hex()}: events up to there have been rewritten since.",
                 )
 
@@ -430,14 +456,18 @@ def _time(content: dict[str, Any], key: str) -> int:
 
 
 # Proofs. The hashes of all events are the leaves of a Merkle tree as RFC 9162, section 2.1, lays it out. A proof holds
-# some events, each with the path from its leaf to the root, and the root as the site has signed it: a checkpoint. Their
-# forms are those of C2SP: signed notes, tlog-checkpoint, tlog-proof.
+# some events, each with the path from its leaf to the root, and the root as the site has signed it: a checkpoint. Who
+# has seen it grow countersigns that. The forms are those of C2SP: signed notes, tlog-checkpoint, tlog-proof,
+# tlog-cosignature.
 
 PROOF = "fiona-ledger-proof-1"
 _TLOG_PROOF = "c2sp.org/tlog-proof@v1"
 _SIGNED_BY = "\u2014 "
 _OLD = "old "
 _ED25519 = b"\x01"
+_COSIGNATURE = b"\x04"
+_COSIGNED = "cosignature/v1"
+_SECONDS = struct.Struct(">Q")
 _KEY = "Key: "
 _POSITION = re.compile(r"\[([0-9]+)\] ")
 
@@ -450,6 +480,28 @@ def leaf_hash(stored_hash: bytes) -> bytes:
 def node_hash(left: bytes, right: bytes) -> bytes:
     """The node above two others."""
     return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+class Tree:
+    """The tree over leaves that come one by one; of it are kept the roots above whole powers of two, largest first."""
+
+    def __init__(self) -> None:
+        self._roots: list[tuple[int, bytes]] = []
+
+    def take(self, leaf: bytes) -> None:
+        """Puts one more leaf at the end."""
+        node, size = leaf, 1
+        while self._roots and self._roots[-1][0] == size:
+            node, size = node_hash(self._roots.pop()[1], node), 2 * size
+        self._roots.append((size, node))
+
+    def root(self) -> bytes:
+        """The root over all leaves so far."""
+        nodes = [node for _, node in self._roots] or [hashlib.sha256().digest()]
+        above = nodes.pop()
+        while nodes:
+            above = node_hash(nodes.pop(), above)
+        return above
 
 
 def root_above(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:
@@ -499,33 +551,51 @@ def _siblings(path: Sequence[bytes], node: int, last: int) -> Iterator[tuple[byt
 
 
 class VerifierKey(NamedTuple):
-    """What a signature is verified with: the name of who signs, and the Ed25519 public key, 32 bytes."""
+    """What a signature is verified with: the name of who signs, and the Ed25519 public key, 32 bytes.
+
+    `kind` is one byte that says what is signed: a note as it is, or, by a witness, a checkpoint and when it was seen.
+    """
 
     name: str
     public: bytes
+    kind: bytes = _ED25519
 
     @property
     def key_id(self) -> bytes:
         """The four bytes that stand before each signature by the key."""
-        return hashlib.sha256(self.name.encode() + b"\n" + _ED25519 + self.public).digest()[:4]
+        return hashlib.sha256(self.name.encode() + b"\n" + self.kind + self.public).digest()[:4]
 
     def as_line(self) -> str:
         """The key as it is handed out."""
-        return f"{self.name}+{self.key_id.hex()}+{base64.b64encode(_ED25519 + self.public).decode()}"
+        return f"{self.name}+{self.key_id.hex()}+{base64.b64encode(self.kind + self.public).decode()}"
 
 
 def parse_key(line: str) -> VerifierKey:
-    """The key in a line as `VerifierKey.as_line` writes it. Raises `ValueError` where it is none."""
+    """The site's key in a line as `VerifierKey.as_line` writes it. Raises `ValueError` where it is none."""
+    key = _key_in(line)
+    if key is None or key.kind != _ED25519:
+        raise ValueError("expected a key as `fiona-ledger prove --key` prints it: NAME+ID+KEY")
+    return key
+
+
+def parse_witness_key(line: str) -> VerifierKey:
+    """A witness's key, handed out as one of cosignatures or of notes. Raises `ValueError` where it is none."""
+    key = _key_in(line)
+    if key is None or key.kind not in (_ED25519, _COSIGNATURE):
+        raise ValueError("expected the key of a witness as C2SP's signed-note has it: NAME+ID+KEY, of Ed25519")
+    return key._replace(kind=_COSIGNATURE)
+
+
+def _key_in(line: str) -> VerifierKey | None:
     name, _, rest = line.strip().partition("+")
     key_id, _, encoded = rest.partition("+")
     try:
         decoded = base64.b64decode(encoded, validate=True)
     except ValueError:
-        decoded = b""
-    key = VerifierKey(name, decoded[1:])
-    if not name or decoded[:1] != _ED25519 or len(key.public) != 32 or key.key_id.hex() != key_id:
-        raise ValueError("expected a key as `fiona-ledger prove --key` prints it: NAME+ID+KEY")
-    return key
+        return None
+    key = VerifierKey(name, decoded[1:], decoded[:1])
+    is_key = name and len(key.public) == 32 and key.key_id.hex() == key_id
+    return key if is_key else None
 
 
 def note(text: str, key: VerifierKey, signature: bytes) -> str:
@@ -543,6 +613,10 @@ class Checkpoint(NamedTuple):
     def as_text(self) -> str:
         """What is signed."""
         return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
+
+    def as_head(self) -> KeptHead:
+        """What an export, or the ledger itself, must have come to at that size."""
+        return KeptHead(self.size, self.root, "", is_root=True)
 
 
 def proof_of(event: Stored, previous: bytes, path: Sequence[bytes], checkpoint: str) -> str:
@@ -631,17 +705,69 @@ def verify_consistency(text: str, kept: Checkpoint, key: VerifierKey) -> tuple[C
         if any(rest) or lines[0] != f"{_OLD}{kept.size}" or new.origin != kept.origin:
             raise ValueError("it is about another checkpoint than the kept one")  # noqa: TRY301 - all end alike
         path = [base64.b64decode(line, validate=True) for line in lines[1:end]]
-        if roots_above(path, kept.size, new.size, kept.root) != (kept.root, new.root):
+        if not _has_become(path, kept, new):
             raise ValueError("what was kept is not what the ledger began with")  # noqa: TRY301
     except ValueError as exc:
         raise Broken(0, f"The proof does not hold: {exc}.") from exc
     return new, verified
 
 
+def _has_become(path: Sequence[bytes], kept: Checkpoint, new: Checkpoint) -> bool:
+    """Whether the path shows that the new checkpoint goes on from the kept one. Any goes on from that of nothing."""
+    if kept.size == 0:
+        return not path and kept.root == Tree().root()
+    return roots_above(path, kept.size, new.size, kept.root) == (kept.root, new.root)
+
+
 def parse_checkpoint(text: str) -> Checkpoint:
     """A checkpoint as it was kept, its signature not looked at. Raises `ValueError` where it is none."""
     body, _, _ = _note(text.split("\n"))
     return _checkpoint(body)
+
+
+class KeptCheckpoint(NamedTuple):
+    """A checkpoint as it was kept: what it says, its lines of signatures, and the site's own note, without others'."""
+
+    checkpoint: Checkpoint
+    signatures: Sequence[str]
+    note: str
+
+    def is_signed(self, key: VerifierKey) -> bool:
+        """Whether the site's signature could be verified. Raises `ValueError` where it is not the key's."""
+        return _is_signed(self.checkpoint.as_text().splitlines(), self.signatures[0], key)
+
+    def seen_at(self, witness: VerifierKey) -> tuple[datetime, bool] | None:
+        """When the witness countersigned it last, and whether that could be verified; None where it has not.
+
+        Raises `ValueError` for a cosignature in the witness's name that is not its own, or not of this checkpoint.
+        """
+        seen = [each for line in self.signatures[1:] if (each := self._cosigned(line, witness)) is not None]
+        return max(seen, default=None)
+
+    def _cosigned(self, line: str, witness: VerifierKey) -> tuple[datetime, bool] | None:
+        name, signed = _signature(line)
+        if (name, signed[:4]) != (witness.name, witness.key_id):
+            return None
+        if len(signed) != 76:
+            raise ValueError(f"the cosignature of {name} has not the length of one")
+        (seconds,) = _SECONDS.unpack(signed[4:12])
+        message = f"{_COSIGNED}\ntime {seconds}\n{self.checkpoint.as_text()}"
+        verified = _verified(witness.public, signed[12:], message)
+        try:
+            return _EPOCH + timedelta(seconds=seconds), verified
+        except OverflowError:
+            raise ValueError(f"the cosignature of {name} tells no time") from None
+
+
+def parse_kept_checkpoint(text: str) -> KeptCheckpoint:
+    """A checkpoint with all its signatures, none of them looked at. Raises `ValueError` where it is none."""
+    lines = text.split("\n")
+    body, signature, rest = _note(lines)
+    cosignatures = [line for line in rest if line]
+    if not all(line.startswith(_SIGNED_BY) for line in cosignatures):
+        raise ValueError("something else than signatures stands below the checkpoint")
+    note_lines = lines[: len(body) + 2]
+    return KeptCheckpoint(_checkpoint(body), [signature, *cosignatures], "".join(f"{line}\n" for line in note_lines))
 
 
 def _note(lines: Sequence[str]) -> tuple[list[str], str, Sequence[str]]:
@@ -656,18 +782,27 @@ def _note(lines: Sequence[str]) -> tuple[list[str], str, Sequence[str]]:
 
 def _is_signed(lines: Sequence[str], signature: str, key: VerifierKey) -> bool:
     """Whether the signature could be verified. Raises `ValueError` where it is not the key's."""
-    name, _, encoded = signature.removeprefix(_SIGNED_BY).rpartition(" ")
-    signed = base64.b64decode(encoded, validate=True)
+    name, signed = _signature(signature)
     if (name, signed[:4]) != (key.name, key.key_id):
         raise ValueError(f"it is signed with another key than {key.as_line()}")
+    return _verified(key.public, signed[4:], "".join(f"{line}\n" for line in lines))
+
+
+def _signature(line: str) -> tuple[str, bytes]:
+    """Who signs in that line, and the bytes of the signature, of which the first four name the key."""
+    name, _, encoded = line.removeprefix(_SIGNED_BY).rpartition(" ")
+    return name, base64.b64decode(encoded, validate=True)
+
+
+def _verified(public: bytes, signature: bytes, text: str) -> bool:
+    """Whether the signature could be verified. Raises `ValueError` where it is not one of the text by that key."""
     try:
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     except ImportError:
         return False
     try:
-        text = "".join(f"{line}\n" for line in lines)
-        Ed25519PublicKey.from_public_bytes(key.public).verify(signed[4:], text.encode())
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, text.encode())
     except InvalidSignature:
         raise ValueError("what is signed was changed since, or signed with another key") from None
     return True
@@ -709,8 +844,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     parser = argparse.ArgumentParser(
         prog="chain.py",
-        description="Verifies an export of a fiona-ledger: that no event was changed, taken out or put in; or a proof: "
-        "that its events are in the ledger. Ends with 0 where all is well, 1 where signatures could not be verified, "
+        description="Verifies an export of a fiona-ledger: that no event was changed, taken out or put in; a proof: "
+        "that its events are in the ledger; or a checkpoint: who has signed it. Ends with 0 where all is well, 1 where "
+        "signatures could not be verified, "
         "4 where it does not verify, 2 where it was given something else.",
         epilog="Example: python chain.py export.jsonl --head heads.txt",
     )
@@ -718,19 +854,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "export",
         nargs="?",
         default="-",
-        help="the export or proof; '-' or nothing: standard input. Parts of an export may follow each other.",
+        help="the export, proof or checkpoint; '-' or nothing: standard input. Parts of an export may follow each "
+        "other.",
     )
     parser.add_argument(
         "--head",
         action="append",
         default=[],
         metavar="LINE|FILE",
-        help="a line that `fiona-ledger verify --head` printed, or a file of such lines; each must be in the export",
+        help="of an export: a file of checkpoints as `fiona-ledger verify --head` prints them, or of lines with "
+        "position and hash, or such a line; each must be in it",
     )
     parser.add_argument(
         "--key",
         metavar="LINE|FILE",
-        help="of a proof: the site's key, as `fiona-ledger prove --key` printed it, from somewhere else than the proof",
+        help="of a proof or checkpoint: the site's key, as `fiona-ledger prove --key` printed it, from somewhere else",
+    )
+    parser.add_argument(
+        "--witness",
+        action="append",
+        default=[],
+        metavar="LINE|FILE",
+        help="of a checkpoint: the key of a witness who must have countersigned it; may be repeated",
     )
     parser.add_argument(
         "--since",
@@ -740,15 +885,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         heads = [head for argument in given.head for head in _heads(argument)]
-        key = None if given.key is None else _key(given.key)
+        key = None if given.key is None else _key(given.key, "--key", parse_key)
+        witnesses = [_key(argument, "--witness", parse_witness_key) for argument in given.witness]
         with _opened(given.export) as lines:
             if given.since is not None:
                 return _report_consistency(b"".join(lines).decode(), given.since, key)
-            first = next(iter(lines), b"")
-            if first.rstrip(b"\n") == PROOF.encode():
-                proof = verify_proof(b"".join(chain((first,), lines)).decode(), key)
+            first = list(islice(lines, 2))
+            if first and first[0].rstrip(b"\n") == PROOF.encode():
+                proof = verify_proof(b"".join(chain(first, lines)).decode(), key)
                 return _report_proof(proof, is_key_given=key is not None)
-            walk = verify_export(chain((first,), lines) if first else (), heads)
+            if len(first) > 1 and first[1].strip().isdigit():
+                return _report_checkpoint(b"".join(chain(first, lines)).decode(), key, witnesses)
+            walk = verify_export(chain(first, lines), heads)
     except Broken as exc:
         return _complain(f"{given.export}: {exc}", 4)
     except ValueError as exc:
@@ -775,12 +923,12 @@ def _heads(argument: str) -> list[KeptHead]:
     return heads
 
 
-def _key(argument: str) -> VerifierKey:
+def _key(argument: str, option: str, parse: Callable[[str], VerifierKey]) -> VerifierKey:
     path = Path(argument)
     try:
-        return parse_key(path.read_text("utf-8") if path.is_file() else argument)
+        return parse(path.read_text("utf-8") if path.is_file() else argument)
     except ValueError as exc:
-        raise ValueError(f"--key: {exc}") from exc
+        raise ValueError(f"{option}: {exc}") from exc
 
 
 def _report_proof(proof: Proof, *, is_key_given: bool) -> int:
@@ -815,9 +963,31 @@ def _report_consistency(text: str, kept: str, key: VerifierKey | None) -> int:
     old = parse_checkpoint(Path(kept).read_text("utf-8"))
     new, verified = verify_consistency(text, old, key)
     lines = [f"Proven: {new.origin} holds {new.size} events now, the first {old.size} of them as they were."]
-    if not verified:
-        lines.append("By whom it is signed was not verified: that takes the Python package cryptography.")
-    sys.stdout.write("\n".join(map(_harmless, lines)) + "\n")
+    return _say(lines, verified=verified)
+
+
+def _report_checkpoint(text: str, key: VerifierKey | None, witnesses: Sequence[VerifierKey]) -> int:
+    """Says who has signed the checkpoint; returns the exit code."""
+    if key is None:
+        raise ValueError("of a checkpoint, expected the site's key by --key, too")
+    kept = parse_kept_checkpoint(text)
+    lines = [f"A checkpoint of {kept.checkpoint.origin}, of {kept.checkpoint.size} events, signed by its site."]
+    try:
+        verified = kept.is_signed(key)
+        for witness in witnesses:
+            seen = kept.seen_at(witness)
+            if seen is None:
+                raise ValueError(f"{witness.name} has not countersigned it")  # noqa: TRY301 - all end alike
+            lines.append(f"Countersigned by {witness.name} at {seen[0].isoformat(timespec='seconds')}.")
+    except ValueError as exc:
+        raise Broken(0, f"The checkpoint does not hold: {exc}.") from exc
+    return _say(lines, verified=verified)
+
+
+def _say(lines: Sequence[str], *, verified: bool) -> int:
+    """Prints the lines, and whether signatures were verified; returns the exit code."""
+    unverified = "By whom it is signed was not verified: that takes the Python package cryptography."
+    sys.stdout.write("".join(f"{_harmless(line)}\n" for line in (*lines, *([] if verified else [unverified]))))
     return 0 if verified else 1
 
 

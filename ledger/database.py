@@ -8,8 +8,8 @@ on a session: a transaction pooler such as PgBouncer gives each transaction anot
 """
 
 import re
-from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -149,6 +149,25 @@ class Database:
             with transaction.connection as connection, transaction:
                 yield connection
 
+    @contextmanager
+    def watched(self, waiting: Callable[[], AbstractContextManager[object]]) -> Iterator[None]:
+        """Until it ends, `waiting` is around each time that this program waits for the server."""
+        watched: list[Any] = []
+
+        def watch(connection: Any, *_: object) -> None:
+            # All that the driver says to the server, and hears, goes through this one method.
+            if "wait" not in vars(connection):
+                connection.wait = _within(waiting, connection.wait)
+                watched.append(connection)
+
+        event.listen(self.engine, "checkout", watch)
+        try:
+            yield
+        finally:
+            event.remove(self.engine, "checkout", watch)
+            for connection in watched:
+                del connection.wait
+
     def _begun(self, *, again: bool = True) -> RootTransaction:
         """A transaction. A connection that ended while nobody used it, by a restart or an idle timeout, is replaced."""
         connection = self.engine.connect()
@@ -203,6 +222,14 @@ class Database:
         if self._embedded_server is not None:
             self._embedded_server.close()
             self._embedded_server = None
+
+
+def _within(waiting: Callable[[], AbstractContextManager[object]], wait: Callable[..., Any]) -> Callable[..., Any]:
+    def watched_wait(*given: Any, **named: Any) -> Any:
+        with waiting():
+            return wait(*given, **named)
+
+    return watched_wait
 
 
 def ignore_variables(environment: MutableMapping[str, str]) -> None:

@@ -11,13 +11,21 @@ from typing import IO
 @contextmanager
 def written_whole(path: Path) -> Iterator[IO[bytes]]:
     """A file of mode 0600, which takes the place of one of that name once it is durable. Raises `OSError`."""
+    with made_whole(path) as aside, aside.open("wb") as file:
+        yield file
+
+
+@contextmanager
+def made_whole(path: Path) -> Iterator[Path]:
+    """The name of an empty file for others to write, which takes its place in the same way."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     aside = Path(name)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            yield aside
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)

@@ -3,14 +3,17 @@
 A projection turns events into rows. Its checkpoint, the position of the last event applied, moves
 in the transaction of its rows, so an event is applied exactly once whatever is killed when. Live
 appends, catching up and rebuilding all go through the same `Projection.apply`.
+
+No event stops the others. One that the database refuses, because a constraint of the tables would be violated, is set
+apart: it leaves nothing in the tables of that projection, ledger.set_apart names it, and everything else goes on.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, exc, text
 
 from ledger import store
 from ledger.batching import Progress, batches
@@ -46,6 +49,75 @@ class Projection(Protocol):
         """Changes the rows as these events, in ledger order, demand. Reads nothing but its own tables."""
 
 
+class SetApart(NamedTuple):
+    """An event that contradicts the tables of a projection, and the constraint that it would violate."""
+
+    projection: str
+    position: int
+    reason: str
+
+
+Wanted = Sequence[tuple[Projection, Sequence[Event]]]
+"""Events, in order, for each of the projections that want them."""
+
+
+def apply_apart(connection: Connection, wanted: Wanted) -> list[SetApart]:
+    """Applies the events but for those that contradict what is there, which it gives.
+
+    They are found by halving, so that it comes to the same as applying one event after the other.
+    """
+    try:
+        # One savepoint for all: each takes as long as a small append.
+        with connection.begin_nested():
+            for projection, events in wanted:
+                projection.apply(connection, events)
+    except exc.DBAPIError as error:
+        if not _is_about_values(error):
+            raise
+        halves = _halves(wanted)
+        if not halves:
+            ((projection, (event,)),) = wanted
+            return [SetApart(projection.name, event.position, _violated(error))]
+    else:
+        return []
+    return [each for half in halves for each in apply_apart(connection, half)]
+
+
+def _halves(wanted: Wanted) -> Sequence[Wanted]:
+    """By projections first; none of a single event for one."""
+    if len(wanted) > 1:
+        middle = len(wanted) // 2
+        return wanted[:middle], wanted[middle:]
+    ((projection, events),) = wanted
+    middle = len(events) // 2
+    return ([(projection, events[:middle])], [(projection, events[middle:])]) if middle else ()
+
+
+_ABOUT_VALUES = ("22", "23", "54")
+"""Classes of PostgreSQL's errors that come again whenever the same is tried: data, constraints, limits."""
+
+
+def _is_about_values(error: exc.DBAPIError) -> bool:
+    return str(getattr(error.orig, "sqlstate", "")).startswith(_ABOUT_VALUES)
+
+
+def _violated(error: exc.DBAPIError) -> str:
+    """The constraint by its name, or what else is wrong in one word: PostgreSQL's own words may quote values."""
+    diagnosis = getattr(error.orig, "diag", None)
+    return getattr(diagnosis, "constraint_name", None) or type(error.orig).__name__
+
+
+_SET_APART = text("""
+    insert into ledger.set_apart (projection, position, reason) values (:projection, :position, :reason)
+    on conflict (projection, position) do update set reason = excluded.reason, mended_position = null
+""")
+
+
+def _keep(connection: Connection, apart: Sequence[SetApart]) -> None:
+    if apart:
+        connection.execute(_SET_APART, [each._asdict() for each in apart])
+
+
 class Projector:
     """Applies events to projections and moves their checkpoints."""
 
@@ -66,7 +138,7 @@ class Projector:
         for projection in self._projections:
             missed = self._read(connection, checkpoints[projection.name], first - 1, projection.types)
             for batch in batches(missed, BATCH):
-                projection.apply(connection, batch)
+                _keep(connection, apply_apart(connection, [(projection, batch)]))
         _apply(connection, events, self._projections, checkpoints)
         self._move_checkpoints(connection, last)
 
@@ -190,12 +262,20 @@ class Projector:
         """Empties the projection's tables; the caller holds the head's lock."""
         for table in projection.tables:
             connection.execute(text(f"delete from {table}"))
+        connection.execute(_MEND, {"name": projection.name})
         connection.execute(
             text("""
                 update ledger.projection set checkpoint = 0, code_version = :code_version where name = :name
             """),
             {"name": projection.name, "code_version": projection.code_version},
         )
+
+
+# Those that are set apart again lose the mark again.
+_MEND = text("""
+    update ledger.set_apart set mended_position = (select position from ledger.head)
+     where projection = :name and mended_position is null
+""")
 
 
 def _apply(
@@ -212,6 +292,5 @@ def _apply(
         for done, taken in takers[event.type]:
             if event.position > done:
                 taken.append(event)
-    for projection in projections:
-        if wanted[projection.name]:
-            projection.apply(connection, wanted[projection.name])
+    served = [(projection, wanted[projection.name]) for projection in projections if wanted[projection.name]]
+    _keep(connection, apply_apart(connection, served))

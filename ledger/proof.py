@@ -13,7 +13,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, text
 
 from ledger import scan, store
-from ledger.chain import GENESIS, PROOF, Checkpoint, Stored, VerifierKey, consistency, follow, note, proof_of
+from ledger.chain import (
+    GENESIS,
+    PROOF,
+    Checkpoint,
+    KeptCheckpoint,
+    Stored,
+    VerifierKey,
+    consistency,
+    follow,
+    note,
+    proof_of,
+)
 from ledger.errors import Corrupt, Misconfigured
 
 _LEAVES = 1 << 14
@@ -63,9 +74,9 @@ def prove(connection: Connection, signer: Signer, words: Sequence[str], position
     return "".join(parts)
 
 
-def checkpoint_of(connection: Connection, signer: Signer) -> str:
-    """The whole ledger, as the transaction sees it, in three lines and a signature."""
-    return _Tree(connection).checkpoint(signer)
+def checkpoint_of(connection: Connection, signer: Signer, size: int | None = None) -> str:
+    """The whole ledger, as the transaction sees it, or its first so many events, in three lines and a signature."""
+    return _Tree(connection, size).checkpoint(signer)
 
 
 def prove_consistent(connection: Connection, signer: Signer, kept: Checkpoint) -> str:
@@ -76,13 +87,18 @@ def prove_consistent(connection: Connection, signer: Signer, kept: Checkpoint) -
     tree = _Tree(connection)
     if kept.origin != signer.key.name:
         raise Misconfigured(f"Expected a checkpoint of {signer.key.name}, found one of {kept.origin}.")
-    if kept.size > tree.size or tree.root(0, kept.size) != kept.root:
-        raise Corrupt(
-            f"The checkpoint of {kept.size} events that was kept is not what this ledger, of {tree.size} events, began "
-            "with: events have been rewritten or cut off since. Stop the periodic run, keep the database as it is, and "
-            "compare it with a backup or an export."
-        )
+    tree.require(kept)
     return consistency(kept.size, tree.consistency(kept.size), tree.checkpoint(signer))
+
+
+def witness_request(connection: Connection, kept: KeptCheckpoint, seen: int) -> str:
+    """What a witness is asked who has seen so many events: to countersign the kept checkpoint (tlog-witness).
+
+    Raises `Corrupt` where the ledger is not what the checkpoint says.
+    """
+    tree = _Tree(connection, kept.checkpoint.size)
+    tree.require(kept.checkpoint)
+    return consistency(seen, tree.consistency(seen), kept.note)
 
 
 def _events(connection: Connection, positions: Sequence[int]) -> Iterator[Stored]:
@@ -94,15 +110,24 @@ def _events(connection: Connection, positions: Sequence[int]) -> Iterator[Stored
 class _Tree:
     """The tree over the hashes of all events that the transaction sees, of which the nodes above portions are kept."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, size: int | None = None) -> None:
         self._connection = connection
-        self.size = store.head(connection).position
+        head = store.head(connection).position
+        self.size = head if size is None else min(size, head)
         self._tops: list[bytes] = []
 
     def checkpoint(self, signer: Signer) -> str:
         """The root, signed."""
-        root = self.root(0, self.size) if self.size else hashlib.sha256().digest()
-        return signer.signed(Checkpoint(signer.key.name, self.size, root).as_text())
+        return signer.signed(Checkpoint(signer.key.name, self.size, self.root(0, self.size)).as_text())
+
+    def require(self, kept: Checkpoint) -> None:
+        """Raises `Corrupt` unless the ledger began as the kept checkpoint says."""
+        if kept.size > self.size or self.root(0, kept.size) != kept.root:
+            raise Corrupt(
+                f"The checkpoint of {kept.size} events that was kept is not what this ledger, of {self.size} events, "
+                "began with: events have been rewritten or cut off since. Stop the periodic run, keep the database as "
+                "it is, and compare it with a backup or an export."
+            )
 
     def paths(self, positions: Collection[int]) -> dict[int, list[bytes]]:
         """The path from each of these events to the root."""
@@ -114,6 +139,8 @@ class _Tree:
 
     def root(self, first: int, end: int) -> bytes:
         """The node above the leaves from `first`, counted from 0, up to before `end`, as RFC 9162 divides them."""
+        if first == end:
+            return hashlib.sha256().digest()
         if end - first <= _LEAVES:
             (leaves,) = self._leaves(first, end)
             return _root(leaves, {})
@@ -127,6 +154,8 @@ class _Tree:
 
     def consistency(self, old: int) -> list[bytes]:
         """The nodes by which the root over the first `old` leaves and that over all can be computed (2.1.4.1)."""
+        if not old:
+            return []
         path: list[bytes] = []
         first, end, wanted, is_old_root = 0, self.size, old, True
         while wanted < end - first:

@@ -35,6 +35,7 @@ _WRITER_IN_LEDGER: Mapping[str, str] = {
     "subject": "select, insert",
     "vault": "select",
     "projection": "select, insert, update",
+    "set_apart": "select, insert, update",
     "attestation": "select, update (position, hash, forgotten, code)",
     "lease": "select, insert, update, delete",
     "alembic_version": "select",

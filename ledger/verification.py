@@ -4,7 +4,7 @@ What does not hold is a `Corrupt` that names the first event concerned and says 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from ledger.batching import Progress, batches
 from ledger.chain import Broken, KeptHead, Walk
 from ledger.codec import Upcasters
 from ledger.errors import Corrupt
-from ledger.projector import BATCH, Projection
+from ledger.projector import BATCH, Projection, SetApart, apply_apart
 from ledger.vault import NOT_ITS_KEY, Vault
 
 _PROGRESS_EVERY = 5_000
@@ -152,12 +152,14 @@ def _compared(
     for projection, checkpoint in wanted:
         with _redirected_to_temporary(connection, projection.tables):
             events = store.read(connection, until=checkpoint, types=projection.types, upcasters=upcasters)
+            apart: set[SetApart] = set()
             for batch in batches(events if checkpoint else (), BATCH):
-                projection.apply(connection, batch)
+                apart.update(apply_apart(connection, [(projection, batch)]))
                 if progress is not None:
                     progress(done + batch[-1].position, total)
         done += checkpoint
         differences += _differences(connection, projection)
+        differences += _set_apart_otherwise(connection, projection, apart)
     return differences
 
 
@@ -314,6 +316,21 @@ def _redirected_to_temporary(connection: Connection, tables: Sequence[str]) -> I
         yield
     finally:
         event.remove(connection, "before_cursor_execute", redirect)
+
+
+_SET_APART = text("""
+    select projection, position, reason from ledger.set_apart
+     where projection = :name and mended_position is null
+""")
+
+
+def _set_apart_otherwise(connection: Connection, projection: Projection, apart: Set[SetApart]) -> list[Difference]:
+    """Where other events are listed as set apart than those that are."""
+    listed = {SetApart(*row) for row in connection.execute(_SET_APART, {"name": projection.name})}
+    if listed == apart:
+        return []
+    missing, unexpected = len(apart - listed), len(listed - apart)
+    return [Difference(projection=projection.name, table="ledger.set_apart", missing=missing, unexpected=unexpected)]
 
 
 def _differences(connection: Connection, projection: Projection) -> list[Difference]:

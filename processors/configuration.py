@@ -26,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from ledger.chain import VerifierKey, parse_witness_key
 from processors.errors import ConfigurationError
 from processors.national_numbers import known_countries, national_numbers
 from processors.placeholders import USUAL, Placeholders
@@ -312,6 +313,54 @@ class SenderSection(_Section):
         return frozenset(map(str, self.information))
 
 
+def _witness_key(given: str) -> str:
+    parse_witness_key(given)
+    return given
+
+
+class WitnessSection(_Section):
+    """Somebody elsewhere who countersigns checkpoints, asked by a command or through a folder."""
+
+    key: Annotated[str, AfterValidator(_printable), AfterValidator(_witness_key)]
+    command: tuple[Annotated[str, AfterValidator(_printable)], ...] = ()
+    folder: FilePath | None = None
+
+    @property
+    def verifier_key(self) -> VerifierKey:
+        """The key with which its cosignatures are verified."""
+        return parse_witness_key(self.key)
+
+    @model_validator(mode="after")
+    def _is_asked_in_one_way(self) -> Self:
+        if bool(self.command) == (self.folder is not None):
+            raise ValueError("expected either command, a list of words, or folder: how the witness is asked")
+        return self
+
+
+class ProofSection(_Section):
+    """Who vouches elsewhere that the ledger was only appended to, and where that is kept."""
+
+    witnesses: tuple[WitnessSection, ...] = ()
+    timestamp_url: Annotated[str, AfterValidator(_web_address)] | None = None
+    timestamp_roots: FilePath | None = None
+    folder: FilePath | None = None
+    time_limit_seconds: float = Field(default=30, gt=0, le=600)
+
+    @property
+    def has_givers(self) -> bool:
+        """Whether anybody vouches."""
+        return bool(self.witnesses) or self.timestamp_url is not None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if (self.timestamp_url is None) != (self.timestamp_roots is None):
+            raise ValueError("expected timestamp_url and timestamp_roots together, or neither of them")
+        names = [witness.verifier_key.name for witness in self.witnesses]
+        if len(set(names)) != len(names):
+            raise ValueError("expected each witness once, found two with one name in their keys")
+        return self
+
+
 class Configuration(_Section):
     """The whole configuration. Without a section for REDCap, it serves commands that look at the ledger alone.
 
@@ -328,6 +377,7 @@ class Configuration(_Section):
     sender: SenderSection = SenderSection()
     identity: IdentitySection = IdentitySection()
     health: HealthSection = HealthSection()
+    proof: ProofSection = ProofSection()
 
     @property
     def redcap(self) -> RedcapSection:

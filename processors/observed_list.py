@@ -119,13 +119,27 @@ def compared(
         if record not in unreadable and _is_confirmed(state, work.gateway.run, asked_at)
     }
     unchanged = {record for record, print_ in fingerprints.items() if _stands(known.get(record), print_)}
+    apart = set_apart(work, fingerprints)
     return Comparison(
-        changed=[record for record in fingerprints if record not in unchanged],
+        changed=[record for record in fingerprints if record not in unchanged | apart],
         returned=[record for record in fingerprints if record in unchanged and known[record].doubt is not None],
         newly_doubted=[record for record, state in missing.items() if state.doubt is None],
         removed=sorted(removed),
         doubted=[record for record in missing if record not in removed],
     )
+
+
+def set_apart(work: Work, fingerprints: Mapping[str, str]) -> set[str]:
+    """The records of an export that are as told by an event that could not be kept: they count as unreadable."""
+    rows = work.execute(_SET_APART)
+    return {row.record_id for row in rows if fingerprints.get(row.record_id) == row.fingerprint}
+
+
+_SET_APART = text("""
+    select data ->> 'record_id' as record_id, data ->> 'fingerprint' as fingerprint
+      from ledger.set_apart join ledger.event using (position)
+     where mended_position is null and data ->> 'fingerprint' is not null
+""")
 
 
 def _known_records(work: Work, table: str, exported: Collection[str]) -> dict[str, Known]:

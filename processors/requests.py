@@ -129,6 +129,7 @@ class TransferRequest:
     `requested_at` is in the hospital's zone: its row tells that minute. `placed_at` is when its row was
     recorded to stand in `instance`. `replaces` are the requests in whose place it was made. `recalled`: its
     file was taken back from the sender's queue; `taken`: the sender's folders tell that it has carried it out.
+    `is_set_apart`: it contradicts what the ledger holds, and is not written.
     """
 
     position: int
@@ -144,6 +145,7 @@ class TransferRequest:
     replaces: tuple[int, ...] = ()
     recalled: bool = False
     taken: bool = False
+    is_set_apart: bool = False
     report: Report = AWAITED
 
     @property

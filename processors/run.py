@@ -42,6 +42,7 @@ from processors.routing.sync import Observed, observe
 from processors.routing.unplaced import hold_unplaced
 from processors.routing.withdrawal_list import observe_withdrawals
 from processors.source.discover import Discovery, discover
+from processors.stopwatch import Stopwatch
 
 Step = Callable[[str], AbstractContextManager[Progress | None]]
 """Announces a piece of work and gives the callable that is told how far it has come, if anybody watches."""
@@ -73,8 +74,9 @@ class Rhythm(NamedTuple):
 class Report:
     """What a run came to. Parts that it did not reach are None; `error` is what ended it before its time.
 
-    `seconds_ahead` is by how much our clock is, by whose; `step_seconds` how long the steps took; `is_recorded`,
-    whether the ledger tells how the run ended; `listed` is what a person must look at, which `attention` counts.
+    `seconds_ahead` is by how much our clock is, by whose; `step_seconds` how long the steps took, and `step_shares` how
+    much of that went to REDCap, PostgreSQL, Python and the disk, where it was measured; `is_recorded`, whether the
+    ledger tells how the run ended; `listed` is what a person must look at, which `attention` counts.
     """
 
     discovery: Discovery | None = None
@@ -92,6 +94,7 @@ class Report:
     seconds_ahead: dict[str, float] = field(default_factory=dict)
     certificate_ends: datetime | None = None
     step_seconds: dict[str, float] = field(default_factory=dict)
+    step_shares: dict[str, dict[str, float]] = field(default_factory=dict)
     error: str | None = None
     error_kind: str | None = None
 
@@ -109,17 +112,24 @@ class Report:
         return {name: value for name, value in data.items() if name not in ("is_recorded", "listed")}
 
 
-def timed(step: Step, report: Report) -> Step:
-    """The step, which notes in the report how long it took, added up where it is taken several times."""
+def timed(step: Step, report: Report, stopwatch: Stopwatch | None = None) -> Step:
+    """The step, which notes in the report how long it took, added up where it is taken several times.
+
+    With a stopwatch, it notes where the time went, too.
+    """
 
     @contextmanager
     def timed_step(name: str) -> Iterator[Progress | None]:
-        began = time.monotonic()
+        began, before = time.monotonic(), None if stopwatch is None else stopwatch.read()
         try:
             with step(name) as progress:
                 yield progress
         finally:
             report.step_seconds[name] = report.step_seconds.get(name, 0.0) + time.monotonic() - began
+            if stopwatch is not None and before is not None:
+                known = report.step_shares.get(name, {})
+                shares = stopwatch.read().since(before)
+                report.step_shares[name] = {where: known.get(where, 0.0) + took for where, took in shares.items()}
 
     return timed_step
 

@@ -14,7 +14,9 @@ _REQUESTS = """
     select transfer.position, transfer.study, transfer.project, transfer.event_name, cause_kind, cause_record,
            cause_position,
            transfer.state, transfer.instance, found, placed_at, replaces, recalled,
-           outcome.state as reported, outcome.sent_at, outcome.errors, outcome.failure, outcome.mapped_uids
+           outcome.state as reported, outcome.sent_at, outcome.errors, outcome.failure, outcome.mapped_uids,
+           exists (select from ledger.set_apart as apart
+                    where apart.position = transfer.position and mended_position is null) as is_set_apart
       from gateway.transfer
       left join gateway.outcome on outcome.request = transfer.position and outcome.ours
 """
@@ -58,6 +60,7 @@ def _unsealed(work: Work, rows: Collection[Row[Any]]) -> Iterable[TransferReques
             placed_at=row.placed_at,
             replaces=tuple(row.replaces),
             recalled=row.recalled,
+            is_set_apart=row.is_set_apart,
             report=_report(row),
         )
 

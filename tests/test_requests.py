@@ -203,6 +203,13 @@ def test_a_row_says_what_was_asked_for_in_project_event_and_name() -> None:
     assert not request.says(row(1, name="P2", event="visit_1"))
 
 
+def test_a_row_is_for_the_same_where_redcap_has_trimmed_what_it_was_given() -> None:
+    request = ours(5, "HEART  1 ", event=" visit_1")
+    assert request.says(row(1, "HEART  1", event="visit_1"))
+    assert request.says(row(1, "HEART  1 ", event=" visit_1"))
+    assert not request.says(row(1, "HEART 1", event="visit_1"))
+
+
 def test_blanks_around_a_pseudonym_do_not_count() -> None:
     assert ours(5, name=" P1 ").says(row(1))
 

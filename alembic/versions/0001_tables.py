@@ -87,6 +87,19 @@ create table ledger.projection (
     code_version integer not null,
     checkpoint   bigint  not null
 );
+
+create table ledger.set_apart (
+    projection text   not null,
+    position   bigint not null,
+    reason     text   not null,
+    mended_position bigint,
+    primary key (projection, position)
+);
+comment on table ledger.set_apart is
+    'Events that contradict the tables of a projection, which are as if these had never been.';
+comment on column ledger.set_apart.reason is 'The constraint that the event would violate.';
+comment on column ledger.set_apart.mended_position is
+    'The ledger''s last event when the tables were made anew, since when they hold the event; null: they do not.';
 """
 
 LEASES = """

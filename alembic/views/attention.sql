@@ -115,6 +115,22 @@ create view audit.attention as
            'Simplify the pattern of the routing rule; the study is decided again then.'
       from gateway.rule_failure
     union all
+    -- A request that has ended since does no harm any more.
+    select 'event set apart', apart.position,
+           case when event.stream like 'study/%' then substr(event.stream, length('study/') + 1) end,
+           event.data ->> 'project', event.type, 'It contradicts the tables of ' || apart.projection || ' (' || apart.reason || ').',
+           case event.type
+                when 'TransferRequested' then
+                     'Its row is not written. Have what asks for it corrected, or: fiona-ledger retract STUDY --project '
+                     || 'NAME --reason TEXT'
+                else 'It is not heeded, all else is. Report it to the maintainers. After an update that mends it: '
+                     || 'fiona-ledger rebuild; and where it is a rule, a replay'
+           end
+      from ledger.set_apart as apart
+      join ledger.event on event.position = apart.position
+      left join gateway.transfer on transfer.position = apart.position
+     where transfer.ended_position is null and mended_position is null
+    union all
     select 'refused row', position, study, null, kind || ' ' || key, field || ': ' || message,
            'Correct the value at its source or the field in REDCap''s dictionary.'
       from gateway.refused_row

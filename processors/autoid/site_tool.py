@@ -4,6 +4,7 @@ import os
 import selectors
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,21 +20,25 @@ class ToolError(Exception):
     """The tool gave no answer; the message says why, as a predicate: "ended with 1"."""
 
 
-def answer_of(command: Sequence[str], *, time_limit: float) -> bytes:
-    """What the command printed, once it has ended with 0; raises `ToolError` otherwise.
+def answer_of(command: Sequence[str], *, time_limit: float, given: bytes = b"") -> bytes:
+    """What the command, `given` this on its standard input, printed, once it has ended with 0; else raises `ToolError`.
 
     It gets a session of its own, so that what it has started dies with it where it is given up.
     """
     deadline = time.monotonic() + time_limit
     try:
-        process = subprocess.Popen(  # noqa: S603 - no shell; the path is the administrator's own  # nosec B603
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=clean_environment(os.environ),
-            start_new_session=True,
-        )
+        # From a file, not a pipe: a tool that does not read it keeps nobody waiting.
+        with tempfile.TemporaryFile() as stdin:
+            stdin.write(given)
+            stdin.seek(0)
+            process = subprocess.Popen(  # noqa: S603 - no shell; the path is the administrator's own  # nosec B603
+                command,
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=clean_environment(os.environ),
+                start_new_session=True,
+            )
     except OSError as exc:
         raise ToolError(f"cannot be started ({exc.strerror})") from exc
     with process:

@@ -3,8 +3,9 @@
 import os
 import pwd
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from socket import gethostname
 from typing import TypeVar
@@ -25,6 +26,7 @@ from processors.gateway import Gateway, open_gateway, open_gateway_database
 from processors.locks import no_runs, only_run
 from processors.operations.rebuild import emptied_tables, is_ahead
 from processors.redcap import DryRunRedcap, Redcap, SharedRateLimit
+from processors.redcap.transport import Waiting
 from processors.run import (
     IDLE_RUNS_KEPT,
     Report,
@@ -36,6 +38,7 @@ from processors.run import (
     require_right_clock,
     timed,
 )
+from processors.stopwatch import Server, Stopwatch
 
 _Client = TypeVar("_Client", bound=Redcap)
 
@@ -248,21 +251,23 @@ def opened_run(
     gateway: Gateway,
     command: str,
     report: Report,
+    stopwatch: Stopwatch | None = None,
     *,
     step: Step = console.step,
     rhythm: Rhythm | None = None,
 ) -> Iterator[Run]:
-    """A run on the configured REDCap, of which the ledger keeps a row."""
+    """A run on the configured REDCap, of which the ledger keeps a row; a stopwatch measures where its time goes."""
     # What is wrong with the tokens is a way for a run to end, and recorded as one.
     clocks = compared_clocks(configuration, gateway.clock)
     idle_kept = IDLE_RUNS_KEPT if rhythm is None else rhythm.idle_kept
     with (
         recorded_run(gateway, command, report, ending=ending, machine=machine(), idle_kept=idle_kept),
-        _client(Redcap, configuration, gateway.database, clocks) as redcap,
+        _client(Redcap, configuration, gateway.database, clocks, _waiting("REDCap", stopwatch)) as redcap,
+        nullcontext() if stopwatch is None else gateway.database.watched(_waiting("PostgreSQL", stopwatch)),
     ):
         try:
             require_right_clock(gateway, redcap, clocks)
-            yield Run(gateway, redcap, configuration, report, timed(step, report), rhythm)
+            yield Run(gateway, redcap, configuration, report, timed(step, report, stopwatch), rhythm)
         finally:
             report.calls = redcap.calls
             # The demo's clock is meant to differ.
@@ -309,7 +314,17 @@ def compared_clocks(configuration: Configuration, clock: Clock) -> ClockComparis
     return ClockComparison(clock, tolerance=timedelta(minutes=configuration.clock.tolerance_minutes))
 
 
-def _client(kind: type[_Client], configuration: Configuration, database: Database, clocks: ClockComparison) -> _Client:
+def _waiting(server: Server, stopwatch: Stopwatch | None) -> Waiting:
+    return nullcontext if stopwatch is None else partial(stopwatch.waiting, server)
+
+
+def _client(
+    kind: type[_Client],
+    configuration: Configuration,
+    database: Database,
+    clocks: ClockComparison,
+    waiting: Waiting = nullcontext,
+) -> _Client:
     section = configuration.redcap
     sources = {name: getattr(section.tokens, name) for name in type(section.tokens).model_fields}
     rate_limit = SharedRateLimit(
@@ -325,4 +340,5 @@ def _client(kind: type[_Client], configuration: Configuration, database: Databas
         timeout_seconds=section.timeout_seconds,
         ca_bundle=section.ca_bundle,
         clocks=clocks,
+        waiting=waiting,
     )

@@ -119,6 +119,16 @@ def say_busy(busy: Lease, *, json: bool) -> None:
         output().print(busy_in_words(busy))
 
 
+def print_timing(report: Report) -> None:
+    """How long each step of a run took, and where that time went."""
+    places = ("REDCap", "disk", "PostgreSQL", "Python")
+    rows = [
+        [step, f"{seconds:.2f} s", *(f"{report.step_shares[step][place] / max(seconds, 1e-9):.0%}" for place in places)]
+        for step, seconds in report.step_seconds.items()
+    ]
+    print_table(output(), ["step", "time", *places], rows)
+
+
 def print_report(report: Report) -> None:
     """The outcome of a run in a few lines."""
     out = output()

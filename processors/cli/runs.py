@@ -21,6 +21,7 @@ from processors.operations.limits import Limits
 from processors.operations.replay import Replayed, Scope, replay
 from processors.operations.status import status
 from processors.run import Report, Rhythm, Run, Step
+from processors.stopwatch import Stopwatch
 
 
 class Processor(StrEnum):
@@ -38,16 +39,18 @@ def periodic_run(
     only: Processor | None = None,
     all_of: str | None = None,
     fresh: bool = False,
+    timing: bool = False,
     clock: Clock = now,
 ) -> bool:
     """Does the periodic run and tells what it came to; True where something needs attention.
 
     `only` names the half to do alone; `all_of` a project for which auto-ID drops its window; `fresh`: what REDCap
-    holds before the first run is strangers'.
+    holds before the first run is strangers'; `timing`: where its time goes is measured, and told.
     """
     with closing(Opened(config)) as opened:
         teller = Teller(config, command, audience, clock)
-        return one_run(opened, teller, only=only, all_of=all_of, fresh=fresh, clock=clock).needs_attention
+        report = one_run(opened, teller, only=only, all_of=all_of, fresh=fresh, timing=timing, clock=clock)
+    return report.needs_attention
 
 
 def one_run(
@@ -57,6 +60,7 @@ def one_run(
     only: Processor | None = None,
     all_of: str | None = None,
     fresh: bool = False,
+    timing: bool = False,
     clock: Clock = now,
     step: Step = console.step,
     rhythm: Rhythm | None = None,
@@ -73,8 +77,13 @@ def one_run(
             teller.busy(busy)
             return report
         pings.start()
-        recorded = opened_run(opened.configuration, gateway, teller.command, report, step=step, rhythm=rhythm)
-        with _reported(opened.configuration, gateway, report, recorded, lambda: _tell_run(report, teller)) as run:
+        stopwatch = _stopwatch(opened.configuration, timing=timing)
+        recorded = opened_run(
+            opened.configuration, gateway, teller.command, report, stopwatch, step=step, rhythm=rhythm
+        )
+        with _reported(
+            opened.configuration, gateway, report, recorded, lambda: _tell_run(report, teller, timing=timing)
+        ) as run:
             prepare(gateway, step=step)
             require_moved_in(gateway, run.redcap, fresh=fresh, by=operator())
             if only != Processor.AUTOID:
@@ -82,8 +91,22 @@ def one_run(
             if only != Processor.INCOMING:
                 run.autoid(all_of=all_of)
             run.count_attention()
+            _gather_evidence(run)
         teller.got_through()
     return report
+
+
+def _gather_evidence(run: Run) -> None:
+    """Has the ledger vouched for, where that is configured, once a day."""
+    if not run.configuration.proof.has_givers:
+        return
+    # Imported here: most sites have none.
+    from processors.operations.proofs.daily import Evidence, gather
+
+    evidence = Evidence.of(run.configuration)
+    if evidence.is_due(run.gateway.clock()):
+        with run.step("Having the ledger vouched for"):
+            gather(run.gateway, evidence, run.configuration.ledger)
 
 
 def replay_run(config: Path | None, audience: Audience, scope: Scope, *, command: str) -> bool:
@@ -99,7 +122,7 @@ def replay_run(config: Path | None, audience: Audience, scope: Scope, *, command
             teller.busy(busy)
             return False
         pings.start()
-        recorded = opened_run(configuration, gateway, command, report)
+        recorded = opened_run(configuration, gateway, command, report, _stopwatch(configuration))
         with _reported(configuration, gateway, report, recorded, lambda: _tell_replay(report, replayed, teller)) as run:
             prepare(gateway)
             require_moved_in(gateway, run.redcap, fresh=False, by=operator())
@@ -107,6 +130,11 @@ def replay_run(config: Path | None, audience: Audience, scope: Scope, *, command
             run.count_attention()
         teller.got_through()
     return report.needs_attention
+
+
+def _stopwatch(configuration: Configuration, *, timing: bool = False) -> Stopwatch | None:
+    """What measures where a run's time goes, if anybody is told: the metrics tell it, too."""
+    return Stopwatch() if timing or configuration.health.metrics_file is not None else None
 
 
 @contextmanager
@@ -148,13 +176,16 @@ def _write_metrics(configuration: Configuration, gateway: Gateway, report: Repor
         return
 
 
-def _tell_run(report: Report, teller: Teller) -> None:
+def _tell_run(report: Report, teller: Teller, *, timing: bool) -> None:
     if teller.audience.json:
         console.print_json(report.as_data())
-    elif teller.audience.is_cron:
+        return
+    if teller.audience.is_cron:
         teller.report(report)
     else:
         console.print_report(report)
+    if timing:
+        console.print_timing(report)
 
 
 def _tell_replay(report: Report, replayed: Replayed | None, teller: Teller) -> None:

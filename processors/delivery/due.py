@@ -54,6 +54,12 @@ _REFUSED = """
            on (refused.study, refused.kind, refused.key) = (item.study, item.kind, item.key)
           and refused.row_position = item.position
 """
+# What contradicts the ledger's own tables is not written: of two patients who share a pseudonym, one would be sent.
+_IS_WRITABLE = """
+    (state = 'ending'
+     or not exists (select from ledger.set_apart as apart
+                     where apart.position = transfer.position and mended_position is null))
+"""
 # A study that was received again after its record was deleted is wanted again, with all of its rows.
 _RECEIVED_ANEW = """
     select received.study, received.kind, received.key, received.position
@@ -77,7 +83,7 @@ _PENDING = f"""
             {_RECEIVED_ANEW}
             union all
             select study, 'transfer', position::text, position from gateway.transfer
-             where state = any(:states)) as item
+             where state = any(:states) and {_IS_WRITABLE}) as item
       join gateway.study on study.study = item.study
       {_REFUSED}
      where study.site = :site and item.kind = any(:kinds)
@@ -98,7 +104,8 @@ _AGAIN = f"""
             select study, 'series', series, position from gateway.series
             union all
             select study, 'transfer', position::text, position from gateway.transfer
-             where state in ('requested', 'ending') or (state = 'placed' and position = any(:requests))) as item
+             where (state in ('requested', 'ending') or (state = 'placed' and position = any(:requests)))
+               and {_IS_WRITABLE}) as item
       join gateway.study on study.study = item.study
       {_REFUSED}
      where study.site = :site and item.kind = any(:kinds) and item.study = any(:studies)

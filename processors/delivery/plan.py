@@ -113,7 +113,7 @@ def plan_study(desired: DesiredStudy, actual: ActualRecord, now: datetime) -> Pl
         row = incoming.keeping_arrival(desired.row, actual.row)
         stands = not desired.again and incoming.says_the_same(row, actual.row)
         plan.rows.append(PlannedRow(desired.study, "study", "", desired.row_position, row, facts, stands=stands))
-        plan.facts += _entered_before(desired, actual)
+        plan.facts.extend(_entered_before(desired, actual))
     _plan_series(desired, actual, plan)
     transfers = _Transfers(desired, actual, plan, now)
     transfers.tell_missing()
@@ -371,14 +371,12 @@ class _Transfers:
         if request.instance is None or request.found:
             return "unsent"
         match request.report.state:
-            case "sent":
-                return "sent"
+            case "sent" | "possibly sent" as fate:
+                return fate
             case "failed":
                 is_taken = self._is_queued_again(request, request.report, request.minute)
             case "awaited":
                 is_taken = request.may_be_taken(self._now)
-            case "possibly sent":
-                is_taken = False  # and told already
         return "possibly sent" if is_taken else "unsent"
 
     def _is_queued_again(self, request: TransferRequest, report: Report, requested: str) -> bool:

@@ -75,7 +75,9 @@ def verdict(situation: Situation) -> list[str]:
 
 def _request(request: TransferRequest, situation: Situation) -> str:
     state = {
-        "requested": "it waits to be written to REDCap",
+        "requested": "it contradicts what the ledger holds, and is not written"
+        if request.is_set_apart
+        else "it waits to be written to REDCap",
         "placed": f"it stands in REDCap as instance {request.instance}",
         "contested": "a person asked for another name in REDCap, which stands, and ours waits",
         "ending": "it is being withdrawn",

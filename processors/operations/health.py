@@ -12,12 +12,13 @@ from datetime import date, datetime, timedelta
 from enum import IntEnum
 from typing import Final, NamedTuple, Self
 
-from processors.clocks import TOLD_FROM, believed
+from processors.clocks import TOLD_FROM, believed, is_due
 
 LONGEST_WAIT: Final = timedelta(hours=1)
 """For so long a row may wait to be written before somebody should know: after it, a refused one is tried again."""
 
 APPROVAL_WARNING: Final = timedelta(days=14)
+UNVOUCHED_WARNING: Final = timedelta(days=1)
 CERTIFICATE_NOTICE: Final = timedelta(days=30)
 CERTIFICATE_WARNING: Final = timedelta(days=14)
 CERTIFICATE_CRITICAL: Final = timedelta(days=3)
@@ -74,7 +75,8 @@ class Facts:
     """What the judgement rests on. `unreachable` says why the ledger cannot be asked: then it tells nothing else.
 
     `first_start` is that of the first run since the last success; `disk_warning` what the latest run said of the raw
-    folder; `own_clock_ahead` by how much our clock is, by whose.
+    folder; `own_clock_ahead` by how much our clock is, by whose; `silent_witnesses` who vouches for no checkpoint,
+    since when, and why, as a predicate.
     """
 
     now: datetime
@@ -95,6 +97,7 @@ class Facts:
     rows_wait_since: datetime | None = None
     unsent_since: datetime | None = None
     approvals: Sequence[tuple[str, date]] = ()
+    silent_witnesses: Sequence[tuple[str, datetime, str]] = ()
     certificate_ends: datetime | None = None
 
     @classmethod
@@ -323,10 +326,21 @@ def certificate_findings(ends: datetime | None, now: datetime) -> Iterator[Findi
         )
 
 
+def _witnesses(facts: Facts) -> Iterator[Finding]:
+    for name, since, words in facts.silent_witnesses:
+        yield Finding(
+            "witness",
+            Severity.WARNING if is_due(since, facts.now, UNVOUCHED_WARNING) else Severity.OK,
+            f"Nothing vouches for the ledger's checkpoint: {name} {_on_a_line(words)}.",
+            "Mend what the message names; it is asked again each hour, and nothing else waits for it.",
+            since=since,
+        )
+
+
 def _severity_of_certificate(left: timedelta) -> Severity:
     if left <= CERTIFICATE_CRITICAL:
         return Severity.CRITICAL
     return Severity.WARNING if left <= CERTIFICATE_WARNING else Severity.OK
 
 
-_JUDGES: Final = (_silence, _errors, _disk, _ban, _clocks, _waiting, _endings)
+_JUDGES: Final = (_silence, _errors, _disk, _ban, _clocks, _waiting, _endings, _witnesses)

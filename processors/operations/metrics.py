@@ -36,6 +36,8 @@ def registry(status: Status, report: Report) -> CollectorRegistry:
     numbers.add("studies_on_disk", "Studies on disk.", status.studies_on_disk)
     numbers.add("redcap_calls", "Calls to REDCap by the newest run.", report.calls)
     numbers.by("run_step_seconds", "How long each step of the newest run took.", "step", report.step_seconds)
+    shares = {(step, place): took for step, all_of in report.step_shares.items() for place, took in all_of.items()}
+    numbers.by_two("run_step_share_seconds", "Where the time of each step went.", ("step", "place"), shares)
     numbers.by("redcap_rows", "Rows that the newest run wrote to REDCap.", "kind", _rows(report))
     found = Counter(finding.kind for finding in status.health)
     numbers.by("findings", "What is wrong with the gateway itself.", "kind", found)
@@ -75,6 +77,12 @@ class _Numbers:
         gauge = Gauge(f"fiona_ledger_{name}", says, ["site", label], registry=self.registry)
         for which, value in values.items():
             gauge.labels(self._site, which).set(value)
+
+    def by_two(self, name: str, says: str, labels: tuple[str, str], values: Mapping[tuple[str, str], float]) -> None:
+        """A number for each pair of values of two labels."""
+        gauge = Gauge(f"fiona_ledger_{name}", says, ["site", *labels], registry=self.registry)
+        for which, value in values.items():
+            gauge.labels(self._site, *which).set(value)
 
 
 def _rows(report: Report) -> dict[str, int]:

@@ -61,6 +61,9 @@ _EMPTIED = text(
      where not exists (select from {table})
        and exists (select from ledger.event
                     where type = '{fact.__name__}'
+                      and not exists (select from ledger.set_apart as apart
+                                       where apart.projection = '{projection}'
+                                         and apart.position = event.position and mended_position is null)
                       and position <= (select checkpoint from ledger.projection where name = '{projection}'))
 """
         for projection, table, fact in _NEVER_EMPTY_AGAIN

@@ -160,6 +160,7 @@ def _facts(
         rows_wait_since=min((each.oldest for each in pending if each.oldest), default=None),
         unsent_since=sending.oldest,
         approvals=ending_approvals(work),
+        silent_witnesses=() if limits.evidence is None else limits.evidence.silences(),
         certificate_ends=(
             datetime.fromisoformat(said.certificate_ends).astimezone(UTC) if said and said.certificate_ends else None
         ),

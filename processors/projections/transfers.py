@@ -424,7 +424,7 @@ def _causes(because: ConflictFound | DecisionDeferred, **more: Sequence[int]) ->
 
 
 def _contested(conflict: ConflictFound, _: Event) -> list[Parameters]:
-    return [] if conflict.request is None else [{"request": conflict.request}]
+    return [{"request": conflict.request}]
 
 
 def _decided(

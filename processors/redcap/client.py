@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +20,7 @@ from .log import LogLine, log_lines, log_time
 from .project_xml import OPERATIONAL_SUPPORT, project_xml
 from .rate_limit import RateLimit, Sleep
 from .rows import Row
-from .transport import Response, Transport
+from .transport import Response, Transport, Waiting
 
 _T = TypeVar("_T")
 
@@ -46,13 +47,19 @@ class Redcap:
         timeout_seconds: float = 60,
         ca_bundle: Path | None = None,
         clocks: ClockComparison | None = None,
+        waiting: Waiting = nullcontext,
         sleep: Sleep = time.sleep,
         retry_waits_seconds: Sequence[float] = RETRY_WAITS_SECONDS,
     ) -> None:
         self._tokens = dict(tokens)
         self._rate_limit = rate_limit
         self._transport = Transport(
-            url=url, rate_limit=rate_limit, timeout_seconds=timeout_seconds, ca_bundle=ca_bundle, clocks=clocks
+            url=url,
+            rate_limit=rate_limit,
+            timeout_seconds=timeout_seconds,
+            ca_bundle=ca_bundle,
+            clocks=clocks,
+            waiting=waiting,
         )
         self._sleep = sleep
         self._retry_waits_seconds = retry_waits_seconds

@@ -9,7 +9,8 @@ import logging
 import re
 import socket
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -30,6 +31,9 @@ from .calls import Call
 from .errors import Misdirected
 from .rate_limit import RateLimit
 from .vocabulary import is_known
+
+Waiting = Callable[[], AbstractContextManager[object]]
+"""What is put around each wait for a response: a stopwatch, where somebody wants to know how long it takes."""
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +68,7 @@ class Response:
 
 
 class Transport:
-    """Sends calls to one address, each when the rate limit lets it; `sent` counts them."""
+    """Sends calls to one address, each when the rate limit lets it; `sent` counts them, `waiting` is around each."""
 
     def __init__(
         self,
@@ -75,6 +79,7 @@ class Transport:
         ca_bundle: Path | None,
         clocks: ClockComparison | None = None,
         limits: Limits | None = None,
+        waiting: Waiting = nullcontext,
     ) -> None:
         if ca_bundle is not None:
             _require_certificates(ca_bundle)
@@ -82,6 +87,7 @@ class Transport:
         self.sent = 0
         self._rate_limit = rate_limit
         self._clocks = clocks
+        self._waiting = waiting
         self._timeout = (min(timeout_seconds, _LONGEST_CONNECT_SECONDS), timeout_seconds)
         self._verify: str | bool = True if ca_bundle is None else str(ca_bundle)
         self._limits = limits or Limits(seconds=_LONGEST_ANSWER * timeout_seconds)
@@ -125,7 +131,11 @@ class Transport:
         return self._post(call)
 
     def _post(self, call: Call) -> Response:
-        """One HTTP request and its whole answer."""
+        """One HTTP request and its whole answer, when the rate limit lets it."""
+        with self._waiting():
+            return self._posted(call)
+
+    def _posted(self, call: Call) -> Response:
         self._rate_limit.take()
         self.sent += 1
         try:

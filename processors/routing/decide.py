@@ -91,7 +91,12 @@ def decide_transfers(
     return decided
 
 
-_CHANGED_ENTRIES = text("select record_id from gateway.coupling_entry where position > :after and not removed")
+_CHANGED_ENTRIES = text("""
+    select record_id from gateway.coupling_entry
+     where not removed
+       and (position > :after
+            or position in (select set_apart.position from ledger.set_apart where mended_position > :after))
+""")
 
 
 def _with_coupled(work: Work, site: str, window: Agenda, directives: Directives) -> Agenda:

@@ -167,11 +167,17 @@ def named_by(work: Work, site: str, accessions: Collection[str], studies: Collec
 
 
 _DECIDED = text("select position from gateway.decision where site = :site")
-# One that was received again after its record in REDCap was deleted is as if it had just arrived.
+# One that was received again after its record in REDCap was deleted is as if it had just arrived, as is one whose
+# series could not be kept until now.
 _RECEIVED_ANEW = text("""
     select study from gateway.study join gateway.missing_row as missing using (study)
      where missing.kind = 'study' and returned_position > missing.position and returned_position > :after
        and on_disk and site = :site
+    union
+    select study.study from ledger.set_apart join ledger.event using (position)
+      join gateway.study on 'study/' || study.study = event.stream
+     where mended_position > :after and event.type in ('SeriesDiscovered', 'SeriesRevised')
+       and on_disk and study.site = :site
 """)
 _DIRECTIVES_CHANGED = text("""
     select exists (select from gateway.rule where position > :after)

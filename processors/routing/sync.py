@@ -27,7 +27,7 @@ from processors.events.rules import (
     RoutingRuleReturned,
 )
 from processors.gateway import Gateway, Work
-from processors.observed_list import Before, Comparison, compared, listed_project, tell_unreadable
+from processors.observed_list import Before, Comparison, compared, listed_project, set_apart, tell_unreadable
 from processors.redcap import Redcap
 from processors.routing.coupling import Entry, entries_from_rows
 from processors.routing.rules import Rule, rules_from_rows
@@ -96,9 +96,12 @@ def observe(gateway: Gateway, redcap: Redcap, before: Before) -> Observed:
             *_entry_events(work, entries, entry_prints, of_entries),
         ]
         work.record(events)
-        doubted = Doubted(rules=frozenset(of_rules.doubted), entries=frozenset(of_entries.doubted))
+        apart = Doubted(rules=frozenset(set_apart(work, rule_prints)), entries=frozenset(set_apart(work, entry_prints)))
+        doubted = Doubted(rules=apart.rules.union(of_rules.doubted), entries=apart.entries.union(of_entries.doubted))
         doubted_rules = rules_at(work, _positions(work, "gateway.rule", doubted.rules))
         doubted_entries = entries_at(work, _positions(work, "gateway.coupling_entry", doubted.entries))
+        rules = [rule for rule in rules if rule.record_id not in apart.rules]
+        entries = [entry for entry in entries if entry.record_id not in apart.entries]
     return Observed([*rules, *doubted_rules], [*entries, *doubted_entries], len(events), doubted)
 
 

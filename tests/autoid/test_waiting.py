@@ -10,8 +10,16 @@ import pytest
 
 from ledger.database import Database
 from ledger.events import Event
-from processors.autoid.candidates import Candidate, WantingProject, candidates, settled_otherwise, wanting_projects
+from processors.autoid.candidates import (
+    Candidate,
+    Waiting,
+    WantingProject,
+    candidates,
+    settled_otherwise,
+    wanting_projects,
+)
 from processors.events.fact import Cause, CauseKind, Fact
+from processors.events.operations import StudyAdopted
 from processors.events.patients import TwoPatientsFound, TwoPatientsResolved
 from processors.events.pseudonyms import (
     AutoidProjectChanged,
@@ -25,7 +33,8 @@ from processors.events.series import SeriesReturned, SeriesVanished, StudyReturn
 from processors.events.transfers import TransferAdopted, TransferObserved, TransferPlaced, TransferWithdrawn
 from processors.gateway import Gateway, patient_subject
 from processors.placeholders import USUAL_PLACEHOLDERS
-from processors.routing.patient_keys import patient_key
+from processors.requests import MINUTE
+from processors.routing.patient_keys import padded_key, patient_key
 from tests.conftest import SettableClock
 from tests.facts import a_request, a_series, in_plain, revised
 
@@ -188,11 +197,32 @@ def test_a_candidate_is_told_with_its_patient_and_where_it_stands(ledger: Ledger
     )
 
 
+def test_a_padded_patient_id_is_told_with_the_key_that_the_scripts_have_given_it(ledger: Ledger) -> None:
+    ledger.arrives("1.2.2", "PID-2 ")
+    plain, padded = ledger.candidates()
+    assert (plain.padded_key, padded.key) == (None, patient_key("PID-2", USUAL_PLACEHOLDERS))
+    assert padded.padded_key == padded_key("PID-2 ", USUAL_PLACEHOLDERS) != padded.key
+    # Of a study of two patients, neither counts.
+    ledger.arrives("1.2.2", "PID-3 ", series="2")
+    assert ledger.candidates()[1].padded_key is None
+
+
 def test_candidates_come_in_the_order_of_their_arrival(ledger: Ledger) -> None:
     ledger.arrives("1.2.0")
     ledger.passes(seconds=1)
     ledger.arrives("1.1.9")
     assert ledger.waiting() == ["1.2.0", "1.2.1", "1.1.9"]
+
+
+def test_the_patients_that_wait_are_each_named_once_in_the_order_of_their_studies(
+    ledger: Ledger, gateway: Gateway
+) -> None:
+    for number, patient in enumerate(("PID-2", "PID-1", "", "PID-2")):
+        ledger.arrives(f"1.2.{number}", patient)
+    with gateway.begin() as work:
+        (project,) = wanting_projects(work)
+        waiting = Waiting(project=project, studies=candidates(work, project, since=None, lasting=[], retry=False))
+    assert waiting.patients() == [patient_key(patient, USUAL_PLACEHOLDERS) for patient in ("PID-2", "PID-1")]
 
 
 def test_each_site_gives_ids_to_its_own_studies(ledger: Ledger) -> None:
@@ -240,6 +270,21 @@ def test_a_study_of_a_forgotten_patient_waits_for_nothing(ledger: Ledger) -> Non
 def test_the_window_begins_where_it_is_said_to(ledger: Ledger, beyond: int, expected: list[str]) -> None:
     ledger.passes(days=14, seconds=beyond)
     assert ledger.waiting() == expected
+
+
+@pytest.mark.parametrize(("minutes", "expected"), [(None, []), (-1, []), (0, ["1.2.1"]), (1, ["1.2.1"])])
+def test_what_others_entered_before_the_window_waits_for_no_id_unless_there_is_no_window(
+    ledger: Ledger, gateway: Gateway, clock: SettableClock, minutes: int | None, expected: list[str]
+) -> None:
+    """A server without that field does not say when."""
+    begins = gateway.local(clock.now - WINDOW)
+    arrived = None if minutes is None else (begins + timedelta(minutes=minutes)).strftime(MINUTE)
+    ledger.record(StudyAdopted(study="1.2.1", series={}, arrived=arrived))
+    assert ledger.waiting() == expected
+    with gateway.begin() as work:
+        (project,) = wanting_projects(work)
+        ever = candidates(work, project, since=None, lasting=[], retry=False)
+    assert [candidate.study for candidate in ever] == ["1.2.1"]
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ def test_each_run_leaves_the_numbers_of_the_gateway(site: Site, file: Path) -> N
     assert told["head_position", ""] > 61
     assert told["redcap_calls", ""] > 0
     assert 0 < told["run_step_seconds", "Reading summaries"] < 60
+    assert told["run_step_share_seconds", "PythonReading summaries"] > 0
     assert [path.name for path in file.parent.glob(f"{file.name}*")] == [file.name], "nothing of the writing is left"
 
 

@@ -20,6 +20,7 @@ from processors.gateway import Gateway
 from processors.run import Report, recorded_run
 from tests.cli.conftest import Done, Site, start
 from tests.ledger.test_presets import preset
+from tests.verification.witness import KEY
 
 
 def half_written(site: Site) -> Path:
@@ -50,11 +51,37 @@ def test_a_run_brings_the_real_summaries_to_redcap(site: Site) -> None:
     assert sum(row["redcap_repeat_instrument"] == "series" for row in rows) == 61
 
 
+def test_timing_tells_where_the_time_of_each_step_went(site: Site) -> None:
+    done = site.command("run", "--timing", "--verbose", "--only", "incoming")
+    assert (done.code, done.err) == (0, "")
+    for words in ("step", "REDCap", "disk", "PostgreSQL", "Python"):
+        assert words in done.out
+    assert re.search(r"Writing to REDCap +\d+\.\d\d s +\d+%", done.out)
+    assert site.command("run", "--timing", "--dry-run").code == 2
+
+
 def test_json_tells_the_same_to_a_program(site: Site) -> None:
-    report = site.command("run", "--json").data
+    report = site.command("run", "--json", "--timing").data
+    assert report["step_shares"].keys() == report["step_seconds"].keys()
+    for step, shares in report["step_shares"].items():
+        assert abs(sum(shares.values()) - report["step_seconds"][step]) < 0.1
+    assert report["step_shares"]["Writing to REDCap"]["REDCap"] > 0
+    assert report["step_shares"]["Reading summaries"]["PostgreSQL"] > 0
     assert report["discovery"]["discovered"] == 61
     assert report["delivered"]["series"] == 61
     assert report["needs_attention"] is False
+
+
+def test_a_witness_that_gives_nothing_stops_no_run_and_health_tells_of_it(site: Site, tmp_path: Path) -> None:
+    proofs = tmp_path / "proofs"
+    witness = f'[[proof.witnesses]]\nkey = "{KEY.as_line()}"\ncommand = ["false"]\n'
+    site.config.write_text(site.config.read_text() + f'[proof]\nfolder = "{proofs}"\n{witness}')
+    done = site.command("run", "--only", "incoming")
+    assert (done.code, done.err) == (0, "")
+    assert len(list(proofs.glob("*.checkpoint"))) == 1
+    (found,) = site.command("status", "--json").data["health"]["findings"]
+    assert (found["kind"], found["severity"]) == ("witness", "ok")
+    assert "witness.example/w1 its command ended with 1" in found["words"]
 
 
 def test_something_that_needs_a_person_ends_with_1_and_status_says_what(site: Site) -> None:

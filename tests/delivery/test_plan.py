@@ -8,8 +8,10 @@ import pytest
 from processors.delivery.plan import Plan, PlannedRow
 from processors.events.deliveries import RowMissing, RowRestored, StudyDelivered
 from processors.events.fact import Cause
+from processors.events.operations import StudyAdopted
 from processors.events.rules import ConflictFound, ConflictResolved
 from processors.events.transfers import TransferAmended, TransferPlaced, TransferWithdrawn
+from processors.redcap import incoming
 from processors.requests import AWAITED, Key, Report, TransferRequest
 from tests.delivery.planning import (
     STUDY_ROW,
@@ -82,6 +84,31 @@ def test_what_redcap_says_already_needs_no_import_unless_all_is_to_be_written_ag
     found = plan(replace(wanted, delivered=True), redcap)
     assert [(row.kind, row.stands) for row in found.rows] == [("study", not again), ("series", not again)]
     assert told(found, RowRestored) == []
+
+
+EARLIER, ARRIVED, LATER = "2026-03-01 08:00", "2026-03-02 09:00", "2026-03-02 09:01"
+
+
+@pytest.mark.parametrize(
+    ("in_redcap", "delivered", "is_adopted"),
+    [
+        (EARLIER, False, True),
+        (EARLIER, True, False),
+        (ARRIVED, False, False),
+        (LATER, False, False),
+        (None, False, False),
+    ],
+)
+def test_a_study_that_others_entered_before_it_arrived_here_is_known_to_have_been_there(
+    in_redcap: str | None, *, delivered: bool, is_adopted: bool
+) -> None:
+    redcap = Redcap().add("", 0, **{incoming.ARRIVAL: in_redcap} if in_redcap else {})
+    row = STUDY_ROW | {incoming.ARRIVAL: ARRIVED}
+    arrives = desired(row=row, row_position=3, delivered=delivered)
+    adopted = StudyAdopted(study=STUDY, series={}, arrived=in_redcap)
+    assert told(plan(arrives, redcap), StudyAdopted) == ([adopted] if is_adopted else [])
+    # Where the project has no such field, nobody can tell.
+    assert told(plan(replace(arrives, row=STUDY_ROW), redcap), StudyAdopted) == []
 
 
 def test_what_redcap_says_otherwise_is_imported() -> None:
@@ -469,6 +496,7 @@ def test_a_retracted_request_that_never_was_imported_needs_no_row() -> None:
         (LONG, AWAITED, (1, "possibly sent", None)),
         (LONG, SENT, (1, "sent", None)),
         (LONG, FAILED, (None, "unsent", None)),
+        (LONG, Report("possibly sent"), (1, "possibly sent", None)),
         (timedelta(seconds=30), AWAITED, (None, "unsent", None)),
     ],
 )
@@ -638,6 +666,17 @@ def test_what_failed_is_closed_where_the_sender_has_queued_it_again(
     found = plan(wanted, redcap)
     assert names(found)[1] == name_left
     assert fates(found) == ({} if name_left else {4: (1, "possibly sent", 5)})
+
+
+def test_what_failed_and_was_queued_again_may_have_been_sent_though_a_person_deleted_its_row() -> None:
+    wanted = replace(desired(stood(since=LONG, report=FAILED)), newest_summary="2026-03-02 10:00")
+    assert fates(plan(wanted, Redcap().add("", 0))) == {4: (1, "possibly sent", None)}
+
+
+def test_what_failed_and_was_taken_back_from_the_queue_is_not_in_the_sender_s_hands_again() -> None:
+    old = stood(since=LONG, report=FAILED, recalled=True)
+    wanted = replace(desired(old), newest_summary="2026-03-02 10:00")
+    assert fates(plan(wanted, Redcap().by_us(1, old, FAILED))) == {4: (1, "unsent", None)}
 
 
 @pytest.mark.parametrize("report", [AWAITED, FAILED])

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import ProgrammingError
 
-from ledger import projector, store
+from ledger import projector, store, verification
 from ledger.database import Database
 from ledger.errors import Misconfigured
 from ledger.events import Event, NewEvent
@@ -88,6 +89,78 @@ def test_a_projection_that_is_behind_catches_up_at_the_next_append(database: Dat
     append(database, fact("a"), fact("b"))
     live(database, fact("c"))
     assert [row[:3] for row in rows(database)] == [[1, "a", 1], [2, "b", 1], [3, "c", 1]]
+
+
+class Positive:
+    """A projection of numbers doubled, whose table refuses negative ones; all are inserted at once."""
+
+    name = "positive"
+    code_version = 1
+    tables = ("public.positive",)
+    types = frozenset({"Happened"})
+
+    def apply(self, connection: Connection, events: Sequence[Event]) -> None:
+        connection.execute(
+            text("insert into public.positive select p, n * 2 from unnest(:positions, :numbers) as r (p, n)"),
+            {"positions": [event.position for event in events], "numbers": [event.data["n"] for event in events]},
+        )
+
+
+POSITIVE = "create table public.positive (position bigint primary key, n int constraint is_positive check (n > 0))"
+SET_APART = "select json_agg(json_build_array(projection, position, reason, mended_position) order by position)"
+
+
+@pytest.fixture
+def positive(database: Database) -> Iterator[Projector]:
+    with database.begin() as connection:
+        connection.execute(text(POSITIVE))
+    yield Projector([Latest(), Positive()])
+    with database.begin() as connection:
+        connection.execute(text("drop table public.positive"))
+
+
+def test_what_the_database_refuses_is_set_apart_and_everything_else_is_applied(
+    database: Database, positive: Projector
+) -> None:
+    live(database, *(fact("a", n=n) for n in (1, -2, 3, 4, -5)), projector=positive)
+    assert scalar(database, "select n from public.latest") == -5
+    assert scalar(database, "select array_agg(n order by n) from public.positive") == [2, 6, 8]
+    apart = [["positive", 2, "is_positive", None], ["positive", 5, "is_positive", None]]
+    assert scalar(database, f"{SET_APART} from ledger.set_apart") == apart
+    with database.begin() as connection:
+        assert verification._compared(connection, [Positive()]) == []
+    positive.rebuild(database.begin, "positive")
+    assert scalar(database, f"{SET_APART} from ledger.set_apart") == apart
+
+
+def test_what_is_mended_is_applied_by_the_next_rebuild_which_is_kept_in_mind(
+    database: Database, positive: Projector
+) -> None:
+    append(database, fact("a", n=1), fact("a", n=-2), fact("a", n=-(2**31)))
+    positive.catch_up(database.begin)
+    assert scalar(database, f"{SET_APART} from ledger.set_apart") == [
+        ["positive", 2, "is_positive", None],
+        ["positive", 3, "NumericValueOutOfRange", None],
+    ]
+    with database.begin() as connection:
+        connection.execute(text("alter table public.positive drop constraint is_positive"))
+        (difference,) = (d for d in verification._compared(connection, [Positive()]) if d.table == "ledger.set_apart")
+    assert (difference.missing, difference.unexpected) == (0, 1)
+    positive.rebuild(database.begin, "positive")
+    assert scalar(database, f"{SET_APART} from ledger.set_apart") == [
+        ["positive", 2, "is_positive", 3],
+        ["positive", 3, "NumericValueOutOfRange", None],
+    ]
+
+
+def test_what_is_wrong_with_the_tables_and_not_with_an_event_is_raised(database: Database, positive: Projector) -> None:
+    with database.begin() as connection:
+        connection.execute(text("drop table public.positive"))
+    with pytest.raises(ProgrammingError):
+        live(database, fact("a", n=1), projector=positive)
+    with database.begin() as connection:
+        connection.execute(text(POSITIVE))
+    assert scalar(database, "select count(*) from ledger.event") == 0
 
 
 def test_a_repeated_append_is_not_applied_twice(database: Database) -> None:

@@ -39,6 +39,14 @@ def test_a_gateway_whose_last_run_got_through_a_minute_ago_is_well() -> None:
     assert worst([]) is Severity.OK
 
 
+@pytest.mark.parametrize(("hours", "severity"), [(23, Severity.OK), (24, Severity.WARNING)])
+def test_a_witness_that_vouches_for_nothing_is_a_warning_after_a_day(hours: int, severity: Severity) -> None:
+    since = NOW - hours * HOUR
+    (found,) = judged(silent_witnesses=[("witness.example", since, "did not\nanswer")])
+    assert (found.kind, found.severity, found.since) == ("witness", severity, since)
+    assert found.words == "Nothing vouches for the ledger's checkpoint: witness.example did not answer."
+
+
 def test_no_run_for_31_hours_is_critical_and_says_since_when() -> None:
     """It used to be "Nothing needs attention"."""
     last = NOW - 31 * HOUR

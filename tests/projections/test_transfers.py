@@ -1,6 +1,7 @@
 """What each event makes of the rows about requests and decisions, and which rows it leaves alone."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from ledger.database import Database
 from ledger.events import Event
 from processors.events.deliveries import Acknowledged, LostUpdateFound
 from processors.events.fact import Cause, Fact
-from processors.events.patients import StudyChangeFound
+from processors.events.holds import RequestHeld, RequestQuestioned, RequestReleased
+from processors.events.patients import StudyChangeFound, TwoNamesFound
 from processors.events.rules import (
     ConflictFound,
     ConflictResolved,
@@ -152,10 +154,14 @@ def test_a_match_of_the_start_alone_is_told_with_its_rule(ledger: Ledger) -> Non
     ]
 
 
+@pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize("found", [True, False])
-def test_a_placing_tells_where_when_and_by_whom_and_concerns_its_request_alone(ledger: Ledger, *, found: bool) -> None:
-    ledger.record(requested(), requested("BRAIN"))
-    ledger.record(placed(1, found=found))
+def test_a_placing_tells_where_when_and_by_whom_and_concerns_its_request_alone(
+    ledger: Ledger, *, found: bool, together: bool
+) -> None:
+    facts = [requested(), requested("BRAIN"), placed(1, found=found)]
+    for batch in [facts] if together else [facts[:2], facts[2:]]:
+        ledger.record(*batch)
     assert ledger.transfers("state", "instance", "found", "placed_at") == {
         1: ("placed", 4, found, "2026-03-02T08:00:00.123456+00:00"),
         2: ("requested", None, False, None),
@@ -353,7 +359,98 @@ def test_a_rule_that_ran_out_of_time_is_known_for_each_study_until_it_answers(le
     assert sorted(row["position"] for row in ledger.rows("rule_failure")) == [2, 3]
 
 
+# What is held
+
+
+def held(project: str = "HEART", **changes: Any) -> RequestHeld:
+    says: dict[str, Any] = {
+        "event_name": "visit_1",
+        "cause": ENTRY,
+        "whole_match": True,
+        "kind": "two patients, one pseudonym",
+        "details": "why",
+        "studies": ("1.3",),
+        "name_fingerprint": "print",
+        "patient": "00000000-0000-0000-0000-000000000001",
+    }
+    return RequestHeld(study=STUDY, project=project, **says | changes)
+
+
+def test_what_is_held_is_kept_with_the_reason_and_what_asks_for_it(ledger: Ledger) -> None:
+    ledger.record(held())
+    assert ledger.rows("held_request") == [
+        {
+            "study": STUDY,
+            "project": "HEART",
+            "event_name": "visit_1",
+            "position": 1,
+            "kind": "two patients, one pseudonym",
+            "details": "why",
+            "studies": ["1.3"],
+            "cause_kind": "coupling",
+            "cause_record": "8",
+            "cause_position": 4,
+            "since_position": 1,
+            "name_fingerprint": "print",
+            "patient": "00000000-0000-0000-0000-000000000001",
+        }
+    ]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_it_is_held_since_it_was_for_a_reason_of_this_kind_until_it_is_released(
+    ledger: Ledger, *, together: bool
+) -> None:
+    facts = [held(), held(details="other words"), held(kind="project is closed"), held("BRAIN")]
+    for batch in [facts] if together else [[fact] for fact in facts[:2]] + [facts[2:]]:
+        ledger.record(*batch)
+    kept = {
+        row["project"]: (row["kind"], row["position"], row["since_position"]) for row in ledger.rows("held_request")
+    }
+    assert kept == {"HEART": ("project is closed", 3, 3), "BRAIN": ("two patients, one pseudonym", 4, 4)}
+    ledger.record(
+        held("BRAIN", details="other words"), RequestReleased(study=STUDY, project="HEART", event_name="visit_1")
+    )
+    assert [(row["details"], row["position"], row["since_position"]) for row in ledger.rows("held_request")] == [
+        ("other words", 5, 4)
+    ]
+
+
 # Notices
+
+
+def test_what_speaks_against_a_request_is_told_with_what_is_known_of_it(ledger: Ledger) -> None:
+    questioned = RequestQuestioned(
+        study=STUDY,
+        project="HEART",
+        event_name="visit_1",
+        kind="one patient, two pseudonyms",
+        details="why",
+        studies=("1.3",),
+    )
+    ledger.record(questioned, replace(questioned, event_name="", details="", studies=()))
+    assert ledger.rows("notice") == [
+        {
+            "position": 1,
+            "kind": "one patient, two pseudonyms",
+            "study": STUDY,
+            "project": "HEART",
+            "details": {"event_name": "visit_1", "details": "why", "studies": ["1.3"]},
+        },
+        {"position": 2, "kind": "one patient, two pseudonyms", "study": STUDY, "project": "HEART", "details": {}},
+    ]
+
+
+def test_two_names_under_one_patient_id_are_told_with_the_other_studies(ledger: Ledger) -> None:
+    ledger.record(TwoNamesFound(study=STUDY, studies=("1.3", "1.4")))
+    (notice,) = ledger.rows("notice")
+    assert notice == {
+        "position": 1,
+        "kind": "one PatientID, two names",
+        "study": STUDY,
+        "project": "",
+        "details": {"studies": ["1.3", "1.4"]},
+    }
 
 
 def test_a_study_s_change_is_told_with_what_became_of_the_request(ledger: Ledger) -> None:

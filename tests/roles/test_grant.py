@@ -53,6 +53,7 @@ def test_the_writer_has_these_rights_and_no_others(database: Database, writer: s
         "ledger.subject": {"SELECT", "INSERT"},
         "ledger.vault": {"SELECT"},
         "ledger.projection": {"SELECT", "INSERT", "UPDATE"},
+        "ledger.set_apart": {"SELECT", "INSERT", "UPDATE"},
         "ledger.attestation": {"SELECT"},
         **{f"ledger.attestation.{column}": {"UPDATE"} for column in ("position", "hash", "forgotten", "code")},
         "ledger.lease": kept,

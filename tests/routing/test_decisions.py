@@ -23,6 +23,7 @@ from processors.routing.decisions import (
     confirmed,
     decide,
     either_way,
+    released,
     wanted_of,
 )
 
@@ -64,6 +65,17 @@ def corrected(key: Key = HEART, pseudonym: str = "P1", *, record: str = "1", nam
 
 def asked(outcome: Outcome) -> list[tuple[str, str, tuple[int, ...]]]:
     return [(r.candidate.key.project, r.candidate.pseudonym, r.replaces) for r in outcome.requests]
+
+
+def test_what_entries_asked_for_before_they_were_corrected_is_given_up() -> None:
+    """A pseudonym that was forgotten is any."""
+    stand = [standing(position=50), standing("P2", BRAIN, position=51), standing(None, LUNG, position=52)]
+    as_before = {50: corrected(), 51: corrected(BRAIN, "P2"), 52: corrected(LUNG, "P9")}
+    assert released(stand, as_before) == set()
+    assert released(stand, as_before | {50: corrected(pseudonym="P9")}) == {HEART}
+    assert released(stand, as_before | {51: corrected(BRAIN, "P2", names_study=False)}) == {BRAIN}
+    assert released(stand, as_before | {52: corrected(HEART, "P9")}) == {LUNG}
+    assert released(stand, {}) == set()
 
 
 # Rivals

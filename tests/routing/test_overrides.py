@@ -9,11 +9,13 @@ from ledger.database import Database
 from ledger.vault import SubjectName
 from processors.errors import ConfigurationError
 from processors.events.fact import Cause, Fact
+from processors.events.holds import RequestHeld, RequestReleased
 from processors.events.rules import ConflictFound, ConflictKind, ConflictResolved, DecidedByHand
 from processors.events.transfers import TransferPlaced, TransferRequested, TransferRetracted, TransferWithdrawn
 from processors.gateway import Gateway
 from processors.redcap import NoRateLimit, Redcap
-from processors.routing.overrides import Amendment, amend, sent_rows
+from processors.routing.decisions import Obstacle
+from processors.routing.overrides import Amendment, amend, end_all, sent_rows
 from tests.conftest import SettableClock
 from tests.facts import a_request, a_series, in_plain
 from tests.flow.harness import standard_simulator
@@ -48,9 +50,27 @@ class Ledger:
         """The events that the amendment leads to: their types, and what they say in plain and sealed."""
         head = self.head
         amend(self._gateway, amendment)
+        return self.since(head)
+
+    def since(self, head: int) -> list[tuple[str, dict[str, Any]]]:
+        """The events after this one: their types, and what they say in plain and sealed."""
         with self._gateway.begin() as work:
             found = work.identities(range(head + 1, self.head + 1))
         return [(event.type, event.data | sealed) for _, (event, sealed) in sorted(found.items())]
+
+    def arrives(self, study: str, patient: str) -> None:
+        """A series of the study, sealed for its patient."""
+        with self._gateway.begin() as work:
+            series = a_series(study, f"{study}.9", PatientID=patient)
+            work.record([work.seal(series, SubjectName("patient", "", patient))])
+
+    def used(self, study: str, patient: str, pseudonym: str) -> None:
+        """A request of the study by which the patient uses the pseudonym."""
+        subject = str(self.subject("patient", patient))
+        fact = a_request(study, "HEART", Cause("coupling", "1", 1), pseudonym=pseudonym, patient=subject)
+        fact = replace(fact, name_fingerprint=self.name_fingerprint("HEART", pseudonym))
+        with self._gateway.begin() as work:
+            work.record([work.seal(fact, SubjectName("study", "", study))])
 
     def said(self, amendment: Amendment) -> str:
         """The words in which the amendment is refused; nothing is recorded then."""
@@ -193,6 +213,88 @@ def test_a_person_s_request_and_conflicts_about_something_else_are_left(ledger: 
     ledger.record(contested(**other))
     cause = ledger.head + 1
     assert ledger.added(RETRACT) == [told(decided(RETRACT, None)), told(retracted(request, cause))]
+
+
+def test_a_pseudonym_that_another_patient_uses_is_held_with_the_reason_and_the_request_ends(
+    ledger: Ledger, gateway: Gateway
+) -> None:
+    for study, patient in ((STUDY, "PID-1"), ("1.3", "PID-2")):
+        ledger.arrives(study, patient)
+    request = ledger.request()
+    ledger.used("1.3", "PID-2", "H-017")
+    amended = amend(gateway, REASSIGN)
+    assert amended.held == Obstacle("two patients, one pseudonym", "", ("1.3",))
+    with gateway.begin() as work:
+        held, ended = work.identities([ledger.head - 1, ledger.head]).values()
+    assert (held[0].type, ended[0].type, ended[0].data["request"]) == ("RequestHeld", "TransferRetracted", request)
+    assert ended[0].data["reason"] == "what is asked for now is held (two patients, one pseudonym)"
+
+
+def test_a_second_pseudonym_of_the_patient_is_requested_and_questioned_unless_it_is_to_be_held(
+    ledger: Ledger, gateway: Gateway
+) -> None:
+    for study in (STUDY, "1.3"):
+        ledger.arrives(study, "PID-1")
+    ledger.request()
+    ledger.used("1.3", "PID-1", "H-001")
+    assert amend(gateway, REASSIGN).held is None
+    held = amend(gateway, replace(REASSIGN, pseudonym="H-018"), holds_split=True).held
+    assert held is not None
+    assert held.kind == "one patient, two pseudonyms"
+
+
+def test_what_is_held_is_given_up_with_a_withdrawal_and_what_is_ending_is_not_ended_again(ledger: Ledger) -> None:
+    request = ledger.request()
+    ledger.record(retracted(request, cause=1))
+    ledger.record(
+        RequestHeld(
+            study=STUDY,
+            project="HEART",
+            event_name="a",
+            cause=RULE,
+            whole_match=True,
+            kind="project is closed",
+            details="",
+        )
+    )
+    assert ledger.added(RETRACT) == [
+        told(decided(RETRACT, None)),
+        told(RequestReleased(study=STUDY, project="HEART", event_name="a")),
+    ]
+
+
+def test_all_that_was_requested_or_held_of_studies_ends_and_stays_so(ledger: Ledger, gateway: Gateway) -> None:
+    requests = [ledger.request(event="visit_1"), ledger.request("BRAIN"), ledger.request(study="1.3")]
+    ledger.request(study="1.4")
+    held = RequestHeld(
+        study="1.3", project="LUNG", event_name="a", cause=RULE, whole_match=True, kind="project is closed", details=""
+    )
+    ledger.record(held)
+    ledger.record(contested(project="BRAIN"))
+    head = ledger.head
+    with gateway.begin() as work:
+        ended = end_all(work, [STUDY, "1.3"], by="kari", reason="ticket 4711")
+    assert [request.position for request in ended] == requests
+
+    def by_hand(study: str, project: str) -> Fact:
+        return replace(decided(RETRACT, None), study=study, project=project)
+
+    def forgotten(study: str, project: str, request: int, decision: int) -> Fact:
+        return replace(
+            retracted(request, head + decision), study=study, project=project, reason="the patient was forgotten"
+        )
+
+    assert ledger.since(head) == [
+        told(by_hand(STUDY, "BRAIN")),
+        told(by_hand(STUDY, "HEART")),
+        told(by_hand("1.3", "HEART")),
+        told(by_hand("1.3", "LUNG")),
+        told(RequestReleased(study="1.3", project="LUNG", event_name="a")),
+        told(forgotten(STUDY, "HEART", requests[0], 2)),
+        told(forgotten(STUDY, "BRAIN", requests[1], 1)),
+        told(ConflictResolved(study=STUDY, project="BRAIN", event_name="")),
+        told(forgotten("1.3", "HEART", requests[2], 3)),
+    ]
 
 
 # What is refused

@@ -1,6 +1,6 @@
 """Whoever owns the database, but has no master key, changes what it holds or what guards it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from ledger import chain
-from ledger.chain import Stored
+from ledger.chain import Broken, Checkpoint, KeptHead, Stored, Tree, Walk, leaf_hash
 from ledger.database import Database
 from ledger.errors import Corrupt
 from ledger.events import NewEvent
@@ -244,9 +244,22 @@ NOT_OURS_TO_FIND = {
     "ledger.projection.name",
     "ledger.projection.code_version",
     "ledger.projection.checkpoint",
+    "ledger.set_apart.projection",
+    "ledger.set_apart.position",
+    "ledger.set_apart.reason",
+    "ledger.set_apart.mended_position",
     "ledger.alembic_version.version_num",
 }
-"""Times that nothing goes by, and how far derived tables are, which `verify --projections` and a rebuild tell."""
+"""Times that nothing goes by, and how far derived tables are and what they lack, which `verify --projections` and a
+rebuild tell."""
+
+_BYTES = {
+    "bytea": ("length({})", "set_byte({0}, {at}, get_byte({0}, {at}) # 1)"),
+    "uuid": ("16", "encode(set_byte(uuid_send({0}), {at}, get_byte(uuid_send({0}), {at}) # 1), 'hex')::uuid"),
+    "bigint": ("8", "{0} # (1::bigint << 8 * {at})"),
+    "integer": ("4", "{0} # (1 << 8 * {at})"),
+}
+"""How many bytes a value has, and the value with one of them changed."""
 
 _CHANGED = {
     "uuid": "gen_random_uuid()",
@@ -263,6 +276,7 @@ _CHANGED = {
 
 def test_a_change_in_any_column_of_the_ledger_is_found_or_listed(attested: Database, verify: Verify) -> None:
     with attested.begin() as connection:
+        connection.execute(text("insert into ledger.set_apart values ('transfers', 1, 'why', 2)"))
         columns = connection.execute(_COLUMNS).all()
     unfound = {
         f"ledger.{c.table}.{c.column}" for c in columns if not _is_found(attested, verify, c.table, c.column, c.type)
@@ -270,19 +284,118 @@ def test_a_change_in_any_column_of_the_ledger_is_found_or_listed(attested: Datab
     assert unfound == NOT_OURS_TO_FIND
 
 
-def test_every_byte_of_an_event_is_under_its_hash(attested: Database) -> None:
-    with attested.begin() as connection, stored_events(connection) as events:
-        first, second = list(events)[:2]
-    assert chain.follow(first.hash, second) == second.hash
-    columns: dict[str, Any] = second._asdict()
-    for column in columns.keys() - {"hash"}:
-        for changed in _one_byte_changed(columns[column]):
-            assert chain.follow(first.hash, Stored(**columns | {column: changed})) != second.hash
+def test_no_byte_of_a_row_beside_the_events_can_be_changed_unseen(
+    attested: Database, verify_in: Callable[[Connection], str]
+) -> None:
+    """Subjects and their keys, the vault, the head, the attestation."""
+    with attested.begin() as connection, unguarded(connection, *GUARDED):
+        assert verify_in(connection) == ""
+        columns = [c for c in connection.execute(_COLUMNS) if c.table != "event" and c.type in _BYTES]
+        changes = [
+            (f"ledger.{c.table}", f"{c.column} = {_BYTES[c.type][1].format(c.column, at=at)}")
+            for c in columns
+            if f"ledger.{c.table}.{c.column}" not in NOT_OURS_TO_FIND
+            for at in range(_length(connection, c.table, c.column, c.type))
+        ]
+        assert len(changes) > 250
+        unfound = []
+        for table, change in changes:
+            with connection.begin_nested() as savepoint:
+                connection.exec_driver_sql(f"update {table} set {change} where ctid = (select min(ctid) from {table})")
+                if verify_in(connection) == "":
+                    unfound.append((table, change))
+                savepoint.rollback()
+        assert unfound == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "delete from ledger.subject where ctid = (select min(ctid) from ledger.subject)",
+        "delete from ledger.vault",
+        "delete from ledger.head",
+        "update ledger.subject as own set wrapped_key = o.wrapped_key from ledger.subject as o where o <> own",
+        "update ledger.event as own set subject = o.subject from ledger.event as o where o.position = 3 - own.position",
+        "update ledger.event set sealed = null",
+    ],
+)
+def test_rows_that_are_taken_away_or_exchanged_are_found(
+    attested: Database, verify_in: Callable[[Connection], str], statement: str
+) -> None:
+    with attested.begin() as connection, unguarded(connection, *GUARDED):
+        connection.exec_driver_sql(statement)
+        assert verify_in(connection) != ""
+
+
+def test_no_forgery_of_events_meets_a_checkpoint_that_was_kept(attested: Database) -> None:
+    """Also where all hashes are computed anew, so that within the database everything fits."""
+    append(attested, fact("study/1", note="one"), fact("study/1", note="two"))
+    with attested.begin() as connection, stored_events(connection) as rows:
+        events = list(rows)
+    tree = Tree()
+    for event in events:
+        tree.take(leaf_hash(event.hash))
+    kept = Checkpoint("", len(events), tree.root()).as_head()
+    assert _meets(events, kept)
+    assert _meets(_chained_anew(events), kept)
+    forged = list(_forgeries(events))
+    assert len(forged) > 500
+    assert [forgery for forgery in forged if _meets(forgery, kept) or _meets(_chained_anew(forgery), kept)] == []
+
+
+def _length(connection: Connection, table: str, column: str, type_: str) -> int:
+    length = _BYTES[type_][0].format(column)
+    statement = f"select {length} from ledger.{table} where {column} is not null order by ctid limit 1"
+    found: int | None = connection.exec_driver_sql(statement).scalar_one_or_none()
+    return found or 0
+
+
+def _meets(events: Sequence[Stored], kept: KeptHead) -> bool:
+    walk = Walk(heads=[kept])
+    try:
+        for event in events:
+            walk.take(event)
+        walk.end()
+    except Broken:
+        return False
+    return True
+
+
+def _chained_anew(events: Sequence[Stored]) -> list[Stored]:
+    """The events at positions without gaps, each with the hash that it has there."""
+    chained: list[Stored] = []
+    for position, event in enumerate(events, 1):
+        placed = event._replace(position=position)
+        before = chained[-1].hash if chained else chain.GENESIS
+        chained.append(placed._replace(hash=chain.follow(before, placed)))
+    return chained
+
+
+def _forgeries(events: Sequence[Stored]) -> Iterator[list[Stored]]:
+    """Each byte changed, each event removed, doubled, exchanged with the next, in part, too; the end cut off."""
+    for index, event in enumerate(events):
+        before, after = [*events[:index]], [*events[index + 1 :]]
+        columns: dict[str, Any] = event._asdict()
+        for column in columns.keys() - {"hash", "position"}:
+            for changed in _one_byte_changed(columns[column]):
+                yield [*before, Stored(**columns | {column: changed}), *after]
+        yield [*before, *after]
+        yield before
+        if after:
+            following = after[0]
+            yield [*before, event, event, *after]
+            yield [*before, following, event, *after[1:]]
+            for column in ("subject", "sealed", "data", "recorded_at"):
+                if columns[column] != getattr(following, column):
+                    exchanged = {column: getattr(following, column)}
+                    other = following._replace(**{column: columns[column]})
+                    yield [*before, Stored(**columns | exchanged), other, *after[1:]]
 
 
 def _one_byte_changed(value: Any) -> Iterator[Any]:
     if isinstance(value, bytes):
         yield from (value[:at] + bytes([value[at] ^ 1]) + value[at + 1 :] for at in range(len(value)))
+        yield b"" if value else b"\0"
     elif value is not None:
         yield from (value ^ 1 << bit for bit in range(8))
 

@@ -161,6 +161,20 @@ def test_kept_heads_are_proven_from_a_line_and_from_a_file(
     assert verifier("--head", kept(ledger, 3), given=exported(program, "--from", "4")).code == 0
 
 
+def test_kept_checkpoints_are_proven_of_an_export_from_the_first_event_on(
+    ledger: Database, program: Program, verifier: Verifier
+) -> None:
+    (verifier.folder / "kept").write_text(program("prove", "--checkpoint").out + kept(ledger, 2) + "\n")
+    append(ledger, *(fact() for _ in range(4)))
+    ended = verifier("--head", "kept", given=exported(program))
+    assert "Kept heads that are part of it: 2." in ended.out
+    ended = verifier("--head", "kept", given=exported(program, "--from", "2"))
+    assert (ended.code, "a checkpoint is over all events from the first" in ended.err) == (2, True)
+    rewrite(ledger, "update ledger.event set site = 'elsewhere' where position = 9")
+    ended = verifier("--head", "kept", given=exported(program))
+    assert (ended.code, "At position 10 the export has the root" in ended.err) == (4, True)
+
+
 def test_a_forgery_is_noticed_by_a_kept_head(ledger: Database, program: Program, verifier: Verifier) -> None:
     head = kept(ledger, 10)
     rewrite(ledger, "update ledger.event set site = 'elsewhere' where position = 2")

@@ -9,11 +9,14 @@ from sqlalchemy import exc, text
 
 from ledger import scan, verification
 from ledger.attestation import attest
-from ledger.chain import KeptHead, Walk
+from ledger.chain import KeptHead, Walk, parse_checkpoint
 from ledger.database import Database
 from ledger.errors import Corrupt
 from ledger.events import NewEvent, new_event_id
+from ledger.proof import checkpoint_of
 from ledger.vault import SubjectName, Vault
+from processors.configuration import load
+from processors.operations.proofs.daily import signer_of
 from tests.ledger.samples import append, fact, scalar, the_store
 from tests.verification.program import Program
 from tests.verification.tampering import rewrite, tamper
@@ -152,8 +155,13 @@ def test_a_large_ledger_is_read_with_flat_memory(database: Database) -> None:
 # Heads kept elsewhere
 
 
-def test_head_prints_one_line_with_position_hash_and_time(ledger: Database, program: Program) -> None:
+def test_head_prints_a_checkpoint_and_without_keys_one_line(ledger: Database, program: Program) -> None:
     ended = program("verify", "--head")
+    with ledger.begin() as connection:
+        assert ended.out == checkpoint_of(connection, signer_of(connection, load(program.config).ledger))
+    assert parse_checkpoint(ended.out).size == 10
+    assert program("verify", "--head", "--json").data["checkpoint"] == ended.out
+    ended = program("verify", "--head", "--without-keys")
     position, hash_, taken = ended.out.split()
     assert (position, hash_) == ("10", head(ledger).hash.hex())
     assert taken.endswith("+00:00")
@@ -169,7 +177,7 @@ def test_a_head_of_a_ledger_that_fails_is_not_printed(ledger: Database, program:
 def test_heads_that_were_kept_stay_part_of_a_growing_ledger(ledger: Database, program: Program, tmp_path: Path) -> None:
     heads = program("verify", "--head").out
     append(ledger, fact("more"), fact("more"))
-    heads += program("verify", "--head").out
+    heads += program("verify", "--head", "--without-keys").out
     append(ledger, fact("more"))
     (tmp_path / "heads.txt").write_text(heads)
     ended = program("verify", "--from", str(tmp_path / "heads.txt"), "--json")
@@ -191,19 +199,22 @@ def rewrite_everything(database: Database) -> None:
 
 
 @pytest.mark.parametrize(
-    ("forge", "how"),
+    ("options", "forge", "how"),
     [
         (
+            ["--without-keys"],
             cut_off,
             "head kept of position 10, taken 2.*is not in this ledger, which ends at 8: what came after has been",
         ),
-        (rewrite_everything, "At position 10 the ledger has the hash .* events up to there have been rewritten"),
+        (["--without-keys"], rewrite_everything, "At position 10 the ledger has the hash .* events up to there have"),
+        ([], cut_off, "head kept of position 10 is not in this ledger, which ends at 8: what came after has been"),
+        ([], rewrite_everything, "At position 10 the ledger has the root .*, the checkpoint kept elsewhere has"),
     ],
 )
 def test_a_forgery_without_a_flaw_of_its_own_fails_against_a_kept_head(
-    ledger: Database, program: Program, forge: Callable[[Database], None], how: str
+    ledger: Database, program: Program, options: list[str], forge: Callable[[Database], None], how: str
 ) -> None:
-    kept = program("verify", "--head").out
+    kept = program("verify", "--head", *options).out
     forge(ledger)
     assert program("verify").code == 0, "nothing within the database can show it"
     ended = program("verify", "--from", "-", given=kept)

@@ -9,19 +9,17 @@ import typer
 
 from ledger import attestation, scan
 from ledger.chain import Checkpoint, parse_checkpoint
-from ledger.key_file import site_key
 from ledger.proof import Signer, checkpoint_of, prove, prove_consistent
-from ledger.vault import stored_vault
 from processors.cli import console
 from processors.cli.bootstrap import opened_tables
 from processors.cli.exit_codes import readers_may_leave
 from processors.cli.files import written_privately
 from processors.cli.harmless import on_a_line
-from processors.configuration import Configuration
 from processors.errors import ConfigurationError
 from processors.explain.search import find_study
 from processors.explain.timeline import Moment, timeline
 from processors.gateway import Work
+from processors.operations.proofs.daily import signer_of
 
 
 def command(
@@ -61,7 +59,7 @@ def command(
     kept = None if since is None else _kept_checkpoint(since)
     with opened_tables(context.obj) as (configuration, gateway), gateway.begin() as work:
         scan.as_one_moment(work.connection)
-        signer = _signer(work, configuration)
+        signer = signer_of(work.connection, configuration.ledger)
         attestation.verify(work.connection, work.vault)
         with console.step("Proving"):
             if study is not None:
@@ -105,11 +103,6 @@ def _proof_of_study(work: Work, signer: Signer, wanted: str) -> tuple[str, str]:
     positions = [moment.position for moment in moments]
     proof = prove(work.connection, signer, _words(study, moments), positions)
     return proof, f"Proved {len(moments)} events of study {study}"
-
-
-def _signer(work: Work, configuration: Configuration) -> Signer:
-    """The ledger itself, by the name under which its proofs go out."""
-    return Signer(f"fiona-ledger/{stored_vault(work.connection).ledger}", site_key(configuration.ledger.key_file))
 
 
 def _words(study: str, moments: Sequence[Moment]) -> list[str]:

@@ -29,6 +29,9 @@ def command(
             "--every", metavar="SECONDS", help="Stay, and do it again and again, begun every so many seconds."
         ),
     ] = None,
+    timing: Annotated[
+        bool, typer.Option("--timing", help="Tell how long each step took, and where that time went.")
+    ] = False,
     dry_run: DryRunOption = False,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
@@ -44,7 +47,7 @@ def command(
     """
     name = "run" if only is None else f"run --only {only}"
     if every is not None:
-        _require_alone(every, dry_run=dry_run, fresh=fresh, json=json)
+        _require_alone(every, dry_run=dry_run, fresh=fresh, json=json, timing=timing)
         Resident(
             config=context.obj,
             audience=Audience(verbose=verbose),
@@ -56,7 +59,9 @@ def command(
         return False
     if not dry_run:
         audience = Audience.found(json=json, verbose=verbose, quiet=quiet)
-        return periodic_run(context.obj, audience, command=name, only=only, fresh=fresh)
+        return periodic_run(context.obj, audience, command=name, only=only, fresh=fresh, timing=timing)
+    if timing:
+        raise ConfigurationError("--timing measures what a run does: expected no --dry-run beside it.")
     with printed_dry_run(context.obj, json=json) as run:
         require_moved_in(run.gateway, run.redcap, fresh=fresh, by=operator())
         if only != Processor.AUTOID:

@@ -15,16 +15,20 @@ from ledger.chain import KeptHead, parse_heads
 from ledger.database import Database
 from ledger.errors import Corrupt, KeyProblem
 from ledger.migrations import FOLDER
+from ledger.proof import checkpoint_of
 from ledger.vault import Vault
 from ledger.verification import Difference, Verified
 from processors import run_codes
 from processors.cli import console
 from processors.cli.bootstrap import now, opened_ledger
+from processors.cli.dates import local_time
 from processors.cli.harmless import on_a_line
 from processors.cli.options import JsonOption
 from processors.configuration import LedgerSection
 from processors.errors import ConfigurationError
 from processors.operations.forget.forgotten import forgotten_at
+from processors.operations.proofs.daily import Evidence, signer_of
+from processors.operations.proofs.verification import Given, verify_given
 from processors.operations.rebuild import emptied_tables
 from processors.projections import PROJECTIONS
 
@@ -33,14 +37,20 @@ def command(
     context: typer.Context,
     *,
     head: Annotated[
-        bool, typer.Option("--head", help="Print one line only, to keep elsewhere: position, hash and time.")
+        bool,
+        typer.Option("--head", help="Print only a checkpoint to keep elsewhere: all events in three signed lines."),
     ] = False,
-    kept: Annotated[
+    since: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="FILE", help="Lines kept from --head: each must still be part of the ledger ('-': stdin)."
+            "--from",
+            metavar="FILE",
+            help="What --head printed, kept: each must still be part of the ledger ('-': stdin).",
         ),
     ] = None,
+    kept: Annotated[
+        bool, typer.Option("--kept", help="Check the checkpoints of each day, who countersigned them, and time-stamps.")
+    ] = False,
     projections: Annotated[
         bool, typer.Option("--projections", help="Derive all projections afresh and compare them row by row.")
     ] = False,
@@ -51,12 +61,18 @@ def command(
 ) -> bool:
     """Recompute the ledger's chain of hashes, and check positions, streams, subjects, keys, guards and views.
 
-    Ends with 4 and names the first event that fails, and how. Changes nothing; runs may go on meanwhile.
+    Ends with 4 and names the first event that fails, and how. Changes nothing; runs may go on meanwhile. Where the
+    master key is not used, --head prints one line that nobody signs: position, hash and time.
 
     Example: fiona-ledger verify --from heads.txt --head >> heads.txt
     """
-    heads = [] if kept is None else _kept_heads(kept)
+    heads = [] if since is None else _kept_heads(since)
+    if kept and without_keys:
+        raise ConfigurationError("--kept takes the site's key: expected no --without-keys beside it.")
     with opened_ledger(context.obj) as (configuration, database):
+        evidence = Evidence.of(configuration)
+        if kept:
+            heads += [each.checkpoint.as_head() for _, each in evidence.folder.newest_first()]
         with console.step("Verifying events") as progress, database.begin() as connection:
             verified = verification.verify(connection, heads=heads, progress=progress)
             verification.verify_forgotten(connection, forgotten_at(connection))
@@ -65,11 +81,17 @@ def command(
             emptied, beyond = emptied_tables(connection), roles.beyond(connection)
             takes_no_changes = _verified_making(connection)
         different = _compared(database) if projections else None
+        with database.begin() as connection:
+            signer = None if keyed is None or not (head or kept) else signer_of(connection, configuration.ledger)
+            checkpoint = checkpoint_of(connection, signer, verified.position) if signer is not None and head else None
+        given = verify_given(evidence, signer.key) if signer is not None and kept else None
     taken = now().astimezone(UTC).isoformat(timespec="seconds")
     outcome = _Outcome(
         verified=verified,
         head=KeptHead(verified.position, verified.hash, taken),
         kept_heads=len(heads),
+        checkpoint=checkpoint,
+        given=given,
         keyed=keyed,
         key_problem=key_problem,
         takes_no_changes=takes_no_changes,
@@ -80,7 +102,7 @@ def command(
     if json:
         console.print_json(outcome.as_data())
     elif head:
-        sys.stdout.write(outcome.head.as_line() + "\n")
+        sys.stdout.write(checkpoint or outcome.head.as_line() + "\n")
         sys.stderr.writelines(f"fiona-ledger: {on_a_line(line)}\n" for line in outcome.attention())
     else:
         for line in [*outcome.lines(), *outcome.attention()]:
@@ -104,6 +126,8 @@ class _Outcome:
         verified: Verified,
         head: KeptHead,
         kept_heads: int,
+        checkpoint: str | None,
+        given: list[Given] | None,
         keyed: _Keyed | None,
         key_problem: str | None,
         takes_no_changes: bool,
@@ -114,6 +138,8 @@ class _Outcome:
         self.verified = verified
         self.head = head
         self.kept_heads = kept_heads
+        self.checkpoint = checkpoint
+        self.given = given
         self.keyed = keyed
         self.key_problem = key_problem
         self.takes_no_changes = takes_no_changes
@@ -137,7 +163,10 @@ class _Outcome:
         else:
             yield "Guards, functions and views are as `fiona-ledger migrate` makes them."
         if self.kept_heads:
-            yield f"Heads kept elsewhere: {self.kept_heads}, each still part of the ledger."
+            yield f"Kept heads and checkpoints: {self.kept_heads}, each still part of the ledger."
+        for given in self.given or []:
+            last = "" if given.last is None else f", last at {local_time(given.last)}"
+            yield f"Vouched for by {on_a_line(given.name)}: {given.checkpoints} checkpoints{last}."
         if self.different == []:
             yield f"Projections: {', '.join(p.name for p in PROJECTIONS)}, each as derived afresh from the events."
         yield f"Head: {self.head.as_line()}"
@@ -170,6 +199,8 @@ class _Outcome:
             "attested": None if self.keyed is None else self.keyed.attested,
             "key_problem": self.key_problem,
             "kept_heads": self.kept_heads,
+            "checkpoint": self.checkpoint,
+            "vouched_for": None if self.given is None else [given._asdict() for given in self.given],
             "emptied_tables": [table for _, table in self.emptied],
             "different_tables": None if self.different is None else [asdict(d) for d in self.different],
             "attention": self.attention(),
@@ -185,7 +216,9 @@ def _kept_heads(name: str) -> list[KeptHead]:
     except OSError as exc:
         raise ConfigurationError(f"--from {name}: the file cannot be read: {exc.strerror}.") from exc
     if not heads:
-        raise ConfigurationError(f"--from {name}: expected lines that `verify --head` printed, found none.")
+        raise ConfigurationError(
+            f"--from {name}: expected checkpoints or lines that `verify --head` printed, found none."
+        )
     return heads
 
 
