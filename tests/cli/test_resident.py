@@ -167,6 +167,7 @@ def test_it_does_the_periodic_run_again_and_again_whatever_happens(
         (("0",), "expected 1 to 300 seconds, found 0"),
         (("5", "--dry-run"), "expected without --dry-run"),
         (("5", "--fresh", "--json"), "expected without --fresh, --json"),
+        (("5", "--timing"), "expected without --timing"),
     ],
 )
 def test_what_does_not_go_with_it_is_refused(site: Site, arguments: tuple[str, ...], words: str) -> None:
