@@ -13,7 +13,7 @@ from uuid import getnode
 
 from ledger.database import Database, ignore_variables
 from ledger.dry_run import DryRun
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, Misconfigured
 from ledger.events import new_event_id
 from ledger.migrations import require_migrated
 from ledger.store import Clock
@@ -21,6 +21,7 @@ from processors.cli import console
 from processors.cli.exit_codes import ending
 from processors.clocks import ClockComparison
 from processors.configuration import Configuration, LedgerSection, load, resolve, withhold
+from processors.delivery.restored import note_pause
 from processors.errors import ConfigurationError, ServiceError
 from processors.gateway import Gateway, open_gateway, open_gateway_database
 from processors.locks import no_runs, only_run
@@ -133,6 +134,10 @@ def _gateway_on(
         with suppress(LedgerError):
             gateway.attest()
         raise
+    finally:
+        # Runs tell where it cannot be kept.
+        with suppress(Misconfigured):
+            gateway.keep_head(configuration.ledger.key_file)
     gateway.attest()
 
 
@@ -233,6 +238,7 @@ def opened_dry_run(config: Path | None) -> Iterator[Run]:
                 run=real.run,
                 sender=real.sender,
                 placeholders=real.placeholders,
+                loss=real.loss,
             )
             with _client(DryRunRedcap, configuration, database, compared_clocks(configuration, now)) as redcap:
                 yield Run(gateway, redcap, configuration, Report(), console.step)
@@ -286,6 +292,7 @@ def prepare(gateway: Gateway, *, exclusive: bool = False, step: Step = console.s
     gateway.database.require_connections()
     with gateway.begin() as work:
         require_migrated(work.connection)
+        note_pause(work)
     with step("Catching up") as progress:
         gateway.catch_up(progress, alone=exclusive)
         _require_whole_tables(gateway)

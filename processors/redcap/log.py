@@ -23,13 +23,14 @@ class LogLine:
 
     `instance` is that of the repeating instrument changed, whichever it is: the fields tell. It is 1 where
     nothing is said, as servers leave the first one out, and None where more than one instance was deleted. `minute`
-    is when, in REDCap's own time.
+    is when, in REDCap's own time; `user` who did it.
     """
 
     record: str
     instance: int | None
     deleted: bool
     minute: str = ""
+    user: str = ""
     values: Mapping[str, str] = field(repr=False)
 
 
@@ -57,6 +58,7 @@ def _line(row: Row) -> LogLine:
         instance=int(numbered["number"]) if numbered else None if deleted else 1,
         deleted=deleted,
         minute=row.get("timestamp", ""),
+        user=row.get("username", ""),
         values={} if deleted else dict(_values(rest)),
     )
 
