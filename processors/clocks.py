@@ -43,17 +43,21 @@ def duration(time: timedelta) -> str:
 
 
 class ClockComparison:
-    """Our clock beside those of others; `differences` are the largest yet, by whose, positive where ours is ahead."""
+    """Our clock beside those of others; `differences` are the largest yet, by whose, positive where ours is ahead.
+
+    `newest` are those that were heard last.
+    """
 
     def __init__(self, clock: Callable[[], datetime], *, tolerance: timedelta) -> None:
         self._clock = clock
         self.tolerance = tolerance
         self.differences: dict[str, timedelta] = {}
+        self.newest: dict[str, timedelta] = {}
 
     def hear(self, whose: str, theirs: datetime) -> None:
         """Takes note of what somebody's clock says. Raises `WrongClock` where ours says something quite different."""
         ours = self._clock()
-        difference = ours - theirs
+        difference = self.newest[whose] = ours - theirs
         if abs(difference) > abs(self.differences.get(whose, timedelta(0))):
             self.differences[whose] = difference
         if abs(difference) > self.tolerance:

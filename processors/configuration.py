@@ -25,12 +25,6 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
 
 from ledger.chain import VerifierKey, parse_witness_key
 from processors.errors import ConfigurationError
@@ -388,23 +382,11 @@ class ProofSection(_Section):
         return self
 
 
-class _TomlSource(TomlConfigSettingsSource):
-    """A TOML file as editors leave it, with a byte order mark or without."""
+class Configuration(_Section):
+    """The whole configuration. Without a section for REDCap, it serves commands that look at the ledger alone.
 
-    def _read_file(self, file_path: Any) -> dict[str, Any]:
-        content: bytes = file_path.read_bytes()
-        if content.startswith(_UTF_16):
-            raise ConfigurationError(
-                f"The configuration {file_path} cannot be read: expected UTF-8, found UTF-16, as editors on Windows "
-                'write it for "Unicode". Save it as UTF-8.'
-            )
-        return tomllib.loads(content.decode("utf-8-sig"))
-
-
-class Configuration(BaseSettings):
-    """The whole configuration. Without a section for REDCap, it serves commands that look at the ledger alone."""
-
-    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+    It comes from the file alone: a stray environment variable must not send patients' data elsewhere.
+    """
 
     ledger: LedgerSection = Field(default_factory=LedgerSection)
     source: SourceSection = SourceSection()
@@ -429,29 +411,13 @@ class Configuration(BaseSettings):
             )
         return self.redcap_section
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the caller passes all four by name
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The file alone: a stray environment variable must not send patients' data elsewhere."""
-        return (init_settings, _TomlSource(settings_cls))
-
 
 def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Configuration:
     """The configuration in `path`, or where it is usually found. Raises `ConfigurationError`."""
     file = find(path, environment)
     require_trusted(file, "The configuration")
-
-    class FromFile(Configuration):
-        model_config = SettingsConfigDict(toml_file=file)
-
     try:
-        return FromFile()
+        return Configuration.model_validate(_read(file))
     except tomllib.TOMLDecodeError as exc:
         raise ConfigurationError(f"{file} is not valid TOML: {exc}.") from exc
     except ValidationError as exc:
@@ -460,10 +426,21 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
         raise ConfigurationError(f"The configuration {file} cannot be read: {_words(exc)}.") from exc
 
 
+def _read(file: Path) -> dict[str, Any]:
+    """The TOML in a file as editors leave it, with a byte order mark or without."""
+    content = file.read_bytes()
+    if content.startswith(_UTF_16):
+        raise ConfigurationError(
+            f"The configuration {file} cannot be read: expected UTF-8, found UTF-16, as editors on Windows "
+            'write it for "Unicode". Save it as UTF-8.'
+        )
+    return tomllib.loads(content.decode("utf-8-sig"))
+
+
 def parse(text: str, name: str) -> Configuration:
     """The configuration in a text, which `name` stands for in what is said of it. Raises `ConfigurationError`."""
     try:
-        return Configuration(**tomllib.loads(text))
+        return Configuration.model_validate(tomllib.loads(text))
     except ValidationError as exc:
         raise ConfigurationError(_explained(name, exc)) from exc
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import text
@@ -24,7 +24,7 @@ from processors.autoid.generators import OwnGenerator, SiteGenerator
 from processors.autoid.sync import observe_projects
 from processors.clocks import ClockComparison
 from processors.configuration import Configuration
-from processors.delivery.deliver import Delivered, deliver
+from processors.delivery.deliver import Delivered, IsTimeUp, deliver
 from processors.delivery.lost_updates import Checked, find_clashes
 from processors.delivery.recognition import recognise
 from processors.delivery.sender.poll import Looked, look
@@ -50,9 +50,24 @@ Step = Callable[[str], AbstractContextManager[Progress | None]]
 Ending = Callable[[BaseException], tuple[int, str]]
 """Gives the exit code of an error, and the message with which the command ends."""
 
+_WRITING = "Writing to REDCap"
+
 IDLE_RUNS_KEPT = timedelta(days=30)
 RUNS_KEPT = timedelta(days=366)
 """Of older ones, gateway.run_count tells how many there were each day; what they did stands in the ledger."""
+
+
+class Rhythm(NamedTuple):
+    """What a run does otherwise that others follow within seconds.
+
+    It delivers for so long and leaves the rest to the next one, which sees what was asked for meanwhile; it looks at
+    `transfers` so often only, as the sender does; and its row is kept for so long where nothing came of it, as there
+    are more of them.
+    """
+
+    delivers_for: timedelta
+    looks_every: timedelta
+    idle_kept: timedelta
 
 
 @dataclass(kw_only=True, slots=True)
@@ -128,6 +143,7 @@ class Run:
     configuration: Configuration
     report: Report
     step: Step
+    rhythm: Rhythm | None = None
 
     def incoming(self) -> None:
         """The main job."""
@@ -181,7 +197,8 @@ class Run:
     def poll(self) -> None:
         """Records what the sender and other people have made of transfers."""
         with self.step("Looking at transfers") as progress:
-            self.report.looked = look(self.gateway, self.redcap, progress)
+            every = timedelta(0) if self.rhythm is None else self.rhythm.looks_every
+            self.report.looked = look(self.gateway, self.redcap, progress, at_most_every=every)
 
     def note_expected(self) -> None:
         """Records which coupling entries have met no study for days."""
@@ -263,12 +280,25 @@ class Run:
         """Writes what the ledger wants REDCap to hold and REDCap does not."""
         batch_rows = self.configuration.redcap.batch_rows
         recognise(self.gateway, self.redcap)
-        with self.step("Writing to REDCap") as progress:
-            written = deliver(self.gateway, self.redcap, batch_rows=batch_rows, progress=progress)
+        is_time_up = self._time_is_up()
+        with self.step(_WRITING) as progress:
+            written = deliver(
+                self.gateway, self.redcap, batch_rows=batch_rows, progress=progress, is_time_up=is_time_up
+            )
         self.report.delivered = written if self.report.delivered is None else self.report.delivered + written
         if self.redcap.writes:
-            self.report.checked += find_clashes(self.gateway, self.redcap)
+            # In the midst of a backlog, REDCap's log would be full of our own lines.
+            if not written.rows_left:
+                self.report.checked += find_clashes(self.gateway, self.redcap)
             self.report.checked += Checked(warnings=look_after_sender(self.gateway))
+
+    def _time_is_up(self) -> IsTimeUp | None:
+        """Tells whether all deliveries of this run have lasted long enough; None where they may last for ever."""
+        if self.rhythm is None:
+            return None
+        left = self.rhythm.delivers_for.total_seconds() - self.report.step_seconds.get(_WRITING, 0.0)
+        end = time.monotonic() + left
+        return lambda: time.monotonic() >= end
 
     def count_attention(self) -> None:
         """Notes what a person must look at, counted by kind."""
@@ -321,11 +351,18 @@ def require_right_clock(gateway: Gateway, redcap: Redcap, clocks: ClockCompariso
 
 @contextmanager
 def recorded_run(
-    gateway: Gateway, command: str, report: Report, *, ending: Ending | None = None, machine: str = ""
+    gateway: Gateway,
+    command: str,
+    report: Report,
+    *,
+    ending: Ending | None = None,
+    machine: str = "",
+    idle_kept: timedelta = IDLE_RUNS_KEPT,
 ) -> Iterator[None]:
     """Keeps a row of the run in gateway.run: that it began, on which machine, and how it ended.
 
-    Where an error ends it, `ending` tells with what code; without it, the row does not say.
+    Where an error ends it, `ending` tells with what code; without it, the row does not say. Rows of runs of which
+    nothing came are kept for `idle_kept`.
     """
     with gateway.begin() as work:
         begun = {"run": gateway.run, "site": gateway.site, "command": command, "now": gateway.clock()}
@@ -345,7 +382,7 @@ def recorded_run(
     _finish(gateway, report, before, 1 if report.needs_attention else 0)
     with gateway.begin() as work:
         now = gateway.clock()
-        work.execute(_COUNT_OLD, {"site": gateway.site, "idle": now - IDLE_RUNS_KEPT, "all": now - RUNS_KEPT})
+        work.execute(_COUNT_OLD, {"site": gateway.site, "idle": now - idle_kept, "all": now - RUNS_KEPT})
 
 
 _BEGIN = text("""

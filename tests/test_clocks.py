@@ -46,6 +46,8 @@ def test_clocks_that_differ_by_minutes_are_told_of_and_by_hours_refused() -> Non
     assert list(clocks.warnings()) == [
         "This machine's clock is 7 minutes behind that of PostgreSQL: have the wrong one set."
     ]
+    clocks.hear("REDCap", NOW - timedelta(minutes=1))
+    assert clocks.newest == {"PostgreSQL": timedelta(minutes=-7), "REDCap": timedelta(minutes=1)}
     with pytest.raises(WrongClock) as raised:
         clocks.hear("REDCap", (NOW - timedelta(hours=2)).astimezone(UTC))
     assert "This machine's clock says 2026-03-02 09:00:00, that of REDCap 2026-03-02 07:00:00" in str(raised.value)

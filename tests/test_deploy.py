@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SERVICES = sorted((ROOT / "deploy").glob("*.service"))
+RESIDENT = "fiona-ledger-resident.service"
 ANALYZE = shutil.which("systemd-analyze")
 
 needs_systemd = pytest.mark.skipif(ANALYZE is None, reason="no systemd-analyze")
@@ -36,6 +37,22 @@ def test_systemd_understands_every_line(tmp_path: Path) -> None:
     assert len(units) == 4
     done = subprocess.run([str(ANALYZE), "verify", *units], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_run_that_stays_is_fenced_like_the_one_of_each_minute() -> None:
+    """What is said of both, they say alike; the one that stays is watched, and takes the other's place."""
+    minutely, resident = (fenced(ROOT / "deploy" / name) for name in ("fiona-ledger.service", RESIDENT))
+    assert resident == minutely
+    found = settings(ROOT / "deploy" / RESIDENT)
+    wanted = {"Type": "notify", "Restart": "always", "Conflicts": "fiona-ledger.timer", "WatchdogSec": "1h"}
+    assert {name: found.get(name) for name in wanted} == wanted
+
+
+def fenced(path: Path) -> list[str]:
+    """The lines that say what the service may do, and with what."""
+    return re.findall(
+        r"^\w+=.*$", path.read_text("utf-8").partition("\nUser=")[2].partition("[Install]")[0], re.MULTILINE
+    )
 
 
 def test_the_run_is_fenced_and_bounded() -> None:

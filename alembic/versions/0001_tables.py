@@ -821,12 +821,15 @@ create table gateway.look (
     since        timestamptz not null,
     looked_at    timestamptz not null,
     long_look_at timestamptz not null,
+    heard_at     timestamptz,
     seen         text        not null,
     head         bigint      not null
 );
 comment on table gateway.look is 'When each site last looked at what has changed in REDCap''s transfers.';
 comment on column gateway.look.since is 'Since when no change has been missed: of what is older, looks tell nothing.';
-comment on column gateway.look.long_look_at is 'When it last reached back by more than clocks and zones can differ.';
+comment on column gateway.look.long_look_at is
+    'When it last reached back to the one before of this kind; by more than clocks and zones can differ, if it had to.';
+comment on column gateway.look.heard_at is 'When a look has shown last that REDCap''s log is not behind in its time.';
 comment on column gateway.look.seen is 'The keyed hash of all that it saw; `head` is the ledger''s last event by then.';
 
 create table gateway.adoption_progress (

@@ -8,6 +8,9 @@ console.py      what people see: lines, tables, progress, the report of a run
 files.py        files that commands write for people
 exit_codes.py   what a command ends with, by its error
 runs.py         the periodic run and the replay, which several commands start
+resident.py     rounds of the periodic run within one process
+systemd.py      what a supervisor is told of them
+screen.py       tables and bars, as rich draws them
 dry_run.py      the same with nothing kept
 override.py     what `retract` and `reassign` do
 key_changes.py  what `forget` and `rekey` tell alike

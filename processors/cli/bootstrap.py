@@ -20,7 +20,7 @@ from ledger.store import Clock
 from processors.cli import console
 from processors.cli.exit_codes import ending
 from processors.clocks import ClockComparison
-from processors.configuration import Configuration, load, resolve, withhold
+from processors.configuration import Configuration, LedgerSection, load, resolve, withhold
 from processors.delivery.restored import note_pause
 from processors.errors import ConfigurationError, ServiceError
 from processors.gateway import Gateway, open_gateway, open_gateway_database
@@ -28,7 +28,17 @@ from processors.locks import no_runs, only_run
 from processors.operations.rebuild import emptied_tables, is_ahead
 from processors.redcap import DryRunRedcap, Redcap, SharedRateLimit
 from processors.redcap.transport import Waiting
-from processors.run import Report, Run, hear_database, recorded_run, require_right_clock, timed
+from processors.run import (
+    IDLE_RUNS_KEPT,
+    Report,
+    Rhythm,
+    Run,
+    Step,
+    hear_database,
+    recorded_run,
+    require_right_clock,
+    timed,
+)
 from processors.stopwatch import Server, Stopwatch
 
 _Client = TypeVar("_Client", bound=Redcap)
@@ -96,28 +106,85 @@ def opened_gateway(
     config: Path | None, *, with_keys: bool = True, clock: Clock = now
 ) -> Iterator[tuple[Configuration, Gateway]]:
     """The configuration and the ledger that it names, set up; with its keys, or opening them at need."""
-    with opened_database(config) as (configuration, database):
-        gateway = open_gateway(
-            database,
-            configuration.ledger,
-            clock=clock,
-            run=new_event_id(),
-            sender=configuration.sender,
-            placeholders=configuration.autoid.nobody,
-            with_keys=with_keys,
-        )
-        try:
-            yield configuration, gateway
-        except BaseException:
-            # What was appended before the error is attested, too; the error that is told is the one that came first.
-            with suppress(LedgerError):
-                gateway.attest()
-            raise
-        finally:
-            # Runs tell where it cannot be kept.
-            with suppress(Misconfigured):
-                gateway.keep_head(configuration.ledger.key_file)
-        gateway.attest()
+    with (
+        opened_database(config) as (configuration, database),
+        _gateway_on(database, configuration, clock, with_keys=with_keys) as gateway,
+    ):
+        yield configuration, gateway
+
+
+@contextmanager
+def _gateway_on(
+    database: Database, configuration: Configuration, clock: Clock, *, with_keys: bool = True
+) -> Iterator[Gateway]:
+    """The ledger for one command, set up; at its end is attested what it has appended."""
+    gateway = open_gateway(
+        database,
+        configuration.ledger,
+        clock=clock,
+        run=new_event_id(),
+        sender=configuration.sender,
+        placeholders=configuration.autoid.nobody,
+        with_keys=with_keys,
+    )
+    try:
+        yield gateway
+    except BaseException:
+        # What was appended before the error is attested, too; the error that is told is the one that came first.
+        with suppress(LedgerError):
+            gateway.attest()
+        raise
+    finally:
+        # Runs tell where it cannot be kept.
+        with suppress(Misconfigured):
+            gateway.keep_head(configuration.ledger.key_file)
+    gateway.attest()
+
+
+class Opened:
+    """What runs work with and takes long to open: configuration and database, kept from one run to the next."""
+
+    def __init__(self, config: Path | None) -> None:
+        self._config = config
+        # Tokens are taken out of the environment that others inherit; a configuration read again needs them again.
+        self._environment = dict(os.environ)
+        self._configuration: Configuration | None = None
+        self._database: Database | None = None
+        self._section: LedgerSection | None = None
+
+    @property
+    def configuration(self) -> Configuration:
+        """The configuration. Raises `ConfigurationError`."""
+        if self._configuration is None:
+            self._configuration = withhold(configured(self._config), dict(self._environment))
+        return self._configuration
+
+    @contextmanager
+    def gateway(self, clock: Clock) -> Iterator[Gateway]:
+        """The ledger for one run, its keys read anew: whoever was forgotten meanwhile is."""
+        configuration = self.configuration
+        if configuration.ledger != self._section:
+            self.close()
+        if self._database is None:
+            self._database, self._section = open_gateway_database(configuration.ledger), configuration.ledger
+        with _gateway_on(self._database, configuration, clock) as gateway:
+            yield gateway
+
+    def renew(self) -> None:
+        """Has the configuration read again when it is needed next, and a database that does not answer opened anew."""
+        self._configuration = None
+        if self._database is not None:
+            try:
+                with self._database.begin():
+                    pass
+            except LedgerError:
+                self.close()
+
+    def close(self) -> None:
+        """Ends the connections, and the embedded server where nobody else uses it."""
+        database, self._database = self._database, None
+        if database is not None:
+            database.close()
 
 
 @contextmanager
@@ -191,18 +258,22 @@ def opened_run(
     command: str,
     report: Report,
     stopwatch: Stopwatch | None = None,
+    *,
+    step: Step = console.step,
+    rhythm: Rhythm | None = None,
 ) -> Iterator[Run]:
     """A run on the configured REDCap, of which the ledger keeps a row; a stopwatch measures where its time goes."""
     # What is wrong with the tokens is a way for a run to end, and recorded as one.
     clocks = compared_clocks(configuration, gateway.clock)
+    idle_kept = IDLE_RUNS_KEPT if rhythm is None else rhythm.idle_kept
     with (
-        recorded_run(gateway, command, report, ending=ending, machine=machine()),
+        recorded_run(gateway, command, report, ending=ending, machine=machine(), idle_kept=idle_kept),
         _client(Redcap, configuration, gateway.database, clocks, _waiting("REDCap", stopwatch)) as redcap,
         nullcontext() if stopwatch is None else gateway.database.watched(_waiting("PostgreSQL", stopwatch)),
     ):
         try:
             require_right_clock(gateway, redcap, clocks)
-            yield Run(gateway, redcap, configuration, report, timed(console.step, report, stopwatch))
+            yield Run(gateway, redcap, configuration, report, timed(step, report, stopwatch), rhythm)
         finally:
             report.calls = redcap.calls
             # The demo's clock is meant to differ.
@@ -212,7 +283,7 @@ def opened_run(
             report.certificate_ends = redcap.certificate_ends
 
 
-def prepare(gateway: Gateway, *, exclusive: bool = False) -> None:
+def prepare(gateway: Gateway, *, exclusive: bool = False, step: Step = console.step) -> None:
     """Brings the tables up to date. Raises `ConfigurationError` where somebody has emptied one by hand.
 
     To be called with the lock held, before which another version of the program may have been here.
@@ -222,7 +293,7 @@ def prepare(gateway: Gateway, *, exclusive: bool = False) -> None:
     with gateway.begin() as work:
         require_migrated(work.connection)
         note_pause(work)
-    with console.step("Catching up") as progress:
+    with step("Catching up") as progress:
         gateway.catch_up(progress, alone=exclusive)
         _require_whole_tables(gateway)
 

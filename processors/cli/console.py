@@ -7,14 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from textwrap import wrap
-from typing import Any
-
-from rich import box
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Any
 
 from ledger.batching import Progress
 from ledger.lease import Lease
@@ -22,20 +15,20 @@ from processors.cli.harmless import as_json, on_a_line
 from processors.cli.reports import lines
 from processors.run import Report
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+# `screen` is imported where something is shown: cron's runs mostly show nothing, and loading it takes a while.
+
 # Elsewhere than on a terminal, lines are as long as they need to be.
 _WIDE = 110
 
 
-class Screen(Console):
-    """A console that prints every text as it is, on one line and without what steers a terminal."""
-
-    def render_str(self, text: str, **options: Any) -> Text:
-        """What of lines, cells and titles the console makes its output of."""
-        return super().render_str(on_a_line(text), **options)
-
-
-def output() -> Console:
+def output() -> "Console":
     """Where lines and tables go."""
+    from processors.cli.screen import Screen
+
     return Screen(
         width=None if sys.stdout.isatty() else _WIDE,
         soft_wrap=not sys.stdout.isatty(),
@@ -70,39 +63,31 @@ def step(name: str) -> Iterator[Progress | None]:
     if not sys.stderr.isatty():
         yield None
         return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TimeRemainingColumn(),
-    )
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(name, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    from processors.cli.screen import progress_bar
+
+    with progress_bar(name) as progress:
+        yield progress
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> "Table":
     """A table of text; `rows` are cells in the order of `columns`."""
-    made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        made.add_column(column, overflow="fold")
-    for row in rows:
-        made.add_row(*("" if cell is None else str(cell) for cell in row))
-    return made
+    from processors.cli import screen
+
+    return screen.table(title, columns, rows)
 
 
-def print_table(out: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(out: "Console", columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Prints a table without a title."""
     out.print(table("", columns, rows))
 
 
-def heading(out: Console, title: str) -> None:
+def heading(out: "Console", title: str) -> None:
     """Prints a title after an empty line."""
     out.print()
     say(out, title, style="bold")
 
 
-def say(out: Console, line: str, style: str | None = None) -> None:
+def say(out: "Console", line: str, style: str | None = None) -> None:
     """Prints a line."""
     out.print(line, style=style)
 
@@ -112,7 +97,7 @@ def say_whole(line: str) -> None:
     sys.stdout.write(f"{on_a_line(line)}\n")
 
 
-def paragraph(out: Console, words: str, *, indent: int = 0, style: str | None = None) -> None:
+def paragraph(out: "Console", words: str, *, indent: int = 0, style: str | None = None) -> None:
     """Prints words, broken between them where a terminal is narrower; elsewhere they stay on one line."""
     margin = " " * indent
     width = out.width if sys.stdout.isatty() else sys.maxsize

@@ -47,7 +47,7 @@ class Teller:
 
     def __init__(self, config: Path | None, command: str, audience: Audience, clock: Callable[[], datetime]) -> None:
         self.audience = audience
-        self._command = command
+        self.command = command
         self._clock = clock
         self._file = diary_file(config)
         self._diary = Diary() if self._file is None else diaries.read(self._file)
@@ -60,7 +60,7 @@ class Teller:
         except Exception as error:
             code, message = ending(error)
             told, is_news = self._diary.after_error(
-                self._command,
+                self.command,
                 now=self._clock(),
                 exit_code=code,
                 error_kind=type(error).__name__,
@@ -117,13 +117,13 @@ class Teller:
                 )
 
     def _tell_of_end(self) -> None:
-        outage = self._diary.outages.get(self._command)
+        outage = self._diary.outages.get(self.command)
         if outage is not None:
             self._write(f"Runs get through again. Errors had ended them since {local_time(outage.since)}.", Level.INFO)
 
     def got_through(self) -> None:
         """Keeps in the diary that no error ends runs now."""
-        self._keep(self._diary.after_success(self._command))
+        self._keep(self._diary.after_success(self.command))
 
     def _keep(self, diary: Diary) -> None:
         if diary == self._diary:

@@ -1,13 +1,12 @@
 """Pings to a service that raises the alarm when they stay away, by the convention of healthchecks."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import requests
 
 from processors.cli.exit_codes import ending
-from processors.configuration import load
+from processors.configuration import Configuration
 from processors.errors import ConfigurationError
 
 _PATIENCE_SECONDS = 5
@@ -37,12 +36,12 @@ class Pings:
 
 
 @contextmanager
-def pinged(config: Path | None) -> Iterator[Pings]:
+def pinged(configuration: Callable[[], Configuration]) -> Iterator[Pings]:
     """What is to be told that the run starts; how it ends is told at the end, also where it could not start.
 
     A run that only has something for a person to look at got through; one beside another one is none.
     """
-    pings = Pings(_url(config))
+    pings = Pings(_url(configuration))
     try:
         yield pings
     except BaseException as error:
@@ -52,10 +51,10 @@ def pinged(config: Path | None) -> Iterator[Pings]:
         pings.end(0)
 
 
-def _url(config: Path | None) -> str | None:
+def _url(configuration: Callable[[], Configuration]) -> str | None:
     """Where to; None where the configuration names nothing, or cannot be used, as whoever opens it will tell."""
     try:
-        url = load(config).health.ping_url
+        url = configuration().health.ping_url
     except ConfigurationError:
         return None
     return None if url is None else url.get_secret_value()

@@ -80,10 +80,11 @@ def _delivery(report: Report) -> Iterator[Line]:
     written = report.delivered
     if written is None:
         return
+    rows_left = f", {written.rows_left} left to the next round" * bool(written.rows_left)
     yield Line(
         f"REDCap: {written.studies} studies, {written.series} series and "
         f"{written.transfers} transfers written, {report.withdrawn} withdrawn, "
-        f"{written.refused} rows refused; {report.calls} calls.",
+        f"{written.refused} rows refused{rows_left}; {report.calls} calls.",
         is_news=any((written.studies, written.series, written.transfers, report.withdrawn, written.refused)),
     )
     for warning in written.warnings:

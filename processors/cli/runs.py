@@ -1,7 +1,7 @@
 """Runs as commands start them: the periodic one and the replay, each recorded, and told of however it ends."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -9,12 +9,12 @@ from pathlib import Path
 from ledger.errors import LedgerError, Misconfigured
 from ledger.store import Clock
 from processors.cli import console
-from processors.cli.bootstrap import now, opened_gateway, opened_run, operator, prepare
+from processors.cli.bootstrap import Opened, now, opened_gateway, opened_run, operator, prepare
 from processors.cli.exit_codes import ending, readers_may_leave
 from processors.cli.news import Audience, Teller
 from processors.cli.page_files import write_page
 from processors.cli.pings import pinged
-from processors.configuration import Configuration
+from processors.configuration import Configuration, load
 from processors.delivery.restored import require_whole
 from processors.errors import ConfigurationError
 from processors.gateway import Gateway
@@ -23,7 +23,7 @@ from processors.operations.adopt.guard import require_moved_in
 from processors.operations.limits import Limits
 from processors.operations.replay import Replayed, Scope, replay
 from processors.operations.status import status
-from processors.run import Report, Run
+from processors.run import Report, Rhythm, Run, Step
 from processors.stopwatch import Stopwatch
 
 
@@ -50,21 +50,44 @@ def periodic_run(
     `only` names the half to do alone; `all_of` a project for which auto-ID drops its window; `fresh`: what REDCap
     holds before the first run is strangers'; `timing`: where its time goes is measured, and told.
     """
-    report, teller = Report(), Teller(config, command, audience, clock)
+    with closing(Opened(config)) as opened:
+        teller = Teller(config, command, audience, clock)
+        report = one_run(opened, teller, only=only, all_of=all_of, fresh=fresh, timing=timing, clock=clock)
+    return report.needs_attention
+
+
+def one_run(
+    opened: Opened,
+    teller: Teller,
+    *,
+    only: Processor | None = None,
+    all_of: str | None = None,
+    fresh: bool = False,
+    timing: bool = False,
+    clock: Clock = now,
+    step: Step = console.step,
+    rhythm: Rhythm | None = None,
+) -> Report:
+    """`periodic_run` on what is open, and what it came to; each of its steps is announced by `step`."""
+    report = Report()
     with (
         teller.error_told(report),
-        pinged(config) as pings,
-        opened_gateway(config, clock=clock) as (configuration, gateway),
+        pinged(lambda: opened.configuration) as pings,
+        opened.gateway(clock) as gateway,
         only_run(gateway) as busy,
     ):
         if busy is not None:
             teller.busy(busy)
-            return False
+            return report
         pings.start()
+        stopwatch = _stopwatch(opened.configuration, timing=timing)
+        recorded = opened_run(
+            opened.configuration, gateway, teller.command, report, stopwatch, step=step, rhythm=rhythm
+        )
         with _reported(
-            configuration, gateway, command, report, lambda: _tell_run(report, teller, timing=timing), timing=timing
+            opened.configuration, gateway, report, recorded, lambda: _tell_run(report, teller, timing=timing)
         ) as run:
-            prepare(gateway)
+            prepare(gateway, step=step)
             require_whole(gateway)
             require_moved_in(gateway, run.redcap, fresh=fresh, by=operator())
             if only != Processor.AUTOID:
@@ -74,7 +97,7 @@ def periodic_run(
             run.count_attention()
             _gather_evidence(run)
         teller.got_through()
-    return report.needs_attention
+    return report
 
 
 def _gather_evidence(run: Run) -> None:
@@ -95,7 +118,7 @@ def replay_run(config: Path | None, audience: Audience, scope: Scope, *, command
     report, teller, replayed = Report(), Teller(config, command, audience, now), None
     with (
         teller.error_told(report),
-        pinged(config) as pings,
+        pinged(lambda: load(config)) as pings,
         opened_gateway(config) as (configuration, gateway),
         only_run(gateway) as busy,
     ):
@@ -103,7 +126,8 @@ def replay_run(config: Path | None, audience: Audience, scope: Scope, *, command
             teller.busy(busy)
             return False
         pings.start()
-        with _reported(configuration, gateway, command, report, lambda: _tell_replay(report, replayed, teller)) as run:
+        recorded = opened_run(configuration, gateway, command, report, _stopwatch(configuration))
+        with _reported(configuration, gateway, report, recorded, lambda: _tell_replay(report, replayed, teller)) as run:
             prepare(gateway)
             require_whole(gateway)
             require_moved_in(gateway, run.redcap, fresh=False, by=operator())
@@ -113,21 +137,22 @@ def replay_run(config: Path | None, audience: Audience, scope: Scope, *, command
     return report.needs_attention
 
 
+def _stopwatch(configuration: Configuration, *, timing: bool = False) -> Stopwatch | None:
+    """What measures where a run's time goes, if anybody is told: the metrics tell it, too."""
+    return Stopwatch() if timing or configuration.health.metrics_file is not None else None
+
+
 @contextmanager
 def _reported(
     configuration: Configuration,
     gateway: Gateway,
-    command: str,
     report: Report,
+    recorded: AbstractContextManager[Run],
     print_it: Callable[[], None],
-    *,
-    timing: bool = False,
 ) -> Iterator[Run]:
-    """A run that is recorded, counted in the metrics, and printed at its end."""
-    # The metrics tell where time goes, too.
-    stopwatch = Stopwatch() if timing or configuration.health.metrics_file is not None else None
+    """A run that is `recorded`, counted in the metrics, and printed at its end."""
     try:
-        with opened_run(configuration, gateway, command, report, stopwatch) as run:
+        with recorded as run:
             yield run
     except (Exception, KeyboardInterrupt) as error:
         report.error = ending(error).message

@@ -10,7 +10,7 @@ are planned and imported in ever smaller portions until those are found that fai
 import nothing, that is a right that is missing, or PHP's limit: it takes a larger body for a call without a token.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Final
@@ -73,9 +73,16 @@ MOST_TRIED: Final = 50
 LONGEST_TOLD: Final = 500
 
 
+IsTimeUp = Callable[[], bool]
+"""Asked between two portions."""
+
+
 @dataclass(kw_only=True, slots=True)
 class Delivered:
-    """What a delivery came to, in rows; `left_out` are the optional fields that they could not have."""
+    """What a delivery came to, in rows; `left_out` are the optional fields that they could not have.
+
+    `rows_left` wait for the next one, as its time was up.
+    """
 
     studies: int = 0
     series: int = 0
@@ -84,26 +91,36 @@ class Delivered:
     missing: int = 0
     restored: int = 0
     contested: int = 0
+    rows_left: int = 0
     left_out: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def __add__(self, other: "Delivered") -> "Delivered":
         """Both together."""
-        counts = asdict(self).keys() - {"left_out", "warnings"}
+        counts = asdict(self).keys() - {"rows_left", "left_out", "warnings"}
         return Delivered(
             **{name: getattr(self, name) + getattr(other, name) for name in counts},
+            rows_left=other.rows_left,
             left_out=sorted({*self.left_out, *other.left_out}),
             warnings=sorted({*self.warnings, *other.warnings}),
         )
 
 
-def deliver(gateway: Gateway, redcap: Redcap, *, batch_rows: int, progress: Progress | None = None) -> Delivered:
+def deliver(
+    gateway: Gateway,
+    redcap: Redcap,
+    *,
+    batch_rows: int,
+    progress: Progress | None = None,
+    is_time_up: IsTimeUp | None = None,
+) -> Delivered:
     """Brings REDCap to what the ledger wants it to hold. Raises `ServiceError` where that fails.
 
     A project that lacks a field of the rows to be written is `Refused` before any row is written.
-    Transfers go to a project of their own where one is configured, after the studies.
+    Transfers go to a project of their own where one is configured, after the studies. After each portion, `is_time_up`
+    tells whether the others are left to the next delivery; not so where the transfers' turn is still to come.
     """
-    return _in_passes(gateway, redcap, None, batch_rows, progress)
+    return _in_passes(gateway, redcap, None, batch_rows, progress, is_time_up)
 
 
 def deliver_again(
@@ -126,18 +143,24 @@ def deliver_again(
 
 
 def _in_passes(
-    gateway: Gateway, redcap: Redcap, again: Again | None, batch_rows: int, progress: Progress | None
+    gateway: Gateway,
+    redcap: Redcap,
+    again: Again | None,
+    batch_rows: int,
+    progress: Progress | None,
+    is_time_up: IsTimeUp | None = None,
 ) -> Delivered:
     require_whole(gateway)
     delivered = Delivered()
     passes: list[tuple[str, tuple[RowKind, ...]]] = [("incoming", ("study", "series", "transfer"))]
     if redcap.has("transfers"):
         passes = [("incoming", ("study", "series")), ("transfers", ("transfer",))]
+        is_time_up = None
     deliveries = [_Delivery(gateway, redcap, project, kinds, again, delivered) for project, kinds in passes]
     for later in deliveries[1:]:
         later.check_fields()
     for delivery in deliveries:
-        delivery.run(batch_rows, progress)
+        delivery.run(batch_rows, progress, is_time_up)
     return delivered
 
 
@@ -179,8 +202,8 @@ class _Delivery:
         if self._again is not None or due.is_anything_due(self._gateway, self._kinds):
             self._project.require_needed()
 
-    def run(self, batch_rows: int, progress: Progress | None) -> None:
-        """Writes what is due, and records what was refused."""
+    def run(self, batch_rows: int, progress: Progress | None, is_time_up: IsTimeUp | None) -> None:
+        """Writes what is due, or what of it there is time for, and records what was refused."""
         with self._gateway.begin() as work:
             self._remembered = retries.recall(work, self._name)
         retry = self._again is not None or self._remembered.is_retry_due(self._gateway.clock())
@@ -204,6 +227,11 @@ class _Delivery:
                 done += len(rows)
                 if progress is not None:
                     progress(done, count)
+                if done < count and is_time_up is not None and is_time_up():
+                    self._delivered.rows_left = count - done
+                    # What failed before may be among what is left.
+                    self._is_rest_left |= self._remembered.failed
+                    break
         if self._given_up is not None:
             raise self._given_up
         newly_closed = self._suspicions.closed.keys() - self._remembered.closed.keys()

@@ -118,13 +118,21 @@ _AGAIN = f"""
                                              and (asks.position = any(:requests)
                                                   or (asks.state = 'requested' and asks.position > missing.position))))
 """
+# Studies that something is requested of come first, the newest request first of all, then the newest of the others: who
+# waits for a transfer does not wait for a backlog.
 # The kinds' order within a study is that of the alphabet backwards: study before series would be
 # nicer, but REDCap does not mind, and a study's own row may come with a later portion anyway.
 # Rows that were refused come last, in portions of their own: they may make whatever portion they are in fail.
-_ORDER = "order by refused, item.study, item.kind desc, item.position"
-_IN_ORDER = text(f"{_PENDING} {_ORDER}")
+_IN_ORDER = text(f"""
+    select study, kind, key, position, refused
+      from (select pending.*, max(position) over study as newest,
+                   max(position) filter (where kind = 'transfer' and not refused) over study as newest_request
+              from ({_PENDING}) as pending
+            window study as (partition by study)) as ranked
+     order by refused, newest_request desc nulls last, newest desc, study, kind desc, position
+""")
 _COUNTED = text(f"select count(*) from ({_PENDING}) as pending")
-_AGAIN_IN_ORDER = text(f"{_AGAIN} {_ORDER}")
+_AGAIN_IN_ORDER = text(f"{_AGAIN} order by refused, item.study, item.kind desc, item.position")
 _AGAIN_COUNTED = text(f"select count(*) from ({_AGAIN}) as again")
 
 

@@ -193,8 +193,8 @@ def _silence(facts: Facts) -> Iterator[Finding]:
 
 
 _START: Final = (
-    "Look whether the timer is on (`systemctl status fiona-ledger.timer`, or cron's table), then start "
-    "`fiona-ledger run --verbose` by hand."
+    "Look whether the timer is on (`systemctl status fiona-ledger.timer`; or fiona-ledger-resident.service, or cron's "
+    "table), then start `fiona-ledger run --verbose` by hand."
 )
 _USAGE, _SERVICE = 2, 3
 _LOSS: Final = "LedgerBehind"

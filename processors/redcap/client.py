@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -85,6 +85,11 @@ class Redcap:
     def certificate_ends(self) -> datetime | None:
         """When the server's certificate runs out; None where it has shown none yet."""
         return self._transport.certificate_ends
+
+    @property
+    def behind(self) -> timedelta:
+        """By how much the server's clock is behind ours, as its last answer told; negative where it is ahead."""
+        return self._transport.behind
 
     def has(self, project: str) -> bool:
         """Whether a token for the project is configured."""

@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException, IncompleteRead
 from http.cookiejar import DefaultCookiePolicy
@@ -47,6 +47,7 @@ _PROXY_ADVICE: Final = (
     "their own); where REDCap is reached without a proxy, name its host in NO_PROXY."
 )
 _CERTIFICATES_ADVICE: Final = "Look at REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE, or name redcap.ca_bundle."
+_WHOSE: Final = "REDCap"
 _FOLLOWED: Final = (301, 302, 307, 308)
 _TOKEN: Final = re.compile(r"[0-9A-Fa-f]{32,}")
 
@@ -97,6 +98,11 @@ class Transport:
     def certificate_ends(self) -> datetime | None:
         """When the server's certificate runs out, once it has shown one."""
         return self._encrypted.certificate_ends
+
+    @property
+    def behind(self) -> timedelta:
+        """By how much the server's clock is behind ours, as far as it has told."""
+        return timedelta(0) if self._clocks is None else self._clocks.newest.get(_WHOSE, timedelta(0))
 
     def close(self) -> None:
         """Closes the connections."""
@@ -163,7 +169,7 @@ class Transport:
             theirs = parsedate_to_datetime(date)
         except ValueError:
             return
-        self._clocks.hear("REDCap", theirs if theirs.tzinfo is not None else theirs.replace(tzinfo=UTC))
+        self._clocks.hear(_WHOSE, theirs if theirs.tzinfo is not None else theirs.replace(tzinfo=UTC))
 
 
 def redirect_target(url: str, location: str) -> str:

@@ -9,8 +9,8 @@ from ledger.batching import batches
 from ledger.projector import BATCH
 from processors.events.deliveries import StudyDelivered
 from processors.source.discover import discover
-from tests.benchmarks import tree
-from tests.benchmarks.processes import taken
+from tests.benchmarks import resident, tree
+from tests.benchmarks.processes import Took, taken
 from tests.benchmarks.rows import Row, at_most, in_turn, row, sized
 from tests.benchmarks.site import Site, redcap, running_server, site
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SERIES = 100_000
 MANY = sized(1_000_000, least=2 * SERIES)
 CALLS = 5
+CPU_SECONDS = 0.45
+ROUND_CPU_SECONDS = 0.12
 MEMORY_MIB = 250
 
 
@@ -31,20 +33,44 @@ def run() -> list[Row]:
     """What was measured."""
     with running_server() as (server, folder):
         with _settled(server, folder, SERIES) as usual:
-            find, ours = in_turn(lambda: _find(usual.raw), lambda: usual.run().seconds)
+            taken_each: list[Took] = []
+            find, ours = in_turn(lambda: _find(usual.raw), lambda: _seconds(usual, taken_each))
             told = usual.run().data
+            stayed = resident.measured(usual, folder)
         with _settled(server, folder, MANY) as large:
             many = [large.run() for _ in ours]
     what = f"idle run, {SERIES:,} series, whole process"
     more = f"idle run, {MANY:,} series"
     times = MANY / SERIES
     return [
-        row(what, ours, "s", "find -printf", find, at_most(3)),
+        row(what, ours, "s", "find -printf", find, at_most(2)),
+        row(f"{what}: CPU", [t.cpu_seconds for t in taken_each], "s", "limit", CPU_SECONDS, at_most(1)),
         row(f"{what}: calls to REDCap", [told["calls"]], "calls", "limit", CALLS, at_most(1)),
         row(f"{what}: summaries opened", [told["discovery"]["read"]], "files", "limit", 1, at_most(0)),
         row(f"{more}, whole process", [t.seconds for t in many], "s", f"of {SERIES:,}", ours, at_most(times)),
         row(f"{more}: peak memory", [t.peak_mib for t in many], "MiB", "limit", MEMORY_MIB, at_most(1)),
+        row(
+            f"idle round of one that stays, {SERIES:,} series: CPU, with PostgreSQL's",
+            [stayed.cpu_seconds],
+            "s",
+            "limit",
+            ROUND_CPU_SECONDS,
+            at_most(1),
+        ),
+        row(
+            f"memory of one that stays, after {stayed.rounds} more rounds",
+            [stayed.mib],
+            "MiB",
+            "before them",
+            stayed.mib_before,
+            at_most(1.05),
+        ),
     ]
+
+
+def _seconds(site: Site, taken_each: list[Took]) -> float:
+    taken_each.append(site.run())
+    return taken_each[-1].seconds
 
 
 def _find(raw: Path) -> float:

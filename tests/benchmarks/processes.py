@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,11 @@ import orjson
 PROGRAM = str(Path(sys.executable).parent / "fiona-ledger")
 _STOPWATCH = str(Path(__file__).with_name("stopwatch.py"))
 _ATTENTION = 1
+
+
+def compiled() -> dict[str, str]:
+    """The environment, in which Python keeps what it has compiled: as it does of what is installed."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 class Took(NamedTuple):
@@ -39,6 +45,7 @@ def taken(*command: str) -> Took:
             stderr=subprocess.PIPE,
             text=True,
             check=True,
+            env=compiled(),
         )
         code, seconds, cpu_seconds, peak_kib = orjson.loads(Path(told.name).read_bytes())
         if code != 0 and (command[0], code) != (PROGRAM, _ATTENTION):

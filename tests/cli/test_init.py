@@ -60,6 +60,10 @@ def test_the_unit_starts_this_program_as_that_user_on_those_summaries(tmp_path: 
     assert f"\nExecStart={program} --config /etc/fiona-ledger.toml run\n" in service
     assert "\nUser=anna\n" in service
     assert "\nReadOnlyPaths=-/data/x\n" in service
+    resident = (tmp_path / "fiona-ledger-resident.service").read_text()
+    assert f"\nExecStart={program} --config /etc/fiona-ledger.toml run --every 10\n" in resident
+    assert "\nUser=anna\n" in resident
+    assert "\nReadOnlyPaths=-/data/x\n" in resident
 
 
 def test_given_again_it_leaves_every_file_as_it_is(tmp_path: Path) -> None:
@@ -69,7 +73,7 @@ def test_given_again_it_leaves_every_file_as_it_is(tmp_path: Path) -> None:
     again = init(tmp_path, "--ledger", "postgresql://berta@pg/led")
     assert again.exit_code == 0
     assert contents(tmp_path) == before
-    assert again.output.count("Left as it was: ") == len(before) == 5
+    assert again.output.count("Left as it was: ") == len(before) == 6
 
 
 @pytest.mark.parametrize(

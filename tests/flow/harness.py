@@ -33,7 +33,7 @@ from processors.gateway import Gateway
 from processors.projections import PROJECTIONS
 from processors.redcap import Redcap
 from processors.redcap.dictionary import choices
-from processors.run import Report, Run
+from processors.run import Report, Rhythm, Run
 from tests.conftest import SettableClock
 from tests.ledger.layout import expected_hash
 from tests.source.receiver import SETTLED, Receiver
@@ -195,6 +195,7 @@ def run_once(
     timeout_seconds: float = 10,
     sender: SenderSection | None = None,
     identity: IdentitySection | None = None,
+    rhythm: Rhythm | None = None,
 ) -> Report:
     """One run of the main job with everything opened anew, as a process of its own would."""
     steps = steps or Steps()
@@ -214,7 +215,9 @@ def run_once(
             timeout_seconds=timeout_seconds,
         ) as redcap,
     ):
-        return run_with(database, redcap, configuration, key_file=key_file, clock=clock, steps=steps, sender=sender)
+        return run_with(
+            database, redcap, configuration, key_file=key_file, clock=clock, steps=steps, sender=sender, rhythm=rhythm
+        )
 
 
 def run_with(
@@ -226,6 +229,7 @@ def run_with(
     clock: SettableClock,
     steps: Steps,
     sender: SenderSection | None = None,
+    rhythm: Rhythm | None = None,
 ) -> Report:
     """One run of the main job with what is opened already."""
     with database.begin() as connection:
@@ -233,7 +237,7 @@ def run_with(
     gateway = Gateway(database=database, vault=vault, site="main", clock=clock, run=uuid4(), zone=ZONE, sender=sender)
     report = Report()
     gateway.catch_up()
-    run = Run(gateway, redcap, configuration, report, steps.announce)
+    run = Run(gateway, redcap, configuration, report, steps.announce, rhythm)
     try:
         run.incoming()
     finally:
@@ -269,6 +273,7 @@ class Site:
         self.timeout_seconds = timeout_seconds
         self.sender: SenderSection | None = None
         self.identity = IdentitySection()
+        self.rhythm: Rhythm | None = None
         self._summaries: dict[tuple[str, str], dict[str, Any]] = {}
         self._database = Database(database_url)
 
@@ -475,6 +480,7 @@ class Site:
             timeout_seconds=self.timeout_seconds,
             sender=self.sender,
             identity=self.identity,
+            rhythm=self.rhythm,
         )
 
     def run_killed_at(self, step: int, *, after: float = 60, steps: type[Steps] = Steps) -> bool:

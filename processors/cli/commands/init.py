@@ -20,7 +20,8 @@ from processors.configuration import SYSTEM_FILE, parse
 from processors.errors import ConfigurationError
 
 _CONFIGURATION = "fiona-ledger.toml"
-_UNITS = ("fiona-ledger.service", "fiona-ledger.timer", "fiona-ledger-failed.service")
+_RUNS = ("fiona-ledger.service", "fiona-ledger-resident.service")
+_UNITS = (*_RUNS, "fiona-ledger.timer", "fiona-ledger-failed.service")
 _DATABASE = "database.sql"
 
 # As deploy/ has them.
@@ -121,17 +122,17 @@ def _units(*, raw: Path, user: str, autoid: bool) -> dict[str, str]:
         if re.search(r"[^\w./+@-]", value):
             raise ConfigurationError(f"{what}: expected letters, digits and ./_-+@, as units of systemd have them.")
     units = {name: shipped.deployed(name) for name in _UNITS}
-    service = units["fiona-ledger.service"]
-    for example, value in (
-        (f"={_PROGRAM} ", f"={program} "),
-        (f"-{_RAW}\n", f"-{raw.absolute()}\n"),
-        (f"User={_USER}\n", f"User={user}\n"),
-    ):
-        service = _replaced(service, example, value)
-    if not autoid:
-        for name in _OF_AUTOID:
-            service = re.sub(rf"^LoadCredential={name}:.*\n", "", service, flags=re.MULTILINE)
-    return {**units, "fiona-ledger.service": service}
+    for service in _RUNS:
+        for example, value in (
+            (f"={_PROGRAM} ", f"={program} "),
+            (f"-{_RAW}\n", f"-{raw.absolute()}\n"),
+            (f"User={_USER}\n", f"User={user}\n"),
+        ):
+            units[service] = _replaced(units[service], example, value)
+        if not autoid:
+            for name in _OF_AUTOID:
+                units[service] = re.sub(rf"^LoadCredential={name}:.*\n", "", units[service], flags=re.MULTILINE)
+    return units
 
 
 def _program(started: str) -> Path:

@@ -1,5 +1,6 @@
 """`fiona-ledger run`: the periodic run."""
 
+import os
 from typing import Annotated
 
 import typer
@@ -8,7 +9,9 @@ from processors.cli.bootstrap import operator
 from processors.cli.dry_run import printed_dry_run
 from processors.cli.news import Audience
 from processors.cli.options import DryRunOption, JsonOption, QuietOption, VerboseOption
+from processors.cli.resident import LONGEST_SECONDS, SHORTEST_SECONDS, Resident
 from processors.cli.runs import Processor, periodic_run
+from processors.cli.systemd import Systemd
 from processors.errors import ConfigurationError
 from processors.operations.adopt.guard import require_moved_in
 
@@ -20,6 +23,12 @@ def command(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="The first run: what REDCap's Incoming holds already is strangers'.")
     ] = False,
+    every: Annotated[
+        float | None,
+        typer.Option(
+            "--every", metavar="SECONDS", help="Stay, and do it again and again, begun every so many seconds."
+        ),
+    ] = None,
     timing: Annotated[
         bool, typer.Option("--timing", help="Tell how long each step took, and where that time went.")
     ] = False,
@@ -28,16 +37,28 @@ def command(
     quiet: QuietOption = False,
     json: JsonOption = False,
 ) -> bool:
-    """Do the periodic job once: read new summaries, decide about transfers, write to REDCap.
+    """Do the periodic job: read new summaries, decide about transfers, write to REDCap.
 
     Elsewhere than on a terminal it prints news alone: what happened, and what needs a person when it is new or a day
-    old. When nothing happened, it prints nothing.
+    old. When nothing happened, it prints nothing. So it does with --every, wherever it is; SIGHUP has it read the
+    configuration again, SIGTERM ends it.
 
     Example, in a cron table: * * * * * fiona-ledger run
     """
+    name = "run" if only is None else f"run --only {only}"
+    if every is not None:
+        _require_alone(every, dry_run=dry_run, fresh=fresh, json=json, timing=timing)
+        Resident(
+            config=context.obj,
+            audience=Audience(verbose=verbose),
+            command=name,
+            only=only,
+            seconds=every,
+            systemd=Systemd(os.environ),
+        ).stay()
+        return False
     if not dry_run:
         audience = Audience.found(json=json, verbose=verbose, quiet=quiet)
-        name = "run" if only is None else f"run --only {only}"
         return periodic_run(context.obj, audience, command=name, only=only, fresh=fresh, timing=timing)
     if timing:
         raise ConfigurationError("--timing measures what a run does: expected no --dry-run beside it.")
@@ -50,3 +71,15 @@ def command(
         # Once, at the end: REDCap does not have what a first delivery would have written.
         run.deliver()
     return run.report.needs_attention
+
+
+def _require_alone(every: float, **others: bool) -> None:
+    """Raises `ConfigurationError` for what does not go with staying."""
+    if not SHORTEST_SECONDS <= every <= LONGEST_SECONDS:
+        raise ConfigurationError(
+            f"--every: expected {SHORTEST_SECONDS} to {LONGEST_SECONDS} seconds, found {every:g}. Each round calls "
+            "REDCap three times or more."
+        )
+    given = [f"--{name.replace('_', '-')}" for name, is_given in others.items() if is_given]
+    if given:
+        raise ConfigurationError(f"--every: expected without {', '.join(given)}, which is for one run; give it first.")

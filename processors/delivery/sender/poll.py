@@ -1,7 +1,10 @@
 """The look at `transfers` that each run takes: one export of what has changed there since the last one.
 
-REDCap selects by its log, whose clock and zone need not be ours. So each look reaches back before the
-last one, and once an hour by more than any two zones differ; what it meets twice is recorded once.
+REDCap selects by its log, whose zone need not be ours, and in which a change stands under the moment its request began.
+So each look reaches back before the last one; what it meets twice is recorded once. Zones differ by quarters of an
+hour: a look that reaches back by less and is told of anything shows that REDCap's log is not behind. For a day then,
+looks reach back a minute, so that what was just placed is not fetched again and again, and once an hour to the last
+such look. Without such a sign they reach back ten minutes, and once an hour by more than any two zones differ.
 
 A record that has changed is exported whole: a row of ours that is not there was deleted. Of a record that is not
 exported nothing is known, as REDCap can leave records out without a word.
@@ -10,7 +13,7 @@ exported nothing is known, as REDCap can leave records out without a word.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 
 import orjson
 from sqlalchemy import text
@@ -28,8 +31,11 @@ from processors.observed_list import before_exports, listed_project, tell_unread
 from processors.redcap import Redcap, Row
 from processors.redcap.transfers import NEEDED_FIELDS, READ_FIELDS, RECORD_ID, transfers_by_study
 
+SHORT_OVERLAP = timedelta(minutes=1)
 OVERLAP = timedelta(minutes=10)
 LONG_OVERLAP = timedelta(hours=26)
+CLOSEST_ZONES = timedelta(minutes=15)
+HEARD_FOR = timedelta(days=1)
 LONG_LOOK_AFTER = timedelta(hours=1)
 FIRST_REACH = timedelta(days=1)
 """What happened before is not told by looks: `reconcile` compares everything."""
@@ -56,28 +62,35 @@ class Looked:
 class Memory:
     """A site's looks: `since` when nothing has been missed, the last one, and the last one that reached far back.
 
-    `seen` is the keyed hash of all that the last one saw, and `head` the ledger's last event by then.
+    `heard_at` is when one that reached back by less than zones differ was told of something. `seen` is the keyed hash
+    of all that the last one saw, and `head` the ledger's last event by then.
     """
 
     since: datetime
     looked_at: datetime
     long_look_at: datetime
+    heard_at: datetime | None = None
     seen: str = ""
     head: int = 0
 
 
-def look(gateway: Gateway, redcap: Redcap, progress: Progress | None = None) -> Looked:
+def look(
+    gateway: Gateway, redcap: Redcap, progress: Progress | None = None, *, at_most_every: timedelta = timedelta(0)
+) -> Looked:
     """Records what has changed in `transfers` since the last look. Raises `ServiceError` where REDCap fails.
 
     Makes one call; where REDCap's dictionary has turned out to be another than was known, two more. A
-    site to which nothing has come needs no look.
+    site to which nothing has come needs no look, nor one at which the last look was less than `at_most_every` ago.
     """
     with gateway.begin() as work:
         if not work.execute(_ANYTHING_KNOWN, {"site": gateway.site}).scalar_one():
             return Looked()
         memory = _memory(work, gateway.site)
+        if memory is not None and not is_due(memory.looked_at, gateway.clock(), at_most_every):
+            return Looked()
         before = before_exports(work)
-    begin, after = window(memory, gateway.clock())
+    begin, after = window(memory, gateway.clock(), gateway.zone)
+    begin -= max(redcap.behind, timedelta(0))
     project = listed_project(gateway, redcap, transfers_project(redcap), NEEDED_FIELDS, before)
     exported = project.export(READ_FIELDS, changed_since=begin, look_up=False)
     seen = gateway.vault.fingerprint(orjson.dumps(exported))
@@ -90,6 +103,8 @@ def look(gateway: Gateway, redcap: Redcap, progress: Progress | None = None) -> 
     with gateway.begin() as work:
         tell_unreadable(work, project, read={row[RECORD_ID] for row in exported})
         remembered = asdict(after) | {"seen": seen, "head": before.head + counts.total()}
+        if exported and after.looked_at - begin < CLOSEST_ZONES:
+            remembered["heard_at"] = after.looked_at
         work.execute(_REMEMBER, {"site": gateway.site, **remembered})
     return Looked(
         requested=counts[TransferObserved],
@@ -99,27 +114,48 @@ def look(gateway: Gateway, redcap: Redcap, progress: Progress | None = None) -> 
     )
 
 
-def window(memory: Memory | None, now: datetime) -> tuple[datetime, Memory]:
-    """From when on to ask for changes, and what to remember afterwards. Pure."""
+def window(memory: Memory | None, now: datetime, zone: tzinfo | None = None) -> tuple[datetime, Memory]:
+    """From when on to ask for changes, and what to remember then. Pure. `zone` is that in which REDCap is asked."""
     if memory is None:
         return now - LONG_OVERLAP, Memory(since=now - FIRST_REACH, looked_at=now, long_look_at=now)
-    is_long = is_due(memory.long_look_at, now, LONG_LOOK_AFTER)
-    begin = (believed(memory.looked_at, now) or now) - (LONG_OVERLAP if is_long else OVERLAP)
-    since = believed(memory.since, now) or now - FIRST_REACH
-    return begin, Memory(since=since, looked_at=now, long_look_at=now if is_long else memory.long_look_at)
+    heard_at = memory.heard_at if _is_heard(memory.heard_at, now, zone) else None
+    is_long = is_due(memory.long_look_at, now, LONG_LOOK_AFTER) or heard_at != memory.heard_at
+    last, overlap = _reach(memory, is_long=is_long, is_heard=heard_at is not None)
+    return (believed(last, now) or now) - overlap, Memory(
+        since=believed(memory.since, now) or now - FIRST_REACH,
+        looked_at=now,
+        long_look_at=now if is_long else memory.long_look_at,
+        heard_at=heard_at,
+    )
+
+
+def _reach(memory: Memory, *, is_long: bool, is_heard: bool) -> tuple[datetime, timedelta]:
+    """The look back to which the next one reaches, and by how much farther."""
+    if is_heard:
+        return (memory.long_look_at, OVERLAP) if is_long else (memory.looked_at, SHORT_OVERLAP)
+    # Where it is not heard any more, it may have been behind ever since.
+    last = memory.heard_at or memory.looked_at
+    return last, LONG_OVERLAP if is_long else OVERLAP
+
+
+def _is_heard(heard_at: datetime | None, now: datetime, zone: tzinfo | None) -> bool:
+    """Whether REDCap's log has shown that it is not behind, and this machine's clock was not put forward since."""
+    if heard_at is None or is_due(heard_at, now, HEARD_FOR):
+        return False
+    return heard_at.astimezone(zone).utcoffset() == now.astimezone(zone).utcoffset()
 
 
 _ANYTHING_KNOWN = text("""
     select exists (select from gateway.study where site = :site)
         or exists (select from gateway.adopted_study where site = :site)
 """)
-_MEMORY = text("select since, looked_at, long_look_at, seen, head from gateway.look where site = :site")
+_MEMORY = text("select since, looked_at, long_look_at, heard_at, seen, head from gateway.look where site = :site")
 _REMEMBER = text("""
-    insert into gateway.look (site, since, looked_at, long_look_at, seen, head)
-    values (:site, :since, :looked_at, :long_look_at, :seen, :head)
+    insert into gateway.look (site, since, looked_at, long_look_at, heard_at, seen, head)
+    values (:site, :since, :looked_at, :long_look_at, :heard_at, :seen, :head)
     on conflict (site) do update
        set since = excluded.since, looked_at = excluded.looked_at, long_look_at = excluded.long_look_at,
-           seen = excluded.seen, head = excluded.head
+           heard_at = excluded.heard_at, seen = excluded.seen, head = excluded.head
 """)
 
 

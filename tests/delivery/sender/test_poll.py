@@ -277,6 +277,20 @@ def test_a_run_polls_once_by_one_export_limited_by_date(placed: Site) -> None:
     assert placed.run().calls <= 5
 
 
+def test_what_was_just_placed_is_fetched_by_the_next_look_and_by_few_after_it(arrived: Site) -> None:
+    """Once seen, it shows that REDCap's log is not behind; every look had fetched it for ten minutes, and each hour."""
+    arrived.simulator.settings = replace(arrived.simulator.settings, clock=lambda: arrived.clock().astimezone())
+    arrived.run()
+    fetched = []
+    for _ in range(8):
+        arrived.run(after=90)
+        fetched += [call.records for call in arrived.calls if is_poll(call)]
+    assert fetched == [1, 0, 0, 0, 0, 0, 0, 0]
+    arrived.person_requests(STUDY, BRAIN, "B-1")
+    arrived.run()
+    assert recorded(arrived) == ["TransferObserved"]
+
+
 def test_a_day_later_the_poll_still_costs_one_call(placed: Site) -> None:
     """The dictionary is looked up once a day by those who write; the poll goes by what it was."""
     placed.entry("9", accession="nobody's")

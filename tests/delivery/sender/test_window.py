@@ -1,4 +1,6 @@
+from dataclasses import replace
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from processors.delivery.sender.poll import Memory, window
 
@@ -38,3 +40,38 @@ def test_a_clock_that_was_ahead_leaves_nothing_out() -> None:
     begin, after = window(remembered(-48 * HOUR, -48 * HOUR), NOW)
     assert begin == NOW - 26 * HOUR
     assert (after.looked_at, after.long_look_at) == (NOW, NOW)
+
+
+def test_once_redcaps_log_has_shown_that_it_is_not_behind_a_look_reaches_back_a_minute() -> None:
+    """For hours after a first run, every look had fetched all that was just placed."""
+    heard = replace(remembered(MINUTE, 30 * MINUTE), heard_at=NOW - 20 * HOUR)
+    begin, after = window(heard, NOW)
+    assert begin == NOW - 2 * MINUTE
+    assert after.heard_at == heard.heard_at
+
+
+def test_once_an_hour_it_then_reaches_back_to_the_last_such_look() -> None:
+    """A request to REDCap that took minutes stands in its log under the moment it began."""
+    begin, after = window(replace(remembered(MINUTE, HOUR), heard_at=NOW - 20 * HOUR), NOW)
+    assert begin == NOW - 70 * MINUTE
+    assert after.long_look_at == NOW
+
+
+def test_a_day_later_that_is_asked_for_again_as_if_it_had_never_been_so() -> None:
+    begin, after = window(replace(remembered(MINUTE, MINUTE), heard_at=NOW - 24 * HOUR), NOW)
+    assert begin == NOW - 50 * HOUR
+    assert (after.heard_at, after.long_look_at) == (None, NOW)
+
+
+def test_so_it_is_when_clocks_are_put_forward() -> None:
+    """REDCap's may not be: its log would be an hour behind then."""
+    oslo = ZoneInfo("Europe/Oslo")
+    before = datetime.fromisoformat("2026-03-29T01:59:00+01:00")
+    memory = Memory(since=before, looked_at=before, long_look_at=before, heard_at=before)
+    assert window(memory, before + 30 * MINUTE, oslo)[0] == before - 26 * HOUR
+    assert window(memory, before + 30 * MINUTE, ZoneInfo("UTC"))[0] == before - MINUTE
+
+
+def test_a_clock_that_was_ahead_when_redcap_was_heard_leaves_nothing_out() -> None:
+    begin, after = window(replace(remembered(MINUTE, MINUTE), heard_at=NOW + 48 * HOUR), NOW)
+    assert (begin, after.heard_at) == (NOW - 26 * HOUR, None)
