@@ -31,4 +31,7 @@ def write_page(
     try:
         written.write(folder, gateway, Limits.of(configuration), unrecorded)
     except OSError as exc:
-        raise ConfigurationError(f"The page cannot be written into {folder}: {exc.strerror}.") from exc
+        raise ConfigurationError(
+            f"The page cannot be written into {folder}: {exc.strerror}. Let the folder be there, and the "
+            "user of this command write into it."
+        ) from exc
