@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from ledger.errors import Misconfigured
+from ledger.key_file import give_to_owner_of
 from ledger.private_files import written_whole
 
 _SUFFIX = ".forgotten"
@@ -32,6 +33,7 @@ def keep(connection: Connection, key_file: Path) -> None:
     try:
         with written_whole(path) as file:
             file.writelines(f"{subject}\n".encode() for subject in sorted(subjects))
+        give_to_owner_of(key_file, path)
     except OSError as exc:
         raise Misconfigured(
             f"{path} cannot be written ({exc.strerror}): it tells a restored backup who was forgotten since. Let the "

@@ -55,7 +55,7 @@ def site_key(key_file: Path) -> bytes:
     except FileNotFoundError:
         try:
             if _write_new(_SITE_KEY, file):
-                _give_to_owner_of(resolved, file)
+                give_to_owner_of(resolved, file)
         except OSError as exc:
             raise KeyProblem(f"The site key file {file} cannot be made: {exc.strerror}.") from exc
     return _read(_SITE_KEY, file)
@@ -122,7 +122,7 @@ def write_next_key_file(key_file: Path) -> bytes:
     try:
         file.unlink(missing_ok=True)
         _write_durably(file, _as_line(_MASTER_KEY, key))
-        _give_to_owner_of(key_file, file)
+        give_to_owner_of(key_file, file)
         _sync_folder(file.parent)
     except OSError as exc:
         raise KeyProblem(
@@ -143,7 +143,7 @@ def put_in_place(key_file: Path, key: bytes) -> None:
         _sync_folder(file.parent)
 
 
-def _give_to_owner_of(key_file: Path, file: Path) -> None:
+def give_to_owner_of(key_file: Path, file: Path) -> None:
     """Where root has made the file: the periodic run may work under another account."""
     present = key_file.stat()
     if os.geteuid() == 0:

@@ -3,6 +3,7 @@
     LedgerError
     ├── Misconfigured
     │   └── ConfigurationError   mend the configuration or the command line (exit code 2)
+    │       └── LedgerBehind     the ledger has lost events: a person says how to go on (exit code 4)
     └── ServiceError             a service is away or refuses us; the next run tries again (exit code 3)
         ├── Refused              REDCap answered, and said no: a token, a right, a ban
         ├── Unanswered           no answer that can be trusted: down, cut off, an error page
@@ -18,6 +19,10 @@ from ledger.errors import LedgerError, Misconfigured
 
 class ConfigurationError(Misconfigured):
     """The configuration or a command's argument cannot be used."""
+
+
+class LedgerBehind(ConfigurationError):
+    """The ledger lacks what it held, or what was done: it was restored from a backup, or lost its last events."""
 
 
 class ServiceError(LedgerError):

@@ -1,7 +1,7 @@
 """The ledger as a run uses it: units of work, in which everything that is seen, decided and done is recorded."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,15 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Connection, CursorResult, Executable
 
-from ledger import attestation, migrations, store
+from ledger import attestation, erasures, heads, migrations, store
 from ledger.batching import Progress
+from ledger.chain import KeptHead
 from ledger.database import EMBEDDED, Database, open_database
+from ledger.errors import Misconfigured
 from ledger.events import Event, NewEvent, new_event_id
 from ledger.lease import Waiting, unwatched
 from ledger.projector import Projector
-from ledger.store import Clock, Store
+from ledger.store import Clock, Head, Store
 from ledger.vault import SubjectName, Vault, initialise
 from processors.bounds import storable
 from processors.configuration import LedgerSection, SenderSection
@@ -38,7 +40,8 @@ class Gateway:
     `run` identifies the run in every event; `clock` gives the time with its zone; `zone` is the
     hospital's, in which REDCap's dates are written; `sender` what is configured of the programs that
     carry requests out; `placeholders` the PatientIDs that stand for nobody. `vault` may be a function that opens it:
-    then the key file is needed by what seals or unseals only.
+    then the key file is needed by what seals or unseals only. `loss` says what the ledger has lost, as far as what is
+    kept beside the key file tells, until a person has settled it.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Gateway:
         zone: tzinfo | None = None,
         sender: SenderSection | None = None,
         placeholders: Placeholders = USUAL_PLACEHOLDERS,
+        loss: str = "",
     ) -> None:
         self.database = database
         self.looked_up = LookedUp(database)
@@ -62,9 +66,11 @@ class Gateway:
         self.zone = zone
         self.sender = sender or SenderSection()
         self.placeholders = placeholders
+        self.loss = loss
         self._store = Store(site=site, run=run, clock=clock)
         self._projector = Projector(PROJECTIONS)
         self._has_appended = False
+        self._appended: Head | None = None
 
     @property
     def vault(self) -> Vault:
@@ -81,7 +87,9 @@ class Gateway:
     def begin(self) -> Iterator["Work"]:
         """A unit of work: committed at the end, rolled back on an exception."""
         with self.database.begin() as connection:
-            yield Work(self, connection)
+            work = Work(self, connection)
+            yield work
+        self._appended = work.appended or self._appended
 
     def append(
         self, connection: Connection, events: Sequence[NewEvent], *, expected: Mapping[str, int] | None = None
@@ -101,6 +109,24 @@ class Gateway:
         if self._has_appended and isinstance(self._vault, Vault):
             with self.database.begin() as connection:
                 attestation.attest(connection, self._vault)
+
+    def keep_head(self, key_file: Path) -> None:
+        """Keeps beside the key file where the ledger ended when this gateway last appended, should it be away by now.
+
+        Not where something is lost: what was kept tells that. Raises `Misconfigured` where it cannot be written.
+        """
+        if self._appended is not None and not self.loss:
+            heads.keep(key_file, self._kept(self._appended))
+
+    def accept_loss(self, key_file: Path) -> None:
+        """Goes on from where the ledger ends now: a person has settled what it lost. Raises `Misconfigured`."""
+        self.loss = ""
+        with self.database.begin() as connection:
+            end = store.head(connection)
+        heads.replace(key_file, self._kept(end))
+
+    def _kept(self, head: Head) -> KeptHead:
+        return KeptHead(head.position, head.hash, self.clock().isoformat(timespec="seconds"))
 
     def catch_up(self, progress: Progress | None = None, *, alone: bool = False) -> int:
         """Brings projections to the ledger's head, rebuilding those whose code has changed.
@@ -141,6 +167,7 @@ class Work:
     def __init__(self, gateway: Gateway, connection: Connection) -> None:
         self.gateway = gateway
         self.connection = connection
+        self.appended: Head | None = None
 
     @property
     def site(self) -> str:
@@ -178,7 +205,10 @@ class Work:
         Facts of which something is to be sealed come from `seal`.
         """
         events = [_unsealed(fact) if isinstance(fact, Fact) else fact for fact in facts]
-        return self.gateway.append(self.connection, events, expected=expected)
+        stored = self.gateway.append(self.connection, events, expected=expected)
+        if stored:
+            self.appended = Head(stored[-1].position, stored[-1].hash)
+        return stored
 
     def seal(self, fact: Fact, subject: SubjectName | UUID) -> NewEvent:
         """The fact as a new event, what identifies a person encrypted for the subject."""
@@ -260,6 +290,8 @@ def open_gateway(
             migrations.migrate(database)
     with database.begin() as connection:
         migrations.require_migrated(connection)
+        # Who may not read the key need not be able to read what is kept beside it.
+        loss = loss_of(connection, section.key_file) if with_keys else ""
     vault = open_vault() if with_keys else open_vault
     return Gateway(
         database=database,
@@ -269,7 +301,29 @@ def open_gateway(
         run=run,
         sender=sender,
         placeholders=placeholders,
+        loss=loss,
     )
+
+
+def loss_of(connection: Connection, key_file: Path) -> str:
+    """What the ledger has lost, as far as what is kept beside the key file tells; blank where it is whole."""
+    lost = heads.lacking(connection, key_file)
+    if lost is not None:
+        end = store.head(connection).position
+        found = "another one there" if end >= lost.position else f"that the ledger ends at {end}"
+        return (
+            f"Expected the event at position {lost.position} to be the ledger's last one of {lost.taken} "
+            f"({heads.head_file(key_file)}), found {found}."
+        )
+    back = []
+    with suppress(Misconfigured):  # `forget` and `backup` tell of a file that cannot be read
+        back = erasures.back_again(connection, key_file)
+    if back:
+        return (
+            f"Expected the keys of all who were forgotten ({erasures.journal(key_file)}) to be destroyed, found those "
+            f"of {len(back)} subjects."
+        )
+    return ""
 
 
 def set_up(database: Database, key_file: Path, *, waiting: Waiting = unwatched) -> tuple[bool, bool]:

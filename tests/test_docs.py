@@ -105,3 +105,14 @@ def test_the_tests_that_the_page_on_people_names_are_there() -> None:
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "people.md").read_text("utf-8"))
     assert len(named) > 40
     assert [name for path, name in named if f"def {name}(" not in (ROOT / path).read_text("utf-8")] == []
+
+
+@pytest.mark.parametrize("page", ["backup.md", "moving.md", "upgrading.md"])
+def test_the_program_takes_the_commands_that_a_page_gives(page: str) -> None:
+    """What they do is tried in `tests/cli/test_backup.py`, `tests/adopt/test_after_restore.py` and the like."""
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    shown = re.findall(r"^ {4,}(?:sudo -u fiona )?fiona-ledger(?:-as-service)? (.+)$", text, re.MULTILINE)
+    assert len(shown) >= 2
+    for line in shown:
+        name, *arguments = line.split()
+        load(name).make_context(name, arguments)

@@ -372,6 +372,15 @@ create table gateway.doubted_redcap (
 );
 comment on table gateway.doubted_redcap is
     'Sites whose REDCap is not the one that the ledger knows: nothing is decided until a person has settled it.';
+create table gateway.doubted_ledger (
+    site     text        primary key,
+    reason   text        not null,
+    since    timestamptz not null,
+    position bigint      not null
+);
+comment on table gateway.doubted_ledger is
+    'Sites that found the ledger to have lost events: nothing is decided until a person has settled it.';
+comment on column gateway.doubted_ledger.since is 'When the ledger was last known to be whole.';
 create table gateway.missing_row (
     study        text    not null,
     kind         text    not null check (kind in ('study', 'series', 'transfer')),
@@ -698,6 +707,14 @@ create table gateway.redcap_look (
     looked_at timestamptz not null
 );
 comment on table gateway.redcap_look is 'When a site last looked whether REDCap holds what was written to it.';
+create table gateway.pause (
+    site  text        primary key,
+    since timestamptz not null,
+    head  bigint      not null
+);
+comment on table gateway.pause is
+    'Sites that made no runs for a while, since when, and where the ledger ended then: whether REDCap knows more of'
+    ' that time than the ledger, as after a restore, is still to be asked.';
 create table gateway.raw_folder (
     site       text primary key,
     place      text not null,

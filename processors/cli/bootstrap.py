@@ -13,7 +13,7 @@ from uuid import getnode
 
 from ledger.database import Database, ignore_variables
 from ledger.dry_run import DryRun
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, Misconfigured
 from ledger.events import new_event_id
 from ledger.migrations import require_migrated
 from ledger.store import Clock
@@ -21,6 +21,7 @@ from processors.cli import console
 from processors.cli.exit_codes import ending
 from processors.clocks import ClockComparison
 from processors.configuration import Configuration, load, resolve, withhold
+from processors.delivery.restored import note_pause
 from processors.errors import ConfigurationError, ServiceError
 from processors.gateway import Gateway, open_gateway, open_gateway_database
 from processors.locks import no_runs, only_run
@@ -112,6 +113,10 @@ def opened_gateway(
             with suppress(LedgerError):
                 gateway.attest()
             raise
+        finally:
+            # Runs tell where it cannot be kept.
+            with suppress(Misconfigured):
+                gateway.keep_head(configuration.ledger.key_file)
         gateway.attest()
 
 
@@ -166,6 +171,7 @@ def opened_dry_run(config: Path | None) -> Iterator[Run]:
                 run=real.run,
                 sender=real.sender,
                 placeholders=real.placeholders,
+                loss=real.loss,
             )
             with _client(DryRunRedcap, configuration, database, compared_clocks(configuration, now)) as redcap:
                 yield Run(gateway, redcap, configuration, Report(), console.step)
@@ -215,6 +221,7 @@ def prepare(gateway: Gateway, *, exclusive: bool = False) -> None:
     gateway.database.require_connections()
     with gateway.begin() as work:
         require_migrated(work.connection)
+        note_pause(work)
     with console.step("Catching up") as progress:
         gateway.catch_up(progress, alone=exclusive)
         _require_whole_tables(gateway)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from ledger.errors import Conflict, Corrupt, LedgerError, Misconfigured
 from processors.cli.harmless import on_a_line
+from processors.errors import LedgerBehind
 
 ATTENTION = 1
 USAGE = 2
@@ -92,6 +93,8 @@ def exit_codes() -> Iterator[list[str]]:
 def ending(error: BaseException) -> Ending:
     """What an error stands for. Runs are recorded with it too, so that the ledger tells what cron was told."""
     match error:
+        case LedgerBehind():
+            return Ending(CORRUPT, str(error))
         case Misconfigured():
             return Ending(USAGE, str(error))
         case Corrupt():

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, Misconfigured
 from ledger.store import Clock
 from processors.cli import console
 from processors.cli.bootstrap import now, opened_gateway, opened_run, operator, prepare
@@ -14,6 +14,7 @@ from processors.cli.exit_codes import ending, readers_may_leave
 from processors.cli.news import Audience, Teller
 from processors.cli.pings import pinged
 from processors.configuration import Configuration
+from processors.delivery.restored import require_whole
 from processors.gateway import Gateway
 from processors.locks import only_run
 from processors.operations.adopt.guard import require_moved_in
@@ -62,6 +63,7 @@ def periodic_run(
             configuration, gateway, command, report, lambda: _tell_run(report, teller, timing=timing), timing=timing
         ) as run:
             prepare(gateway)
+            require_whole(gateway)
             require_moved_in(gateway, run.redcap, fresh=fresh, by=operator())
             if only != Processor.AUTOID:
                 run.incoming()
@@ -101,6 +103,7 @@ def replay_run(config: Path | None, audience: Audience, scope: Scope, *, command
         pings.start()
         with _reported(configuration, gateway, command, report, lambda: _tell_replay(report, replayed, teller)) as run:
             prepare(gateway)
+            require_whole(gateway)
             require_moved_in(gateway, run.redcap, fresh=False, by=operator())
             replayed = replay(run, scope, by=operator())
             run.count_attention()
@@ -128,10 +131,19 @@ def _reported(
         report.error = ending(error).message
         raise
     finally:
+        _keep_head(configuration, gateway, report)
         _write_metrics(configuration, gateway, report)
         # An error is told after what was done before it, and is told where nobody reads that any more.
         with readers_may_leave():
             print_it()
+
+
+def _keep_head(configuration: Configuration, gateway: Gateway, report: Report) -> None:
+    """Keeps where the ledger ends beside the key file. That it cannot be written is a warning, and no more."""
+    try:
+        gateway.keep_head(configuration.ledger.key_file)
+    except Misconfigured as error:
+        report.warnings.append(str(error))
 
 
 def _write_metrics(configuration: Configuration, gateway: Gateway, report: Report) -> None:

@@ -26,6 +26,7 @@ from processors.delivery.desired import desired_studies
 from processors.delivery.due import Again, DueRow
 from processors.delivery.isolation import Refusal, Suspicions, is_same_refusal, one_apart, sort_out
 from processors.delivery.plan import DesiredStudy, Plan, PlannedRow, plan_study
+from processors.delivery.restored import require_whole
 from processors.delivery.retries import RETRY_AFTER, KnownRefusal
 from processors.delivery.sender.queue import Queue, recall_facts, recalled
 from processors.errors import ServiceError, Unanswered
@@ -127,6 +128,7 @@ def deliver_again(
 def _in_passes(
     gateway: Gateway, redcap: Redcap, again: Again | None, batch_rows: int, progress: Progress | None
 ) -> Delivered:
+    require_whole(gateway)
     delivered = Delivered()
     passes: list[tuple[str, tuple[RowKind, ...]]] = [("incoming", ("study", "series", "transfer"))]
     if redcap.has("transfers"):

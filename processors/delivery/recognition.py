@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import text
 
+from processors.delivery.restored import ask_redcap, require_whole
 from processors.errors import ConfigurationError, Refused, ServiceError
 from processors.events.fact import Fact
 from processors.events.operations import RedcapAccepted, RedcapDoubted, RedcapReturned
@@ -42,10 +43,17 @@ class _Project(NamedTuple):
 
 
 def recognise(gateway: Gateway, redcap: Redcap) -> None:
-    """Raises `ConfigurationError` where REDCap is not as the ledger knows it, and records that, once.
+    """Raises `ConfigurationError` where REDCap is not as the ledger knows it, or knows more, and records that, once.
 
     An idle run makes one call for it every ten minutes.
     """
+    require_whole(gateway)
+    recognise_redcap(gateway, redcap)
+    ask_redcap(gateway, redcap)
+
+
+def recognise_redcap(gateway: Gateway, redcap: Redcap) -> None:
+    """Raises `ConfigurationError` where REDCap is another one, or has lost something, and records that, once."""
     with gateway.begin() as work:
         known = {row.name: row for row in map(_Project._make, work.execute(_KNOWN, {"site": work.site}))}
         doubted, is_due = _is_to_be_asked(work)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from processors.events.fact import Fact, OfStudy
 from processors.events.rules import decision_stream
 
+LEDGER_STREAM = "ledger"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReplayFact(Fact):
@@ -121,6 +123,60 @@ class RedcapAccepted(RedcapFact):
 
     by: str
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LedgerDoubted(Fact):
+    """The ledger has lost events, as the site found: nothing is decided, placed or drawn until a person settles it.
+
+    `since` is when it was last known to be whole (ISO 8601).
+    """
+
+    site: str
+    reason: str
+    since: str
+
+    @property
+    def stream(self) -> str:
+        """That of what the ledger itself went through."""
+        return LEDGER_STREAM
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LedgerAccepted(Fact):
+    """An operator has taken back what REDCap holds, and lets runs go on from where the ledger ends.
+
+    So many requests of ours were taken back, and so many are not placed again, as they had ended meanwhile.
+    """
+
+    site: str
+    transfers: int
+    ended: int
+    by: str
+
+    @property
+    def stream(self) -> str:
+        """That of what the ledger itself went through."""
+        return LEDGER_STREAM
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackupTried(Fact):
+    """A backup was restored beside the ledger, and is what the ledger was at `position`; `made` is when (ISO 8601).
+
+    `rows` counts what was derived anew from its events, in the tables that tell most.
+    """
+
+    site: str
+    position: int
+    made: str
+    rows: Mapping[str, int]
+    by: str
+
+    @property
+    def stream(self) -> str:
+        """That of the site's trials of its backups."""
+        return f"backup/{self.site}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -74,6 +74,7 @@ class Unrecorded(NamedTuple):
 class Facts:
     """What the judgement rests on. `unreachable` says why the ledger cannot be asked: then it tells nothing else.
 
+    `ledger_loss` is what shows that the ledger has lost events, and `loss_since` since when it may lack some.
     `first_start` is that of the first run since the last success; `disk_warning` what the latest run said of the raw
     folder; `own_clock_ahead` by how much our clock is, by whose; `silent_witnesses` who vouches for no checkpoint,
     since when, and why, as a predicate.
@@ -85,6 +86,8 @@ class Facts:
     sender_patience: timedelta
     unreachable: str = ""
     unrecorded: Unrecorded | None = None
+    ledger_loss: str = ""
+    loss_since: datetime | None = None
     last_success: datetime | None = None
     last_start: datetime | None = None
     first_start: datetime | None = None
@@ -149,6 +152,18 @@ def _unrecorded(facts: Facts) -> Iterator[Finding]:
         )
 
 
+def _loss(facts: Facts) -> Iterator[Finding]:
+    if facts.ledger_loss:
+        yield Finding(
+            "restored",
+            Severity.CRITICAL,
+            f"The ledger was restored from a backup, or lost its last events: {_on_a_line(facts.ledger_loss)}",
+            "Nothing is requested or drawn until `fiona-ledger adopt --after-restore` has shown what would come "
+            "of it, and somebody has said yes (docs/backup.md).",
+            since=facts.loss_since,
+        )
+
+
 def _silence(facts: Facts) -> Iterator[Finding]:
     last, started = believed(facts.last_success, facts.now), believed(facts.last_start, facts.now)
     if last is None and started is None:
@@ -182,11 +197,14 @@ _START: Final = (
     "`fiona-ledger run --verbose` by hand."
 )
 _USAGE, _SERVICE = 2, 3
+_LOSS: Final = "LedgerBehind"
 
 
 def _errors(facts: Facts) -> Iterator[Finding]:
     done = {half: _newest(facts, half) for half in ("incoming", "autoid", "else")}
     for each in facts.attempts:
+        if each.error_kind == _LOSS:
+            continue  # told once, for all commands
         if each.failed_at is None or all(_is_later(done[half], each.failed_at) for half in halves(each.command)):
             continue
         kind, severity, advice = _ERRORS.get(
@@ -343,4 +361,4 @@ def _severity_of_certificate(left: timedelta) -> Severity:
     return Severity.WARNING if left <= CERTIFICATE_WARNING else Severity.OK
 
 
-_JUDGES: Final = (_silence, _errors, _disk, _ban, _clocks, _waiting, _endings, _witnesses)
+_JUDGES: Final = (_loss, _silence, _errors, _disk, _ban, _clocks, _waiting, _endings, _witnesses)

@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from ledger.batching import batches
 from processors.delivery.deliver import Delivered, deliver_again
+from processors.delivery.recognition import recognise
 from processors.errors import ConfigurationError
 from processors.events.operations import ReplayCompleted, ReplayStarted
 from processors.gateway import Gateway
@@ -70,6 +71,7 @@ def replay(run: Run, scope: Scope, *, by: str) -> Replayed:
 
 def _observed(run: Run, scope: Scope) -> Observed | None:
     if not scope.project:
+        recognise(run.gateway, run.redcap)
         return None
     observed = run.observe()
     _require_known(run.gateway, observed, scope.project)

@@ -49,7 +49,8 @@ class Status:
 
     `silent_seconds`: how long ago the last run ended that got through. Whether summaries wait on disk since
     then is not known: `newest_event` tells when anything was last recorded. `health` is what is wrong with the
-    gateway itself, `attention` what a person must look at. `approvals` are those that end within 90 days.
+    gateway itself, `attention` what a person must look at.
+    `approvals` are those that end within 90 days; `last_drill` is when a backup was last tried.
     """
 
     site: str
@@ -70,6 +71,7 @@ class Status:
     autoid: list[Forecast]
     approvals: list[Approval]
     doubts: list[Doubts]
+    last_drill: datetime | None
     attention: list[Notice]
 
     @property
@@ -120,6 +122,7 @@ def status(gateway: Gateway, limits: Limits | None = None, unrecorded: Unrecorde
             autoid=forecasts(work, now),
             approvals=ending_approvals(work),
             doubts=[Doubts(**row) for row in work.execute(_DOUBTS, of_site).mappings()],
+            last_drill=work.execute(_LAST_DRILL, {"stream": f"backup/{gateway.site}"}).scalar_one_or_none(),
             attention=[*_folders(gateway), *notices(work)],
         )
 
@@ -137,6 +140,7 @@ def _facts(
     of_site = {"site": work.site, "now": now}
     runs = work.execute(_RUNS, of_site).one()
     said = work.execute(_SAID, of_site).one_or_none()
+    doubted = work.execute(_DOUBTED_LEDGER).one_or_none()
     server = work.execute(_SERVER, {"url": limits.redcap_url}).one()
     ahead = {"REDCap": said.redcap_ahead} if said is not None and said.redcap_ahead is not None else {}
     return Facts(
@@ -145,6 +149,8 @@ def _facts(
         clock_tolerance=limits.clock_tolerance,
         sender_patience=timedelta(hours=work.gateway.sender.patience_hours),
         unrecorded=unrecorded,
+        ledger_loss=work.gateway.loss or (doubted.reason if doubted is not None else ""),
+        loss_since=None if doubted is None else doubted.since,
         last_success=runs.succeeded_at,
         last_start=runs.started_at,
         first_start=runs.first_started_at,
@@ -238,6 +244,8 @@ _DISK_SINCE = text("""
             where site = :site and started_at <= :now and json_typeof(summary -> 'discovery') = 'object'
               and summary -> 'discovery' ->> 'warning' is null), '-infinity')
 """)
+_LAST_DRILL = text("select recorded_at from ledger.event where stream = :stream order by version desc limit 1")
+_DOUBTED_LEDGER = text("select reason, since from gateway.doubted_ledger order by position limit 1")
 _SERVER = text("""
     select clock_timestamp() as now,
            (select paused_until from gateway.call_budget where url = :url) as paused_until

@@ -14,7 +14,13 @@ from processors.events.deliveries import (
     RowRefused,
     RowRestored,
 )
-from processors.events.operations import RedcapAccepted, RedcapDoubted, RedcapReturned
+from processors.events.operations import (
+    LedgerAccepted,
+    LedgerDoubted,
+    RedcapAccepted,
+    RedcapDoubted,
+    RedcapReturned,
+)
 from processors.events.rules import RecordReadable, RecordUnreadable
 from processors.events.series import FileRejected, RejectionResolved
 from processors.events.transfers import TransferPlaced, TransferRequested, TransferRetracted
@@ -26,7 +32,7 @@ class Problems:
     """One row for each problem that has not been resolved yet."""
 
     name = "problems"
-    code_version = 2
+    code_version = 3
     tables: Sequence[str] = (
         "gateway.rejected_file",
         "gateway.refused_row",
@@ -34,6 +40,7 @@ class Problems:
         "gateway.missing_row",
         "gateway.unreadable_record",
         "gateway.doubted_redcap",
+        "gateway.doubted_ledger",
     )
 
     def __init__(self) -> None:
@@ -49,6 +56,8 @@ class Problems:
             on(RedcapDoubted, (_UPSERT_REDCAP, _doubted)),
             on(RedcapReturned, (_DELETE_REDCAP, lambda returned, _: [{"site": returned.site}])),
             on(RedcapAccepted, (_DELETE_REDCAP, lambda accepted, _: [{"site": accepted.site}])),
+            on(LedgerDoubted, (_FIRST_LEDGER_DOUBT, _doubted_ledger)),
+            on(LedgerAccepted, (_DELETE_LEDGER_DOUBTS, lambda _accepted, _: [{}])),
             # A refused row is nobody's problem any more once its request is replaced, withdrawn or found placed.
             on(TransferRequested, (_DELETE_REFUSED, _replaced)),
             on(TransferRetracted, (_DELETE_REFUSED, _request)),
@@ -111,6 +120,18 @@ _DOUBTED_REDCAPS = Table(
 )
 _UPSERT_REDCAP = _DOUBTED_REDCAPS.upsert()
 _DELETE_REDCAP = _DOUBTED_REDCAPS.delete()
+_DOUBTED_LEDGERS = Table(
+    name="doubted_ledger",
+    key=("site",),
+    columns={"site": "text", "reason": "text", "since": "timestamptz", "position": "bigint"},
+)
+_FIRST_LEDGER_DOUBT = _DOUBTED_LEDGERS.insert_once()
+# Sites share the ledger, and what it lost.
+_DELETE_LEDGER_DOUBTS = Statement(
+    "doubted_ledger",
+    (),
+    text("delete from gateway.doubted_ledger where cast(:rows as json) is not null"),
+)
 _MISSING_ROWS = Table(
     name="missing_row",
     key=("study", "kind", "key"),
@@ -169,6 +190,10 @@ def _unreadable(record: RecordUnreadable, event: Event) -> list[Parameters]:
 
 def _doubted(redcap: RedcapDoubted, event: Event) -> list[Parameters]:
     return [{"site": redcap.site, "reason": redcap.reason, "position": event.position}]
+
+
+def _doubted_ledger(ledger: LedgerDoubted, event: Event) -> list[Parameters]:
+    return [{"site": ledger.site, "reason": ledger.reason, "since": ledger.since, "position": event.position}]
 
 
 def _request(transfer: TransferRetracted | TransferPlaced, _: Event) -> list[Parameters]:

@@ -2,12 +2,9 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-
-from processors.clocks import ClockComparison
+from typing import Any
 
 from .client import Redcap
-from .rate_limit import RateLimit
 
 
 class DryRunRedcap(Redcap):
@@ -18,24 +15,8 @@ class DryRunRedcap(Redcap):
 
     writes = False
 
-    def __init__(
-        self,
-        *,
-        url: str,
-        tokens: Mapping[str, str],
-        rate_limit: RateLimit,
-        timeout_seconds: float = 60,
-        ca_bundle: Path | None = None,
-        clocks: ClockComparison | None = None,
-    ) -> None:
-        super().__init__(
-            url=url,
-            tokens=tokens,
-            rate_limit=rate_limit,
-            timeout_seconds=timeout_seconds,
-            ca_bundle=ca_bundle,
-            clocks=clocks,
-        )
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self.rows: Counter[str] = Counter()
 
     def import_records(

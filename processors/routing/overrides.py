@@ -118,6 +118,21 @@ def end_all(work: Work, studies: Collection[str], *, by: str, reason: str) -> li
     return requests
 
 
+def retract_all(work: Work, requests: Sequence[TransferRequest], *, by: str, reason: str) -> None:
+    """Records that these requests have ended, each for its project and event, as an operator's decision."""
+    for request in requests:
+        key = request.key._asdict()
+        decided = DecidedByHand(study=request.study, **key, action="retract", by=by, reason=reason)
+        (stored,) = work.record([decided])
+        cause = Cause("operator", by, stored.position)
+        work.record([_retracted(request, "by hand", cause), *_settled(work, request)])
+
+
+def keep_from(work: Work, study: str, project: str, *, by: str, reason: str) -> None:
+    """Records that the study is not to go to the project, as an operator's decision."""
+    work.record([DecidedByHand(study=study, project=project, event_name=None, action="retract", by=by, reason=reason)])
+
+
 _HELD_OF_STUDIES = text("""
     select study, project, event_name from gateway.held_request where study = any(:studies) order by 1, 2, 3
 """)

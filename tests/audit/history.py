@@ -29,6 +29,9 @@ from processors.events.fact import Cause, CauseKind, Fact
 from processors.events.holds import RequestHeld, RequestQuestioned, RequestReleased
 from processors.events.operations import (
     AdoptionCompleted,
+    BackupTried,
+    LedgerAccepted,
+    LedgerDoubted,
     MasterKeyChanged,
     ParticipantReported,
     RawFolderReplaced,
@@ -421,6 +424,9 @@ def _ends(told: Told) -> None:
     told(RedcapDoubted(site="main", reason="It lacks what was written."))
     told(RedcapReturned(site="main"))
     told(RedcapAccepted(site="main", by="ola", reason="restored"))
+    told(LedgerDoubted(site="main", reason="It ends early.", since="2026-03-02T09:00:00+01:00"))
+    told(LedgerAccepted(site="main", transfers=1, ended=0, by="ola"))
+    told(BackupTried(site="main", position=1, made="2026-03-02T09:00:00+01:00", rows={"studies": 1}, by="ola"))
     told(RecordUnreadable(redcap_project="coupling", record_id="17", message="no JSON"))
     told(RecordReadable(redcap_project="coupling", record_id="17"))
     told(RowRestored(study=HIP, kind="series", key="1.2.2.1"))

@@ -1,5 +1,6 @@
 """An embedded ledger saved and restored: what is in it, who can read the file, and that nobody forgotten comes back."""
 
+import os
 import re
 import shlex
 import shutil
@@ -143,7 +144,7 @@ def test_what_is_no_backup_is_refused(lost: Path) -> None:
 def test_a_server_is_saved_and_restored_by_its_own_tools(lost: Path) -> None:
     lost.write_text(lost.read_text().replace('"embedded"', '"postgresql://fiona@nowhere.invalid/fiona"'))
     done = restore(lost)
-    assert (done.exit_code, "docs/database.md" in done.output) == (2, True)
+    assert (done.exit_code, "docs/backup.md" in done.output) == (2, True)
 
 
 def psql(config: Path, capfd: pytest.CaptureFixture[str], statement: str, *options: str) -> tuple[int, str, str]:
@@ -177,7 +178,7 @@ def test_the_password_of_an_address_stands_on_no_command_line() -> None:
 def test_the_commands_for_a_server_save_and_restore_a_ledger_that_verifies(
     database_url: str, empty_url: str, key_file: Path, lost: Path, tmp_path: Path
 ) -> None:
-    page = (ROOT / "docs" / "database.md").read_text("utf-8")
+    page = (ROOT / "docs" / "backup.md").read_text("utf-8")
     commands = re.findall(r"^    (pg_(?:dump|restore) .*)$", page, re.MULTILINE)
     assert len(commands) == 2
     for command, url in zip(commands, (database_url, empty_url), strict=True):
@@ -188,3 +189,31 @@ def test_the_commands_for_a_server_save_and_restore_a_ledger_that_verifies(
     )
     verified = give(lost, "verify")
     assert verified.exit_code == 0, verified.output
+
+
+def test_a_drill_restores_the_newest_backup_beside_the_ledger_and_status_tells_when(saved: Path) -> None:
+    with kept_running(saved):
+        assert "tried" not in give(saved, "status").output
+        older = saved.parent / "backups" / "older.dump"
+        older.parent.mkdir()
+        older.write_bytes(b"PGDMP and nothing else")
+        os.utime(older, (0, 0))
+        shutil.copy(saved.parent / "ledger.dump", older.with_name("newer.dump"))
+        done = give(saved, "drill", str(older.parent))
+        assert (done.exit_code, "newer.dump" in done.output, "2 studies" in done.output) == (0, True, True), done.output
+        assert "A backup was last tried on" in give(saved, "status").output
+        assert not (saved.parent / "ledger" / "drill").exists()
+
+
+def test_a_backup_of_another_ledger_is_told_by_a_drill(saved: Path, database_url: str, key_file: Path) -> None:
+    with server_folder() as folder:
+        config = configuration(folder)
+        config.write_text(config.read_text().replace('"embedded"', f'"{database_url}"'))
+        shutil.copy(key_file, folder / "vault.key")
+        done = give(config, "drill", str(saved.parent / "ledger.dump"))
+    assert (done.exit_code, "key" in done.output) == (2, True), done.output
+
+
+def test_a_folder_without_a_backup_is_refused(saved: Path) -> None:
+    done = give(saved, "drill", str(saved.parent / "ledger"))
+    assert (done.exit_code, "expected what `fiona-ledger backup`" in done.output) == (2, True)

@@ -183,7 +183,14 @@ def test_a_ledger_that_was_restored_beside_newer_tables_is_refused_until_they_ar
     refused = site.command("run")
     assert (refused.code, "an older copy of it was restored beside them" in refused.err) == (2, True)
     assert site.command("rebuild").code == 0
-    assert site.command("run", "--fresh", "--json").data["discovery"]["discovered"] == 61
+    lost = site.command("run", "--fresh")
+    assert (lost.code, "adopt --after-restore" in lost.err) == (4, True), "what the lost events did is not done again"
+    site.command("adopt", "--after-restore", "--yes")
+    with database.begin() as connection:
+        types = connection.execute(text("select type, count(*) from ledger.event group by 1"))
+        assert {"SeriesDiscovered": 61, "StudyAdopted": 54, "LedgerAccepted": 1}.items() <= dict(
+            map(tuple, types)
+        ).items()
 
 
 OLDER_COPY = (

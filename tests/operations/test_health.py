@@ -34,6 +34,13 @@ def failing(command: str = "run", **differently: Any) -> Attempts:
     return attempts._replace(**differently)
 
 
+def test_a_loss_of_events_is_told_once_whatever_runs_it_ended() -> None:
+    lost = failing(exit_code=4, error_kind="LedgerBehind", error="It ends early.")
+    found = judged(ledger_loss="It ends early.", loss_since=NOW - DAY, attempts=[lost])
+    assert kinds(found) == [("restored", Severity.CRITICAL)]
+    assert "adopt --after-restore" in found[0].advice
+
+
 def test_a_gateway_whose_last_run_got_through_a_minute_ago_is_well() -> None:
     assert judged() == []
     assert worst([]) is Severity.OK

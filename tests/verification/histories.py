@@ -89,6 +89,9 @@ THEIR_NAMES = st.sampled_from(["theirs 1", "theirs 2"])
 
 OF_ONE_TYPE: Mapping[tuple[str, str], Values] = {
     ("StudyDelivered", "row"): st.none() | POSITIONS,
+    ("LedgerDoubted", "since"): st.just(A_MOMENT),
+    ("LedgerAccepted", "ended"): st.integers(0, 3),
+    ("BackupTried", "rows"): st.just({"studies": 1}),
     **dict.fromkeys((("TransferPlaced", "since"), ("TransferAmended", "since")), st.none() | st.just(A_MOMENT)),
     **{("ParticipantWithdrew", field): OTHERS for field in ("patients", "pseudonyms", "unmet")},
     ("ParticipantWithdrew", "project"): st.none() | PROJECTS,

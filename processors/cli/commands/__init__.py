@@ -42,6 +42,8 @@ COMMANDS = {
         "migrate": "Set up the ledger's tables, or bring them up to date.",
         "backup": "Save an embedded ledger to a file.",
         "restore": "Make an embedded ledger anew from a backup.",
+        "move": "Copy the ledger to another database, and verify it.",
+        "drill": "Try whether a backup could be gone on from.",
         "grant": "Give PostgreSQL roles the least privileges that work.",
         "shadow": "Decide beside today's scripts; write nothing to REDCap.",
         "adopt": "Record what REDCap holds, to do none of it again.",

@@ -23,7 +23,7 @@ def command(
     """Save an embedded ledger to a file, as it is at one moment; runs go on meanwhile. `restore` reads it.
 
     The file is readable to its owner only, and appears when it is whole. The master key is not in it. A server that
-    ledger.url names is saved by its own tools: see docs/database.md.
+    ledger.url names is saved by its own tools: see docs/backup.md.
 
     Example: fiona-ledger backup /mnt/backup/fiona-ledger.dump
     """
@@ -31,7 +31,7 @@ def command(
         section = configuration.ledger
         if section.url != EMBEDDED:
             raise ConfigurationError(
-                "ledger.url names a server, which is saved by its own tools: docs/database.md tells how (`fiona-ledger "
+                "ledger.url names a server, which is saved by its own tools: docs/backup.md tells how (`fiona-ledger "
                 "docs` where that is). Expected an embedded ledger."
             )
         with database.begin() as connection:

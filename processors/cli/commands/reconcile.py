@@ -15,6 +15,7 @@ from processors.cli.harmless import in_a_cell
 from processors.cli.options import JsonOption, require_reason
 from processors.configuration import Configuration
 from processors.delivery.deliver import Delivered
+from processors.delivery.recognition import recognise
 from processors.delivery.reconcile.compare import Reconciled, compare
 from processors.delivery.reconcile.compare import reconcile as reconciled
 from processors.delivery.reconcile.diff import Difference
@@ -135,6 +136,7 @@ def _work(configuration: Configuration, gateway: Gateway, scope: Scope, settle: 
         with console.step("Comparing with REDCap") as progress:
             reconciliation = reconciled(gateway, redcap, scope, progress, closed=closed)
         if settle.restore:
+            recognise(gateway, redcap)
             hold_unplaced(gateway, LASTING)
             return _restored(configuration, gateway, redcap, reconciliation, closed)
     if settle.accept:

@@ -18,10 +18,7 @@ from processors.cli.options import JsonOption
 from processors.configuration import Configuration, LedgerSection
 from processors.errors import ConfigurationError
 from processors.gateway import Gateway, open_gateway
-from processors.operations.forget.data_subjects import of_subjects
-from processors.operations.forget.forget import compact, forget
-
-_REASON = "forgotten after the backup from which the ledger was restored"
+from processors.operations.forget.again import forget_again
 
 
 def command(
@@ -42,8 +39,7 @@ def command(
     _require_room(section, file)
     with _staged(configuration, file) as gateway:
         known = erasures.kept(section.key_file)
-        again = _forget_again(gateway, section.key_file)
-        compacted = compact(gateway.database) if again else True
+        again, compacted = forget_again(gateway, section.key_file, by=operator())
         with gateway.begin() as work:
             position = store.head(work.connection).position
     if json:
@@ -57,7 +53,7 @@ def _require_room(section: LedgerSection, file: Path) -> None:
     data = section.data_dir / "postgres"
     if section.url != EMBEDDED:
         raise ConfigurationError(
-            "ledger.url names a server, which is restored by its own tools: docs/database.md tells how (`fiona-ledger "
+            "ledger.url names a server, which is restored by its own tools: docs/backup.md tells how (`fiona-ledger "
             "docs` where that is). Expected an embedded ledger."
         )
     if data.exists():
@@ -92,15 +88,6 @@ def _staged(configuration: Configuration, file: Path) -> Iterator[Gateway]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _forget_again(gateway: Gateway, key_file: Path) -> int:
-    """Destroys the keys of those who were forgotten after the backup; gives how many they were."""
-    with gateway.begin() as work:
-        subjects = erasures.back_again(work.connection, key_file)
-    if not subjects:
-        return 0
-    return forget(gateway, lambda work: [of_subjects(work, subjects)], reason=_REASON, by=operator()).destroyed
-
-
 def _print(section: LedgerSection, file: Path, position: int, *, again: int, has_journal: bool) -> None:
     out = console.output()
     out.print(
@@ -114,7 +101,6 @@ def _print(section: LedgerSection, file: Path, position: int, *, again: int, has
             "known again. Forget them once more (docs/privacy.md), or put the file back and restore again."
         )
     out.print(
-        "REDCap went on since the backup, and so did people: what they withdrew, retracted or deleted by hand since is "
-        "not known here. Before runs are started again, look at `fiona-ledger verify`, `fiona-ledger reconcile` and "
-        "`fiona-ledger run --dry-run`; docs/database.md tells more."
+        "REDCap went on since the backup, and so did people. `fiona-ledger adopt --after-restore` shows what it takes "
+        "back and what would be placed; runs refuse until then. docs/backup.md tells more."
     )

@@ -133,6 +133,8 @@ def _facts(status: Status) -> Iterator[str]:
         left = "" if forecast.left is None else f", {forecast.left} left"
         until = "" if forecast.runs_out is None else f", at the present pace until {forecast.runs_out}"
         yield f"IDs of {forecast.project}: {forecast.in_use} in use{left}{until}."
+    if status.last_drill is not None:
+        yield f"A backup was last tried on {local_time(status.last_drill)} (`fiona-ledger drill`)."
     for doubts in status.doubts:
         studies = f"; {doubts.studies} studies wait for that" * bool(doubts.studies)
         yield (

@@ -5,7 +5,7 @@ was reached, and what the ledger knows already is not recorded again: neither ro
 adopted before.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import text
@@ -38,21 +38,35 @@ class Adopted:
     no_uids: int
 
 
+First = Callable[[Work, Sequence[str], Mapping[str, ActualRecord]], None]
+"""Records what is to be known of studies, and of what REDCap holds of them, before the rest is adopted."""
+
+
+def _nothing(_work: Work, _studies: Sequence[str], _records: Mapping[str, ActualRecord]) -> None:
+    """All is adopted."""
+
+
 def adopt(run: Run, *, by: str) -> Adopted:
     """Records what REDCap holds and the ledger does not know. Raises `ServiceError` where REDCap fails.
 
     To be called by the site's only run. `by` is who gave the command.
     """
-    gateway, redcap = run.gateway, run.redcap
-    checkpoint = begin_or_resume(gateway)
-    if redcap.has("routing") and redcap.has("coupling"):
+    begin_or_resume(run.gateway)  # told by runs from now on, should it be interrupted
+    if run.redcap.has("routing") and run.redcap.has("coupling"):
         # An entry that is known from before the adoption is no newer word about what is adopted.
         run.observe()
+    return adopt_records(run, by=by)
+
+
+def adopt_records(run: Run, *, by: str, first: First = _nothing) -> Adopted:
+    """The same of a REDCap whose lists are known; `first` is done with what it holds of some studies."""
+    gateway, redcap = run.gateway, run.redcap
+    checkpoint = begin_or_resume(gateway)
     with run.step("Asking which studies REDCap holds"):
         names = {name for project in actual.fields_by_project(redcap) for name in actual.record_ids(redcap, project)}
         studies = _still_to_read(gateway, sorted(filter(is_uid, names)), checkpoint)
     with run.step("Reading what REDCap holds of them") as progress:
-        _adopt_studies(gateway, redcap, studies, checkpoint, progress)
+        _adopt_studies(gateway, redcap, studies, checkpoint, first, progress)
     if redcap.has("autoid"):
         with run.step("Reading AutoID"), in_turn(gateway, "autoid"):
             adopt_entries(gateway, redcap)
@@ -69,12 +83,18 @@ def _still_to_read(gateway: Gateway, studies: Sequence[str], checkpoint: Checkpo
 
 
 def _adopt_studies(
-    gateway: Gateway, redcap: Redcap, studies: Sequence[str], checkpoint: Checkpoint, progress: Progress | None
+    gateway: Gateway,
+    redcap: Redcap,
+    studies: Sequence[str],
+    checkpoint: Checkpoint,
+    first: First,
+    progress: Progress | None,
 ) -> None:
     done = 0
     for batch in batches(studies, actual.BATCH):
         records = actual.actual_records(gateway, redcap, batch)
         with gateway.begin() as work:
+            first(work, batch, records)
             _record(work, batch, records)
             keep(work, checkpoint._replace(study=max(checkpoint.study, batch[-1])))
         done += len(batch)
