@@ -14,6 +14,9 @@ from processors.errors import WrongClock
 TOLD_FROM: Final = timedelta(minutes=5)
 """A difference that people are told of, though runs go on."""
 
+_HOURS_FROM: Final = timedelta(minutes=120)
+_DAYS_FROM: Final = timedelta(hours=48)
+
 
 def believed(stored: datetime | None, now: datetime) -> datetime | None:
     """The stored time; None where there is none, or it lies ahead: a clock was wrong when it was stored, or is now."""
@@ -29,6 +32,14 @@ def is_due(last: datetime | None, now: datetime, after: timedelta) -> bool:
 def due(column: str) -> str:
     """`is_due` as SQL, of a column and the parameters :now and :before, which is so much earlier."""
     return f"(({column} > :before and {column} <= :now) is not true)"
+
+
+def duration(time: timedelta) -> str:
+    """How long that is, to the minute, hour or day."""
+    if time < _HOURS_FROM:
+        minutes = int(time / timedelta(minutes=1))
+        return "1 minute" if minutes == 1 else f"{minutes} minutes"
+    return f"{int(time / timedelta(hours=1))} hours" if time < _DAYS_FROM else f"{time.days} days"
 
 
 class ClockComparison:

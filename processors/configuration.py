@@ -286,11 +286,32 @@ class HealthSection(_Section):
     silent_minutes: float = Field(default=10, gt=0, le=_DAY)
     metrics_file: FilePath | None = None
     ping_url: Annotated[SecretStr, AfterValidator(_secret_web_address)] | None = None
+    page: FilePath | None = None
 
     @property
     def silent_after(self) -> timedelta:
         """For so long no run may get through."""
         return timedelta(minutes=self.silent_minutes)
+
+
+class WebSection(_Section):
+    """Where the page is served, and what may be asked of it. `url` is the ledger's address for what it reads."""
+
+    address: str = "127.0.0.1"
+    port: int = Field(default=8642, ge=0, le=65535)
+    insecure: bool = False
+    url: Annotated[str, AfterValidator(_printable)] | None = None
+    patient_search: bool = False
+    user_header: str = Field(default="X-Remote-User", pattern=r"^[A-Za-z0-9-]+$")
+
+    @model_validator(mode="after")
+    def _is_behind_a_sign_in(self) -> Self:
+        if not (self.insecure or _is_loopback(self.address)):
+            raise ValueError(
+                "expected an address of this machine alone in web.address, such as 127.0.0.1: the page asks nobody who "
+                "they are, and the web server before it does. Where that is meant all the same, say web.insecure = true"
+            )
+        return self
 
 
 class SenderSection(_Section):
@@ -395,6 +416,7 @@ class Configuration(BaseSettings):
     sender: SenderSection = SenderSection()
     identity: IdentitySection = IdentitySection()
     health: HealthSection = HealthSection()
+    web: WebSection = WebSection()
     proof: ProofSection = ProofSection()
 
     @property

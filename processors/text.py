@@ -1,4 +1,4 @@
-"""Which texts name nobody, what of a text is nothing but padding, and which are one to people. Pure.
+"""Which texts name nobody, what of a text is padding, which are one to people, and what of them can be shown. Pure.
 
 Scanners pad with blanks and NULs; no-break blanks and zero-width characters come in with copied text, and nobody sees
 them. A PatientID of nothing else would make one patient of everybody who has it; one that differs by them alone would
@@ -11,6 +11,7 @@ import regex
 
 _NOTHING_TO_SEE = ("Cc", "Cf", "Zs", "Zl", "Zp")
 _WITHOUT_A_WIDTH = regex.compile(r"[\p{Default_Ignorable_Code_Point}\p{Cf}]+")
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 _HYPHENS = dict.fromkeys([*range(0x2010, 0x2016), 0x2212, 0xFE63, 0xFF0D], "-")
 
 
@@ -29,6 +30,19 @@ def without_padding(text: str) -> str:
     while end > start and _is_padding(text[end - 1]):
         end -= 1
     return text[start:end]
+
+
+def printable(text: str) -> str:
+    """The text on one line: what steers a terminal or a page, is not seen, or turns letters around is replaced."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
+
+
+def uncalculated(text: str) -> str:
+    """The text for a cell of a spreadsheet: on one line, after an apostrophe where it would be calculated."""
+    text = printable(text)
+    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
 
 
 def same_to_people(text: str) -> str:

@@ -48,6 +48,12 @@ def test_the_wheel_ships_the_samples_and_the_dictionaries(wheel: zipfile.ZipFile
     assert "processors/project_designs/dictionaries/incoming.csv" in names
 
 
+def test_the_wheel_ships_what_the_page_is_made_of(wheel: zipfile.ZipFile) -> None:
+    made_of = [path for folder in ("templates", "static") for path in (ROOT / "processors/web" / folder).iterdir()]
+    assert len(made_of) > 8
+    assert {str(path.relative_to(ROOT)) for path in made_of} <= set(wheel.namelist())
+
+
 @pytest.fixture(scope="module")
 def program(wheel: zipfile.ZipFile, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`fiona-ledger` of an environment in which the wheel is installed, and what it needs borrowed from ours."""

@@ -10,23 +10,19 @@ from typing import Any
 
 import orjson
 
-_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+from processors.text import printable, uncalculated
+
 _STEERING = re.compile(r"[^\x00-\x7e]")
 
 
 def on_a_line(words: str) -> str:
     """The words for a terminal, on one line: what steers it, is not seen, or turns letters around is replaced."""
-    if words.isprintable():
-        return words
-    return "".join(character if character.isprintable() else "\ufffd" for character in words)
+    return printable(words)
 
 
 def in_a_cell(value: Any) -> Any:
     """The value for a cell of CSV: a text on one line, after an apostrophe where spreadsheets would calculate it."""
-    if not isinstance(value, str):
-        return value
-    text = on_a_line(value)
-    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
+    return uncalculated(value) if isinstance(value, str) else value
 
 
 def as_json(data: Any, *, indented: bool = False) -> str:

@@ -1,22 +1,12 @@
 """Findings about the gateway's health in words, with moments as the clocks here show them."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from processors.cli.dates import local_time
+from processors.clocks import duration
 from processors.operations.health import Finding, Severity, worst
-
-_HOURS_FROM = timedelta(minutes=120)
-_DAYS_FROM = timedelta(hours=48)
-
-
-def duration(time: timedelta) -> str:
-    """How long that is, to the minute, hour or day."""
-    if time < _HOURS_FROM:
-        minutes = int(time / timedelta(minutes=1))
-        return "1 minute" if minutes == 1 else f"{minutes} minutes"
-    return f"{int(time / timedelta(hours=1))} hours" if time < _DAYS_FROM else f"{time.days} days"
 
 
 def moments(finding: Finding, now: datetime) -> str:

@@ -12,9 +12,11 @@ from processors.cli import console
 from processors.cli.bootstrap import now, opened_gateway, opened_run, operator, prepare
 from processors.cli.exit_codes import ending, readers_may_leave
 from processors.cli.news import Audience, Teller
+from processors.cli.page_files import write_page
 from processors.cli.pings import pinged
 from processors.configuration import Configuration
 from processors.delivery.restored import require_whole
+from processors.errors import ConfigurationError
 from processors.gateway import Gateway
 from processors.locks import only_run
 from processors.operations.adopt.guard import require_moved_in
@@ -133,6 +135,7 @@ def _reported(
     finally:
         _keep_head(configuration, gateway, report)
         _write_metrics(configuration, gateway, report)
+        _write_page(configuration, gateway, report)
         # An error is told after what was done before it, and is told where nobody reads that any more.
         with readers_may_leave():
             print_it()
@@ -160,6 +163,20 @@ def _write_metrics(configuration: Configuration, gateway: Gateway, report: Repor
         report.warnings.append(f"health.metrics_file: {file} cannot be written: {exc.strerror}.")
     except LedgerError:
         # PostgreSQL is away, which the run tells itself; the old file grows old.
+        return
+
+
+def _write_page(configuration: Configuration, gateway: Gateway, report: Report) -> None:
+    """Writes the overview, if it is to be. That it cannot be written is a warning, and no more."""
+    folder = configuration.health.page
+    if folder is None:
+        return
+    try:
+        write_page(folder, configuration, gateway)
+    except ConfigurationError as exc:
+        report.warnings.append(f"health.page: {exc}")
+    except LedgerError:
+        # PostgreSQL is away, which the run tells itself; the old page tells when it was written.
         return
 
 

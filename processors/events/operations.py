@@ -227,3 +227,20 @@ class MasterKeyChanged(Fact):
     def stream(self) -> str:
         """That of the master key."""
         return "vault/master-key"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PatientSearched(Fact):
+    """Somebody looked for a patient's studies on the page, and was shown these; `by` is whom the web server let in.
+
+    `subjects` are the ids under which the patient's data is sealed.
+    """
+
+    by: str
+    studies: tuple[str, ...]
+    subjects: tuple[str, ...]
+
+    @property
+    def stream(self) -> str:
+        """That of what was looked for on the page."""
+        return "page/patients"

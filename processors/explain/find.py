@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, NamedTuple, get_args
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from processors.explain.search import studies_with_accession
 from processors.gateway import Work
@@ -23,7 +23,10 @@ _AT_ONCE: Final = 500
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sought:
-    """What is looked for: None where it makes no difference. `until` is the first moment that is not meant."""
+    """What is looked for: None where it makes no difference. `until` is the first moment that is not meant.
+
+    `before` is a study, with its arrival, that stands in the list before the first one that is meant.
+    """
 
     study: str | None = None
     accession: str | None = None
@@ -31,6 +34,7 @@ class Sought:
     stages: Collection[Stage] = STAGES
     since: datetime | None = None
     until: datetime | None = None
+    before: tuple[datetime, str] | None = None
 
 
 class _Study(NamedTuple):
@@ -65,7 +69,8 @@ def find(work: Work, sought: Sought) -> Iterator[Found]:
     named = [] if sought.study is None else [sought.study.strip()]
     if sought.accession is not None:
         named += studies_with_accession(work, without_padding(sought.accession))
-    before = {"since": sought.since, "until": sought.until, "at": None, "study": ""}
+    at, study = sought.before or (None, "")
+    before = {"since": sought.since, "until": sought.until, "at": at, "study": study}
     any_study = sought.study is None and sought.accession is None
     while True:
         parameters = {"any": any_study, "named": named, "most": _AT_ONCE, **before}
@@ -93,20 +98,28 @@ _STUDIES = text("""
        and (cast(:at as timestamptz) is null or (arrived_at, study) < (:at, :study))
      order by arrived_at desc, study desc limit :most
 """)
-_ASKED = text("""
+
+
+def asked(condition: str) -> TextClause:
+    """The statement that gives what was asked for, for those studies or projects that the condition lets in."""
+    return text(f"""
     select transfer.study, transfer.project, transfer.event_name,
            case when outcome.state in ('sent', 'failed', 'possibly sent') then outcome.state
                 when transfer.state in ('requested', 'contested', 'ending') then 'waiting'
                 else transfer.state end as stage,
-           coalesce(outcome.failure, '') as details, transfer.position
+           coalesce(outcome.failure, '') as details, transfer.position, transfer.cause_kind, transfer.cause_record
       from gateway.transfer
       left join gateway.outcome on outcome.request = transfer.position and outcome.ours
-     where transfer.study = any(:studies)
+     where transfer.{condition}
      union all
-    select study, project, event_name, 'held', kind, position from gateway.held_request where study = any(:studies)
+    select study, project, event_name, 'held', kind, position, cause_kind, cause_record
+      from gateway.held_request where {condition}
      union all
-    select study, project, '', 'held', reason, position from gateway.held_study where study = any(:studies)
+    select study, project, '', 'held', reason, position, '', '' from gateway.held_study where {condition}
      union all
-    select study, project, event_name, 'conflict', kind, position from gateway.conflict where study = any(:studies)
+    select study, project, event_name, 'conflict', kind, position, '', '' from gateway.conflict where {condition}
      order by position
-""")
+    """)
+
+
+_ASKED = asked("study = any(:studies)")

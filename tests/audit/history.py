@@ -34,6 +34,7 @@ from processors.events.operations import (
     LedgerDoubted,
     MasterKeyChanged,
     ParticipantReported,
+    PatientSearched,
     RawFolderReplaced,
     RedcapAccepted,
     RedcapDoubted,
@@ -484,6 +485,7 @@ def _ends(told: Told) -> None:
     told(forgotten)
     told(ParticipantReported(by="admin", subjects=(nobody,), studies=2))
     told(MasterKeyChanged(by="admin", subjects=9))
+    told(PatientSearched(by="ola", studies=(HEAD,), subjects=(nobody,)))
     namesakes = told(TwoNamesFound(study=HEAD, studies=(HIP,)))
     told(Acknowledged(study=HEAD, position=namesakes, by="admin", reason="married, as the register says"))
 

@@ -14,6 +14,8 @@ COMMANDS = {
         "check": "Tell a monitor in one line whether it does its work.",
         "find": "List studies, and how far each has come.",
         "explain": "Tell what happened to a study, and why.",
+        "serve": "Serve the page, for a web server that knows who asks.",
+        "page": "Write the page's overview as files.",
     },
     "When something needs a person": {
         "acknowledge": "Take a notice off the list of what needs attention.",

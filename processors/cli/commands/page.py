@@ -1,0 +1,25 @@
+"""`fiona-ledger page`: the overview as files."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from processors.cli import console
+from processors.cli.bootstrap import opened_tables
+from processors.cli.diaries import unrecorded_run
+from processors.cli.page_files import write_page
+
+
+def command(
+    context: typer.Context,
+    *,
+    output: Annotated[Path, typer.Option("--output", metavar="FOLDER", help="Where to write it; it must be there.")],
+) -> None:
+    """Write the page's overview as files that any web server can serve. `health.page` has each run do so.
+
+    Example: fiona-ledger page --output /var/www/fiona-ledger
+    """
+    with opened_tables(context.obj) as (configuration, gateway):
+        write_page(output, configuration, gateway, unrecorded_run(context.obj))
+    console.output().print(f"Written: {output / 'index.html'}")

@@ -1,0 +1,34 @@
+"""The overview as files, as commands write it."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from processors.configuration import Configuration
+from processors.errors import ConfigurationError
+from processors.gateway import Gateway
+from processors.operations.health import Unrecorded
+from processors.operations.limits import Limits
+
+
+def require_extra() -> None:
+    """Raises `ConfigurationError` where what the page is made with is not installed."""
+    missing = [name for name in ("jinja2", "starlette", "uvicorn") if find_spec(name) is None]
+    if missing:
+        raise ConfigurationError(
+            f"The page needs {' and '.join(missing)}, which is not installed: install the extra as the README "
+            "says, 'PATH[web]'."
+        )
+
+
+def write_page(
+    folder: Path, configuration: Configuration, gateway: Gateway, unrecorded: Unrecorded | None = None
+) -> None:
+    """Writes the overview into the folder. Raises `ConfigurationError` where that cannot be done."""
+    require_extra()
+    # Imported here: it takes a while, and most sites have none.
+    from processors.web import written
+
+    try:
+        written.write(folder, gateway, Limits.of(configuration), unrecorded)
+    except OSError as exc:
+        raise ConfigurationError(f"The page cannot be written into {folder}: {exc.strerror}.") from exc

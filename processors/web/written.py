@@ -1,0 +1,27 @@
+"""The overview as files, for a web server that serves a folder: each replaces the one before when it is whole."""
+
+import os
+from pathlib import Path
+
+from ledger.private_files import written_whole
+from processors.gateway import Gateway
+from processors.operations.health import Unrecorded
+from processors.operations.limits import Limits
+from processors.web.overview import overview
+from processors.web.rendering import STATIC, environment
+
+
+def write(folder: Path, gateway: Gateway, limits: Limits, unrecorded: Unrecorded | None = None) -> None:
+    """Writes index.html and what it needs into the folder. Raises `OSError` where that cannot be done."""
+    template = environment(gateway.local, live=False).get_template("overview.html")
+    page = template.render(site=gateway.site, overview=overview(gateway, limits, unrecorded))
+    for file in sorted(STATIC.iterdir()):
+        _put(folder / file.name, file.read_bytes())
+    _put(folder / "index.html", page.encode())
+
+
+def _put(path: Path, content: bytes) -> None:
+    with written_whole(path) as file:
+        # Whatever the umask: another program serves it, and it tells of nobody.
+        os.fchmod(file.fileno(), 0o644)
+        file.write(content)
