@@ -30,6 +30,7 @@ from processors.explain.timeline import grouped
 from processors.gateway import Gateway, Work
 from processors.operations.health import Unrecorded
 from processors.operations.limits import Limits
+from processors.operations.status import status
 from processors.text import printable
 from processors.web import directive, project, search, study
 from processors.web.guard import LOOPBACK, Guard
@@ -101,7 +102,7 @@ class Site:
         self._configuration = configuration
         self._told = told
         limits = Limits.of(configuration)
-        self._overview = Kept(lambda: overview(beforehand, limits, unrecorded()))
+        self._overview = Kept(lambda: overview(beforehand, status(beforehand, limits, unrecorded())))
         self._templates = environment(self._gateway.local, live=True)
 
     def application(self) -> Starlette:
