@@ -1,6 +1,6 @@
-"""The least privileges that work: a writer for the periodic run, an auditor for the views.
+"""The least privileges that work: a writer for the periodic run, an auditor for the views, a reader for the page.
 
-Neither can change what stands in the ledger, take its guards away or empty a table: that takes the
+None of them can change what stands in the ledger, take its guards away or empty a table: that takes the
 owner of the tables, who migrates. Granting again takes back what a role had beyond this.
 """
 
@@ -17,8 +17,9 @@ from ledger.errors import Misconfigured
 class Roles(NamedTuple):
     """The names of the roles; None: not to be touched."""
 
-    writer: str | None
-    auditor: str | None
+    writer: str | None = None
+    auditor: str | None = None
+    reader: str | None = None
 
     def named(self) -> list[str]:
         """Those that there are."""
@@ -42,6 +43,8 @@ _WRITER_IN_LEDGER: Mapping[str, str] = {
 }
 # What is derived can be derived again: a changed projection is rebuilt by the run itself.
 _WRITER_IN_GATEWAY = "select, insert, update, delete"
+# What status and explanations are made of. Keys are worth nothing without the key file.
+_READER_IN_LEDGER = ("event", "head", "subject", "vault", "set_apart", "lease")
 
 
 def grant(connection: Connection, roles: Roles) -> None:
@@ -66,12 +69,14 @@ def statements(connection: Connection, roles: Roles) -> list[Composed]:
         revocations += _writer(roles.writer)
     if roles.auditor is not None:
         revocations += _reader_of_audit(roles.auditor)
+    if roles.reader is not None:
+        revocations += _reader(roles.reader)
     return revocations
 
 
 def as_text(connection: Connection, roles: Roles) -> str:
     """The same for an administrator to read and execute; the roles need not exist yet."""
-    _require_two(roles)
+    _require_distinct(roles)
     return "".join(f"{statement.as_string(_driver(connection))};\n" for statement in statements(connection, roles))
 
 
@@ -144,7 +149,7 @@ def _effective(connection: Connection, roles: Roles) -> dict[str, dict[str, list
     """By role and privilege, the relations that it has that privilege on though it was not granted to it."""
     powers: dict[str, dict[str, list[str]]] = {role: {} for role in roles.named()}
     for row in connection.execute(_EFFECTIVE, {"roles": roles.named()}):
-        if (row.role == roles.auditor and row.schema != "audit") or not _is_given(row):
+        if not _is_given_to(roles, row):
             powers[row.role].setdefault(row.privilege, []).append(f"{row.schema}.{row.relation}")
     return powers
 
@@ -178,6 +183,14 @@ _POWERS = text("""
      where rolname = any(:roles)
      order by role, power
 """)
+
+
+def _is_given_to(roles: Roles, row: Any) -> bool:
+    if row.role == roles.auditor:
+        return bool(row.schema == "audit" and row.privilege == "SELECT")
+    if row.role == roles.reader:
+        return bool(row.privilege == "SELECT" and (row.schema != "ledger" or row.relation in _READER_IN_LEDGER))
+    return _is_given(row)
 
 
 def _is_given(row: Any) -> bool:
@@ -244,6 +257,16 @@ def _writer(role: str) -> Iterable[Composed]:
     yield from _reader_of_audit(role)
 
 
+def _reader(role: str) -> Iterable[Composed]:
+    reader = Identifier(role)
+    yield SQL("grant usage on schema ledger, gateway to {}").format(reader)
+    for table in _READER_IN_LEDGER:
+        yield SQL("grant select on ledger.{} to {}").format(Identifier(table), reader)
+    yield SQL("grant select on all tables in schema gateway to {}").format(reader)
+    yield SQL("alter default privileges in schema gateway grant select on tables to {}").format(reader)
+    yield from _reader_of_audit(role)
+
+
 def _reader_of_audit(role: str) -> Iterable[Composed]:
     """Views run with their owner's rights: reading them takes no right to the tables below."""
     reader = Identifier(role)
@@ -253,7 +276,7 @@ def _reader_of_audit(role: str) -> Iterable[Composed]:
 
 
 def _check(connection: Connection, roles: Roles) -> None:
-    _require_two(roles)
+    _require_distinct(roles)
     known = {row.rolname: row for row in connection.execute(_KNOWN, {"roles": roles.named()})}
     missing = [role for role in roles.named() if role not in known]
     if missing:
@@ -277,11 +300,16 @@ def _check(connection: Connection, roles: Roles) -> None:
         )
 
 
-def _require_two(roles: Roles) -> None:
-    if not roles.named():
-        raise Misconfigured("Expected --writer ROLE, --auditor ROLE or both, found neither.")
-    if roles.writer == roles.auditor:
-        raise Misconfigured("--writer and --auditor name the same role. An auditor who can write is none: name two.")
+def _require_distinct(roles: Roles) -> None:
+    named = {f"--{purpose}": role for purpose, role in roles._asdict().items() if role is not None}
+    if not named:
+        raise Misconfigured("Expected --writer ROLE, --auditor ROLE, --reader ROLE or several of them, found none.")
+    of_one = [option for option, role in named.items() if roles.count(role) > 1]
+    if of_one:
+        raise Misconfigured(
+            f"{' and '.join(of_one)} name the same role. An auditor who can write is none, nor is such a reader: name "
+            "one for each."
+        )
 
 
 _KNOWN = text("""

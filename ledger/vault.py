@@ -19,6 +19,7 @@ one waits beside the old, under another name, until the database says that it is
 """
 
 import contextlib
+import copy
 import hashlib
 import hmac
 import os
@@ -115,6 +116,12 @@ class Vault:
         if index_key is None:
             stored, master_key, index_key = _after_key_change(connection, key_file)
         return cls(master_key, index_key, stored)
+
+    def apart(self) -> "Vault":
+        """The same vault for another thread: what either looks up for its transaction, the other does not touch."""
+        other = copy.copy(self)
+        other._keys, other._subjects, other._subjects_of = {}, {}, None  # noqa: SLF001 - of this very class
+        return other
 
     def subjects(self, connection: Connection, names: Collection[SubjectName]) -> dict[SubjectName, UUID]:
         """The subject of each name, made with a fresh data key where there is none yet."""

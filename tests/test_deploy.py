@@ -34,7 +34,7 @@ def test_systemd_understands_every_line(tmp_path: Path) -> None:
         text = re.sub(r"^ExecStart=.*", "ExecStart=/bin/true", path.read_text("utf-8"), flags=re.MULTILINE)
         (tmp_path / path.name).write_text(text)
     units = sorted(str(path) for path in tmp_path.iterdir())
-    assert len(units) == 4
+    assert len(units) == 5
     done = subprocess.run([str(ANALYZE), "verify", *units], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 

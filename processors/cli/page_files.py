@@ -3,11 +3,9 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-from processors.configuration import Configuration
 from processors.errors import ConfigurationError
 from processors.gateway import Gateway
-from processors.operations.health import Unrecorded
-from processors.operations.limits import Limits
+from processors.operations.status import Status
 
 
 def require_extra() -> None:
@@ -20,16 +18,14 @@ def require_extra() -> None:
         )
 
 
-def write_page(
-    folder: Path, configuration: Configuration, gateway: Gateway, unrecorded: Unrecorded | None = None
-) -> None:
-    """Writes the overview into the folder. Raises `ConfigurationError` where that cannot be done."""
+def write_page(folder: Path, gateway: Gateway, told: Status) -> None:
+    """Writes the overview with this status into the folder. Raises `ConfigurationError` where that cannot be done."""
     require_extra()
     # Imported here: it takes a while, and most sites have none.
     from processors.web import written
 
     try:
-        written.write(folder, gateway, Limits.of(configuration), unrecorded)
+        written.write(folder, gateway, told)
     except OSError as exc:
         raise ConfigurationError(
             f"The page cannot be written into {folder}: {exc.strerror}. Let the folder be there, and the "

@@ -1,7 +1,7 @@
 """Runs as commands start them: the periodic one and the replay, each recorded, and told of however it ends."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -22,7 +22,7 @@ from processors.locks import only_run
 from processors.operations.adopt.guard import require_moved_in
 from processors.operations.limits import Limits
 from processors.operations.replay import Replayed, Scope, replay
-from processors.operations.status import status
+from processors.operations.status import Status, status
 from processors.run import Report, Rhythm, Run, Step
 from processors.stopwatch import Stopwatch
 
@@ -159,8 +159,7 @@ def _reported(
         raise
     finally:
         _keep_head(configuration, gateway, report)
-        _write_metrics(configuration, gateway, report)
-        _write_page(configuration, gateway, report)
+        _write_health(configuration, gateway, report)
         # An error is told after what was done before it, and is told where nobody reads that any more.
         with readers_may_leave():
             print_it()
@@ -174,35 +173,35 @@ def _keep_head(configuration: Configuration, gateway: Gateway, report: Report) -
         report.warnings.append(str(error))
 
 
-def _write_metrics(configuration: Configuration, gateway: Gateway, report: Report) -> None:
-    """Writes the metrics file, if there is to be one. That it cannot be written is a warning, and no more."""
-    file = configuration.health.metrics_file
-    if file is None:
+def _write_health(configuration: Configuration, gateway: Gateway, report: Report) -> None:
+    """Writes the metrics file and the page's overview, if they are to be. That one cannot be is a warning, no more."""
+    file, folder = configuration.health.metrics_file, configuration.health.page
+    if file is None and folder is None:
         return
+    # PostgreSQL may be away, which the run tells itself: what is old tells by its age.
+    with suppress(LedgerError):
+        told = status(gateway, Limits.of(configuration))
+        if file is not None:
+            _write_metrics(file, told, report)
+        if folder is not None:
+            _write_page(folder, gateway, told, report)
+
+
+def _write_metrics(file: Path, told: Status, report: Report) -> None:
     # Imported here: it takes a while, and most sites have none.
     from processors.operations import metrics
 
     try:
-        metrics.write(file, status(gateway, Limits.of(configuration)), report)
+        metrics.write(file, told, report)
     except OSError as exc:
         report.warnings.append(f"health.metrics_file: {file} cannot be written: {exc.strerror}.")
-    except LedgerError:
-        # PostgreSQL is away, which the run tells itself; the old file grows old.
-        return
 
 
-def _write_page(configuration: Configuration, gateway: Gateway, report: Report) -> None:
-    """Writes the overview, if it is to be. That it cannot be written is a warning, and no more."""
-    folder = configuration.health.page
-    if folder is None:
-        return
+def _write_page(folder: Path, gateway: Gateway, told: Status, report: Report) -> None:
     try:
-        write_page(folder, configuration, gateway)
+        write_page(folder, gateway, told)
     except ConfigurationError as exc:
         report.warnings.append(f"health.page: {exc}")
-    except LedgerError:
-        # PostgreSQL is away, which the run tells itself; the old page tells when it was written.
-        return
 
 
 def _tell_run(report: Report, teller: Teller, *, timing: bool) -> None:

@@ -12,7 +12,7 @@ from processors.events.transfers import TransferAdopted, TransferObserved
 from processors.explain.conditions import EntryAccount, RuleAccount, entry_accounts, rule_accounts
 from processors.explain.endings import Ending, endings
 from processors.explain.near_miss import Matching
-from processors.explain.policy import InForce, in_force
+from processors.explain.policy import InForce, entries_meeting, in_force
 from processors.explain.recorded import FROM_THE_BEGINNING
 from processors.explain.timeline import Moment, timeline
 from processors.explain.verdict import Situation, verdict
@@ -80,10 +80,10 @@ class Explanation:
 def explain(work: Work, study: str, matching: Matching, *, checks: Sequence[Check], holds_split: bool) -> Explanation:
     """The explanation of a study that the ledger knows; what is asked for is checked as in a run."""
     row = work.execute(_STUDY, {"study": study}).one()
-    directed = in_force(work)
-    directives = replace(directed.directives(directed.rules.values(), matching), doubted=directed.doubted)
     (evidence,) = gather(work, [study], FROM_THE_BEGINNING, with_identities=True)
     accessions = accession_numbers(work, study)
+    directed = in_force(work, entries_meeting(work, evidence, accessions))
+    directives = replace(directed.directives(directed.rules.values(), matching), doubted=directed.doubted)
     accounts = [_origin_account(origin, directed, directives, matching) for origin in _origins(work, study)]
     forgotten = [
         record
@@ -126,7 +126,7 @@ def explain(work: Work, study: str, matching: Matching, *, checks: Sequence[Chec
         timeline=moments,
         origins=accounts,
         entries=entries,
-        other_entries=len(directed.entries) - len(entries),
+        other_entries=work.execute(_ENTRIES).scalar_one() - len(entries),
         rule_edits=directed.rule_edits,
         entry_edits=directed.entry_edits,
         verdict=verdict(situation),
@@ -210,6 +210,7 @@ _ID_PROJECTS = text("""
     select project, doubted_position is not null as doubted from gateway.autoid_project
      where wanted and not removed and problems = '{}' and aetitle = :called and aetitle <> '' order by project
 """)
+_ENTRIES = text("select count(*) from gateway.coupling_entry where not removed")
 _LAST_READ = text("""
     select started_at from gateway.run where site = :site and exit_code in (0, 1) and started_at <= :now
      order by started_at desc limit 1

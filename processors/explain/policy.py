@@ -1,6 +1,7 @@
 """The rules and coupling entries in force, from the ledger alone: REDCap is not asked."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import text
@@ -12,7 +13,9 @@ from processors.routing.edits import Edit
 from processors.routing.evaluate import Directives
 from processors.routing.rules import Router, Rule
 from processors.routing.stored_directives import entries_at, rules_at
+from processors.routing.study_state import Evidence
 from processors.routing.sync import Doubted
+from processors.text import accession_likeness
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,11 +54,11 @@ class InForce:
         )
 
 
-def in_force(work: Work) -> InForce:
-    """What is in force now."""
+def in_force(work: Work, entries: Collection[str] | None = None) -> InForce:
+    """What is in force now. Of the coupling list, which may be long, only those `entries`, if any are named."""
     rule_rows = work.execute(_RULES).all()
     rule_positions = {row.record_id: row.position for row in rule_rows}
-    entry_rows = work.execute(_ENTRIES).all()
+    entry_rows = work.execute(_ENTRIES, {"wanted": None if entries is None else list(entries)}).all()
     return InForce(
         rules={rule.record_id: rule for rule in rules_at(work, rule_positions.values())},
         rule_positions=rule_positions,
@@ -81,5 +84,34 @@ _RULES = text("""
 _ENTRIES = text("""
     select record_id, position, life_position, asks_position, doubted_position, accession,
            said.data ->> 'changed_by' as changed_by, said.data ->> 'changed_at' as changed_at
-      from gateway.coupling_entry join ledger.event as said using (position) where not removed
+      from gateway.coupling_entry join ledger.event as said using (position)
+     where not removed and (cast(:wanted as text[]) is null or record_id = any(:wanted))
+""")
+
+
+def entries_meeting(work: Work, evidence: Evidence, numbers: Collection[str]) -> list[str]:
+    """The record ids of those entries in force that have to do with the study: they name it, nearly name it, or led to
+    what was decided about it. None of them is unsealed for it.
+
+    `numbers` are its accession numbers as written.
+    """
+    likenesses = {accession_likeness(number) for number in numbers} - {""}
+    alike = work.vault.alike(work.connection, "accession", likenesses)
+    causes = [request.cause for request in evidence.standing]
+    causes += [known.cause for known in evidence.holds.values()]
+    causes += [cause for conflict in evidence.conflicts.values() for cause in conflict.causes]
+    about = {
+        "led": [cause.record_id for cause in causes if cause.kind == "coupling"],
+        "accessions": [*(evidence.known_accessions - {""}), *map(str, alike)],
+        "digits": re.sub("[^0-9.]", "", evidence.study),
+    }
+    return list(work.execute(_MEETING, about).scalars())
+
+
+# UIDs that differ by blanks and case alone have the same digits and dots.
+_MEETING = text("""
+    select record_id from gateway.coupling_entry
+     where not removed
+       and (record_id = any(:led) or accession = any(:accessions)
+            or (study <> '' and regexp_replace(study, '[^0-9.]', '', 'g') = :digits))
 """)

@@ -1,11 +1,12 @@
 """The addresses of the page, and what each answers. Names stand in queries, as they may hold any character.
 
 Whoever asks has been let in by the web server before it. One question is answered at a time: the keys that explanations
-need are kept for one transaction, and a page is a matter of milliseconds.
+need are kept for one transaction, and a page is a matter of milliseconds. The overview is not, with many studies: it is
+made beforehand, with keys of its own.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from datetime import date
 from threading import Lock
 from typing import Any, Final, Self
@@ -29,6 +30,7 @@ from processors.explain.timeline import grouped
 from processors.gateway import Gateway, Work
 from processors.operations.health import Unrecorded
 from processors.operations.limits import Limits
+from processors.operations.status import status
 from processors.text import printable
 from processors.web import directive, project, search, study
 from processors.web.guard import LOOPBACK, Guard
@@ -47,11 +49,11 @@ class ReadingGateway(Gateway):
 
     @classmethod
     def of(cls, gateway: Gateway, database: Database, one_at_a_time: Lock) -> Self:
-        """The same gateway by this way to its database, its keys still opened at need."""
+        """The same gateway by this way to its database, its keys still opened at need, and apart from the others'."""
         return cls(
             one_at_a_time,
             database=database,
-            vault=lambda: gateway.vault,
+            vault=lambda: gateway.vault.apart(),
             site=gateway.site,
             clock=gateway.clock,
             run=gateway.run,
@@ -80,7 +82,7 @@ _IN_TIME = text("set local statement_timeout = '30s'")
 class Site:
     """What the pages are made of; `database` is the way by which they are read, if it is not the gateway's own.
 
-    `unrecorded` is asked for each overview; `told` says what an error stands for.
+    `unrecorded` is asked for each overview, by another thread; `told` says what an error stands for.
     """
 
     def __init__(
@@ -94,11 +96,13 @@ class Site:
     ) -> None:
         self._writing = gateway
         self._one_at_a_time = Lock()
-        self._gateway = ReadingGateway.of(gateway, database or gateway.database, self._one_at_a_time)
+        self._gateway, beforehand = (
+            ReadingGateway.of(gateway, database or gateway.database, lock) for lock in (self._one_at_a_time, Lock())
+        )
         self._configuration = configuration
         self._told = told
         limits = Limits.of(configuration)
-        self._overview = Kept(lambda: overview(self._gateway, limits, unrecorded()))
+        self._overview = Kept(lambda: overview(beforehand, status(beforehand, limits, unrecorded())))
         self._templates = environment(self._gateway.local, live=True)
 
     def application(self) -> Starlette:
@@ -124,7 +128,13 @@ class Site:
             routes=routes,
             middleware=[Middleware(Guard, hosts=hosts)],
             exception_handlers={404: self._not_found, 405: self._not_found},
+            lifespan=self._served,
         )
+
+    @asynccontextmanager
+    async def _served(self, _: Starlette) -> AsyncIterator[None]:
+        with self._overview.renewed():
+            yield
 
     def overview(self, _: Mapping[str, str]) -> Response:
         """How it is doing."""

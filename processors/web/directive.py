@@ -1,4 +1,4 @@
-"""A routing rule or an entry of the coupling list: what it said from when to when, and what each text led to.
+"""A routing rule or an entry of the coupling list: what it said from when to when, by whom, and what each text led to.
 
 Patterns are not shown, nor accession numbers and pseudonyms: they are, or may be, a person's.
 """
@@ -67,12 +67,13 @@ def directive(work: Work, kind: Kind, record_id: str) -> Directive:
 
 _TEXTS: Final = {
     "rule": text("""
-        select position, valid_from, valid_to, ended_how, active, project, event_name, called, calling,
-               asks_for_patient_id, asks_for_patient_name, problems
+        select position, valid_from, valid_to, changed_by, changed_at, ended_how, ended_by, active, project, event_name,
+               called, calling, asks_for_patient_id, asks_for_patient_name, problems
           from audit.rule where record_id = :record order by position desc
     """),
     "coupling": text("""
-        select position, valid_from, valid_to, ended_how, project, event_name, study, names_accession_number, problems
+        select position, valid_from, valid_to, changed_by, changed_at, ended_how, ended_by, project, event_name, study,
+               names_accession_number, problems
           from audit.coupling_entry where record_id = :record order by position desc
     """),
 }

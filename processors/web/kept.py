@@ -1,17 +1,15 @@
-"""A page that takes a while to make: the newest one is shown while the next is being made."""
+"""A page that takes a while to make: it is made beforehand, so that nobody waits for it."""
 
-from collections.abc import Callable
-from contextlib import suppress
-from threading import Lock, Thread
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Event, Lock, Thread
 from time import monotonic
 from typing import Final, Generic, TypeVar
 
-from ledger.errors import LedgerError
-
 Value = TypeVar("Value")
 
-FRESH: Final = 10.0
-"""For so many seconds nothing is made anew."""
+EVERY: Final = 45.0
+"""So many seconds after one was made, the next is begun."""
 
 LONGEST: Final = 60.0
 """What is older is not shown any more: whoever asks waits for the next."""
@@ -20,33 +18,46 @@ LONGEST: Final = 60.0
 class Kept(Generic[Value]):
     """What `make` gives, at most a minute old."""
 
-    def __init__(self, make: Callable[[], Value], clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, make: Callable[[], Value], clock: Callable[[], float] = monotonic, every: float = EVERY) -> None:
         self._make = make
         self._clock = clock
+        self._every = every
         self._kept: tuple[float, Value] | None = None
         self._being_made = Lock()
 
     def get(self) -> Value:
-        """The newest one; the next is begun where it is not fresh. Raises what making it raises where there is none."""
-        kept = self._kept
-        age = LONGEST if kept is None else self._clock() - kept[0]
-        if kept is None or age >= LONGEST:
+        """The newest one. Where there is none, it is made, and whatever making it raises is raised."""
+        kept = self._current
+        if kept is None:
             with self._being_made:
-                return self._renewed()
-        if age >= FRESH and self._being_made.acquire(blocking=False):
-            Thread(target=self._renew_behind, daemon=True).start()
+                kept = self._current or self._renewed()
         return kept[1]
 
-    def _renew_behind(self) -> None:
-        # Whoever asks when it is too old is told of an error, which is still there then, or gone.
+    @contextmanager
+    def renewed(self) -> Iterator[None]:
+        """Until it ends, a thread makes the next one in time."""
+        ended = Event()
+        thread = Thread(target=self._renew, args=(ended,), daemon=True)
+        thread.start()
         try:
-            with suppress(LedgerError):
-                self._renewed()
+            yield
         finally:
-            self._being_made.release()
+            ended.set()
+            thread.join()
 
-    def _renewed(self) -> Value:
+    def _renew(self, ended: Event) -> None:
+        while not ended.is_set():
+            # Whoever asks when the newest is too old is told of an error, which is still there then, or gone.
+            with suppress(Exception), self._being_made:
+                self._renewed()
+            ended.wait(self._every)
+
+    @property
+    def _current(self) -> tuple[float, Value] | None:
+        kept = self._kept
+        return None if kept is None or self._clock() - kept[0] >= LONGEST else kept
+
+    def _renewed(self) -> tuple[float, Value]:
         begun = self._clock()
-        value = self._make()
-        self._kept = (begun, value)
-        return value
+        self._kept = (begun, self._make())
+        return self._kept

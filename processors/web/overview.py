@@ -10,9 +10,7 @@ from sqlalchemy import text
 from processors.clocks import believed
 from processors.gateway import Gateway, Work
 from processors.operations.groups import Group, grouped
-from processors.operations.health import Unrecorded
-from processors.operations.limits import Limits
-from processors.operations.status import Status, status
+from processors.operations.status import Status
 from processors.web.days import beginning
 from processors.web.plots import Plot, plot
 
@@ -76,9 +74,8 @@ class Overview:
         ]
 
 
-def overview(gateway: Gateway, limits: Limits, unrecorded: Unrecorded | None) -> Overview:
-    """The overview of the gateway's site as the ledger has it."""
-    told = status(gateway, limits, unrecorded)
+def overview(gateway: Gateway, told: Status) -> Overview:
+    """The overview of the gateway's site as the ledger has it, with the status told of it."""
     with gateway.begin() as work:
         return Overview(
             status=told,

@@ -33,7 +33,7 @@ EVENTS = sized(100_000)
 """Those of the last 30 days."""
 DAYS = 30
 ENTRIES = 1_000
-"""Coupling entries in force: each study page asks all of them."""
+"""Coupling entries in force: a study page finds its own among them."""
 OVERVIEW_MS, ANEW_MS, STUDY_MS = 200, 2_000, 100
 _TIMES = 9
 _CONFIGURATION = """

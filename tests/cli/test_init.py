@@ -66,6 +66,16 @@ def test_the_unit_starts_this_program_as_that_user_on_those_summaries(tmp_path: 
     assert "\nReadOnlyPaths=-/data/x\n" in resident
 
 
+def test_the_unit_of_the_page_is_written_where_it_is_asked_for(tmp_path: Path) -> None:
+    done = init(tmp_path, "--page", "--no-autoid", "--user", "anna")
+    assert done.exit_code == 0
+    unit = (tmp_path / "fiona-ledger-page.service").read_text()
+    assert f"\nExecStart={Path(sys.prefix, 'bin', 'fiona-ledger')} --config /etc/fiona-ledger.toml serve\n" in unit
+    assert "\nUser=anna\n" in unit
+    (installing,) = [line for line in done.output.splitlines() if line.strip().startswith("install -m 0644")]
+    assert f"{tmp_path}/fiona-ledger-page.service" in installing
+
+
 def test_given_again_it_leaves_every_file_as_it_is(tmp_path: Path) -> None:
     init(tmp_path, "--ledger", "postgresql://anna@pg/led")
     (tmp_path / "fiona-ledger.toml").write_text("# mine\n")

@@ -11,7 +11,10 @@ from processors.events.rules import DecidedByHand
 from processors.events.series import StudyRequestedByOthers
 from processors.events.transfers import TransferSent
 from processors.explain.explanation import Explanation
+from processors.explain.policy import entries_meeting, in_force
+from processors.explain.recorded import FROM_THE_BEGINNING
 from processors.explain.timeline import grouped
+from processors.routing.study_state import gather
 from tests.explain.conftest import Explained, row
 from tests.flow.harness import BRAIN, HEART
 
@@ -147,6 +150,23 @@ def test_what_is_near_is_named(explained: Explained) -> None:
         "differs by blanks, case and leading zeros only)."
     )
     assert found.other_entries == 1
+
+
+def test_only_entries_that_have_to_do_with_the_study_are_read(explained: Explained) -> None:
+    """A list may be long, and each entry read is one unsealed."""
+    site = explained.site
+    site.entry("1", accession="A1")
+    site.entry("2", accession="0 a1")
+    site.entry("3", study=f" {STUDY[:3]} {STUDY[3:]}")
+    site.entry("4", accession="B9", study="1.2.9")
+    site.entry("5", accession="B9")
+    site.series(STUDY, AccessionNumber="A1")
+    site.run()
+    with explained.opened() as work:
+        (evidence,) = gather(work, [STUDY], FROM_THE_BEGINNING, with_identities=True)
+        assert sorted(entries_meeting(work, evidence, ["A1"])) == ["1", "2", "3"]
+        assert set(in_force(work, ["1", "3"]).entries) == {"1", "3"}
+        assert set(in_force(work).entries) == {"1", "2", "3", "4", "5"}
 
 
 def test_an_entry_that_waits_for_a_vanished_study_says_so(explained: Explained) -> None:

@@ -416,6 +416,23 @@ def test_it_is_held_since_it_was_for_a_reason_of_this_kind_until_it_is_released(
     ]
 
 
+def test_what_is_held_is_kept_as_it_was_found_last_and_only_what_is_released_is_gone(ledger: Ledger) -> None:
+    says: dict[str, Any] = {
+        "details": "other",
+        "studies": ("1.4",),
+        "name_fingerprint": "other print",
+        "patient": "00000000-0000-0000-0000-000000000002",
+    }
+    elsewhere = [held("BRAIN"), held(event_name="visit_2"), replace(held(), study="1.3")]
+    ledger.record(held(), *elsewhere)
+    ledger.record(held(cause=RULE, kind="project is closed", **says))
+    (kept,) = (row for row in ledger.rows("held_request") if row["position"] == 5)
+    assert kept.items() >= (says | {"studies": ["1.4"], "kind": "project is closed", "since_position": 5}).items()
+    assert (kept["cause_kind"], kept["cause_record"], kept["cause_position"]) == RULE
+    ledger.record(RequestReleased(study=STUDY, project="HEART", event_name="visit_1"))
+    assert sorted(row["position"] for row in ledger.rows("held_request")) == [2, 3, 4]
+
+
 # Notices
 
 

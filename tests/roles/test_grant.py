@@ -77,6 +77,30 @@ def test_a_role_can_ask_what_it_lacks_of_the_writers_rights(database_url: str, w
     assert {"USAGE on schema ledger", "INSERT on ledger.event", "SELECT on gateway.run"} <= set(lacking(auditor))
 
 
+def test_the_reader_may_read_what_the_page_shows_and_nothing_else(
+    database: Database, database_url: str, program: Program, made_role: MakeRole
+) -> None:
+    reader = made_role("reader")
+    with database.begin() as connection:
+        connection.execute(text(f"grant update on gateway.study to {reader}"))
+    ended = program("grant", "--reader", reader)
+    assert (ended.code, " ".join(ended.out.split())) == (0, f"{reader} may read what the page shows, and nothing else.")
+    assert program("verify").code == 0
+    found = rights(database, reader)
+    assert {frozenset(what) for what in found.values()} == {frozenset({"SELECT"})}
+    assert {name for name in found if name.startswith("ledger.")} == {
+        f"ledger.{table}" for table in ("event", "head", "subject", "vault", "set_apart", "lease")
+    }
+    with database.begin() as connection:
+        connection.execute(text("create table gateway.later (n int)"))
+    with opened(as_role(database_url, reader)) as reading:
+        assert scalar(reading, "select count(*) from gateway.later") == 0
+    with database.begin() as connection:
+        connection.execute(text("grant select on ledger.attestation to public"))
+    ended = program("grant", "--reader", reader, "--json")
+    assert (ended.code, ended.data["besides"]) == (1, {reader: ["SELECT on ledger.attestation"]})
+
+
 def test_the_auditor_may_read_the_views_and_nothing_else(database: Database, auditor: str) -> None:
     views = scalar(database, "select array_agg('audit.' || viewname) from pg_views where schemaname = 'audit'")
     assert rights(database, auditor) == {view: {"SELECT"} for view in views}
@@ -282,7 +306,9 @@ def test_a_role_that_no_grant_restricts_is_refused(database: Database, program: 
 def test_neither_role_or_the_same_twice_is_a_usage_error(program: Program, writer: str) -> None:
     assert program("grant").code == 2
     ended = program("grant", "--writer", writer, "--auditor", writer)
-    assert (ended.code, "name the same role" in ended.err) == (2, True)
+    assert (ended.code, "--writer and --auditor name the same role" in ended.err) == (2, True)
+    ended = program("grant", "--writer", writer, "--reader", writer)
+    assert (ended.code, "--writer and --reader name the same role" in ended.err) == (2, True)
 
 
 def test_only_the_owner_can_grant(

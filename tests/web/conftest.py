@@ -88,7 +88,15 @@ def _add_hostile(story: Story) -> None:
         )
         told(arrived, subject=somebody)
         rule = told(a_rule("9", HOSTILE, called=HOSTILE, event_name=HOSTILE, problems=(HOSTILE,)))
-        asks = an_entry("12", HEART, study=EVIL_STUDY, event_name=HOSTILE, subject_id="PSEUDO-OF-X")
+        asks = an_entry(
+            "12",
+            HEART,
+            study=EVIL_STUDY,
+            event_name=HOSTILE,
+            subject_id="PSEUDO-OF-X",
+            changed_by="carla",
+            changed_at="2026-03-03 10:29",
+        )
         entry = told(asks, subject=SubjectName("coupling", "", EVIL_STUDY))
         for instance, project, cause in (
             (1, HOSTILE, Cause("rule", "9", rule)),

@@ -138,6 +138,18 @@ def test_a_cell_of_the_csv_is_not_calculated(shown: Shown) -> None:
     assert all(not re.search(r'(^|,)"?[=+@]', line) for line in shown.text(f"/project.csv?name={HEART}").splitlines())
 
 
+def test_a_rule_or_entry_shows_who_changed_it_and_when(shown: Shown) -> None:
+    entry = words(shown.text("/entry?record=7"))
+    assert "astrid 2026-03-03 09:58" in entry
+    assert "bjorn 2026-03-03 09:59" in entry
+    assert "removed by astrid" in entry
+    rule = words(shown.text("/rule?record=2"))
+    assert "removed by bjorn" in rule
+    assert "unknown" in rule
+    study = words(shown.text(f"/study?uid={EVIL_STUDY}"))
+    assert "last changed in REDCap by carla, 2026-03-03 10:29" in study
+
+
 def test_a_rule_shows_its_texts_and_what_each_led_to_but_no_pattern(shown: Shown) -> None:
     page = words(shown.text("/rule?record=1"))
     assert "Routing rule 1" in page

@@ -18,8 +18,10 @@ def test_a_command_and_each_run_write_the_overview(site: Site, tmp_path: Path) -
     done = site.command("page", "--output", str(folder))
     assert (done.err, done.code) == ("", 0)
     assert "No run has been started yet." in (folder / "index.html").read_text()
-    site.change("[redcap]\n", f'[health]\npage = "{folder}"\n[redcap]\n')
+    metrics = tmp_path / "metrics.prom"
+    site.change("[redcap]\n", f'[health]\npage = "{folder}"\nmetrics_file = "{metrics}"\n[redcap]\n')
     site.command("run", "--only", "incoming")
+    assert "fiona_ledger_studies" in metrics.read_text()
     page = (folder / "index.html").read_text()
     assert "The gateway does its work." in page
     assert "studies 54 54 on disk" in words(page)

@@ -21,6 +21,7 @@ from processors.errors import ConfigurationError
 
 _CONFIGURATION = "fiona-ledger.toml"
 _RUNS = ("fiona-ledger.service", "fiona-ledger-resident.service")
+_PAGE = "fiona-ledger-page.service"
 _UNITS = (*_RUNS, "fiona-ledger.timer", "fiona-ledger-failed.service")
 _DATABASE = "database.sql"
 
@@ -46,6 +47,7 @@ def command(
     autoid: Annotated[
         bool | None, typer.Option("--autoid/--no-autoid", help="Whether pseudonyms are to be drawn.")
     ] = None,
+    page: Annotated[bool, typer.Option("--page", help="Also the unit of the page, which `serve` is for.")] = False,
     ca_bundle: Annotated[
         Path | None, typer.Option("--ca-bundle", metavar="FILE", help="Who signs REDCap's certificate.")
     ] = None,
@@ -69,11 +71,11 @@ def command(
         autoid = not sys.stdin.isatty() or typer.confirm("Are pseudonyms to be drawn (auto-ID)?", default=True)
     configuration = _configuration(redcap=redcap, ledger=ledger, raw=raw, ca_bundle=ca_bundle, site=site, autoid=autoid)
     parse(configuration, _CONFIGURATION)
-    files = {_CONFIGURATION: configuration, **_units(raw=raw, user=user, autoid=autoid)}
+    files = {_CONFIGURATION: configuration, **_units(raw=raw, user=user, autoid=autoid, page=page)}
     if ledger != EMBEDDED:
         files[_DATABASE] = _statements(ledger)
     written = _write(output, files)
-    steps = _steps(output, user=user, embedded=ledger == EMBEDDED)
+    steps = _steps(output, user=user, embedded=ledger == EMBEDDED, page=page)
     if json:
         console.print_json({"folder": str(output), "written": written, "next": steps})
         return
@@ -116,23 +118,25 @@ def _quoted(value: str) -> str:
     return orjson.dumps(value).decode()
 
 
-def _units(*, raw: Path, user: str, autoid: bool) -> dict[str, str]:
+def _units(*, raw: Path, user: str, autoid: bool, page: bool) -> dict[str, str]:
     program = _program(sys.argv[0])
     for what, value in (("--raw", str(raw.absolute())), ("--user", user), ("the program", str(program))):
         if re.search(r"[^\w./+@-]", value):
             raise ConfigurationError(f"{what}: expected letters, digits and ./_-+@, as units of systemd have them.")
-    units = {name: shipped.deployed(name) for name in _UNITS}
+    units = {name: shipped.deployed(name) for name in _unit_names(page=page)}
+    for service in (*_RUNS, *([_PAGE] if page else ())):
+        units[service] = _replaced(units[service], f"={_PROGRAM} ", f"={program} ")
+        units[service] = _replaced(units[service], f"User={_USER}\n", f"User={user}\n")
     for service in _RUNS:
-        for example, value in (
-            (f"={_PROGRAM} ", f"={program} "),
-            (f"-{_RAW}\n", f"-{raw.absolute()}\n"),
-            (f"User={_USER}\n", f"User={user}\n"),
-        ):
-            units[service] = _replaced(units[service], example, value)
+        units[service] = _replaced(units[service], f"-{_RAW}\n", f"-{raw.absolute()}\n")
         if not autoid:
             for name in _OF_AUTOID:
                 units[service] = re.sub(rf"^LoadCredential={name}:.*\n", "", units[service], flags=re.MULTILINE)
     return units
+
+
+def _unit_names(*, page: bool) -> tuple[str, ...]:
+    return (*_UNITS, _PAGE) if page else _UNITS
 
 
 def _program(started: str) -> Path:
@@ -187,9 +191,9 @@ def _is_written(path: Path, text: str) -> bool:
     return True
 
 
-def _steps(folder: Path, *, user: str, embedded: bool) -> list[str]:
+def _steps(folder: Path, *, user: str, embedded: bool, page: bool) -> list[str]:
     """Commands for a shell."""
-    units = " ".join(str(folder / name) for name in _UNITS)
+    units = " ".join(str(folder / name) for name in _unit_names(page=page))
     database = [] if embedded else [f"psql --dbname postgres --file {folder / _DATABASE}    # where PostgreSQL runs"]
     return [
         f"useradd --system --user-group --home-dir /var/lib/fiona-ledger --shell /usr/sbin/nologin {user}",

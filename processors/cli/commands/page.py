@@ -9,6 +9,8 @@ from processors.cli import console
 from processors.cli.bootstrap import opened_tables
 from processors.cli.diaries import unrecorded_run
 from processors.cli.page_files import write_page
+from processors.operations.limits import Limits
+from processors.operations.status import status
 
 
 def command(
@@ -21,5 +23,5 @@ def command(
     Example: fiona-ledger page --output /var/www/fiona-ledger
     """
     with opened_tables(context.obj) as (configuration, gateway):
-        write_page(output, configuration, gateway, unrecorded_run(context.obj))
+        write_page(output, gateway, status(gateway, Limits.of(configuration), unrecorded_run(context.obj)))
     console.output().print(f"Written: {output / 'index.html'}")
