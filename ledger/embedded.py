@@ -149,6 +149,19 @@ def start(data_dir: Path, programs: Programs | None = None) -> EmbeddedServer:
     return server
 
 
+def is_used(data_dir: Path) -> bool:
+    """Whether a program uses the server of `data_dir`, or what was there before its data were moved away."""
+    users = data_dir / ".postgres.users"
+    if not users.exists():
+        return False
+    with _locked(data_dir / ".postgres.lock"):
+        share = _own_file(users)
+        try:
+            return not _is_alone(share)
+        finally:
+            os.close(share)
+
+
 def _its_reason(said: str, log: Path) -> str | None:
     """Why it does not start, as its programs or its log have said last."""
     logged = log.read_text("utf-8", "replace")[-_END_OF_LOG:] if log.exists() else ""

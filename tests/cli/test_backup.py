@@ -1,5 +1,6 @@
 """An embedded ledger saved and restored: what is in it, who can read the file, and that nobody forgotten comes back."""
 
+import fcntl
 import os
 import re
 import shlex
@@ -119,6 +120,16 @@ def test_without_the_journal_it_says_that_the_forgotten_are_known_again(lost: Pa
     erasures.journal(lost.parent / "vault.key").unlink()
     done = restore(lost)
     assert (done.exit_code, "is known again" in done.output) == (1, True), done.output
+
+
+def test_nothing_is_restored_while_a_program_goes_on_with_what_was_moved_away(lost: Path) -> None:
+    data_dir = lost.parent / "ledger"
+    data_dir.mkdir()
+    with (data_dir / ".postgres.users").open("w") as share:
+        fcntl.flock(share, fcntl.LOCK_SH)
+        done = restore(lost)
+    assert (done.exit_code, "expected no program at work on the ledger" in done.output) == (2, True), done.output
+    assert not (data_dir / "postgres").exists()
 
 
 def test_a_ledger_that_is_there_is_never_written_over(saved: Path) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from ledger import clients, erasures, store
 from ledger.database import EMBEDDED, open_database
+from ledger.embedded import is_used
 from ledger.events import new_event_id
 from ledger.key_file import read_master_key
 from processors.cli import console
@@ -60,6 +61,12 @@ def _require_room(section: LedgerSection, file: Path) -> None:
         raise ConfigurationError(
             f"ledger.data_dir: expected no ledger in {section.data_dir}, found one, and none is ever written over. "
             f"Stop the runs, and move it away: mv {data} {data}.before"
+        )
+    if is_used(section.data_dir):
+        # It would go on with the ledger that was moved away, beside this one.
+        raise ConfigurationError(
+            f"ledger.data_dir: expected no program at work on the ledger in {section.data_dir}, found one. Stop what "
+            "runs and serves, such as fiona-ledger-resident.service and fiona-ledger-page.service."
         )
     try:
         with file.open("rb") as opened:
