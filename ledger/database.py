@@ -352,7 +352,10 @@ def translated() -> Iterator[None]:
     except (sa_exc.DBAPIError, psycopg.Error) as exc:
         cause = exc.orig if isinstance(exc, sa_exc.DBAPIError) else exc
         if isinstance(cause, pg_errors.InsufficientPrivilege):
-            raise Misconfigured(f"PostgreSQL refuses the role of ledger.url: {_words(cause)}.") from exc
+            raise Misconfigured(
+                f"PostgreSQL refuses the role of ledger.url: {_words(cause)}. docs/ledger.md tells which role may do "
+                "what; `fiona-ledger grant`, given as the owner, lets it."
+            ) from exc
         if isinstance(cause, pg_errors.ReadOnlySqlTransaction):
             raise Unreachable(f"PostgreSQL takes no changes: {_words(cause)}.") from exc
         if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):

@@ -124,7 +124,8 @@ class End(NamedTuple):
     @property
     def about(self) -> str:
         """Which request it is, for a person."""
-        return f"study {self.study}, project {self.project!r}, event {self.event_name!r} (request {self.position})"
+        event = f", event {self.event_name!r}" if self.event_name else ""
+        return f"study {self.study}, project {self.project!r}{event} (request {self.position})"
 
     def not_yet(self, otherwise: str) -> str:
         """That it waits, for a person, and why: REDCap's words, or else those given."""

@@ -27,4 +27,7 @@ def write_page(folder: Path, gateway: Gateway, told: Status) -> None:
     try:
         written.write(folder, gateway, told)
     except OSError as exc:
-        raise ConfigurationError(f"The page cannot be written into {folder}: {exc.strerror}.") from exc
+        raise ConfigurationError(
+            f"The page cannot be written into {folder}: {exc.strerror}. Let the folder be there, and the "
+            "user of this command write into it."
+        ) from exc

@@ -34,7 +34,7 @@ def lines(report: Report) -> Iterator[Line]:
         yield Line(warning, is_warning=True)
     if report.error is not None:
         yield Line(
-            f"Then came an error. Until then, {report.events} events were recorded, and REDCap was called "
+            f"It did not get to its end. Until then, {report.events} events were recorded, and REDCap was called "
             f"{report.calls} times.",
             is_news=report.events > 0,
         )

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
@@ -245,10 +245,14 @@ class Site:
 
         async def answer(request: Request) -> Response:
             body = b""
-            async for part in request.stream():
-                body += part
-                if len(body) > _LONGEST_FORM:
-                    return self._page("error.html", status=413, title="Too long", words=["Expected a short form."])
+            try:
+                async for part in request.stream():
+                    body += part
+                    if len(body) > _LONGEST_FORM:
+                        return self._page("error.html", status=413, title="Too long", words=["Expected a short form."])
+            except ClientDisconnect:
+                # Nobody is there to read this. Raised, it would fill the journal with a traceback for each.
+                return Response(status_code=400)
             fields = dict(parse_qsl(body.decode("utf-8", "replace")))
             by = request.headers.get(self._configuration.web.user_header, "")
             return await run_in_threadpool(self._shown, lambda given: show(given, printable(by)), fields)

@@ -247,7 +247,7 @@ def test_a_run_that_ends_with_an_error_tells_what_it_did_before(site: Site, data
     site.shut_out()
     done = site.command("run")
     assert "61 discovered" in done.out
-    assert "Then came an error. Until then, 61 events were recorded" in done.out
+    assert "It did not get to its end. Until then, 61 events were recorded" in done.out
     _, (code, error) = endings(database)
     assert code == done.code
     assert re.fullmatch(f"{STAMP}{re.escape(error or '')}\n", done.err)

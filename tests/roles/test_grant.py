@@ -190,6 +190,7 @@ def test_the_commands_refuse_the_auditor_in_plain_words(
         ended = auditing(command)
         assert (ended.code, ended.out) == (2, "")
         assert "PostgreSQL refuses the role of ledger.url: permission denied for schema" in ended.err
+        assert "docs/ledger.md tells which role may do what" in ended.err
 
 
 @pytest.fixture

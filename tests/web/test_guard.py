@@ -1,10 +1,12 @@
 """Whom the page answers, and what it may do to the ledger."""
 
+import asyncio
 from threading import Lock
 
 import pytest
 from sqlalchemy import text
 from starlette.testclient import TestClient
+from starlette.types import Message
 
 from ledger.errors import Unreachable
 from processors.configuration import parse
@@ -32,6 +34,24 @@ def test_a_form_from_elsewhere_is_not_taken(shown: Shown) -> None:
 
 def test_a_form_that_is_too_long_is_not_taken(shown: Shown) -> None:
     assert shown.client.post("/find", content=b"x" * 20_000).status_code == 413
+
+
+def test_whoever_leaves_within_a_form_leaves_no_traceback(shown: Shown) -> None:
+    answered: list[Message] = []
+
+    async def leaves() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def hears(message: Message) -> None:
+        answered.append(message)
+
+    async def visit() -> None:
+        headers = [(b"host", b"localhost")]
+        scope = {"type": "http", "method": "POST", "path": "/find", "query_string": b"", "headers": headers}
+        await shown.client.app(scope, leaves, hears)
+
+    asyncio.run(visit())
+    assert answered[0]["status"] == 400
 
 
 def test_the_page_can_change_nothing(shown: Shown) -> None:
