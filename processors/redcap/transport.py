@@ -311,6 +311,9 @@ def _environment_problem(causes: Sequence[BaseException]) -> tuple[str, str] | N
     """What stands in the way that the environment names, and what to do about it: it is no fault of REDCap's."""
     if any(isinstance(cause, requests.exceptions.InvalidSchema) and "SOCKS" in str(cause) for cause in causes):
         return "a SOCKS proxy in the environment, which this program cannot use", _PROXY_ADVICE
+    # Where the package PySocks is installed, it is used; then urllib3 tells of it by the name of the connection alone.
+    if any(isinstance(cause, urllib3.exceptions.NewConnectionError) and "SOCKS" in str(cause) for cause in causes):
+        return "a SOCKS proxy in the environment through which REDCap is not reached", _PROXY_ADVICE
     if any(isinstance(cause, requests.exceptions.InvalidProxyURL) for cause in causes):
         return "the address of a proxy in the environment, which is none", _PROXY_ADVICE
     refused = next((match[1] for cause in causes if (match := _TUNNEL.search(str(cause)))), None)

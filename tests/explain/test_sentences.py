@@ -341,6 +341,7 @@ OF_OTHER_STREAMS = {
     "RawFolderReplaced",
     "SubjectForgotten",
     "ParticipantReported",
+    "PatientSearched",
     "MasterKeyChanged",
     "ExpectedStudyMissing",
     "ExpectedStudyArrived",

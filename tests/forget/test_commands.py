@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from processors.cli.commands.forget import patient_ids
 from processors.cli.main import app
 from processors.demo.simulator import Fault
 from processors.errors import ConfigurationError
-from processors.redcap import client
+from processors.redcap import Redcap
 from tests.autoid.sites import key_of
 from tests.flow.harness import BRAIN, HEART
 from tests.forget.sites import PrivateSite, traces
@@ -89,7 +90,7 @@ def test_where_the_list_of_the_forgotten_cannot_be_kept_all_else_is_done(command
 def test_where_redcap_is_away_somebody_is_forgotten_and_what_waits_is_told(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "_RETRY_WAITS_SECONDS", (0, 0, 0))
+    monkeypatch.setattr("processors.cli.bootstrap.Redcap", partial(Redcap, retry_waits_seconds=(0, 0, 0)))
     command.site.simulator.inject(Fault(kind="reset", times=100))
     done = command("forget", "--patient-id-stdin", *WHY, "--yes", given=ADA.encode())
     assert (done.exit_code, command.site.finds({ADA})) == (1, set())

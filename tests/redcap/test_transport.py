@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -289,7 +290,7 @@ def test_a_proxys_refusal_is_told_as_the_proxys(
 @pytest.mark.parametrize(
     ("address", "found"),
     [
-        ("socks5://127.0.0.1:9", "a SOCKS proxy in the environment"),
+        ("socks5://127.0.0.1:9", "a SOCKS proxy in the environment through which REDCap is not reached"),
         ("http://proxy.invalid:3128", "a proxy in the environment whose name is not known here"),
         ("http://127.0.0.1:1", "a proxy in the environment that is not reached"),
     ],
@@ -301,6 +302,17 @@ def test_a_proxy_that_cannot_be_used_is_told_as_the_environments(
     with client_at("https://redcap.invalid/api/") as client, pytest.raises(Misdirected) as raised:
         client.metadata("incoming")
     assert found in str(raised.value)
+
+
+def test_without_pysocks_a_socks_proxy_is_told_as_one_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_pysocks(*_: object, **__: object) -> None:
+        raise requests.exceptions.InvalidSchema("Missing dependencies for SOCKS support.")
+
+    monkeypatch.setattr("requests.adapters.SOCKSProxyManager", without_pysocks)
+    monkeypatch.setenv("https_proxy", "socks5://127.0.0.1:9")
+    with client_at("https://redcap.invalid/api/") as client, pytest.raises(Misdirected) as raised:
+        client.metadata("incoming")
+    assert "a SOCKS proxy in the environment, which this program cannot use" in str(raised.value)
 
 
 @pytest.mark.parametrize("content", ["", "no certificate"])
