@@ -33,7 +33,7 @@ CALLS = 30
 
 def run() -> list[Row]:
     """What was measured."""
-    with running_server() as (server, folder), redcap() as simulator:
+    with running_server() as (server, folder):
         rows: list[Row] = []
         for name, what, number in (
             ("series", f"a study of {SERIES:,} series, whole run", SERIES),
@@ -42,7 +42,7 @@ def run() -> list[Row]:
         ):
             raw = folder / f"raw-{name}"
             tree.lay_out(raw, USUAL)
-            with site(server, folder, raw=raw, redcap=simulator) as made:
+            with redcap() as simulator, site(server, folder, raw=raw, redcap=simulator) as made:
                 made.run()
                 _LAY_OUT[name](raw)
                 rows += _measured(made, what, number)
