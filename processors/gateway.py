@@ -21,7 +21,7 @@ from ledger.projector import Projector
 from ledger.store import Clock, Head, Store
 from ledger.vault import SubjectName, Vault, initialise
 from processors.bounds import storable
-from processors.configuration import LedgerSection, SenderSection
+from processors.configuration.settings import LedgerSection, SenderSection
 from processors.errors import ServiceError
 from processors.events.fact import Fact
 from processors.locks import no_runs

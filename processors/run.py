@@ -23,7 +23,7 @@ from processors.autoid.assign import Assigned, assign_ids
 from processors.autoid.generators import OwnGenerator, SiteGenerator
 from processors.autoid.sync import observe_projects
 from processors.clocks import ClockComparison
-from processors.configuration import Configuration
+from processors.configuration.settings import Configuration
 from processors.delivery.deliver import Delivered, IsTimeUp, deliver
 from processors.delivery.lost_updates import Checked, find_clashes
 from processors.delivery.recognition import recognise

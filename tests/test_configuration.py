@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from processors import configuration
-from processors.configuration import LedgerSection, TokenSource, find, load, resolve, withhold
+from processors.configuration import file as configuration_file
+from processors.configuration.file import find, load, resolve, withhold
+from processors.configuration.settings import LedgerSection, TokenSource
 from processors.errors import ConfigurationError
 
 TOKEN = "0123456789ABCDEF0123456789ABCDEF"
@@ -275,7 +276,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)
-    monkeypatch.setattr(configuration, "SYSTEM_FILE", tmp_path / "etc.toml")
+    monkeypatch.setattr(configuration_file, "SYSTEM_FILE", tmp_path / "etc.toml")
     places = {
         "option": tmp_path / "option.toml",
         "variable": tmp_path / "variable.toml",
@@ -331,7 +332,7 @@ def test_for_others_everything_lies_in_their_own_folders(monkeypatch: pytest.Mon
 
 
 def test_the_system_file_is_in_etc() -> None:
-    assert Path("/etc/fiona-ledger.toml") == configuration.SYSTEM_FILE
+    assert Path("/etc/fiona-ledger.toml") == configuration_file.SYSTEM_FILE
 
 
 def token_of(**source: Any) -> TokenSource:

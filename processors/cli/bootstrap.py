@@ -20,7 +20,8 @@ from ledger.store import Clock
 from processors.cli import console
 from processors.cli.exit_codes import ending
 from processors.clocks import ClockComparison
-from processors.configuration import Configuration, LedgerSection, load, resolve, withhold
+from processors.configuration.file import load, resolve, withhold
+from processors.configuration.settings import Configuration, LedgerSection
 from processors.delivery.restored import note_pause
 from processors.errors import ConfigurationError, ServiceError
 from processors.gateway import Gateway, open_gateway, open_gateway_database

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from processors.configuration import find
+from processors.configuration.file import find
 from processors.errors import ConfigurationError
 from processors.operations import diary
 from processors.operations.diary import Diary

@@ -14,7 +14,8 @@ from processors.cli.exit_codes import ending, readers_may_leave
 from processors.cli.news import Audience, Teller
 from processors.cli.page_files import write_page
 from processors.cli.pings import pinged
-from processors.configuration import Configuration, load
+from processors.configuration.file import load
+from processors.configuration.settings import Configuration
 from processors.delivery.restored import require_whole
 from processors.errors import ConfigurationError
 from processors.gateway import Gateway

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from sqlalchemy import text
 
-from processors.configuration import IdentitySection
+from processors.configuration.settings import IdentitySection
 from processors.gateway import Work
 from processors.naming import Pattern
 from processors.routing.checks import Check, IntendedRequest, Objection, Place

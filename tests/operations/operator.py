@@ -9,7 +9,7 @@ from ledger import store
 from ledger.database import Database
 from ledger.dry_run import DryRun
 from ledger.vault import Vault
-from processors.configuration import Configuration, RedcapSection, RoutingSection, SourceSection
+from processors.configuration.settings import Configuration, RedcapSection, RoutingSection, SourceSection
 from processors.delivery.deliver import deliver
 from processors.delivery.recognition import accept
 from processors.events.deliveries import Acknowledged

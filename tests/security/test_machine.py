@@ -12,7 +12,8 @@ from ledger.errors import KeyProblem, Misconfigured
 from ledger.vault import Vault
 from processors.cli.bootstrap import operator
 from processors.cli.commands.demo import _data_dir
-from processors.configuration import TokenSource, load, resolve
+from processors.configuration.file import load, resolve
+from processors.configuration.settings import TokenSource
 from processors.errors import ConfigurationError
 from tests.conftest import server_folder
 from tests.test_configuration import MINIMAL, TOKEN, written

@@ -16,7 +16,7 @@ from ledger.key_file import read_master_key
 from processors.cli import console
 from processors.cli.bootstrap import configured, now, operator
 from processors.cli.options import JsonOption
-from processors.configuration import Configuration, LedgerSection
+from processors.configuration.settings import Configuration, LedgerSection
 from processors.errors import ConfigurationError
 from processors.gateway import Gateway, open_gateway
 from processors.operations.forget.again import forget_again

@@ -14,7 +14,7 @@ from processors.cli.diaries import unrecorded_run
 from processors.cli.exit_codes import ending
 from processors.cli.harmless import on_a_line
 from processors.cli.page_files import require_extra
-from processors.configuration import Configuration
+from processors.configuration.settings import Configuration
 from processors.gateway import Gateway
 
 
