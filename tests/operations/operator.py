@@ -19,7 +19,8 @@ from processors.operations.forget.data_subjects import of_patients
 from processors.operations.forget.forget import forget
 from processors.operations.identity_check import IdentityReport, identity_check
 from processors.operations.replay import Replayed, Scope, replay
-from processors.redcap import DryRunRedcap, NoRateLimit, Redcap
+from processors.redcap import NoRateLimit, Redcap
+from processors.redcap.dry_run import DryRunRedcap
 from processors.requests import TransferRequest
 from processors.routing.join import Joining, join
 from processors.routing.overrides import Amendment, amend
