@@ -260,7 +260,7 @@ def patient_subject(study: str, patient_id: str, placeholders: Placeholders = US
 
 def open_gateway_database(section: LedgerSection) -> Database:
     """The database that the configuration names."""
-    return open_database(section.url, section.data_dir)
+    return open_database(section.url, section.data_dir, stays=section.stays)
 
 
 def open_gateway(

@@ -181,7 +181,7 @@ class Opened:
                 self.close()
 
     def close(self) -> None:
-        """Ends the connections, and the embedded server where nobody else uses it."""
+        """Ends the connections, and the embedded server where nobody else uses it and it does not stay."""
         database, self._database = self._database, None
         if database is not None:
             database.close()

@@ -65,9 +65,15 @@ class LedgerSection(_Section):
 
     url: Printable = "embedded"
     data_dir: FilePath = Field(default_factory=_default_data_dir)
+    idle_minutes: float = Field(default=5, ge=0, le=24 * 60)
     key_file: FilePath = Field(default_factory=_default_key_file)
     key_copy: FilePath | None = None
     site: Printable = Field(default="main", min_length=1, max_length=64)
+
+    @property
+    def stays(self) -> timedelta:
+        """For so long an embedded PostgreSQL stays when nobody uses it."""
+        return timedelta(minutes=self.idle_minutes)
 
 
 class SourceSection(_Section):
