@@ -116,22 +116,14 @@ class EmbeddedServer:
 
     def _have_watched(self) -> bool:
         """Whether somebody watches the server, who may be there already; where nobody can, it does not stay."""
-        if sys.platform != "linux":
-            return False
-        if not is_left_alone():
+        if sys.platform != "linux" or not is_left_alone():
             return False
         guard = own_file(self.data.parent / GUARD)
         try:
-            fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        else:
-            server = os.pidfd_open(int(_lines(self.data / "postmaster.pid")[0]))
-            try:
-                # It holds the lock by inheriting it.
-                return _is_left_behind(self.data.parent, self._stays, server, guard)
-            finally:
-                os.close(server)
+            return not is_alone(guard) or _is_left_behind(self.data, self._stays, guard)
+        except OSError:
+            # A kernel that knows no descriptors of processes, or may start no more of them.
+            return False
         finally:
             os.close(guard)
 
@@ -232,9 +224,13 @@ def _was_upgraded(data: Path) -> bool:
     return program.exists() and int(program.stat().st_ctime) > started
 
 
-def _is_left_behind(folder: Path, stays: timedelta, server: int, guard: int) -> bool:
-    """Whether a watcher could be started, which outlives this program, and keeps nothing of it but these two."""
-    command = [sys.executable, "-I", "-S", embedded_watch.__file__, folder, str(stays.total_seconds()), server, guard]
+def _is_left_behind(data: Path, stays: timedelta, guard: int) -> bool:
+    """Whether a watcher could be started, which outlives this program and inherits two descriptors of it alone.
+
+    It has what is locked by one of them for as long as it lives.
+    """
+    server = os.pidfd_open(int(_lines(data / "postmaster.pid")[0]))
+    command = [sys.executable, "-I", "-S", embedded_watch.__file__, data.parent, stays.total_seconds(), server, guard]
     try:
         done = subprocess.run(  # noqa: S603 - our own  # nosec B603
             list(map(str, command)),
@@ -247,8 +243,8 @@ def _is_left_behind(folder: Path, stays: timedelta, server: int, guard: int) -> 
             env={},
             start_new_session=True,
         )
-    except OSError:
-        return False
+    finally:
+        os.close(server)
     return done.returncode == 0
 
 

@@ -1,5 +1,6 @@
 """An embedded server that stays for the next program, and what stops it when none comes, whatever happens meanwhile."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -158,6 +159,16 @@ def test_nothing_stays_where_it_would_be_ended_with_this_program(data: Path, mon
     """systemd ends all of a unit with its first process, and a container ends with its own."""
     assert is_left_alone({"SYSTEMD_EXEC_PID": "1"})
     monkeypatch.setenv("SYSTEMD_EXEC_PID", str(os.getpid()))
+    with embedded(data, stays=LONG):
+        assert watchers(data) == []
+    assert is_stopped(data)
+
+
+def test_nothing_stays_where_nobody_can_watch_it(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_number: int) -> int:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(os, "pidfd_open", unknown)
     with embedded(data, stays=LONG):
         assert watchers(data) == []
     assert is_stopped(data)
