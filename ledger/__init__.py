@@ -31,7 +31,8 @@ What shows tampering:
 The database:
 
     database      connections and transactions; the driver's errors as ours
-    embedded      a PostgreSQL that is started and stopped with the program
+    embedded      a PostgreSQL that is started with the program, and stays for the next one
+    embedded_watch  what stops it when none has come for a while; who uses it (locks)
     programs      where that PostgreSQL's programs are: the distribution's, or those of the extra
     clients       psql, pg_dump and pg_restore on that database
     lease         one holder of a lock at a time; who it is, and since when

@@ -10,6 +10,7 @@ on a session: a transaction pooler such as PgBouncer gives each transaction anot
 import re
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -217,7 +218,7 @@ class Database:
                 ) from exc
 
     def close(self) -> None:
-        """Ends all connections, and the embedded server with the last program that uses it."""
+        """Ends all connections, and the embedded server where nobody else uses it and it does not stay."""
         self.engine.dispose()
         if self._embedded_server is not None:
             self._embedded_server.close()
@@ -292,14 +293,14 @@ def _require_all(count: int, holders: tuple[UUID, ...]) -> None:
         )
 
 
-def open_database(url: str, data_dir: Path) -> Database:
+def open_database(url: str, data_dir: Path, *, stays: timedelta = timedelta(0)) -> Database:
     """The database that `url` names: `embedded`, or whatever libpq takes as an address.
 
-    Raises `Unreachable` where an embedded server does not start; a named server is first asked
-    when a connection is used.
+    An embedded server `stays` for so long once nobody uses it. Raises `Unreachable` where it does not start; a named
+    server is first asked when a connection is used.
     """
     if url == EMBEDDED:
-        server = embedded.start(data_dir)
+        server = embedded.start(data_dir, stays=stays)
         return Database(server.conninfo, server)
     if not url.startswith(("postgresql://", "postgres://")):
         scheme = re.match(r"[a-z+]+://", url)

@@ -1,7 +1,9 @@
-"""The embedded PostgreSQL: started with the first program that needs it, stopped with the last.
+"""The embedded PostgreSQL: started with the first program that needs it, stopped when none has needed it for a while.
 
 Each program holds a shared lock for as long as it uses the server; who can have it alone is the last one. A lock ends
-with whoever holds it, so that one that was killed is not waited for.
+with whoever holds it, so that one that was killed is not waited for. The server may stay for the next program: then a
+process beside it watches it (`embedded_watch`, which has the locks, too); where there is none, it is stopped with the
+last program.
 
 * The server trusts whoever reaches its socket, which therefore lies in the data folder: a path that is too long for
   one is refused.
@@ -22,12 +24,17 @@ import shutil
 import socket
 import stat
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 
 from psycopg.conninfo import make_conninfo
 
+from ledger import embedded_watch
+from ledger.embedded_watch import GUARD, USERS, a_share, is_alone, locked, own_file
 from ledger.errors import Misconfigured, Unreachable
 from ledger.programs import Programs, fitting, installed
 
@@ -40,16 +47,25 @@ _POSTMASTER_LINES = 8
 _END_OF_LOG = 10_000
 _ACCOUNT = "fiona-postgres"
 _PATIENCE_SECONDS = 60
+_STARTED = 2
+_NOT_AT_ALL = timedelta(0)
 
 
 class EmbeddedServer:
     """A running server, and this program's share in keeping it running."""
 
-    def __init__(self, data: Path, programs: Programs) -> None:
+    def __init__(self, data: Path, programs: Programs | None = None, stays: timedelta = _NOT_AT_ALL) -> None:
         self.data = data
-        self.programs = programs
+        self._programs = programs
+        self._stays = stays
         self._account = _account(data) if os.geteuid() == 0 else None
         self._share: int | None = None
+        self._is_watched = False
+
+    @cached_property
+    def programs(self) -> Programs:
+        """The server's programs, which are not looked for where it runs. Raises `Misconfigured`."""
+        return self._programs or fitting(self.data, installed())
 
     @property
     def conninfo(self) -> str:
@@ -58,31 +74,58 @@ class EmbeddedServer:
 
     def open(self) -> None:
         """Takes a share, and starts the server if it does not run yet."""
-        with _locked(self.data.parent / ".postgres.lock"):
-            self._share = _own_file(self.data.parent / ".postgres.users")
-            fcntl.flock(self._share, fcntl.LOCK_SH)
+        with locked(self.data.parent):
+            self._share = own_file(self.data.parent / USERS)
             atexit.register(self.close)
-            self._make_data()
-            if not _is_ready(self.data):
-                _disown_stale_pid(self.data)
-                # No queries here are long enough for compiling, which needs what a hardened service must not do: to
-                # execute memory that it has written.
-                options = f'-h "" -k {self.data} -c jit=off'
-                self._run("pg_ctl", "start", "-w", "-l", str(self.data / "log"), "-o", options)
+            is_ready = _is_ready(self.data)
+            if is_ready and is_alone(self._share) and _was_upgraded(self.data):
+                self.stop()
+                is_ready = False
+            fcntl.flock(self._share, fcntl.LOCK_SH)
+            os.utime(self._share)
+            if not is_ready:
+                self._start()
+            self._is_watched = self._have_watched() if self._stays else False
 
     def close(self) -> None:
-        """Gives up this share; the last one stops the server."""
+        """Gives up this share; the last one stops the server, unless it stays."""
         if self._share is None:
             return
         atexit.unregister(self.close)
         # What is missing by then was removed, and the server with it.
-        with contextlib.suppress(FileNotFoundError), _locked(self.data.parent / ".postgres.lock"):
-            if _is_alone(self._share) and _listens(self.data):
-                # What fails here is the stopping of a server that dies meanwhile, in whatever words.
-                with contextlib.suppress(subprocess.CalledProcessError):
-                    self._run("pg_ctl", "stop", "-w", "-m", "fast")
+        with contextlib.suppress(FileNotFoundError), locked(self.data.parent):
+            os.utime(self._share)
+            if not self._is_watched and is_alone(self._share) and _listens(self.data):
+                self.stop()
         os.close(self._share)
         self._share = None
+
+    def _start(self) -> None:
+        self._make_data()
+        _disown_stale_pid(self.data)
+        # No queries here are long enough for compiling, which needs what a hardened service must not do: to
+        # execute memory that it has written.
+        options = f'-h "" -k {self.data} -c jit=off'
+        self._run("pg_ctl", "start", "-w", "-l", str(self.data / "log"), "-o", options)
+
+    def stop(self) -> None:
+        """Stops the server, whoever uses it."""
+        # What fails here is the stopping of a server that dies meanwhile, in whatever words.
+        with contextlib.suppress(subprocess.CalledProcessError):
+            self._run("pg_ctl", "stop", "-w", "-m", "fast")
+
+    def _have_watched(self) -> bool:
+        """Whether somebody watches the server, who may be there already; where nobody can, it does not stay."""
+        if sys.platform != "linux" or not is_left_alone():
+            return False
+        guard = own_file(self.data.parent / GUARD)
+        try:
+            return not is_alone(guard) or _is_left_behind(self.data, self._stays, guard)
+        except OSError:
+            # A kernel that knows no descriptors of processes, or may start no more of them.
+            return False
+        finally:
+            os.close(guard)
 
     def _make_data(self) -> None:
         if self._account is not None:
@@ -125,13 +168,16 @@ class EmbeddedServer:
         )
 
 
-def start(data_dir: Path, programs: Programs | None = None) -> EmbeddedServer:
-    """The server whose data lies in `data_dir`/postgres, started if it does not run yet."""
+def start(data_dir: Path, programs: Programs | None = None, *, stays: timedelta = _NOT_AT_ALL) -> EmbeddedServer:
+    """The server whose data lies in `data_dir`/postgres, started if it does not run yet.
+
+    Once nobody uses it, it stays for so long, and as long again at most.
+    """
     folder = data_dir.absolute() / "postgres"
     try:
         _make_folder(folder.parent)
         _check_socket_path(folder)
-        server = EmbeddedServer(folder, programs or fitting(folder, installed()))
+        server = EmbeddedServer(folder, programs, stays)
         try:
             server.open()
         except BaseException:
@@ -149,17 +195,57 @@ def start(data_dir: Path, programs: Programs | None = None) -> EmbeddedServer:
     return server
 
 
+def is_left_alone(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether what this process leaves behind goes on: not as the first process of a container or of a systemd unit."""
+    return os.getpid() != 1 and environment.get("SYSTEMD_EXEC_PID") != str(os.getpid())
+
+
 def is_used(data_dir: Path) -> bool:
     """Whether a program uses the server of `data_dir`, or what was there before its data were moved away."""
-    users = data_dir / ".postgres.users"
-    if not users.exists():
+    if not (data_dir / USERS).exists():
         return False
-    with _locked(data_dir / ".postgres.lock"):
-        share = _own_file(users)
-        try:
-            return not _is_alone(share)
-        finally:
-            os.close(share)
+    with locked(data_dir), a_share(data_dir) as share:
+        return not is_alone(share)
+
+
+def stop_unused(data_dir: Path) -> None:
+    """Stops a server that stays for whoever comes next, unless somebody uses it."""
+    folder = data_dir.absolute() / "postgres"
+    if _listens(folder):
+        with locked(data_dir), a_share(data_dir) as share:
+            if is_alone(share):
+                EmbeddedServer(folder).stop()
+
+
+def _was_upgraded(data: Path) -> bool:
+    """Whether the system's upgrades have replaced the program since the server was started."""
+    command, started = _lines(data / "postmaster.opts")[0], int(_lines(data / "postmaster.pid")[_STARTED])
+    program = Path(command.partition(' "')[0])
+    return program.exists() and int(program.stat().st_ctime) > started
+
+
+def _is_left_behind(data: Path, stays: timedelta, guard: int) -> bool:
+    """Whether a watcher could be started, which outlives this program and inherits two descriptors of it alone.
+
+    It has what is locked by one of them for as long as it lives.
+    """
+    server = os.pidfd_open(int(_lines(data / "postmaster.pid")[0]))
+    command = [sys.executable, "-I", "-S", embedded_watch.__file__, data.parent, stays.total_seconds(), server, guard]
+    try:
+        done = subprocess.run(  # noqa: S603 - our own  # nosec B603
+            list(map(str, command)),
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(server, guard),
+            cwd="/",
+            env={},
+            start_new_session=True,
+        )
+    finally:
+        os.close(server)
+    return done.returncode == 0
 
 
 def _its_reason(said: str, log: Path) -> str | None:
@@ -167,33 +253,6 @@ def _its_reason(said: str, log: Path) -> str | None:
     logged = log.read_text("utf-8", "replace")[-_END_OF_LOG:] if log.exists() else ""
     reasons = re.findall(r"(?:initdb: (?:error: )?|FATAL: +|PANIC: +)(.+)", f"{said}\n{logged}")
     return reasons[-1].strip().rstrip(".") if reasons else None
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Nobody else starts or stops the server meanwhile."""
-    descriptor = _own_file(path)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _own_file(path: Path) -> int:
-    """The descriptor of a file that nobody else can open, so that nobody else can lock it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    os.fchmod(descriptor, 0o600)
-    return descriptor
-
-
-def _is_alone(share: int) -> bool:
-    """Whether no other program has a share; to be asked while nobody can take one."""
-    try:
-        fcntl.flock(share, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _account(data: Path) -> pwd.struct_passwd:

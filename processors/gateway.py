@@ -21,7 +21,7 @@ from ledger.projector import Projector
 from ledger.store import Clock, Head, Store
 from ledger.vault import SubjectName, Vault, initialise
 from processors.bounds import storable
-from processors.configuration import LedgerSection, SenderSection
+from processors.configuration.settings import LedgerSection, SenderSection
 from processors.errors import ServiceError
 from processors.events.fact import Fact
 from processors.locks import no_runs
@@ -260,7 +260,7 @@ def patient_subject(study: str, patient_id: str, placeholders: Placeholders = US
 
 def open_gateway_database(section: LedgerSection) -> Database:
     """The database that the configuration names."""
-    return open_database(section.url, section.data_dir)
+    return open_database(section.url, section.data_dir, stays=section.stays)
 
 
 def open_gateway(

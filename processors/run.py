@@ -3,13 +3,12 @@
 Replays, shadows, adoptions and dry runs take the same steps.
 """
 
-import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 from sqlalchemy import text
@@ -19,11 +18,8 @@ from ledger.batching import Progress
 from ledger.errors import LedgerError
 from processors import run_codes
 from processors.attention import Notice, by_kind, notices
-from processors.autoid.assign import Assigned, assign_ids
-from processors.autoid.generators import OwnGenerator, SiteGenerator
-from processors.autoid.sync import observe_projects
 from processors.clocks import ClockComparison
-from processors.configuration import Configuration
+from processors.configuration.settings import Configuration
 from processors.delivery.deliver import Delivered, IsTimeUp, deliver
 from processors.delivery.lost_updates import Checked, find_clashes
 from processors.delivery.put_back import bring_put_back
@@ -38,12 +34,15 @@ from processors.redcap import Redcap
 from processors.routing.configured_checks import LASTING, checks_of
 from processors.routing.decide import Decided, decide_transfers
 from processors.routing.projects import closed_projects
-from processors.routing.redecide import decide_again
 from processors.routing.sync import Observed, observe
 from processors.routing.unplaced import hold_unplaced
-from processors.routing.withdrawal_list import observe_withdrawals
 from processors.source.discover import Discovery, discover
 from processors.stopwatch import Stopwatch
+
+if TYPE_CHECKING:
+    from processors.autoid.assign import Assigned
+
+# What only some sites or commands need is imported where its step begins: cron starts this program every minute.
 
 Step = Callable[[str], AbstractContextManager[Progress | None]]
 """Announces a piece of work and gives the callable that is told how far it has come, if anybody watches."""
@@ -86,7 +85,7 @@ class Report:
     decided: Decided | None = None
     delivered: Delivered | None = None
     checked: Checked = field(default_factory=Checked)
-    assigned: Assigned | None = None
+    assigned: "Assigned | None" = None
     withdrawn: int = 0
     attention: dict[str, int] = field(default_factory=dict)
     events: int = 0
@@ -186,12 +185,16 @@ class Run:
             observed = observe(self.gateway, self.redcap, before)
             self._observe_projects(before)
             if self.redcap.has("withdrawals"):
+                from processors.routing.withdrawal_list import observe_withdrawals
+
                 observe_withdrawals(self.gateway, self.redcap, before)
         self.report.observed_changes = observed.changes
         return observed
 
     def _observe_projects(self, before: Before) -> None:
         if self.redcap.has("projects"):
+            from processors.autoid.sync import observe_projects
+
             own_generator = self.configuration.autoid.generator is None
             observe_projects(self.gateway, self.redcap, before, own_generator=own_generator)
 
@@ -229,6 +232,8 @@ class Run:
 
         Rows of a closed project are not written again.
         """
+        from processors.routing.redecide import decide_again
+
         routing = self.configuration.routing
         with self.step("Deciding") as progress:
             hold_unplaced(self.gateway, LASTING)
@@ -259,6 +264,9 @@ class Run:
 
     def assign(self, *, all_of: str | None = None) -> None:
         """Gives IDs, stores them and requests the transfers, which are still to be written then."""
+        from processors.autoid.assign import assign_ids
+        from processors.autoid.generators import generator_of
+
         section = self.configuration.autoid
         recognise(self.gateway, self.redcap)
         with self.step("Giving IDs"):
@@ -269,9 +277,7 @@ class Run:
             self.report.assigned = assign_ids(
                 self.gateway,
                 self.redcap,
-                OwnGenerator(secrets.randbelow)
-                if section.generator is None
-                else SiteGenerator(section.generator, time_limit=section.generator_timeout_seconds),
+                generator_of(section),
                 window=timedelta(days=section.window_days),
                 all_of=all_of,
                 holds_split=self.configuration.identity.split == "hold",

@@ -1,12 +1,14 @@
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
-from processors import configuration
-from processors.configuration import LedgerSection, TokenSource, find, load, resolve, withhold
+from processors.configuration import file as configuration_file
+from processors.configuration.file import find, load, resolve, withhold
+from processors.configuration.settings import LedgerSection, TokenSource
 from processors.errors import ConfigurationError
 
 TOKEN = "0123456789ABCDEF0123456789ABCDEF"
@@ -24,6 +26,7 @@ COMPLETE = """
 [ledger]
 url = "postgresql://ledger@db1,db2/ledger"
 data_dir = "/srv/ledger"
+idle_minutes = 0.5
 key_file = "/srv/keys/vault.key"
 key_copy = "/mnt/safe/vault.key"
 site = "north"
@@ -92,10 +95,12 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
     assert found.ledger.model_dump() == {
         "url": "postgresql://ledger@db1,db2/ledger",
         "data_dir": Path("/srv/ledger"),
+        "idle_minutes": 0.5,
         "key_file": Path("/srv/keys/vault.key"),
         "key_copy": Path("/mnt/safe/vault.key"),
         "site": "north",
     }
+    assert found.ledger.stays == timedelta(seconds=30)
     assert found.source.settle_seconds == 0.5
     assert (found.redcap.calls_per_minute, found.redcap.batch_rows) == (100, 50)
     assert (found.routing.match, found.autoid.generator) == ("full", Path("/srv/gen-id"))
@@ -127,6 +132,8 @@ def test_an_unknown_key_is_an_error_that_names_it(tmp_path: Path, section: str, 
         ("ledger", "url = 5", "ledger.url", "valid string"),
         ("ledger", "site = ''", "ledger.site", "at least 1 character"),
         ("source", "raw = ''", "source.raw", "expected a path, found nothing"),
+        ("ledger", "idle_minutes = -1", "ledger.idle_minutes", "greater than or equal to 0"),
+        ("ledger", "idle_minutes = 1441", "ledger.idle_minutes", "less than or equal to 1440"),
         ("source", "settle_seconds = -1", "source.settle_seconds", "greater than or equal to 0"),
         ("source", "settle_seconds = inf", "source.settle_seconds", "finite number"),
         ("source", "settle_seconds = nan", "source.settle_seconds", "finite number"),
@@ -275,7 +282,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)
-    monkeypatch.setattr(configuration, "SYSTEM_FILE", tmp_path / "etc.toml")
+    monkeypatch.setattr(configuration_file, "SYSTEM_FILE", tmp_path / "etc.toml")
     places = {
         "option": tmp_path / "option.toml",
         "variable": tmp_path / "variable.toml",
@@ -331,7 +338,7 @@ def test_for_others_everything_lies_in_their_own_folders(monkeypatch: pytest.Mon
 
 
 def test_the_system_file_is_in_etc() -> None:
-    assert Path("/etc/fiona-ledger.toml") == configuration.SYSTEM_FILE
+    assert Path("/etc/fiona-ledger.toml") == configuration_file.SYSTEM_FILE
 
 
 def token_of(**source: Any) -> TokenSource:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from processors.cli.commands import COMMANDS
 from processors.cli.main import load
-from processors.configuration import Configuration, TokenSource
+from processors.configuration.settings import Configuration, TokenSource
 from processors.events import FACTS
 from processors.project_designs import project_designs
 from processors.requests import IN_FORCE, ReportState, State

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from processors.configuration import IdentitySection
+from processors.configuration.settings import IdentitySection
 from processors.national_numbers import is_national_number
 
 NUMBERS = {

@@ -1,6 +1,7 @@
 """New IDs for a project: drawn from its naming pattern, or by the site's own tool."""
 
 import os
+import secrets
 import tempfile
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from processors.autoid.site_tool import ToolError, answer_of, tidied_on_sigterm
+from processors.configuration.settings import AutoidSection
 from processors.naming import Pattern, PatternError, Sampler, parse
 from processors.routing import patterns
 
@@ -151,3 +153,10 @@ class SiteGenerator:
             raise NoID("the site's ID generator gave an ID that is in use")
         if not all(value and value == value.strip() and self.matches(pattern, value) for value in lines):
             raise NoID("the site's ID generator gave an ID that does not match the naming pattern")
+
+
+def generator_of(section: AutoidSection) -> Generator:
+    """The generator that is configured: the site's own tool, or else ours."""
+    if section.generator is None:
+        return OwnGenerator(secrets.randbelow)
+    return SiteGenerator(section.generator, time_limit=section.generator_timeout_seconds)

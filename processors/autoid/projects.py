@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from processors import bounds
-from processors.naming import PatternError, parse
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +59,9 @@ def problems_of(project: AutoidProject, *, own_generator: bool) -> list[str]:
 
 
 def _pattern_problems(pattern: str) -> list[str]:
+    # Imported here: the engine of patterns is large, and most runs meet no new one.
+    from processors.naming import PatternError, parse
+
     try:
         parse(pattern)
     except PatternError as exc:

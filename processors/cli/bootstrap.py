@@ -12,7 +12,6 @@ from typing import TypeVar
 from uuid import getnode
 
 from ledger.database import Database, ignore_variables
-from ledger.dry_run import DryRun
 from ledger.errors import LedgerError, Misconfigured
 from ledger.events import new_event_id
 from ledger.migrations import require_migrated
@@ -20,13 +19,14 @@ from ledger.store import Clock
 from processors.cli import console
 from processors.cli.exit_codes import ending
 from processors.clocks import ClockComparison
-from processors.configuration import Configuration, LedgerSection, load, resolve, withhold
+from processors.configuration.file import load, resolve, withhold
+from processors.configuration.settings import Configuration, LedgerSection
 from processors.delivery.restored import note_pause
 from processors.errors import ConfigurationError, ServiceError
 from processors.gateway import Gateway, open_gateway, open_gateway_database
-from processors.locks import no_runs, only_run
+from processors.locks import only_run
 from processors.operations.rebuild import emptied_tables, is_ahead
-from processors.redcap import DryRunRedcap, Redcap, SharedRateLimit
+from processors.redcap import Redcap, SharedRateLimit
 from processors.redcap.transport import Waiting
 from processors.run import (
     IDLE_RUNS_KEPT,
@@ -181,7 +181,7 @@ class Opened:
                 self.close()
 
     def close(self) -> None:
-        """Ends the connections, and the embedded server where nobody else uses it."""
+        """Ends the connections, and the embedded server where nobody else uses it and it does not stay."""
         database, self._database = self._database, None
         if database is not None:
             database.close()
@@ -210,44 +210,11 @@ def opened_exclusively(config: Path | None) -> Iterator[tuple[Configuration, Gat
 
 
 @contextmanager
-def opened_dry_run(config: Path | None) -> Iterator[Run]:
-    """A run on the ledger and REDCap of which what is recorded is taken back, and what is written is not.
-
-    No run of any site can begin meanwhile. Raises `ServiceError` where one is under way.
-    """
-    with opened_database(config) as (configuration, database):
-        section = configuration.ledger
-        real = open_gateway(
-            database,
-            section,
-            clock=now,
-            run=new_event_id(),
-            sender=configuration.sender,
-            placeholders=configuration.autoid.nobody,
-        )
-        with no_runs(database) as busy, DryRun(database) as dry_run:
-            if busy is not None:
-                raise ServiceError(
-                    f"{busy.sentence()} A dry run wants to be alone: give the command again in a moment."
-                )
-            gateway = Gateway(
-                database=dry_run,
-                vault=real.vault,
-                site=section.site,
-                clock=now,
-                run=real.run,
-                sender=real.sender,
-                placeholders=real.placeholders,
-                loss=real.loss,
-            )
-            with _client(DryRunRedcap, configuration, database, compared_clocks(configuration, now)) as redcap:
-                yield Run(gateway, redcap, configuration, Report(), console.step)
-
-
-@contextmanager
 def opened_redcap(configuration: Configuration, gateway: Gateway) -> Iterator[Redcap]:
     """The client for the configured REDCap, within the budget of calls that all runs share."""
-    with _client(Redcap, configuration, gateway.database, compared_clocks(configuration, gateway.clock)) as redcap:
+    with redcap_client(
+        Redcap, configuration, gateway.database, compared_clocks(configuration, gateway.clock)
+    ) as redcap:
         yield redcap
 
 
@@ -268,7 +235,7 @@ def opened_run(
     idle_kept = IDLE_RUNS_KEPT if rhythm is None else rhythm.idle_kept
     with (
         recorded_run(gateway, command, report, ending=ending, machine=machine(), idle_kept=idle_kept),
-        _client(Redcap, configuration, gateway.database, clocks, _waiting("REDCap", stopwatch)) as redcap,
+        redcap_client(Redcap, configuration, gateway.database, clocks, _waiting("REDCap", stopwatch)) as redcap,
         nullcontext() if stopwatch is None else gateway.database.watched(_waiting("PostgreSQL", stopwatch)),
     ):
         try:
@@ -325,13 +292,14 @@ def _waiting(server: Server, stopwatch: Stopwatch | None) -> Waiting:
     return nullcontext if stopwatch is None else partial(stopwatch.waiting, server)
 
 
-def _client(
+def redcap_client(
     kind: type[_Client],
     configuration: Configuration,
     database: Database,
     clocks: ClockComparison,
     waiting: Waiting = nullcontext,
 ) -> _Client:
+    """A client of that kind for the configured REDCap, within the budget of calls that all runs share."""
     section = configuration.redcap
     sources = {name: getattr(section.tokens, name) for name in type(section.tokens).model_fields}
     rate_limit = SharedRateLimit(

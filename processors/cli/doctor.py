@@ -13,7 +13,8 @@ from processors.cli import console
 from processors.cli.bootstrap import configured, now, operator
 from processors.cli.exit_codes import ending, readers_may_leave
 from processors.clocks import ClockComparison
-from processors.configuration import Configuration, RedcapSection, find, resolve
+from processors.configuration.file import find, resolve
+from processors.configuration.settings import Configuration, RedcapSection
 from processors.gateway import open_gateway_database
 from processors.operations.doctor import database_findings, machine_findings, redcap_findings
 from processors.operations.doctor.database import database_facts

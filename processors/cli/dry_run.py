@@ -6,12 +6,53 @@ from itertools import groupby
 from pathlib import Path
 
 from ledger import store
+from ledger.dry_run import DryRun
+from ledger.events import new_event_id
 from processors.cli import console
-from processors.cli.bootstrap import opened_dry_run, prepare
+from processors.cli.bootstrap import compared_clocks, now, opened_database, prepare, redcap_client
+from processors.errors import ServiceError
+from processors.gateway import Gateway, open_gateway
+from processors.locks import no_runs
 from processors.operations.dry_run import PlannedChange, planned_changes
+from processors.redcap.dry_run import DryRunRedcap
 from processors.run import Report, Run
 
 _LISTED = 40
+
+
+@contextmanager
+def opened_dry_run(config: Path | None) -> Iterator[Run]:
+    """A run on the ledger and REDCap of which what is recorded is taken back, and what is written is not.
+
+    No run of any site can begin meanwhile. Raises `ServiceError` where one is under way.
+    """
+    with opened_database(config) as (configuration, database):
+        section = configuration.ledger
+        real = open_gateway(
+            database,
+            section,
+            clock=now,
+            run=new_event_id(),
+            sender=configuration.sender,
+            placeholders=configuration.autoid.nobody,
+        )
+        with no_runs(database) as busy, DryRun(database) as dry_run:
+            if busy is not None:
+                raise ServiceError(
+                    f"{busy.sentence()} A dry run wants to be alone: give the command again in a moment."
+                )
+            gateway = Gateway(
+                database=dry_run,
+                vault=real.vault,
+                site=section.site,
+                clock=now,
+                run=real.run,
+                sender=real.sender,
+                placeholders=real.placeholders,
+                loss=real.loss,
+            )
+            with redcap_client(DryRunRedcap, configuration, database, compared_clocks(configuration, now)) as redcap:
+                yield Run(gateway, redcap, configuration, Report(), console.step)
 
 
 @contextmanager

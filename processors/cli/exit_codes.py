@@ -36,7 +36,7 @@ class Terminated(KeyboardInterrupt):
 
 
 def end_in_order_on_sigterm() -> None:
-    """Has SIGTERM end a command as Ctrl-C does: leases are given up, and the embedded PostgreSQL ends with it."""
+    """Has SIGTERM end a command as Ctrl-C does: leases are given up, and the embedded PostgreSQL is, too."""
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from rich.console import Console
 
 from processors.cli import console
-from processors.configuration import IdentitySection
+from processors.configuration.settings import IdentitySection
 from processors.events.holds import HoldKind
 from processors.gateway import Gateway
 from processors.operations.identity_check import identity_check

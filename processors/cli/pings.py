@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 import requests
 
 from processors.cli.exit_codes import ending
-from processors.configuration import Configuration
+from processors.configuration.settings import Configuration
 from processors.errors import ConfigurationError
 
 _PATIENCE_SECONDS = 5

@@ -24,6 +24,7 @@ from processors.cli.journal import Level
 from processors.cli.news import Audience, Teller
 from processors.cli.runs import Processor, one_run
 from processors.cli.systemd import Systemd
+from processors.errors import ConfigurationError
 from processors.run import IDLE_RUNS_KEPT, Report, Rhythm
 
 SHORTEST_SECONDS: Final = 1
@@ -39,6 +40,17 @@ LOOKS_EVERY: Final = timedelta(minutes=1)
 _FAILED: Final = "could not do its work: see the journal, or `fiona-ledger check`"
 _A_MINUTE: Final = 60
 _MANY_HANGUPS: Final = 4096
+
+
+def stay(config: Path | None, audience: Audience, seconds: float, *, command: str, only: Processor | None) -> None:
+    """Begins a round every so many seconds, until SIGTERM. Raises `ConfigurationError` where these are too few."""
+    if not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
+        raise ConfigurationError(
+            f"--every: expected {SHORTEST_SECONDS} to {LONGEST_SECONDS} seconds, found {seconds:g}. Each round calls "
+            "REDCap three times or more."
+        )
+    systemd = Systemd(os.environ)
+    Resident(config=config, audience=audience, command=command, only=only, seconds=seconds, systemd=systemd).stay()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,28 +1,22 @@
-"""Runs as commands start them: the periodic one and the replay, each recorded, and told of however it ends."""
+"""The periodic run as commands start it: recorded, and told of however it ends."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
-from dataclasses import asdict
+from contextlib import AbstractContextManager, closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
 
-from ledger.errors import LedgerError, Misconfigured
+from ledger.errors import Misconfigured
 from ledger.store import Clock
 from processors.cli import console
-from processors.cli.bootstrap import Opened, now, opened_gateway, opened_run, operator, prepare
+from processors.cli.bootstrap import Opened, now, opened_run, operator, prepare
 from processors.cli.exit_codes import ending, readers_may_leave
 from processors.cli.news import Audience, Teller
-from processors.cli.page_files import write_page
 from processors.cli.pings import pinged
-from processors.configuration import Configuration, load
+from processors.configuration.settings import Configuration
 from processors.delivery.restored import require_whole
-from processors.errors import ConfigurationError
 from processors.gateway import Gateway
 from processors.locks import only_run
 from processors.operations.adopt.guard import require_moved_in
-from processors.operations.limits import Limits
-from processors.operations.replay import Replayed, Scope, replay
-from processors.operations.status import Status, status
 from processors.run import Report, Rhythm, Run, Step
 from processors.stopwatch import Stopwatch
 
@@ -80,11 +74,11 @@ def one_run(
             teller.busy(busy)
             return report
         pings.start()
-        stopwatch = _stopwatch(opened.configuration, timing=timing)
+        stopwatch = stopwatch_of(opened.configuration, timing=timing)
         recorded = opened_run(
             opened.configuration, gateway, teller.command, report, stopwatch, step=step, rhythm=rhythm
         )
-        with _reported(
+        with reported(
             opened.configuration, gateway, report, recorded, lambda: _tell_run(report, teller, timing=timing)
         ) as run:
             prepare(gateway, step=step)
@@ -113,37 +107,13 @@ def _gather_evidence(run: Run) -> None:
             gather(run.gateway, evidence, run.configuration.ledger)
 
 
-def replay_run(config: Path | None, audience: Audience, scope: Scope, *, command: str) -> bool:
-    """Replays and tells what it came to; True where something needs attention."""
-    report, teller, replayed = Report(), Teller(config, command, audience, now), None
-    with (
-        teller.error_told(report),
-        pinged(lambda: load(config)) as pings,
-        opened_gateway(config) as (configuration, gateway),
-        only_run(gateway) as busy,
-    ):
-        if busy is not None:
-            teller.busy(busy)
-            return False
-        pings.start()
-        recorded = opened_run(configuration, gateway, command, report, _stopwatch(configuration))
-        with _reported(configuration, gateway, report, recorded, lambda: _tell_replay(report, replayed, teller)) as run:
-            prepare(gateway)
-            require_whole(gateway)
-            require_moved_in(gateway, run.redcap, fresh=False, by=operator())
-            replayed = replay(run, scope, by=operator())
-            run.count_attention()
-        teller.got_through()
-    return report.needs_attention
-
-
-def _stopwatch(configuration: Configuration, *, timing: bool = False) -> Stopwatch | None:
+def stopwatch_of(configuration: Configuration, *, timing: bool = False) -> Stopwatch | None:
     """What measures where a run's time goes, if anybody is told: the metrics tell it, too."""
     return Stopwatch() if timing or configuration.health.metrics_file is not None else None
 
 
 @contextmanager
-def _reported(
+def reported(
     configuration: Configuration,
     gateway: Gateway,
     report: Report,
@@ -174,34 +144,13 @@ def _keep_head(configuration: Configuration, gateway: Gateway, report: Report) -
 
 
 def _write_health(configuration: Configuration, gateway: Gateway, report: Report) -> None:
-    """Writes the metrics file and the page's overview, if they are to be. That one cannot be is a warning, no more."""
-    file, folder = configuration.health.metrics_file, configuration.health.page
-    if file is None and folder is None:
+    """Writes the metrics file and the page's overview, if they are to be."""
+    if configuration.health.metrics_file is None and configuration.health.page is None:
         return
-    # PostgreSQL may be away, which the run tells itself: what is old tells by its age.
-    with suppress(LedgerError):
-        told = status(gateway, Limits.of(configuration))
-        if file is not None:
-            _write_metrics(file, told, report)
-        if folder is not None:
-            _write_page(folder, gateway, told, report)
+    # Imported here: it takes a while, and most sites have neither.
+    from processors.cli.health_files import write_health
 
-
-def _write_metrics(file: Path, told: Status, report: Report) -> None:
-    # Imported here: it takes a while, and most sites have none.
-    from processors.operations import metrics
-
-    try:
-        metrics.write(file, told, report)
-    except OSError as exc:
-        report.warnings.append(f"health.metrics_file: {file} cannot be written: {exc.strerror}.")
-
-
-def _write_page(folder: Path, gateway: Gateway, told: Status, report: Report) -> None:
-    try:
-        write_page(folder, gateway, told)
-    except ConfigurationError as exc:
-        report.warnings.append(f"health.page: {exc}")
+    write_health(configuration, gateway, report)
 
 
 def _tell_run(report: Report, teller: Teller, *, timing: bool) -> None:
@@ -214,21 +163,3 @@ def _tell_run(report: Report, teller: Teller, *, timing: bool) -> None:
         console.print_report(report)
     if timing:
         console.print_timing(report)
-
-
-def _tell_replay(report: Report, replayed: Replayed | None, teller: Teller) -> None:
-    if teller.audience.json:
-        console.print_json(report.as_data() | {"replayed": None if replayed is None else asdict(replayed)})
-        return
-    done = "" if replayed is None else _replayed_in_words(replayed)
-    if teller.audience.is_cron:
-        teller.report(report, before=done)
-        return
-    if done:
-        console.output().print(done)
-    console.print_report(report)
-
-
-def _replayed_in_words(replayed: Replayed) -> str:
-    before = f", {replayed.written_before} of them written before it was interrupted" * bool(replayed.written_before)
-    return f"Replayed: {replayed.studies} studies{before}."

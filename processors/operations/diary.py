@@ -21,7 +21,7 @@ import orjson
 
 from ledger.private_files import written_whole
 from processors.clocks import is_due
-from processors.configuration import LedgerSection
+from processors.configuration.settings import LedgerSection
 
 A_DAY: Final = timedelta(days=1)
 _SERVICE: Final = 3

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import text
 
 from ledger.batching import Progress, batches
-from processors.configuration import IdentitySection
+from processors.configuration.settings import IdentitySection
 from processors.events.holds import HoldKind
 from processors.gateway import Work
 from processors.routing.fit import breaks_pattern, tells_whose

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple, Optional, Self
 
-from processors.configuration import Configuration
+from processors.configuration.settings import Configuration
 
 if TYPE_CHECKING:
     from processors.operations.proofs.daily import Evidence

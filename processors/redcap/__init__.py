@@ -25,7 +25,6 @@ dry_run      the client that writes nothing
 """
 
 from .client import Redcap
-from .dry_run import DryRunRedcap
 from .errors import Banned, Blocked, Misdirected, NotPermitted, RowProblem, RowsRefused, UnknownFields
 from .log import LogLine
 from .looked_up import LookedUp
@@ -34,6 +33,6 @@ from .rate_limit import NoRateLimit, SharedRateLimit
 from .rows import Row
 
 __all__ = [
-    "Banned", "Blocked", "DryRunRedcap", "LogLine", "LookedUp", "Misdirected", "NoRateLimit", "NotPermitted", "Project",
+    "Banned", "Blocked", "LogLine", "LookedUp", "Misdirected", "NoRateLimit", "NotPermitted", "Project",
     "Redcap", "Row", "RowProblem", "RowsRefused", "SharedRateLimit", "UnknownFields",
 ]  # fmt: skip

@@ -7,20 +7,21 @@ from contextlib import nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from processors.clocks import ClockComparison
 from processors.errors import ConfigurationError, Unanswered
-from processors.project_designs import ProjectDesign
 
 from . import bans, calls, responses
 from .calls import Call
 from .errors import Banned, Misdirected
 from .log import LogLine, log_lines, log_time
-from .project_xml import OPERATIONAL_SUPPORT, project_xml
 from .rate_limit import RateLimit, Sleep
 from .rows import Row
 from .transport import Response, Transport, Waiting
+
+if TYPE_CHECKING:
+    from processors.project_designs import ProjectDesign
 
 _T = TypeVar("_T")
 
@@ -150,11 +151,14 @@ class Redcap:
         """The project's data dictionary, one row a field, the record id first."""
         return self._read(calls.metadata(project, self._token(project)), responses.read_metadata)
 
-    def create_project(self, design: ProjectDesign, at: datetime) -> str:
+    def create_project(self, design: "ProjectDesign", at: datetime) -> str:
         """The token of a new project, made as it is designed. It takes a super token in place of the project's.
 
         Not retried: a second one would be made. Raises `NotPermitted` for a token that is none, or may not.
         """
+        # Imported here: projects are made once, and runs call REDCap each minute.
+        from .project_xml import OPERATIONAL_SUPPORT, project_xml
+
         odm = project_xml(design, at)
         super_token = self._token(design.name)
         call = calls.create_project(design.name, super_token, design.title, OPERATIONAL_SUPPORT, odm)

@@ -1,6 +1,6 @@
 """The checks that a request has to pass, as they are configured, in their order."""
 
-from processors.configuration import Configuration
+from processors.configuration.settings import Configuration
 from processors.routing.checks import Check
 from processors.routing.fit_check import fit_check
 from processors.routing.open_check import open_check

@@ -2,12 +2,14 @@
 
 from collections.abc import Collection, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from processors.naming import Pattern, PatternError, parse
 from processors.national_numbers import is_national_number
 from processors.routing.name_parts import share_a_part
 from processors.text import is_blank, same_to_people, without_padding
+
+if TYPE_CHECKING:
+    from processors.naming import Pattern
 
 NOT_OF_THE_PATTERN = "it is not of the project's naming pattern (project_patient_naming)"
 A_NATIONAL_NUMBER = "it is a national identity number"
@@ -23,23 +25,26 @@ class Identity(NamedTuple):
 
 
 @lru_cache(maxsize=1_000)
-def readable(pattern: str) -> Pattern | None:
+def readable(pattern: str) -> "Pattern | None":
     """The naming pattern; None where it is blank, or the engine that draws pseudonyms cannot read it."""
     if is_blank(pattern):
         return None
+    # Imported here: the engine of patterns is large, and most runs meet none.
+    from processors.naming import PatternError, parse
+
     try:
         return parse(pattern)
     except PatternError:
         return None
 
 
-def breaks_pattern(pseudonym: str, patterns: Sequence[Pattern]) -> str | None:
+def breaks_pattern(pseudonym: str, patterns: Sequence["Pattern"]) -> str | None:
     """What is wrong with a pseudonym by the project's patterns: it must be a name of one of them, if there are any."""
     return NOT_OF_THE_PATTERN if patterns and not _is_of(patterns, pseudonym) else None
 
 
 def tells_whose(
-    pseudonym: str, patterns: Sequence[Pattern], identity: Identity, countries: Collection[str]
+    pseudonym: str, patterns: Sequence["Pattern"], identity: Identity, countries: Collection[str]
 ) -> str | None:
     """What in a pseudonym tells whose it is, such as somebody may have typed."""
     if any(is_national_number(country, pseudonym) for country in countries):
@@ -56,5 +61,5 @@ def tells_whose(
     return None
 
 
-def _is_of(patterns: Sequence[Pattern], text: str) -> bool:
+def _is_of(patterns: Sequence["Pattern"], text: str) -> bool:
     return any(pattern.matches(text) for pattern in patterns)

@@ -2,16 +2,19 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
-from processors.configuration import IdentitySection
+from processors.configuration.settings import IdentitySection
 from processors.gateway import Work
-from processors.naming import Pattern
 from processors.routing.checks import Check, IntendedRequest, Objection, Place
 from processors.routing.decisions import Obstacle
 from processors.routing.fit import Identity, breaks_pattern, readable, tells_whose
 from processors.routing.statements import statement, told_at
+
+if TYPE_CHECKING:
+    from processors.naming import Pattern
 
 
 def fit_check(section: IdentitySection) -> Check:
@@ -47,7 +50,7 @@ _PATTERNS = text("""
 """)
 
 
-def naming_patterns(work: Work, projects: Collection[str]) -> dict[str, list[Pattern]]:
+def naming_patterns(work: Work, projects: Collection[str]) -> dict[str, list["Pattern"]]:
     """The naming patterns of these projects that can be read; the list may hold a project twice."""
     patterns: dict[str, list[Pattern]] = defaultdict(list)
     for row in work.execute(_PATTERNS, {"projects": list(projects)}) if projects else ():

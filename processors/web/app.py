@@ -22,7 +22,7 @@ from starlette.routing import Route
 
 from ledger.database import Database
 from ledger.errors import LedgerError
-from processors.configuration import Configuration
+from processors.configuration.settings import Configuration
 from processors.errors import ConfigurationError
 from processors.explain.find import STAGES
 from processors.explain.search import find_study

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from processors.configuration import Configuration
+from processors.configuration.settings import Configuration
 from processors.errors import ConfigurationError
 from processors.explain.conditions import RuleAccount
 from processors.explain.explanation import Explanation, explain

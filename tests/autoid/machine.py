@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from ledger.database import Database
 from ledger.vault import Vault
-from processors.configuration import AutoidSection, Configuration, RedcapSection, SourceSection
+from processors.configuration.settings import AutoidSection, Configuration, RedcapSection, SourceSection
 from processors.gateway import Gateway
 from processors.locks import only_run
 from processors.placeholders import USUAL, Placeholders

@@ -27,14 +27,18 @@ CALLS = 5
 CPU_SECONDS = 0.45
 ROUND_CPU_SECONDS = 0.12
 MEMORY_MIB = 250
+EMBEDDED_DATABASE = "postgres"
 
 
 def run() -> list[Row]:
     """What was measured."""
     with running_server() as (server, folder):
-        with _settled(server, folder, SERIES) as usual:
+        with _settled(server, folder, SERIES, database_name=EMBEDDED_DATABASE) as usual:
             taken_each: list[Took] = []
-            find, ours = in_turn(lambda: _find(usual.raw), lambda: _seconds(usual, taken_each))
+            embedded = usual.embedded()
+            find, ours, staying = in_turn(
+                lambda: _find(usual.raw), lambda: _seconds(usual, taken_each), lambda: embedded.run().seconds
+            )
             told = usual.run().data
             stayed = resident.measured(usual, folder)
         with _settled(server, folder, MANY) as large:
@@ -44,6 +48,7 @@ def run() -> list[Row]:
     times = MANY / SERIES
     return [
         row(what, ours, "s", "find -printf", find, at_most(2)),
+        row(f"{what}, with an embedded PostgreSQL that stays", staying, "s", "find -printf", find, at_most(3)),
         row(f"{what}: CPU", [t.cpu_seconds for t in taken_each], "s", "limit", CPU_SECONDS, at_most(1)),
         row(f"{what}: calls to REDCap", [told["calls"]], "calls", "limit", CALLS, at_most(1)),
         row(f"{what}: summaries opened", [told["discovery"]["read"]], "files", "limit", 1, at_most(0)),
@@ -78,11 +83,11 @@ def _find(raw: Path) -> float:
 
 
 @contextmanager
-def _settled(server: Server, folder: Path, series: int) -> Iterator[Site]:
+def _settled(server: Server, folder: Path, series: int, *, database_name: str | None = None) -> Iterator[Site]:
     """A site for which everything on disk has been recorded, decided upon and delivered."""
     raw = folder / f"raw-{series}"
     tree.lay_out(raw, series)
-    with redcap() as simulator, site(server, folder, raw=raw, redcap=simulator) as made:
+    with redcap() as simulator, site(server, folder, raw=raw, redcap=simulator, database_name=database_name) as made:
         gateway = made.gateway()
         gateway.catch_up()
         discover(gateway, raw=raw, settle_seconds=60)

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from ledger.vault import Vault, initialise
-from processors.configuration import parse
+from processors.configuration.file import parse
 from processors.gateway import Gateway
 from processors.web.app import Site
 from tests.benchmarks.bench_audit import fill, vacuum

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,6 +92,15 @@ class Site:
         """`fiona-ledger run`, from its start to its exit."""
         return taken(PROGRAM, "--config", str(self.config), "run", "--json")
 
+    def embedded(self) -> Site:
+        """The same, which looks after its PostgreSQL itself. Its ledger must be in the database that this one has."""
+        config = self.config.with_name("embedded.toml")
+        data_dir = Path(str(conninfo_to_dict(self.database.conninfo)["host"])).parent
+        lines = ["[ledger]", 'url = "embedded"', f'data_dir = "{data_dir}"', *self.config.read_text().splitlines()[3:]]
+        config.write_text("\n".join(lines) + "\n")
+        config.chmod(0o600)
+        return replace(self, config=config)
+
     def recognise(self) -> None:
         """`fiona-ledger recognise`: what REDCap lacks of what the ledger says was written is no reason to stop."""
         taken(PROGRAM, "--config", str(self.config), "recognise", "--reason", "benchmark")
@@ -104,9 +113,11 @@ class Site:
 
 
 @contextmanager
-def site(server: Server, folder: Path, *, raw: Path, redcap: Redcap = NOWHERE) -> Iterator[Site]:
-    """A gateway whose ledger is empty."""
-    with server.fresh() as name:
+def site(
+    server: Server, folder: Path, *, raw: Path, redcap: Redcap = NOWHERE, database_name: str | None = None
+) -> Iterator[Site]:
+    """A gateway whose ledger is empty: in a database of its own, unless one is named."""
+    with server.fresh() if database_name is None else nullcontext(database_name) as name:
         url = server.url_of(name)
         database = open_database(url, Path("/nowhere"))
         migrate(database)

@@ -65,7 +65,7 @@ def start(*arguments: str, main: str = "main", program: str = "fiona-ledger", **
         cwd=ROOT,
         capture_output=True,
         text=True,
-        env=_environment(environment),
+        env=surroundings(environment),
         check=False,
         timeout=120,
     )
@@ -75,10 +75,10 @@ def start(*arguments: str, main: str = "main", program: str = "fiona-ledger", **
 def forked(*arguments: str, main: str = "main", **environment: str) -> Done:
     """The same without the imports: a process forked from one that has them."""
     entry_point = getattr(entry_points, main)
-    return Done(*run_command(entry_point, arguments, program="fiona-ledger", environment=_environment(environment)))
+    return Done(*run_command(entry_point, arguments, program="fiona-ledger", environment=surroundings(environment)))
 
 
-def _environment(more: dict[str, str]) -> dict[str, str]:
+def surroundings(more: dict[str, str]) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "LANG": "C.UTF-8", **more}
 
 

@@ -33,6 +33,7 @@ def configuration(folder: Path) -> Path:
 [ledger]
 url = "embedded"
 data_dir = "{folder / "ledger"}"
+idle_minutes = 0
 key_file = "{folder / "vault.key"}"
 [redcap]
 url = "https://redcap.example/api/"

@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 from ledger.programs import installed
 from processors import shipped
 from processors.cli.main import app
-from processors.configuration import load
+from processors.configuration.file import load
 from tests.conftest import Server
 from tests.processes import ROOT
 

@@ -58,7 +58,7 @@ def test_a_token_of_the_environment_is_not_inherited_by_what_is_started(
     site: Site, data_dir: Path, database_url: str
 ) -> None:
     token = name_the_token(site)
-    site.change(f'url = "{database_url}"', 'url = "embedded"')
+    site.change(f'url = "{database_url}"', 'url = "embedded"\nidle_minutes = 0')
     site.change(str(site.raw.with_name("data")), str(data_dir))
     site.change("vault.key", "another.key")
     done = subprocess.run(

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from ledger.database import Database
 from ledger.vault import Vault
 from processors.cli.commands.status import as_data
-from processors.configuration import SenderSection
+from processors.configuration.settings import SenderSection
 from processors.gateway import Gateway
 from processors.operations.health import Severity
 from processors.operations.limits import Limits

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from processors.cli import surroundings
-from processors.configuration import load, resolve
+from processors.configuration.file import load, resolve
 from processors.errors import ConfigurationError
 from tests.cli.conftest import Site
 from tests.processes import ROOT
@@ -83,7 +83,7 @@ import os, sys
 import encodings.utf_8_sig, platformdirs.unix
 from pathlib import Path
 from ledger import embedded
-from processors.configuration import load
+from processors.configuration.file import load
 os.setgroups([]); os.setgid(54321); os.setuid(54321)
 os.environ.pop("HOME", None)
 for attempt in (lambda: load(Path(sys.argv[1], "c.toml")), lambda: embedded.start(Path(sys.argv[1], "ledger"))):

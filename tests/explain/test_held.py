@@ -2,7 +2,7 @@
 
 import pytest
 
-from processors.configuration import IdentitySection
+from processors.configuration.settings import IdentitySection
 from processors.events.holds import WITHDREW
 from processors.events.pseudonyms import StudyHeld
 from tests.explain.conftest import Explained

@@ -19,7 +19,7 @@ from ledger import chain, store
 from ledger.batching import Progress
 from ledger.database import Database
 from ledger.vault import Vault
-from processors.configuration import (
+from processors.configuration.settings import (
     Configuration,
     IdentitySection,
     RedcapSection,

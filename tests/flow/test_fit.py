@@ -2,7 +2,7 @@
 
 import pytest
 
-from processors.configuration import IdentitySection
+from processors.configuration.settings import IdentitySection
 from processors.events.holds import HoldKind
 from processors.explain.sentences import SETTLED_BY
 from processors.operations.replay import Scope

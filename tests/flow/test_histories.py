@@ -13,7 +13,7 @@ from hypothesis import given, note, seed, settings
 from hypothesis import strategies as st
 
 from processors.cli.bootstrap import compared_clocks
-from processors.configuration import Configuration, RedcapSection, SourceSection
+from processors.configuration.settings import Configuration, RedcapSection, SourceSection
 from processors.demo.simulator import Fault
 from processors.errors import ServiceError
 from processors.run import Report

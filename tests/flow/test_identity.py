@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from processors.configuration import IdentitySection
+from processors.configuration.settings import IdentitySection
 from tests.flow.harness import BRAIN, HEART, Site
 from tests.operations.operator import amend_by_hand, forget_patient, join_patients, look_through
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import psycopg
 import pytest
 
@@ -16,44 +15,10 @@ from ledger.database import Database, open_database
 from ledger.errors import Misconfigured, Unreachable
 from ledger.migrations import migrate
 from ledger.programs import Programs, installed
-from tests.conftest import server_folder
+from tests.ledger.conftest import embedded, postmaster, wait_until_it_has_gone
 from tests.ledger.samples import append, everything, fact, first_broken, scalar
 
 AS_ROOT = os.geteuid() == 0
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    with server_folder() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def stopped() -> Iterator[Path]:
-    """A folder with the data of a server that was stopped."""
-    with server_folder() as found:
-        open_database("embedded", found).close()
-        yield found
-
-
-@pytest.fixture
-def used(stopped: Path, folder: Path) -> Path:
-    """A folder of the test's own with data in it: making those takes a second."""
-    subprocess.run(["/bin/cp", "-a", stopped / "postgres", folder], check=True)
-    return folder
-
-
-@contextmanager
-def embedded(folder: Path) -> Iterator[Database]:
-    database = open_database("embedded", folder)
-    try:
-        yield database
-    finally:
-        database.close()
-
-
-def postmaster(folder: Path) -> psutil.Process:
-    return psutil.Process(int((folder / "postgres" / "postmaster.pid").read_text().split()[0]))
 
 
 @contextmanager
@@ -168,12 +133,6 @@ def test_a_server_that_died_is_closed_without_waiting(used: Path) -> None:
 def use_for_ever(database: Database) -> None:
     while True:
         scalar(database, "select 1")
-
-
-def wait_until_it_has_gone(process: psutil.Process) -> None:
-    """Where nobody reaps it, a dead process stays on as a zombie."""
-    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-        pass
 
 
 def test_starting_prints_nothing(folder: Path) -> None:

@@ -14,7 +14,7 @@ from ledger.vault import Vault
 from processors.cli.bootstrap import compared_clocks
 from processors.cli.commands.acknowledge import waiting_at
 from processors.cli.override import end_of
-from processors.configuration import Configuration, RedcapSection, SenderSection, SourceSection
+from processors.configuration.settings import Configuration, RedcapSection, SenderSection, SourceSection
 from processors.delivery.deliver import deliver
 from processors.delivery.reconcile.compare import reconcile
 from processors.delivery.reconcile.scope import Scope as Compared

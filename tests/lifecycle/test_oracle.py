@@ -16,7 +16,7 @@ from ledger.events import Event
 from processors import observed_list, run
 from processors.cli.override import End
 from processors.clocks import ClockComparison
-from processors.configuration import SenderSection
+from processors.configuration.settings import SenderSection
 from processors.delivery import deliver, plan
 from processors.delivery.absences import Absences
 from processors.delivery.retries import Remembered

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from processors.configuration import SenderSection
+from processors.configuration.settings import SenderSection
 from processors.demo.sender import MASKED, Sender, Taken
 from processors.demo.sender import Step as SenderStep
 from processors.demo.simulator import Fault, standard_projects

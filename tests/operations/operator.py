@@ -9,7 +9,7 @@ from ledger import store
 from ledger.database import Database
 from ledger.dry_run import DryRun
 from ledger.vault import Vault
-from processors.configuration import Configuration, RedcapSection, RoutingSection, SourceSection
+from processors.configuration.settings import Configuration, RedcapSection, RoutingSection, SourceSection
 from processors.delivery.deliver import deliver
 from processors.delivery.recognition import accept
 from processors.events.deliveries import Acknowledged
@@ -19,7 +19,8 @@ from processors.operations.forget.data_subjects import of_patients
 from processors.operations.forget.forget import forget
 from processors.operations.identity_check import IdentityReport, identity_check
 from processors.operations.replay import Replayed, Scope, replay
-from processors.redcap import DryRunRedcap, NoRateLimit, Redcap
+from processors.redcap import NoRateLimit, Redcap
+from processors.redcap.dry_run import DryRunRedcap
 from processors.requests import TransferRequest
 from processors.routing.join import Joining, join
 from processors.routing.overrides import Amendment, amend

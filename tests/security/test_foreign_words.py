@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from processors.configuration import load, resolve
+from processors.configuration.file import load, resolve
 from processors.errors import ConfigurationError
 from processors.redcap.error_text import row_problems
 from processors.redcap.redaction import page, shown

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from ledger import embedded
+from ledger import embedded, embedded_watch
 from ledger.database import Database
 from ledger.errors import KeyProblem, Misconfigured
 from ledger.vault import Vault
 from processors.cli.bootstrap import operator
 from processors.cli.commands.demo import _data_dir
-from processors.configuration import TokenSource, load, resolve
+from processors.configuration.file import load, resolve
+from processors.configuration.settings import TokenSource
 from processors.errors import ConfigurationError
 from tests.conftest import server_folder
 from tests.test_configuration import MINIMAL, TOKEN, written
@@ -52,12 +53,12 @@ def test_a_data_folder_or_a_link_to_it_that_somebody_else_has_made_is_refused(fo
 def test_nobody_else_can_open_the_lock_and_hang_every_command(folder: Path) -> None:
     lock = folder / ".postgres.lock"
     lock.touch(0o644)
-    os.close(embedded._own_file(lock))
+    os.close(embedded_watch.own_file(lock))
     assert lock.stat().st_mode & 0o777 == 0o600
     lock.unlink()
     lock.symlink_to(folder / "elsewhere")
     with pytest.raises(OSError, match="symbolic"):
-        embedded._own_file(lock)
+        embedded_watch.own_file(lock)
 
 
 def test_the_demo_keeps_its_data_where_nobody_else_can_have_made_the_folder(tmp_path: Path) -> None:

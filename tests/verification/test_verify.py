@@ -15,7 +15,7 @@ from ledger.errors import Corrupt
 from ledger.events import NewEvent, new_event_id
 from ledger.proof import checkpoint_of
 from ledger.vault import SubjectName, Vault
-from processors.configuration import load
+from processors.configuration.file import load
 from processors.operations.proofs.daily import signer_of
 from tests.ledger.samples import append, fact, scalar, the_store
 from tests.verification.program import Program

@@ -18,7 +18,8 @@ from ledger.chain import Broken, parse_key, parse_witness_key
 from ledger.database import Database
 from ledger.errors import Corrupt
 from ledger.proof import Signer
-from processors.configuration import Configuration, LedgerSection, parse
+from processors.configuration.file import parse
+from processors.configuration.settings import Configuration, LedgerSection
 from processors.errors import ConfigurationError
 from processors.gateway import Gateway
 from processors.operations.health import Severity

@@ -13,7 +13,8 @@ from starlette.testclient import TestClient
 
 from ledger.vault import SubjectName
 from processors.accession_numbers import accession_subject
-from processors.configuration import Configuration, parse
+from processors.configuration.file import parse
+from processors.configuration.settings import Configuration
 from processors.events.fact import Cause
 from processors.events.rules import ExpectedStudyMissing
 from processors.events.series import FileRejected

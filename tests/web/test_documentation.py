@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from ledger import roles
 from ledger.database import open_database
 from ledger.roles import Roles
-from processors.configuration import WebSection
+from processors.configuration.settings import WebSection
 from processors.web.app import Site
 from tests.audit.conftest import Story
 from tests.conftest import Server

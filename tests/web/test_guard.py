@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from starlette.types import Message
 
 from ledger.errors import Unreachable
-from processors.configuration import parse
+from processors.configuration.file import parse
 from processors.errors import ConfigurationError
 from processors.gateway import Work
 from processors.web.app import ReadingGateway, Site

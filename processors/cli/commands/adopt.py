@@ -11,13 +11,13 @@ import typer
 from ledger import erasures, store
 from processors.cli import console
 from processors.cli.bootstrap import (
-    opened_dry_run,
     opened_exclusively,
     opened_gateway,
     opened_run,
     operator,
     prepare,
 )
+from processors.cli.dry_run import opened_dry_run
 from processors.cli.identity_counts import identity_counts, print_identity_counts
 from processors.cli.key_changes import NOT_COMPACTED
 from processors.cli.options import JsonOption

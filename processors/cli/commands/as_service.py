@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from processors.cli.exit_codes import exit_codes
-from processors.configuration import load
+from processors.configuration.file import load
 from processors.errors import ConfigurationError
 
 UNIT = "fiona-ledger.service"

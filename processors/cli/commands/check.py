@@ -7,11 +7,11 @@ import typer
 
 from processors.cli import console
 from processors.cli.bootstrap import now, opened_gateway
-from processors.cli.diaries import unrecorded_run
 from processors.cli.doctor import examine
 from processors.cli.exit_codes import ending, readers_may_leave
 from processors.cli.health_words import as_data, in_a_sentence, is_told
 from processors.cli.options import JsonOption
+from processors.cli.unrecorded import unrecorded_run
 from processors.operations.health import Facts, findings, worst
 from processors.operations.limits import Limits
 from processors.operations.status import Status

@@ -196,6 +196,7 @@ def _configuration(folder: Path, simulator: Simulator) -> str:
 [ledger]
 url = "embedded"
 data_dir = "{_data_dir(folder)}"
+idle_minutes = 0
 key_file = "{folder / "vault.key"}"
 [source]
 raw = "{folder / "raw"}"

@@ -16,7 +16,7 @@ from processors.cli.exit_codes import exit_codes
 from processors.cli.key_changes import NOT_COMPACTED, say_waiting
 from processors.cli.options import JsonOption
 from processors.cli.override import End, end_of
-from processors.configuration import Configuration
+from processors.configuration.settings import Configuration
 from processors.delivery.deliver import deliver
 from processors.delivery.recognition import recognise
 from processors.errors import ConfigurationError, ServiceError

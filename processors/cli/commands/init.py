@@ -16,7 +16,7 @@ from ledger.database import EMBEDDED
 from processors import shipped
 from processors.cli import console
 from processors.cli.options import JsonOption
-from processors.configuration import SYSTEM_FILE, parse
+from processors.configuration.file import SYSTEM_FILE, parse
 from processors.errors import ConfigurationError
 
 _CONFIGURATION = "fiona-ledger.toml"

@@ -7,8 +7,8 @@ import typer
 
 from processors.cli import console
 from processors.cli.bootstrap import opened_tables
-from processors.cli.diaries import unrecorded_run
 from processors.cli.page_files import write_page
+from processors.cli.unrecorded import unrecorded_run
 from processors.operations.limits import Limits
 from processors.operations.status import status
 

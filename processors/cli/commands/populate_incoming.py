@@ -6,7 +6,8 @@ import typer
 
 from processors.cli.news import Audience
 from processors.cli.options import ConfigOption, JsonOption, VerboseOption
-from processors.cli.runs import Processor, periodic_run, replay_run
+from processors.cli.replays import replay_run
+from processors.cli.runs import Processor, periodic_run
 from processors.errors import ConfigurationError
 from processors.operations.replay import Scope
 

@@ -13,7 +13,7 @@ from processors.cli import console, dates
 from processors.cli.bootstrap import opened_gateway, opened_redcap, operator, prepare
 from processors.cli.harmless import in_a_cell
 from processors.cli.options import JsonOption, require_reason
-from processors.configuration import Configuration
+from processors.configuration.settings import Configuration
 from processors.delivery.deliver import Delivered
 from processors.delivery.recognition import recognise
 from processors.delivery.reconcile.compare import Reconciled, compare

@@ -12,7 +12,7 @@ from processors.cli import console
 from processors.cli.bootstrap import configured, now
 from processors.cli.files import written_privately
 from processors.cli.options import DestinationsOption, JsonOption, project_names
-from processors.configuration import Configuration
+from processors.configuration.settings import Configuration
 from processors.errors import ConfigurationError, Refused
 from processors.project_designs import ProjectDesign, project_designs
 from processors.redcap import NoRateLimit, NotPermitted, Redcap

@@ -9,7 +9,7 @@ from processors.cli.bootstrap import operator
 from processors.cli.dry_run import printed_dry_run
 from processors.cli.news import Audience
 from processors.cli.options import DryRunOption, JsonOption
-from processors.cli.runs import replay_run
+from processors.cli.replays import replay_run
 from processors.operations.adopt.guard import require_moved_in
 from processors.operations.replay import Scope, replay
 

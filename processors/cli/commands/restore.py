@@ -10,13 +10,13 @@ import typer
 
 from ledger import clients, erasures, store
 from ledger.database import EMBEDDED, open_database
-from ledger.embedded import is_used
+from ledger.embedded import is_used, stop_unused
 from ledger.events import new_event_id
 from ledger.key_file import read_master_key
 from processors.cli import console
 from processors.cli.bootstrap import configured, now, operator
 from processors.cli.options import JsonOption
-from processors.configuration import Configuration, LedgerSection
+from processors.configuration.settings import Configuration, LedgerSection
 from processors.errors import ConfigurationError
 from processors.gateway import Gateway, open_gateway
 from processors.operations.forget.again import forget_again
@@ -58,6 +58,8 @@ def _require_room(section: LedgerSection, file: Path) -> None:
             "docs` where that is). Expected an embedded ledger."
         )
     if data.exists():
+        # Whoever moves it away moves data of a server that has stopped.
+        stop_unused(section.data_dir)
         raise ConfigurationError(
             f"ledger.data_dir: expected no ledger in {section.data_dir}, found one, and none is ever written over. "
             f"Stop the runs, and move it away: mv {data} {data}.before"

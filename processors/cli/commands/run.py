@@ -1,17 +1,13 @@
 """`fiona-ledger run`: the periodic run."""
 
-import os
 from typing import Annotated
 
 import typer
 
 from processors.cli.bootstrap import operator
-from processors.cli.dry_run import printed_dry_run
 from processors.cli.news import Audience
 from processors.cli.options import DryRunOption, JsonOption, QuietOption, VerboseOption
-from processors.cli.resident import LONGEST_SECONDS, SHORTEST_SECONDS, Resident
 from processors.cli.runs import Processor, periodic_run
-from processors.cli.systemd import Systemd
 from processors.errors import ConfigurationError
 from processors.operations.adopt.guard import require_moved_in
 
@@ -47,21 +43,19 @@ def command(
     """
     name = "run" if only is None else f"run --only {only}"
     if every is not None:
-        _require_alone(every, dry_run=dry_run, fresh=fresh, json=json, timing=timing)
-        Resident(
-            config=context.obj,
-            audience=Audience(verbose=verbose),
-            command=name,
-            only=only,
-            seconds=every,
-            systemd=Systemd(os.environ),
-        ).stay()
+        _require_alone(dry_run=dry_run, fresh=fresh, json=json, timing=timing)
+        # Imported here, as what a dry run needs is below: cron's runs are neither.
+        from processors.cli.resident import stay
+
+        stay(context.obj, Audience(verbose=verbose), every, command=name, only=only)
         return False
     if not dry_run:
         audience = Audience.found(json=json, verbose=verbose, quiet=quiet)
         return periodic_run(context.obj, audience, command=name, only=only, fresh=fresh, timing=timing)
     if timing:
         raise ConfigurationError("--timing measures what a run does: expected no --dry-run beside it.")
+    from processors.cli.dry_run import printed_dry_run
+
     with printed_dry_run(context.obj, json=json) as run:
         require_moved_in(run.gateway, run.redcap, fresh=fresh, by=operator())
         if only != Processor.AUTOID:
@@ -73,13 +67,8 @@ def command(
     return run.report.needs_attention
 
 
-def _require_alone(every: float, **others: bool) -> None:
+def _require_alone(**others: bool) -> None:
     """Raises `ConfigurationError` for what does not go with staying."""
-    if not SHORTEST_SECONDS <= every <= LONGEST_SECONDS:
-        raise ConfigurationError(
-            f"--every: expected {SHORTEST_SECONDS} to {LONGEST_SECONDS} seconds, found {every:g}. Each round calls "
-            "REDCap three times or more."
-        )
     given = [f"--{name.replace('_', '-')}" for name, is_given in others.items() if is_given]
     if given:
         raise ConfigurationError(f"--every: expected without {', '.join(given)}, which is for one run; give it first.")

@@ -10,11 +10,11 @@ import typer
 from ledger.database import Database, open_database
 from processors.cli import console
 from processors.cli.bootstrap import opened_tables
-from processors.cli.diaries import unrecorded_run
 from processors.cli.exit_codes import ending
 from processors.cli.harmless import on_a_line
 from processors.cli.page_files import require_extra
-from processors.configuration import Configuration
+from processors.cli.unrecorded import unrecorded_run
+from processors.configuration.settings import Configuration
 from processors.gateway import Gateway
 
 

@@ -13,10 +13,10 @@ from rich.console import Console
 from processors.cli import console
 from processors.cli.bootstrap import opened_tables
 from processors.cli.dates import local_time
-from processors.cli.diaries import unrecorded_run
 from processors.cli.health_words import as_data as health_as_data
 from processors.cli.health_words import moments
 from processors.cli.options import JsonOption
+from processors.cli.unrecorded import unrecorded_run
 from processors.clocks import duration
 from processors.operations.groups import Group, grouped
 from processors.operations.health import Finding, Severity

@@ -24,7 +24,7 @@ from processors.cli.bootstrap import now, opened_database
 from processors.cli.dates import local_time
 from processors.cli.harmless import on_a_line
 from processors.cli.options import JsonOption
-from processors.configuration import LedgerSection
+from processors.configuration.settings import LedgerSection
 from processors.errors import ConfigurationError
 from processors.operations import audit, audited_chain
 from processors.operations.audited_chain import AuditedChain

@@ -19,7 +19,7 @@ from pathlib import Path
 from sqlalchemy import text
 
 from processors.clocks import is_due
-from processors.configuration import SenderSection
+from processors.configuration.settings import SenderSection
 from processors.events.fact import Fact
 from processors.events.transfers import TransferFailed, TransferRecalled, TransferSent
 from processors.gateway import Gateway, Work

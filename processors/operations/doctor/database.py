@@ -12,7 +12,7 @@ from ledger.key_file import read_master_key
 from ledger.migrations import require_migrated
 from ledger.store import Clock
 from ledger.vault import stored_vault, unwrapped_index_key
-from processors.configuration import Configuration
+from processors.configuration.settings import Configuration
 
 from .facts import DatabaseFacts, Standby, Told, Trouble
 from .machine import InWords, told

@@ -12,7 +12,7 @@ from ledger import erasures
 from ledger.database import EMBEDDED
 from ledger.errors import KeyProblem
 from ledger.key_file import read_master_key
-from processors.configuration import Configuration, LedgerSection
+from processors.configuration.settings import Configuration, LedgerSection
 from processors.delivery.sender.queue import unusable_folders
 
 from .facts import Disk, Folder, KeyCopy, MachineFacts, Told, Trouble

@@ -17,7 +17,7 @@ from ledger.key_file import site_key
 from ledger.proof import Signer, checkpoint_of, witness_request
 from ledger.vault import stored_vault
 from processors.clocks import is_due
-from processors.configuration import Configuration, LedgerSection, WitnessSection
+from processors.configuration.settings import Configuration, LedgerSection, WitnessSection
 from processors.gateway import Gateway
 from processors.operations.proofs.kept import Failure, Folder, day_of
 from processors.operations.proofs.timestamps import Authority, NoTimestamp

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from processors.configuration import SenderSection
+from processors.configuration.settings import SenderSection
 from tests.delivery.sender.conftest import STUDY
 from tests.flow.harness import HEART, Asked, Site
 
