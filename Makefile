@@ -14,7 +14,7 @@ SEED ?= 1
 SUMMARIES ?= 100000
 RECORDS ?= 20000
 
-.PHONY: demo bundle lock test test-servers suite quick check bench soak fuzz mutants clean
+.PHONY: demo bundle lock test test-servers suite quick check audit bench soak fuzz mutants clean
 
 demo: $(INSTALLED)  ## run the main job on real summaries against a simulated REDCap
 	@$(BIN)/fiona-ledger demo
@@ -44,6 +44,9 @@ bundle: $(INSTALLED)  ## one file in dist/ with all that a machine without a net
 
 lock: $(INSTALLED)  ## requirements.lock anew, each package at its newest version that fits
 	$(BIN)/python -m bundle.lock
+
+audit: $(INSTALLED)  ## whether a vulnerability is known in what requirements.lock names
+	@$(BIN)/python -m bundle.audit
 
 bench: $(INSTALLED)  ## how fast it is, against limits and peers measured in the same run
 	$(BIN)/python -m tests.benchmarks
