@@ -140,8 +140,13 @@ def _unit_names(*, page: bool) -> tuple[str, ...]:
 
 
 def _program(started: str) -> Path:
-    """This program as it was called: where several versions are installed, by the path that leads to the one in use."""
+    """This program as it was called: where several versions are installed, by the path that leads to the one in use.
+
+    A link from a folder of the PATH is followed: beside it, the other programs are not found.
+    """
     called = Path(started).absolute()
+    if called.is_symlink():
+        called = called.parent / called.readlink()
     return called if called.name == "fiona-ledger" else Path(sys.prefix) / "bin" / "fiona-ledger"
 
 
