@@ -32,6 +32,14 @@ TOKENS = ("incoming", "coupling", "routing", "projects", "autoid")
 OF_A_TEST_SERVER = re.compile(r"^WARNING +database, durability: .*\n", re.MULTILINE)
 """It forgets at crashes."""
 
+SYSTEMCTL = """
+case "$*" in
+    "start fiona-ledger.service") exec fiona-ledger-as-service run ;;
+    "enable --now fiona-ledger.timer")
+        units=/etc/systemd/system
+        echo "Created symlink $units/timers.target.wants/fiona-ledger.timer → $units/fiona-ledger.timer." ;;
+esac
+"""
 VARYING = (
     (r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?", "MOMENT"),
     (r"\d+\.\d+\.\d+-[0-9a-f]{12}", "VERSION"),
@@ -107,7 +115,7 @@ def machine(tmp_path: Path, server: Server) -> Iterator[Machine]:
     play(tmp_path, "psql", f'exec {psql} --no-psqlrc --dbname "{server.url}"')
     play(tmp_path, "install", 'while [ "$1" = -o ]; do shift 4; done; [ "$2" != -o ] || set -- "$1" "${@:6}"\n'
                               'exec /usr/bin/install "$@"')  # fmt: skip
-    play(tmp_path, "systemctl", '[ "$*" != "start fiona-ledger.service" ] || exec fiona-ledger-as-service run')
+    play(tmp_path, "systemctl", SYSTEMCTL)
     with Simulator(standard_projects()) as simulator:
         yield Machine(tmp_path, simulator, server, role)
     server.execute(f"drop database if exists {role}")

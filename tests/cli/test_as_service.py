@@ -1,4 +1,4 @@
-"""Commands by hand as the unit would give them: systemd is played by scripts, as it can be had nowhere in tests."""
+"""Commands by hand as the unit would give them: systemd is played by scripts; `make machine` has a real one."""
 
 import json
 import os
