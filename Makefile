@@ -14,7 +14,7 @@ SEED ?= 1
 SUMMARIES ?= 100000
 RECORDS ?= 20000
 
-.PHONY: demo bundle lock test test-servers suite quick check bench soak fuzz mutants clean
+.PHONY: demo bundle lock test test-servers suite quick check audit machine bench soak fuzz mutants clean
 
 demo: $(INSTALLED)  ## run the main job on real summaries against a simulated REDCap
 	@$(BIN)/fiona-ledger demo
@@ -44,6 +44,12 @@ bundle: $(INSTALLED)  ## one file in dist/ with all that a machine without a net
 
 lock: $(INSTALLED)  ## requirements.lock anew, each package at its newest version that fits
 	$(BIN)/python -m bundle.lock
+
+audit: $(INSTALLED)  ## whether a vulnerability is known in what requirements.lock names
+	@$(BIN)/python -m bundle.audit
+
+machine: $(INSTALLED)  ## docs/install.md, as root, on a machine in namespaces with a systemd of its own, from the bundle
+	$(BIN)/python -m tests.machine
 
 bench: $(INSTALLED)  ## how fast it is, against limits and peers measured in the same run
 	$(BIN)/python -m tests.benchmarks

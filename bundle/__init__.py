@@ -1,1 +1,1 @@
-"""`make lock` and `make bundle`: one file with all that a machine without a network needs beside Python."""
+"""`make bundle`, `make lock`, `make audit`: one file with all that a machine without a network needs beside Python."""

@@ -4,8 +4,8 @@
 #   ./install.sh [--prefix FOLDER] [--python PROGRAM]
 #   ./install.sh [--prefix FOLDER] --roll-back
 #
-# Each version gets a folder of its own below PREFIX/versions; PREFIX/bin leads to the one in use, and is turned over when
-# all of the new one is there. Harmless to repeat. --roll-back turns it to the version before.
+# Each version gets a folder of its own below PREFIX/versions; PREFIX/current leads to the one in use, and is turned over
+# when all of the new one is there. Harmless to repeat. --roll-back turns it to the version before.
 set -eu
 
 prefix=/opt/fiona-ledger
@@ -21,14 +21,17 @@ while [ $# -gt 0 ]; do
     esac
 done
 
-turn() {  # PREFIX/bin leads to this version from now on, in one step
-    ln -s "versions/$1/bin" "$prefix/bin.new"
-    mv -T "$prefix/bin.new" "$prefix/bin"
+turn() {  # PREFIX/current leads to this version from now on, in one step
+    ln -s "versions/$1" "$prefix/current.new"
+    mv -T "$prefix/current.new" "$prefix/current"
+    for part in bin lib pyvenv.cfg; do  # without the last two, PREFIX/bin/python would not find the program
+        [ -L "$prefix/$part" ] || ln -s "current/$part" "$prefix/$part"
+    done
 }
 
-in_use() { [ ! -L "$prefix/bin" ] || basename "$(dirname "$(readlink "$prefix/bin")")"; }
+in_use() { [ ! -L "$prefix/current" ] || basename "$(readlink "$prefix/current")"; }
 
-rm -f "$prefix/bin.new"
+rm -f "$prefix/current.new"
 if [ $back = yes ]; then
     [ -s "$prefix/before" ] || { echo "install.sh: $prefix has no version before this one" >&2; exit 2; }
     now=$(in_use)

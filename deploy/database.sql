@@ -1,6 +1,6 @@
 -- The role and the database that ledger.url names. For a superuser of the server:
 --
---     psql --dbname postgres --file database.sql
+--     runuser -u postgres -- psql --dbname postgres < database.sql
 --
 -- Harmless to repeat: what is there already is left as it is.
 \set ON_ERROR_STOP on

@@ -3,8 +3,12 @@
 Migrations are Alembic's; in a checkout they lie in the folder `alembic/`, in an installed package
 in `ledger/_migrations`. The file names in `versions/` begin with their revisions, four digits that
 only grow, so that a run checks the tables without loading Alembic.
+
+A migration that was released is never changed, so a ledger holds the sum of those that made it: tables that
+others made under the same revision, as commits between releases do, are told apart before anything relies on them.
 """
 
+import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -44,12 +48,13 @@ def migrate(
 
     No run is under way meanwhile: one that is, is waited for, and `waiting` is told. Whoever still stands in the way
     after `patience` raises `Unreachable`. Raises `LedgerIsNewer` where a newer program has been here, and
-    `Misconfigured` where the database cannot hold a ledger or views of somebody's own depend on ours.
+    `Misconfigured` where the database cannot hold a ledger, views of somebody's own depend on ours, or other migrations
+    than the folder's have made the tables.
     """
     known = revisions(folder)
     with database.begin() as connection:
         before = revision(connection)
-    _refuse_newer(before, known)
+        _refuse_others(connection, before, folder)
     if before == known[-1]:
         return False
     # Where there are no tables yet, nobody can be at work on them.
@@ -106,10 +111,13 @@ def _wait_for_first(connection: Connection, patience: timedelta) -> None:
 
 
 def require_migrated(connection: Connection, folder: Path = FOLDER) -> None:
-    """Raises `NotMigrated` or `LedgerIsNewer` unless the tables are at the folder's newest revision."""
+    """Raises `NotMigrated` or `LedgerIsNewer` unless the tables are at the folder's newest revision.
+
+    Raises `Misconfigured` where other migrations than the folder's have made them.
+    """
     current = revision(connection)
     known = revisions(folder)
-    _refuse_newer(current, known)
+    _refuse_others(connection, current, folder)
     if current != known[-1]:
         outdated = f"is at revision {current}, this program needs {known[-1]}"
         state = "has no tables yet" if current is None else outdated
@@ -144,13 +152,39 @@ def upgrade(connection: Connection, folder: Path, to: str = "head") -> None:
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, to)
+    made = _sum(folder, to if to != "head" else revisions(folder)[-1])
+    connection.execute(text(f"comment on table ledger.alembic_version is '{made}'"))
 
 
-def _refuse_newer(current: str | None, known: Sequence[str]) -> None:
-    if current is not None and current not in known:
+def _sum(folder: Path, current: str) -> str:
+    """What the migrations up to a revision are, as a word."""
+    files = sorted(path for path in (folder / "versions").glob("*.py") if path.name.partition("_")[0] <= current)
+    return f"sha256:{hashlib.sha256(b''.join(path.read_bytes() for path in files)).hexdigest()}"
+
+
+_MADE_BY = text("""
+    select obj_description(pg_class.oid, 'pg_class')
+      from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+     where nspname = 'ledger' and relname = 'alembic_version'
+""")
+
+
+def _refuse_others(connection: Connection, current: str | None, folder: Path) -> None:
+    """Raises where the tables are no work of the folder's migrations."""
+    if current is None:
+        return
+    known = revisions(folder)
+    if current not in known:
         raise LedgerIsNewer(
             f"The ledger is at revision {current}, which this program does not know (it knows up to "
             f"{known[-1]}): a newer version has been here. Install that version; nothing was changed."
+        )
+    if connection.execute(_MADE_BY).scalar_one() != _sum(folder, current):
+        raise Misconfigured(
+            f"The ledger's tables are of revision {current}, and not as this version makes that revision: expected a "
+            "ledger that a release has made, found one of a commit before it or between two, which no later version "
+            "brings up to date. Nothing was changed. Go on with the version that made it, or name an empty database in "
+            "ledger.url and begin anew."
         )
 
 

@@ -39,6 +39,15 @@ def test_systemd_understands_every_line(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.skipif(shutil.which("logger") is None, reason="no logger")
+def test_that_a_run_has_failed_is_said_in_full() -> None:
+    """logger took the -u of its own message for an option, and said nothing."""
+    program, *arguments = settings(ROOT / "deploy" / "fiona-ledger-failed.service")["ExecStart"].split()
+    logged = [Path(program).name, "--no-act", "--stderr", "--socket-errors=off", *arguments]
+    done = subprocess.run(logged, capture_output=True, text=True, check=True)
+    assert done.stderr.rstrip().endswith("fiona-ledger: A run has failed: see journalctl -u fiona-ledger")
+
+
 def test_the_run_that_stays_is_fenced_like_the_one_of_each_minute() -> None:
     """What is said of both, they say alike; the one that stays is watched, and takes the other's place."""
     minutely, resident = (fenced(ROOT / "deploy" / name) for name in ("fiona-ledger.service", RESIDENT))

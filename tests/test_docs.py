@@ -107,7 +107,7 @@ def test_the_tests_that_the_page_on_people_names_are_there() -> None:
     assert [name for path, name in named if f"def {name}(" not in (ROOT / path).read_text("utf-8")] == []
 
 
-@pytest.mark.parametrize("page", ["backup.md", "moving.md", "upgrading.md"])
+@pytest.mark.parametrize("page", ["backup.md", "gateways.md", "moving.md", "upgrading.md"])
 def test_the_program_takes_the_commands_that_a_page_gives(page: str) -> None:
     """What they do is tried in `tests/cli/test_backup.py`, `tests/adopt/test_after_restore.py` and the like."""
     text = (ROOT / "docs" / page).read_text("utf-8")

@@ -386,7 +386,7 @@ class _Transfers:
         """
         if request.taken or request.recalled:
             return request.taken
-        if report.sent_at is None:  # the sender always writes it: without, the row counts as untried
+        if report.sent_at in (None, transfers.NO_MOMENT):  # the sender always writes it: without, it counts as untried
             return request.may_be_taken(self._now)
         return max(requested, self._desired.newest_summary) >= report.sent_at[: len("2026-03-02 09:00")]
 

@@ -12,6 +12,8 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, text
 
+from processors.redcap.transfers import NO_MOMENT
+
 PROFILE = "https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit.PrivacyDisclosure.Source"
 
 _DICOM = "http://dicom.nema.org/resources/ontology/DCM"
@@ -61,7 +63,7 @@ def _audit_event(row: Any) -> dict[str, Any]:
         "subtype": [_coding(f"{_TERMINOLOGY}/iso-21089-lifecycle", "disclose", "Disclose Record Lifecycle Event")],
         "action": "R",
         # As the sender wrote it, which tells no zone: a day is what can be said.
-        **({"period": {"start": row.sent_at[:10], "end": row.sent_at[:10]}} if row.sent_at else {}),
+        **({"period": {"start": row.sent_at[:10], "end": row.sent_at[:10]}} if _tells_a_day(row.sent_at) else {}),
         "recorded": row.recorded_at.isoformat(timespec="milliseconds"),
         "outcome": "0",
         "purposeOfEvent": [_concept(f"{_TERMINOLOGY}/v3-ActReason", "HRESCH", "healthcare research")],
@@ -101,6 +103,10 @@ def _audit_event(row: Any) -> dict[str, Any]:
             },
         ],
     }
+
+
+def _tells_a_day(sent_at: str | None) -> bool:
+    return sent_at not in (None, "", NO_MOMENT)
 
 
 def _of_subject(subject: str | None) -> dict[str, Any]:

@@ -42,6 +42,15 @@ Field = Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReportDesign:
+    """A report of REDCap's: the records for which `logic` holds, with these fields."""
+
+    title: str
+    fields: tuple[str, ...]
+    logic: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProjectDesign:
     """One project. `is_written`: this system imports into it; the others hold what people enter, and it only reads."""
 
@@ -49,6 +58,7 @@ class ProjectDesign:
     title: str
     fields: tuple[Field, ...]
     repeating: tuple[str, ...] = ()
+    reports: tuple[ReportDesign, ...] = ()
     autonumbering: bool = True
     is_written: bool = False
 
@@ -93,7 +103,23 @@ def project_designs(
 def _written(name: str, title: str, fields: tuple[Field, ...], *repeating: str) -> ProjectDesign:
     """A project that this system writes: its record ids are UIDs of DICOM, which REDCap cannot number."""
     return ProjectDesign(
-        name=name, title=title, fields=fields, repeating=repeating, autonumbering=False, is_written=True
+        name=name,
+        title=title,
+        fields=fields,
+        repeating=repeating,
+        reports=(_unsent(fields),) if "transfers" in repeating else (),
+        autonumbering=False,
+        is_written=True,
+    )
+
+
+def _unsent(fields: Sequence[Field]) -> ReportDesign:
+    """What people ask for most: which requests the sender has not met yet."""
+    asked = tuple(field["field_name"] for field in fields if field["form_name"] == "transfers")
+    return ReportDesign(
+        title="Studies with requests not yet sent",
+        fields=(fields[0]["field_name"], *asked),
+        logic="[transfer_name] <> '' and [transfer_date] = ''",
     )
 
 

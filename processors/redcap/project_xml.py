@@ -6,6 +6,7 @@ heading is an item group, and the form's status one more; a checkbox is an item 
 said where ODM has it (`Repeating` is "No" throughout), but among REDCap's own settings.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
@@ -14,7 +15,7 @@ from typing import Final
 # It writes XML and reads none, which is what the warning is about.
 from xml.etree.ElementTree import Element, SubElement, indent, tostring  # nosec B405
 
-from processors.project_designs import Field, ProjectDesign
+from processors.project_designs import Field, ProjectDesign, ReportDesign
 
 from .dictionary import choices, column_ending
 
@@ -66,6 +67,36 @@ _SWITCHES: Final = {
 _LONGEST: Final = "999"
 _ON_ONE_LINE: Final = ("Question", "CodeListItem", "Decode")
 """Elements that REDCap writes without blanks between their parts."""
+_REPORT: Final = {
+    "user_access": "ALL",
+    "user_edit_access": "ALL",
+    "description": "",
+    "combine_checkbox_values": "0",
+    "output_dags": "0",
+    "output_survey_fields": "0",
+    "output_missing_data_codes": "0",
+    "remove_line_breaks_in_values": "1",
+    "orderby_sort1": "ASC",
+    "orderby_field2": "",
+    "orderby_sort2": "",
+    "orderby_field3": "",
+    "orderby_sort3": "",
+    "filter_type": "RECORD",
+    "dynamic_filter1": "",
+    "dynamic_filter2": "",
+    "dynamic_filter3": "",
+    "hash": "",
+    "short_url": "",
+    "is_public": "0",
+    "report_display_include_repeating_fields": "1",
+    "report_display_header": "BOTH",
+    "report_display_data": "BOTH",
+    "limiter_logic": "",
+    "redcap_reports_filter_dags": "",
+    "redcap_reports_filter_events": "",
+}
+"""What all reports have alike, as exports of REDCap 13 and 14 have it: without the prefix of other extensions."""
+
 _ATTRIBUTES: Final = {
     "redcap:FieldNote": "field_note",
     "redcap:SectionHeader": "section_header",
@@ -125,7 +156,24 @@ def _settings(design: ProjectDesign) -> Element:
         for form in design.repeating:
             named = {"redcap:UniqueEventName": _EVENT, "redcap:RepeatInstrument": form, "redcap:CustomLabel": ""}
             SubElement(instruments, "redcap:RepeatingInstrument", named)
+    if design.reports:
+        reports = SubElement(settings, "redcap:ReportsGroup")
+        for order, report in enumerate(design.reports, start=1):
+            SubElement(reports, "redcap:Reports", _report(report, design.record_id, order))
     return settings
+
+
+def _report(report: ReportDesign, record_id: str, order: int) -> dict[str, str]:
+    return {
+        **_REPORT,
+        "title": report.title,
+        "report_order": str(order),
+        "orderby_field1": record_id,
+        "advanced_logic": report.logic,
+        "redcap_reports_fields": ",".join(report.fields),
+        # By which other parts of a file would name it.
+        "ID": hashlib.sha1(str(order).encode(), usedforsecurity=False).hexdigest(),
+    }
 
 
 def _dictionary(design: ProjectDesign) -> Iterator[Element]:

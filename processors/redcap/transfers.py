@@ -1,9 +1,12 @@
 """The rows of the repeating instrument `transfers`: how ours are written, how anybody's are read. Pure.
 
-Whose a row is, and what may be sent of it, `requests` tells.
+Whose a row is, and what may be sent of it, `requests` tells. What stands in the sender's fields is kept as far as it
+has the form of what belongs there: anybody can type there, a name too, and the ledger has reports in plain text.
 """
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 
 from processors import bounds
 from processors.redcap.failure_class import failure_class
@@ -33,9 +36,15 @@ READ_FIELDS = (*NEEDED_FIELDS, "transfer_error", "transfer_error_message", "tran
 INFORMATION = frozenset({"3"})
 """Codes of transfer_error that are no errors, as the published dictionary has them: 3, pixels were masked."""
 
+NO_MOMENT, NO_UID, NO_CODE = "~no date", "~no UID", "~no code"
+"""What is kept of a text in the sender's fields that is no date, study UID or code."""
+
 _ERROR_FIELD = "transfer_error"
 _ERROR_COLUMN = "transfer_error___"
 _NO_ERROR = ("", "0")
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_UID = re.compile(r"(?=.{3,64}\Z)\d+(\.\d+)+", re.ASCII)
+_CODE = re.compile(r"\d{1,3}", re.ASCII)
 _SENDERS_TEXTS = ("transfer_date", "transfer_error_message", "transfer_mapped_uid", "transfer_active_proc_time")
 
 
@@ -69,7 +78,7 @@ def transfer_row(fields: Mapping[str, str], information: Collection[str] = INFOR
         project=bounds.name(fields.get("transfer_project_name", "")),
         event_name=bounds.name(fields.get("transfer_event_name", "")),
         name=bounds.cut(fields.get("transfer_name", "").strip(), bounds.PSEUDONYM),
-        requested=fields.get("transfer_requested_date", "").strip()[: len("YYYY-MM-DD HH:MM")],
+        requested=_minute(fields.get("transfer_requested_date", "").strip()),
         report=_report(fields, information),
         error_fields=tuple(sorted(name for name in fields if _holds_errors(name, fields[name]))),
     )
@@ -77,11 +86,11 @@ def transfer_row(fields: Mapping[str, str], information: Collection[str] = INFOR
 
 def _report(fields: Mapping[str, str], information: Collection[str]) -> Report:
     """A ticked error is a failure, also where a date says when it was tried; a message alone is one without a date."""
-    sent_at = bounds.name(fields.get("transfer_date", ""))
+    sent_at = _written_moment(bounds.name(fields.get("transfer_date", "")))
     message = fields.get("transfer_error_message", "").strip()
     codes = sorted({*_ticked(fields), *_written(fields.get(_ERROR_FIELD, ""))})
     mapped = fields.get("transfer_mapped_uid", "").split(",")
-    mapped_uids = bounds.items([uid for part in mapped if (uid := part.strip())])
+    mapped_uids = bounds.items(list(dict.fromkeys(_written_uid(uid) for part in mapped if (uid := part.strip()))))
     if set(codes) - set(information) or (message and not sent_at):
         return Report("failed", sent_at or None, tuple(codes), failure_class(message))
     return Report("sent", sent_at, tuple(codes), None, mapped_uids) if sent_at else AWAITED
@@ -100,7 +109,31 @@ def _ticked(fields: Mapping[str, str]) -> Iterator[str]:
 def _written(text: str) -> Iterator[str]:
     """The codes in a text field, which some servers have in place of the checkboxes."""
     parts = (part.strip() for part in text.replace(";", ",").split(","))
-    return (bounds.name(part) for part in parts if part not in _NO_ERROR)
+    return (part if _CODE.fullmatch(part) else NO_CODE for part in parts if part not in _NO_ERROR)
+
+
+def _minute(text: str) -> str:
+    """The minute of a moment as REDCap writes one; blank for anything else."""
+    return text[: len("YYYY-MM-DD HH:MM")] if _is_moment(text) else ""
+
+
+def _written_moment(text: str) -> str:
+    return text if not text or _is_moment(text) else NO_MOMENT
+
+
+def _written_uid(text: str) -> str:
+    return text if _UID.fullmatch(text) else NO_UID
+
+
+def _is_moment(text: str) -> bool:
+    """Whether the text is a day, or a moment of one, as REDCap has them."""
+    if not _DAY.match(text):
+        return False
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def requested_row(request: TransferRequest, instance: int) -> dict[str, str | int]:

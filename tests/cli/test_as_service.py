@@ -1,4 +1,4 @@
-"""Commands by hand as the unit would give them: systemd is played by scripts, as it can be had nowhere in tests."""
+"""Commands by hand as the unit would give them: systemd is played by scripts; `make machine` has a real one."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from processors import shipped
-from processors.cli.commands.as_service import command_line
+from processors.cli.commands.as_service import command_line, require_credentials
 from processors.errors import ConfigurationError
 from tests.cli.conftest import Site
 from tests.processes import ROOT
@@ -83,6 +83,15 @@ def test_a_unit_that_starts_something_else_is_not_guessed_at(config: Path) -> No
         line(config, "status", unit="[Service]\nExecStart=/bin/true\n")
 
 
+def test_a_token_s_file_that_is_missing_is_named(tmp_path: Path) -> None:
+    """systemd ends with 243 where one is, and says so in its journal alone."""
+    (tmp_path / "incoming").touch()
+    there, missing = (f"LoadCredential={name}:{tmp_path}/{name}\n" for name in ("incoming", "routing"))
+    require_credentials(f"[Service]\n{there}LoadCredential=of-the-store\n")
+    with pytest.raises(ConfigurationError, match=rf"found no {tmp_path}/routing\. Put each token"):
+        require_credentials(f"[Service]\n{there}{missing}")
+
+
 def given(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     code = "from processors.cli.commands.as_service import main; main()"
     return subprocess.run(
@@ -112,6 +121,7 @@ def test_a_run_by_hand_reaches_redcap_with_tokens_that_only_systemd_has(site: Si
         site.change(f'"{project.token}"', f'{{ credential = "{name}" }}')
     program = shutil.which("fiona-ledger", path=str(Path(sys.executable).parent))
     unit = UNIT.replace(PROGRAM, str(program)).replace("/etc/fiona-ledger.toml", str(site.config))
+    unit = unit.replace("/etc/fiona-ledger/tokens", str(credentials))
     script(programs / "systemctl", f"assert sys.argv[1:] == ['cat', 'fiona-ledger.service']; print({unit!r})")
     environment = {"CREDENTIALS_DIRECTORY": str(credentials), "PATH": os.environ["PATH"], "HOME": "/"}
     script(

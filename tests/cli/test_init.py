@@ -66,6 +66,17 @@ def test_the_unit_starts_this_program_as_that_user_on_those_summaries(tmp_path: 
     assert "\nReadOnlyPaths=-/data/x\n" in resident
 
 
+def test_the_unit_starts_the_program_that_a_link_on_the_path_leads_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = tmp_path / "fiona-ledger"
+    link.symlink_to("/opt/fiona-ledger/bin/fiona-ledger")
+    monkeypatch.setattr(sys, "argv", [str(link), "init"])
+    init(tmp_path / "setup")
+    service = (tmp_path / "setup" / "fiona-ledger.service").read_text()
+    assert "\nExecStart=/opt/fiona-ledger/bin/fiona-ledger --config" in service
+
+
 def test_the_unit_of_the_page_is_written_where_it_is_asked_for(tmp_path: Path) -> None:
     done = init(tmp_path, "--page", "--no-autoid", "--user", "anna")
     assert done.exit_code == 0

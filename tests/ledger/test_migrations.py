@@ -111,6 +111,22 @@ def test_a_ledger_of_a_newer_revision_is_left_alone(database: Database) -> None:
     assert scalar(database, "select version_num from ledger.alembic_version") == "9999"
 
 
+@pytest.mark.parametrize("made_by", ["null", "'sha256:of another commit'"])
+def test_a_ledger_of_another_commit_under_the_same_revision_is_refused_in_words(
+    database: Database, tmp_path: Path, made_by: str
+) -> None:
+    """Runs ended with 70 on a column that was not there."""
+    with database.begin() as connection:
+        connection.execute(text(f"comment on table ledger.alembic_version is {made_by}"))
+    before = schema(database)
+    for folder in (migrations.FOLDER, later(tmp_path)):
+        with pytest.raises(Misconfigured, match=r"of a commit before it.*Nothing was changed. Go on with the version"):
+            migrations.migrate(database, folder)
+    with pytest.raises(Misconfigured), database.begin() as connection:
+        migrations.require_migrated(connection)
+    assert schema(database) == before
+
+
 def set_revision(database: Database, revision: str) -> None:
     with database.begin() as connection:
         connection.execute(text("update ledger.alembic_version set version_num = :revision"), {"revision": revision})

@@ -147,6 +147,56 @@ def test_what_repeats_and_whether_records_are_numbered_is_among_redcaps_settings
     assert root.findtext(f".//{REDCAP}RecordAutonumberingEnabled") == numbered
 
 
+@pytest.mark.parametrize(("design", "reports"), [("incoming", 1), ("transfers", 1), ("coupling", 0), ("autoid", 0)])
+def test_a_report_lists_what_is_not_sent_yet_wherever_the_transfers_are(design: str, reports: int) -> None:
+    root = parsed(design)
+    found = list(root.iterfind(f".//{ODM}GlobalVariables/{REDCAP}ReportsGroup/{REDCAP}Reports"))
+    assert len(found) == reports
+    for report in found:
+        assert set(report.attrib) == IN_EXPORTS
+        fields = report.attrib["redcap_reports_fields"].split(",")
+        assert fields[0] == DESIGNS[design].record_id
+        assert set(fields) <= {field["field_name"] for field in DESIGNS[design].fields}
+        assert report.get("advanced_logic") == "[transfer_name] <> '' and [transfer_date] = ''"
+
+
+IN_EXPORTS = {
+    "title",
+    "report_order",
+    "user_access",
+    "user_edit_access",
+    "description",
+    "combine_checkbox_values",
+    "output_dags",
+    "output_survey_fields",
+    "output_missing_data_codes",
+    "remove_line_breaks_in_values",
+    "orderby_field1",
+    "orderby_sort1",
+    "orderby_field2",
+    "orderby_sort2",
+    "orderby_field3",
+    "orderby_sort3",
+    "advanced_logic",
+    "filter_type",
+    "dynamic_filter1",
+    "dynamic_filter2",
+    "dynamic_filter3",
+    "hash",
+    "short_url",
+    "is_public",
+    "report_display_include_repeating_fields",
+    "report_display_header",
+    "report_display_data",
+    "limiter_logic",
+    "redcap_reports_fields",
+    "redcap_reports_filter_dags",
+    "redcap_reports_filter_events",
+    "ID",
+}
+"""What each report has in exports of REDCap 13 and 14, but for the name that a server gives it."""
+
+
 def test_a_heading_begins_a_group_of_its_own() -> None:
     first, second = {"form_name": "form", "field_type": "text", "select_choices_or_calculations": ""}, "Below"
     fields = (

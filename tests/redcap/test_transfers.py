@@ -124,6 +124,19 @@ def test_the_study_uids_under_which_it_was_sent_are_read_one_by_one() -> None:
     assert report(transfer_date=TRIED, transfer_mapped_uid=" 9.1, 9.2,").mapped_uids == ("9.1", "9.2")
 
 
+def test_a_text_that_is_no_uid_date_or_code_is_told_as_such() -> None:
+    mapped = report(transfer_date=TRIED, transfer_mapped_uid=f"2.25.1, Hansen^Ola, 12345678901, 1.{'1' * 63}")
+    assert mapped.mapped_uids == ("2.25.1", "~no UID")
+    assert report(transfer_date="on Monday") == Report("sent", "~no date")
+    assert report(transfer_error="2; Hansen^Ola", transfer_date=TRIED).errors == ("2", "~no code")
+    assert transfer_row(asked() | {"transfer_requested_date": "on Monday"}).requested == ""
+
+
+@pytest.mark.parametrize("moment", ["2026-03-02", "2026-03-02 09:00", "2026-03-02 09:00:30", "2026-03-02T09:00"])
+def test_a_day_or_moment_is_kept_as_the_sender_wrote_it(moment: str) -> None:
+    assert report(transfer_date=moment).sent_at == moment
+
+
 @given(st.text())
 def test_no_word_of_the_sender_s_message_is_kept(message: str) -> None:
     secret = f"Hansen^Ola {message} 12345678901"

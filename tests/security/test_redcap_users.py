@@ -3,6 +3,7 @@
 import pytest
 
 from processors.demo.simulator.replies import Reply, reply
+from processors.redcap.transfers import transfer_row
 from processors.routing import patterns
 from processors.routing.patterns import PatternTimeout
 from tests.flow.harness import HEART, Asked, Site
@@ -76,3 +77,12 @@ def test_a_row_that_makes_redcap_fail_is_set_apart_and_all_others_go_through(gua
     (told,) = guarded.events("RowRefused")
     assert (told["study"], told["kind"], told["key"]) == ("1.2.13", "series", "1.2.13.1")
     assert POISON not in told["message"]
+
+
+@pytest.mark.parametrize("typed", ["Hansen^Ola", "12345678901", "01019012345", "2001-01-01 Hansen", "1.2 Hansen"])
+@pytest.mark.parametrize("field", ["transfer_date", "transfer_requested_date", "transfer_mapped_uid", "transfer_error"])
+def test_what_somebody_types_into_the_sender_s_fields_is_told_and_not_kept(field: str, typed: str) -> None:
+    place = {"study_instance_uid": "1.2", "redcap_repeat_instrument": "transfers", "redcap_repeat_instance": "1"}
+    read = transfer_row({**place, "transfer_project_name": HEART, "transfer_date": "2026-03-02 12:10", field: typed})
+    assert typed not in repr(read)
+    assert field == "transfer_requested_date" or "~no " in repr(read)

@@ -13,7 +13,7 @@ from processors.demo.simulator.state import write_state
 from tests.conftest import SettableClock, a_server, a_template
 from tests.flow.harness import HEART, Site, standard_simulator
 from tests.operations.operator import amend_by_hand, forget_patient
-from tests.upgrades.kept import FOLDER, KEY, REDCAP, keep
+from tests.upgrades.kept import FOLDER, KEY, REDCAP, keep, keep_types
 
 
 def live(site: Site) -> None:
@@ -46,6 +46,7 @@ def main() -> None:
             live(site)
             site.close()
             keep(url, folder)
+            keep_types(folder)
             shutil.copyfile(key_file, folder / KEY)
             write_state(folder / REDCAP, simulator.projects.values())
 

@@ -2,19 +2,27 @@
 
 Of each, a folder holds `revision`, that of the tables; a file of COPY for each table of schema ledger that tells
 something, its columns in the first line; the master key; and `redcap.json`, what the simulated REDCap held then. Tables
-of schema gateway are derived anew, as an upgrade whose projections have changed does.
+of schema gateway are derived anew, as an upgrade whose projections have changed does. As a small ledger holds few types
+of events, `events.json` has what one of each type looks like as it is stored.
 """
 
 import shutil
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, get_args, get_origin
 
+import orjson
 import psycopg
 
-from ledger import guards, migrations, views
+from ledger import codec, guards, migrations, views
 from ledger.database import Database
+from processors.events import FACTS
+from processors.events.fact import Cause
 
 FOLDER = Path(__file__).parent
-KEY, REDCAP, REVISION = "vault.key", "redcap.json", "revision"
+KEY, REDCAP, REVISION, EVENTS = "vault.key", "redcap.json", "revision", "events.json"
 TABLES = ("event", "head", "subject", "vault", "attestation")
 
 
@@ -40,6 +48,32 @@ def keep(url: str, folder: Path) -> None:
                 rows = b"".join(copy)
             (folder / f"{table}.copy").write_bytes(f"{columns}\n".encode() + rows)
     (folder / REVISION).write_text(f"{migrations.revisions()[-1]}\n", "ascii")
+
+
+def keep_types(folder: Path) -> None:
+    """Writes what an event of each type looks like, stored."""
+    stored = {
+        name: codec.decode(codec.encode(fact(**{field.name: _example(field.type) for field in fields(fact)}).data))
+        for name, fact in FACTS.items()
+    }
+    content = orjson.dumps(stored, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
+    (folder / EVENTS).write_bytes(content + b"\n")
+
+
+def _example(of: Any) -> Any:
+    """A value that a field of this type may hold."""
+    kind, arguments = get_origin(of) or of, [each for each in get_args(of) if each not in (NoneType, Ellipsis)]
+    if kind is UnionType:
+        return _example(arguments[0])
+    if kind is Literal:
+        return arguments[0]
+    if kind in (tuple, list):
+        return (_example(arguments[0]),)
+    if kind in (dict, Mapping):
+        return {"key": _example(arguments[1])}
+    if kind is Cause:
+        return Cause(kind="rule", record_id="1", position=1)
+    return kind(1)
 
 
 def load(database: Database, folder: Path, key_file: Path) -> None:

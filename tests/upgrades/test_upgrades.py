@@ -2,12 +2,17 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
 
+import orjson
 import pytest
 
 from ledger import attestation, store, verification
 from ledger.database import open_database
+from ledger.events import Event
 from ledger.vault import Vault
 from processors.demo.simulator import standard_projects
 from processors.demo.simulator.state import read_state
@@ -18,7 +23,7 @@ from processors.projections import PROJECTIONS
 from tests.conftest import Server, SettableClock
 from tests.flow.harness import HEART, Site, simulator_of, without_minutes
 from tests.operations.operator import replay_all
-from tests.upgrades.kept import REDCAP, load, releases
+from tests.upgrades.kept import EVENTS, REDCAP, load, releases
 
 
 @pytest.fixture(scope="module", params=releases(), ids=lambda folder: folder.name)
@@ -56,6 +61,41 @@ def test_every_event_is_read_as_todays_types(site: Site) -> None:
     with closing(open_database(site.database_url, site.key_file.parent)) as database, database.begin() as connection:
         facts = [FACTS[event.type].read(event) for event in store.read(connection)]
     assert {"SeriesDiscovered", "TransferSent", "SubjectForgotten"} <= {type(fact).__name__ for fact in facts}
+
+
+@pytest.mark.parametrize("kept", releases(), ids=lambda folder: folder.name)
+def test_an_event_of_each_type_that_there_was_is_read_as_it_was_stored(kept: Path) -> None:
+    """Where this fails, a ledger of that version can no longer be read: see docs/extending.md on fields of events.
+
+    Before the first release, `python -m tests.upgrades NAME` makes the folder anew instead.
+    """
+    stored = orjson.loads((kept / EVENTS).read_bytes())
+    assert len(stored) >= 100
+    unread = [name for name, data in stored.items() if name not in FACTS or not is_read(name, data)]
+    assert unread == []
+
+
+def is_read(name: str, data: dict[str, Any]) -> bool:
+    event = Event(
+        position=1,
+        event_id=UUID(int=1),
+        site="main",
+        stream="",
+        version=1,
+        type=name,
+        schema_version=1,
+        data=data,
+        subject=None,
+        sealed=None,
+        recorded_at=datetime(2026, 3, 2, tzinfo=UTC),
+        run=UUID(int=1),
+        hash=b"",
+    )
+    try:
+        FACTS[name].read(event)
+    except TypeError:
+        return False
+    return True
 
 
 def test_replayed_it_asks_for_nothing_twice(site: Site) -> None:

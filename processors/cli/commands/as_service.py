@@ -42,6 +42,7 @@ def main() -> None:
         return
     with exit_codes():
         unit = _printed("systemctl", "cat", UNIT)
+        require_credentials(unit)
         terminal = sys.stdin.isatty() and sys.stdout.isatty()
         command = command_line(unit, arguments, terminal=terminal, environment=os.environ)
         program = _found(command[0])
@@ -73,6 +74,17 @@ def command_line(unit: str, arguments: Sequence[str], *, terminal: bool, environ
         *called,
         *rest,
     ]
+
+
+def require_credentials(unit: str) -> None:
+    """Raises `ConfigurationError` where a token's file is missing: systemd ends with 243 then, without a word."""
+    named = (value.partition(":")[2] for name, value in _settings(unit) if name == "LoadCredential")
+    missing = [path for path in named if path.startswith("/") and not Path(path).exists()]
+    if missing:
+        raise ConfigurationError(
+            f"{UNIT}: expected the files of tokens that its lines LoadCredential= name, found no {', '.join(missing)}. "
+            "Put each token into its file, as docs/redcap.md tells; where a project is not used, delete its line."
+        )
 
 
 def _settings(unit: str) -> list[tuple[str, str]]:

@@ -140,8 +140,13 @@ def _unit_names(*, page: bool) -> tuple[str, ...]:
 
 
 def _program(started: str) -> Path:
-    """This program as it was called: where several versions are installed, by the path that leads to the one in use."""
+    """This program as it was called: where several versions are installed, by the path that leads to the one in use.
+
+    A link from a folder of the PATH is followed: beside it, the other programs are not found.
+    """
     called = Path(started).absolute()
+    if called.is_symlink():
+        called = called.parent / called.readlink()
     return called if called.name == "fiona-ledger" else Path(sys.prefix) / "bin" / "fiona-ledger"
 
 
@@ -194,7 +199,9 @@ def _is_written(path: Path, text: str) -> bool:
 def _steps(folder: Path, *, user: str, embedded: bool, page: bool) -> list[str]:
     """Commands for a shell."""
     units = " ".join(str(folder / name) for name in _unit_names(page=page))
-    database = [] if embedded else [f"psql --dbname postgres --file {folder / _DATABASE}    # where PostgreSQL runs"]
+    # On standard input: the server's account need not be able to read the folder.
+    psql = f"runuser -u postgres -- psql --dbname postgres < {folder / _DATABASE}    # where PostgreSQL runs"
+    database = [] if embedded else [psql]
     return [
         f"useradd --system --user-group --home-dir /var/lib/fiona-ledger --shell /usr/sbin/nologin {user}",
         f"install -d -o {user} -g {user} -m 0700 /var/lib/fiona-ledger /etc/fiona-ledger",
