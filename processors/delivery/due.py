@@ -168,11 +168,11 @@ def due_rows(
             _asked_for(work, kinds, retry=retry, ends=ends) if again is None else _named(again)
         )
         parameters |= {"site": gateway.site, "kinds": list(kinds)}
-        work.execute(_PATIENT)
         count: int = work.execute(counted, parameters).scalar_one()
         if count == 0:
             yield 0, iter(())
             return
+        work.execute(_PATIENT)
         rows = work.execute(in_order, parameters, execution_options={"yield_per": size})
         try:
             yield count, _apart((DueRow(*row) for row in rows), size)

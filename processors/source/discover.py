@@ -72,7 +72,6 @@ def discover(
         now = gateway.clock()
         times = Times(microseconds(now) * 1_000, int(settle_seconds * 1_000_000_000))
         with gateway.begin() as work:
-            scan_cache.forget_lost_elsewhere(work)
             recalled = scan_cache.recall(work)
         full_pass = is_due(recalled.full_pass_at, now, full_pass_after)
         discovering = _Discovering(gateway, tree, times)
