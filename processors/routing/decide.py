@@ -112,6 +112,8 @@ def _with_coupled(work: Work, site: str, window: Agenda, directives: Directives)
     """The agenda with the studies that new or changed entries name."""
     entries = [entry for record in window.changed_entries if (entry := directives.entries.get(record)) is not None]
     usable = [entry for entry in entries if not entry.problems]
+    if not usable:
+        return window
     named = named_by(
         work,
         site,
