@@ -33,7 +33,10 @@ def recall(work: Work) -> Recalled:
     Forgotten are the studies that have vanished from the site that had them: those that lie here are looked at again.
     """
     row = work.execute(_RECALL, {"site": work.site}).one()
-    return Recalled(orjson.loads(row.folders or "{}"), row.full_pass_at, row.place, row.doubted_at)
+    folders = orjson.loads(row.folders or "{}")
+    for study in row.forgotten or ():  # the statement still sees them
+        folders.pop(study, None)
+    return Recalled(folders, row.full_pass_at, row.place, row.doubted_at)
 
 
 # One value instead of a row for each folder takes two thirds of the time (0.09 s for 125,000). A site alone has nothing
@@ -47,8 +50,8 @@ _RECALL = text("""
     forgotten as (
          delete from gateway.folder using lost where folder.site = :site and folder.study = lost.study
          returning folder.study)
-    select (select json_object_agg(study, mtime_ns)::text from gateway.folder
-             where site = :site and study not in (select study from forgotten)) as folders,
+    select (select json_object_agg(study, mtime_ns)::text from gateway.folder where site = :site) as folders,
+           (select array_agg(study) from forgotten) as forgotten,
            (select at from gateway.full_pass where site = :site) as full_pass_at,
            (select place from gateway.raw_folder where site = :site) as place,
            (select doubted_at from gateway.raw_folder where site = :site) as doubted_at
