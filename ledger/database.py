@@ -22,6 +22,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import Conninfo
 from sqlalchemy import Connection, Engine, RootTransaction, event
 from sqlalchemy import exc as sa_exc
+from sqlalchemy.pool import QueuePool
 
 from ledger import embedded
 from ledger.embedded import EmbeddedServer
@@ -97,7 +98,6 @@ class Database:
         self.engine: Engine = sqlalchemy.create_engine(
             "postgresql+psycopg://", creator=self._connect, hide_parameters=True, use_native_hstore=False, pool_size=3
         )
-        event.listen(self.engine, "begin", self._start)
 
     @property
     def conninfo(self) -> str:
@@ -146,7 +146,7 @@ class Database:
     def begin(self) -> Iterator[Connection]:
         """A connection inside a transaction: committed at the end, rolled back on an exception."""
         with translated():
-            transaction = self._begun()
+            transaction = self.begun()
             with transaction.connection as connection, transaction:
                 yield connection
 
@@ -169,11 +169,15 @@ class Database:
             for connection in watched:
                 del connection.wait
 
-    def _begun(self, *, again: bool = True) -> RootTransaction:
-        """A transaction. A connection that ended while nobody used it, by a restart or an idle timeout, is replaced."""
+    def begun(self, *, again: bool = True) -> RootTransaction:
+        """A transaction, for the caller to end.
+
+        A connection that ended while nobody used it, by a restart or an idle timeout, is replaced.
+        """
         connection = self.engine.connect()
         try:
-            return connection.begin()
+            transaction = connection.begin()
+            self._start(connection)
         except BaseException:
             driver = connection.connection.driver_connection
             has_ended = driver is not None and driver.closed
@@ -182,9 +186,11 @@ class Database:
             connection.close()
             if not (has_ended and again):
                 raise
+        else:
+            return transaction
         # What ended it has ended all that lay idle.
         self.engine.dispose()
-        return self._begun(again=False)
+        return self.begun(again=False)
 
     @contextmanager
     def fenced(self, holder: UUID) -> Iterator[None]:
@@ -207,6 +213,9 @@ class Database:
 
     def require_connections(self) -> None:
         """Raises `Unreachable` where PostgreSQL grants one connection but no second one beside it, as a run needs."""
+        pool = self.engine.pool
+        if isinstance(pool, QueuePool) and pool.checkedin() > 1:
+            return
         with self.begin():
             try:
                 with self.begin():

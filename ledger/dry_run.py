@@ -20,7 +20,7 @@ class DryRun(Database):
     def __init__(self, database: Database) -> None:
         self.engine = database.engine
         with translated():
-            self._transaction = self._begun()
+            self._transaction = database.begun()
             self._connection = self._transaction.connection
 
     def __enter__(self) -> Self:

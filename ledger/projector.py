@@ -123,6 +123,7 @@ class Projector:
 
     def __init__(self, projections: Sequence[Projection], upcasters: Upcasters | None = None) -> None:
         self._projections = projections
+        self._names = [projection.name for projection in projections]
         self._upcasters = upcasters or {}
 
     def advance(self, connection: Connection, events: Sequence[Event]) -> None:
@@ -134,7 +135,12 @@ class Projector:
         if not events:
             return
         first, last = events[0].position, events[-1].position
-        checkpoints = self._lock_checkpoints(connection)
+        moved = {"names": self._names, "before": first - 1, "position": last}
+        checkpoints = dict.fromkeys(connection.execute(_MOVE_FROM, moved).scalars(), first - 1)
+        if len(checkpoints) == len(self._projections):
+            _apply(connection, events, self._projections, checkpoints)
+            return
+        checkpoints = self._lock_checkpoints(connection) | checkpoints
         for projection in self._projections:
             missed = self._read(connection, checkpoints[projection.name], first - 1, projection.types)
             for batch in batches(missed, BATCH):
@@ -162,12 +168,8 @@ class Projector:
 
     def is_current(self, connection: Connection) -> bool:
         """Whether nothing is to be caught up with: every projection is at the head, and its code as it was."""
-        stored = {
-            row.name: (row.code_version, row.checkpoint)
-            for row in connection.execute(text("select name, code_version, checkpoint from ledger.projection"))
-        }
-        last = store.head(connection).position
-        return all(stored.get(p.name) == (p.code_version, last) for p in self._projections)
+        current = {(row.name, row.code_version) for row in connection.execute(_AT_HEAD)}
+        return all((p.name, p.code_version) in current for p in self._projections)
 
     def changed(self, connection: Connection) -> list[Projection]:
         """The projections whose code has changed since their tables were made: catching up empties those first."""
@@ -225,13 +227,7 @@ class Projector:
         return checkpoints
 
     def _lock_known_checkpoints(self, connection: Connection) -> dict[str, int]:
-        rows = connection.execute(
-            text("""
-                select name, checkpoint from ledger.projection
-                 where name = any(:names) order by name for update
-            """),
-            {"names": [projection.name for projection in self._projections]},
-        )
+        rows = connection.execute(_LOCK_CHECKPOINTS, {"names": self._names})
         return {row.name: row.checkpoint for row in rows}
 
     @staticmethod
@@ -245,13 +241,7 @@ class Projector:
         )
 
     def _move_checkpoints(self, connection: Connection, position: int) -> None:
-        connection.execute(
-            text("""
-                update ledger.projection set checkpoint = :position
-                 where name = any(:names) and checkpoint < :position
-            """),
-            {"position": position, "names": [projection.name for projection in self._projections]},
-        )
+        connection.execute(_MOVE_UP, {"position": position, "names": self._names})
 
     def _reset_changed(self, connection: Connection) -> None:
         for projection in self.changed(connection):
@@ -271,6 +261,19 @@ class Projector:
         )
 
 
+_AT_HEAD = text("""
+    select name, code_version from ledger.projection join ledger.head on checkpoint = head.position
+""")
+_LOCK_CHECKPOINTS = text("""
+    select name, checkpoint from ledger.projection where name = any(:names) order by name for update
+""")
+_MOVE_UP = text("""
+    update ledger.projection set checkpoint = :position where name = any(:names) and checkpoint < :position
+""")
+# Where nobody is behind, as nearly always, this is all that is asked of checkpoints.
+_MOVE_FROM = text("""
+    update ledger.projection set checkpoint = :position where name = any(:names) and checkpoint = :before returning name
+""")
 # Those that are set apart again lose the mark again.
 _MEND = text("""
     update ledger.set_apart set mended_position = (select position from ledger.head)

@@ -122,13 +122,13 @@ class Store:
 
 def head(connection: Connection) -> Head:
     """Where the ledger ends now."""
-    row = connection.execute(text("select position, hash from ledger.head")).one()
+    row = connection.execute(_HEAD).one()
     return Head(row.position, bytes(row.hash))
 
 
 def lock_head(connection: Connection) -> Head:
     """Where the ledger ends; others wait with appending until this transaction ends."""
-    row = connection.execute(text(_LOCK_HEAD)).one_or_none()
+    row = connection.execute(_LOCK_HEAD).one_or_none()
     if row is None:
         raise _not_migrated()
     return Head(row.position, bytes(row.hash))
@@ -209,7 +209,8 @@ def _event(row: tuple[Any, ...], upcasters: codec.Upcasters) -> Event:
     return Event._make((*row[:6], schema_version, data, subject, sealed, recorded_at, run, hash_))
 
 
-_LOCK_HEAD = "select position, hash from ledger.head for update"
+_HEAD = text("select position, hash from ledger.head")
+_LOCK_HEAD = text("select position, hash from ledger.head for update")
 # The streams come as JSON because of how PostgreSQL plans: of a list it expects other numbers when it looks
 # than when it does not, and so plans this anew each time, which for one event takes as long as storing it.
 _WANTED = "json_array_elements_text(cast(%(streams)s as json)) as wanted (stream)"

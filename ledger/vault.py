@@ -166,13 +166,7 @@ class Vault:
         missing = list({subject for subject in subjects if subject is not None and subject not in self._keys})
         if not missing:
             return
-        rows = connection.execute(
-            text("""
-                select subject, kind, scope, lookup, likeness, wrapped_key from ledger.subject
-                 where subject = any(:subjects)
-            """),
-            {"subjects": missing},
-        )
+        rows = connection.execute(_BY_SUBJECT, {"subjects": missing})
         self._keys.update(dict.fromkeys(missing))
         for subject in map(Subject._make, rows):
             if subject.wrapped_key is not None:
@@ -417,14 +411,13 @@ _INSERT_SUBJECTS = text("""
 """)
 
 
+_SUBJECTS = "select subject, kind, scope, lookup, likeness, wrapped_key from ledger.subject"
+_BY_SUBJECT = text(f"{_SUBJECTS} where subject = any(:subjects)")
+_BY_LOOKUP = text(f"{_SUBJECTS} where lookup = any(:lookups)")
+
+
 def _by_lookup(connection: Connection, lookups: list[bytes]) -> dict[bytes, Subject]:
-    rows = connection.execute(
-        text("""
-            select subject, kind, scope, lookup, likeness, wrapped_key from ledger.subject
-             where lookup = any(:lookups)
-        """),
-        {"lookups": lookups},
-    )
+    rows = connection.execute(_BY_LOOKUP, {"lookups": lookups})
     return {bytes(row.lookup): Subject._make(row) for row in rows}
 
 

@@ -73,6 +73,11 @@ class Gateway:
         self._appended: Head | None = None
 
     @property
+    def appended(self) -> Head | None:
+        """Where the ledger ended when this gateway last appended; None where it has appended nothing."""
+        return self._appended
+
+    @property
     def vault(self) -> Vault:
         """The keys. Raises `KeyProblem` where they were to be opened at first use and cannot be."""
         if not isinstance(self._vault, Vault):

@@ -7,12 +7,12 @@ what it said stands, and nothing is decided because of it, until another run's e
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
-from ledger import store
 from processors import bounds
 from processors.events.fact import Fact
 from processors.events.rules import RecordReadable, RecordUnreadable
@@ -43,7 +43,8 @@ class Comparison:
     """The record ids in which an export differs from the ledger.
 
     `changed`: new, or reading otherwise. `returned`: doubted, and there again as they were. `newly_doubted` are
-    missing for the first time, `removed` for the second; `doubted` are all that are missing and not removed.
+    missing for the first time, `removed` for the second; `doubted` are all that are missing and not removed. Those set
+    `apart` are as told by an event that could not be kept: they count as unreadable.
     """
 
     changed: Sequence[str]
@@ -51,6 +52,7 @@ class Comparison:
     newly_doubted: Sequence[str]
     removed: Sequence[str]
     doubted: Sequence[str]
+    apart: frozenset[str]
 
     def facts(self, *, doubted: _OfRecord, returned: _OfRecord, removed: _OfRecord) -> list[Fact]:
         """What is to be recorded of them, but for changes."""
@@ -71,13 +73,18 @@ class Before(NamedTuple):
 
 def before_exports(work: Work) -> Before:
     """What an export of a list, or several, is to be compared with."""
+    rows = work.execute(_BEFORE, {"site": work.site}).all()
     unreadable = defaultdict(set)
-    for row in work.execute(_UNREADABLE, {"site": work.site}):
-        unreadable[row.project].add(row.record_id)
-    return Before(store.head(work.connection).position, unreadable)
+    for row in rows:
+        if row.record_id is not None:
+            unreadable[row.project].add(row.record_id)
+    return Before(rows[0].head, unreadable)
 
 
-_UNREADABLE = text("select project, record_id from gateway.unreadable_record where site = :site")
+_BEFORE = text("""
+    select head.position as head, project, record_id
+      from ledger.head left join gateway.unreadable_record on site = :site
+""")
 
 
 def listed_project(gateway: Gateway, redcap: Redcap, name: str, needed: Collection[str], before: Before) -> Project:
@@ -111,7 +118,7 @@ def compared(
     doubt was recorded, and in another run: what one run misses twice is still one slip of REDCap. Records that are
     `unreadable` are missing from it without being gone.
     """
-    known = _known_records(work, table, fingerprints)
+    known, told_apart = _known_records(work, table, fingerprints)
     missing = {record: state for record, state in known.items() if record not in fingerprints and not state.removed}
     removed = {
         record
@@ -119,44 +126,58 @@ def compared(
         if record not in unreadable and _is_confirmed(state, work.gateway.run, asked_at)
     }
     unchanged = {record for record, print_ in fingerprints.items() if _stands(known.get(record), print_)}
-    apart = set_apart(work, fingerprints)
+    apart = _among(told_apart, fingerprints)
     return Comparison(
         changed=[record for record in fingerprints if record not in unchanged | apart],
         returned=[record for record in fingerprints if record in unchanged and known[record].doubt is not None],
         newly_doubted=[record for record, state in missing.items() if state.doubt is None],
         removed=sorted(removed),
         doubted=[record for record in missing if record not in removed],
+        apart=apart,
     )
 
 
-def set_apart(work: Work, fingerprints: Mapping[str, str]) -> set[str]:
-    """The records of an export that are as told by an event that could not be kept: they count as unreadable."""
-    rows = work.execute(_SET_APART)
-    return {row.record_id for row in rows if fingerprints.get(row.record_id) == row.fingerprint}
+def set_apart(work: Work, fingerprints: Mapping[str, str]) -> frozenset[str]:
+    """The records of an export that are as told by an event that could not be kept."""
+    return _among({(row.record_id, row.fingerprint) for row in work.execute(_SET_APART)}, fingerprints)
 
 
-_SET_APART = text("""
-    select data ->> 'record_id' as record_id, data ->> 'fingerprint' as fingerprint
-      from ledger.set_apart join ledger.event using (position)
-     where mended_position is null and data ->> 'fingerprint' is not null
-""")
+def _among(told_apart: Collection[tuple[str, str]], fingerprints: Mapping[str, str]) -> frozenset[str]:
+    return frozenset(record for record, print_ in fingerprints.items() if (record, print_) in told_apart)
 
 
-def _known_records(work: Work, table: str, exported: Collection[str]) -> dict[str, Known]:
-    """The records in force, and those removed that are exported again: in years, they are many."""
-    rows = work.execute(
-        text(f"""
-            with known as (
-                 select record_id, fingerprint, removed, doubted_position from {table} where not removed
-                 union all
-                 select record_id, fingerprint, removed, doubted_position from {table}
-                  where record_id = any(:exported) and removed)
-            select record_id, fingerprint, removed, doubted_position, doubt.run
-              from known left join ledger.event as doubt on doubt.position = doubted_position
-        """),
-        {"exported": list(exported)},
-    )
-    return {row.record_id: Known(row.fingerprint, row.removed, row.doubted_position, row.run) for row in rows}
+_TOLD_APART = """
+    from ledger.set_apart join ledger.event using (position)
+   where mended_position is null and data ->> 'fingerprint' is not null
+"""
+_SET_APART = text(f"select data ->> 'record_id' as record_id, data ->> 'fingerprint' as fingerprint {_TOLD_APART}")
+
+
+@cache
+def _known_in(table: str) -> TextClause:
+    """The records in force, and those removed that are exported again: in years, they are many. And those set apart."""
+    return text(f"""
+        with known as (
+             select record_id, fingerprint, removed, doubted_position from {table} where not removed
+             union all
+             select record_id, fingerprint, removed, doubted_position from {table}
+              where record_id = any(:exported) and removed)
+        select record_id, fingerprint, removed, doubted_position, doubt.run, false as is_apart
+          from known left join ledger.event as doubt on doubt.position = doubted_position
+        union all
+        select data ->> 'record_id', data ->> 'fingerprint', null, null, null, true {_TOLD_APART}
+    """)
+
+
+def _known_records(work: Work, table: str, exported: Collection[str]) -> tuple[dict[str, Known], set[tuple[str, str]]]:
+    """What the ledger holds of the records, and what records say by events that are set apart."""
+    known, told_apart = {}, set()
+    for row in work.execute(_known_in(table), {"exported": list(exported)}):
+        if row.is_apart:
+            told_apart.add((row.record_id, row.fingerprint))
+        else:
+            known[row.record_id] = Known(row.fingerprint, row.removed, row.doubted_position, row.run)
+    return known, told_apart
 
 
 def _is_confirmed(state: Known, run: UUID, asked_at: int) -> bool:

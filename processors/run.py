@@ -28,7 +28,7 @@ from processors.delivery.sender.poll import Looked, look
 from processors.delivery.sender.queue import look_after_sender
 from processors.errors import ConfigurationError, ServiceError, WrongClock
 from processors.explain.expected import note_expected
-from processors.gateway import Gateway
+from processors.gateway import Gateway, Work
 from processors.observed_list import Before, before_exports
 from processors.redcap import Redcap
 from processors.routing.configured_checks import LASTING, checks_of
@@ -161,8 +161,11 @@ class Run:
     def autoid(self, *, all_of: str | None = None) -> None:
         """Gives IDs to the studies of projects that want them, and requests and writes their transfers."""
         if self.wants_autoid(all_of):
+            before = self.gateway.appended
             self.assign(all_of=all_of)
-            self.deliver()
+            # Once all has been delivered, only what was recorded since can be due.
+            if self.report.delivered is None or self.gateway.appended != before:
+                self.deliver()
 
     def discover(self) -> None:
         """Records what has arrived."""
@@ -324,10 +327,15 @@ _CLOCK_IS_RIGHT = text("""
 """)
 
 
-def hear_database(gateway: Gateway, clocks: ClockComparison) -> datetime | None:
-    """When the site's clock was last found right. Raises `WrongClock` where PostgreSQL's contradicts it now."""
+def hear_database(gateway: Gateway, clocks: ClockComparison) -> None:
+    """Raises `WrongClock` where PostgreSQL's clock contradicts ours."""
     with gateway.begin() as work:
-        row = work.execute(_CLOCKS, {"site": gateway.site}).one()
+        _found_right(work, clocks)
+
+
+def _found_right(work: Work, clocks: ClockComparison) -> datetime | None:
+    """When the site's clock was last found right. Raises `WrongClock` where PostgreSQL's contradicts it now."""
+    row = work.execute(_CLOCKS, {"site": work.site}).one()
     clocks.hear("PostgreSQL", row.now)
     last: datetime | None = row.clock_at
     return last
@@ -340,21 +348,25 @@ def require_right_clock(gateway: Gateway, redcap: Redcap, clocks: ClockCompariso
     as both are one machine's mostly. REDCap is asked first then: arrivals are recorded before it is asked otherwise.
     Where it does not answer, hours that have passed may have passed, and hours that lie ahead cannot.
     """
-    last, now = hear_database(gateway, clocks), gateway.clock()
-    if last is not None and abs(now - last) > clocks.tolerance:
-        try:
-            redcap.metadata("incoming")
-        except WrongClock:
-            raise
-        except ServiceError as exc:
-            if now >= last:
-                return
-            raise WrongClock(
-                f"This machine's clock says {now:%Y-%m-%d %H:%M}, and said {last.astimezone():%Y-%m-%d %H:%M} in an "
-                "earlier run: one of the two is wrong, and REDCap cannot be asked which. The next run asks again."
-            ) from exc
     with gateway.begin() as work:
-        work.execute(_CLOCK_IS_RIGHT, {"site": gateway.site, "now": now})
+        last, now = _found_right(work, clocks), gateway.clock()
+        right = {"site": gateway.site, "now": now}
+        if last is None or abs(now - last) <= clocks.tolerance:
+            work.execute(_CLOCK_IS_RIGHT, right)
+            return
+    try:
+        redcap.metadata("incoming")
+    except WrongClock:
+        raise
+    except ServiceError as exc:
+        if now >= last:
+            return
+        raise WrongClock(
+            f"This machine's clock says {now:%Y-%m-%d %H:%M}, and said {last.astimezone():%Y-%m-%d %H:%M} in an "
+            "earlier run: one of the two is wrong, and REDCap cannot be asked which. The next run asks again."
+        ) from exc
+    with gateway.begin() as work:
+        work.execute(_CLOCK_IS_RIGHT, right)
 
 
 @contextmanager
@@ -411,22 +423,26 @@ _COUNT_OLD = text("""
        set runs = run_count.runs + excluded.runs, events = run_count.events + excluded.events,
            calls = run_count.calls + excluded.calls
 """)
-_WITHDRAWN = text("""
-    select count(*) from ledger.event
-     where position > :before and run = :run and type = 'TransferWithdrawn' and data ->> 'by' is null
+_DONE = text("""
+    select position - :before as events,
+           (select count(*) from ledger.event
+             where position > :before and run = :run and type = 'TransferWithdrawn' and data ->> 'by' is null)
+        as withdrawn
+      from ledger.head
+""")
+_END = text("""
+    update gateway.run
+       set finished_at = :now, exit_code = :exit_code, changed = :changed, summary = :summary
+     where run = :run
 """)
 
 
 def _finish(gateway: Gateway, report: Report, before: int, exit_code: int | None) -> None:
     with gateway.begin() as work:
-        report.events = store.head(work.connection).position - before
-        report.withdrawn = work.execute(_WITHDRAWN, {"before": before, "run": gateway.run}).scalar_one()
+        done = work.execute(_DONE, {"before": before, "run": gateway.run}).one()
+        report.events, report.withdrawn = done.events, done.withdrawn
         work.execute(
-            text("""
-                update gateway.run
-                   set finished_at = :now, exit_code = :exit_code, changed = :changed, summary = :summary
-                 where run = :run
-            """),
+            _END,
             {
                 "now": gateway.clock(),
                 "exit_code": exit_code,

@@ -39,6 +39,8 @@ def requests_of(
 
 def requests_at(work: Work, positions: Collection[int]) -> dict[int, TransferRequest]:
     """The requests made by the events at these positions."""
+    if not positions:
+        return {}
     rows = work.execute(_AT_POSITIONS, {"positions": list(positions)}).all()
     return {request.position: request for request in _unsealed(work, rows)}
 

@@ -15,6 +15,7 @@ import sqlalchemy
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Engine
+from sqlalchemy.pool import QueuePool
 
 from ledger.database import Database, DriverConnection
 
@@ -287,14 +288,15 @@ _engines: list[Engine] = []
 
 def create_engine(url: str, **options: Any) -> Engine:
     """What `sqlalchemy.create_engine` does in tests: what one engine has compiled and asked, the next one need not."""
-    engine = _create_engine(url, **options)
     if not _engines or _engines[0].dialect.server_version_info is None:
+        engine = _create_engine(url, **options)
         _engines[:] = [engine]
-    else:
-        # Each asked the server for its version and settings when it connected first.
-        engine.dialect.initialize = lambda connection: None  # type: ignore[method-assign]  # noqa: ARG005
-        engine.dialect = engine.pool._dialect = _engines[0].dialect
-        engine._compiled_cache = _engines[0]._compiled_cache
+        return engine
+    # Each asked the server for its version and settings when it connected first, and to make one takes a millisecond.
+    first = _engines[0]
+    pool = QueuePool(options["creator"], pool_size=options["pool_size"], dialect=first.dialect)
+    engine = Engine(pool, first.dialect, first.url, hide_parameters=options["hide_parameters"])
+    engine._compiled_cache = first._compiled_cache
     return engine
 
 

@@ -59,7 +59,7 @@ class Absences:
 
     def warnings(self) -> list[str]:
         """That studies wait because this delivery doubted their records."""
-        doubted = [study for study, run in self._remembered().items() if run == self._gateway.run]
+        doubted = [study for study, run in (self._doubts or {}).items() if run == self._gateway.run]
         if not doubted:
             return []
         are = "1 study is" if len(doubted) == 1 else f"{len(doubted)} studies are"

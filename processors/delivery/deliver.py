@@ -117,6 +117,7 @@ def deliver(
 ) -> Delivered:
     """Brings REDCap to what the ledger wants it to hold. Raises `ServiceError` where that fails.
 
+    Whoever calls it has just had REDCap recognised (`recognition`), which asks whether the ledger is whole, too.
     A project that lacks a field of the rows to be written is `Refused` before any row is written.
     Transfers go to a project of their own where one is configured, after the studies. After each portion, `is_time_up`
     tells whether the others are left to the next delivery; not so where the transfers' turn is still to come.
@@ -141,6 +142,7 @@ def deliver_again(
     rows are gone or say something else, unless a person has asked for something else meanwhile. What has been sent
     under them would be sent again: that is for the caller to know.
     """
+    require_whole(gateway)
     return _in_passes(
         gateway, redcap, Again(studies=studies, requests=transfers, everything=everything), batch_rows, progress
     )
@@ -154,7 +156,6 @@ def _in_passes(
     progress: Progress | None,
     is_time_up: IsTimeUp | None = None,
 ) -> Delivered:
-    require_whole(gateway)
     delivered = Delivered()
     passes: list[tuple[str, tuple[RowKind, ...]]] = [("incoming", ("study", "series", "transfer"))]
     if redcap.has("transfers"):

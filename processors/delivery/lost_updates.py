@@ -18,7 +18,6 @@ from typing import Final, Literal
 
 from sqlalchemy import text
 
-from ledger import store
 from processors.alterations import is_saved_as
 from processors.clocks import believed, due, is_due
 from processors.errors import Refused, ServiceError
@@ -129,14 +128,14 @@ class _Check:
         """The rows placed since the last check; too many are not read to their end."""
         now = self._gateway.clock()
         with self._gateway.begin() as work:
-            self._head = store.head(work.connection).position
-            known = work.execute(_MEMORY, self._row).one_or_none()
-            done, put_off_at = (known.position, known.put_off_at) if known is not None else (0, None)
-            self._behind = known.behind if known is not None else timedelta(0)
-            if done == self._head or (put_off_at is not None and not is_due(put_off_at, now, ASK_AGAIN)):
+            known = work.execute(_MEMORY, self._row).one()
+            self._head, self._behind = known.head, known.behind or timedelta(0)
+            is_put_off = known.put_off_at is not None and not is_due(known.put_off_at, now, ASK_AGAIN)
+            if known.position == self._head or is_put_off:
                 return []
-            parameters = {"after": done, "until": self._head, "site": self._gateway.site, "oldest": now - OLDEST}
-            rows = work.execute(_PLACED, {**parameters, "kinds": self._kinds, "most": self._largest + 1})
+            window = {"after": known.position or 0, "until": self._head, "oldest": now - OLDEST}
+            chosen = {"site": self._gateway.site, "kinds": self._kinds, "most": self._largest + 1}
+            rows = work.execute(_PLACED, window | chosen)
             placements = [Placement(**row) for row in rows.mappings()]
             if not placements:
                 work.execute(_REMEMBER, {**self._row, "position": self._head, "behind": self._behind})
@@ -260,7 +259,10 @@ def _fact(placement: Placement) -> LostUpdateFound:
     )
 
 
-_MEMORY = text("select position, put_off_at, behind from gateway.clash_check where site = :site and project = :project")
+_MEMORY = text("""
+    select head.position as head, clash_check.position, put_off_at, behind
+      from ledger.head left join gateway.clash_check on site = :site and project = :project
+""")
 # What stood in an instance of ours before is ours: a request that took over another one's row, in a run
 # killed before it could record that, is found there by the next. And a series that was delivered or
 # adopted before is not placed anew: its row is brought up to date.

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import text
 
-from processors.delivery.restored import ask_redcap, require_whole
+from processors.delivery.restored import ask_redcap, wholeness
 from processors.errors import ConfigurationError, Refused, ServiceError
 from processors.events.fact import Fact
 from processors.events.operations import RedcapAccepted, RedcapDoubted, RedcapReturned
@@ -42,27 +42,41 @@ class _Project(NamedTuple):
     identity: str
 
 
+class _Known(NamedTuple):
+    """What the ledger knows of REDCap: its projects by name, why it is doubted, and whether to ask what it holds."""
+
+    projects: Mapping[str, _Project]
+    doubted: str | None
+    is_to_be_asked: bool
+
+
 def recognise(gateway: Gateway, redcap: Redcap) -> None:
     """Raises `ConfigurationError` where REDCap is not as the ledger knows it, or knows more, and records that, once.
 
     An idle run makes one call for it every ten minutes.
     """
-    require_whole(gateway)
-    recognise_redcap(gateway, redcap)
-    ask_redcap(gateway, redcap)
+    with gateway.begin() as work:
+        whole, known = wholeness(work), _known(work)
+    whole.require()
+    _recognise(gateway, redcap, known)
+    if whole.pause is not None:
+        ask_redcap(gateway, redcap, whole.pause)
 
 
 def recognise_redcap(gateway: Gateway, redcap: Redcap) -> None:
     """Raises `ConfigurationError` where REDCap is another one, or has lost something, and records that, once."""
     with gateway.begin() as work:
-        known = {row.name: row for row in map(_Project._make, work.execute(_KNOWN, {"site": work.site}))}
-        doubted, is_due = _is_to_be_asked(work)
-    reason = _other_project(gateway, redcap, known)
-    if reason is None and not is_due:
+        known = _known(work)
+    _recognise(gateway, redcap, known)
+
+
+def _recognise(gateway: Gateway, redcap: Redcap, known: _Known) -> None:
+    reason = _other_project(gateway, redcap, known.projects)
+    if reason is None and not known.is_to_be_asked:
         return
     reason = reason or _what_is_gone(gateway, redcap)
     with gateway.begin() as work:
-        work.record(_news(work.site, reason, doubted))
+        work.record(_news(work.site, reason, known.doubted))
         work.execute(_LOOKED, {"site": work.site, "now": work.clock()})
     if reason is not None:
         raise ConfigurationError(
@@ -93,9 +107,10 @@ def accept(gateway: Gateway, redcap: Redcap, *, by: str, reason: str) -> int:
     return len(lost)
 
 
-_KNOWN = text("select project, address, identity from gateway.redcap_project where site = :site")
-_DUE = text("""
-    select (select reason from gateway.doubted_redcap where site = :site) as doubted,
+_KNOWN = text("""
+    select (select json_agg(json_build_array(project, address, identity)) from gateway.redcap_project
+             where site = :site) as projects,
+           (select reason from gateway.doubted_redcap where site = :site) as doubted,
            coalesce((select looked_at from gateway.redcap_look where site = :site), '-infinity') <= :before
         or coalesce((select looked_at from gateway.redcap_look where site = :site), '-infinity') > :now
         or coalesce((select exit_code not in (0, 1) and started_at > looked_at
@@ -113,15 +128,15 @@ _REMEMBER = text("""
 """)
 
 
-def _is_to_be_asked(work: Work) -> tuple[str | None, bool]:
-    """What is doubted of REDCap already, and whether it is to be asked what it holds."""
+def _known(work: Work) -> _Known:
     now = work.clock()
     parameters = {"site": work.site, "now": now, "before": now - LOOK_AFTER, "run": work.gateway.run}
-    row = work.execute(_DUE, parameters).one()
-    return row.doubted, row.doubted is not None or row.is_due
+    row = work.execute(_KNOWN, parameters).one()
+    projects = {project.name: project for project in map(_Project._make, row.projects or ())}
+    return _Known(projects, row.doubted, row.doubted is not None or row.is_due)
 
 
-def _other_project(gateway: Gateway, redcap: Redcap, known: dict[str, _Project]) -> str | None:
+def _other_project(gateway: Gateway, redcap: Redcap, known: Mapping[str, _Project]) -> str | None:
     """Which project is another one than before; what is new of all others is remembered."""
     seen = []
     for name in PROJECTS:

@@ -40,15 +40,37 @@ class Pause(NamedTuple):
     head: int
 
 
+class Wholeness(NamedTuple):
+    """What is known of whether the ledger is whole: why it is doubted, if it is, and the `pause` to be asked about."""
+
+    reason: str
+    doubted_since: datetime | None
+    pause: Pause | None
+
+    def require(self) -> None:
+        """Raises `LedgerBehind` where the ledger has lost events."""
+        if self.reason:
+            raise LedgerBehind(
+                f"{self.reason} The ledger was restored from a backup, or lost its last events. Nothing is requested, "
+                "placed or drawn until `fiona-ledger adopt --after-restore` has shown what it takes back and what "
+                "would be placed, and somebody has said yes. See docs/backup.md."
+            )
+
+
 _NOTE = text("""
     insert into gateway.pause (site, since, head)
     select :site, max(started_at), (select position from ledger.head) from gateway.run
      where site = :site and run <> :run and started_at <= :now having max(started_at) < :before
     on conflict (site) do nothing
 """)
-_PAUSE = text("select since, head from gateway.pause where site = :site")
 _OVER = text("delete from gateway.pause where site = :site")
-_DOUBTED = text("select reason, since from gateway.doubted_ledger order by position limit 1")
+# One row whatever there is: asked by every run, several times.
+_KNOWN = text("""
+    select doubted.reason, doubted.since as doubted_since, pause.since as pause_since, pause.head as pause_head
+      from (values (1)) as always
+      left join (select reason, since from gateway.doubted_ledger order by position limit 1) as doubted on true
+      left join gateway.pause on site = :site
+""")
 _LAST_RUN = text("""
     select coalesce((select max(started_at) from gateway.run where site = :site and run <> :run and started_at <= :now),
                     (select recorded_at from ledger.event order by position desc limit 1), :now)
@@ -68,49 +90,42 @@ def pause_is_over(work: Work) -> None:
 
 def last_whole(work: Work) -> datetime:
     """When the ledger was last known to be whole: from then on, it may lack something."""
-    doubted = work.execute(_DOUBTED).one_or_none()
-    pause = _pause(work)
-    known = [each.since for each in (doubted, pause) if each is not None]
-    return min(known) if known else _last_run(work)
+    known = _known(work)
+    pause_since = None if known.pause is None else known.pause.since
+    times = [since for since in (known.doubted_since, pause_since) if since is not None]
+    return min(times) if times else _last_run(work)
+
+
+def wholeness(work: Work) -> Wholeness:
+    """What is known of whether the ledger is whole; what the kept head tells that it has lost is recorded, once."""
+    known = _known(work)
+    loss = work.gateway.loss
+    if loss and not known.reason:
+        work.record([LedgerDoubted(site=work.site, reason=loss, since=_last_run(work).isoformat())])
+    return known._replace(reason=loss or known.reason)
 
 
 def require_whole(gateway: Gateway) -> None:
     """Raises `LedgerBehind` where the ledger has lost events, as far as is known, and records that, once."""
     with gateway.begin() as work:
-        doubted = work.execute(_DOUBTED).one_or_none()
-        if doubted is None and gateway.loss:
-            work.record([LedgerDoubted(site=work.site, reason=gateway.loss, since=_last_run(work).isoformat())])
-    reason = gateway.loss or (doubted.reason if doubted is not None else "")
-    if reason:
-        raise _behind(reason)
+        known = wholeness(work)
+    known.require()
 
 
-def ask_redcap(gateway: Gateway, redcap: Redcap) -> None:
-    """Raises `LedgerBehind` where, after a pause, REDCap holds what the ledger should know, and records that."""
-    with gateway.begin() as work:
-        pause = _pause(work)
-    if pause is None:
-        return
+def ask_redcap(gateway: Gateway, redcap: Redcap, pause: Pause) -> None:
+    """Raises `LedgerBehind` where, after the pause, REDCap holds what the ledger should know, and records that."""
     reason = _what_is_unknown(gateway, redcap, pause)
     with gateway.begin() as work:
         if reason:
             work.record([LedgerDoubted(site=work.site, reason=reason, since=pause.since.isoformat())])
         pause_is_over(work)
-    if reason:
-        raise _behind(reason)
+    Wholeness(reason, pause.since, None).require()
 
 
-def _behind(reason: str) -> LedgerBehind:
-    return LedgerBehind(
-        f"{reason} The ledger was restored from a backup, or lost its last events. Nothing is requested, placed or "
-        "drawn until `fiona-ledger adopt --after-restore` has shown what it takes back and what would be placed, and "
-        "somebody has said yes. See docs/backup.md."
-    )
-
-
-def _pause(work: Work) -> Pause | None:
-    row = work.execute(_PAUSE, {"site": work.site}).one_or_none()
-    return None if row is None else Pause(*row)
+def _known(work: Work) -> Wholeness:
+    row = work.execute(_KNOWN, {"site": work.site}).one()
+    pause = None if row.pause_since is None else Pause(row.pause_since, row.pause_head)
+    return Wholeness(row.reason or "", row.doubted_since, pause)
 
 
 def _last_run(work: Work) -> datetime:

@@ -37,8 +37,12 @@ class KnownRefusal(NamedTuple):
     message: str
 
 
-_RECALL = text("select failed, retried_at from gateway.import_retry where site = :site and project = :project")
-_CLOSED = text("select kind, message from gateway.refused_kind where site = :site and project = :project")
+_RECALL = text("""
+    select failed, retried_at, kind, message
+      from (values (cast(:site as text), cast(:project as text))) as asked (site, project)
+      left join gateway.import_retry using (site, project)
+      left join gateway.refused_kind using (site, project)
+""")
 _REFUSED = text("""
     select study, kind, key, row_position, field, message from gateway.refused_row where study = any(:studies)
 """)
@@ -52,9 +56,9 @@ _REMEMBER = text("""
 def recall(work: Work, project: str) -> Remembered:
     """What is remembered of the project."""
     chosen = {"site": work.site, "project": project}
-    row = work.execute(_RECALL, chosen).one_or_none()
-    closed = {row.kind: row.message for row in work.execute(_CLOSED, chosen)}
-    return Remembered(row is not None and row.failed, None if row is None else row.retried_at, closed)
+    rows = work.execute(_RECALL, chosen).all()
+    closed = {row.kind: row.message for row in rows if row.kind is not None}
+    return Remembered(bool(rows[0].failed), rows[0].retried_at, closed)
 
 
 def remember(work: Work, project: str, *, failed: bool, retried_at: datetime | None = None) -> None:

@@ -54,8 +54,8 @@ _LOOK = text(f"""
 
 def _found(work: Work, window: Mapping[str, datetime | None]) -> list[ExpectedStudyFact]:
     """What is to be told; of entries not told of yet, those `asked` for between these times."""
-    overdue = work.execute(_OVERDUE, window).all()
-    known = work.execute(_KNOWN).all()
+    rows = work.execute(_EXPECTED, window).all()
+    overdue, known = [row for row in rows if row.near is None], [row for row in rows if row.near is not None]
     arrivals = bool(known) and work.execute(_ARRIVALS, {"site": work.site}).scalar_one()
     return [
         *(ExpectedStudyMissing(record_id=row.record_id, asked=row.asked, near=_near(work, row)) for row in overdue),
@@ -87,23 +87,22 @@ _MET = f"""
      or exists (select from gateway.series join gateway.study using (study)
                  where series.accession = entry.accession and series.accession <> '' and {_COUNTS}))
 """
-_OVERDUE = text(f"""
-    select record_id, asks_position as asked, asked_at, study, project
-      from gateway.coupling_entry as entry
-     where asked_at <= :until and asked_at > coalesce(cast(:after as timestamptz), '-infinity')
-       and not removed and problems = '{{}}'
-       and not exists (select from gateway.expected_study as known
-                        where known.asked = entry.asks_position and not known.removed)
-       and not {_MET}
-     order by asks_position
-""")
-_KNOWN = text(f"""
-    select record_id, asked, asked_at, entry.study, entry.project, near::text, entry.removed,
-           {_MET} as met
-      from gateway.expected_study as known
-      join gateway.coupling_entry as entry using (record_id)
-     where known.asked = entry.asks_position and not known.removed
-     order by asked
+# The overdue of which nothing was told yet, and what was told of, with what was near.
+_EXPECTED = text(f"""
+    (select record_id, asks_position as asked, asked_at, study, project, null as near, false as removed, false as met
+       from gateway.coupling_entry as entry
+      where asked_at <= :until and asked_at > coalesce(cast(:after as timestamptz), '-infinity')
+        and not removed and problems = '{{}}'
+        and not exists (select from gateway.expected_study as known
+                         where known.asked = entry.asks_position and not known.removed)
+        and not {_MET}
+      order by asks_position)
+    union all
+    (select record_id, asked, asked_at, entry.study, entry.project, near::text, entry.removed, {_MET}
+       from gateway.expected_study as known
+       join gateway.coupling_entry as entry using (record_id)
+      where known.asked = entry.asks_position and not known.removed
+      order by asked)
 """)
 _ARRIVALS = text("""
     select exists (select from gateway.series

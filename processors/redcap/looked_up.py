@@ -8,8 +8,11 @@ from sqlalchemy import TextClause, text
 
 from ledger.database import Database
 
-_DICTIONARIES: Final = text("select project, address, fields, record_id, looked_at from gateway.dictionary")
-_CODES: Final = text("select project, address, codes, looked_at from gateway.missing_data")
+_ALL: Final = text("""
+    select project, address, true as is_dictionary, fields as names, record_id, looked_at from gateway.dictionary
+    union all
+    select project, address, false, codes, null, looked_at from gateway.missing_data
+""")
 _KEEP_DICTIONARY: Final = text("""
     insert into gateway.dictionary (project, address, fields, record_id, looked_at)
     values (:project, :address, :fields, :record_id, :looked_at)
@@ -85,14 +88,13 @@ class LookedUp:
 
     def _read(self) -> tuple[dict[tuple[str, str], Dictionary], dict[tuple[str, str], Codes]]:
         if self._known is None:
+            dictionaries, codes = {}, {}
             with self._database.begin() as connection:
-                dictionaries = connection.execute(_DICTIONARIES).all()
-                codes = connection.execute(_CODES).all()
-            self._known = (
-                {
-                    (row.project, row.address): Dictionary(frozenset(row.fields), row.record_id, row.looked_at)
-                    for row in dictionaries
-                },
-                {(row.project, row.address): Codes(frozenset(row.codes), row.looked_at) for row in codes},
-            )
+                for row in connection.execute(_ALL):
+                    place, names = (row.project, row.address), frozenset(row.names)
+                    if row.is_dictionary:
+                        dictionaries[place] = Dictionary(names, row.record_id, row.looked_at)
+                    else:
+                        codes[place] = Codes(names, row.looked_at)
+            self._known = dictionaries, codes
         return self._known

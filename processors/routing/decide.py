@@ -8,8 +8,6 @@ the first ones again, which then find their own requests standing and ask for no
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from sqlalchemy import text
-
 from ledger.batching import Progress, batches
 from processors.events.rules import DecisionsMade
 from processors.gateway import Gateway, Work
@@ -64,15 +62,39 @@ def decide_transfers(
 ) -> Decided:
     """Records requests, retractions and conflicts for all that has happened since the last decision."""
     with gateway.begin() as work:
-        directives = directives_of(work, observed, mode=mode, time_limit=time_limit)
-        window = _with_coupled(work, gateway.site, agenda(work, gateway.site), directives)
+        window, directives = agenda(work, gateway.site), None
         anybody_withdrew = any_withdrew(work)
+        # Of a list of thousands nothing is read where nothing is to be decided.
+        if window.studies or window.changed_entries:
+            directives = directives_of(work, observed, mode=mode, time_limit=time_limit)
+            window = _with_coupled(work, gateway.site, window, directives)
     studies = window.studies
     recognise_patients(gateway, studies, window.after)
     if anybody_withdrew:
         follow_withdrawals(gateway, studies, window.after)
     decided = Decided()
-    for portion in batches(studies, PORTION):
+    if directives is not None:
+        decided = _decide(gateway, window, directives, checks, holds_split=holds_split, progress=progress)
+    if anybody_withdrew:
+        # Whose a withdrawn pseudonym is may be known since.
+        follow_withdrawals(gateway, studies, window.until)
+    if window.news:
+        _mark(gateway, window)
+    return decided
+
+
+def _decide(
+    gateway: Gateway,
+    window: Agenda,
+    directives: Directives,
+    checks: Sequence[Check],
+    *,
+    holds_split: bool,
+    progress: Progress | None,
+) -> Decided:
+    """What deciding about the studies came to, all of it recorded."""
+    decided = Decided()
+    for portion in batches(window.studies, PORTION):
         with gateway.begin() as work:
             evidence = gather(work, portion, window, with_identities=bool(directives.router))
             judgements = checked(work, [judge(known, directives) for known in evidence], checks)
@@ -82,28 +104,16 @@ def decide_transfers(
         decided.count(judgements)
         decided.rules_switched_off = directives.router.switched_off
         if progress is not None:
-            progress(decided.studies, len(studies))
-    if anybody_withdrew:
-        # Whose a withdrawn pseudonym is may be known since.
-        follow_withdrawals(gateway, studies, window.until)
-    if window.news:
-        _mark(gateway, window)
+            progress(decided.studies, len(window.studies))
     return decided
-
-
-_CHANGED_ENTRIES = text("""
-    select record_id from gateway.coupling_entry
-     where not removed
-       and (position > :after
-            or position in (select set_apart.position from ledger.set_apart where mended_position > :after))
-""")
 
 
 def _with_coupled(work: Work, site: str, window: Agenda, directives: Directives) -> Agenda:
     """The agenda with the studies that new or changed entries name."""
-    changed = work.execute(_CHANGED_ENTRIES, {"after": window.after}).scalars()
-    entries = [entry for record in changed if (entry := directives.entries.get(record)) is not None]
+    entries = [entry for record in window.changed_entries if (entry := directives.entries.get(record)) is not None]
     usable = [entry for entry in entries if not entry.problems]
+    if not usable:
+        return window
     named = named_by(
         work,
         site,

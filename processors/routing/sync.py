@@ -8,7 +8,8 @@ Who made a change is part of its event, where REDCap's log tells (`edits`).
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import orjson
 from sqlalchemy import text
@@ -31,7 +32,7 @@ from processors.gateway import Gateway, Work
 from processors.observed_list import Before, Comparison, compared, listed_project, set_apart, tell_unreadable
 from processors.redcap import Project, Redcap, Row
 from processors.routing.coupling import Entry, entries_from_rows
-from processors.routing.edits import UNKNOWN, Edit, edits, log_window
+from processors.routing.edits import UNKNOWN, Edit, LogWindow, edits, log_window
 from processors.routing.rules import Rule, rules_from_rows
 from processors.routing.stored_directives import entries_at, rules_at
 
@@ -86,47 +87,87 @@ def observe(gateway: Gateway, redcap: Redcap, before: Before) -> Observed:
     rules, entries = rules_from_rows(rule_rows, labels), entries_from_rows(entry_rows)
     rule_prints = {rule.record_id: _fingerprint(gateway, asdict(rule)) for rule in rules}
     entry_prints = {entry.record_id: _fingerprint(gateway, asdict(entry)) for entry in entries}
-    rule_list = _List(routing, "gateway.rule", rule_rows, rule_prints)
-    entry_list = _List(coupling, "gateway.coupling_entry", entry_rows, entry_prints)
-    rule_edits, entry_edits = (_edits(gateway, redcap, each, before) for each in (rule_list, entry_list))
+    rule_list = _List(routing, "gateway.rule", rule_rows, rules, rule_prints)
+    entry_list = _List(coupling, "gateway.coupling_entry", entry_rows, entries, entry_prints)
     with gateway.begin() as work:
-        tell_unreadable(work, routing)
-        tell_unreadable(work, coupling)
         of_rules, of_entries = rule_list.compared(work, before), entry_list.compared(work, before)
-        events = [
-            *_rule_events(rules, rule_prints, of_rules, rule_edits),
-            *_entry_events(work, entries, entry_prints, of_entries, entry_edits),
-        ]
-        work.record(events)
-        apart = Doubted(rules=frozenset(set_apart(work, rule_prints)), entries=frozenset(set_apart(work, entry_prints)))
-        doubted = Doubted(rules=apart.rules.union(of_rules.doubted), entries=apart.entries.union(of_entries.doubted))
-        doubted_rules = rules_at(work, _positions(work, "gateway.rule", doubted.rules))
-        doubted_entries = entries_at(work, _positions(work, "gateway.coupling_entry", doubted.entries))
-        rules = [rule for rule in rules if rule.record_id not in apart.rules]
-        entries = [entry for entry in entries if entry.record_id not in apart.entries]
-    return Observed([*rules, *doubted_rules], [*entries, *doubted_entries], len(events), doubted)
+        window_of_rules, window_of_entries = of_rules.log_window(work), of_entries.log_window(work)
+        if not (window_of_rules.since or window_of_entries.since):
+            return _recorded(work, of_rules, of_entries)
+    # REDCap's log is asked before changes are recorded, as no transaction waits for REDCap.
+    rule_edits = of_rules.edits(gateway, redcap, window_of_rules)
+    entry_edits = of_entries.edits(gateway, redcap, window_of_entries)
+    with gateway.begin() as work:
+        # Another site may have recorded them meanwhile.
+        of_rules, of_entries = rule_list.compared(work, before), entry_list.compared(work, before)
+        return _recorded(work, of_rules, of_entries, rule_edits, entry_edits)
 
 
-class _List(NamedTuple):
-    """A list as exported: its project, the gateway's own table of it, its rows, and the prints of its records."""
+_Item = TypeVar("_Item", Rule, Entry)
+
+
+@dataclass(frozen=True, slots=True)
+class _List(Generic[_Item]):
+    """A list as exported: its project, the gateway's own table of it, its rows, what they say, and their prints."""
 
     project: Project
     table: str
     rows: Sequence[Row]
+    items: Sequence[_Item]
     prints: Mapping[str, str]
 
-    def compared(self, work: Work, before: Before) -> Comparison:
+    def compared(self, work: Work, before: Before) -> "_Compared[_Item]":
         """What of it differs from what the ledger holds."""
         unreadable = self.project.unreadable
-        return compared(work, self.table, self.prints, asked_at=before.head, unreadable=unreadable)
+        return _Compared(self, compared(work, self.table, self.prints, asked_at=before.head, unreadable=unreadable))
 
 
-def _edits(gateway: Gateway, redcap: Redcap, exported: _List, before: Before) -> Mapping[str, Edit]:
-    """Who made the changes that the list shows: asked before they are recorded, as no transaction waits for REDCap."""
-    with gateway.begin() as work:
-        comparison = exported.compared(work, before)
-        window = log_window(work, exported.project.name, exported.table, comparison)
-    return edits(gateway, redcap, exported.project, window, exported.rows, comparison)
+class _Compared(NamedTuple, Generic[_Item]):
+    """A list as exported, and in what it differs from the ledger."""
+
+    exported: _List[_Item]
+    comparison: Comparison
+
+    def log_window(self, work: Work) -> LogWindow:
+        """From when on REDCap's log can tell who made the changes."""
+        return log_window(work, self.exported.project.name, self.exported.table, self.comparison)
+
+    def edits(self, gateway: Gateway, redcap: Redcap, window: LogWindow) -> Mapping[str, Edit]:
+        """Who made the changes."""
+        return edits(gateway, redcap, self.exported.project, window, self.exported.rows, self.comparison)
+
+    @property
+    def changed(self) -> list[_Item]:
+        """Those that are new or say something else."""
+        by_record = {item.record_id: item for item in self.exported.items}
+        return [by_record[record] for record in self.comparison.changed]
+
+
+def _recorded(
+    work: Work,
+    of_rules: _Compared[Rule],
+    of_entries: _Compared[Entry],
+    rule_edits: Mapping[str, Edit] = MappingProxyType({}),
+    entry_edits: Mapping[str, Edit] = MappingProxyType({}),
+) -> Observed:
+    """What REDCap directs, once its changes are recorded."""
+    tell_unreadable(work, of_rules.exported.project)
+    tell_unreadable(work, of_entries.exported.project)
+    events = [*_rule_events(of_rules, rule_edits), *_entry_events(work, of_entries, entry_edits)]
+    apart_rules, apart_entries = of_rules.comparison.apart, of_entries.comparison.apart
+    if work.record(events):
+        # What was recorded just now may be set apart itself.
+        apart_rules = set_apart(work, of_rules.exported.prints)
+        apart_entries = set_apart(work, of_entries.exported.prints)
+    doubted = Doubted(
+        rules=apart_rules.union(of_rules.comparison.doubted),
+        entries=apart_entries.union(of_entries.comparison.doubted),
+    )
+    doubted_rules = rules_at(work, _positions(work, "gateway.rule", doubted.rules))
+    doubted_entries = entries_at(work, _positions(work, "gateway.coupling_entry", doubted.entries))
+    rules = [rule for rule in of_rules.exported.items if rule.record_id not in apart_rules]
+    entries = [entry for entry in of_entries.exported.items if entry.record_id not in apart_entries]
+    return Observed([*rules, *doubted_rules], [*entries, *doubted_entries], len(events), doubted)
 
 
 def _positions(work: Work, table: str, records: Collection[str]) -> list[int]:
@@ -135,15 +176,13 @@ def _positions(work: Work, table: str, records: Collection[str]) -> list[int]:
     return list(work.execute(statement, {"records": list(records)}).scalars()) if records else []
 
 
-def _rule_events(
-    rules: Sequence[Rule], prints: Mapping[str, str], comparison: Comparison, edits: Mapping[str, Edit]
-) -> list[Fact]:
-    by_record = {rule.record_id: rule for rule in rules}
+def _rule_events(of_rules: _Compared[Rule], edits: Mapping[str, Edit]) -> list[Fact]:
+    prints = of_rules.exported.prints
     changes = [
-        RoutingRuleChanged(**asdict(by_record[record]), fingerprint=prints[record], **_told(edits, record))
-        for record in comparison.changed
+        RoutingRuleChanged(**asdict(rule), fingerprint=prints[rule.record_id], **_told(edits, rule.record_id))
+        for rule in of_rules.changed
     ]
-    settled = comparison.facts(
+    settled = of_rules.comparison.facts(
         doubted=RoutingRuleDoubted,
         returned=RoutingRuleReturned,
         removed=lambda record_id: RoutingRuleRemoved(record_id=record_id, **_told(edits, record_id)),
@@ -156,21 +195,15 @@ def _told(edits: Mapping[str, Edit], record: str) -> dict[str, Any]:
     return edits.get(record, UNKNOWN)._asdict()
 
 
-def _entry_events(
-    work: Work,
-    entries: Sequence[Entry],
-    prints: Mapping[str, str],
-    comparison: Comparison,
-    edits: Mapping[str, Edit],
-) -> list[Fact | NewEvent]:
-    by_record = {entry.record_id: entry for entry in entries}
+def _entry_events(work: Work, of_entries: _Compared[Entry], edits: Mapping[str, Edit]) -> list[Fact | NewEvent]:
+    prints = of_entries.exported.prints
     # All at once: one by one, looking them up would take longer than all the rest.
-    names = [name for record in comparison.changed for name in _subjects(by_record[record])]
-    work.vault.subjects(work.connection, names)
+    work.vault.subjects(work.connection, [name for entry in of_entries.changed for name in _subjects(entry)])
     changes = [
-        _entry_changed(work, by_record[record], prints[record], _told(edits, record)) for record in comparison.changed
+        _entry_changed(work, entry, prints[entry.record_id], _told(edits, entry.record_id))
+        for entry in of_entries.changed
     ]
-    settled = comparison.facts(
+    settled = of_entries.comparison.facts(
         doubted=CouplingEntryDoubted,
         returned=CouplingEntryReturned,
         removed=lambda record_id: CouplingEntryRemoved(record_id=record_id, **_told(edits, record_id)),

@@ -72,7 +72,6 @@ def discover(
         now = gateway.clock()
         times = Times(microseconds(now) * 1_000, int(settle_seconds * 1_000_000_000))
         with gateway.begin() as work:
-            scan_cache.forget_lost_elsewhere(work)
             recalled = scan_cache.recall(work)
         full_pass = is_due(recalled.full_pass_at, now, full_pass_after)
         discovering = _Discovering(gateway, tree, times)
@@ -181,7 +180,7 @@ class _Discovering:
         """Records the folders that are gone."""
         for keys in batches(sorted(absent), BATCH):
             with self._gateway.begin() as work:
-                remembered = scan_cache.files(work, keys)
+                remembered, _ = scan_cache.files(work, keys)
             self._record([changes.plan_absent(key, remembered[key]) for key in keys])
 
     def report(self, *, full_pass: bool, warning: str | None) -> Discovery:
@@ -206,7 +205,7 @@ class _Discovering:
         """What is to be done about these folders, those left out about which nothing is."""
         with self._gateway.begin() as work:
             folders = [listing.folder.key for listing in listings]
-            remembered, looks = scan_cache.files(work, folders), scan_cache.looks(work, folders)
+            remembered, looks = scan_cache.files(work, folders)
         for listing in listings:
             key = listing.folder.key
             plan = changes.plan(listing, remembered[key], self._times, looks.get(key, changes.NO_LOOKS))

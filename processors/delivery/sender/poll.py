@@ -83,9 +83,9 @@ def look(
     site to which nothing has come needs no look, nor one at which the last look was less than `at_most_every` ago.
     """
     with gateway.begin() as work:
-        if not work.execute(_ANYTHING_KNOWN, {"site": gateway.site}).scalar_one():
+        is_anything_known, memory = _known(work)
+        if not is_anything_known:
             return Looked()
-        memory = _memory(work, gateway.site)
         if memory is not None and not is_due(memory.looked_at, gateway.clock(), at_most_every):
             return Looked()
         before = before_exports(work)
@@ -145,11 +145,12 @@ def _is_heard(heard_at: datetime | None, now: datetime, zone: tzinfo | None) -> 
     return heard_at.astimezone(zone).utcoffset() == now.astimezone(zone).utcoffset()
 
 
-_ANYTHING_KNOWN = text("""
+_KNOWN = text("""
     select exists (select from gateway.study where site = :site)
-        or exists (select from gateway.adopted_study where site = :site)
+        or exists (select from gateway.adopted_study where site = :site) as is_anything,
+           since, looked_at, long_look_at, heard_at, seen, head
+      from (values (1)) as always left join gateway.look on site = :site
 """)
-_MEMORY = text("select since, looked_at, long_look_at, heard_at, seen, head from gateway.look where site = :site")
 _REMEMBER = text("""
     insert into gateway.look (site, since, looked_at, long_look_at, heard_at, seen, head)
     values (:site, :since, :looked_at, :long_look_at, :heard_at, :seen, :head)
@@ -159,9 +160,11 @@ _REMEMBER = text("""
 """)
 
 
-def _memory(work: Work, site: str) -> Memory | None:
-    row = work.execute(_MEMORY, {"site": site}).mappings().one_or_none()
-    return None if row is None else Memory(**row)
+def _known(work: Work) -> tuple[bool, Memory | None]:
+    """Whether anything has come to the site, and what it remembers of its looks."""
+    row = dict(work.execute(_KNOWN, {"site": work.site}).mappings().one())
+    is_anything = row.pop("is_anything")
+    return is_anything, None if row["since"] is None else Memory(**row)
 
 
 def _record(gateway: Gateway, exported: Sequence[Row], progress: Progress | None) -> Counter[type[Fact]]:
