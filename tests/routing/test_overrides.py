@@ -322,7 +322,7 @@ def test_requests_end_each_for_its_own_project_and_event_and_others_go_on(ledger
     with gateway.begin() as work:
         requests = [requests_of(work, [STUDY])[STUDY][1], *requests_of(work, ["1.3"])["1.3"]]
         retract_all(work, requests, by="kari", reason="ticket 4711")
-    about_second = {"study": "1.3", "project": "BRAIN"}
+    about_second: dict[str, Any] = {"study": "1.3", "project": "BRAIN"}
     assert ledger.since(head) == [
         told(decided(RETRACT, "visit_2")),
         told(retracted(first, cause=head + 1)),
