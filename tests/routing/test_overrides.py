@@ -15,7 +15,8 @@ from processors.events.transfers import TransferPlaced, TransferRequested, Trans
 from processors.gateway import Gateway
 from processors.redcap import NoRateLimit, Redcap
 from processors.routing.decisions import Obstacle
-from processors.routing.overrides import Amendment, amend, end_all, sent_rows
+from processors.routing.overrides import Amendment, amend, end_all, keep_from, retract_all, sent_rows
+from processors.stored_requests import requests_of
 from tests.conftest import SettableClock
 from tests.facts import a_request, a_series, in_plain
 from tests.flow.harness import standard_simulator
@@ -279,6 +280,8 @@ def test_another_pseudonym_is_for_what_is_in_force_and_not_for_what_has_ended(le
 def test_all_that_was_requested_or_held_of_studies_ends_and_stays_so(ledger: Ledger, gateway: Gateway) -> None:
     requests = [ledger.request(event="visit_1"), ledger.request("BRAIN"), ledger.request(study="1.3")]
     ledger.request(study="1.4")
+    # What has ended before does not end again.
+    ledger.record(retracted(ledger.request("KIDNEY"), cause=1))
     held = RequestHeld(
         study="1.3", project="LUNG", event_name="a", cause=RULE, whole_match=True, kind="project is closed", details=""
     )
@@ -308,6 +311,32 @@ def test_all_that_was_requested_or_held_of_studies_ends_and_stays_so(ledger: Led
         told(ConflictResolved(study=STUDY, project="BRAIN", event_name="")),
         told(forgotten("1.3", "HEART", requests[2], 3)),
     ]
+
+
+def test_requests_end_each_for_its_own_project_and_event_and_others_go_on(ledger: Ledger, gateway: Gateway) -> None:
+    ledger.request(event="visit_1")
+    first, second = ledger.request(event="visit_2"), ledger.request("BRAIN", study="1.3")
+    ledger.record(contested(event="visit_1"))
+    ledger.record(contested(study="1.3", project="BRAIN"))
+    head = ledger.head
+    with gateway.begin() as work:
+        requests = [requests_of(work, [STUDY])[STUDY][1], *requests_of(work, ["1.3"])["1.3"]]
+        retract_all(work, requests, by="kari", reason="ticket 4711")
+    about_second: dict[str, Any] = {"study": "1.3", "project": "BRAIN"}
+    assert ledger.since(head) == [
+        told(decided(RETRACT, "visit_2")),
+        told(retracted(first, cause=head + 1)),
+        told(replace(decided(RETRACT, ""), **about_second)),
+        told(replace(retracted(second, cause=head + 3), **about_second)),
+        told(ConflictResolved(**about_second, event_name="")),
+    ]
+
+
+def test_a_study_is_kept_from_the_whole_project(ledger: Ledger, gateway: Gateway) -> None:
+    head = ledger.head
+    with gateway.begin() as work:
+        keep_from(work, STUDY, "HEART", by="kari", reason="ticket 4711")
+    assert ledger.since(head) == [told(decided(RETRACT, None))]
 
 
 # What is refused
