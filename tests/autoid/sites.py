@@ -215,6 +215,14 @@ class AutoidSite(Site):
         """
         assert self.query(orphans) == []
 
+    def assert_ids_are_recorded(self, *, project: str = HEART) -> None:
+        """Each ID in AutoID is recorded under its record."""
+        where = "where project = :project and record_id is not null"
+        recorded = self.query(f"select record_id, fingerprint from gateway.used_id {where}", project=project)
+        there = {name: row.value for name, row in self.autoid_rows().items() if row.project == project}
+        prints = self.fingerprints(there.values(), project=project)
+        assert {record_id: prints[fingerprint] for record_id, fingerprint in recorded} == there
+
     def killed_at(self, step: int, steps: type[Steps] = Steps) -> bool:
         """A run killed at that step; False where it has not so many and came to its end."""
         try:
