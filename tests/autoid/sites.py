@@ -74,6 +74,8 @@ class AutoidSite(Site):
         """A run `after` so many seconds."""
         self.clock.advance(after)
         self.simulator.calls.clear()
+        steps = steps or Steps()
+        steps.calls = self.simulator.calls
         report = self.machine.run(steps, only_autoid=only_autoid, all_of=all_of)
         assert report is not None, "expected to be alone"
         return report
