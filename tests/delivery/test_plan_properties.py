@@ -208,7 +208,7 @@ def may_have_been_sent(request: TransferRequest, report: Report) -> bool:
     return report.state == "sent" or (report.state == "awaited" and request.may_be_taken(NOW))
 
 
-@settings(max_examples=240)
+@settings(max_examples=5 * settings().max_examples)
 @given(scenes(), st.randoms(use_true_random=False))
 def test_whatever_there_is_the_plan_holds(scene: Scene, chance: Random) -> None:
     """All at once: to make a scene up takes far longer than to look at it."""

@@ -653,7 +653,7 @@ def worlds(draw: st.DrawFn) -> World:
     return World(candidates, stand, behind, conflicts)
 
 
-@settings(max_examples=300)
+@settings(max_examples=6 * settings().max_examples)
 @given(worlds(), st.randoms(use_true_random=False), st.permutations(RECORDS))
 def test_whatever_there_is_what_is_decided_holds(world: World, shuffled: Random, names: list[str]) -> None:
     """All at once: to make a world up takes far longer than to look at it."""
