@@ -3,8 +3,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-QUICK := tests/test_*.py tests/events tests/naming/test_[p-s]*.py tests/routing tests/redcap tests/source tests/delivery/test_*.py \
-  tests/explain/test_sentences.py tests/flow/test_routing.py tests/flow/test_coupling.py tests/flow/test_corrections.py
+QUICK := tests/test_[!bp]*.py tests/test_bounds.py tests/events tests/naming/test_[p-s]*.py tests/routing tests/redcap \
+  tests/source/test_[abd]*.py tests/delivery/test_*.py tests/projections tests/simulator tests/operations/test_[gh]*.py \
+  tests/doctor/test_findings.py tests/explain/test_[ers][nue]*.py tests/web/test_[gpr]*.py tests/security/test_[ft][oh]*.py \
+  tests/flow/test_routing.py tests/flow/test_coupling.py tests/autoid/test_identity.py
 
 # Each of the processes that tests start would compile everything anew.
 export PYTHONDONTWRITEBYTECODE :=

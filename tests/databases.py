@@ -182,7 +182,7 @@ class _Copy:
 
     def contents(self) -> Contents:
         """What is committed now."""
-        return _contents(self._connection)
+        return contents_of(self._connection)
 
     def fill(self, contents: Contents) -> None:
         with self._connection.transaction(), self._connection.cursor() as cursor:
@@ -236,7 +236,7 @@ class Copies:
     def _contents_of(self, template: str) -> Contents:
         if template not in self._contents:
             with psycopg.connect(self._url_of(template)) as connection:
-                self._contents[template] = _contents(connection)
+                self._contents[template] = contents_of(connection)
         return self._contents[template]
 
     def _made(self, original: str) -> str:
@@ -258,7 +258,8 @@ class Copies:
             self._remove(name)
 
 
-def _contents(connection: psycopg.Connection) -> Contents:
+def contents_of(connection: psycopg.Connection) -> Contents:
+    """What is committed in its database."""
     tables = [row[0] for row in connection.execute(_TABLES)]
     copied: Contents = {}
     for table in tables:

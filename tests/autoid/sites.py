@@ -74,6 +74,8 @@ class AutoidSite(Site):
         """A run `after` so many seconds."""
         self.clock.advance(after)
         self.simulator.calls.clear()
+        steps = steps or Steps()
+        steps.calls = self.simulator.calls
         report = self.machine.run(steps, only_autoid=only_autoid, all_of=all_of)
         assert report is not None, "expected to be alone"
         return report
@@ -214,6 +216,14 @@ class AutoidSite(Site):
              where subject is not null and subject not in (select subject from ledger.subject)
         """
         assert self.query(orphans) == []
+
+    def assert_ids_are_recorded(self, *, project: str = HEART) -> None:
+        """Each ID in AutoID is recorded under its record."""
+        where = "where project = :project and record_id is not null"
+        recorded = self.query(f"select record_id, fingerprint from gateway.used_id {where}", project=project)
+        there = {name: row.value for name, row in self.autoid_rows().items() if row.project == project}
+        prints = self.fingerprints(there.values(), project=project)
+        assert {record_id: prints[fingerprint] for record_id, fingerprint in recorded} == there
 
     def killed_at(self, step: int, steps: type[Steps] = Steps) -> bool:
         """A run killed at that step; False where it has not so many and came to its end."""

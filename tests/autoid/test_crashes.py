@@ -1,15 +1,18 @@
-"""Killed or failed between any two steps, the next run ends where an undisturbed one would have ended."""
+"""Failed at any call, or killed again and again, the next run ends where an undisturbed one would have ended.
+
+That it does where a run is killed once, at whichever step: tests/flow/test_kills.py, for both halves of the job.
+"""
 
 import contextlib
 import itertools
-import signal
+from dataclasses import replace
 
 import pytest
 
 from processors.demo.simulator import Fault
 from processors.errors import ServiceError
 from tests.autoid.sites import AutoidSite
-from tests.flow.harness import Steps, VisibleSteps
+from tests.flow.harness import VisibleSteps
 
 
 def arrive(site: AutoidSite, round_: int) -> list[str]:
@@ -26,32 +29,9 @@ def assert_all_is_done(site: AutoidSite, rounds: int) -> None:
         assert site.requested(f"1.{round_}.3") == site.id_of("PID-0")
     assert len(site.autoid_rows()) == site.count("IdGenerated") == rounds
     assert site.query("select * from gateway.used_id where record_id is null") == []
-    recorded = site.query("select record_id, fingerprint from gateway.used_id")
-    prints = site.fingerprints(row.value for row in site.autoid_rows().values())
-    assert {row[0]: prints[row[1]] for row in recorded} == {n: row.value for n, row in site.autoid_rows().items()}
+    site.assert_ids_are_recorded()
     assert site.held() == {}
     site.assert_no_id_twice()
-
-
-def test_killed_at_any_step_the_next_run_brings_it_to_the_same_end(site: AutoidSite) -> None:
-    arrive(site, 0)
-    site.run()
-    # A first run has more to look up than those that follow.
-    undisturbed = VisibleSteps()
-    arrive(site, 1)
-    site.run(undisturbed)
-    first = next(place for place, name in enumerate(undisturbed.names) if name.startswith("Giving IDs"))
-    rounds = 2
-    for step in itertools.count(first):
-        arrive(site, rounds)
-        rounds += 1
-        killed = site.killed_at(step, VisibleSteps)
-        site.run()
-        assert_all_is_done(site, rounds)
-        if not killed:
-            break
-    assert rounds > 30  # so many visible steps there are at least from giving IDs to delivering their transfers
-    site.assert_sound()
 
 
 def test_killed_again_and_again_the_id_that_was_drawn_first_is_kept(site: AutoidSite) -> None:
@@ -67,52 +47,32 @@ def test_killed_again_and_again_the_id_that_was_drawn_first_is_kept(site: Autoid
     assert_all_is_done(site, 1)
 
 
-@pytest.mark.parametrize("share", [0.6, 0.75, 0.9])
-def test_after_sigkill_the_next_run_brings_it_to_the_same_end(site: AutoidSite, share: float) -> None:
-    """A process of its own: nothing of Python's gets to run at its end."""
-    steps = Steps()
-    arrive(site, 0)
-    site.run()
-    arrive(site, 1)
-    site.run(steps)
-    arrive(site, 2)
-    site.clock.advance(60)
-    child = site.machine.start(fatal=int(share * len(steps.names)))
-    child.join(60)
-    assert child.exitcode == -signal.SIGKILL
-    site.run()
-    assert_all_is_done(site, 3)
-    site.assert_sound()
+FAULTS = {
+    "a call": Fault(kind="status", status=500, times=9),
+    "an import that is carried out": Fault(kind="reset", times=9, after_commit=True),
+    "an export": Fault(kind="truncated_json", times=9),
+}
 
 
-FAULTS = [
-    Fault(kind="status", status=500, times=9),
-    Fault(kind="reset", times=9, after_commit=True),
-    Fault(kind="truncated_json", times=9),
-]
-
-
-@pytest.mark.parametrize(
-    "fault", FAULTS, ids=lambda fault: f"{fault.kind}-{'after' if fault.after_commit else 'before'}"
-)
-def test_whichever_call_fails_the_next_run_brings_it_to_the_same_end(site: AutoidSite, fault: Fault) -> None:
+@pytest.mark.parametrize("failing", FAULTS)
+def test_whichever_call_fails_the_next_run_brings_it_to_the_same_end(site: AutoidSite, failing: str) -> None:
     for round_ in range(2):
         arrive(site, round_)
         site.run()
-    calls = [call.project for call in site.calls]
-    first = calls.index("projects") + 1
-    for rounds, number in enumerate(range(first, len(calls) + 1), 3):
+    first = next(number for number, call in enumerate(site.calls, 1) if call.project == "projects")
+    numbers = [
+        number
+        for number, call in enumerate(site.calls, 1)
+        if number >= first and (failing == "a call" or (call.action == "import") is ("import" in failing))
+    ]
+    for rounds, number in enumerate(numbers, 3):
         arrive(site, rounds - 1)
-        site.simulator.inject(Fault(**{**fault_fields(fault), "nth": number}))  # type: ignore[arg-type]
+        site.simulator.inject(replace(FAULTS[failing], nth=number))
         with contextlib.suppress(ServiceError):  # of some calls a run finds its way around a failure
             site.run()
         site.simulator.clear_faults()
         site.run()
         assert_all_is_done(site, rounds)
-
-
-def fault_fields(fault: Fault) -> dict[str, object]:
-    return {name: getattr(fault, name) for name in ("kind", "status", "times", "after_commit")}
 
 
 AUTOID_IMPORT = {"project": "autoid", "content": "record", "action": "import"}

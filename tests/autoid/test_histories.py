@@ -169,7 +169,7 @@ class Story:
                 self.site.remove_entry(record)
 
 
-@settings(max_examples=14)
+@settings(max_examples=8)
 @given(history=st.lists(st.tuples(HAPPENS, st.booleans()), min_size=3, max_size=14))
 def test_no_history_ends_with_an_id_twice_or_rows_that_a_rebuild_would_not_give(
     site: AutoidSite, history: list[tuple[Happens, bool]]

@@ -61,9 +61,9 @@ def test_a_group_lists_its_own_commands() -> None:
 
 
 @pytest.mark.parametrize(
-    ("entry", "program"), [("populate_incoming", "populateIncoming"), ("populate_autoid", "populateAutoID")]
+    ("entry", "program", "option"),
+    [("populate_incoming", "populateIncoming", "-h"), ("populate_autoid", "populateAutoID", "--help")],
 )
-@pytest.mark.parametrize("option", ["-h", "--help"])
 def test_the_names_of_old_explain_themselves(entry: str, program: str, option: str) -> None:
     done = start(option, main=entry)
     assert (done.code, done.err) == (0, "")

@@ -53,8 +53,8 @@ def test_a_first_run_on_what_others_have_filled_refuses_and_says_what_to_do(site
     an_old_record(site)
     for done in (
         site.command("run"),
-        site.command(main="populate_incoming"),
-        site.command(main="populate_autoid"),
+        site.process(main="populate_incoming"),
+        site.process(main="populate_autoid"),
     ):
         assert refused(done), done.err
     assert events(database, "SeriesDiscovered") == []

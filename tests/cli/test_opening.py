@@ -117,7 +117,7 @@ def test_sigterm_leaves_no_embedded_server_behind(data_dir: Path) -> None:
 
 def test_a_token_of_the_environment_reaches_redcap(site: Site) -> None:
     token = name_the_token(site)
-    assert site.command("run", TOKEN_OF_INCOMING=token).code == 0
+    assert site.process("run", TOKEN_OF_INCOMING=token).code == 0
     assert len(site.simulator.projects["incoming"].rows()) == 54 + 61
 
 

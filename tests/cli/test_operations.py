@@ -132,7 +132,7 @@ def test_a_replay_writes_everything_again(requested: tuple[Site, str]) -> None:
 
 def test_populate_incoming_does_the_same_under_its_old_name(requested: tuple[Site, str]) -> None:
     site, _ = requested
-    done = site.command("--importAll", "Alpha", main="populate_incoming")
+    done = site.process("--importAll", "Alpha", main="populate_incoming")
     assert (done.code, done.err) == (0, "")
     assert "Replayed: 54 studies" in done.out
 

@@ -166,7 +166,7 @@ def test_what_the_database_and_the_environment_preset_changes_nothing(site: Site
         "PGDATESTYLE": "German",
         "PGTZ": "Pacific/Apia",
     }
-    done = site.command("run", "--json", **variables)
+    done = site.process("run", "--json", **variables)
     assert (done.code, done.err) == (0, "")
     assert done.data["delivered"]["studies"] == 54
     assert site.command("verify", "--projections", **variables).code == 0
@@ -216,9 +216,9 @@ def test_the_names_of_old_do_the_two_halves(site: Site) -> None:
             }
         ]
     )
-    assert site.command(main="populate_incoming").code == 0
+    assert site.process(main="populate_incoming").code == 0
     assert site.simulator.projects["autoid"].rows() == []
-    done = site.command(main="populate_autoid")
+    done = site.process(main="populate_autoid")
     assert "no PatientID" not in done.out
     assert done.code == 1, "studies without a PatientID are held"
     values = [row["autoid_value"] for row in site.simulator.projects["autoid"].rows()]

@@ -208,18 +208,31 @@ def may_have_been_sent(request: TransferRequest, report: Report) -> bool:
     return report.state == "sent" or (report.state == "awaited" and request.may_be_taken(NOW))
 
 
-MANY = settings(max_examples=120)
+@settings(max_examples=5 * settings().max_examples)
+@given(scenes(), st.randoms(use_true_random=False))
+def test_whatever_there_is_the_plan_holds(scene: Scene, chance: Random) -> None:
+    """All at once: to make a scene up takes far longer than to look at it."""
+    assert_no_row_of_somebody_else_is_touched(scene)
+    assert_a_sent_row_loses_its_name_where_nobody_wants_it_any_more_and_never_anything_else(scene)
+    assert_what_is_emptied_or_amended_is_ours_and_cannot_have_been_sent(scene)
+    assert_what_may_have_been_sent_is_never_told_as_unsent(scene)
+    assert_each_instance_is_written_at_most_once(scene)
+    assert_new_instances_are_free_in_redcap_and_in_the_ledger(scene)
+    assert_of_each_project_and_event_one_row_of_ours_at_most_can_be_sent_and_says_what_is_in_force(scene)
+    assert_planning_again_after_an_import_that_was_never_recorded_gives_the_same(scene)
+    assert_what_may_have_been_sent_is_told_after_an_import_that_was_never_recorded(scene)
+    assert_an_import_of_any_part_of_the_rows_ends_in_the_same_requests(scene, chance)
+    assert_once_recorded_nothing_is_left_to_do(scene)
+    assert_every_request_ends_placed_once_or_contested(scene)
+    assert_every_request_that_is_no_longer_in_force_ends(scene)
+    assert_a_request_is_contested_exactly_where_a_person_asks_otherwise(scene)
 
 
-@MANY
-@given(scenes())
-def test_no_row_of_somebody_else_is_touched(scene: Scene) -> None:
+def assert_no_row_of_somebody_else_is_touched(scene: Scene) -> None:
     assert not set(instances(scene.plan(), "transfer")) & scene.theirs
 
 
-@MANY
-@given(scenes())
-def test_a_sent_row_loses_its_name_where_nobody_wants_it_any_more_and_never_anything_else(scene: Scene) -> None:
+def assert_a_sent_row_loses_its_name_where_nobody_wants_it_any_more_and_never_anything_else(scene: Scene) -> None:
     after = scene.then(scene.plan())
     for row in scene.rows:
         if row.report.state == "sent":
@@ -229,9 +242,7 @@ def test_a_sent_row_loses_its_name_where_nobody_wants_it_any_more_and_never_anyt
             assert now == before or (now["transfer_name"] == "" and told_of is not None and not told_of.in_force)
 
 
-@MANY
-@given(scenes())
-def test_what_is_emptied_or_amended_is_ours_and_cannot_have_been_sent(scene: Scene) -> None:
+def assert_what_is_emptied_or_amended_is_ours_and_cannot_have_been_sent(scene: Scene) -> None:
     after = {row.instance: row for row in scene.then(scene.plan()).rows}
     for row in scene.rows:
         now = after.get(row.instance)
@@ -242,9 +253,7 @@ def test_what_is_emptied_or_amended_is_ours_and_cannot_have_been_sent(scene: Sce
             assert not may_have_been_sent(request, row.report)
 
 
-@MANY
-@given(scenes())
-def test_what_may_have_been_sent_is_never_told_as_unsent(scene: Scene) -> None:
+def assert_what_may_have_been_sent_is_never_told_as_unsent(scene: Scene) -> None:
     requests = {request.position: request for request in scene.desired.requests}
     written = rows_written(scene.rows, scene.desired.requests)
     for position, fate in fates(scene.plan()).items():
@@ -252,17 +261,13 @@ def test_what_may_have_been_sent_is_never_told_as_unsent(scene: Scene) -> None:
         assert not (sent and fate == "unsent")
 
 
-@MANY
-@given(scenes())
-def test_each_instance_is_written_at_most_once(scene: Scene) -> None:
+def assert_each_instance_is_written_at_most_once(scene: Scene) -> None:
     found = scene.plan()
     for kind in ("series", "transfer"):
         assert len(instances(found, kind)) == len(set(instances(found, kind)))
 
 
-@MANY
-@given(scenes())
-def test_new_instances_are_free_in_redcap_and_in_the_ledger(scene: Scene) -> None:
+def assert_new_instances_are_free_in_redcap_and_in_the_ledger(scene: Scene) -> None:
     for row in scene.plan().rows:
         if row.kind == "study":
             continue
@@ -275,9 +280,9 @@ def test_new_instances_are_free_in_redcap_and_in_the_ledger(scene: Scene) -> Non
             assert address[1] not in {request.instance for request in scene.desired.requests}
 
 
-@MANY
-@given(scenes())
-def test_of_each_project_and_event_one_row_of_ours_at_most_can_be_sent_and_says_what_is_in_force(scene: Scene) -> None:
+def assert_of_each_project_and_event_one_row_of_ours_at_most_can_be_sent_and_says_what_is_in_force(
+    scene: Scene,
+) -> None:
     after = scene.then(scene.plan())
     rows = [row for row in after.rows if row.is_sendable and row.instance not in scene.theirs]
     assert not [key for key, count in Counter(row.key for row in rows).items() if count > 1]
@@ -285,9 +290,7 @@ def test_of_each_project_and_event_one_row_of_ours_at_most_can_be_sent_and_says_
         assert any(request.in_force and request.says(row) for request in scene.desired.requests)
 
 
-@MANY
-@given(scenes())
-def test_planning_again_after_an_import_that_was_never_recorded_gives_the_same(scene: Scene) -> None:
+def assert_planning_again_after_an_import_that_was_never_recorded_gives_the_same(scene: Scene) -> None:
     found = scene.plan()
     after = scene.then(found)
     again = after.plan()
@@ -297,9 +300,7 @@ def test_planning_again_after_an_import_that_was_never_recorded_gives_the_same(s
     assert contested(again) == contested(found)
 
 
-@MANY
-@given(scenes())
-def test_what_may_have_been_sent_is_told_after_an_import_that_was_never_recorded(scene: Scene) -> None:
+def assert_what_may_have_been_sent_is_told_after_an_import_that_was_never_recorded(scene: Scene) -> None:
     """But of those that had been told as closed before."""
     found = scene.plan()
     again = fates(scene.then(found).plan())
@@ -309,9 +310,7 @@ def test_what_may_have_been_sent_is_told_after_an_import_that_was_never_recorded
             assert again[position] == fate
 
 
-@MANY
-@given(scenes(), st.randoms(use_true_random=False))
-def test_an_import_of_any_part_of_the_rows_ends_in_the_same_requests(scene: Scene, chance: Random) -> None:
+def assert_an_import_of_any_part_of_the_rows_ends_in_the_same_requests(scene: Scene, chance: Random) -> None:
     """REDCap takes a portion and then refuses or dies: the next plan makes it whole."""
     found = scene.plan()
     some = replace(scene, redcap=scene.redcap.apply(row.fields for row in found.rows if chance.random() < 0.5))
@@ -319,15 +318,11 @@ def test_an_import_of_any_part_of_the_rows_ends_in_the_same_requests(scene: Scen
     assert sorted(again.redcap.sendable().values()) == sorted(whole.redcap.sendable().values())
 
 
-@MANY
-@given(scenes())
-def test_once_recorded_nothing_is_left_to_do(scene: Scene) -> None:
+def assert_once_recorded_nothing_is_left_to_do(scene: Scene) -> None:
     assert recorded(scene, scene.plan()).plan() == Plan()
 
 
-@MANY
-@given(scenes())
-def test_every_request_ends_placed_once_or_contested(scene: Scene) -> None:
+def assert_every_request_ends_placed_once_or_contested(scene: Scene) -> None:
     found = scene.plan()
     after = imported(scene.redcap, found).sendable().values()
     before = scene.redcap.sendable().values()
@@ -341,17 +336,13 @@ def test_every_request_ends_placed_once_or_contested(scene: Scene) -> None:
             assert len(standing) <= max(len([says for says in before if says == asked]), 1)
 
 
-@MANY
-@given(scenes())
-def test_every_request_that_is_no_longer_in_force_ends(scene: Scene) -> None:
+def assert_every_request_that_is_no_longer_in_force_ends(scene: Scene) -> None:
     found = scene.plan()
     settled = fates(found).keys() | {fact.replaced for fact in told(found, TransferAmended)}
     assert settled >= {request.position for request in scene.desired.requests if request.state == "ending"}
 
 
-@MANY
-@given(scenes())
-def test_a_request_is_contested_exactly_where_a_person_asks_otherwise(scene: Scene) -> None:
+def assert_a_request_is_contested_exactly_where_a_person_asks_otherwise(scene: Scene) -> None:
     found = scene.plan()
     there = scene.redcap.sendable()
     for request in scene.due:

@@ -102,7 +102,7 @@ def test_each_type_says_in_a_sentence_what_happened(type_: type[Fact]) -> None:
 
 
 @each_type
-@settings(max_examples=20)
+@settings(max_examples=settings().max_examples // 5)
 @given(data=st.data())
 def test_any_fact_comes_back_as_it_was_and_keeps_secret_what_it_should(type_: type[Fact], data: st.DataObject) -> None:
     """All at once: to make a fact up takes far longer than to look at it."""

@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -60,8 +60,10 @@ class Steps:
     """Counts a run's steps, and kills the run at the one with the number `fatal`.
 
     Before each call to REDCap, before each commit and after it: between those, nothing can be seen from
-    outside. `names` tells which steps there were.
+    outside. `names` tells which steps there were, `calls` what REDCap has been asked meanwhile.
     """
+
+    calls: Sequence[Call] = ()
 
     def __init__(self, fatal: int | None = None, kill: Callable[[], None] | None = None) -> None:
         self.fatal = fatal
@@ -102,14 +104,22 @@ class Steps:
 
 
 class VisibleSteps(Steps):
-    """Steps at which something can be seen that could not be at the one before.
+    """Steps at which something can be seen that could not be at the one before: after commits and imports.
 
-    A commit that has nothing to write makes no difference: the run killed there leaves what it left before.
+    A commit that has nothing to write makes no difference, nor does an export: the run killed there leaves what it
+    left before.
     """
 
     def __init__(self, fatal: int | None = None, kill: Callable[[], None] | None = None) -> None:
         super().__init__(fatal, kill)
         self._writes = False
+        self._seen: int | None = None
+
+    def step(self, name: str) -> None:
+        imports = sum(call.action == "import" for call in self.calls)
+        if imports != self._seen:
+            self._seen = imports
+            super().step(name)
 
     def before_commit(self, connection: Connection) -> None:
         self._writes = has_written(connection)
@@ -118,6 +128,7 @@ class VisibleSteps(Steps):
 
     def after_commit(self) -> None:
         if self._writes:
+            self._seen = None
             super().after_commit()
 
 
@@ -461,6 +472,8 @@ class Site:
         What the run before it placed stood there for a minute then, so that the sender cannot have taken it yet.
         """
         self.simulator.calls.clear()
+        steps = steps or Steps()
+        steps.calls = self.simulator.calls
         return self.run_at(self.simulator.url, steps, after=after)
 
     def run_at(self, url: str, steps: Steps | None = None, *, after: float = 60) -> Report:

@@ -1,8 +1,9 @@
 """A site for each test, with one auto-ID project, that can forget."""
 
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tests.conftest import Server, SettableClock
 from tests.flow.harness import standard_simulator
 from tests.forget.sites import PrivateSite
 
-NewSite = Callable[[], PrivateSite]
+NewSite = Callable[[], AbstractContextManager[PrivateSite]]
 
 
 @pytest.fixture
@@ -26,16 +27,14 @@ def site(database_url: str, key_file: Path, clock: SettableClock, tmp_path: Path
 
 
 @pytest.fixture
-def new_site(server: Server, migrated: tuple[str, Path], tmp_path: Path) -> Iterator[NewSite]:
+def new_site(server: Server, migrated: tuple[str, Path], tmp_path: Path) -> NewSite:
     """Makes a site with a ledger of its own, as often as a property wants one."""
-    with ExitStack() as stack:
 
-        def make() -> PrivateSite:
-            name = stack.enter_context(server.fresh(template=migrated[0]))
-            clock = SettableClock()
-            simulator = stack.enter_context(standard_simulator(clock))
-            folder = tmp_path / name
-            folder.mkdir()
+    @contextmanager
+    def made() -> Iterator[PrivateSite]:
+        clock = SettableClock()
+        with server.fresh(template=migrated[0]) as name, standard_simulator(clock) as simulator:
+            folder = Path(tempfile.mkdtemp(dir=tmp_path))
             site = PrivateSite(
                 folder=folder,
                 database_url=server.url_of(name),
@@ -43,8 +42,8 @@ def new_site(server: Server, migrated: tuple[str, Path], tmp_path: Path) -> Iter
                 clock=clock,
                 simulator=simulator,
             )
-            stack.callback(site.close)
             site.project()
-            return site
+            yield site
+            site.close()
 
-        yield make
+    return made

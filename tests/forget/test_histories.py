@@ -147,7 +147,7 @@ class History:
         self.site.assert_sound()
 
 
-@settings(max_examples=15)
+@settings(max_examples=9)
 @given(
     st.lists(patients, min_size=STUDIES, max_size=STUDIES),
     st.sets(studies, min_size=2),
@@ -157,19 +157,19 @@ class History:
 def test_after_any_history_nothing_of_the_forgotten_is_left_and_the_ledger_holds(
     new_site: NewSite, arrivals: list[int], coupled: set[int], history: list[tuple[str, int, int]], last: int
 ) -> None:
-    site = new_site()
-    site.rule(patient_id=r"PID-[0-9]-[A-Z]+", project=BRAIN)
-    lived = History(site)
-    for study, patient in enumerate(arrivals):
-        lived.arrive(study, patient)
-        if study in coupled:
-            lived.couple(study, patient)
-        if study and study - 1 in coupled:
-            lived.add_series(study, (patient + 1) % PATIENTS)
-    lived.run()
-    for name, study, patient in history:
-        lived.act(name, study, patient)
-    lived.run()
-    lived.forget_patient(last)
-    lived.run()
-    site.assert_sound()
+    with new_site() as site:
+        site.rule(patient_id=r"PID-[0-9]-[A-Z]+", project=BRAIN)
+        lived = History(site)
+        for study, patient in enumerate(arrivals):
+            lived.arrive(study, patient)
+            if study in coupled:
+                lived.couple(study, patient)
+            if study and study - 1 in coupled:
+                lived.add_series(study, (patient + 1) % PATIENTS)
+        lived.run()
+        for name, study, patient in history:
+            lived.act(name, study, patient)
+        lived.run()
+        lived.forget_patient(last)
+        lived.run()
+        site.assert_sound()

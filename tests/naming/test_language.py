@@ -55,7 +55,7 @@ def test_small_patterns_have_the_names_that_filtering_all_texts_finds(text: str)
     assert set(names) == names_by_filtering(text)
 
 
-@settings(derandomize=True, deadline=None, max_examples=400, database=None)
+@settings(derandomize=True, deadline=None, max_examples=150, database=None)
 @given(pattern_texts())
 def test_any_small_pattern_has_the_names_that_filtering_all_texts_finds(text: str) -> None:
     pattern = _parsed(text)
@@ -67,7 +67,7 @@ def test_any_small_pattern_has_the_names_that_filtering_all_texts_finds(text: st
         assert all(re.fullmatch(text, name) for name in names)
 
 
-@settings(derandomize=True, deadline=None, max_examples=200, database=None)
+@settings(derandomize=True, deadline=None, max_examples=100, database=None)
 @given(pattern_texts())
 def test_rank_is_the_inverse_of_unrank(text: str) -> None:
     pattern = _parsed(text)

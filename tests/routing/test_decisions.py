@@ -653,33 +653,38 @@ def worlds(draw: st.DrawFn) -> World:
     return World(candidates, stand, behind, conflicts)
 
 
-MANY = settings(max_examples=150)
+@settings(max_examples=6 * settings().max_examples)
+@given(worlds(), st.randoms(use_true_random=False), st.permutations(RECORDS))
+def test_whatever_there_is_what_is_decided_holds(world: World, shuffled: Random, names: list[str]) -> None:
+    """All at once: to make a world up takes far longer than to look at it."""
+    assert_at_most_one_request_is_made_for_a_project_and_event(world)
+    assert_at_most_one_request_is_in_force_for_a_project_and_event(world)
+    assert_deciding_again_asks_for_nothing(world)
+    assert_the_order_of_candidates_and_requests_does_not_matter(world, shuffled)
+    assert_an_entry_always_beats_a_rule(world)
+    assert_equals_that_contradict_each_other_never_lead_to_a_request(world)
+    assert_every_candidate_is_requested_or_stands_or_is_outranked_or_in_conflict(world)
+    assert_a_forgotten_pseudonym_never_leads_to_a_new_request_for_its_project_and_event(world)
+    assert_nothing_is_replaced_twice_or_replaced_and_retracted(world)
+    assert_what_the_records_are_called_does_not_change_what_is_in_force(world, names)
 
 
-@MANY
-@given(worlds())
-def test_at_most_one_request_is_made_for_a_project_and_event(world: World) -> None:
+def assert_at_most_one_request_is_made_for_a_project_and_event(world: World) -> None:
     keys = [request.candidate.key for request in world.decide().requests]
     assert len(keys) == len(set(keys))
 
 
-@MANY
-@given(worlds())
-def test_at_most_one_request_is_in_force_for_a_project_and_event(world: World) -> None:
+def assert_at_most_one_request_is_in_force_for_a_project_and_event(world: World) -> None:
     keys = [request.key for request in world.after(world.decide()).standing]
     assert len(keys) == len(set(keys))
 
 
-@MANY
-@given(worlds())
-def test_deciding_again_asks_for_nothing(world: World) -> None:
+def assert_deciding_again_asks_for_nothing(world: World) -> None:
     again = world.after(world.decide())
     assert again.decide() == Outcome()
 
 
-@MANY
-@given(worlds(), st.randoms(use_true_random=False))
-def test_the_order_of_candidates_and_requests_does_not_matter(world: World, shuffled: Random) -> None:
+def assert_the_order_of_candidates_and_requests_does_not_matter(world: World, shuffled: Random) -> None:
     candidates, stand = list(world.candidates), list(world.standing)
     shuffled.shuffle(candidates)
     shuffled.shuffle(stand)
@@ -691,26 +696,20 @@ def test_the_order_of_candidates_and_requests_does_not_matter(world: World, shuf
     assert sorted(r.request.position for r in other.retractions) == sorted(r.request.position for r in mine.retractions)
 
 
-@MANY
-@given(worlds())
-def test_an_entry_always_beats_a_rule(world: World) -> None:
+def assert_an_entry_always_beats_a_rule(world: World) -> None:
     coupled = {candidate.key for candidate in world.candidates if candidate.cause.kind == "coupling"}
     for request in world.decide().requests:
         assert request.candidate.cause.kind == "coupling" or request.candidate.key not in coupled
 
 
-@MANY
-@given(worlds())
-def test_equals_that_contradict_each_other_never_lead_to_a_request(world: World) -> None:
+def assert_equals_that_contradict_each_other_never_lead_to_a_request(world: World) -> None:
     for request in world.decide().requests:
         equals = [c for c in world.candidates if c.key == request.candidate.key]
         equals = [c for c in equals if c.cause.kind == "coupling"] or equals
         assert {c.pseudonym for c in equals} == {request.candidate.pseudonym}
 
 
-@MANY
-@given(worlds())
-def test_every_candidate_is_requested_or_stands_or_is_outranked_or_in_conflict(world: World) -> None:
+def assert_every_candidate_is_requested_or_stands_or_is_outranked_or_in_conflict(world: World) -> None:
     outcome = world.decide()
     after = world.after(outcome)
     settled = {request.key for request in after.standing}
@@ -719,25 +718,19 @@ def test_every_candidate_is_requested_or_stands_or_is_outranked_or_in_conflict(w
         assert made.key in settled or made.key in in_conflict
 
 
-@MANY
-@given(worlds())
-def test_a_forgotten_pseudonym_never_leads_to_a_new_request_for_its_project_and_event(world: World) -> None:
+def assert_a_forgotten_pseudonym_never_leads_to_a_new_request_for_its_project_and_event(world: World) -> None:
     forgotten = {request.key for request in world.standing if request.pseudonym is None}
     assert not forgotten & {request.candidate.key for request in world.decide().requests}
 
 
-@MANY
-@given(worlds())
-def test_nothing_is_replaced_twice_or_replaced_and_retracted(world: World) -> None:
+def assert_nothing_is_replaced_twice_or_replaced_and_retracted(world: World) -> None:
     outcome = world.decide()
     replaced = [position for request in outcome.requests for position in request.replaces]
     retracted = [retraction.request.position for retraction in outcome.retractions]
     assert len(replaced + retracted) == len(set(replaced + retracted))
 
 
-@MANY
-@given(worlds(), st.permutations(RECORDS))
-def test_what_the_records_are_called_does_not_change_what_is_in_force(world: World, names: list[str]) -> None:
+def assert_what_the_records_are_called_does_not_change_what_is_in_force(world: World, names: list[str]) -> None:
     """Record ids are text: "10" sorts before "9"."""
     renamed = dict(zip(RECORDS, names, strict=True))
 

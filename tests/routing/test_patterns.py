@@ -270,7 +270,7 @@ def made_pattern(draw: random.Random) -> str:
     return draw.choice(_FLAGS) + choice(2)
 
 
-@settings(max_examples=300)
+@settings(max_examples=3 * settings().max_examples)
 @given(seed=st.integers(0, 2**32), texts=st.lists(st.text("abAB_1 -{}[]e,:\x1c\n#é²\u0301", max_size=7), min_size=8))
 def test_every_pattern_that_re_accepts_means_the_same(seed: int, texts: list[str]) -> None:
     pattern = made_pattern(random.Random(seed))

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.delivery.reconcile.conftest import MakeSite, Reconciler, Told, kinds
-from tests.flow.harness import BRAIN, HEART, Asked, Killed, Site, VisibleSteps
+from tests.flow.harness import BRAIN, HEART, Asked, Killed, Site, Steps
 
 STUDY = "1.2.3"
 
@@ -116,7 +116,7 @@ def test_killed_at_any_step_restoring_goes_on(site: Site, reconciler: Reconciler
     while True:
         fatal += 1
         try:
-            reconciler.restore(VisibleSteps(fatal=fatal))
+            reconciler.restore(Steps(fatal=fatal))
         except Killed:
             continue
         break
