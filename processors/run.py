@@ -24,7 +24,8 @@ from processors.autoid.generators import OwnGenerator, SiteGenerator
 from processors.autoid.sync import observe_projects
 from processors.clocks import ClockComparison
 from processors.configuration import Configuration
-from processors.delivery.deliver import Delivered, IsTimeUp, deliver
+from processors.delivery.deliver import IsTimeUp, deliver
+from processors.delivery.delivered import Delivered
 from processors.delivery.lost_updates import Checked, find_clashes
 from processors.delivery.recognition import recognise
 from processors.delivery.sender.poll import Looked, look
