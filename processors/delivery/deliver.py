@@ -1,5 +1,7 @@
 """Writing what is pending to REDCap: read, plan, import, record, one batch after the other.
 
+What is read of a batch is read while REDCap works on the one before (`read_ahead`); all else takes turns.
+
 HTTP cannot be part of a transaction. So whatever an import's fate, nothing is recorded before REDCap
 has acknowledged it, and the next delivery plans again from what REDCap has then.
 
@@ -9,7 +11,8 @@ may have been a mishap. Where that comes again in the next run, while REDCap can
 are planned and imported in ever smaller portions until those are found that fail alone.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 from typing import Final
 
@@ -19,12 +22,14 @@ from processors.delivery.delivered import Delivered
 from processors.delivery.due import Again, DueRow
 from processors.delivery.imports import Imports
 from processors.delivery.isolation import is_same_refusal, one_apart
+from processors.delivery.plan import DesiredStudy
 from processors.delivery.planner import Planner
+from processors.delivery.read_ahead import ReadAhead
 from processors.delivery.restored import require_whole
 from processors.delivery.retries import RETRY_AFTER
 from processors.errors import ServiceError, Unanswered
 from processors.events.deliveries import ImportsAccepted, ImportsRefused, RowKind
-from processors.gateway import Gateway
+from processors.gateway import Gateway, Work
 from processors.redcap import Banned, Blocked, Misdirected, Project, Redcap, incoming
 
 MANY_FAILED: Final = 3
@@ -143,16 +148,18 @@ class _Delivery:
             # Whoever asks for a study whose record was deleted gets it back, wherever the request is written.
             open_kinds.append("transfer")
         done = tried_again = 0
-        due_rows = due.due_rows(
-            self._gateway, open_kinds, batch_rows, self._again, retry=retry, ends=not self._transfers_elsewhere
-        )
-        with due_rows as (count, portions):
-            for rows in portions:
-                tried = [row for row in rows if row.kind not in self._imports.suspicions.closed]
+        ends = not self._transfers_elsewhere
+        with (
+            self._gateway.begin() as work,
+            due.due_rows(work, open_kinds, batch_rows, self._again, retry=retry, ends=ends) as (count, portions),
+            self._reading_ahead(work, portions) as ahead,
+        ):
+            for portion in ahead:
+                tried = [row for row in portion.rows if row.kind not in self._imports.suspicions.closed]
                 if tried:
-                    self._deliver_apart(tried)
-                    tried_again += rows[0].refused
-                done += len(rows)
+                    self._deliver_apart(tried, portion.desired if tried == portion.rows else None)
+                    tried_again += portion.rows[0].refused
+                done += len(portion.rows)
                 if progress is not None:
                     progress(done, count)
                 if done < count and is_time_up is not None and is_time_up():
@@ -165,12 +172,19 @@ class _Delivery:
         newly_closed = self._imports.suspicions.closed.keys() - self._remembered.closed.keys()
         self._conclude(retried=bool(tried_again or newly_closed or (retry and self._remembered.closed)))
 
+    @contextmanager
+    def _reading_ahead(self, work: Work, portions: Iterator[list[DueRow]]) -> Iterator[ReadAhead]:
+        with ReadAhead(portions, lambda rows: self._planner.desired(work, rows)) as ahead:
+            self._imports.meanwhile = ahead.meanwhile
+            yield ahead
+            self._imports.meanwhile = nullcontext
+
     def _try_one_of_closed(self) -> None:
         """Tries one row of those kinds of which the project took none: another one each hour, as it may be the row."""
         closed = [kind for kind in self._kinds if kind in self._imports.suspicions.closed]
         if not closed:
             return
-        with due.due_rows(self._gateway, closed, 1, self._again) as (count, rows):
+        with self._gateway.begin() as work, due.due_rows(work, closed, 1, self._again) as (count, rows):
             chosen = int(self._gateway.clock().timestamp() // RETRY_AFTER.total_seconds()) % max(
                 1, min(count, MOST_TRIED)
             )
@@ -213,13 +227,20 @@ class _Delivery:
                 now = self._gateway.clock() if retried else None
                 retries.remember(work, self._project.name, failed=self._is_rest_left, retried_at=now)
 
-    def _deliver_apart(self, rows: Sequence[DueRow]) -> None:
-        """Delivers the rows; where that fails again without a word about rows, in ever smaller portions."""
+    def _deliver_apart(self, rows: Sequence[DueRow], desired: Sequence[DesiredStudy] | None = None) -> None:
+        """Delivers the rows; where that fails again without a word about rows, in ever smaller portions.
+
+        `desired` is what was read of them already.
+        """
         untried: list[Sequence[DueRow]] = [rows]
         while untried:
             portion = untried.pop()
+            if desired is None:
+                with self._gateway.begin() as work:
+                    desired = self._planner.desired(work, portion)
+            known, desired = desired, None
             try:
-                self._imports.import_in_order(self._planner.planned(portion))
+                self._imports.import_in_order(self._planner.planned(known))
             except (Banned, Misdirected):
                 raise
             except (Unanswered, Blocked) as failure:

@@ -5,7 +5,8 @@ Nothing is recorded before REDCap has acknowledged it. Where REDCap tells that i
 larger body for a call without a token.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 from sqlalchemy import text
@@ -27,6 +28,9 @@ from processors.redcap import NotPermitted, Project, RowProblem, RowsRefused, Un
 
 LONGEST_TOLD: Final = 500
 
+Meanwhile = Callable[[], AbstractContextManager[None]]
+"""Entered for as long as REDCap is waited for."""
+
 
 class Imports:
     """The imports of one delivery into one project, whose rows are of these kinds.
@@ -37,6 +41,8 @@ class Imports:
     """
 
     def __init__(self, gateway: Gateway, project: Project, kinds: Sequence[RowKind], delivered: Delivered) -> None:
+        self.meanwhile: Meanwhile = nullcontext
+        """What is done while REDCap works on an import."""
         self._gateway = gateway
         self._project = project
         self._kinds = kinds
@@ -125,7 +131,8 @@ class Imports:
         # `overwrite` because our rows say all there is to say: a blank erases what was there before.
         # Fields that a row does not hold stay as they are.
         fields = [row.fields for row in rows]
-        left_out = self._project.import_rows(fields, overwrite=True, optional=incoming.OPTIONAL_FIELDS)
+        with self.meanwhile():
+            left_out = self._project.import_rows(fields, overwrite=True, optional=incoming.OPTIONAL_FIELDS)
         self._delivered.left_out = sorted({*self._delivered.left_out, *left_out})
 
     def _take(self, rows: Sequence[PlannedRow]) -> None:

@@ -10,7 +10,7 @@ from processors.delivery.plan import DesiredStudy, Plan, PlannedRow, plan_study
 from processors.delivery.sender.queue import Queue, recall_facts, recalled
 from processors.events.deliveries import RowKind, RowMissing
 from processors.events.fact import Fact
-from processors.gateway import Gateway
+from processors.gateway import Gateway, Work
 from processors.redcap import Project, Redcap, incoming
 from processors.redcap.incoming import ActualRecord
 
@@ -37,10 +37,14 @@ class Planner:
         self._again = again
         self._gone: set[str] = set()
 
-    def planned(self, rows: Sequence[DueRow]) -> list[PlannedRow]:
+    def desired(self, work: Work, rows: Sequence[DueRow]) -> list[DesiredStudy]:
+        """What the ledger says of the rows: to be planned with, once."""
+        return desired_studies(work, rows, with_transfers="transfer" in self._kinds, again=self._again)
+
+    def planned(self, desired: Sequence[DesiredStudy]) -> list[PlannedRow]:
         """The rows to import, or that stand already. What needs no row is recorded."""
         # A record that is found gone in one batch is not told again in the next.
-        studies = [study for study in self._desired(rows, again=self._again) if self._is_there(study)]
+        studies = [study for study in desired if study.study not in self._gone]
         self._recall(studies)
         actual = self._actual(studies)
         plans = {study.study: self._plan(study, actual) for study in studies}
@@ -68,18 +72,11 @@ class Planner:
         if facts:
             self._record(facts)
 
-    def _is_there(self, study: DesiredStudy) -> bool:
-        return study.study not in self._gone
-
-    def _desired(self, rows: Sequence[DueRow], *, again: bool) -> list[DesiredStudy]:
-        with self._gateway.begin() as work:
-            return desired_studies(work, rows, with_transfers="transfer" in self._kinds, again=again)
-
     def _whole(self, studies: Collection[str]) -> list[DesiredStudy]:
         """These studies with all of their rows, which are to come back whatever was acknowledged."""
         with self._gateway.begin() as work:
             rows = due.rows_again(work, self._kinds, Again(studies=studies, everything=True))
-        return self._desired(rows, again=True)
+            return desired_studies(work, rows, with_transfers="transfer" in self._kinds, again=True)
 
     def _actual(self, studies: Sequence[DesiredStudy]) -> Mapping[str, ActualRecord]:
         fields = incoming.COMPARED_FIELDS if self._writes_studies else incoming.READ_FIELDS
