@@ -167,6 +167,7 @@ class _Delivery:
                     # What failed before may be among what is left.
                     self._is_rest_left |= self._remembered.failed
                     break
+        self._planner.warn()
         if self._imports.given_up is not None:
             raise self._imports.given_up
         newly_closed = self._imports.suspicions.closed.keys() - self._remembered.closed.keys()

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from processors.delivery import due
+from processors.delivery.absences import Absences
 from processors.delivery.delivered import Delivered
 from processors.delivery.desired import desired_studies
 from processors.delivery.due import Again, DueRow
@@ -36,6 +37,7 @@ class Planner:
         self._delivered = delivered
         self._again = again
         self._gone: set[str] = set()
+        self._absences = Absences(gateway, redcap, project.name)
 
     def desired(self, work: Work, rows: Sequence[DueRow]) -> list[DesiredStudy]:
         """What the ledger says of the rows: to be planned with, once."""
@@ -47,6 +49,8 @@ class Planner:
         studies = [study for study in desired if study.study not in self._gone]
         self._recall(studies)
         actual = self._actual(studies)
+        doubted = self._absences.doubted(studies, actual)
+        studies = [study for study in studies if study.study not in doubted]
         plans = {study.study: self._plan(study, actual) for study in studies}
         brought_back = [study for study, plan in plans.items() if plan.brings_back]
         if brought_back:
@@ -57,6 +61,10 @@ class Planner:
         if facts:
             self._record(facts)
         return [row for plan in plans.values() for row in plan.rows]
+
+    def warn(self) -> None:
+        """Tells, at the end, of studies that wait."""
+        self._delivered.warn(self._absences.warnings())
 
     def _recall(self, studies: Sequence[DesiredStudy]) -> None:
         """Takes requests that are to be ended out of the sender's queue, so that it never has them."""
