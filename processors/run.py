@@ -20,7 +20,8 @@ from processors import run_codes
 from processors.attention import Notice, by_kind, notices
 from processors.clocks import ClockComparison
 from processors.configuration.settings import Configuration
-from processors.delivery.deliver import Delivered, IsTimeUp, deliver
+from processors.delivery.deliver import IsTimeUp, deliver
+from processors.delivery.delivered import Delivered
 from processors.delivery.lost_updates import Checked, find_clashes
 from processors.delivery.put_back import bring_put_back
 from processors.delivery.recognition import recognise

@@ -151,7 +151,7 @@ _PATIENT = text("""
 
 @contextmanager
 def due_rows(
-    gateway: Gateway,
+    work: Work,
     kinds: Collection[RowKind],
     size: int,
     again: Again | None = None,
@@ -161,28 +161,26 @@ def due_rows(
 ) -> Iterator[tuple[int, Iterator[list[DueRow]]]]:
     """How many rows are to be written, and the rows in portions of `size`; `again` those it names.
 
-    What is requested for a study is in one portion, which may be larger then.
+    What is requested for a study is in one portion, which may be larger then; so are all of its rows where they are no
+    more than `size`.
 
     Refused rows are among them with `retry`, if they have waited for their time. Without `ends`, of transfers only
     those that have never been placed are.
     The list is as it was on entering: what the deliveries record meanwhile does not change it. A
     cursor on the server holds it, so that memory does not grow with it.
     """
-    with gateway.begin() as work:
-        in_order, counted, parameters = (
-            _asked_for(work, kinds, retry=retry, ends=ends) if again is None else _named(again)
-        )
-        parameters |= {"site": gateway.site, "kinds": list(kinds)}
-        count: int = work.execute(counted, parameters).scalar_one()
-        if count == 0:
-            yield 0, iter(())
-            return
-        work.execute(_PATIENT)
-        rows = work.execute(in_order, parameters, execution_options={"yield_per": size})
-        try:
-            yield count, _apart((DueRow(*row) for row in rows), size)
-        finally:
-            rows.close()
+    in_order, counted, parameters = _asked_for(work, kinds, retry=retry, ends=ends) if again is None else _named(again)
+    parameters |= {"site": work.site, "kinds": list(kinds)}
+    count: int = work.execute(counted, parameters).scalar_one()
+    if count == 0:
+        yield 0, iter(())
+        return
+    work.execute(_PATIENT)
+    rows = work.execute(in_order, parameters, execution_options={"yield_per": size})
+    try:
+        yield count, _apart((DueRow(*row) for row in rows), size)
+    finally:
+        rows.close()
 
 
 def _apart(rows: Iterator[DueRow], size: int) -> Iterator[list[DueRow]]:
@@ -191,14 +189,19 @@ def _apart(rows: Iterator[DueRow], size: int) -> Iterator[list[DueRow]]:
 
 
 def _portions(rows: Iterator[DueRow], size: int) -> Iterator[list[DueRow]]:
-    """The rows in portions; longer ones where a request would be parted from the one it takes the row of."""
+    """The rows in portions of whole studies; of a study that is larger, what is requested stays together."""
     portion: list[DueRow] = []
-    for row in rows:
-        is_full = len(portion) >= size
-        if is_full and (row.kind != "transfer" or (row.study, row.kind) != (portion[-1].study, portion[-1].kind)):
+    for _, of_study in groupby(rows, key=lambda row: row.study):
+        study = list(of_study)
+        if portion and len(portion) + len(study) > size:
             yield portion
             portion = []
-        portion.append(row)
+        portion += study
+        requested = sum(row.kind == "transfer" for row in study)
+        while len(portion) > size and len(portion) > requested:
+            first = max(size, requested)
+            yield portion[:first]
+            portion, requested = portion[first:], 0
     if portion:
         yield portion
 

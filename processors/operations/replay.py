@@ -12,7 +12,8 @@ from typing import Any
 from sqlalchemy import text
 
 from ledger.batching import batches
-from processors.delivery.deliver import Delivered, deliver_again
+from processors.delivery.deliver import deliver_again
+from processors.delivery.delivered import Delivered
 from processors.delivery.recognition import recognise
 from processors.errors import ConfigurationError
 from processors.events.operations import ReplayCompleted, ReplayStarted

@@ -8,9 +8,10 @@ leaves out the optional ones.
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from processors.alterations import is_saved_as
@@ -137,7 +138,7 @@ def series_row(data: Mapping[str, Any], sealed: Mapping[str, str], instance: int
         "series_date": data["SeriesDate"] or data["StudyDate"],
         "series_time": data["SeriesTime"] or data["StudyTime"],
         "series_num_files": "" if data["NumFiles"] is None else str(data["NumFiles"]),
-        "series_classify_types": _classification(data["ClassifyType"]),
+        "series_classify_types": _classification(tuple(data["ClassifyType"])),
         "series_complete": COMPLETE,
     }
     if sealed:
@@ -146,8 +147,12 @@ def series_row(data: Mapping[str, Any], sealed: Mapping[str, str], instance: int
     return row
 
 
-def _classification(types: Sequence[str]) -> str:
-    """The list as the scripts wrote it, byte for byte: rows that say the same are not written again."""
+@lru_cache(maxsize=1024)
+def _classification(types: tuple[str, ...]) -> str:
+    """The list as the scripts wrote it, byte for byte: rows that say the same are not written again.
+
+    Of thousands of series, few differ in it.
+    """
     return json.dumps(list(types)) if types else ""
 
 

@@ -137,9 +137,11 @@ class Project:
 
         def import_known(known: frozenset[str]) -> frozenset[str]:
             left_out = frozenset(optional) - known
-            kept = [{name: value for name, value in row.items() if name not in left_out} for row in rows]
+            kept = rows
+            if left_out:  # hardly ever: not to be asked of each field of each row otherwise
+                kept = [{name: value for name, value in row.items() if name not in left_out} for row in rows]
             self._redcap.import_records(self.name, kept, overwrite=overwrite)
-            return left_out.intersection(name for row in rows for name in row)
+            return left_out and left_out.intersection(name for row in rows for name in row)
 
         return self._with_fields(import_known)
 

@@ -18,9 +18,10 @@ from processors.operations.replay import Scope, replay
 from processors.run import Report, Run
 from tests.benchmarks import tree
 from tests.benchmarks.processes import Took, taken
-from tests.benchmarks.redcap import PROJECT
+from tests.benchmarks.redcap import PROJECT, route
 from tests.benchmarks.rows import REPETITIONS, Row, at_least, at_most, row, sized
 from tests.benchmarks.site import redcap, running_server, site
+from tests.benchmarks.slow_redcap import TAKES, SlowRedcap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 SERIES = sized(100_000, least=8_000)
 CALLS = 600 * SERIES / 100_000
 FEW = max(800, SERIES // 10)
+SOME = sized(10_000, least=4_000)
+BUSY = 0.85
 THINKS = 0.05
 """Seconds that a real REDCap takes for a call at the least. The simulator that answers at once measures itself:
 storing the rows takes it longer than all else takes us."""
@@ -56,12 +59,15 @@ def run() -> list[Row]:
     with running_server() as (server, folder):
         rounds = _rounds(server, folder, SERIES, thinks=0)
         real = _rounds(server, folder, FEW, thinks=THINKS)
+        busy = _busy_shares(server, folder)
         delivered, replayed = zip(*_replays(server, folder / f"raw-{SERIES}"), strict=True)
     what = f"first run, {SERIES:,} series, whole process"
     scripts = "row by row as scripts do"
+    slow = f"first run, {SOME:,} series, REDCap takes {TAKES}: it works while rows are written"
     return [
         row(what, *_rates(SERIES, rounds, scripts), at_least(5)),
         row(f"first run, {FEW:,} series, REDCap takes {THINKS} s a call", *_rates(FEW, real, scripts), at_least(5)),
+        row(slow, busy, "of the time", "all of it", 1.0, at_least(BUSY)),
         row(f"{what}: calls", [r.ours.data["calls"] for r in rounds], "calls", "limit", CALLS, at_most(1)),
         *(_replay_row(unit, place, replayed, delivered) for place, unit in enumerate(("wall clock", "CPU"))),
     ]
@@ -94,6 +100,23 @@ def _scripts(raw: Path, *, thinks: float) -> Took:
         tokens = simulator.tokens
         module = (sys.executable, "-m", "tests.benchmarks.scripts")
         return taken(*module, str(raw), simulator.url, tokens["incoming"], tokens["routing"])
+
+
+def _busy_shares(server: Server, folder: Path) -> list[float]:
+    """The share of the step that writes, its first and last look at the ledger included, in which REDCap works."""
+    raw = folder / f"raw-{SOME}-slow"
+    tree.lay_out(raw, SOME)
+    return [_busy_share(server, folder, raw) for _ in range(REPETITIONS)]
+
+
+def _busy_share(server: Server, folder: Path, raw: Path) -> float:
+    with SlowRedcap() as simulator:
+        route(simulator)
+        with site(server, folder, raw=raw, redcap=simulator.reached()) as fresh:
+            took = fresh.run()
+        first, *_, last = simulator.imports
+        busy = simulator.busy(first.began, last.ended)
+        return busy / float(took.data["step_seconds"]["Writing to REDCap"])
 
 
 def _replays(server: Server, raw: Path) -> Iterator[tuple[Effort, Effort]]:

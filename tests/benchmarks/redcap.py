@@ -20,21 +20,23 @@ PATIENTS = "PID[0-9]{6}[0-3]"
 """Two patients of five, as `tree` names them."""
 
 
+def route(simulator: Simulator) -> None:
+    """Makes the rule that sends two studies of five to the project."""
+    simulator.projects["routing"].set_choices("routing_dest_project", [("1", PROJECT)])
+    rule = {
+        "record_id": "1",
+        "routing_active": "1",
+        "routing_dest_project": "1",
+        "routing_incoming_aetitle": "FIONA",
+        "routing_allowed_patientid": PATIENTS,
+    }
+    simulator.projects["routing"].put([rule])
+
+
 def main() -> None:
     """Serves until a signal comes."""
     with Simulator(standard_projects()) as simulator:
-        simulator.projects["routing"].set_choices("routing_dest_project", [("1", PROJECT)])
-        simulator.projects["routing"].put(
-            [
-                {
-                    "record_id": "1",
-                    "routing_active": "1",
-                    "routing_dest_project": "1",
-                    "routing_incoming_aetitle": "FIONA",
-                    "routing_allowed_patientid": PATIENTS,
-                }
-            ]
-        )
+        route(simulator)
         simulator.projects["incoming"].status = cast("Status", sys.argv[2])
         if seconds := float(sys.argv[1]):
             simulator.inject(Fault(kind="delay", seconds=seconds, times=None))

@@ -69,7 +69,7 @@ def called(*arguments: str) -> Done:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
         without = dict.fromkeys(os.environ)
-        done = CliRunner().invoke(app, arguments, env={**without, **_environment({})}, prog_name="fiona-ledger")
+        done = CliRunner().invoke(app, arguments, env={**without, **surroundings({})}, prog_name="fiona-ledger")
     return Done(done.exit_code, done.stdout, done.stderr)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from processors.delivery.deliver import Delivered
+from processors.delivery.delivered import Delivered
 from processors.demo.simulator import Fault
 from processors.errors import Refused, ServiceError
 from tests.flow.conftest import MakeSite

@@ -17,7 +17,7 @@ from processors import observed_list, run
 from processors.cli.override import End
 from processors.clocks import ClockComparison
 from processors.configuration.settings import SenderSection
-from processors.delivery import deliver, plan
+from processors.delivery import plan, planner
 from processors.delivery.absences import Absences
 from processors.delivery.retries import Remembered
 from processors.delivery.sender import poll
@@ -127,7 +127,7 @@ BITES = {
         "2 rows of ours can be sent",
     ),
     "no series twice": Bite(
-        instead(deliver, "plan_study", forgetful_of_series),
+        instead(planner, "plan_study", forgetful_of_series),
         [ARRIVES, ("run cut off", "an import that is cut off once it was stored"), RUN],
         "stands there twice",
     ),

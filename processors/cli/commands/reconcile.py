@@ -14,7 +14,7 @@ from processors.cli.bootstrap import opened_gateway, opened_redcap, operator, pr
 from processors.cli.harmless import in_a_cell
 from processors.cli.options import JsonOption, require_reason
 from processors.configuration.settings import Configuration
-from processors.delivery.deliver import Delivered
+from processors.delivery.delivered import Delivered
 from processors.delivery.recognition import recognise
 from processors.delivery.reconcile.compare import Reconciled, compare
 from processors.delivery.reconcile.compare import reconcile as reconciled

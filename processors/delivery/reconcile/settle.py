@@ -11,7 +11,8 @@ from sqlalchemy import text
 
 from ledger.batching import Progress, batches
 from processors.delivery.actual import BATCH
-from processors.delivery.deliver import Delivered, deliver_again
+from processors.delivery.deliver import deliver_again
+from processors.delivery.delivered import Delivered
 from processors.delivery.reconcile.accepted import mark
 from processors.delivery.reconcile.diff import Difference
 from processors.delivery.sender.changes import changes

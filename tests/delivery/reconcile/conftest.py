@@ -9,7 +9,7 @@ import pytest
 
 from ledger.database import Database
 from ledger.vault import Vault
-from processors.delivery.deliver import Delivered
+from processors.delivery.delivered import Delivered
 from processors.delivery.reconcile.compare import Reconciled, reconcile
 from processors.delivery.reconcile.diff import Difference
 from processors.delivery.reconcile.scope import Scope
