@@ -72,6 +72,8 @@ _RECEIVED_ANEW = """
 """
 # Rows of records that somebody deleted are left alone, and refused rows until they are due again. A request that
 # was made since the deletion brings the record back; and one that has ended is settled whatever there is.
+# Little is due of what there has been in years, which the planner cannot know of a comparison of two columns: left to
+# join, it reads all studies for a handful of rows.
 _PENDING = f"""
     {_ROW}
       from (select study, 'study' as kind, '' as key, row_position as position from gateway.study
@@ -84,7 +86,8 @@ _PENDING = f"""
             union all
             select study, 'transfer', position::text, position from gateway.transfer
              where state = any(:states) and {_IS_WRITABLE}) as item
-      join gateway.study on study.study = item.study
+     cross join lateral (
+           select site, returned_position from gateway.study where study.study = item.study offset 0) as study
       {_REFUSED}
      where study.site = :site and item.kind = any(:kinds)
        and (refused.position is null or (:retry and {due("refused.refused_at")}))
@@ -264,7 +267,9 @@ class PendingAge(NamedTuple):
 
 _AGES = text(f"""
     select kind, count(*), min(recorded_at) filter (where recorded_at <= :now) as oldest
-      from ({_PENDING}) as pending join ledger.event using (position)
+      from ({_PENDING}) as pending
+     cross join lateral (
+           select recorded_at from ledger.event where event.position = pending.position offset 0) as event
      group by kind order by kind
 """)
 

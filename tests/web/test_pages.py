@@ -97,6 +97,7 @@ def test_the_overview_says_how_it_is_and_what_needs_a_person(shown: Shown) -> No
     assert "rejected file" in page
     assert "Have the receiver write the file again, or remove it." in page
     assert "Studies arrived: " in page
+    assert re.search(r"All of it was counted \d{4}-\d\d-\d\d \d\d:\d\d:\d\d \.", page)
     assert shown.text("/").count("<svg") == 3
 
 
