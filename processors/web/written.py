@@ -13,7 +13,7 @@ from processors.web.rendering import STATIC, environment
 def write(folder: Path, gateway: Gateway, told: Status) -> None:
     """Writes index.html and what it needs into the folder. Raises `OSError` where that cannot be done."""
     template = environment(gateway.local, live=False).get_template("overview.html")
-    page = template.render(site=gateway.site, overview=overview(gateway, told, volume(gateway)))
+    page = template.render(site=gateway.site, overview=overview(gateway, told, volume(gateway, told.totals)))
     for file in sorted(STATIC.iterdir()):
         _put(folder / file.name, file.read_bytes())
     _put(folder / "index.html", page.encode())

@@ -50,7 +50,7 @@ def command(
         _require_alone(every, dry_run=dry_run, fresh=fresh, json=json, timing=timing)
         Resident(
             config=context.obj,
-            audience=Audience(verbose=verbose),
+            audience=Audience(verbose=verbose, stays=True),
             command=name,
             only=only,
             seconds=every,
