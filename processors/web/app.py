@@ -189,7 +189,9 @@ class Site:
         day = fields.get("day", "")
         with self._gateway.begin() as work:
             if day:
-                return self._page("then.html", then=study.known_then(work, fields.get("uid", ""), _day(day)))
+                then = study.explained_then(work, self._configuration, fields.get("uid", ""), _day(day))
+                groups = grouped(then.timeline)
+                return self._page("then.html", told=then, day=day, groups=groups, shown_rules=study.shown_rules)
             told = study.explained(work, self._configuration, fields.get("uid", ""))
         return self._page(
             "study.html",

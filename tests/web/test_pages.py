@@ -120,7 +120,8 @@ def test_a_study_as_it_was_known_on_a_day_gone_by(shown: Shown) -> None:
     assert "As it was known at the end of 2026-03-02" in then
     assert "2026-03-03" in now
     assert "2026-03-03" not in then
-    assert "Routing rules in force then" in then
+    assert then.index("Verdict") < then.index("Timeline") < then.index("Routing rules in force then")
+    assert "Coupling entries in force then" in then
     assert "Nothing was known of it yet." in words(shown.text(f"/study?uid={KNEE}&day=2026-01-01"))
 
 
