@@ -26,11 +26,34 @@ _INDIVIDUAL: Final = frozenset(
 )
 """Kinds whose details tell of one study alone: those of others are no cause of their own."""
 
+_OF_RECORDS: Final = {
+    "unusable rule": "routing rule",
+    "rule ran out of time": "routing rule",
+    "unusable coupling entry": "coupling entry",
+    "expected, not arrived": "coupling entry",
+    "unusable withdrawal": "entry of the list of withdrawals:",
+    "withdrawal removed": "entry of the list of withdrawals:",
+    "unusable auto-ID project": "entry of the list of projects:",
+    "contradiction in AutoID": "AutoID record",
+    "conflict": "event",
+    "contested by a person": "event",
+    "coupling stands": "event",
+}
+"""What the subject is of which these kinds tell: a number alone says nothing to whoever reads it."""
+
 _COMMAND: Final = re.compile(r"\bfiona-ledger [a-z]+(?:-[a-z]+)*(?: (?:--[a-z-]+|[A-Z]{2,}))*")
 _BY_POSITION: Final = 12
 """So many positions stand in a command; more are named by the rule that led to them, if one did."""
 
 _RULE: Final = re.compile(r"Of routing rule (.+)\.")
+
+
+def subject_in_words(notice: Notice) -> str:
+    """What the notice is about, by what people call it; blank where study and project say it all."""
+    if not notice.subject:
+        return ""
+    name = _OF_RECORDS.get(notice.kind)
+    return notice.subject if name is None else f"{name} {notice.subject}"
 
 
 class Group(NamedTuple):
@@ -59,7 +82,7 @@ class Group(NamedTuple):
         for member in self.members[:number]:
             position = f"[{member.position}]" if self.positions else ""
             details = "" if self.details else member.details
-            line = "  ".join(part for part in (position, member.study, member.subject, details) if part)
+            line = "  ".join(part for part in (position, member.study, subject_in_words(member), details) if part)
             if line:
                 yield line
 
