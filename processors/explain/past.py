@@ -272,11 +272,11 @@ def explain_then(work: Work, study: str, end: datetime, matching: Matching) -> P
 
 
 _RULES_THEN = text("""
-    select position, record_id, changed_by, changed_at from audit.rule
+    select position, record_id, nullif(changed_by, 'unknown') as changed_by, changed_at from audit.rule
      where valid_from < :end and (valid_to is null or valid_to >= :end) order by record_id
 """)
 _ENTRIES_THEN = text("""
-    select entry.position, entry.record_id, entry.changed_by, entry.changed_at
+    select entry.position, entry.record_id, nullif(entry.changed_by, 'unknown') as changed_by, entry.changed_at
       from ledger.event as said join audit.coupling_entry as entry using (position)
      where said.type = 'CouplingEntryChanged'
        and (said.data ->> 'study' = :study or said.data ->> 'accession' = any(:accessions))
