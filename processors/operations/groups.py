@@ -48,14 +48,6 @@ _BY_POSITION: Final = 12
 _RULE: Final = re.compile(r"Of routing rule (.+)\.")
 
 
-def subject_in_words(notice: Notice) -> str:
-    """What the notice is about, by what people call it; blank where study and project say it all."""
-    if not notice.subject:
-        return ""
-    name = _OF_RECORDS.get(notice.kind)
-    return notice.subject if name is None else f"{name} {notice.subject}"
-
-
 class Group(NamedTuple):
     """Things to look at that are alike: of one kind, one project and one cause, in the order of their positions."""
 
@@ -71,6 +63,13 @@ class Group(NamedTuple):
         """What is wrong, and where."""
         return f"{self.kind}, project {self.project}" if self.project else self.kind
 
+    def subject(self, member: Notice) -> str:
+        """What the member is about, by what people call it; blank where study and project say it all."""
+        if not member.subject:
+            return ""
+        name = _OF_RECORDS.get(self.kind)
+        return member.subject if name is None else f"{name} {member.subject}"
+
     @property
     def positions(self) -> list[int]:
         """The positions that the command wants; none where it wants none, or there is no command."""
@@ -82,7 +81,7 @@ class Group(NamedTuple):
         for member in self.members[:number]:
             position = f"[{member.position}]" if self.positions else ""
             details = "" if self.details else member.details
-            line = "  ".join(part for part in (position, member.study, subject_in_words(member), details) if part)
+            line = "  ".join(part for part in (position, member.study, self.subject(member), details) if part)
             if line:
                 yield line
 

@@ -11,7 +11,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from processors.clocks import duration
-from processors.operations.groups import subject_in_words
 from processors.text import printable
 
 FOLDER: Final = Path(__file__).parent
@@ -41,7 +40,6 @@ def environment(local: Callable[[datetime], datetime], *, live: bool) -> Environ
     made.filters |= {
         "moment": moment,
         "linked": linked if live else lambda words, projects=(): printable(words),  # noqa: ARG005 - as linked has it
-        "subject": subject_in_words,
         "duration": lambda value: "" if value is None else duration(value),
         "number": lambda value: Markup("&#8239;").join(f"{value:,}".split(",")),
     }
