@@ -786,6 +786,7 @@ comment on column gateway.run.changed is 'Whether it appended any event; idle ru
 comment on column gateway.run.machine is 'Its machine''s name and start: two that take turns are two gateways.';
 create index run_started on gateway.run (started_at);
 create index run_age on gateway.run (site, changed, started_at);
+create index run_command on gateway.run (site, command, started_at);
 create table gateway.run_count (
     site      text     not null,
     day       date     not null,

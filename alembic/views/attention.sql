@@ -93,7 +93,7 @@ create view audit.attention as
       from gateway.held_request
     union all
     select 'two patients in one study', position, study, null, null,
-           (select string_agg(series, ' / ')
+           (select 'Series ' || string_agg(series, ' / series ')
               from (select (select string_agg(uid, ', ') from json_array_elements_text(patient) as uid) as series
                       from json_array_elements(patients) as patient) as of_each),
            'Have the stray series removed, or its PatientID corrected; the study is decided again then. If it is to go '

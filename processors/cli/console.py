@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # Elsewhere than on a terminal, lines are as long as they need to be.
 _WIDE = 110
+_BETWEEN_COLUMNS = 3
 
 
 def output() -> "Console":
@@ -77,8 +78,21 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
 
 
 def print_table(out: "Console", columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints a table without a title."""
-    out.print(table("", columns, rows))
+    """Prints a table without a title; where it would have to break words to fit, each row as a paragraph."""
+    if _narrowest(columns, rows) <= out.width:
+        out.print(table("", columns, rows))
+        return
+    for first, *cells in rows:
+        told = [f"{column}: {cell}" for column, cell in zip(columns[1:], cells, strict=True) if cell]
+        paragraph(out, f"{columns[0]} {first}; {'; '.join(told)}", hanging=4)
+
+
+def _narrowest(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """How wide a table must be for the longest word of each column."""
+    longest = [
+        max(len(word) for cell in cells for word in ["", *cell.split()]) for cells in zip(columns, *rows, strict=True)
+    ]
+    return sum(longest) + _BETWEEN_COLUMNS * len(columns)
 
 
 def heading(out: "Console", title: str) -> None:
@@ -97,13 +111,23 @@ def say_whole(line: str) -> None:
     sys.stdout.write(f"{on_a_line(line)}\n")
 
 
-def paragraph(out: "Console", words: str, *, indent: int = 0, style: str | None = None) -> None:
-    """Prints words, broken between them where a terminal is narrower; elsewhere they stay on one line."""
-    margin = " " * indent
+def paragraph(out: "Console", words: str, *, indent: int = 0, hanging: int = 0, style: str | None = None) -> None:
+    """Prints words, broken between them where a terminal is narrower; elsewhere they stay on one line.
+
+    All lines are `indent` to the right, those after the first `hanging` more.
+    """
     width = out.width if sys.stdout.isatty() else sys.maxsize
-    lines = wrap(on_a_line(words), width - indent, break_long_words=False, break_on_hyphens=False)
+    first, others = " " * indent, " " * (indent + hanging)
+    lines = wrap(
+        on_a_line(words),
+        width,
+        initial_indent=first,
+        subsequent_indent=others,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
     for line in lines:
-        out.print(margin + line, style=style, soft_wrap=True)
+        out.print(line, style=style, soft_wrap=True)
 
 
 def busy_in_words(busy: Lease) -> str:

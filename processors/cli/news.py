@@ -26,10 +26,14 @@ from processors.run import Report
 
 
 class Audience(NamedTuple):
-    """Who reads what a run prints: a program, a person who wants all of it, or else cron and the journal."""
+    """Who reads what a run prints: a program, a person who wants all of it, or else cron and the journal.
+
+    With `stays` they read one round after the other: an error that lasts is told as to cron, not by each of them.
+    """
 
     json: bool = False
     verbose: bool = False
+    stays: bool = False
 
     @classmethod
     def found(cls, *, json: bool, verbose: bool = False, quiet: bool = False) -> "Audience":
@@ -54,7 +58,7 @@ class Teller:
 
     @contextmanager
     def error_told(self, report: Report) -> Iterator[None]:
-        """Keeps in the diary what error ends the run, and tells cron of it where it is news."""
+        """Keeps in the diary what error ends the run, and tells cron and the journal of it where it is news."""
         try:
             yield
         except Exception as error:
@@ -68,7 +72,7 @@ class Teller:
                 recorded=report.is_recorded,
             )
             self._keep(told)
-            if not self.audience.is_cron:
+            if not (self.audience.is_cron or self.audience.stays):
                 raise
             for line in message.split("\n") if is_news else ():
                 self._write(line, Level.ERROR)
@@ -95,7 +99,7 @@ class Teller:
                 self._write(line.words, Level.WARNING if line.is_warning else Level.INFO)
         if report.error is None:
             self._tell_of_attention(report, due)
-            self._tell_of_end()
+            self.tell_of_end()
 
     def _due(self, report: Report) -> dict[str, bool]:
         """What is to be told now. After an error, what there is to look at was not asked: what was told stays so."""
@@ -116,7 +120,8 @@ class Teller:
                     Level.WARNING,
                 )
 
-    def _tell_of_end(self) -> None:
+    def tell_of_end(self) -> None:
+        """Says that errors end runs no more, if they did."""
         outage = self._diary.outages.get(self.command)
         if outage is not None:
             self._write(f"Runs get through again. Errors had ended them since {local_time(outage.since)}.", Level.INFO)

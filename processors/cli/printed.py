@@ -6,6 +6,7 @@ never read from anything, which is what bandit's B405 is about.
 """
 
 import csv
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -20,11 +21,17 @@ _STYLE = """
 @page { margin: 18mm 15mm; }
 body { font: 10.5pt/1.4 sans-serif; color: #000; background: #fff; max-width: 62em; margin: 1em auto; padding: 0 1em; }
 h1 { font-size: 1.5em; } h2 { font-size: 1.15em; margin-top: 1.6em; break-after: avoid; }
-table { border-collapse: collapse; width: 100%; } thead { display: table-header-group; } tr { break-inside: avoid; }
-th, td { border: 1px solid #888; padding: .2em .45em; text-align: left; vertical-align: top; overflow-wrap: anywhere; }
+table { border-collapse: collapse; width: 100%; font-size: .87em; }
+thead { display: table-header-group; } tr { break-inside: avoid; }
+th, td { border: 1px solid #888; padding: .2em .45em; text-align: left; vertical-align: top; }
 th { background: #eee; } td.number { text-align: right; }
+td { overflow-wrap: break-word; } td.long { overflow-wrap: anywhere; } td.moment span { white-space: nowrap; }
 footer { border-top: 1px solid #888; margin-top: 2em; font-size: .9em; }
 """
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d( \d\d:\d\d)?")
+_LONGEST_WORD = 24
+"""Words up to here are never broken; a UID is, wherever its column ends."""
+
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
@@ -74,11 +81,25 @@ def _add_table(body: Element, table: Table) -> None:
 
 def _add_row(row: Element, tag: str, values: Sequence[Any] | Iterable[Any]) -> None:
     for value in values:
-        cell = _text(row, tag, _readable(value))
+        words = _readable(value)
+        cell = _text(row, tag, words)
         if tag == "th":
             cell.set("scope", "col")
         elif isinstance(value, int) and not isinstance(value, bool):
             cell.set("class", "number")
+        elif _MOMENT.fullmatch(words):
+            _keep_words_whole(cell)
+        elif any(len(word) > _LONGEST_WORD for word in words.split()):
+            cell.set("class", "long")
+
+
+def _keep_words_whole(cell: Element) -> None:
+    """A date is not parted at its hyphens; its time may stand below it."""
+    cell.set("class", "moment")
+    words, cell.text = (cell.text or "").split(), None
+    for word in words:
+        span = _text(cell, "span", word)
+        span.tail = " "
 
 
 def _text(parent: Element, tag: str, words: str) -> Element:

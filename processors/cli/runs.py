@@ -161,5 +161,7 @@ def _tell_run(report: Report, teller: Teller, *, timing: bool) -> None:
         teller.report(report)
     else:
         console.print_report(report)
+        if teller.audience.stays and report.error is None:
+            teller.tell_of_end()
     if timing:
         console.print_timing(report)

@@ -272,7 +272,9 @@ class PendingAge(NamedTuple):
 
 _AGES = text(f"""
     select kind, count(*), min(recorded_at) filter (where recorded_at <= :now) as oldest
-      from ({_PENDING}) as pending join ledger.event using (position)
+      from ({_PENDING}) as pending
+     cross join lateral (
+           select recorded_at from ledger.event where event.position = pending.position offset 0) as event
      group by kind order by kind
 """)
 

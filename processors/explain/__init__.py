@@ -11,6 +11,7 @@ sentences     what each event says in words
 conditions    which condition of which rule or coupling entry held, and which did not
 near_miss     what would match but for a detail
 verdict       what is requested and why; where nothing is, the reason
+past          the same as of a moment gone by, by its events and the rules and entries in force then
 
 tell of what is not there
 expected      coupling entries that have met no study for days, and what nearly matches them

@@ -30,7 +30,8 @@ from processors.routing.study_state import gather
 from processors.stored_requests import requests_of
 from processors.text import without_padding
 
-_BY_OTHERS = {fact.__name__ for fact in (StudyRequestedByOthers, TransferObserved, TransferAdopted)}
+BY_OTHERS = {fact.__name__ for fact in (StudyRequestedByOthers, TransferObserved, TransferAdopted)}
+"""Events that tell of somebody else's requests."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +85,8 @@ def explain(work: Work, study: str, matching: Matching, *, checks: Sequence[Chec
     accessions = accession_numbers(work, study)
     directed = in_force(work, entries_meeting(work, evidence, accessions))
     directives = replace(directed.directives(directed.rules.values(), matching), doubted=directed.doubted)
-    accounts = [_origin_account(origin, directed, directives, matching) for origin in _origins(work, study)]
+    positions = {series.position: series.series for series in work.execute(_SERIES, {"study": study})}
+    accounts = [_origin_account(origin, directed, directives, matching) for origin in origins(work, positions)]
     forgotten = [
         record
         for record, entry in directed.entries.items()
@@ -105,7 +107,7 @@ def explain(work: Work, study: str, matching: Matching, *, checks: Sequence[Chec
         holds=evidence.holds,
         held=None if row.held_for is None else (row.held_for, row.held_reason),
         patients=[patient.series for patient in evidence.patients],
-        others=any(moment.type in _BY_OTHERS for moment in moments),
+        others=any(moment.type in BY_OTHERS for moment in moments),
         by_hand=[Key(project, event_name or "") for project, event_name in evidence.by_hand],
         outcome=_as_far_as_known(judgement.outcome, directed, evidence.holds),
         wanted={candidate.key for candidate in judgement.candidates},
@@ -134,15 +136,14 @@ def explain(work: Work, study: str, matching: Matching, *, checks: Sequence[Chec
     )
 
 
-def _origins(work: Work, study: str) -> list[Origin]:
-    """The origins of a study's series, that of the most series first."""
-    positions = {row.position: row.series for row in work.execute(_SERIES, {"study": study})}
+def origins(work: Work, positions: Mapping[int, str]) -> list[Origin]:
+    """The origins of series, by the positions of the events that tell of each; that of the most series first."""
     series: dict[tuple[Identity, bool], list[str]] = {}
     for position, (event, payload) in sorted(work.identities(positions.keys()).items()):
         identity = _identity(SeriesFact.read(event, payload))
         series.setdefault((identity, not payload), []).append(positions[position])
-    origins = [Origin(identity=identity, forgotten=gone, series=uids) for (identity, gone), uids in series.items()]
-    return sorted(origins, key=lambda origin: -len(origin.series))
+    found = [Origin(identity=identity, forgotten=gone, series=uids) for (identity, gone), uids in series.items()]
+    return sorted(found, key=lambda origin: -len(origin.series))
 
 
 _SERIES = text("select series, position from gateway.series where study = :study")

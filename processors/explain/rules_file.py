@@ -96,7 +96,7 @@ def _json_rows(path: Path, content: str) -> list[FileRule]:
             f"{path}, line {exc.lineno}, column {exc.colno}: expected JSON, found something else ({exc.msg})."
         ) from exc
     except _Twice as exc:
-        raise ConfigurationError(f"{path}: expected each field once in a rule, found {exc} twice.") from exc
+        raise ConfigurationError(f"{path}: expected each field once in a rule, found one twice.") from exc
     except (RecursionError, ValueError) as exc:
         raise ConfigurationError(
             f"{path}: expected a list of rules, found values nested too deeply or numbers too long."
@@ -122,10 +122,10 @@ class _Twice(Exception):
 
 
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    twice = [name for name, times in Counter(name for name, _ in pairs).items() if times > 1]
-    if twice:
-        raise _Twice(twice[0])
-    return dict(pairs)
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise _Twice
+    return fields
 
 
 def _kind(value: object) -> str:
@@ -172,23 +172,25 @@ def _csv_row(path: Path, place: str, header: Sequence[str], cells: Sequence[str]
 
 
 def _check_fields(place: str, names: Sequence[str]) -> None:
+    known = {*FIELDS, *_OF_REDCAP, *(name for name in names if name.endswith(_COMPLETE))}
+    unknown = [number for number, name in enumerate(names, 1) if name not in known]
+    if unknown:
+        # Not what stands there: another file than is meant may begin with a person's data.
+        raise ConfigurationError(
+            f"{place}: expected REDCap's names of the routing fields, found something else in {_places(unknown)}. "
+            f"Known are {', '.join(FIELDS)}."
+        )
     twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
-        raise ConfigurationError(f"{place}: expected each field once, found {_listed(twice)} twice.")
-    unknown = [n for n in names if n not in FIELDS and n not in _OF_REDCAP and not n.endswith(_COMPLETE)]
-    if unknown:
-        raise ConfigurationError(
-            f"{place}: expected REDCap's names of the routing fields, found {_listed(unknown)}. Known are "
-            f"{', '.join(FIELDS)}."
-        )
+        raise ConfigurationError(f"{place}: expected each field once, found {', '.join(twice)} twice.")
     missing = [name for name in FIELDS if name not in names]
     if missing:
         raise ConfigurationError(f"{place}: expected also {', '.join(missing)}, which may be blank; found none.")
 
 
-def _listed(names: Sequence[str]) -> str:
-    shown = [repr(name[:40]) for name in names[:8]]
-    return ", ".join(shown) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+def _places(numbers: Sequence[int]) -> str:
+    shown = ", ".join(map(str, numbers[:8])) + (f" and {len(numbers) - 8} more" if len(numbers) > 8 else "")
+    return f"field {shown}" if len(numbers) == 1 else f"fields {shown}"
 
 
 def _check_record_ids(path: Path, rows: Sequence[FileRule]) -> None:

@@ -26,6 +26,21 @@ _INDIVIDUAL: Final = frozenset(
 )
 """Kinds whose details tell of one study alone: those of others are no cause of their own."""
 
+_OF_RECORDS: Final = {
+    "unusable rule": "routing rule",
+    "rule ran out of time": "routing rule",
+    "unusable coupling entry": "coupling entry",
+    "expected, not arrived": "coupling entry",
+    "unusable withdrawal": "entry of the list of withdrawals:",
+    "withdrawal removed": "entry of the list of withdrawals:",
+    "unusable auto-ID project": "entry of the list of projects:",
+    "contradiction in AutoID": "AutoID record",
+    "conflict": "event",
+    "contested by a person": "event",
+    "coupling stands": "event",
+}
+"""What the subject is of which these kinds tell: a number alone says nothing to whoever reads it."""
+
 _COMMAND: Final = re.compile(r"\bfiona-ledger [a-z]+(?:-[a-z]+)*(?: (?:--[a-z-]+|[A-Z]{2,}))*")
 _BY_POSITION: Final = 12
 """So many positions stand in a command; more are named by the rule that led to them, if one did."""
@@ -48,6 +63,13 @@ class Group(NamedTuple):
         """What is wrong, and where."""
         return f"{self.kind}, project {self.project}" if self.project else self.kind
 
+    def subject(self, member: Notice) -> str:
+        """What the member is about, by what people call it; blank where study and project say it all."""
+        if not member.subject:
+            return ""
+        name = _OF_RECORDS.get(self.kind)
+        return member.subject if name is None else f"{name} {member.subject}"
+
     @property
     def positions(self) -> list[int]:
         """The positions that the command wants; none where it wants none, or there is no command."""
@@ -59,7 +81,7 @@ class Group(NamedTuple):
         for member in self.members[:number]:
             position = f"[{member.position}]" if self.positions else ""
             details = "" if self.details else member.details
-            line = "  ".join(part for part in (position, member.study, member.subject, details) if part)
+            line = "  ".join(part for part in (position, member.study, self.subject(member), details) if part)
             if line:
                 yield line
 

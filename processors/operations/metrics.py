@@ -32,8 +32,8 @@ def registry(status: Status, report: Report) -> CollectorRegistry:
         seconds = status.last_success.timestamp()
         numbers.add("last_success_seconds", "When a run last got through, in seconds since 1970.", seconds)
     numbers.add("head_position", "How many events the ledger holds.", status.head)
-    numbers.add("studies", "Studies known.", status.studies)
-    numbers.add("studies_on_disk", "Studies on disk.", status.studies_on_disk)
+    numbers.add("studies", "Studies known.", status.totals.studies)
+    numbers.add("studies_on_disk", "Studies on disk.", status.totals.studies_on_disk)
     numbers.add("redcap_calls", "Calls to REDCap by the newest run.", report.calls)
     numbers.by("run_step_seconds", "How long each step of the newest run took.", "step", report.step_seconds)
     shares = {(step, place): took for step, all_of in report.step_shares.items() for place, took in all_of.items()}
@@ -44,7 +44,7 @@ def registry(status: Status, report: Report) -> CollectorRegistry:
     numbers.by("attention", "What a person must look at.", "kind", status.kinds)
     held = {kind: count for kind, count in status.kinds.items() if kind in ("held study", *get_args(HoldKind))}
     numbers.by("held", "What is asked for and held.", "reason", held)
-    numbers.by("requests", "Transfer requests.", "state", status.transfers)
+    numbers.by("requests", "Transfer requests.", "state", status.totals.transfers)
     numbers.by("requests_reported", "Requests placed, as the sender reports.", "state", _reported(status))
     rows: dict[str, float] = {waiting.kind: waiting.rows for waiting in status.pending}
     numbers.by("rows_waiting", "Rows to be written.", "kind", rows)

@@ -1,6 +1,6 @@
 """How the gateway is doing: whether it is healthy, what waits to be written, what needs a person."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -34,6 +34,20 @@ class Sending:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Totals:
+    """How much there is of all that there has ever been: with many studies, counting it takes a while.
+
+    `transfers` are requests by their state, `sent` those of them that are reported sent.
+    """
+
+    studies: int
+    studies_on_disk: int
+    series: int
+    transfers: Mapping[str, int]
+    sent: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Doubts:
     """Records of a list that REDCap's latest export lacks, the first since then; so many studies of the site wait."""
 
@@ -58,15 +72,12 @@ class Status:
     health: list[Finding]
     head: int
     newest_event: datetime | None
-    studies: int
-    series: int
-    studies_on_disk: int
+    totals: Totals
     last_run: dict[str, Any] | None
     under_way: Lease | None
     last_success: datetime | None
     silent_seconds: int | None
     pending: list[PendingAge]
-    transfers: dict[str, int]
     sending: Sending
     autoid: list[Forecast]
     approvals: list[Approval]
@@ -90,17 +101,23 @@ class Status:
         return by_kind(self.attention)
 
 
-def status(gateway: Gateway, limits: Limits | None = None, unrecorded: Unrecorded | None = None) -> Status:
+def status(
+    gateway: Gateway,
+    limits: Limits | None = None,
+    unrecorded: Unrecorded | None = None,
+    totals: Totals | None = None,
+) -> Status:
     """The state of the gateway as the ledger has it; REDCap is not asked.
 
-    `unrecorded` is what the ledger cannot know: a run that ended before it could be recorded.
+    `unrecorded` is what the ledger cannot know: a run that ended before it could be recorded. `totals` are counted
+    where none are given; all else is found by what is unsettled, however much there has been.
     """
     now = gateway.clock()
     of_site = {"site": gateway.site, "now": now}
     with gateway.begin() as work:
-        counts = work.execute(_COUNTS, of_site).one()
+        totals = totals or counted(work)
         pending = pending_age(work)
-        sending = Sending(**work.execute(_SENDING, of_site).mappings().one())
+        sending = Sending(sent=totals.sent, **work.execute(_SENDING, of_site).mappings().one())
         under_way = lease.found(work.connection, lease.RUN, gateway.site)
         facts = _facts(work, limits or Limits(), unrecorded, under_way, pending, sending)
         return Status(
@@ -109,15 +126,12 @@ def status(gateway: Gateway, limits: Limits | None = None, unrecorded: Unrecorde
             health=findings(facts),
             head=store.head(work.connection).position,
             newest_event=work.execute(_NEWEST_EVENT).scalar_one_or_none(),
-            studies=counts.studies,
-            series=counts.series,
-            studies_on_disk=counts.on_disk,
+            totals=totals,
             last_run=_last_run(work, now),
             under_way=under_way,
             last_success=facts.last_success,
             silent_seconds=None if facts.last_success is None else int((now - facts.last_success).total_seconds()),
             pending=pending,
-            transfers={row.state: row.requests for row in work.execute(_TRANSFERS, of_site)},
             sending=sending,
             autoid=forecasts(work, now),
             approvals=ending_approvals(work),
@@ -125,6 +139,19 @@ def status(gateway: Gateway, limits: Limits | None = None, unrecorded: Unrecorde
             last_drill=work.execute(_LAST_DRILL, {"stream": f"backup/{gateway.site}"}).scalar_one_or_none(),
             attention=[*_folders(gateway), *notices(work)],
         )
+
+
+def counted(work: Work) -> Totals:
+    """How much there is of the site's."""
+    counts = work.execute(_COUNTS, {"site": work.site}).one()
+    requests = work.execute(_REQUESTS, {"site": work.site}).all()
+    return Totals(
+        studies=counts.studies,
+        studies_on_disk=counts.on_disk,
+        series=counts.series,
+        transfers={row.state: row.requests for row in requests},
+        sent=sum(row.sent for row in requests),
+    )
 
 
 def _facts(
@@ -198,18 +225,26 @@ _LAST_RUN = text("""
      where site = :site and started_at <= :now order by started_at desc limit 1
 """)
 _RUNS = text("""
-    with good as (
-         select started_at, finished_at from gateway.run
-          where site = :site and exit_code in (0, 1) and finished_at <= :now order by started_at desc limit 1)
-    select (select finished_at from good) as succeeded_at, min(started_at) as first_started_at,
+    select good.finished_at as succeeded_at,
+           (select min(started_at) from gateway.run
+             where site = :site and started_at <= :now
+               and started_at > coalesce(good.started_at, '-infinity')) as first_started_at,
            (select max(started_at) from gateway.run where site = :site and started_at <= :now) as started_at
-      from gateway.run
-     where site = :site and started_at <= :now
-       and started_at > coalesce((select started_at from good), '-infinity')
+      from (values (:site)) as of_site (site)
+      left join lateral (
+           select started_at, finished_at from gateway.run
+            where run.site = of_site.site and exit_code in (0, 1) and finished_at <= :now
+            order by started_at desc limit 1) as good on true
 """)
 # Counted from the first run that failed: a gateway that was switched off for days has nothing to tell of its errors
 # when its first run begins. What a person interrupted (130) is no error.
 _ATTEMPTS = text("""
+    with recursive commands (command) as (
+         (select command from gateway.run where site = :site order by command limit 1)
+         union all
+         select (select run.command from gateway.run
+                  where site = :site and run.command > commands.command order by run.command limit 1)
+           from commands where command is not null)
     select command, good.started_at as succeeded_at, bad.started_at as failed_at,
            coalesce(bad.exit_code, 0) as exit_code, coalesce(bad.summary ->> 'error_kind', '') as error_kind,
            coalesce(bad.summary ->> 'error', '') as error,
@@ -217,7 +252,7 @@ _ATTEMPTS = text("""
              where began.site = :site and began.command = commands.command and began.started_at <= :now
                and began.exit_code not in (0, 1, 130)
                and began.started_at > coalesce(good.started_at, '-infinity')) as failing_since
-      from (select distinct command from gateway.run where site = :site) as commands
+      from commands
       left join lateral (
            select started_at from gateway.run
             where site = :site and run.command = commands.command and exit_code in (0, 1) and finished_at <= :now
@@ -227,7 +262,7 @@ _ATTEMPTS = text("""
             where site = :site and run.command = commands.command and exit_code not in (0, 1, 130)
               and started_at <= :now and started_at > coalesce(good.started_at, '-infinity')
             order by started_at desc limit 1) as bad on true
-     order by command
+     where command is not null order by command
 """)
 _SAID = text("""
     select summary -> 'discovery' ->> 'warning' as disk_warning, summary ->> 'certificate_ends' as certificate_ends,
@@ -250,22 +285,24 @@ _SERVER = text("""
     select clock_timestamp() as now,
            (select paused_until from gateway.call_budget where url = :url) as paused_until
 """)
-_TRANSFERS = text("""
-    select state, count(*) as requests from gateway.transfer join gateway.study using (study)
-     where site = :site group by state order by state
+_REQUESTS = text("""
+    select transfer.state, count(*) as requests, count(*) filter (where told.state = 'sent') as sent
+      from gateway.transfer join gateway.study using (study)
+      left join gateway.outcome as told on told.request = transfer.position and told.ours
+     where site = :site group by transfer.state order by transfer.state
 """)
+# By their keys each: joined, all requests there have ever been would be read for the few that are not sent.
 _SENDING = text("""
-    select count(*) filter (where outcome.state = 'sent') as sent,
-           count(*) filter (where outcome.state = 'failed' and transfer.state = 'placed') as failed,
+    select count(*) filter (where outcome.state = 'failed' and transfer.state = 'placed') as failed,
            count(*) filter (where is_unsent) as unsent, min(outcome.at) filter (where is_unsent) as oldest
       from gateway.outcome
-      join gateway.transfer on transfer.position = outcome.request
-      join gateway.study on study.study = outcome.study
-      left join gateway.look on look.site = study.site
+     cross join lateral (select * from gateway.transfer where position = outcome.request offset 0) as transfer
+      left join gateway.look on look.site = :site
      cross join lateral (
            select outcome.state = 'awaited' and transfer.state = 'placed' and not transfer.found
                   and outcome.at >= look.since) as what (is_unsent)
-     where outcome.ours and study.site = :site
+     where outcome.ours and outcome.state in ('awaited', 'failed')
+       and :site = (select site from gateway.study where study.study = outcome.study)
 """)
 
 

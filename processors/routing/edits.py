@@ -34,6 +34,11 @@ class Edit(NamedTuple):
     changed_at: str | None = None
 
     @property
+    def is_known(self) -> bool:
+        """Whether REDCap tells anything of it."""
+        return bool(self.changed_by or self.changed_at)
+
+    @property
     def words(self) -> str:
         """Who changed it, and when, for a person."""
         when = f", {self.changed_at}" if self.changed_at else ""

@@ -3,7 +3,7 @@
 app         the addresses and what each answers (`fiona-ledger serve`); every look is a transaction that may only read
 guard       what every answer says to a browser, and who may ask
 rendering   templates, filled with values that can do nothing to a page
-kept        a page that takes a while to make is made beforehand
+kept        what takes a while to count is counted for whoever asks next
 days        when a day begins where the hospital is
 plots       where the bars of a plot stand
 written     the overview as files (`fiona-ledger page`, `health.page`)

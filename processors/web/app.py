@@ -1,10 +1,11 @@
 """The addresses of the page, and what each answers. Names stand in queries, as they may hold any character.
 
 Whoever asks has been let in by the web server before it. One question is answered at a time: the keys that explanations
-need are kept for one transaction, and a page is a matter of milliseconds. The overview is not, with many studies: it is
-made beforehand, with keys of its own.
+need are kept for one transaction, and a page is a matter of milliseconds. To count all studies is not: that is done
+apart, for whoever asks next.
 """
 
+from asyncio import timeout
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import date
@@ -35,12 +36,14 @@ from processors.text import printable
 from processors.web import directive, project, search, study
 from processors.web.guard import LOOPBACK, Guard
 from processors.web.kept import Kept
-from processors.web.overview import overview
+from processors.web.overview import overview, volume
 from processors.web.rendering import STATIC, environment, link
 from processors.web.search import Asked, Listed
 
 _LONGEST_FORM: Final = 10_000
 _LONGEST_FIELD: Final = 2_000
+_PATIENCE_SECONDS: Final = 10.0
+"""Within so many seconds a form has come, whole."""
 _STATIC: Final = ("style.css", "icon.svg")
 
 
@@ -82,7 +85,7 @@ _IN_TIME = text("set local statement_timeout = '30s'")
 class Site:
     """What the pages are made of; `database` is the way by which they are read, if it is not the gateway's own.
 
-    `unrecorded` is asked for each overview, by another thread; `told` says what an error stands for.
+    `unrecorded` is asked for each overview; `told` says what an error stands for.
     """
 
     def __init__(
@@ -96,13 +99,14 @@ class Site:
     ) -> None:
         self._writing = gateway
         self._one_at_a_time = Lock()
-        self._gateway, beforehand = (
+        self._gateway, apart = (
             ReadingGateway.of(gateway, database or gateway.database, lock) for lock in (self._one_at_a_time, Lock())
         )
         self._configuration = configuration
         self._told = told
-        limits = Limits.of(configuration)
-        self._overview = Kept(lambda: overview(beforehand, status(beforehand, limits, unrecorded())))
+        self._unrecorded = unrecorded
+        self._limits = Limits.of(configuration)
+        self._volume = Kept(lambda: volume(apart))
         self._templates = environment(self._gateway.local, live=True)
 
     def application(self) -> Starlette:
@@ -116,29 +120,38 @@ class Site:
             "/rule": self.rule,
             "/entry": self.entry,
         }
-        routes = [Route(path, self._answering(show), methods=["GET"]) for path, show in pages.items()]
-        routes += [
+        routes = [
+            *(Route(path, self._answering(show), methods=["GET"]) for path, show in pages.items()),
+            *(Route(f"/{name}", _file(name), methods=["GET"]) for name in _STATIC),
             Route("/search", self._taking(self.search_by_form), methods=["POST"]),
             Route("/find", self._taking(self.find), methods=["POST"]),
             Route("/patient", self._taking_of(self.patient), methods=["POST"]),
         ]
-        routes += [Route(f"/{name}", _file(name)) for name in _STATIC]
+
+        def other_method(request: Request, _: Exception) -> Response:
+            allowed = {method for route in routes if route.path == request.url.path for method in route.methods or ()}
+            return self._refused(
+                405, "Not in this way", f"Expected {' or '.join(sorted(allowed))}.", allow=", ".join(sorted(allowed))
+            )
+
         hosts = None if self._configuration.web.insecure else LOOPBACK | {self._configuration.web.address}
         return Starlette(
             routes=routes,
-            middleware=[Middleware(Guard, hosts=hosts)],
-            exception_handlers={404: self._not_found, 405: self._not_found},
+            middleware=[Middleware(Guard, hosts=hosts, told=self._told)],
+            exception_handlers={404: self._not_found, 405: other_method},
             lifespan=self._served,
         )
 
     @asynccontextmanager
     async def _served(self, _: Starlette) -> AsyncIterator[None]:
-        with self._overview.renewed():
+        with self._volume.made_beforehand():
             yield
 
     def overview(self, _: Mapping[str, str]) -> Response:
         """How it is doing."""
-        return self._page("overview.html", overview=self._overview.get())
+        counts = self._volume.get()
+        told = status(self._gateway, self._limits, self._unrecorded(), counts.totals)
+        return self._page("overview.html", overview=overview(self._gateway, told, counts))
 
     def search(self, fields: Mapping[str, str]) -> Response:
         """The form, and what was found."""
@@ -163,8 +176,8 @@ class Site:
         if not web.patient_search:
             raise ConfigurationError("Nobody is looked for by PatientID here (web.patient_search).")
         if not by:
-            words = [f"Expected to be told who asks, by the header {web.user_header}, which the web server sets."]
-            return self._page("error.html", status=403, title="Who asks?", words=words)
+            words = f"Expected to be told who asks, by the header {web.user_header}, which the web server sets."
+            return self._refused(403, "Who asks?", words)
         with self._one_at_a_time:
             with self._writing.begin() as work:
                 listed = search.of_patient(work, fields.get("patient_id", "").strip(), by)
@@ -176,7 +189,9 @@ class Site:
         day = fields.get("day", "")
         with self._gateway.begin() as work:
             if day:
-                return self._page("then.html", then=study.known_then(work, fields.get("uid", ""), _day(day)))
+                then = study.explained_then(work, self._configuration, fields.get("uid", ""), _day(day))
+                groups = grouped(then.timeline)
+                return self._page("then.html", told=then, day=day, groups=groups, shown_rules=study.shown_rules)
             told = study.explained(work, self._configuration, fields.get("uid", ""))
         return self._page(
             "study.html",
@@ -246,10 +261,14 @@ class Site:
         async def answer(request: Request) -> Response:
             body = b""
             try:
-                async for part in request.stream():
-                    body += part
-                    if len(body) > _LONGEST_FORM:
-                        return self._page("error.html", status=413, title="Too long", words=["Expected a short form."])
+                async with timeout(_PATIENCE_SECONDS):
+                    async for part in request.stream():
+                        body += part
+                        if len(body) > _LONGEST_FORM:
+                            return self._refused(413, "Too long", "Expected a short form.", connection="close")
+            except TimeoutError:
+                words = f"Expected the whole form within {_PATIENCE_SECONDS:g} seconds."
+                return self._refused(408, "Too slow", words, connection="close")
             except ClientDisconnect:
                 # Nobody is there to read this. Raised, it would fill the journal with a traceback for each.
                 return Response(status_code=400)
@@ -265,21 +284,30 @@ class Site:
             _require_plain(fields)
             return show(fields)
         except ConfigurationError as error:
-            return self._page("error.html", status=404, title="Not found", words=str(error).splitlines())
+            return self._refused(404, "Not found", str(error))
         except LedgerError as error:
-            return self._page("error.html", status=503, title="Not now", words=str(error).splitlines())
+            return self._refused(503, "Not now", str(error))
         except Exception as error:
-            return self._page("error.html", status=500, title="An error", words=[self._told(error)])
+            return self._refused(500, "An error", self._told(error))
+
+    def _refused(self, status: int, title: str, words: str, **headers: str) -> Response:
+        page = self._page("error.html", status=status, title=title, words=words.splitlines())
+        page.headers.update(headers)
+        return page
 
     def _not_found(self, _request: Request, _error: Exception) -> Response:
-        return self._page("error.html", status=404, title="Not found", words=["There is no such page."])
+        return self._refused(404, "Not found", "There is no such page.")
 
 
 def _require_plain(fields: Mapping[str, str]) -> None:
     """Raises `ConfigurationError` for what PostgreSQL cannot be asked for, and no form of ours sends."""
     for name, value in fields.items():
-        if "\0" in value or len(value) > _LONGEST_FIELD:
-            raise ConfigurationError(f"{name}: expected up to {_LONGEST_FIELD} characters of text.")
+        if "\0" in value:
+            raise ConfigurationError(
+                f"{name}: expected text, found the character NUL (%00) in it, which no text holds."
+            )
+        if len(value) > _LONGEST_FIELD:
+            raise ConfigurationError(f"{name}: expected up to {_LONGEST_FIELD:,} characters, found {len(value):,}.")
 
 
 def _day(value: str) -> date:

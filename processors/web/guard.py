@@ -1,6 +1,6 @@
 """What every answer says to a browser, and whom the page answers at all."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -31,11 +31,15 @@ class Guard:
 
     A page elsewhere could otherwise have a browser on this machine ask for it: under a name that leads to 127.0.0.1, or
     by a form of its own. `hosts` are the names that may be asked for, without ports; None where any may.
+
+    No error comes through: the server would log it with all that it says, which may be about a person. `told` gives
+    what may be said of it.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str] | None) -> None:
+    def __init__(self, app: ASGIApp, hosts: Collection[str] | None, told: Callable[[Exception], str]) -> None:
         self._app = app
         self._hosts = hosts
+        self._told = told
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -43,13 +47,23 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        has_begun = False
+
         async def marked(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
         refusal = self._refusal(scope["method"], Headers(scope=scope))
-        await (self._app if refusal is None else refusal)(scope, receive, marked)
+        try:
+            await (self._app if refusal is None else refusal)(scope, receive, marked)
+        except Exception as error:
+            words = self._told(error)
+            # Of a half answer the server breaks off the rest by itself.
+            if not has_begun:
+                await PlainTextResponse(f"{words}\n", 500)(scope, receive, marked)
 
     def _refusal(self, method: str, headers: Headers) -> PlainTextResponse | None:
         host = headers.get("host", "")

@@ -1,63 +1,60 @@
-"""A page that takes a while to make: it is made beforehand, so that nobody waits for it."""
+"""What takes a while to make: whoever asks gets what was made last, and the next one is made for whoever asks after."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from threading import Event, Lock, Thread
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Lock
 from time import monotonic
 from typing import Final, Generic, TypeVar
 
 Value = TypeVar("Value")
 
-EVERY: Final = 45.0
-"""So many seconds after one was made, the next is begun."""
-
-LONGEST: Final = 60.0
-"""What is older is not shown any more: whoever asks waits for the next."""
+LASTS: Final = 60.0
+"""So many seconds after one was begun, it is new enough."""
 
 
 class Kept(Generic[Value]):
-    """What `make` gives, at most a minute old."""
+    """What `make` gave the last time; nothing is made while nobody asks."""
 
-    def __init__(self, make: Callable[[], Value], clock: Callable[[], float] = monotonic, every: float = EVERY) -> None:
+    def __init__(self, make: Callable[[], Value], clock: Callable[[], float] = monotonic) -> None:
         self._make = make
         self._clock = clock
-        self._every = every
-        self._kept: tuple[float, Value] | None = None
-        self._being_made = Lock()
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kept")
+        self._lock = Lock()
+        self._begun = 0.0
+        self._newest: Future[Value] | None = None
+        self._next: Future[Value] | None = None
 
     def get(self) -> Value:
-        """The newest one. Where there is none, it is made, and whatever making it raises is raised."""
-        kept = self._current
-        if kept is None:
-            with self._being_made:
-                kept = self._current or self._renewed()
-        return kept[1]
+        """The newest one, at once; another one is begun where it is old. Where there is none, it is waited for.
+
+        Whatever making it raises is raised where there is none.
+        """
+        with self._lock:
+            self._take_over()
+            wanted = self._newest or self._next or self._begin()
+            if self._next is None and self._clock() - self._begun >= LASTS:
+                self._begin()
+        return wanted.result()
 
     @contextmanager
-    def renewed(self) -> Iterator[None]:
-        """Until it ends, a thread makes the next one in time."""
-        ended = Event()
-        thread = Thread(target=self._renew, args=(ended,), daemon=True)
-        thread.start()
+    def made_beforehand(self) -> Iterator[None]:
+        """Begins the first one at once; ends when none is being made any more."""
+        with self._lock:
+            self._begin()
         try:
             yield
         finally:
-            ended.set()
-            thread.join()
+            self._worker.shutdown()
 
-    def _renew(self, ended: Event) -> None:
-        while not ended.is_set():
-            # Whoever asks when the newest is too old is told of an error, which is still there then, or gone.
-            with suppress(Exception), self._being_made:
-                self._renewed()
-            ended.wait(self._every)
+    def _begin(self) -> Future[Value]:
+        self._begun = self._clock()
+        self._next = self._worker.submit(self._make)
+        return self._next
 
-    @property
-    def _current(self) -> tuple[float, Value] | None:
-        kept = self._kept
-        return None if kept is None or self._clock() - kept[0] >= LONGEST else kept
-
-    def _renewed(self) -> tuple[float, Value]:
-        begun = self._clock()
-        self._kept = (begun, self._make())
-        return self._kept
+    def _take_over(self) -> None:
+        """What has been made is the newest; what failed is not, and is tried again when it is time for the next."""
+        if self._next is not None and self._next.done():
+            if self._next.exception() is None:
+                self._newest = self._next
+            self._next = None

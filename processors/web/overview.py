@@ -1,6 +1,6 @@
 """What the first page shows: whether the gateway is well, what needs a person, what waits, and how much there is."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
@@ -10,7 +10,7 @@ from sqlalchemy import text
 from processors.clocks import believed
 from processors.gateway import Gateway, Work
 from processors.operations.groups import Group, grouped
-from processors.operations.status import Status
+from processors.operations.status import Status, Totals, counted
 from processors.web.days import beginning
 from processors.web.plots import Plot, plot
 
@@ -39,30 +39,38 @@ class Day(NamedTuple):
     sent: int
 
 
-class ProjectLine(NamedTuple):
-    """A project's requests: delivered (to be sent once more, too), underway, held, and in need of a person.
+class Delivered(NamedTuple):
+    """How many of a project's requests were delivered (to be sent once more, too).
 
     `typical` and `slowest` are how long it took from arrival until the sending was noticed, of late.
     """
 
-    project: str
-    delivered: int
-    waiting: int
-    held: int
-    failed: int
+    requests: int
     typical: timedelta | None
     slowest: timedelta | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Overview:
-    """All of it. `status` is what the command of that name shows."""
+class ProjectLine(NamedTuple):
+    """A project's requests: delivered, underway, held, and in need of a person."""
 
-    status: Status
-    groups: Sequence[Group]
-    waiting: Sequence[Waiting]
+    project: str
+    delivered: Delivered
+    waiting: int
+    held: int
+    failed: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Volume:
+    """What is counted over all studies that there have ever been, as it was `at` that moment.
+
+    `delivered` are those of each project for which anything was ever requested.
+    """
+
+    at: datetime
+    totals: Totals
     days: Sequence[Day]
-    projects: Sequence[ProjectLine]
+    delivered: Mapping[str, Delivered]
 
     @property
     def plots(self) -> list[Plot]:
@@ -74,65 +82,133 @@ class Overview:
         ]
 
 
-def overview(gateway: Gateway, told: Status) -> Overview:
-    """The overview of the gateway's site as the ledger has it, with the status told of it."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Overview:
+    """All of it. `status` is what the command of that name shows; `volume` may have been counted a while before."""
+
+    status: Status
+    groups: Sequence[Group]
+    waiting: Sequence[Waiting]
+    projects: Sequence[ProjectLine]
+    volume: Volume
+
+
+def volume(gateway: Gateway, totals: Totals | None = None) -> Volume:
+    """What there is of the gateway's site, counted, but for the totals where they are given.
+
+    With 100,000 studies, that takes PostgreSQL a second.
+    """
     with gateway.begin() as work:
-        return Overview(
-            status=told,
-            groups=grouped(told.attention),
-            waiting=_waiting(work),
-            days=_days(work),
-            projects=_projects(work),
-        )
+        return Volume(at=gateway.clock(), totals=totals or counted(work), days=_days(work), delivered=_delivered(work))
 
 
-def _waiting(work: Work) -> list[Waiting]:
+def overview(gateway: Gateway, told: Status, volume: Volume) -> Overview:
+    """The overview of the gateway's site as the ledger has it, with the status told of it and what was counted."""
+    with gateway.begin() as work:
+        rows = _unsettled(work)
+    return Overview(
+        status=told,
+        groups=grouped(told.attention),
+        waiting=_waiting(rows),
+        projects=_projects(rows, volume.delivered),
+        volume=volume,
+    )
+
+
+class _Unsettled(NamedTuple):
+    """Requests of one project in one state, or held: how many, and how long."""
+
+    rank: int
+    project: str
+    waiting: Waiting
+
+
+def _unsettled(work: Work) -> list[_Unsettled]:
     now = work.clock()
     ages = {
         "hour": now - timedelta(hours=1),
         "day": now - timedelta(days=1),
         "week": now - timedelta(weeks=1),
     }
-    rows = [Waiting(*row) for row in work.execute(_WAITING, {"site": work.site, **ages})]
-    return [row._replace(oldest=believed(row.oldest, now)) for row in rows]
+    return [
+        _Unsettled(row.rank, row.project, Waiting(*row[2:])._replace(oldest=believed(row.oldest, now)))
+        for row in work.execute(_UNSETTLED, {"site": work.site, **ages})
+    ]
 
 
-# What is sent and done waits for nothing: only what the few rows of the others say is read.
-_WAITING = text("""
-    with waiting (rank, state, study, at) as (
-         select 1, 'to be written to REDCap', transfer.study, event.recorded_at
+# What is sent and done waits for nothing: only what the few rows of the others say is read, by their keys, each.
+_UNSETTLED = text("""
+    with unsettled (rank, state, project, study, at) as (
+         select 1, 'to be written to REDCap', transfer.project, transfer.study, event.recorded_at
            from gateway.transfer join ledger.event on event.position = transfer.position
           where state = 'requested'
          union all
-         select 2, 'in REDCap, to be sent', transfer.study, told.at
-           from gateway.outcome as told join gateway.transfer on transfer.position = told.request
+         select 2, 'in REDCap, to be sent', transfer.project, transfer.study, told.at
+           from gateway.outcome as told
+          cross join lateral (select * from gateway.transfer where position = told.request offset 0) as transfer
           where told.ours and told.state = 'awaited' and transfer.state = 'placed'
          union all
-         select 3, 'failed', transfer.study, told.at
-           from gateway.outcome as told join gateway.transfer on transfer.position = told.request
+         select 3, 'failed', transfer.project, transfer.study, told.at
+           from gateway.outcome as told
+          cross join lateral (select * from gateway.transfer where position = told.request offset 0) as transfer
           where told.ours and told.state = 'failed' and transfer.state = 'placed'
          union all
-         select 4, 'held', held.study, event.recorded_at
+         select 4, 'held', held.project, held.study, event.recorded_at
            from gateway.held_request as held join ledger.event on event.position = held.since_position
          union all
-         select 5, 'held for want of an ID', held.study, event.recorded_at
+         select 5, 'held for want of an ID', held.project, held.study, event.recorded_at
            from gateway.held_study as held join ledger.event using (position)
          union all
-         select 6, 'in conflict', conflict.study, event.recorded_at
+         select 6, 'in conflict', conflict.project, conflict.study, event.recorded_at
            from gateway.conflict join ledger.event using (position)
          union all
-         select 7, 'contested by a person', transfer.study, event.recorded_at
+         select 7, 'contested by a person', transfer.project, transfer.study, event.recorded_at
            from gateway.transfer join ledger.event on event.position = transfer.position
           where state = 'contested'
          union all
-         select 8, 'to be withdrawn', transfer.study, event.recorded_at
+         select 8, 'to be withdrawn', transfer.project, transfer.study, event.recorded_at
            from gateway.transfer join ledger.event on event.position = transfer.position
           where state = 'ending')
-    select state, count(*), count(*) filter (where at > :hour), count(*) filter (where at <= :hour and at > :day),
-           count(*) filter (where at <= :day and at > :week), count(*) filter (where at <= :week), min(at)
-      from waiting join gateway.study using (study) where site = :site
-     group by rank, state order by rank
+    select rank, project, state, count(*), count(*) filter (where at > :hour),
+           count(*) filter (where at <= :hour and at > :day), count(*) filter (where at <= :day and at > :week),
+           count(*) filter (where at <= :week), min(at) as oldest
+      from unsettled where :site = (select site from gateway.study where study.study = unsettled.study)
+     group by rank, project, state order by rank
 """)
+_FAILED: Final = 3
+_HELD: Final = (4, 5, 6)
+"""The ranks of those that wait for a person; the others wait for the next run, or for the sender."""
+
+
+def _waiting(unsettled: Iterable[_Unsettled]) -> list[Waiting]:
+    """The states that any is in, whatever the project."""
+    by_state: dict[str, Waiting] = {}
+    for _, _, waiting in unsettled:
+        known = by_state.get(waiting.state)
+        by_state[waiting.state] = waiting if known is None else _together(known, waiting)
+    return list(by_state.values())
+
+
+def _together(one: Waiting, other: Waiting) -> Waiting:
+    return Waiting(
+        one.state,
+        total=one.total + other.total,
+        hour=one.hour + other.hour,
+        day=one.day + other.day,
+        week=one.week + other.week,
+        longer=one.longer + other.longer,
+        oldest=min((each.oldest for each in (one, other) if each.oldest), default=None),
+    )
+
+
+def _projects(unsettled: Iterable[_Unsettled], delivered: Mapping[str, Delivered]) -> list[ProjectLine]:
+    """A line for each project, by name."""
+    lines = {project: ProjectLine(project, told, 0, 0, 0) for project, told in delivered.items()}
+    for rank, project, waiting in unsettled:
+        line = lines.get(project) or ProjectLine(project, Delivered(0, None, None), 0, 0, 0)
+        kind = "failed" if rank == _FAILED else "held" if rank in _HELD else "waiting"
+        lines[project] = line._replace(**{kind: getattr(line, kind) + waiting.total})
+    return sorted(lines.values())
 
 
 def _days(work: Work) -> list[Day]:
@@ -161,32 +237,18 @@ _VOLUME = text("""
 """)
 
 
-def _projects(work: Work) -> list[ProjectLine]:
+def _delivered(work: Work) -> dict[str, Delivered]:
     since = work.clock() - timedelta(days=DAYS)
-    return [ProjectLine(*row) for row in work.execute(_PROJECTS, {"site": work.site, "since": since})]
+    rows = work.execute(_DELIVERED, {"site": work.site, "since": since})
+    return {project: Delivered(*told) for project, *told in rows}
 
 
-_PROJECTS = text("""
-    with asked as (
-         select transfer.project,
-                count(*) filter (where told.sends > 0) as delivered,
-                count(*) filter (where transfer.state in ('requested', 'contested', 'ending')
-                                    or (transfer.state = 'placed' and told.state = 'awaited')) as waiting,
-                count(*) filter (where told.state = 'failed' and transfer.state = 'placed') as failed,
-                percentile_cont(0.5) within group (order by told.at - study.arrived_at)
-                    filter (where told.state = 'sent' and told.sends = 1 and told.at >= :since) as typical,
-                max(told.at - study.arrived_at)
-                    filter (where told.state = 'sent' and told.sends = 1 and told.at >= :since) as slowest
-           from gateway.transfer join gateway.study using (study)
-           left join gateway.outcome as told on told.request = transfer.position and told.ours
-          where study.site = :site group by transfer.project),
-         held as (
-         select project, count(*) as held
-           from (select project, study from gateway.held_request
-                 union all select project, study from gateway.held_study
-                 union all select project, study from gateway.conflict) as not_asked
-           join gateway.study using (study) where site = :site group by project)
-    select project, coalesce(delivered, 0), coalesce(waiting, 0), coalesce(held, 0), coalesce(failed, 0),
-           typical, slowest
-      from asked full join held using (project) order by project
+_DELIVERED = text("""
+    select transfer.project, count(*) filter (where told.sends > 0),
+           percentile_cont(0.5) within group (order by told.at - study.arrived_at)
+               filter (where told.state = 'sent' and told.sends = 1 and told.at >= :since),
+           max(told.at - study.arrived_at) filter (where told.state = 'sent' and told.sends = 1 and told.at >= :since)
+      from gateway.transfer join gateway.study using (study)
+      left join gateway.outcome as told on told.request = transfer.position and told.ours
+     where study.site = :site group by transfer.project
 """)

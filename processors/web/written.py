@@ -6,14 +6,14 @@ from pathlib import Path
 from ledger.private_files import written_whole
 from processors.gateway import Gateway
 from processors.operations.status import Status
-from processors.web.overview import overview
+from processors.web.overview import overview, volume
 from processors.web.rendering import STATIC, environment
 
 
 def write(folder: Path, gateway: Gateway, told: Status) -> None:
     """Writes index.html and what it needs into the folder. Raises `OSError` where that cannot be done."""
     template = environment(gateway.local, live=False).get_template("overview.html")
-    page = template.render(site=gateway.site, overview=overview(gateway, told))
+    page = template.render(site=gateway.site, overview=overview(gateway, told, volume(gateway, told.totals)))
     for file in sorted(STATIC.iterdir()):
         _put(folder / file.name, file.read_bytes())
     _put(folder / "index.html", page.encode())

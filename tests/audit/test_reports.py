@@ -101,6 +101,14 @@ def test_hostile_text_does_nothing_on_a_page_and_pages_hold_no_script() -> None:
     assert "default-src 'none'" in page
 
 
+def test_a_date_is_not_parted_where_a_column_is_narrow() -> None:
+    uid = "1.2.840." * 4 + "1"
+    table = Table(heading="", columns=("sent", "study"), rows=[("2026-03-02 08:55", uid)])
+    page = as_html(Report(title="", introduction=[], main=table), at=datetime.now(UTC))
+    assert '<td class="moment"><span>2026-03-02</span> <span>08:55</span> </td>' in page
+    assert f'<td class="long">{uid}</td>' in page
+
+
 def test_hostile_text_does_nothing_in_a_spreadsheet(capsys: pytest.CaptureFixture[str]) -> None:
     table = Table(heading="", columns=("what",), rows=[("=cmd()",)])
     print_report(Report(title="", introduction=[], main=table), as_csv=True, at=datetime.now(UTC))

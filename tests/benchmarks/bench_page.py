@@ -34,7 +34,9 @@ EVENTS = sized(100_000)
 DAYS = 30
 ENTRIES = 1_000
 """Coupling entries in force: a study page finds its own among them."""
-OVERVIEW_MS, ANEW_MS, STUDY_MS = 200, 2_000, 100
+OVERVIEW_MS, COUNTED_MS, STUDY_MS = 200, 2_000, 100
+WAITING = 100
+"""Studies of which series wait to be written."""
 _TIMES = 9
 _CONFIGURATION = """
 [redcap]
@@ -48,11 +50,11 @@ def run() -> list[Row]:
     with running_server() as (server, folder), fresh_database(server) as database:
         study = _fill(database, folder)
         with _client(database, folder) as client:
-            anew = [_first_byte(client, "/")]
+            counted = [_first_byte(client, "/")]
             overview, explained = (_first_bytes(client, page) for page in ("/", f"/study?uid={study}"))
     what = f"{STUDIES:,} studies, {EVENTS:,} events in {DAYS} days"
     return [
-        row(f"page: overview made anew, {what}", anew, "ms", "limit", ANEW_MS, at_most(1)),
+        row(f"page: overview while all is counted, {what}", counted, "ms", "limit", COUNTED_MS, at_most(1)),
         row(f"page: overview, {what}", overview, "ms", "limit", OVERVIEW_MS, at_most(1)),
         row(f"page: a study, {what}", explained, "ms", "limit", STUDY_MS, at_most(1)),
     ]
@@ -67,6 +69,8 @@ def _fill(database: Database, folder: Path) -> str:
         # As many attempts at runs as a month leaves, not those of years.
         age(connection, studies=STUDIES, entries=1_000, runs=0, called="FIONA", project="P1")
         connection.execute(_OLD_ENTRIES, {"kept": ENTRIES})
+        connection.execute(_DELIVERED, {"waiting": WAITING})
+        connection.execute(_RUNS)
         study = connection.execute(text("select max(study) from gateway.transfer where position > 0")).scalar_one()
     vacuum(database)
     return str(study)
@@ -76,6 +80,15 @@ _OLD_ENTRIES = text("""
     update gateway.coupling_entry set removed = true
      where record_id not in (select record_id from gateway.coupling_entry order by position desc limit :kept)
 """)
+# A gateway that does its work: what arrived last waits to be written, and every run got through.
+_DELIVERED = text("""
+    update gateway.series set delivered_position = position
+     where study not in (select study from gateway.study order by arrived_at desc limit :waiting)
+""")
+_RUNS = text("""
+    update gateway.run set finished_at = started_at + interval '20 seconds',
+           summary = '{"events": 1, "calls": 1, "discovery": {"warning": null}}'
+""")
 
 
 @contextmanager
@@ -83,7 +96,7 @@ def _client(database: Database, folder: Path) -> Iterator[TestClient]:
     with database.begin() as connection:
         vault = Vault.open(connection, folder / "vault.key")
     clock = SettableClock()
-    clock.now = datetime(2023, 1, 1, tzinfo=UTC) + timedelta(days=DAYS)
+    clock.now = datetime(2023, 1, 1, tzinfo=UTC) + timedelta(days=DAYS, hours=6)
     gateway = Gateway(database=database, vault=vault, site="main", clock=clock, run=uuid4())
     configuration = parse(_CONFIGURATION, "the benchmark's configuration")
     site = Site(gateway, configuration, unrecorded=lambda: None, told=str)

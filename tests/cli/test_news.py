@@ -124,6 +124,26 @@ def test_an_outage_is_told_when_it_begins_each_day_and_when_it_ends(site: Site, 
     assert run_later(hours=27) == []
 
 
+def test_rounds_that_are_told_in_full_tell_an_error_when_it_begins_and_ends(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each round of `run --every --verbose` used to tell it."""
+
+    def a_round() -> str:
+        capsys.readouterr()
+        with suppress(SystemExit):
+            periodic_run(site.config, Audience(verbose=True, stays=True), command="run")
+        printed = capsys.readouterr()
+        return printed.out + printed.err
+
+    assert "61 discovered" in a_round()
+    site.shut_out()
+    assert [a_round().count("You do not have permissions to use the API") for _ in range(3)] == [1, 0, 0]
+    site.let_in()
+    assert "Runs get through again. Errors had ended them since 20" in a_round()
+    assert "Runs get through again" not in a_round()
+
+
 def test_an_error_that_was_told_ends_the_run_with_its_code_all_the_same(site: Site) -> None:
     site.command("run")
     site.shut_out()

@@ -21,7 +21,7 @@ from processors.configuration.settings import SenderSection
 from processors.gateway import Gateway
 from processors.operations.health import Severity
 from processors.operations.limits import Limits
-from processors.operations.status import Status
+from processors.operations.status import Status, Totals
 from processors.operations.status import status as status_of
 from processors.run import Report, recorded_run
 from tests.cli.conftest import Site
@@ -220,10 +220,10 @@ def test_only_the_sites_own_studies_are_counted(
     )
     site.command("run", "--only", "incoming")
     own = status_of(gateway_of(database, vault, clock))
-    assert (own.studies, own.series, own.studies_on_disk) == (54, 61, 54)
-    assert own.transfers["placed"] > 0
+    assert (own.totals.studies, own.totals.series, own.totals.studies_on_disk) == (54, 61, 54)
+    assert own.totals.transfers["placed"] > 0
     other = status_of(gateway_of(database, vault, clock, "north"))
-    assert (other.studies, other.series, other.studies_on_disk, other.transfers) == (0, 0, 0, {})
+    assert other.totals == Totals(studies=0, studies_on_disk=0, series=0, transfers={}, sent=0)
 
 
 def test_what_redcap_left_out_once_is_told_and_needs_nobody(site: Site) -> None:

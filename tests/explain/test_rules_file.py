@@ -78,12 +78,12 @@ def test_malformed_json_is_refused_with_its_place(tmp_path: Path) -> None:
         ("[3]", "rule 1: expected a rule with its fields, found a number"),
         ("[[]]", "rule 1: expected a rule with its fields, found a list"),
         ("[]", "expected at least one rule"),
-        ('[{"a": 1, "a": 2}]', "found a twice"),
+        ('[{"a": 1, "a": 2}]', "found one twice"),
         ("[" * 100_000, "nested too deeply"),
         ('[{"record_id": ' + "9" * 5_000 + "}]", "numbers too long"),
         (json.dumps([{**row(), "routing_event_name": ["x"]}]), "rule 1, routing_event_name: expected a text"),
         (json.dumps([{**row(), "routing_active": True}]), "rule 1, routing_active: expected a text, found true or"),
-        (json.dumps([{**row(), "routing_colour": "x"}]), "found 'routing_colour'"),
+        (json.dumps([{**row(), "routing_colour": "x"}]), "found something else in field 9. Known are"),
         (json.dumps([{"record_id": "1"}]), "expected also routing_active, routing_dest_project"),
         (json.dumps([row("1"), row(" 1 ")]), "rule 2, record_id: expected each rule once, found '1' again, which"),
         (json.dumps([row(" ")]), "record_id: expected the rule's record id"),
@@ -105,9 +105,13 @@ def test_json_that_is_no_table_of_rules_is_refused(tmp_path: Path, content: str,
         ("  \n \n", "found an empty file"),
         ("\ufeff", "found an empty file"),
         (HEADER, "expected at least one rule"),
-        ("hello", "found 'hello'"),
-        (f"{HEADER},routing_colour\n", "line 1: expected REDCap's names of the routing fields, found 'routing_colour'"),
-        (f"{HEADER},record_id\n", "found 'record_id' twice"),
+        ("hello", "found something else in field 1. Known are record_id,"),
+        (
+            f"{HEADER},routing_colour\n",
+            "line 1: expected REDCap's names of the routing fields, found something else in",
+        ),
+        (f"{HEADER},colour,{','.join('abcdefghi')}\n", "in fields 9, 10, 11, 12, 13, 14, 15, 16 and 2 more."),
+        (f"{HEADER},record_id\n", "found record_id twice"),
         (HEADER.replace(",routing_event_name", ""), "expected also routing_event_name"),
         (f"{HEADER}\n1,1,Heart Study\n", "line 2: expected 8 columns, found 3"),
         (f'{HEADER}\n1,1,"Heart Study\n', "line 2: expected CSV"),
@@ -120,6 +124,24 @@ def test_json_that_is_no_table_of_rules_is_refused(tmp_path: Path, content: str,
 )
 def test_csv_that_is_no_table_of_rules_is_refused(tmp_path: Path, content: str | bytes, words: str) -> None:
     assert words in refusal(tmp_path, content)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("rules.csv", "Doe^Jane;01010112345;1.2.3\n"),
+        ("rules.csv", "Doe^Jane,Doe^Jane\n"),
+        ("rules.json", '[{"Doe^Jane": "01010112345"}]'),
+        ("rules.json", '[{"Doe^Jane": "1", "Doe^Jane": "2"}]'),
+        ("rules.json", '["Doe^Jane"]'),
+        ("rules.json", '[{"record_id": "1"}, Doe^Jane]'),
+    ],
+)
+def test_nothing_of_another_file_than_is_meant_is_told(tmp_path: Path, name: str, content: str) -> None:
+    words = refusal(tmp_path, content, name)
+    assert "expected" in words
+    assert "Jane" not in words
+    assert "0101" not in words
 
 
 def test_a_project_that_is_called_a_number_is_no_code(tmp_path: Path) -> None:

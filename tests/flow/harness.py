@@ -29,10 +29,16 @@ from processors.configuration.settings import (
 )
 from processors.demo.simulator import Project, Simulator, standard_projects
 from processors.demo.simulator.calls import Call
+from processors.events.fact import study_stream
+from processors.explain.endings import endings
+from processors.explain.past import stood
+from processors.explain.recorded import FROM_THE_BEGINNING
 from processors.gateway import Gateway
 from processors.projections import PROJECTIONS
 from processors.redcap import Redcap
 from processors.redcap.dictionary import choices
+from processors.requests import Key
+from processors.routing.study_state import gather
 from processors.run import Report, Rhythm, Run
 from tests.conftest import SettableClock
 from tests.ledger.layout import expected_hash
@@ -580,11 +586,30 @@ class Site:
     # -- what must always hold ------------------------------------------------------------------------
 
     def assert_sound(self) -> None:
-        """The hash chain verifies, and projections rebuilt are the projections kept."""
+        """The hash chain verifies, projections rebuilt are those kept, and a past day is told as they were."""
         assert self.broken_links() == []
+        self.assert_past_is_told_alike()
         live = self.projections()
         self.rebuild()
         assert self.projections() == live
+
+    def assert_past_is_told_alike(self) -> None:
+        """What is told of a study on a past day, told of all that has happened, is how it stands."""
+        studies = [study for (study,) in self.query("select study from gateway.study order by study")]
+        with self.own_gateway().begin() as work:
+            for known in gather(work, studies, FROM_THE_BEGINNING, with_identities=False):
+                past = stood(store.read_stream(work.connection, study_stream(known.study)))
+                assert list(past.requests.values()) == endings(work, known.study)
+                assert past.conflicts == known.conflicts
+                holds = {key: hold._replace(pseudonym=None, name_fingerprint=None) for key, hold in known.holds.items()}
+                assert past.holds == holds
+                assert past.late == known.failed_rules
+                assert past.by_hand == {Key(project, event_name or "") for project, event_name in known.by_hand}
+                assert past.on_disk == known.on_disk
+                assert tuple(past.patients) == (known.held or ())
+                held = work.execute(text("select project, reason from gateway.held_study where study = :study"),
+                                    {"study": known.study}).one_or_none()  # fmt: skip
+                assert past.held == held
 
     def broken_links(self) -> list[int]:
         """The positions of events whose hash does not follow from the one before."""

@@ -43,7 +43,7 @@ def test_both_in_one_run_get_nothing(site: Site) -> None:
     assert report.attention == {KIND: 1}
     assert site.events("TwoPatientsFound") == [{"study": STUDY, "patients": [[FIRST], [STRAY]]}]
     ((details,),) = site.query("select details from audit.attention")
-    assert details == f"{FIRST} / {STRAY}"
+    assert details == f"Series {FIRST} / series {STRAY}"
     site.assert_sound()
 
 

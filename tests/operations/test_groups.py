@@ -36,6 +36,16 @@ def test_details_that_tell_of_one_study_alone_part_nothing() -> None:
     assert list(group.examples(3)) == ["1.2.1  on one day", "1.2.2  on another"]
 
 
+def test_a_record_id_is_told_with_what_it_is_of() -> None:
+    """A line that said 4 and no more was a riddle."""
+    rule, entry, path = (
+        notice(1, kind, study="", subject="4", details="")
+        for kind in ("unusable rule", "expected, not arrived", "rejected file")
+    )
+    told = [line for group in grouped([rule, entry, path]) for line in group.examples(1)]
+    assert told == ["coupling entry 4", "4", "routing rule 4"]
+
+
 def test_a_position_in_brackets_is_one_that_a_command_takes() -> None:
     (settled,) = grouped([notice(4711, "study changed", advice=ACKNOWLEDGE)])
     assert list(settled.examples(3)) == ["[4711]  1.2.4711"]

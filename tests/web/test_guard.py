@@ -54,6 +54,65 @@ def test_whoever_leaves_within_a_form_leaves_no_traceback(shown: Shown) -> None:
     assert answered[0]["status"] == 400
 
 
+def test_a_form_that_does_not_come_to_an_end_is_waited_for_no_longer_than_told(
+    shown: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("processors.web.app._PATIENCE_SECONDS", 0.01)
+    answered: list[Message] = []
+
+    async def dawdles() -> Message:
+        await asyncio.sleep(60)
+        return {"type": "http.request", "body": b"", "more_body": True}
+
+    async def hears(message: Message) -> None:
+        answered.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/find",
+        "query_string": b"",
+        "headers": [(b"host", b"localhost")],
+    }
+    asyncio.run(shown.client.app(scope, dawdles, hears))  # type: ignore[arg-type]
+    assert answered[0]["status"] == 408
+    assert (b"connection", b"close") in answered[0]["headers"]
+    assert b"Expected the whole form within 0.01 seconds." in answered[1]["body"]
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "allowed"),
+    [
+        ("GET", "/find", "POST"),
+        ("GET", "/patient", "POST"),
+        ("DELETE", "/search", "GET, HEAD, POST"),
+        ("POST", "/style.css", "GET, HEAD"),
+        ("TRACE", "/", "GET, HEAD"),
+    ],
+)
+def test_another_method_is_answered_by_those_that_are_meant(
+    shown: Shown, method: str, address: str, allowed: str
+) -> None:
+    answer = shown.client.request(method, address)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+    assert f"Expected {allowed.replace(', ', ' or ')}." in answer.text
+
+
+def test_a_value_that_no_form_sends_is_told_by_what_is_wrong_with_it(shown: Shown) -> None:
+    assert "uid: expected text, found the character NUL (%00) in it" in shown.text("/study?uid=1.2%003", 404)
+    assert "name: expected up to 2,000 characters, found 2,001." in shown.text(f"/project?name={'x' * 2001}", 404)
+
+
+def test_no_error_comes_through_to_the_server(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise KeyError("secret")
+
+    monkeypatch.setattr(shown.site, "_refused", refused)
+    answer = shown.client.get("/study?uid=9.9")
+    assert (answer.status_code, answer.text) == (500, "told: KeyError\n")
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+
+
 def test_the_page_can_change_nothing(shown: Shown) -> None:
     reading = ReadingGateway.of(shown.gateway, shown.gateway.database, Lock())
     with pytest.raises(Unreachable, match="takes no changes"), reading.begin() as work:

@@ -97,6 +97,7 @@ def test_the_overview_says_how_it_is_and_what_needs_a_person(shown: Shown) -> No
     assert "rejected file" in page
     assert "Have the receiver write the file again, or remove it." in page
     assert "Studies arrived: " in page
+    assert re.search(r"All of it was counted \d{4}-\d\d-\d\d \d\d:\d\d:\d\d \.", page)
     assert shown.text("/").count("<svg") == 3
 
 
@@ -119,7 +120,8 @@ def test_a_study_as_it_was_known_on_a_day_gone_by(shown: Shown) -> None:
     assert "As it was known at the end of 2026-03-02" in then
     assert "2026-03-03" in now
     assert "2026-03-03" not in then
-    assert "Routing rules in force then" in then
+    assert then.index("Verdict") < then.index("Timeline") < then.index("Routing rules in force then")
+    assert "Coupling entries in force then" in then
     assert "Nothing was known of it yet." in words(shown.text(f"/study?uid={KNEE}&day=2026-01-01"))
 
 

@@ -42,5 +42,5 @@ def test_nobody_is_looked_for_unless_it_is_allowed_and_known_who_asks(shown: Sho
         for placeholder in ("", "UNKNOWN", "000"):
             answer = client.post("/patient", data={"patient_id": placeholder}, headers={"X-Remote-User": "kari"})
             assert (answer.status_code, "names nobody" in answer.text) == (404, True)
-        assert client.get("/patient?patient_id=X").status_code == 404, "never in an address"
+        assert client.get("/patient?patient_id=X").status_code == 405, "never in an address"
     assert len(looks(shown.gateway)) == before

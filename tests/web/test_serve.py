@@ -21,6 +21,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.audit.conftest import Story
 from tests.processes import ROOT
@@ -132,7 +133,7 @@ def test_a_browser_shows_it_on_any_screen_without_scripts_and_by_keyboard(served
         # Skip link, brand, two pages, and the field that a study is found by.
         driver.switch_to.active_element.send_keys(Keys.TAB * 5)
         driver.switch_to.active_element.send_keys(NUMBER + Keys.ENTER)
-        assert driver.title.startswith(f"Study {EVIL_STUDY}")
+        WebDriverWait(driver, 30).until(lambda page: page.title.startswith(f"Study {EVIL_STUDY}"))
         assert driver.current_url == f"{served.url}study?uid={EVIL_STUDY}"
         kept_out: list[Any] = driver.get_log("browser")  # type: ignore[no-untyped-call]
         assert kept_out == [], "nothing that the content security policy had to keep out"

@@ -57,29 +57,30 @@ def _print_explanation(gateway: Gateway, explanation: Explanation) -> None:
     accession = f", accession number {', '.join(explanation.accessions)}" if explanation.accessions else ""
     on_disk = "on disk" if explanation.on_disk else "vanished from disk"
     console.say(out, f"Study {explanation.study}", style="bold")
-    console.say(
+    console.paragraph(
         out,
         f"{series} series, first arrived {_minute(gateway, explanation.arrived_at)} at {explanation.site}{accession}; "
         f"{on_disk}.",
     )
     console.heading(out, "Verdict")
     for line in explanation.verdict:
-        console.say(out, f"* {line}")
+        console.paragraph(out, f"* {line}", hanging=2)
     if explanation.endings:
         console.heading(out, "How it ended")
     for ending in explanation.endings:
-        console.say(out, f"* {ending.words}")
+        console.paragraph(out, f"* {ending.words}", hanging=2)
     console.heading(out, "Timeline")
     for group in grouped(explanation.timeline):
         for number, moment in enumerate(group.shown):
             if number and group.left_out:
                 console.say(out, f"    ... {group.left_out} more of these (`--json` lists them all)")
-            console.say(out, f"[{moment.position}] {_minute(gateway, moment.at)}  {moment.words}")
+            line = f"[{moment.position}] {_minute(gateway, moment.at)}  {moment.words}"
+            console.paragraph(out, line, hanging=4)
     for account in explanation.origins:
         _print_origin(out, account, explanation.rule_edits, several=len(explanation.origins) > 1)
     _print_entries(out, explanation)
     if explanation.directives_read is not None:
-        console.say(
+        console.paragraph(
             out,
             f"Rules and entries as REDCap had them {_minute(gateway, explanation.directives_read)}, when last read.",
         )
@@ -120,7 +121,9 @@ def _states(account: RuleAccount | EntryAccount) -> list[str]:
 
 def _print_notes(out: Console, accounts: Sequence[tuple[str, RuleAccount | EntryAccount, Edit]]) -> None:
     for name, account, edit in accounts:
-        console.say(out, f"{name}: {'; '.join([*account.notes, edit.words])}")
+        notes = [*account.notes, *([edit.words] if edit.is_known else [])]
+        if notes:
+            console.paragraph(out, f"{name}: {'; '.join(notes)}", hanging=4)
 
 
 def _short(account: RuleAccount) -> str:

@@ -4,6 +4,7 @@ from itertools import islice
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from processors.cli import console, dates
 from processors.cli.bootstrap import opened_tables
@@ -88,7 +89,7 @@ def _print(found: list[Found], most: int) -> None:
     before = ""
     for each in found[:most]:
         if each.study != before:
-            console.say(out, _heading(each), "bold")
+            _print_heading(out, each)
             before = each.study
         if each.stage == "nothing":
             console.say(out, "    nothing asks for it")
@@ -99,6 +100,9 @@ def _print(found: list[Found], most: int) -> None:
         console.say(out, "... and more: --limit N shows more of them, --json all.")
 
 
-def _heading(found: Found) -> str:
+def _print_heading(out: Console, found: Found) -> None:
     gone = "" if found.on_disk else ", vanished from disk"
-    return f"{found.study}  {dates.local_time(found.arrived_at)}  {found.site}, {found.series} series{gone}"
+    more = f"{dates.local_time(found.arrived_at)}  {found.site}, {found.series} series{gone}"
+    line = f"{found.study}  {more}"
+    for part in [line] if len(line) <= out.width else [found.study, f"  {more}"]:
+        console.say(out, part, "bold")

@@ -47,7 +47,7 @@ def command(
         # Imported here, as what a dry run needs is below: cron's runs are neither.
         from processors.cli.resident import stay
 
-        stay(context.obj, Audience(verbose=verbose), every, command=name, only=only)
+        stay(context.obj, Audience(verbose=verbose, stays=True), every, command=name, only=only)
         return False
     if not dry_run:
         audience = Audience.found(json=json, verbose=verbose, quiet=quiet)

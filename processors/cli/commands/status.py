@@ -57,7 +57,10 @@ def command(context: typer.Context, *, json: JsonOption = False) -> bool:
 
 def as_data(status: Status) -> dict[str, Any]:
     """The status for a program to read, as docs/health.md tells it; moments are in the machine's own zone."""
-    data = asdict(status) | {
+    data = asdict(status)
+    totals = data.pop("totals")
+    data |= {
+        **{name: totals[name] for name in ("studies", "studies_on_disk", "series", "transfers")},
         "version": VERSION,
         "health": health_as_data(status.health),
         "under_way": None if status.under_way is None else status.under_way.as_data(),
@@ -123,12 +126,13 @@ def _facts(status: Status) -> Iterator[str]:
     if status.last_success:
         ago = duration(timedelta(seconds=status.silent_seconds or 0))
         yield f"Last run that got through: {local_time(status.last_success, _SECONDS)}, {ago} ago."
+    totals = status.totals
     newest = f", the newest of {local_time(status.newest_event, _SECONDS)}" if status.newest_event else ""
     yield (
-        f"Ledger: {status.head} events{newest}; {status.studies} studies ({status.studies_on_disk} on disk), "
-        f"{status.series} series."
+        f"Ledger: {status.head} events{newest}; {totals.studies} studies ({totals.studies_on_disk} on disk), "
+        f"{totals.series} series."
     )
-    states = ", ".join(f"{count} {state}" for state, count in status.transfers.items())
+    states = ", ".join(f"{count} {state}" for state, count in totals.transfers.items())
     yield f"Transfers: {states or 'none'}. {_sending(status.sending)}"
     for forecast in status.autoid:
         left = "" if forecast.left is None else f", {forecast.left} left"
