@@ -16,6 +16,7 @@ from uuid import UUID
 import orjson
 import psycopg
 from psycopg import errors as pg_errors
+from psycopg.types.string import ByteaBinaryLoader
 from sqlalchemy import Connection, text
 
 from ledger import chain, codec
@@ -174,7 +175,7 @@ def fetch_excerpts(
     upcasters: codec.Upcasters | None = None,
 ) -> Iterator[Excerpt]:
     """The same, fetched at once, and decoded where they are looked at: another thread may do that."""
-    cursor = _driver(connection).cursor(binary=True)
+    cursor = _cursor(connection)
     cursor.execute(*_query(_EXCERPT_COLUMNS, after, until, types, limit=None))
     return (_excerpt(row, upcasters or {}) for row in _fetched(cursor))
 
@@ -183,9 +184,9 @@ def _rows(
     connection: Connection, columns: str, after: int, until: int | None, types: Collection[str] | None
 ) -> Iterator[tuple[Any, ...]]:
     query, parameters = _query(columns, after, until, types, limit=READ_BATCH)
-    driver, full = _driver(connection), True
+    full = True
     while full:
-        with driver.cursor(binary=True) as cursor:
+        with _cursor(connection) as cursor:
             cursor.execute(query, parameters)
             full = cursor.rowcount == READ_BATCH
             for row in _fetched(cursor):
@@ -208,6 +209,13 @@ def _query(
     return query, parameters
 
 
+def _cursor(connection: Connection) -> psycopg.Cursor[Any]:
+    """One that gives JSON as bytes, which need not be made text to be decoded."""
+    cursor = _driver(connection).cursor(binary=True)
+    cursor.adapters.register_loader("json", ByteaBinaryLoader)
+    return cursor
+
+
 def _fetched(cursor: psycopg.Cursor[Any]) -> Iterator[tuple[Any, ...]]:
     """The rows, some at a time: each by itself takes the driver three times as long, and all of them much memory."""
     while rows := cursor.fetchmany(_FETCHED_AT_ONCE):
@@ -216,7 +224,7 @@ def _fetched(cursor: psycopg.Cursor[Any]) -> Iterator[tuple[Any, ...]]:
 
 def read_stream(connection: Connection, stream: str, *, upcasters: codec.Upcasters | None = None) -> list[Event]:
     """All events of a stream, oldest first."""
-    with _driver(connection).cursor(binary=True) as cursor:
+    with _cursor(connection) as cursor:
         cursor.execute(f"{_SELECT} where stream = %(stream)s order by version", {"stream": stream})
         return [_event(row, upcasters or {}) for row in cursor.fetchall()]
 
@@ -232,16 +240,16 @@ def read_positions(
     """The events at these positions, by position."""
     if not positions:
         return {}
-    with _driver(connection).cursor(binary=True) as cursor:
+    with _cursor(connection) as cursor:
         cursor.execute(f"{_SELECT} where position = any(%(positions)s)", {"positions": list(positions)})
         return {row[0]: _event(row, upcasters or {}) for row in cursor.fetchall()}
 
 
 _COLUMNS = (
     "position, event_id, site, stream, version, type, schema_version, "
-    "data::text, subject, sealed, recorded_at, run, hash"
+    "data, subject, sealed, recorded_at, run, hash"
 )
-_EXCERPT_COLUMNS = "position, site, stream, type, data::text, subject, recorded_at, schema_version"
+_EXCERPT_COLUMNS = "position, site, stream, type, data, subject, recorded_at, schema_version"
 _FETCHED_AT_ONCE = 100
 _SELECT = f"select {_COLUMNS} from ledger.event"
 _MOVE_HEAD = text("update ledger.head set position = :position, hash = :hash")
@@ -259,9 +267,9 @@ def _event(row: tuple[Any, ...], upcasters: codec.Upcasters) -> Event:
 
 
 def _excerpt(row: tuple[Any, ...], upcasters: codec.Upcasters) -> Excerpt:
-    position, site, stream, type_, data_text, subject, recorded_at, schema_version = row
-    data = codec.decode(data_text)
-    if (type_, schema_version) in upcasters:
+    position, site, stream, type_, stored, subject, recorded_at, schema_version = row
+    data = codec.decode(stored)
+    if upcasters and (type_, schema_version) in upcasters:
         _, data = codec.upcast(type_, schema_version, data, upcasters)
     return Excerpt(position, site, stream, type_, data, subject, recorded_at.astimezone(UTC))
 
@@ -335,7 +343,7 @@ def _already_appended(
 
 
 def _by_id(connection: Connection, event_ids: list[UUID]) -> dict[UUID, Event]:
-    with _driver(connection).cursor(binary=True) as cursor:
+    with _cursor(connection) as cursor:
         cursor.execute(f"{_SELECT} where event_id = any(%(ids)s)", {"ids": event_ids})
         return {row[1]: _event(row, {}) for row in cursor}
 
