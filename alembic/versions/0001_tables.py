@@ -694,6 +694,15 @@ create table gateway.import_retry (
 comment on table gateway.import_retry is
     'Whether the last import into a REDCap project failed without a word about rows, and when refused rows were last'
     ' tried again.';
+create table gateway.doubted_record (
+    site    text not null,
+    project text not null,
+    study   text not null,
+    run     uuid not null,
+    primary key (site, project, study)
+);
+comment on table gateway.doubted_record is
+    'Studies whose records an export of a REDCap project lacked without a word, and in which run first.';
 create table gateway.redcap_project (
     site     text not null,
     project  text not null,
@@ -734,6 +743,11 @@ create table gateway.contest_retry (
     at   timestamptz not null
 );
 comment on table gateway.contest_retry is 'When requests that a person contests were last tried again.';
+create table gateway.deleted_look (
+    site text        primary key,
+    at   timestamptz not null
+);
+comment on table gateway.deleted_look is 'When each site last looked whether deleted records were put back.';
 create table gateway.call_budget (
     url          text             primary key,
     next_call_at timestamptz      not null,

@@ -22,6 +22,7 @@ from ledger.events import NewEvent
 from ledger.vault import SubjectName
 from processors.bounds import cut
 from processors.delivery import due, retries
+from processors.delivery.absences import Absences
 from processors.delivery.desired import desired_studies
 from processors.delivery.due import Again, DueRow
 from processors.delivery.isolation import Refusal, Suspicions, is_same_refusal, one_apart, sort_out
@@ -130,16 +131,19 @@ def deliver_again(
     studies: Collection[str],
     transfers: Collection[int] = (),
     batch_rows: int,
+    everything: bool = False,
     progress: Progress | None = None,
 ) -> Delivered:
     """Writes all study and series rows of these studies again, and what else is pending for them.
 
-    Rows that somebody deleted come back, but for those whose absence was acknowledged, if no request asks for them. Of
-    our placed requests, only the `transfers` (positions) do: in a next free instance where their rows are gone
-    or say something else, unless a person has asked for something else meanwhile. What has been sent
+    Rows that somebody deleted come back; those whose absence was acknowledged only if a request asks for them, or
+    `everything` is to. Of our placed requests, only the `transfers` (positions) do: in a next free instance where their
+    rows are gone or say something else, unless a person has asked for something else meanwhile. What has been sent
     under them would be sent again: that is for the caller to know.
     """
-    return _in_passes(gateway, redcap, Again(studies=studies, requests=transfers), batch_rows, progress)
+    return _in_passes(
+        gateway, redcap, Again(studies=studies, requests=transfers, everything=everything), batch_rows, progress
+    )
 
 
 def _in_passes(
@@ -196,6 +200,7 @@ class _Delivery:
         self._refused_before: dict[tuple[str, str, str], KnownRefusal] = {}
         self._refused: set[tuple[str, tuple[str, str] | None]] = set()
         self._gone: set[str] = set()
+        self._absences = Absences(gateway, redcap, project)
 
     def check_fields(self) -> None:
         """Raises `Refused` where there are rows to be written that the project has no fields for."""
@@ -232,6 +237,7 @@ class _Delivery:
                     # What failed before may be among what is left.
                     self._is_rest_left |= self._remembered.failed
                     break
+        self._delivered.warnings = sorted({*self._delivered.warnings, *self._absences.warnings()})
         if self._given_up is not None:
             raise self._given_up
         newly_closed = self._suspicions.closed.keys() - self._remembered.closed.keys()
@@ -353,6 +359,8 @@ class _Delivery:
         studies = [study for study in self._desired(rows, again=self._again is not None) if self._is_there(study)]
         self._recall(studies)
         actual = self._actual(studies)
+        doubted = self._absences.doubted(studies, actual)
+        studies = [study for study in studies if study.study not in doubted]
         plans = {study.study: self._plan(study, actual) for study in studies}
         brought_back = [study for study, plan in plans.items() if plan.brings_back]
         if brought_back:

@@ -22,13 +22,15 @@ class LogLine:
     """One change of one record. `values` are those of text fields that became different, blanks included.
 
     `instance` is that of the repeating instrument changed, whichever it is: the fields tell. It is 1 where
-    nothing is said, as servers leave the first one out, and None where more than one instance was deleted. `minute`
-    is when, in REDCap's own time, and `user` by whom, as REDCap names them.
+    nothing is said, as servers leave the first one out, and None where more than one instance was deleted.
+    `of_record`: it was the record as a whole that was deleted. `minute` is when, in REDCap's own time, and `user` by
+    whom, as REDCap names them.
     """
 
     record: str
     instance: int | None
     deleted: bool
+    of_record: bool = False
     minute: str = ""
     user: str = ""
     values: Mapping[str, str] = field(repr=False)
@@ -57,6 +59,7 @@ def _line(row: Row) -> LogLine:
         record=row.get("record") or action.rpartition(" ")[2],
         instance=int(numbered["number"]) if numbered else None if deleted else 1,
         deleted=deleted,
+        of_record=action.startswith("Delete record"),
         minute=row.get("timestamp", ""),
         user=row.get("username", ""),
         values={} if deleted else dict(_values(rest)),

@@ -18,6 +18,7 @@ from processors.cli.override import End
 from processors.clocks import ClockComparison
 from processors.configuration import SenderSection
 from processors.delivery import deliver, plan
+from processors.delivery.absences import Absences
 from processors.delivery.retries import Remembered
 from processors.delivery.sender import poll
 from processors.events.patients import TwoPatientsFound
@@ -214,6 +215,14 @@ BITES = {
         every_missing_record_is_gone,
         [("entry", "1", X1), ("entry", "2", X2), ARRIVES, RUN, ("run without an entry", "2")],
         "a conflict is to be shown",
+    ),
+    "a record that an export lacks": Bite(
+        instead(Absences, "doubted", lambda *_: set()),
+        [
+            *[("entry", "1", X1), ARRIVES, RUN, ("arrives", "1.2.1", 2), RUN, ("entry", "1", X2)],
+            ("run cut off", "an export in which a record is missing"),
+        ],
+        "2 rows of ours can be sent",
     ),
     "the other site": Bite(
         instead(
