@@ -246,8 +246,7 @@ def read_positions(
 
 
 _COLUMNS = (
-    "position, event_id, site, stream, version, type, schema_version, "
-    "data, subject, sealed, recorded_at, run, hash"
+    "position, event_id, site, stream, version, type, schema_version, data, subject, sealed, recorded_at, run, hash"
 )
 _EXCERPT_COLUMNS = "position, site, stream, type, data, subject, recorded_at, schema_version"
 _FETCHED_AT_ONCE = 100
