@@ -2,16 +2,17 @@
 
 A projection turns events into rows. Its checkpoint, the position of the last event applied, moves
 in the transaction of its rows, so an event is applied exactly once whatever is killed when. Live
-appends, catching up and rebuilding all go through the same `Projection.apply`.
+appends, catching up and rebuilding all go through the same `Projection.plan`.
 
 No event stops the others. One that the database refuses, because a constraint of the tables would be violated, is set
 apart: it leaves nothing in the tables of that projection, ledger.set_apart names it, and everything else goes on.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 from sqlalchemy import Connection, exc, text
 
@@ -19,11 +20,14 @@ from ledger import store
 from ledger.batching import Progress, batches
 from ledger.codec import Upcasters
 from ledger.errors import Misconfigured
-from ledger.events import Event
+from ledger.events import Excerpt, Told
 
 BATCH = 10_000
 
 Begin = Callable[[], AbstractContextManager[Connection]]
+
+Changes = Callable[[Connection], None]
+"""Changes rows as events demand that were looked at before."""
 
 
 class Projection(Protocol):
@@ -35,7 +39,7 @@ class Projection(Protocol):
 
     @property
     def code_version(self) -> int:
-        """Raised when `apply` changes its meaning: the next run then rebuilds the tables."""
+        """Raised when `plan` changes its meaning: the next run then rebuilds the tables."""
 
     @property
     def tables(self) -> Sequence[str]:
@@ -43,10 +47,13 @@ class Projection(Protocol):
 
     @property
     def types(self) -> frozenset[str]:
-        """The event types it wants; `apply` gets no others."""
+        """The event types it wants; `plan` gets no others."""
 
-    def apply(self, connection: Connection, events: Sequence[Event]) -> None:
-        """Changes the rows as these events, in ledger order, demand. Reads nothing but its own tables."""
+    def plan(self, events: Sequence[Told]) -> Changes:
+        """What these events, in ledger order, demand of the rows. The changes read nothing but its own tables.
+
+        Whatever the events alone tell is worked out here, as this may be done while the server is busy with others.
+        """
 
 
 class SetApart(NamedTuple):
@@ -57,11 +64,20 @@ class SetApart(NamedTuple):
     reason: str
 
 
-Wanted = Sequence[tuple[Projection, Sequence[Event]]]
-"""Events, in order, for each of the projections that want them."""
+class Planned(NamedTuple):
+    """What events, in order, demand of the rows of a projection that wants them."""
+
+    projection: Projection
+    events: Sequence[Told]
+    changes: Changes
+
+    @classmethod
+    def of(cls, projection: Projection, events: Sequence[Told]) -> "Planned":
+        """The plan of the projection for these events."""
+        return cls(projection, events, projection.plan(events))
 
 
-def apply_apart(connection: Connection, wanted: Wanted) -> list[SetApart]:
+def apply_apart(connection: Connection, planned: Sequence[Planned]) -> list[SetApart]:
     """Applies the events but for those that contradict what is there, which it gives.
 
     They are found by halving, so that it comes to the same as applying one event after the other.
@@ -69,28 +85,28 @@ def apply_apart(connection: Connection, wanted: Wanted) -> list[SetApart]:
     try:
         # One savepoint for all: each takes as long as a small append.
         with connection.begin_nested():
-            for projection, events in wanted:
-                projection.apply(connection, events)
+            for each in planned:
+                each.changes(connection)
     except exc.DBAPIError as error:
         if not _is_about_values(error):
             raise
-        halves = _halves(wanted)
+        halves = _halves(planned)
         if not halves:
-            ((projection, (event,)),) = wanted
+            ((projection, (event,), _),) = planned
             return [SetApart(projection.name, event.position, _violated(error))]
     else:
         return []
     return [each for half in halves for each in apply_apart(connection, half)]
 
 
-def _halves(wanted: Wanted) -> Sequence[Wanted]:
+def _halves(planned: Sequence[Planned]) -> Sequence[Sequence[Planned]]:
     """By projections first; none of a single event for one."""
-    if len(wanted) > 1:
-        middle = len(wanted) // 2
-        return wanted[:middle], wanted[middle:]
-    ((projection, events),) = wanted
+    if len(planned) > 1:
+        middle = len(planned) // 2
+        return planned[:middle], planned[middle:]
+    ((projection, events, _),) = planned
     middle = len(events) // 2
-    return ([(projection, events[:middle])], [(projection, events[middle:])]) if middle else ()
+    return [[Planned.of(projection, half)] for half in (events[:middle], events[middle:])] if middle else ()
 
 
 _ABOUT_VALUES = ("22", "23", "54")
@@ -126,7 +142,7 @@ class Projector:
         self._names = [projection.name for projection in projections]
         self._upcasters = upcasters or {}
 
-    def advance(self, connection: Connection, events: Sequence[Event]) -> None:
+    def advance(self, connection: Connection, events: Sequence[Told]) -> None:
         """Applies events that this transaction has just appended, or found appended already.
 
         The head row is locked by that append, so nobody else moves a checkpoint meanwhile. A
@@ -138,14 +154,14 @@ class Projector:
         moved = {"names": self._names, "before": first - 1, "position": last}
         checkpoints = dict.fromkeys(connection.execute(_MOVE_FROM, moved).scalars(), first - 1)
         if len(checkpoints) == len(self._projections):
-            _apply(connection, events, self._projections, checkpoints)
+            _keep(connection, apply_apart(connection, _planned(events, self._projections, checkpoints)))
             return
         checkpoints = self._lock_checkpoints(connection) | checkpoints
         for projection in self._projections:
             missed = self._read(connection, checkpoints[projection.name], first - 1, projection.types)
             for batch in batches(missed, BATCH):
-                _keep(connection, apply_apart(connection, [(projection, batch)]))
-        _apply(connection, events, self._projections, checkpoints)
+                _keep(connection, apply_apart(connection, [Planned.of(projection, batch)]))
+        _keep(connection, apply_apart(connection, _planned(events, self._projections, checkpoints)))
         self._move_checkpoints(connection, last)
 
     def catch_up(self, begin: Begin, progress: Progress | None = None) -> int:
@@ -159,11 +175,12 @@ class Projector:
             self._reset_changed(connection)
             start = min(self._lock_checkpoints(connection).values(), default=last)
         position = start
-        while position < last:
-            with begin() as connection:
-                position = self._advance_batch(connection, last)
-            if progress is not None:
-                progress(position - start, last - start)
+        with _Planner(self._projections, self._upcasters) as planner:
+            while position < last:
+                with begin() as connection:
+                    position = self._advance_batch(connection, last, planner)
+                if progress is not None:
+                    progress(position - start, last - start)
         return last - start
 
     def is_current(self, connection: Connection) -> bool:
@@ -194,7 +211,7 @@ class Projector:
         known = ", ".join(projection.name for projection in self._projections)
         raise Misconfigured(f"There is no projection {name!r}. Expected one of: {known}.")
 
-    def _advance_batch(self, connection: Connection, last: int) -> int:
+    def _advance_batch(self, connection: Connection, last: int, planner: "_Planner") -> int:
         """Applies the next batch of what is lacking up to `last`; returns how far all have come.
 
         It starts from the checkpoints as they are now: another process may have reset one.
@@ -203,19 +220,17 @@ class Projector:
         # the checkpoints: the other order would make two processes wait for each other.
         store.lock_head(connection)
         checkpoints = self._lock_checkpoints(connection)
-        after = min(checkpoints.values())
-        until = min(after + BATCH, last)
-        lacking = [p for p in self._projections if checkpoints[p.name] < until]
-        types: frozenset[str] = frozenset().union(*(p.types for p in lacking))
-        events = list(self._read(connection, after, until, types))
-        _apply(connection, events, lacking, checkpoints)
-        self._move_checkpoints(connection, until)
-        return max(after, until)
+        portion = _Portion.after(checkpoints, last)
+        planned = planner.planned(connection, portion)
+        planner.plan_ahead(connection, portion.next(last))
+        _keep(connection, apply_apart(connection, planned))
+        self._move_checkpoints(connection, portion.until)
+        return max(portion.start, portion.until)
 
-    def _read(self, connection: Connection, after: int, until: int, types: Collection[str]) -> Iterator[Event]:
+    def _read(self, connection: Connection, after: int, until: int, types: Collection[str]) -> Iterator[Excerpt]:
         if after >= until:
             return iter(())
-        return store.read(connection, after=after, until=until, types=types, upcasters=self._upcasters)
+        return store.read_excerpts(connection, after=after, until=until, types=types, upcasters=self._upcasters)
 
     def _lock_checkpoints(self, connection: Connection) -> dict[str, int]:
         """Every projection's checkpoint; those not known yet start at 0."""
@@ -281,12 +296,73 @@ _MEND = text("""
 """)
 
 
-def _apply(
-    connection: Connection, events: Sequence[Event], projections: Sequence[Projection], checkpoints: Mapping[str, int]
-) -> None:
-    """Gives each projection those of the events that it wants and has not had yet."""
-    wanted: dict[str, list[Event]] = {projection.name: [] for projection in projections}
-    takers: dict[str, list[tuple[int, list[Event]]]] = defaultdict(list)
+class _Portion(NamedTuple):
+    """The events up to a position that projections lack whose checkpoints are these."""
+
+    checkpoints: Mapping[str, int]
+    until: int
+
+    @classmethod
+    def after(cls, checkpoints: Mapping[str, int], last: int) -> Self:
+        """The first portion of what is lacking up to `last`."""
+        return cls(checkpoints, min(min(checkpoints.values()) + BATCH, last))
+
+    @property
+    def start(self) -> int:
+        """The position after which it begins."""
+        return min(self.checkpoints.values())
+
+    def next(self, last: int) -> Self:
+        """The one after it, if nobody else moves a checkpoint."""
+        return self.after({name: max(position, self.until) for name, position in self.checkpoints.items()}, last)
+
+
+class _Planner:
+    """Plans portions, the next one by a thread of its own while the server carries out the one before.
+
+    Only fetching takes the connection, as what is fetched need not be committed yet.
+    """
+
+    def __init__(self, projections: Sequence[Projection], upcasters: Upcasters) -> None:
+        self._projections = projections
+        self._upcasters = upcasters
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="planner")
+        self._ahead: tuple[_Portion, Future[list[Planned]]] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown(cancel_futures=True)
+
+    def planned(self, connection: Connection, portion: _Portion) -> list[Planned]:
+        """What the portion's events demand: as planned ahead, unless another process has moved a checkpoint since."""
+        if self._ahead is not None and self._ahead[0] == portion:
+            return self._ahead[1].result()
+        return self._begun(connection, portion).result()
+
+    def plan_ahead(self, connection: Connection, portion: _Portion) -> None:
+        """Begins to plan the portion, if there is anything in it."""
+        self._ahead = (portion, self._begun(connection, portion)) if portion.start < portion.until else None
+
+    def _begun(self, connection: Connection, portion: _Portion) -> Future[list[Planned]]:
+        lacking = [p for p in self._projections if portion.checkpoints[p.name] < portion.until]
+        events = store.fetch_excerpts(
+            connection,
+            after=portion.start,
+            until=portion.until,
+            types=frozenset[str]().union(*(p.types for p in lacking)),
+            upcasters=self._upcasters,
+        )
+        return self._thread.submit(_planned, events, lacking, portion.checkpoints)
+
+
+def _planned(
+    events: Iterable[Told], projections: Sequence[Projection], checkpoints: Mapping[str, int]
+) -> list[Planned]:
+    """What each projection is to do about those of the events that it wants and has not had yet."""
+    wanted: dict[str, list[Told]] = {projection.name: [] for projection in projections}
+    takers: dict[str, list[tuple[int, list[Told]]]] = defaultdict(list)
     for projection in projections:
         for type_ in projection.types:
             takers[type_].append((checkpoints[projection.name], wanted[projection.name]))
@@ -295,5 +371,4 @@ def _apply(
         for done, taken in takers[event.type]:
             if event.position > done:
                 taken.append(event)
-    served = [(projection, wanted[projection.name]) for projection in projections if wanted[projection.name]]
-    _keep(connection, apply_apart(connection, served))
+    return [Planned.of(projection, wanted[projection.name]) for projection in projections if wanted[projection.name]]

@@ -16,12 +16,13 @@ from uuid import UUID
 import orjson
 import psycopg
 from psycopg import errors as pg_errors
+from psycopg.types.string import ByteaBinaryLoader
 from sqlalchemy import Connection, text
 
 from ledger import chain, codec
 from ledger.chain import Stored
 from ledger.errors import Conflict, NotMigrated
-from ledger.events import Event, NewEvent
+from ledger.events import Event, Excerpt, NewEvent
 
 Clock = Callable[[], datetime]
 
@@ -148,28 +149,82 @@ def read(
     position rather than by a cursor on the server: that needs no name of its own, so reads may be
     nested or given up half-way.
     """
+    for row in _rows(connection, _COLUMNS, after, until, types):
+        yield _event(row, upcasters or {})
+
+
+def read_excerpts(
+    connection: Connection,
+    *,
+    after: int = 0,
+    until: int | None = None,
+    types: Collection[str] | None = None,
+    upcasters: codec.Upcasters | None = None,
+) -> Iterator[Excerpt]:
+    """What projections need of the events that `read` gives, decoded one at a time."""
+    for row in _rows(connection, _EXCERPT_COLUMNS, after, until, types):
+        yield _excerpt(row, upcasters or {})
+
+
+def fetch_excerpts(
+    connection: Connection,
+    *,
+    after: int,
+    until: int,
+    types: Collection[str],
+    upcasters: codec.Upcasters | None = None,
+) -> Iterator[Excerpt]:
+    """The same, fetched at once, and decoded where they are looked at: another thread may do that."""
+    cursor = _cursor(connection)
+    cursor.execute(*_query(_EXCERPT_COLUMNS, after, until, types, limit=None))
+    return (_excerpt(row, upcasters or {}) for row in _fetched(cursor))
+
+
+def _rows(
+    connection: Connection, columns: str, after: int, until: int | None, types: Collection[str] | None
+) -> Iterator[tuple[Any, ...]]:
+    query, parameters = _query(columns, after, until, types, limit=READ_BATCH)
+    full = True
+    while full:
+        with _cursor(connection) as cursor:
+            cursor.execute(query, parameters)
+            full = cursor.rowcount == READ_BATCH
+            for row in _fetched(cursor):
+                yield row
+                parameters["after"] = row[0]
+
+
+def _query(
+    columns: str, after: int, until: int | None, types: Collection[str] | None, *, limit: int | None
+) -> tuple[str, dict[str, Any]]:
     conditions = ["position > %(after)s"]
-    parameters: dict[str, Any] = {"after": after, "limit": READ_BATCH}
+    parameters: dict[str, Any] = {"after": after, "limit": limit}
     if until is not None:
         conditions.append("position <= %(until)s")
         parameters["until"] = until
     if types is not None:
         conditions.append("type = any(%(types)s)")
         parameters["types"] = sorted(types)
-    query = f"{_SELECT} where {' and '.join(conditions)} order by position limit %(limit)s"
-    driver, full = _driver(connection), True
-    while full:
-        with driver.cursor(binary=True) as cursor:
-            cursor.execute(query, parameters)
-            full = cursor.rowcount == READ_BATCH
-            for row in cursor:
-                yield _event(row, upcasters or {})
-                parameters["after"] = row[0]
+    query = f"select {columns} from ledger.event where {' and '.join(conditions)} order by position limit %(limit)s"
+    return query, parameters
+
+
+def _cursor(connection: Connection) -> psycopg.Cursor[Any]:
+    """One that gives JSON as bytes, which need not be made text to be decoded."""
+    cursor = _driver(connection).cursor(binary=True)
+    cursor.adapters.register_loader("json", ByteaBinaryLoader)
+    return cursor
+
+
+def _fetched(cursor: psycopg.Cursor[Any]) -> Iterator[tuple[Any, ...]]:
+    """The rows, some at a time: each by itself takes the driver three times as long, and all of them much memory."""
+    while rows := cursor.fetchmany(_FETCHED_AT_ONCE):
+        yield from rows
 
 
 def read_stream(connection: Connection, stream: str, *, upcasters: codec.Upcasters | None = None) -> list[Event]:
     """All events of a stream, oldest first."""
-    with _driver(connection).cursor(binary=True) as cursor:
+    with _cursor(connection) as cursor:
         cursor.execute(f"{_SELECT} where stream = %(stream)s order by version", {"stream": stream})
         return [_event(row, upcasters or {}) for row in cursor.fetchall()]
 
@@ -185,15 +240,16 @@ def read_positions(
     """The events at these positions, by position."""
     if not positions:
         return {}
-    with _driver(connection).cursor(binary=True) as cursor:
+    with _cursor(connection) as cursor:
         cursor.execute(f"{_SELECT} where position = any(%(positions)s)", {"positions": list(positions)})
         return {row[0]: _event(row, upcasters or {}) for row in cursor.fetchall()}
 
 
 _COLUMNS = (
-    "position, event_id, site, stream, version, type, schema_version, "
-    "data::text, subject, sealed, recorded_at, run, hash"
+    "position, event_id, site, stream, version, type, schema_version, data, subject, sealed, recorded_at, run, hash"
 )
+_EXCERPT_COLUMNS = "position, site, stream, type, data, subject, recorded_at, schema_version"
+_FETCHED_AT_ONCE = 100
 _SELECT = f"select {_COLUMNS} from ledger.event"
 _MOVE_HEAD = text("update ledger.head set position = :position, hash = :hash")
 
@@ -211,6 +267,16 @@ def _event(row: tuple[Any, ...], upcasters: codec.Upcasters) -> Event:
 
 _HEAD = text("select position, hash from ledger.head")
 _LOCK_HEAD = text("select position, hash from ledger.head for update")
+
+
+def _excerpt(row: tuple[Any, ...], upcasters: codec.Upcasters) -> Excerpt:
+    position, site, stream, type_, stored, subject, recorded_at, schema_version = row
+    data = codec.decode(stored)
+    if upcasters and (type_, schema_version) in upcasters:
+        _, data = codec.upcast(type_, schema_version, data, upcasters)
+    return Excerpt(position, site, stream, type_, data, subject, recorded_at.astimezone(UTC))
+
+
 # The streams come as JSON because of how PostgreSQL plans: of a list it expects other numbers when it looks
 # than when it does not, and so plans this anew each time, which for one event takes as long as storing it.
 _WANTED = "json_array_elements_text(cast(%(streams)s as json)) as wanted (stream)"
@@ -279,7 +345,7 @@ def _already_appended(
 
 
 def _by_id(connection: Connection, event_ids: list[UUID]) -> dict[UUID, Event]:
-    with _driver(connection).cursor(binary=True) as cursor:
+    with _cursor(connection) as cursor:
         cursor.execute(f"{_SELECT} where event_id = any(%(ids)s)", {"ids": event_ids})
         return {row[1]: _event(row, {}) for row in cursor}
 

@@ -18,7 +18,7 @@ from ledger.batching import Progress, batches
 from ledger.chain import Broken, KeptHead, Walk
 from ledger.codec import Upcasters
 from ledger.errors import Corrupt
-from ledger.projector import BATCH, Projection, SetApart, apply_apart
+from ledger.projector import BATCH, Planned, Projection, SetApart, apply_apart
 from ledger.vault import NOT_ITS_KEY, Vault
 
 _PROGRESS_EVERY = 5_000
@@ -151,10 +151,10 @@ def _compared(
     differences: list[Difference] = []
     for projection, checkpoint in wanted:
         with _redirected_to_temporary(connection, projection.tables):
-            events = store.read(connection, until=checkpoint, types=projection.types, upcasters=upcasters)
+            events = store.read_excerpts(connection, until=checkpoint, types=projection.types, upcasters=upcasters)
             apart: set[SetApart] = set()
             for batch in batches(events if checkpoint else (), BATCH):
-                apart.update(apply_apart(connection, [(projection, batch)]))
+                apart.update(apply_apart(connection, [Planned.of(projection, batch)]))
                 if progress is not None:
                     progress(done + batch[-1].position, total)
         done += checkpoint

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
-from ledger.events import Event
+from ledger.events import Told
 
 CauseKind = Literal["rule", "coupling", "autoid", "operator"]
 
@@ -51,7 +51,7 @@ class Fact:
         return {name: getattr(self, name) for name in _layout(type(self)).sealed}
 
     @classmethod
-    def read(cls, event: Event, payload: Mapping[str, Any] | None = None) -> Self:
+    def read(cls, event: Told, payload: Mapping[str, Any] | None = None) -> Self:
         """The fact in an event of this type, with what was unsealed of it.
 
         Raises `TypeError` where the event's data has other keys than the type has fields.

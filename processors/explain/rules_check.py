@@ -12,7 +12,7 @@ from ledger.batching import Progress
 from processors.events.fact import Cause
 from processors.events.holds import WITHDREW, HoldKind
 from processors.explain.near_miss import Matching, title_difference
-from processors.explain.recorded import OFTEN, forgotten_studies, recorded_studies
+from processors.explain.recorded import OFTEN, forgotten_studies, recorded_studies, studies_since
 from processors.explain.redos import worst_time
 from processors.explain.sentences import SETTLED_BY, destination
 from processors.gateway import Work
@@ -107,7 +107,7 @@ def try_rules(
     tried = TrialCounts(forgotten=forgotten_studies(work))
     trial = _Trial(rules, matching, tried)
     intended: list[IntendedRequest] = []
-    for evidence in recorded_studies(work, progress=progress):
+    for evidence in recorded_studies(work, studies_since(work), progress):
         intended += _intended(evidence.study, trial.meet(evidence))
         if len(intended) >= _BATCH:
             tried.held.update(_objected(work, intended, checks))

@@ -14,7 +14,7 @@ from ledger.batching import Progress, batches
 from processors.events.fact import Cause
 from processors.explain.near_miss import Matching
 from processors.explain.policy import InForce
-from processors.explain.recorded import OFTEN, forgotten_studies, recorded_studies
+from processors.explain.recorded import OFTEN, Said, forgotten_studies, recorded_studies, said_by_studies
 from processors.gateway import Work
 from processors.requests import IN_FORCE, Key
 from processors.routing.checks import Check, IntendedRequest, Place, objections
@@ -22,7 +22,7 @@ from processors.routing.circuit_breaker import CircuitBreaker
 from processors.routing.decisions import Candidate, Obstacle
 from processors.routing.evaluate import Directives, judge
 from processors.routing.patients import Patient, patients_of
-from processors.routing.rules import Rule
+from processors.routing.rules import Identity, Rule
 from processors.routing.study_state import Evidence
 from processors.stored_requests import requests_of
 
@@ -125,21 +125,35 @@ def compare(
     breaker = CircuitBreaker(OFTEN)
     before = _Table(directed, directed.rules, concerned, matching, breaker)
     after = _Table(directed, changed, concerned, matching, breaker)
+    said = said_by_studies(work, since)
+    touched = _touched(said, before, after)
+    several = patients_of(work, [study for study, each in said.items() if len(each.subjects) > 1])
     changes: list[RequestChange] = []
-    studies = of_two_patients = 0
-    for evidence in recorded_studies(work, since=since, progress=progress):
-        studies += 1
-        of_two_patients += evidence.of_two_patients
-        changes.extend(_changes(evidence, before.decide(evidence), after.decide(evidence)))
+    for evidence in recorded_studies(work, touched, progress):
+        anew = replace(evidence, adopted={})
+        changes.extend(_changes(evidence, before.decide(anew), after.decide(anew)))
     return Comparison(
-        studies=studies,
+        studies=len(said),
         forgotten=forgotten_studies(work, since),
-        of_two_patients=of_two_patients,
+        of_two_patients=sum(len(patients) > 1 for patients in several.values()),
         changed_rules=sorted(differing),
         changes=_with_standing(work, _with_holds(work, changes, checks)),
         late=sorted(breaker.late),
         left_out=sorted(breaker.open),
     )
+
+
+def _touched(said: Mapping[str, Said], before: "_Table", after: "_Table") -> list[str]:
+    """The studies of which the two tables do not ask the same: only they have to be decided upon.
+
+    Each patient is tried once with each AE title. Of a study whose series have said several things, what they come to
+    is not known yet.
+    """
+    identities = set().union(*(each.identities for each in said.values()))
+    differing = {
+        identity for identity in identities if (asked := before.asks(identity)) is None or asked != after.asks(identity)
+    }
+    return sorted(study for study, each in said.items() if each.restated or each.identities & differing)
 
 
 class _Table:
@@ -163,15 +177,25 @@ class _Table:
         self._breaker = breaker
         self._lay_out()
 
+    def asks(self, identity: Identity) -> set[tuple[str, Key, str]] | None:
+        """What each rule asks for of a series that says this; None: one of them has no answer in time."""
+        self._leave_out()
+        hits, timed_out = self._directives.router.hits(identity)
+        self._breaker.note(rule.record_id for rule in timed_out)
+        return None if timed_out else {(hit.rule.record_id, _key(hit.rule), hit.pseudonym) for hit in hits}
+
     def decide(self, evidence: Evidence) -> dict[Key, Decision]:
         """What is requested for the study, and what conflicts."""
-        if self._breaker.open != self._without:
-            self._lay_out()
-        judgement = judge(replace(evidence, adopted={}), self._directives)
+        self._leave_out()
+        judgement = judge(evidence, self._directives)
         self._breaker.note(judgement.timed_out)
         decisions = {request.candidate.key: _decision(request.candidate) for request in judgement.outcome.requests}
         conflicts = judgement.outcome.conflicts
         return decisions | {conflict.key: Decision(pseudonym=None, causes=conflict.causes) for conflict in conflicts}
+
+    def _leave_out(self) -> None:
+        if self._breaker.open != self._without:
+            self._lay_out()
 
     def _lay_out(self) -> None:
         self._without = self._breaker.open

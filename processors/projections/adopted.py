@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection
-
-from ledger.events import Event
+from ledger.events import Told
+from ledger.projector import Changes
 from processors.events.operations import AdoptionCompleted, StartedFresh, StudyAdopted
 from processors.events.transfers import AdoptedTransferGone, TransferAdopted, TransferObserved
 from processors.projections.rows import Parameters, Rules, on
@@ -35,9 +34,9 @@ class Adopted:
         )
         self.types = self._rules.types
 
-    def apply(self, connection: Connection, events: Sequence[Event]) -> None:
-        """Applies the events in order."""
-        self._rules.apply(connection, events)
+    def plan(self, events: Sequence[Told]) -> Changes:
+        """What the events change, as if applied in order."""
+        return self._rules.plan(events)
 
 
 _STUDIES = Table(
@@ -88,17 +87,17 @@ _MOVED_IN = Table(
 _MOVE_IN = _MOVED_IN.upsert()
 
 
-def _study(adopted: StudyAdopted, event: Event) -> list[Parameters]:
+def _study(adopted: StudyAdopted, event: Told) -> list[Parameters]:
     return [{"study": adopted.study, "site": event.site, "position": event.position, "arrived": adopted.arrived}]
 
 
-def _series(adopted: StudyAdopted, _: Event) -> list[Parameters]:
+def _series(adopted: StudyAdopted, _: Told) -> list[Parameters]:
     return [
         {"study": adopted.study, "series": series, "instance": instance} for series, instance in adopted.series.items()
     ]
 
 
-def _transfer(adopted: TransferAdopted, event: Event) -> list[Parameters]:
+def _transfer(adopted: TransferAdopted, event: Told) -> list[Parameters]:
     return [
         {
             "study": adopted.study,
@@ -112,9 +111,9 @@ def _transfer(adopted: TransferAdopted, event: Event) -> list[Parameters]:
     ]
 
 
-def _row(transfer: AdoptedTransferGone | TransferObserved, _: Event) -> list[Parameters]:
+def _row(transfer: AdoptedTransferGone | TransferObserved, _: Told) -> list[Parameters]:
     return [{"study": transfer.study, "instance": transfer.instance}]
 
 
-def _moved_in(site: str, how: str, event: Event) -> list[Parameters]:
+def _moved_in(site: str, how: str, event: Told) -> list[Parameters]:
     return [{"site": site, "how": how, "position": event.position}]

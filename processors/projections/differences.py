@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection
-
-from ledger.events import Event
+from ledger.events import Told
+from ledger.projector import Changes
 from processors.events.deliveries import DifferenceAccepted, RowRestored
 from processors.projections.rows import Parameters, Rules, on
 from processors.projections.statements import Table
@@ -24,9 +23,9 @@ class Differences:
         )
         self.types = self._rules.types
 
-    def apply(self, connection: Connection, events: Sequence[Event]) -> None:
-        """Applies the events in order."""
-        self._rules.apply(connection, events)
+    def plan(self, events: Sequence[Told]) -> Changes:
+        """What the events change, as if applied in order."""
+        return self._rules.plan(events)
 
 
 _DIFFERENCES = Table(
@@ -45,11 +44,11 @@ _ACCEPT = _DIFFERENCES.upsert()
 _WITHDRAW = _DIFFERENCES.delete()
 
 
-def _accepted(accepted: DifferenceAccepted, event: Event) -> list[Parameters]:
+def _accepted(accepted: DifferenceAccepted, event: Told) -> list[Parameters]:
     (row,) = _row(accepted, event)
     content: Parameters = {"row_position": accepted.row_position, "fingerprint": accepted.fingerprint}
     return [row | content | {"position": event.position}]
 
 
-def _row(row: DifferenceAccepted | RowRestored, _: Event) -> list[Parameters]:
+def _row(row: DifferenceAccepted | RowRestored, _: Told) -> list[Parameters]:
     return [{"study": row.study, "kind": row.kind, "key": row.key}]

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
-from ledger.events import Event
+from ledger.events import Told
+from ledger.projector import Changes
 from processors.events.rules import (
     CouplingEntryChanged,
     CouplingEntryDoubted,
@@ -53,9 +54,9 @@ class Directives:
         )
         self.types = self._rules.types
 
-    def apply(self, connection: Connection, events: Sequence[Event]) -> None:
-        """Applies the events in order."""
-        self._rules.apply(connection, events)
+    def plan(self, events: Sequence[Told]) -> Changes:
+        """What the events change, as if applied in order."""
+        return self._rules.plan(events)
 
 
 _RULES = Table(
@@ -122,7 +123,7 @@ _UPSERT_EXPECTED = _EXPECTED.upsert()
 _DELETE_EXPECTED = _EXPECTED.delete()
 
 
-def _changed(directive: RoutingRuleChanged | CouplingEntryChanged, event: Event) -> list[Parameters]:
+def _changed(directive: RoutingRuleChanged | CouplingEntryChanged, event: Told) -> list[Parameters]:
     return [
         {
             "record_id": directive.record_id,
@@ -133,25 +134,25 @@ def _changed(directive: RoutingRuleChanged | CouplingEntryChanged, event: Event)
     ]
 
 
-def _entry(entry: CouplingEntryChanged, event: Event) -> list[Parameters]:
+def _entry(entry: CouplingEntryChanged, event: Told) -> list[Parameters]:
     (directive,) = _changed(entry, event)
     asks: Parameters = {"accession": entry.accession, "study": entry.study, "project": entry.project}
     return [directive | asks | {"asks_fingerprint": entry.asks_fingerprint, "recorded_at": event.recorded_at}]
 
 
-def _record(directive: RoutingRuleFact | CouplingEntryFact, event: Event) -> list[Parameters]:
+def _record(directive: RoutingRuleFact | CouplingEntryFact, event: Told) -> list[Parameters]:
     return [{"record_id": directive.record_id, "position": event.position}]
 
 
-def _no_doubt(directive: RoutingRuleFact | CouplingEntryFact, _: Event) -> list[Parameters]:
+def _no_doubt(directive: RoutingRuleFact | CouplingEntryFact, _: Told) -> list[Parameters]:
     return [{"record_id": directive.record_id, "position": None}]
 
 
-def _missing(study: ExpectedStudyMissing | ExpectedStudyNeverCame, event: Event) -> list[Parameters]:
+def _missing(study: ExpectedStudyMissing | ExpectedStudyNeverCame, event: Told) -> list[Parameters]:
     (entry_key,) = _asked(study, event)
     content: Parameters = {"record_id": study.record_id, "position": event.position, "near": study.near}
     return [entry_key | content | {"removed": isinstance(study, ExpectedStudyNeverCame)}]
 
 
-def _asked(study: ExpectedStudyFact, _: Event) -> list[Parameters]:
+def _asked(study: ExpectedStudyFact, _: Told) -> list[Parameters]:
     return [{"asked": study.asked}]

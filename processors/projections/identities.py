@@ -6,9 +6,10 @@ write in REDCap is as it is: it is there, and does not take the pseudonym from w
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
-from ledger.events import Event
+from ledger.events import Told
+from ledger.projector import Changes
 from processors.events.operations import SubjectForgotten
 from processors.events.patients import PatientRecognised, PatientsJoined
 from processors.events.transfers import (
@@ -43,9 +44,9 @@ class Identities:
         )
         self.types = self._rules.types
 
-    def apply(self, connection: Connection, events: Sequence[Event]) -> None:
-        """Applies the events in order."""
-        self._rules.apply(connection, events)
+    def plan(self, events: Sequence[Told]) -> Changes:
+        """What the events change, as if applied in order."""
+        return self._rules.plan(events)
 
 
 # Of all these, the order counts, whichever row they are about: none has a key.
@@ -167,19 +168,19 @@ def _theirs(study: str, instance: int) -> str:
     return f"row {study} {instance}"
 
 
-def _requested(requested: TransferRequested, event: Event) -> list[Parameters]:
+def _requested(requested: TransferRequested, event: Told) -> list[Parameters]:
     if requested.name_fingerprint is None:
         return []
     return [_use(requested, event, _ours(event.position)) | {"patient": requested.patient}]
 
 
-def _seen(row: TransferObserved | TransferAdopted, event: Event) -> list[Parameters]:
+def _seen(row: TransferObserved | TransferAdopted, event: Told) -> list[Parameters]:
     if row.name_fingerprint is None:
         return []
     return [_use(row, event, _theirs(row.study, row.instance)) | {"patient": None}]
 
 
-def _use(transfer: TransferRequested | TransferObserved | TransferAdopted, event: Event, holder: str) -> Parameters:
+def _use(transfer: TransferRequested | TransferObserved | TransferAdopted, event: Told, holder: str) -> Parameters:
     return {
         "holder": holder,
         "study": transfer.study,
@@ -190,29 +191,29 @@ def _use(transfer: TransferRequested | TransferObserved | TransferAdopted, event
     }
 
 
-def _row(row: TransferObserved | TransferAdopted | AdoptedTransferGone, _: Event) -> list[Parameters]:
+def _row(row: TransferObserved | TransferAdopted | AdoptedTransferGone, _: Told) -> list[Parameters]:
     return [{"holder": _theirs(row.study, row.instance)}]
 
 
-def _if_unsent(withdrawn: TransferWithdrawn, _: Event) -> list[Parameters]:
+def _if_unsent(withdrawn: TransferWithdrawn, _: Told) -> list[Parameters]:
     """What was sent, or may have been, uses the pseudonym for ever."""
     return [{"holder": _ours(withdrawn.request)}] if withdrawn.fate == "unsent" else []
 
 
-def _found_out(recognised: PatientRecognised, _: Event) -> list[Parameters]:
+def _found_out(recognised: PatientRecognised, _: Told) -> list[Parameters]:
     if recognised.request is None:
         return []
     use = {"holder": _ours(recognised.request), "patient": None, "position": recognised.request}
     return [_about(recognised) | use | {"event_name": recognised.event_name}]
 
 
-def _recognised(recognised: PatientRecognised, event: Event) -> list[Parameters]:
+def _recognised(recognised: PatientRecognised, event: Told) -> list[Parameters]:
     if recognised.patient is None:
         return []
     return [_about(recognised) | {"patient": recognised.patient, "position": event.position}]
 
 
-def _nobody(recognised: PatientRecognised, _: Event) -> list[Parameters]:
+def _nobody(recognised: PatientRecognised, _: Told) -> list[Parameters]:
     return [_about(recognised)] if recognised.patient is None else []
 
 
@@ -224,10 +225,10 @@ def _about(recognised: PatientRecognised) -> Parameters:
     }
 
 
-def _joined(joined: PatientsJoined, _: Event) -> list[Parameters]:
+def _joined(joined: PatientsJoined, _: Told) -> list[Parameters]:
     return [{"project": joined.project, "patient": joined.patient, "counts_as": joined.counts_as}]
 
 
-def _forgotten(forgotten: SubjectForgotten, _: Event) -> list[Parameters]:
+def _forgotten(forgotten: SubjectForgotten, _: Told) -> list[Parameters]:
     """Nobody can compare them any more."""
     return [{"patient": subject} for subject in forgotten.subjects.get("patient", [])]

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
-from ledger.events import Event
+from ledger.events import Told
+from ledger.projector import Changes
 from processors.events.patients import TwoPatientsFound, TwoPatientsResolved
 from processors.projections.rows import Parameters, Rules, Statement, on
 
@@ -23,9 +24,9 @@ class MixedStudies:
         )
         self.types = self._rules.types
 
-    def apply(self, connection: Connection, events: Sequence[Event]) -> None:
-        """Applies the events in order."""
-        self._rules.apply(connection, events)
+    def plan(self, events: Sequence[Told]) -> Changes:
+        """What the events change, as if applied in order."""
+        return self._rules.plan(events)
 
 
 _FIND = Statement(
@@ -50,9 +51,9 @@ _RESOLVE = Statement(
 )
 
 
-def _found(fact: TwoPatientsFound, event: Event) -> list[Parameters]:
+def _found(fact: TwoPatientsFound, event: Told) -> list[Parameters]:
     return [{"study": fact.study, "position": event.position, "patients": fact.patients}]
 
 
-def _resolved(resolved: TwoPatientsResolved, event: Event) -> list[Parameters]:
+def _resolved(resolved: TwoPatientsResolved, event: Told) -> list[Parameters]:
     return [{"study": resolved.study, "position": event.position}]

@@ -7,9 +7,10 @@ may have been sent is watched until the sender reports something, or a person ha
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
-from ledger.events import Event
+from ledger.events import Told
+from ledger.projector import Changes
 from processors.events.deliveries import Acknowledged, RowMissing
 from processors.events.transfers import (
     SenderReport,
@@ -45,9 +46,9 @@ class Outcomes:
         )
         self.types = self._rules.types
 
-    def apply(self, connection: Connection, events: Sequence[Event]) -> None:
-        """Applies the events in order."""
-        self._rules.apply(connection, events)
+    def plan(self, events: Sequence[Told]) -> Changes:
+        """What the events change, as if applied in order."""
+        return self._rules.plan(events)
 
 
 _OURS = ("request",)
@@ -160,27 +161,27 @@ _ACKNOWLEDGE = Statement(
 )
 
 
-def _placed(placed: TransferPlaced | TransferAmended | TransferWithdrawn, event: Event) -> list[Parameters]:
+def _placed(placed: TransferPlaced | TransferAmended | TransferWithdrawn, event: Told) -> list[Parameters]:
     return [_told_by(event) | {"request": placed.request, "study": placed.study, "instance": placed.instance}]
 
 
-def _amended(amended: TransferAmended, _: Event) -> list[Parameters]:
+def _amended(amended: TransferAmended, _: Told) -> list[Parameters]:
     return [{"request": amended.replaced}]
 
 
-def _unsent(withdrawn: TransferWithdrawn, _: Event) -> list[Parameters]:
+def _unsent(withdrawn: TransferWithdrawn, _: Told) -> list[Parameters]:
     return [{"request": withdrawn.request}] if withdrawn.fate == "unsent" else []
 
 
-def _possibly_sent(withdrawn: TransferWithdrawn, event: Event) -> list[Parameters]:
+def _possibly_sent(withdrawn: TransferWithdrawn, event: Told) -> list[Parameters]:
     return _placed(withdrawn, event) if withdrawn.fate == "possibly sent" else []
 
 
-def _missing(row: RowMissing, _: Event) -> list[Parameters]:
+def _missing(row: RowMissing, _: Told) -> list[Parameters]:
     return [{"request": int(row.key)}] if row.kind == "transfer" else []
 
 
-def _observed(observed: TransferObserved, event: Event) -> list[Parameters]:
+def _observed(observed: TransferObserved, event: Told) -> list[Parameters]:
     return [
         _told_by(event)
         | {
@@ -193,17 +194,17 @@ def _observed(observed: TransferObserved, event: Event) -> list[Parameters]:
     ]
 
 
-def _of_ours(report: SenderReport, event: Event) -> list[Parameters]:
+def _of_ours(report: SenderReport, event: Told) -> list[Parameters]:
     return [] if report.request is None else [_reported(report, event) | {"request": report.request}]
 
 
-def _of_theirs(report: SenderReport, event: Event) -> list[Parameters]:
+def _of_theirs(report: SenderReport, event: Told) -> list[Parameters]:
     if report.request is not None:
         return []
     return [_reported(report, event) | {"project": report.project, "event_name": report.event_name}]
 
 
-def _reported(report: SenderReport, event: Event) -> Parameters:
+def _reported(report: SenderReport, event: Told) -> Parameters:
     row: Parameters = _told_by(event) | {"study": report.study, "instance": report.instance}
     match report:
         case TransferSent():
@@ -224,5 +225,5 @@ def _reported(report: SenderReport, event: Event) -> Parameters:
     return row | {"state": "awaited", "errors": (), "mapped_uids": ()}
 
 
-def _told_by(event: Event) -> Parameters:
+def _told_by(event: Told) -> Parameters:
     return {"position": event.position, "at": event.recorded_at}

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
-from ledger.events import Event
+from ledger.events import Told
+from ledger.projector import Changes
 from processors.events.deliveries import (
     Acknowledged,
     ImportsAccepted,
@@ -68,9 +69,9 @@ class Problems:
         )
         self.types = self._rules.types
 
-    def apply(self, connection: Connection, events: Sequence[Event]) -> None:
-        """Applies the events in order."""
-        self._rules.apply(connection, events)
+    def plan(self, events: Sequence[Told]) -> Changes:
+        """What the events change, as if applied in order."""
+        return self._rules.plan(events)
 
 
 _FILES = Table(
@@ -156,51 +157,51 @@ _ACKNOWLEDGE = Statement(
 _DELETE_MISSING = _MISSING_ROWS.delete()
 
 
-def _rejected(file: FileRejected, event: Event) -> list[Parameters]:
+def _rejected(file: FileRejected, event: Told) -> list[Parameters]:
     return [{"path": file.path, "reason": file.reason, "digest": file.digest, "position": event.position}]
 
 
-def _refused(row: RowRefused, event: Event) -> list[Parameters]:
+def _refused(row: RowRefused, event: Told) -> list[Parameters]:
     (key,) = _row(row, event)
     refusal: Parameters = {"row_position": row.row_position, "field": row.field, "message": row.message}
     return [key | refusal | {"refused_at": event.recorded_at}]
 
 
-def _row(row: RowRefused | RowAccepted | RowMissing | RowRestored, event: Event) -> list[Parameters]:
+def _row(row: RowRefused | RowAccepted | RowMissing | RowRestored, event: Told) -> list[Parameters]:
     return [{"study": row.study, "kind": row.kind, "key": row.key, "position": event.position}]
 
 
-def _kinds(imports: ImportsRefused | ImportsAccepted, event: Event) -> list[Parameters]:
+def _kinds(imports: ImportsRefused | ImportsAccepted, event: Told) -> list[Parameters]:
     return [{"site": event.site, "project": imports.redcap_project, "kind": kind} for kind in imports.kinds]
 
 
-def _refused_kinds(imports: ImportsRefused, event: Event) -> list[Parameters]:
+def _refused_kinds(imports: ImportsRefused, event: Told) -> list[Parameters]:
     refusal: Parameters = {"message": imports.message, "position": event.position}
     return [kind | refusal for kind in _kinds(imports, event)]
 
 
-def _listed(record: RecordUnreadable | RecordReadable, event: Event) -> list[Parameters]:
+def _listed(record: RecordUnreadable | RecordReadable, event: Told) -> list[Parameters]:
     return [{"site": event.site, "project": record.redcap_project, "record_id": record.record_id}]
 
 
-def _unreadable(record: RecordUnreadable, event: Event) -> list[Parameters]:
+def _unreadable(record: RecordUnreadable, event: Told) -> list[Parameters]:
     content: Parameters = {"message": record.message, "position": event.position}
     return [place | content for place in _listed(record, event)]
 
 
-def _doubted(redcap: RedcapDoubted, event: Event) -> list[Parameters]:
+def _doubted(redcap: RedcapDoubted, event: Told) -> list[Parameters]:
     return [{"site": redcap.site, "reason": redcap.reason, "position": event.position}]
 
 
-def _doubted_ledger(ledger: LedgerDoubted, event: Event) -> list[Parameters]:
+def _doubted_ledger(ledger: LedgerDoubted, event: Told) -> list[Parameters]:
     return [{"site": ledger.site, "reason": ledger.reason, "since": ledger.since, "position": event.position}]
 
 
-def _request(transfer: TransferRetracted | TransferPlaced, _: Event) -> list[Parameters]:
+def _request(transfer: TransferRetracted | TransferPlaced, _: Told) -> list[Parameters]:
     return [_row_of(transfer.study, transfer.request)]
 
 
-def _replaced(requested: TransferRequested, _: Event) -> list[Parameters]:
+def _replaced(requested: TransferRequested, _: Told) -> list[Parameters]:
     return [_row_of(requested.study, request) for request in requested.replaces]
 
 

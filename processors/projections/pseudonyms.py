@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
-from ledger.events import Event
+from ledger.events import Told
+from ledger.projector import Changes
 from processors.events.fact import OfStudy
 from processors.events.pseudonyms import (
     AutoidProjectChanged,
@@ -65,9 +66,9 @@ class Pseudonyms:
         )
         self.types = self._rules.types
 
-    def apply(self, connection: Connection, events: Sequence[Event]) -> None:
-        """Applies the events in order."""
-        self._rules.apply(connection, events)
+    def plan(self, events: Sequence[Told]) -> Changes:
+        """What the events change, as if applied in order."""
+        return self._rules.plan(events)
 
 
 _PROJECTS = Table(
@@ -225,7 +226,7 @@ _OBSERVED = Table(
 _OBSERVE = _OBSERVED.insert_once()
 
 
-def _project(project: AutoidProjectChanged, event: Event) -> list[Parameters]:
+def _project(project: AutoidProjectChanged, event: Told) -> list[Parameters]:
     return [
         {
             "record_id": project.record_id,
@@ -243,33 +244,33 @@ def _project(project: AutoidProjectChanged, event: Event) -> list[Parameters]:
     ]
 
 
-def _record(project: AutoidProjectFact, event: Event) -> list[Parameters]:
+def _record(project: AutoidProjectFact, event: Told) -> list[Parameters]:
     return [{"record_id": project.record_id, "position": event.position, "recorded_at": event.recorded_at}]
 
 
-def _generated(drawn: IdGenerated, event: Event) -> list[Parameters]:
+def _generated(drawn: IdGenerated, event: Told) -> list[Parameters]:
     return [_used(drawn, event, "generated") | {"subject": event.subject, "pattern": drawn.pattern}]
 
 
-def _forgotten(adopted: IdAdopted, _: Event) -> list[Parameters]:
+def _forgotten(adopted: IdAdopted, _: Told) -> list[Parameters]:
     if adopted.forgotten is None:
         return []
     return [{"project": adopted.project, "fingerprint": adopted.fingerprint, "forgotten": adopted.forgotten}]
 
 
-def _adopted(adopted: IdAdopted, event: Event) -> list[Parameters]:
+def _adopted(adopted: IdAdopted, event: Told) -> list[Parameters]:
     return [_used(adopted, event, "adopted") | {"subject": event.subject, "record_id": adopted.record_id}]
 
 
-def _reserved(reserved: IdReserved, event: Event) -> list[Parameters]:
+def _reserved(reserved: IdReserved, event: Told) -> list[Parameters]:
     return [_used(reserved, event, "reserved") | {"pattern": reserved.pattern or None}]
 
 
-def _contradicted(contradiction: ContradictionFound, event: Event) -> list[Parameters]:
+def _contradicted(contradiction: ContradictionFound, event: Told) -> list[Parameters]:
     return [_used(contradiction, event, "reserved") | {"pattern": None}]
 
 
-def _used(used: PatientsIdFact | IdReserved, event: Event, kind: str) -> Parameters:
+def _used(used: PatientsIdFact | IdReserved, event: Told, kind: str) -> Parameters:
     return {
         "project": used.project,
         "fingerprint": used.fingerprint,
@@ -280,15 +281,15 @@ def _used(used: PatientsIdFact | IdReserved, event: Event, kind: str) -> Paramet
     }
 
 
-def _missing(missing: IdMissing, _: Event) -> list[Parameters]:
+def _missing(missing: IdMissing, _: Told) -> list[Parameters]:
     return [{"project": missing.project, "fingerprint": missing.fingerprint}]
 
 
-def _delivered(delivered: IdDelivered, _: Event) -> list[Parameters]:
+def _delivered(delivered: IdDelivered, _: Told) -> list[Parameters]:
     return [{"project": delivered.project, "fingerprint": delivered.fingerprint, "record_id": delivered.record_id}]
 
 
-def _contradiction(contradiction: ContradictionFound, event: Event) -> list[Parameters]:
+def _contradiction(contradiction: ContradictionFound, event: Told) -> list[Parameters]:
     return [
         {
             "project": contradiction.project,
@@ -301,13 +302,13 @@ def _contradiction(contradiction: ContradictionFound, event: Event) -> list[Para
     ]
 
 
-def _resolved(contradiction: ContradictionResolved, _: Event) -> list[Parameters]:
+def _resolved(contradiction: ContradictionResolved, _: Told) -> list[Parameters]:
     return [{"project": contradiction.project, "record_id": contradiction.record_id}]
 
 
-def _held(held: StudyHeld, event: Event) -> list[Parameters]:
+def _held(held: StudyHeld, event: Told) -> list[Parameters]:
     return [{"study": held.study, "project": held.project, "reason": held.reason, "position": event.position}]
 
 
-def _study(about: OfStudy, event: Event) -> list[Parameters]:
+def _study(about: OfStudy, event: Told) -> list[Parameters]:
     return [{"study": about.study, "position": event.position}]

@@ -10,7 +10,8 @@ from typing import Any, Generic, TypeVar
 import orjson
 from sqlalchemy import Connection, TextClause
 
-from ledger.events import Event
+from ledger.events import Told
+from ledger.projector import Changes
 from processors.events.fact import Fact
 
 Parameters = dict[str, Any]
@@ -55,10 +56,10 @@ class Rule(Generic[F]):
     """What events of one type demand: statements in this order, each for as many rows as its function gives."""
 
     fact: type[F]
-    statements: tuple[tuple[Statement, Callable[[F, Event], list[Parameters]]], ...]
+    statements: tuple[tuple[Statement, Callable[[F, Told], list[Parameters]]], ...]
 
 
-def on(fact: type[F], *statements: tuple[Statement, Callable[[F, Event], list[Parameters]]]) -> Rule[F]:
+def on(fact: type[F], *statements: tuple[Statement, Callable[[F, Told], list[Parameters]]]) -> Rule[F]:
     """The rule for events of this type."""
     return Rule(fact, statements)
 
@@ -70,8 +71,8 @@ class Rules:
         self._rules = {rule.fact.__name__: rule for rule in rules}
         self.types = frozenset(self._rules)
 
-    def apply(self, connection: Connection, events: Sequence[Event]) -> None:
-        """Changes the rows as the events demand, as if one event after the other."""
+    def plan(self, events: Sequence[Told]) -> Changes:
+        """What the events change in the rows, as if one event after the other."""
         batch = Batch()
         for event in events:
             rule = self._rules[event.type]
@@ -79,14 +80,24 @@ class Rules:
             for statement, parameters_of in rule.statements:
                 for parameters in parameters_of(fact, event):
                     batch.add(statement, parameters)
-        for step in batch.steps:
-            execute(connection, step.statement.sql, list(step.rows.values()))
+        statements = [(step.statement.sql, as_json(list(step.rows.values()))) for step in batch.steps]
+
+        def change(connection: Connection) -> None:
+            for sql, rows in statements:
+                connection.execute(sql, rows)
+
+        return change
 
 
 def execute(connection: Connection, sql: TextClause, rows: Sequence[Parameters]) -> None:
     """Executes the statement for these rows, if there are any."""
     if rows:
-        connection.execute(sql, {"rows": orjson.dumps(rows).decode()})
+        connection.execute(sql, as_json(rows))
+
+
+def as_json(rows: Sequence[Parameters]) -> dict[str, str]:
+    """The rows as a statement takes them."""
+    return {"rows": orjson.dumps(rows).decode()}
 
 
 @dataclass(frozen=True, slots=True)

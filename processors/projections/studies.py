@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, text
 
-from ledger.events import Event
+from ledger.events import Told
+from ledger.projector import Changes
 from processors.events.deliveries import StudyDelivered
 from processors.events.fact import Fact
 from processors.events.series import (
@@ -40,8 +41,8 @@ class Studies:
     def __init__(self) -> None:
         self.types = frozenset(_FACTS)
 
-    def apply(self, connection: Connection, events: Sequence[Event]) -> None:
-        """Applies the events as if one after the other.
+    def plan(self, events: Sequence[Told]) -> Changes:
+        """What the events change, as if applied one after the other.
 
         What a study was delivered as is first taken up with what its series say, since in a rebuild both come
         together mostly: writing a row of many indexes twice takes twice as long. And every row that is sent to a
@@ -49,12 +50,16 @@ class Studies:
         instead of 12.
         """
         news = _news(events)
-        execute(connection, _UPDATE_STUDIES, list(news.other_studies.values()))
-        execute(connection, _DELIVER_SERIES, list(news.other_series.values()))
-        execute(connection, _SET_PRESENCE, list(news.other_presence.values()))
-        if news.series:
-            _write(connection, news)
-        execute(connection, _SET_PRESENCE, list(news.presence.values()))
+
+        def change(connection: Connection) -> None:
+            execute(connection, _UPDATE_STUDIES, list(news.other_studies.values()))
+            execute(connection, _DELIVER_SERIES, list(news.other_series.values()))
+            execute(connection, _SET_PRESENCE, list(news.other_presence.values()))
+            if news.series:
+                _write(connection, news)
+            execute(connection, _SET_PRESENCE, list(news.presence.values()))
+
+        return change
 
 
 @dataclass(kw_only=True, slots=True)
@@ -65,7 +70,7 @@ class _Series:
     them and each that changed what routing looks at.
     """
 
-    first: Event
+    first: Told
     newest: SeriesFact
     position: int
     row: tuple[Any, ...]
@@ -96,7 +101,7 @@ class _News:
     presence: dict[tuple[str, str], Parameters] = field(default_factory=dict)
     other_presence: dict[tuple[str, str], Parameters] = field(default_factory=dict)
 
-    def take(self, fact: Fact, event: Event) -> None:
+    def take(self, fact: Fact, event: Told) -> None:
         """Adds what one more event says."""
         match fact:
             case SeriesFact():
@@ -112,7 +117,7 @@ class _News:
             case SeriesVanished() | SeriesReturned():
                 self._take_presence(fact, event)
 
-    def _take_content(self, series: SeriesFact, event: Event) -> None:
+    def _take_content(self, series: SeriesFact, event: Told) -> None:
         key = series.StudyInstanceUID, series.SeriesInstanceUID
         row, routing = _ROW_VALUES(series), _ROUTING_VALUES(series)
         known = self.series.get(key)
@@ -151,7 +156,7 @@ class _News:
             else:
                 known.instance, known.delivered_position = row["instance"], row["position"]
 
-    def _take_presence(self, series: SeriesVanished | SeriesReturned, event: Event) -> None:
+    def _take_presence(self, series: SeriesVanished | SeriesReturned, event: Told) -> None:
         key = series.StudyInstanceUID, series.SeriesInstanceUID
         presence = self.presence if key in self.series else self.other_presence
         presence[key] = {
@@ -182,7 +187,7 @@ _FACTS: Mapping[str, type[Fact]] = {
 }
 
 
-def _news(events: Sequence[Event]) -> _News:
+def _news(events: Sequence[Told]) -> _News:
     news = _News()
     for event in events:
         news.take(_FACTS[event.type].read(event), event)

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 import orjson
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from ledger import codec
-from ledger.events import Event
+from ledger.events import Told
+from ledger.projector import Changes
 from processors.events.deliveries import Acknowledged, LostUpdateFound
 from processors.events.holds import RequestHeld, RequestQuestioned, RequestReleased
 from processors.events.patients import StudyChangeFound, TwoNamesFound
@@ -76,9 +77,9 @@ class Transfers:
         )
         self.types = self._rules.types
 
-    def apply(self, connection: Connection, events: Sequence[Event]) -> None:
-        """Applies the events in order."""
-        self._rules.apply(connection, events)
+    def plan(self, events: Sequence[Told]) -> Changes:
+        """What the events change, as if applied in order."""
+        return self._rules.plan(events)
 
 
 _INSERT = Statement(
@@ -290,7 +291,7 @@ _UPSERT_BY_HAND = Statement(
 )
 
 
-def _requested(requested: TransferRequested, event: Event) -> list[Parameters]:
+def _requested(requested: TransferRequested, event: Told) -> list[Parameters]:
     return [
         {
             "position": event.position,
@@ -306,7 +307,7 @@ def _requested(requested: TransferRequested, event: Event) -> list[Parameters]:
     ]
 
 
-def _held(held: RequestHeld, event: Event) -> list[Parameters]:
+def _held(held: RequestHeld, event: Told) -> list[Parameters]:
     return [
         {
             "study": held.study,
@@ -326,21 +327,21 @@ def _held(held: RequestHeld, event: Event) -> list[Parameters]:
     ]
 
 
-def _replaced(requested: TransferRequested, _: Event) -> list[Parameters]:
+def _replaced(requested: TransferRequested, _: Told) -> list[Parameters]:
     """What may stand of them in REDCap has still to be ended."""
     return [_state(request, "ending") for request in requested.replaces]
 
 
-def _to_be_ended(transfer: TransferRetracted | TransferStrayed, _: Event) -> list[Parameters]:
+def _to_be_ended(transfer: TransferRetracted | TransferStrayed, _: Told) -> list[Parameters]:
     return [_state(transfer.request, "ending")]
 
 
-def _amended(amended: TransferAmended, event: Event) -> list[Parameters]:
+def _amended(amended: TransferAmended, event: Told) -> list[Parameters]:
     """The row says something else now: nothing is left of the request that it was."""
     return [_state(amended.replaced, "withdrawn", event.position)]
 
 
-def _ended(withdrawn: TransferWithdrawn, event: Event) -> list[Parameters]:
+def _ended(withdrawn: TransferWithdrawn, event: Told) -> list[Parameters]:
     state = "withdrawn" if withdrawn.fate == "unsent" else "closed"
     return [_state(withdrawn.request, state, event.position) | {"instance": withdrawn.instance}]
 
@@ -349,7 +350,7 @@ def _state(request: int, state: str, ended_position: int | None = None) -> Param
     return {"request": request, "state": state, "ended_position": ended_position}
 
 
-def _placed(placed: TransferPlaced | TransferAmended, event: Event) -> list[Parameters]:
+def _placed(placed: TransferPlaced | TransferAmended, event: Told) -> list[Parameters]:
     return [
         {
             "request": placed.request,
@@ -361,20 +362,20 @@ def _placed(placed: TransferPlaced | TransferAmended, event: Event) -> list[Para
     ]
 
 
-def _partial_match(requested: TransferRequested, event: Event) -> list[Parameters]:
+def _partial_match(requested: TransferRequested, event: Told) -> list[Parameters]:
     if requested.whole_match:
         return []
     return [_notice(requested, event, "pattern matched the start only", {"rule": requested.cause.record_id})]
 
 
-def _if_sent(withdrawn: TransferWithdrawn, event: Event) -> list[Parameters]:
+def _if_sent(withdrawn: TransferWithdrawn, event: Told) -> list[Parameters]:
     if withdrawn.fate != "sent":
         return []
     kind = "retracted after it was sent" if withdrawn.by is None else "replaced after it was sent"
     return [_notice(withdrawn, event, kind, {"request": withdrawn.request})]
 
 
-def _study_changed(change: StudyChangeFound, event: Event) -> list[Parameters]:
+def _study_changed(change: StudyChangeFound, event: Told) -> list[Parameters]:
     details: Parameters = {
         "request": change.request,
         "changed": change.changed,
@@ -383,11 +384,11 @@ def _study_changed(change: StudyChangeFound, event: Event) -> list[Parameters]:
     return [_notice(change, event, "study changed", details)]
 
 
-def _two_names(fact: TwoNamesFound, event: Event) -> list[Parameters]:
+def _two_names(fact: TwoNamesFound, event: Told) -> list[Parameters]:
     return [_notice(fact, event, "one PatientID, two names", {"studies": fact.studies})]
 
 
-def _questioned(questioned: RequestQuestioned, event: Event) -> list[Parameters]:
+def _questioned(questioned: RequestQuestioned, event: Told) -> list[Parameters]:
     details: Parameters = {
         "event_name": questioned.event_name,
         "details": questioned.details,
@@ -397,7 +398,7 @@ def _questioned(questioned: RequestQuestioned, event: Event) -> list[Parameters]
     return [_notice(questioned, event, questioned.kind, known)]
 
 
-def _lost_update(lost: LostUpdateFound, event: Event) -> list[Parameters]:
+def _lost_update(lost: LostUpdateFound, event: Told) -> list[Parameters]:
     where: Parameters = {"request": lost.request, "series": lost.series, "instance": lost.instance}
     known = {name: value for name, value in where.items() if value is not None}
     return [_notice(lost, event, "written over by this system", known)]
@@ -410,7 +411,7 @@ def _notice(
     | TwoNamesFound
     | RequestQuestioned
     | LostUpdateFound,
-    event: Event,
+    event: Told,
     kind: str,
     details: Parameters,
 ) -> Parameters:
@@ -423,12 +424,12 @@ def _notice(
     }
 
 
-def _conflict(conflict: ConflictFound, event: Event) -> list[Parameters]:
+def _conflict(conflict: ConflictFound, event: Told) -> list[Parameters]:
     (decided,) = _decided(conflict, event)
     return [decided | {"kind": conflict.kind, "details": _causes(conflict)}]
 
 
-def _deferred(deferred: DecisionDeferred, event: Event) -> list[Parameters]:
+def _deferred(deferred: DecisionDeferred, event: Told) -> list[Parameters]:
     (decided,) = _decided(deferred, event)
     return [decided | {"details": _causes(deferred, restores=deferred.restores)}]
 
@@ -437,13 +438,13 @@ def _causes(because: ConflictFound | DecisionDeferred, **more: Sequence[int]) ->
     return orjson.Fragment(codec.encode({"causes": [cause._asdict() for cause in because.causes], **more}))
 
 
-def _contested(conflict: ConflictFound, _: Event) -> list[Parameters]:
+def _contested(conflict: ConflictFound, _: Told) -> list[Parameters]:
     return [{"request": conflict.request}]
 
 
 def _decided(
     decided: ConflictFound | ConflictResolved | DecisionDeferred | DecisionResumed | DecidedByHand | RequestReleased,
-    event: Event,
+    event: Told,
 ) -> list[Parameters]:
     return [
         {
@@ -455,5 +456,5 @@ def _decided(
     ]
 
 
-def _failure(timeout: RuleTimedOut | RuleTimeoutResolved, event: Event) -> list[Parameters]:
+def _failure(timeout: RuleTimedOut | RuleTimeoutResolved, event: Told) -> list[Parameters]:
     return [{"record_id": timeout.record_id, "study": timeout.study, "position": event.position}]

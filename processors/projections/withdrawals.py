@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection
-
-from ledger.events import Event
+from ledger.events import Told
+from ledger.projector import Changes
 from processors.events.holds import RequestHeld
 from processors.events.withdrawals import (
     ParticipantWithdrew,
@@ -40,9 +39,9 @@ class Withdrawals:
         )
         self.types = self._rules.types
 
-    def apply(self, connection: Connection, events: Sequence[Event]) -> None:
-        """Applies the events in order."""
-        self._rules.apply(connection, events)
+    def plan(self, events: Sequence[Told]) -> Changes:
+        """What the events change, as if applied in order."""
+        return self._rules.plan(events)
 
 
 _MARK = Table(
@@ -73,32 +72,32 @@ _REMOVE_ENTRY = _ENTRIES.mark_removed()
 _DELETE_ENTRY = _ENTRIES.delete()
 
 
-def _marks(withdrew: ParticipantWithdrew, event: Event) -> list[Parameters]:
+def _marks(withdrew: ParticipantWithdrew, event: Told) -> list[Parameters]:
     return [
         {"position": event.position, "mark": mark, "project": withdrew.project}
         for mark in (*withdrew.patients, *withdrew.pseudonyms)
     ]
 
 
-def _study(withdrawn: StudyWithdrawn, event: Event) -> list[Parameters]:
+def _study(withdrawn: StudyWithdrawn, event: Told) -> list[Parameters]:
     return [{"study": withdrawn.study, "project": withdrawn.project, "position": event.position}]
 
 
-def _held(held: RequestHeld, event: Event) -> list[Parameters]:
+def _held(held: RequestHeld, event: Told) -> list[Parameters]:
     """A later study: what people request of it in REDCap is a task as well."""
     if held.kind != "participant withdrew":
         return []
     return [{"study": held.study, "project": held.project, "position": event.position}]
 
 
-def _entry(entry: WithdrawalEntryChanged, event: Event) -> list[Parameters]:
+def _entry(entry: WithdrawalEntryChanged, event: Told) -> list[Parameters]:
     (record,) = _record(entry, event)
     return [record | {"project": entry.project, "fingerprint": entry.fingerprint, "problems": entry.problems}]
 
 
-def _record(entry: WithdrawalEntryFact, event: Event) -> list[Parameters]:
+def _record(entry: WithdrawalEntryFact, event: Told) -> list[Parameters]:
     return [{"record_id": entry.record_id, "position": event.position}]
 
 
-def _no_doubt(entry: WithdrawalEntryFact, _: Event) -> list[Parameters]:
+def _no_doubt(entry: WithdrawalEntryFact, _: Told) -> list[Parameters]:
     return [{"record_id": entry.record_id, "position": None}]

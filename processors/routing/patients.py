@@ -26,7 +26,8 @@ _PATIENTS = text("""
     select study, series, said_at as position, subject
       from (select distinct on (series.study, series.series) series.study, series.series, said_at, event.subject,
                    wrapped_key is null and mixed.study is null as incomparable
-              from gateway.series cross join unnest(stated || series.position) as said_at
+              from gateway.series cross join unnest(case when series.position = any(stated) then stated
+                                                        else stated || series.position end) as said_at
               join ledger.event on event.position = said_at
               join ledger.subject on subject.subject = event.subject
               left join gateway.mixed_study as mixed on mixed.study = series.study and over_position is null

@@ -58,6 +58,21 @@ def match(pattern: str, text: str, *, time_limit: float) -> Match | None:
 
 
 @lru_cache(maxsize=1_000)
+def literal_start(pattern: str) -> str:
+    """What every text begins with that the pattern matches, as far as that is plain to see.
+
+    Patterns begin with a project's letters mostly, so that most texts need not be tried.
+    """
+    if "|" in pattern or "(?" in pattern:
+        return ""
+    return _LITERAL_START.sub(r"\1", pattern)
+
+
+# Up to the first character that means something else, or may be missing because of what follows it.
+_LITERAL_START = re.compile(r"^\^?((?:[A-Za-z0-9_-](?![?*+{]))*).*", re.DOTALL)
+
+
+@lru_cache(maxsize=1_000)
 def _compiled(pattern: str) -> Any:
     """The pattern as `regex` has it; None where it is blank."""
     if is_blank(pattern):

@@ -5,7 +5,7 @@ sending one) *and* (the PatientID matches its ID pattern *or* the PatientName ma
 pattern). The pseudonym is the PatientID where that matched, else the PatientName.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Literal, NamedTuple
 
@@ -15,6 +15,7 @@ from processors.redcap.rows import REPEATED, repeated_ids
 from processors.routing import patterns
 from processors.routing.circuit_breaker import CircuitBreaker
 from processors.routing.patterns import BadPattern, PatternTimeout
+from processors.text import is_blank
 
 MatchMode = Literal["prefix", "full"]
 
@@ -97,7 +98,7 @@ def rule_that_said(fact: RoutingRuleChanged) -> Rule:
 
 
 class Router:
-    """Rules laid out by AE title, so that a series meets only those that may concern it.
+    """Rules laid out by AE title and by how their patterns begin, so that a series meets only those that may match.
 
     A rule that has run out of time twenty times is switched off: from then on it counts as running out of time at once.
     """
@@ -106,19 +107,17 @@ class Router:
         self._mode = mode
         self._time_limit = time_limit
         self._breaker = CircuitBreaker(_OFTEN)
-        self._called: dict[str, list[Rule]] = {}
-        self._calling: dict[str, list[Rule]] = {}
+        self._laid_out: dict[_Place, list[Rule]] = {}
+        self._lengths: set[int] = set()
         for rule in rules:
             if rule.active and not rule.problems:
-                # A blank AE title never matches: it would mean "from anywhere".
-                if rule.called:
-                    self._called.setdefault(rule.called, []).append(rule)
-                if rule.calling:
-                    self._calling.setdefault(rule.calling, []).append(rule)
+                for place in _places(rule):
+                    self._laid_out.setdefault(place, []).append(rule)
+                    self._lengths.add(len(place.start))
 
     def __bool__(self) -> bool:
         """Whether any rule can match at all."""
-        return bool(self._called or self._calling)
+        return bool(self._laid_out)
 
     @property
     def switched_off(self) -> list[str]:
@@ -131,10 +130,8 @@ class Router:
 
     def hits(self, identity: Identity) -> tuple[list[Hit], list[Rule]]:
         """The rules that match, and those that ran out of time, each in the order of their record ids."""
-        by_title = (*self._called.get(identity.called, ()), *self._calling.get(identity.calling, ()))
-        concerned = {rule.record_id: rule for rule in by_title}
         hits, timed_out = [], []
-        for rule in sorted(concerned.values(), key=lambda rule: rule.record_id):
+        for rule in self._that_may_match(identity):
             try:
                 hit = self._hit(rule, identity)
             except PatternTimeout:
@@ -146,6 +143,16 @@ class Router:
             if hit is not None:
                 hits.append(hit)
         return hits, timed_out
+
+    def _that_may_match(self, identity: Identity) -> list[Rule]:
+        """The rules for what comes by these AE titles and begins as their patterns do, in the order of record ids."""
+        found = {}
+        for of_called, title in ((True, identity.called), (False, identity.calling)):
+            for of_id, text in ((True, identity.patient_id), (False, identity.patient_name)):
+                for length in self._lengths:
+                    for rule in self._laid_out.get(_Place(of_called, title, of_id, text[:length]), ()):
+                        found[rule.record_id] = rule
+        return sorted(found.values(), key=lambda rule: rule.record_id)
 
     def _hit(self, rule: Rule, identity: Identity) -> Hit | None:
         if rule.record_id in self._breaker.open:
@@ -159,6 +166,23 @@ class Router:
             if match is not None and (match.whole or self._mode == "prefix"):
                 return Hit(rule=rule, pseudonym=text, whole=match.whole)
         return None
+
+
+class _Place(NamedTuple):
+    """Where a rule is laid out: an AE title of it, and what a PatientID or PatientName that it matches begins with."""
+
+    of_called: bool
+    title: str
+    of_id: bool
+    start: str
+
+
+def _places(rule: Rule) -> Iterator[_Place]:
+    """Where the rule is looked for. A blank AE title never matches: it would mean "from anywhere"."""
+    for of_called, title in ((True, rule.called), (False, rule.calling)):
+        for of_id, pattern in ((True, rule.patient_id_pattern), (False, rule.patient_name_pattern)):
+            if title and not is_blank(pattern):
+                yield _Place(of_called, title, of_id, patterns.literal_start(pattern))
 
 
 def _repeated(record_id: str) -> Rule:

@@ -2,7 +2,10 @@
 
 from datetime import timedelta
 
+import pytest
+
 from processors.events.transfers import TransferSent
+from processors.explain import what_if
 from processors.explain.what_if import Comparison
 from processors.requests import Key
 from processors.routing.decisions import Obstacle
@@ -93,6 +96,25 @@ def test_rules_that_are_not_in_the_file_stay_unless_it_is_the_whole_table(explai
         ("1.2.2", BRAIN, ("gains",)),
         ("1.2.1", HEART, ("loses",)),
     }
+
+
+def test_no_more_is_found_where_every_study_is_decided_upon(
+    explained: Explained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded(explained)
+    site = explained.site
+    site.series("1.2.1", PatientID="HRT-4", PatientName="", calling="CT9")
+    site.series("1.2.2", "1.2.2.2", PatientID="HRT-2", called="OTHER")
+    site.clock.advance(3600)
+    site.run()
+    rules = [
+        row("1", allowed_patientid="HRT-[24]"),
+        row("2", dest_project=BRAIN, sending_aetitle="CT9", allowed_patientname="BRN-[1-3]"),
+    ]
+    found = explained.compare(*rules)
+    monkeypatch.setattr(what_if, "_touched", lambda said, *_tables: sorted(said))
+    assert found == explained.compare(*rules)
+    assert found.changes
 
 
 def test_only_studies_since_a_moment_are_tried(explained: Explained) -> None:

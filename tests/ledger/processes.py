@@ -13,9 +13,9 @@ from sqlalchemy import Connection, text
 from ledger import lease
 from ledger.database import open_database
 from ledger.errors import Unreachable
-from ledger.events import Event
+from ledger.events import Told
 from ledger.migrations import migrate
-from ledger.projector import Projector
+from ledger.projector import Changes, Projector
 from ledger.vault import SubjectName, Vault, initialise
 from tests.ledger.samples import fact, opened, the_store
 from tests.processes import context
@@ -38,15 +38,18 @@ class Tally:
         self.code_version = code_version
         self.types = types
 
-    def apply(self, connection: Connection, events: Sequence[Event]) -> None:
-        connection.execute(
-            text("""
-                insert into public.tally (stream, position, times, n)
-                values (:stream, :position, 1, :n)
-                on conflict (position) do update set times = tally.times + 1
-            """),
-            [{"stream": e.stream, "position": e.position, "n": e.data.get("n")} for e in events],
-        )
+    def plan(self, events: Sequence[Told]) -> Changes:
+        insert = text("""
+            insert into public.tally (stream, position, times, n)
+            values (:stream, :position, 1, :n)
+            on conflict (position) do update set times = tally.times + 1
+        """)
+        rows = [{"stream": e.stream, "position": e.position, "n": e.data.get("n")} for e in events]
+
+        def change(connection: Connection) -> None:
+            connection.execute(insert, rows)
+
+        return change
 
 
 def append_one_by_one(url: str, writer: int, count: int) -> int:

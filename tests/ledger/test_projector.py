@@ -11,8 +11,8 @@ from sqlalchemy.exc import ProgrammingError
 from ledger import projector, store, verification
 from ledger.database import Database
 from ledger.errors import Misconfigured
-from ledger.events import Event, NewEvent
-from ledger.projector import Projector
+from ledger.events import Event, NewEvent, Told
+from ledger.projector import Changes, Projector
 from tests.ledger.processes import Tally, catch_up, processes
 from tests.ledger.samples import append, fact, scalar, the_store
 
@@ -27,15 +27,17 @@ class Latest:
     tables = ("public.latest",)
     types = frozenset({"Happened", "Also"})
 
-    def apply(self, connection: Connection, events: Sequence[Event]) -> None:
-        for event in events:
-            connection.execute(
-                text("""
-                    insert into public.latest (stream, n) values (:stream, :n)
-                    on conflict (stream) do update set n = excluded.n
-                """),
-                {"stream": event.stream, "n": event.data.get("n")},
-            )
+    def plan(self, events: Sequence[Told]) -> Changes:
+        upsert = text("""
+            insert into public.latest (stream, n) values (:stream, :n)
+            on conflict (stream) do update set n = excluded.n
+        """)
+
+        def change(connection: Connection) -> None:
+            for event in events:
+                connection.execute(upsert, {"stream": event.stream, "n": event.data.get("n")})
+
+        return change
 
 
 @pytest.fixture(autouse=True)
@@ -99,11 +101,14 @@ class Positive:
     tables = ("public.positive",)
     types = frozenset({"Happened"})
 
-    def apply(self, connection: Connection, events: Sequence[Event]) -> None:
-        connection.execute(
-            text("insert into public.positive select p, n * 2 from unnest(:positions, :numbers) as r (p, n)"),
-            {"positions": [event.position for event in events], "numbers": [event.data["n"] for event in events]},
-        )
+    def plan(self, events: Sequence[Told]) -> Changes:
+        insert = text("insert into public.positive select p, n * 2 from unnest(:positions, :numbers) as r (p, n)")
+        rows = {"positions": [event.position for event in events], "numbers": [event.data["n"] for event in events]}
+
+        def change(connection: Connection) -> None:
+            connection.execute(insert, rows)
+
+        return change
 
 
 POSITIVE = "create table public.positive (position bigint primary key, n int constraint is_positive check (n > 0))"
@@ -260,10 +265,15 @@ class KilledAt(Tally):
         super().__init__()
         self.position = position
 
-    def apply(self, connection: Connection, events: Sequence[Event]) -> None:
-        super().apply(connection, events)
-        if any(event.position == self.position for event in events):
-            raise Killed
+    def plan(self, events: Sequence[Told]) -> Changes:
+        insert = super().plan(events)
+
+        def change(connection: Connection) -> None:
+            insert(connection)
+            if any(event.position == self.position for event in events):
+                raise Killed
+
+        return change
 
 
 @pytest.mark.usefixtures("small_batches")
@@ -372,9 +382,9 @@ def test_a_projection_that_another_process_reset_meanwhile_is_read_in_batches(da
     given: list[int] = []
 
     class Watched(Tally):
-        def apply(self, connection: Connection, events: Sequence[Event]) -> None:
+        def plan(self, events: Sequence[Told]) -> Changes:
             given.append(len(events))
-            super().apply(connection, events)
+            return super().plan(events)
 
     reset = iter([True])
 

@@ -93,7 +93,7 @@ def forgetful_of_series(desired: Any, actual: Any, now: Any) -> plan.Plan:
 
 def silently(outcomes: Outcomes, connection: Connection, events: Sequence[Event]) -> None:
     """What the sender reports is taken off the list by itself."""
-    outcomes._rules.apply(connection, events)
+    outcomes._rules.plan(events)(connection)
     connection.execute(text("update gateway.outcome set acknowledged = true where state = 'sent'"))
 
 

@@ -53,7 +53,7 @@ class Ledger:
         """All in one batch."""
         with self._database.begin() as connection:
             stored = the_store().append(connection, [in_plain(fact) for fact in facts])
-            Transfers().apply(connection, stored)
+            Transfers().plan(stored)(connection)
         return stored
 
     def rows(self, table: str) -> list[dict[str, Any]]:

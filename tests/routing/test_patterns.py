@@ -76,6 +76,26 @@ def test_a_match_of_no_characters_is_partial() -> None:
     assert match("x*", "P1") == Match(whole=False)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "start"),
+    [
+        ("PROJ_[0-9]+", "PROJ_"),
+        ("^HRT-1$", "HRT-1"),
+        ("PA?", "P"),
+        ("PA{0,2}", "P"),
+        ("PA*|B", ""),
+        ("(PA)", ""),
+        ("(?i)pa", ""),
+        ("^^P", ""),
+        ("P.A", "P"),
+        (r"P\d", "P"),
+        ("", ""),
+    ],
+)
+def test_what_a_match_begins_with_is_seen_where_it_is_plain(pattern: str, start: str) -> None:
+    assert patterns.literal_start(pattern) == start
+
+
 # Time
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import event as sa_event
 from ledger import codec, projector, store, verification
 from ledger.database import Database
 from ledger.events import Event, NewEvent
-from ledger.projector import Projection, Projector
+from ledger.projector import Planned, Projection, Projector, apply_apart
 from ledger.vault import SubjectName, Vault
 from processors.events.deliveries import Acknowledged, RowAccepted, RowMissing, RowRefused, RowRestored, StudyDelivered
 from processors.events.fact import Cause, Fact
@@ -101,7 +101,7 @@ def test_a_batch_comes_to_the_same_as_its_events_one_by_one(
         for portions in ([before, batch], [before, *([event] for event in batch)]):
             with connection.begin_nested() as savepoint:
                 for portion in filter(None, portions):
-                    projection.apply(connection, portion)
+                    apply_apart(connection, [Planned.of(projection, portion)])
                 found.append(rows_of(connection, projection))
                 savepoint.rollback()
         together, one_by_one = found
