@@ -11,7 +11,8 @@ from sqlalchemy import text
 from ledger.batching import batches
 from processors.clocks import due
 from processors.delivery.actual import BATCH
-from processors.delivery.deliver import Delivered, deliver_again
+from processors.delivery.deliver import deliver_again
+from processors.delivery.delivered import Delivered
 from processors.delivery.retries import RETRY_AFTER
 from processors.gateway import Gateway
 from processors.redcap import Project, Redcap, incoming, transfers
