@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import pytest
 from sqlalchemy import Connection, text
 
-from ledger.events import Event
+from ledger.events import Told
+from ledger.projector import Changes
 from processors import observed_list, run
 from processors.cli.override import End
 from processors.clocks import ClockComparison
@@ -91,10 +92,15 @@ def forgetful_of_series(desired: Any, actual: Any, now: Any) -> plan.Plan:
     return plan.plan_study(desired, replace(actual, series={}), now)
 
 
-def silently(outcomes: Outcomes, connection: Connection, events: Sequence[Event]) -> None:
+def silently(outcomes: Outcomes, events: Sequence[Told]) -> Changes:
     """What the sender reports is taken off the list by itself."""
-    outcomes._rules.plan(events)(connection)
-    connection.execute(text("update gateway.outcome set acknowledged = true where state = 'sent'"))
+    change = outcomes._rules.plan(events)
+
+    def change_more(connection: Connection) -> None:
+        change(connection)
+        connection.execute(text("update gateway.outcome set acknowledged = true where state = 'sent'"))
+
+    return change_more
 
 
 def change_a_table(self: run.Run) -> None:
@@ -264,7 +270,7 @@ BITES = {
         "somebody is named in the ledger",
     ),
     "what is sent after it was ended": Bite(
-        instead(Outcomes, "apply", silently),
+        instead(Outcomes, "plan", silently),
         [*REQUESTED, ("sender begins",), ("retracts", "1.2.1", HEART, None), ("sender sends", ""), RUN],
         "was sent as SUBJ-X1 after that was ended, and status shows nothing of it",
     ),
