@@ -26,6 +26,7 @@ from processors.clocks import ClockComparison
 from processors.configuration import Configuration
 from processors.delivery.deliver import Delivered, IsTimeUp, deliver
 from processors.delivery.lost_updates import Checked, find_clashes
+from processors.delivery.put_back import bring_put_back
 from processors.delivery.recognition import recognise
 from processors.delivery.sender.poll import Looked, look
 from processors.delivery.sender.queue import look_after_sender
@@ -282,7 +283,8 @@ class Run:
         recognise(self.gateway, self.redcap)
         is_time_up = self._time_is_up()
         with self.step(_WRITING) as progress:
-            written = deliver(
+            written = bring_put_back(self.gateway, self.redcap, batch_rows=batch_rows)
+            written += deliver(
                 self.gateway, self.redcap, batch_rows=batch_rows, progress=progress, is_time_up=is_time_up
             )
         self.report.delivered = written if self.report.delivered is None else self.report.delivered + written

@@ -743,6 +743,11 @@ create table gateway.contest_retry (
     at   timestamptz not null
 );
 comment on table gateway.contest_retry is 'When requests that a person contests were last tried again.';
+create table gateway.deleted_look (
+    site text        primary key,
+    at   timestamptz not null
+);
+comment on table gateway.deleted_look is 'When each site last looked whether deleted records were put back.';
 create table gateway.call_budget (
     url          text             primary key,
     next_call_at timestamptz      not null,

@@ -131,16 +131,19 @@ def deliver_again(
     studies: Collection[str],
     transfers: Collection[int] = (),
     batch_rows: int,
+    everything: bool = False,
     progress: Progress | None = None,
 ) -> Delivered:
     """Writes all study and series rows of these studies again, and what else is pending for them.
 
-    Rows that somebody deleted come back, but for those whose absence was acknowledged, if no request asks for them. Of
-    our placed requests, only the `transfers` (positions) do: in a next free instance where their rows are gone
-    or say something else, unless a person has asked for something else meanwhile. What has been sent
+    Rows that somebody deleted come back; those whose absence was acknowledged only if a request asks for them, or
+    `everything` is to. Of our placed requests, only the `transfers` (positions) do: in a next free instance where their
+    rows are gone or say something else, unless a person has asked for something else meanwhile. What has been sent
     under them would be sent again: that is for the caller to know.
     """
-    return _in_passes(gateway, redcap, Again(studies=studies, requests=transfers), batch_rows, progress)
+    return _in_passes(
+        gateway, redcap, Again(studies=studies, requests=transfers, everything=everything), batch_rows, progress
+    )
 
 
 def _in_passes(

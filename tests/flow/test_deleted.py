@@ -40,6 +40,56 @@ def test_whoever_asks_for_a_deleted_record_gets_all_of_it_back(site: Site, *, no
     site.assert_sound()
 
 
+@pytest.mark.parametrize("acknowledged", [False, True])
+def test_whoever_puts_a_deleted_record_back_gets_all_of_its_rows(requested: Site, *, acknowledged: bool) -> None:
+    """What came meanwhile used to wait for ever, and nothing showed it."""
+    requested.person_deletes("1.2.3")
+    requested.series("1.2.3", "1.2.3.3", AccessionNumber="ACC-1")
+    requested.run()
+    if acknowledged:
+        acknowledge(requested)
+    requested.incoming.put([{"study_instance_uid": "1.2.3"}])
+    requested.run(after=3_600)
+    assert requested.study_row("1.2.3")["study_arrival_date"]
+    series = [row["series_instance_uid"] for row in requested.series_rows("1.2.3").values()]
+    assert sorted(series) == ["1.2.3.1", "1.2.3.2", "1.2.3.3"]
+    assert requested.transfers("1.2.3") == {}
+    assert requested.attention() == {DELETED: 1}
+    requested.assert_sound()
+
+
+def test_a_record_that_was_taken_for_deleted_by_mistake_gets_its_late_series(requested: Site) -> None:
+    """It stands there as it was, and nothing in REDCap's log tells so."""
+    kept = requested.incoming.records["1.2.3"]
+    requested.person_deletes("1.2.3")
+    requested.grow("1.2.3", "1.2.3.1")
+    requested.run()
+    requested.incoming.records["1.2.3"] = kept
+    requested.series("1.2.3", "1.2.3.3", AccessionNumber="ACC-1")
+    requested.run(after=3_600)
+    series = [row["series_instance_uid"] for row in requested.series_rows("1.2.3").values()]
+    assert sorted(series) == ["1.2.3.1", "1.2.3.2", "1.2.3.3"]
+    assert _asked(requested) == [Asked(HEART, "H-001")]
+    assert requested.attention() == {}
+
+
+def test_deleted_records_are_looked_for_once_an_hour(requested: Site) -> None:
+    def looks() -> int:
+        looked_up = ("study_instance_uid", "study_arrival_date")
+        return len([call for call in requested.calls if call.fields == looked_up])
+
+    requested.run()
+    assert looks() == 0
+    requested.person_deletes("1.2.3")
+    requested.grow("1.2.3", "1.2.3.1")
+    requested.run()
+    counted = []
+    for after in (60, 60, 3_600):
+        requested.run(after=after)
+        counted.append(looks())
+    assert counted == [1, 0, 1]
+
+
 def test_a_deleted_record_is_not_brought_back_by_a_request_that_was_made_before(site: Site) -> None:
     site.entry(accession="ACC-1")
     site.series("1.2.3", AccessionNumber="ACC-1")

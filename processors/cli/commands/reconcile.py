@@ -207,6 +207,7 @@ def _lines(outcome: _Outcome) -> list[str]:
             f"{outcome.restored.transfers} transfers; {outcome.restored.refused} rows refused, "
             f"{outcome.restored.contested} requests contested. {len(outcome.left)} differences are left."
         )
+        lines += outcome.restored.warnings
     if outcome.accepted is not None:
         lines.append(f"Recorded as accepted: {outcome.accepted}.")
     return lines
