@@ -19,6 +19,7 @@ from processors.autoid.candidates import (
     wanting_projects,
 )
 from processors.events.fact import Cause, CauseKind, Fact
+from processors.events.holds import RequestHeld, RequestReleased
 from processors.events.operations import StudyAdopted
 from processors.events.patients import TwoPatientsFound, TwoPatientsResolved
 from processors.events.pseudonyms import (
@@ -234,6 +235,9 @@ def test_each_site_gives_ids_to_its_own_studies(ledger: Ledger) -> None:
 def test_only_what_was_sent_to_the_project_s_ae_title_waits(ledger: Ledger) -> None:
     ledger.arrives("1.2.2", called="OTHER")
     assert ledger.waiting() == ["1.2.1"]
+    ledger.record(held("1.2.2", "BRAIN"))
+    ledger.arrives("1.2.2", series="2", called="OTHER")
+    assert ledger.waiting() == ["1.2.1"]
 
 
 def test_a_study_without_a_patientid_has_no_patient(ledger: Ledger) -> None:
@@ -279,6 +283,9 @@ def test_what_others_entered_before_the_window_waits_for_no_id_unless_there_is_n
     """A server without that field does not say when."""
     begins = gateway.local(clock.now - WINDOW)
     arrived = None if minutes is None else (begins + timedelta(minutes=minutes)).strftime(MINUTE)
+    ledger.arrives("1.2.0", called="OTHER")
+    ledger.record(StudyAdopted(study="1.2.0", series={}, arrived=None))
+    assert ledger.waiting() == ["1.2.1"]
     ledger.record(StudyAdopted(study="1.2.1", series={}, arrived=arrived))
     assert ledger.waiting() == expected
     with gateway.begin() as work:
@@ -418,6 +425,23 @@ def test_a_held_study_that_is_asked_for_waits_no_longer_and_others_do(ledger: Le
     assert ledger.settled() == []
     asked_for(ledger, "1.2.1", by)
     assert ledger.settled() == ["1.2.1"]
+
+
+def test_what_is_asked_for_and_held_gets_no_id_until_it_is_released(ledger: Ledger) -> None:
+    ledger.arrives("1.2.2")
+    asked = RequestHeld(
+        study="1.2.1",
+        project="BRAIN",
+        event_name="",
+        cause=Cause("rule", "7", 1),
+        whole_match=True,
+        kind="project is closed",
+        details="",
+    )
+    ledger.record(asked)
+    assert ledger.waiting() == ["1.2.2"]
+    ledger.record(RequestReleased(study="1.2.1", project="BRAIN", event_name=""))
+    assert ledger.waiting() == ["1.2.1", "1.2.2"]
 
 
 def test_what_was_withdrawn_unsent_asks_for_nothing_any_more(ledger: Ledger) -> None:
