@@ -169,8 +169,8 @@ def test_what_the_database_and_the_environment_preset_changes_nothing(site: Site
     done = site.process("run", "--json", **variables)
     assert (done.code, done.err) == (0, "")
     assert done.data["delivered"]["studies"] == 54
-    assert site.command("verify", "--projections", **variables).code == 0
-    assert site.command("status", **variables).code == 0
+    assert site.process("verify", "--projections", **variables).code == 0
+    assert site.process("status", **variables).code == 0
 
 
 def test_a_ledger_that_was_restored_beside_newer_tables_is_refused_until_they_are_derived_anew(
