@@ -37,7 +37,7 @@ class Transfers:
     """One row a transfer request, in the state that its latest event left it in."""
 
     name = "transfers"
-    code_version = 7
+    code_version = 8
     tables: Sequence[str] = (
         "gateway.transfer",
         "gateway.held_request",
@@ -58,7 +58,7 @@ class Transfers:
             on(TransferRetracted, (_SET_STATE, _to_be_ended)),
             on(TransferPlaced, (_PLACE, _placed)),
             on(TransferAmended, (_PLACE, _placed), (_SET_STATE, _amended)),
-            on(TransferWithdrawn, (_SET_STATE, _ended), (_NOTICE, _if_sent)),
+            on(TransferWithdrawn, (_WITHDRAW, _ended), (_NOTICE, _if_sent)),
             on(TransferStrayed, (_SET_STATE, _to_be_ended)),
             on(TransferRecalled, (_RECALL, lambda recalled, _: [{"request": recalled.request}])),
             on(StudyChangeFound, (_NOTICE, _study_changed)),
@@ -107,6 +107,19 @@ _SET_STATE = Statement(
          where transfer.position = r.request
     """),
     taken_up_by=_INSERT,
+)
+# A run that was cut off may have written a row nobody recorded. What the sender writes there tells of this request.
+_WITHDRAW = Statement(
+    "transfer",
+    ("request",),
+    text("""
+        update gateway.transfer
+           set state = r.state, ended_position = r.ended_position, instance = coalesce(transfer.instance, r.instance)
+          from json_to_recordset(cast(:rows as json)) as r (
+               request bigint, state text, ended_position bigint, instance integer)
+         where transfer.position = r.request
+    """),
+    again=Again.BOTH_COUNT,
 )
 # What was retracted or replaced while another site's import was under way stays so, and is to be ended.
 _PLACE = Statement(
@@ -328,7 +341,8 @@ def _amended(amended: TransferAmended, event: Event) -> list[Parameters]:
 
 
 def _ended(withdrawn: TransferWithdrawn, event: Event) -> list[Parameters]:
-    return [_state(withdrawn.request, "withdrawn" if withdrawn.fate == "unsent" else "closed", event.position)]
+    state = "withdrawn" if withdrawn.fate == "unsent" else "closed"
+    return [_state(withdrawn.request, state, event.position) | {"instance": withdrawn.instance}]
 
 
 def _state(request: int, state: str, ended_position: int | None = None) -> Parameters:

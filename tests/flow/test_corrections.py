@@ -434,16 +434,38 @@ def test_what_failed_and_got_a_late_series_may_be_in_the_senders_hands_again(cou
     assert report.attention["may have been sent"] == 1
 
 
-def test_a_row_whose_import_was_never_confirmed_stands_since_it_was_asked_for(site: Site) -> None:
-    """It counted from when a run met it there: the sender had it for long, and it was amended."""
+@pytest.fixture
+def unconfirmed(site: Site) -> Site:
+    """A request whose row was stored, which nobody recorded: the answer to the import was cut off."""
     site.entry(accession="ACC-1", subject="H-001")
     site.series("1.2.3", AccessionNumber="ACC-1")
     site.simulator.inject(Fault(kind="reset", action="import", after_commit=True))
     with pytest.raises(ServiceError):
         site.run()
     site.simulator.clear_faults()
-    site.run(after=300)
-    site.entry(accession="ACC-1", subject="H-002")
-    report = site.run(after=20)
-    assert site.transfers("1.2.3") == {1: Asked(HEART, ""), 2: Asked(HEART, "H-002")}
+    return site
+
+
+@pytest.mark.parametrize("ended", ["before it was sent", "after it was sent"])
+def test_what_is_sent_of_a_row_whose_import_was_never_confirmed_is_told_of_the_request(
+    unconfirmed: Site, ended: str
+) -> None:
+    """Its instance was known to no table: what was written into the emptied row was told of nothing."""
+    if ended == "after it was sent":
+        unconfirmed.sender_sends("1.2.3", 1)
+    unconfirmed.entry(accession="ACC-9", subject="H-001")
+    unconfirmed.run(after=20)
+    if ended == "before it was sent":
+        unconfirmed.sender_sends("1.2.3", 1)
+    unconfirmed.run()
+    assert asked(unconfirmed) == []
+    assert unconfirmed.query("select instance, sent, sends from audit.transfer") == [(1, True, 1)]
+
+
+def test_a_row_whose_import_was_never_confirmed_stands_since_it_was_asked_for(unconfirmed: Site) -> None:
+    """It counted from when a run met it there: the sender had it for long, and it was amended."""
+    unconfirmed.run(after=300)
+    unconfirmed.entry(accession="ACC-1", subject="H-002")
+    report = unconfirmed.run(after=20)
+    assert unconfirmed.transfers("1.2.3") == {1: Asked(HEART, ""), 2: Asked(HEART, "H-002")}
     assert report.attention == POSSIBLY_SENT
