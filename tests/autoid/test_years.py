@@ -8,6 +8,8 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.engine import Engine
 
+from ledger.dry_run import DryRun
+from processors.delivery.due import is_anything_due
 from processors.events.operations import RedcapAccepted
 from processors.gateway import Gateway
 from processors.run import Report, recorded_run
@@ -72,6 +74,18 @@ def test_a_project_for_which_nothing_waits_costs_a_run_one_question(site: Autoid
     assert many - few == 7 - 2
 
 
+def test_a_run_that_finds_nothing_new_asks_little(site: AutoidSite) -> None:
+    """It asked twice as much: much of it several times, and in units of work of its own."""
+    site.rule(patient_id="PID-7$")
+    site.entry(accession="ACC-1")
+    site.study("1.2.1", "PID-7")
+    for _ in range(3):
+        site.run()
+    with counted_statements() as asked:
+        site.run()
+    assert len(asked) <= 50
+
+
 @pytest.mark.parametrize("hourly", [False, True])
 def test_no_run_goes_through_what_was_settled_long_ago(site: AutoidSite, *, hourly: bool) -> None:
     """Each run used to load all removed coupling entries, and to go through all runs and requests there had been."""
@@ -93,6 +107,25 @@ def test_no_run_goes_through_what_was_settled_long_ago(site: AutoidSite, *, hour
     site.query("select pg_sleep(0.1)")
     read = rows_read(site)
     assert {table: rows for table, rows in read.items() if rows >= ROWS} == {}
+
+
+def test_what_waits_to_be_written_is_found_without_the_rest(site: AutoidSite, gateway: Gateway) -> None:
+    """PostgreSQL took it for a third of all there is, and went through all studies for it."""
+    site.run()
+    with site._database.begin() as connection:
+        age(connection, studies=ROWS, entries=1, runs=1, called=AETITLE, project=HEART)
+        connection.execute(text("analyze"))
+    # One transaction: what it has read is known before its end.
+    with DryRun(gateway.database) as gateway.database:
+        assert not is_anything_due(gateway, ["study", "series", "transfer"])
+        with gateway.begin() as work:
+            read = work.execute(_READ_OF_STUDIES).scalar_one()
+    assert read < ROWS
+
+
+_READ_OF_STUDIES = text("""
+    select seq_tup_read + idx_tup_fetch from pg_stat_xact_user_tables where schemaname = 'gateway' and relname = 'study'
+""")
 
 
 def test_what_is_kept_of_runs_is_found_by_its_index(site: AutoidSite, gateway: Gateway) -> None:
