@@ -11,10 +11,10 @@ import pytest
 from tests.lifecycle.ground import Ground
 from tests.lifecycle.histories import live_through
 
-HISTORIES = 10
+HISTORIES = 30
 
 
-@pytest.mark.parametrize("seed", range(1, 5))
+@pytest.mark.parametrize("seed", range(1, 6))
 def test_what_leaves_the_hospital_is_what_is_in_force(
     ground: Ground, migrated: tuple[str, Path], tmp_path: Path, seed: int
 ) -> None:
