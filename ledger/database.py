@@ -19,7 +19,7 @@ import psycopg
 import sqlalchemy
 from psycopg import errors as pg_errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.pq import Conninfo
+from psycopg.pq import Conninfo, TransactionStatus
 from sqlalchemy import Connection, Engine, RootTransaction, event
 from sqlalchemy import exc as sa_exc
 from sqlalchemy.pool import QueuePool
@@ -83,6 +83,13 @@ class DriverConnection(psycopg.Connection[Any]):
     """
 
     preamble: str = ""
+
+    def rollback(self) -> None:
+        """Rolls back. In the midst of a statement, where SIGTERM may come, only the end of the connection does that."""
+        if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+            self.close()
+        elif not self.closed:
+            super().rollback()
 
 
 class Database:

@@ -107,6 +107,8 @@ class KeptConnection(DriverConnection):
         return not self.closed and not poll.poll(0)
 
     def _made_as_new(self) -> bool:
+        if self.info.transaction_status == TransactionStatus.ACTIVE:
+            return False
         try:
             if self.info.transaction_status != TransactionStatus.IDLE:
                 self.rollback()

@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import NamedTuple
 
 from ledger.errors import Conflict, Corrupt, LedgerError, Misconfigured
@@ -41,8 +42,17 @@ def end_in_order_on_sigterm() -> None:
         signal.signal(signal.SIGTERM, _terminate)
 
 
+_sigterm_came = Event()
+
+
+def has_sigterm_come() -> bool:
+    """Whether SIGTERM is to end the program, though what it interrupted may have swallowed `Terminated`."""
+    return _sigterm_came.is_set()
+
+
 def _terminate(number: int, _frame: object) -> None:
     signal.signal(number, signal.SIG_IGN)  # a second one would stop the tidying up
+    _sigterm_came.set()
     raise Terminated
 
 

@@ -19,7 +19,7 @@ from typing import Final, Self
 from ledger.batching import Progress
 from processors.cli import console, journal
 from processors.cli.bootstrap import Opened, now
-from processors.cli.exit_codes import Terminated, ending, readers_may_leave
+from processors.cli.exit_codes import Terminated, ending, has_sigterm_come, readers_may_leave
 from processors.cli.journal import Level
 from processors.cli.news import Audience, Teller
 from processors.cli.runs import Processor, one_run
@@ -71,7 +71,7 @@ class Resident:
             site = opened.configuration.ledger.site
             self.systemd.tell("READY=1", f"STATUS=The first round for site {site!r} is under way.")
             with suppress(Terminated):
-                while True:
+                while not has_sigterm_come():
                     due = time.monotonic() + self.seconds
                     report = self._round(opened)
                     if report is not None and _is_backlog_left(report):

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import TextClause, text
 
@@ -14,6 +14,9 @@ from processors.delivery.retries import RETRY_AFTER
 from processors.events.deliveries import RowKind
 from processors.gateway import Gateway, Work
 from processors.requests import State
+
+FULL_ENOUGH: Final = 0.9
+"""A portion of so much of its size may end with a study: more calls than that costs are not worth it."""
 
 
 class DueRow(NamedTuple):
@@ -161,8 +164,8 @@ def due_rows(
 ) -> Iterator[tuple[int, Iterator[list[DueRow]]]]:
     """How many rows are to be written, and the rows in portions of `size`; `again` those it names.
 
-    What is requested for a study is in one portion, which may be larger then; so are all of its rows where they are no
-    more than `size`.
+    What is requested for a study is in one portion, which may be larger then. So are all of its rows where the portion
+    before is `FULL_ENOUGH` without them: a study in two portions is not read ahead.
 
     Refused rows are among them with `retry`, if they have waited for their time. Without `ends`, of transfers only
     those that have never been placed are.
@@ -189,19 +192,19 @@ def _apart(rows: Iterator[DueRow], size: int) -> Iterator[list[DueRow]]:
 
 
 def _portions(rows: Iterator[DueRow], size: int) -> Iterator[list[DueRow]]:
-    """The rows in portions of whole studies; of a study that is larger, what is requested stays together."""
+    """The rows in portions, of whole studies where that fills them; what is requested of one stays together."""
     portion: list[DueRow] = []
     for _, of_study in groupby(rows, key=lambda row: row.study):
         study = list(of_study)
-        if portion and len(portion) + len(study) > size:
+        if len(portion) >= FULL_ENOUGH * size and len(portion) + len(study) > size:
             yield portion
             portion = []
+        together = len(portion) + sum(row.kind == "transfer" for row in study)
         portion += study
-        requested = sum(row.kind == "transfer" for row in study)
-        while len(portion) > size and len(portion) > requested:
-            first = max(size, requested)
+        while len(portion) > max(size, together):
+            first = max(size, together)
             yield portion[:first]
-            portion, requested = portion[first:], 0
+            portion, together = portion[first:], 0
     if portion:
         yield portion
 

@@ -82,7 +82,7 @@ PAIRS = (
 @settings(max_examples=60)
 @given(happenings)
 def test_what_is_open_in_a_view_is_what_stands_in_the_projection(database: Database, happened: Sequence[Fact]) -> None:
-    with database.engine.connect() as connection, connection.begin() as transaction:
+    with database.begin() as connection, connection.begin_nested() as savepoint:
         store = Store(site="main", run=UUID(int=1), clock=lambda: datetime(2026, 3, 2, tzinfo=UTC))
         arrived = [a_series(study, f"{study}.1") for study in STUDIES]
         events = store.append(connection, [in_plain(fact) for fact in (*arrived, *happened)])
@@ -93,4 +93,4 @@ def test_what_is_open_in_a_view_is_what_stands_in_the_projection(database: Datab
             assert shown.all() == stands.all()
             ends = "open <> (ended_at is null) or open <> (ended_how is null)"
             assert connection.execute(text(f"select count(*) from audit.{name} where {ends}")).scalar_one() == 0
-        transaction.rollback()
+        savepoint.rollback()

@@ -621,11 +621,11 @@ def test_a_run_begins_before_its_first_event_and_ends_with_its_last(story: Story
 
 def test_a_run_that_was_killed_is_shown_as_under_way_or_killed(story: Story) -> None:
     run = UUID(int=99)
-    with story.database.engine.connect() as connection, connection.begin() as transaction:
+    with story.database.begin() as connection, connection.begin_nested() as savepoint:
         driver = connection.exec_driver_sql
         driver(f"insert into gateway.run (run, site, command, started_at) values ('{run}', 'main', 'run', now())")
         row = driver(f"select outcome, exit_code, events from audit.run where run = '{run}'").one()
-        transaction.rollback()
+        savepoint.rollback()
     assert tuple(row) == ("under way or killed", None, None)
 
 

@@ -5,7 +5,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event
@@ -15,9 +15,14 @@ import pytest
 from sqlalchemy import text
 
 from ledger.database import Database
+from processors.cli import exit_codes, resident
 from processors.cli import main as entry_points
+from processors.cli.exit_codes import Terminated
+from processors.cli.news import Audience
+from processors.cli.resident import stay
 from processors.cli.systemd import Systemd
 from processors.demo.simulator.calls import Call
+from processors.run import Report
 from tests import processes
 from tests.cli.conftest import Site
 from tests.cli.test_news import rejected_file, told
@@ -159,6 +164,26 @@ def test_it_does_the_periodic_run_again_and_again_whatever_happens(
         assert resident.manager.hears("STOPPING=1")
         assert resident.rounds()[-1] == 143
         assert resident.query("select 1 from ledger.lease") == []
+
+
+def test_sigterm_ends_it_even_where_what_was_interrupted_swallows_that(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Python does with whatever is raised while an object is tidied away."""
+
+    def a_round(*_: Any, **__: Any) -> Report:
+        with suppress(Terminated):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return Report()
+
+    monkeypatch.setattr(exit_codes, "_sigterm_came", Event())
+    monkeypatch.setattr(resident, "one_run", a_round)
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    exit_codes.end_in_order_on_sigterm()
+    try:
+        stay(site.config, Audience(), 1, command="run", only=None)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ def test_a_commit_that_is_still_under_way_keeps_its_key_file(
     waiting.write_bytes(b"the key that is being committed")
     with database.begin() as committing:
         committing.execute(text("update ledger.vault set wrapped_index_key = wrapped_index_key"))
-        with filled.database.engine.connect() as connection:
+        with filled.database.begin() as connection:
             connection.execute(text("set local lock_timeout = '50ms'"))
             with pytest.raises(OperationalError):
                 rekeying.rewrap(connection, key_file)

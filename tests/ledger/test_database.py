@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -135,6 +136,22 @@ def test_an_exception_of_the_caller_rolls_back_and_goes_through(database: Databa
     with pytest.raises(ZeroDivisionError):
         append_and_then(database, lambda _: 1 // 0)
     assert everything(database) == []
+
+
+def test_an_interrupt_in_the_midst_of_a_statement_goes_through_and_leaves_nothing(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The rollback failed, as "another command is in progress": SIGTERM was told as a server that is away."""
+
+    def interrupted(connection: Connection) -> None:
+        driver: Any = connection.connection.driver_connection
+        driver.pgconn.send_query(b"select generate_series(1, 1000000)")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        append_and_then(database, interrupted)
+    assert everything(database) == []
+    assert caplog.messages == []
 
 
 def append_and_then(database: Database, *steps: Callable[[Connection], object]) -> None:
