@@ -76,7 +76,7 @@ def test_what_the_sender_writes_into_a_closed_row_settles_what_became_of_it(coup
     coupled.sender_sends("1.2.3", 1)
     assert coupled.run().attention == {"sent after it was ended": 1}
     asked = coupled.query("select state, sent, mapped_uids from audit.transfer order by position")
-    assert asked == [("closed", True, ["mapped.1.2.3"]), ("placed", False, None)]
+    assert asked == [("closed", True, ["2.25.1.2.3"]), ("placed", False, None)]
     coupled.assert_sound()
 
 

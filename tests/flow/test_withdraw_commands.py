@@ -57,7 +57,7 @@ def test_whoever_withdraws_by_patient_id_leaves_a_task_until_it_is_done(command:
     done = command("withdraw", *FROM_HEART, "--patient-id-stdin", given="4711\n")
 
     assert done.exit_code == 1, done.output
-    assert f"study {STUDY}, project '{HEART}', instance 1: sent, under study UID mapped.{STUDY}" in done.stdout
+    assert f"study {STUDY}, project '{HEART}', instance 1: sent, under study UID 2.25.{STUDY}" in done.stdout
     assert "4711" not in done.output
     ((position,),) = command.site.query("select position from audit.task where open")
     assert f"[{position}]" in command("status").stdout

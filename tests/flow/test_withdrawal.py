@@ -211,7 +211,7 @@ def test_what_was_sent_is_a_task_with_the_uids_under_which_it_was(coupled: Site)
     withdraws(coupled, patient="4711")
 
     assert tasks(coupled, "study, project, instance, what, mapped_uids") == [
-        (STUDY, HEART, 1, "sent", [f"mapped.{STUDY}"])
+        (STUDY, HEART, 1, "sent", [f"2.25.{STUDY}"])
     ]
     assert coupled.attention()["task"] == 1
 

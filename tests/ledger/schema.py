@@ -37,6 +37,7 @@ select format('view %s %s', name, pg_get_viewdef(oid)) from relation where relki
 select format('comment %s.%s %s', name, attname, description)
   from relation join pg_description on objoid = relation.oid and classoid = 'pg_class'::regclass
   left join pg_attribute on attrelid = relation.oid and attnum = objsubid and objsubid > 0
+ where name <> 'ledger.alembic_version'
  union all
 select format('privilege %s %s %s %s', name, pg_get_userbyid(grantee), privilege_type, is_grantable)
   from relation cross join lateral aclexplode(coalesce(relacl, acldefault('r', relowner)))
@@ -48,6 +49,9 @@ select format('privilege %s.%s %s %s %s', name, attname, pg_get_userbyid(grantee
 
 
 def schema(database: Database) -> list[str]:
-    """Tables, columns, constraints, indexes, triggers, functions, views, comments and privileges."""
+    """Tables, columns, constraints, indexes, triggers, functions, views, comments and privileges.
+
+    Not which migrations made them, which a comment tells.
+    """
     with database.begin() as connection:
         return list(connection.execute(_SCHEMA).scalars())
