@@ -233,8 +233,13 @@ BITES = {
     "the other site": Bite(
         instead(
             study_state,
-            "_DECIDED",
-            text("select max(position) from gateway.decision where cast(:site as text) is not null"),
+            "_WINDOW",
+            text(
+                study_state._WINDOW.text.replace(
+                    "select position from gateway.decision where site = :site",
+                    "select max(position) from gateway.decision where cast(:site as text) is not null",
+                )
+            ),
         ),
         [
             ARRIVES,
