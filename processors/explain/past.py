@@ -88,8 +88,10 @@ class Past:
         self._change(request, state=state, instance=instance, reported="awaited", sent_at=None, errors=[], failure=None)
 
     def _withdraw(self, withdrawn: TransferWithdrawn) -> None:
-        self._change(withdrawn.request, state="withdrawn" if withdrawn.fate == "unsent" else "closed")
         known = self.requests.get(withdrawn.request, _UNREPORTED)
+        state: State = "withdrawn" if withdrawn.fate == "unsent" else "closed"
+        instance = withdrawn.instance if known.instance is None else known.instance
+        self._change(withdrawn.request, state=state, instance=instance)
         if withdrawn.fate == "unsent":
             self._settle(withdrawn.request)
         elif withdrawn.fate == "possibly sent" and known.reported in ("awaited", "failed"):

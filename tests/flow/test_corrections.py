@@ -460,6 +460,7 @@ def test_what_is_sent_of_a_row_whose_import_was_never_confirmed_is_told_of_the_r
     unconfirmed.run()
     assert asked(unconfirmed) == []
     assert unconfirmed.query("select instance, sent, sends from audit.transfer") == [(1, True, 1)]
+    unconfirmed.assert_sound()
 
 
 def test_a_row_whose_import_was_never_confirmed_stands_since_it_was_asked_for(unconfirmed: Site) -> None:
