@@ -25,10 +25,10 @@ Whose a row is (`owner`), the first line that fits:
 |---|---|---|
 | known to stand in this instance, not `found`, its end not written yet | says what it says | ours |
 | the same, withdrawn or closed: its row was emptied | says what it says again, and its minute | ours: restored |
+| not in force, known to stand elsewhere or nowhere | has no name, its key, and its minute alone | ours: unrecorded |
 | the newest known to stand in this instance, not `found`, not in force | has no name | ours: emptied or closed |
 | the same, in force | holds the sender's words alone | ours: deleted when the sender had a copy of it |
 | any | says what it says, and tells the minute of the request | ours: its import was never recorded |
-| not in force | has its project and event, no name, and tells its minute | ours: neither was that, nor its closing |
 | `found` in this instance | says what it says | somebody else's, and answers it |
 | any other | whatever it says | somebody else's |
 
@@ -218,11 +218,14 @@ def owner(row: TransferRow, requests: Iterable[TransferRequest]) -> Owner:
     for request in written:
         if request.says(row) and (request.state not in _EMPTIED or request.minute == row.requested):
             return Owner(request, wrote=True)
+    unrecorded = [r for r in newest_first if r.minute == row.requested and r not in standing]
+    closed = next((request for request in unrecorded if request.is_closed_in(row)), None)
+    if closed is not None and all(request.minute != row.requested for request in written):
+        return Owner(closed, wrote=True)
     if written and (row.is_report_alone or (not row.name and not written[0].in_force)):
         return Owner(written[0], wrote=True)
-    for request in newest_first:
-        alike = request.says(row) or request.is_closed_in(row)
-        if alike and request.minute == row.requested and request not in standing:
+    for request in unrecorded:
+        if request.says(row):
             return Owner(request, wrote=True)
     for request in standing:
         if request.found and request.says(row):

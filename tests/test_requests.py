@@ -117,6 +117,14 @@ def test_the_table_leaves_nothing_out() -> None:
     assert len(TABLE) == len(every)
 
 
+def test_a_row_amended_and_closed_by_imports_that_were_never_recorded_tells_of_whose_minute_it_shows() -> None:
+    """It was told of the request that was known to stand there: what may have been sent counted as unsent."""
+    known = ours(5, state="ending", instance=1)
+    amended = ours(6, state="ending")
+    assert owner(row(1, name="", requested=amended.minute), [known, amended]) == Owner(amended, wrote=True)
+    assert owner(row(1, name="", requested=known.minute), [known, amended]) == Owner(known, wrote=True)
+
+
 @pytest.mark.parametrize("found", [True, False])
 def test_a_row_of_ours_elsewhere_is_ours_by_its_minute(*, found: bool) -> None:
     """A second import that was never recorded; where the first row was a person's, also the first of ours."""
