@@ -699,10 +699,11 @@ create table gateway.doubted_record (
     project text not null,
     study   text not null,
     run     uuid not null,
+    at      timestamptz not null,
     primary key (site, project, study)
 );
 comment on table gateway.doubted_record is
-    'Studies whose records an export of a REDCap project lacked without a word, and in which run first.';
+    'Studies whose records an export of a REDCap project lacked without a word, and in which run first, and when.';
 create table gateway.redcap_project (
     site     text not null,
     project  text not null,

@@ -3,15 +3,17 @@
 REDCap can leave records out of an export. Taken for deleted, a study's series would be written a second time, and
 its requests be settled without the rows that can still be sent. So where neither the ledger nor REDCap's log tells
 that somebody deleted the record, it is doubted and the study waits. What another run's export lacks as well is gone.
+A doubt lasts a day: nothing need have looked at the record since, after a replay say, and two slips do not add up.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from sqlalchemy import text
 
+from processors.clocks import due
 from processors.delivery.plan import DesiredStudy
 from processors.errors import ServiceError
 from processors.gateway import Gateway
@@ -24,10 +26,16 @@ MOST_LOOKED_UP: Final = 10
 BEFORE_REDCAP: Final = datetime(2004, 1, 1, tzinfo=UTC)
 """No log goes back so far."""
 
-_DOUBTED = text("select study, run from gateway.doubted_record where site = :site and project = :project")
+DOUBT_LASTS: Final = timedelta(days=1)
+
+_DOUBTED = text(f"""
+    select study, run from gateway.doubted_record
+     where site = :site and project = :project and not {due("doubted_record.at")}
+""")
 _DOUBT = text("""
-    insert into gateway.doubted_record (site, project, study, run)
-    select :site, :project, study, :run from unnest(cast(:studies as text[])) as lacking (study)
+    insert into gateway.doubted_record (site, project, study, run, at)
+    select :site, :project, study, :run, :now from unnest(cast(:studies as text[])) as lacking (study)
+    on conflict (site, project, study) do update set run = excluded.run, at = excluded.at
 """)
 _SEEN = text("""
     delete from gateway.doubted_record where site = :site and project = :project and study = any(:studies)
@@ -94,8 +102,10 @@ class Absences:
     def _remembered(self) -> dict[str, UUID]:
         """The run that first doubted each record that is doubted."""
         if self._doubts is None:
+            now = self._gateway.clock()
             with self._gateway.begin() as work:
-                self._doubts = {row.study: row.run for row in work.execute(_DOUBTED, self._row)}
+                doubted = work.execute(_DOUBTED, {**self._row, "now": now, "before": now - DOUBT_LASTS})
+                self._doubts = {row.study: row.run for row in doubted}
         return self._doubts
 
     def _remember(self, doubted: Sequence[str], *, seen: Collection[str]) -> None:
@@ -105,7 +115,8 @@ class Absences:
                 work.execute(_SEEN, {**self._row, "studies": list(seen)})
         if doubted:
             with self._gateway.begin() as work:
-                work.execute(_DOUBT, {**self._row, "studies": list(doubted), "run": self._gateway.run})
+                told = {"studies": list(doubted), "run": self._gateway.run, "now": self._gateway.clock()}
+                work.execute(_DOUBT, {**self._row, **told})
         for study in seen:
             del doubts[study]
         doubts |= dict.fromkeys(doubted, self._gateway.run)

@@ -157,6 +157,21 @@ def test_doubts_of_two_slips_far_apart_do_not_add_up(placed: Site) -> None:
     assert placed.query("select count(*) from gateway.doubted_record") == [(0,)]
 
 
+def test_a_slip_of_a_replay_does_not_confirm_one_that_comes_days_later(placed: Site) -> None:
+    """Nothing was due, so that no run had looked at the record in between."""
+    with overlooked(placed):
+        replay_all(placed, Scope(project=HEART))
+    placed.run(after=2 * 24 * 3_600)
+    placed.entry(accession="ACC-1", subject="H-002")
+    with overlooked(placed):
+        report = placed.run()
+    assert len(_warnings(report)) == 1
+    assert _sendable(placed) == [Asked(HEART, "H-001")]
+    placed.run()
+    assert _sendable(placed) == [Asked(HEART, "H-002")]
+    assert placed.events("RowMissing") == []
+
+
 def test_the_log_is_asked_for_a_few_records_only(placed: Site) -> None:
     studies = [f"1.5.{number}" for number in range(20)]
     for study in studies:
