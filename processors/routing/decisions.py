@@ -292,11 +292,15 @@ def _equals(rivals: Sequence[Candidate]) -> Sequence[Candidate]:
 
 
 def _agreed(rivals: Sequence[Candidate]) -> Candidate | None:
-    """The candidate that stands for the rivals, one of a whole match first; None where they contradict each other."""
+    """The candidate that stands for the rivals, one of a whole match first; None where they contradict each other.
+
+    It asks since the newest of those does who count: they all say the same.
+    """
     equals = _equals(rivals)
     if len({rival.pseudonym for rival in equals}) > 1:
         return None
-    return min(equals, key=lambda rival: (not rival.whole_match, rival.cause.record_id))
+    winner = min(equals, key=lambda rival: (not rival.whole_match, rival.cause.record_id))
+    return replace(winner, asks_since=max(rival.asks_since for rival in equals))
 
 
 def _decide_key(

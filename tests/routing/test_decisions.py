@@ -557,6 +557,14 @@ def test_who_asks_after_the_row_was_deleted_asks_anew(
     assert asked(decide([since(asks_since)], [standing("P1", LUNG)], gone={50: 10})) == expected
 
 
+@pytest.mark.parametrize("kind", ["coupling", "rule"])
+def test_of_those_who_ask_for_the_same_the_newest_asks_anew(kind: CauseKind) -> None:
+    """The one with the smaller record id counted, whatever others had said since."""
+    rivals = [since(9, kind=kind), replace(since(11, kind=kind), cause=Cause(kind, "2", 1))]
+    request = standing("P1", LUNG, kind=kind)
+    assert asked(decide(rivals, [request], gone={50: 10})) == [("LUNG", "P1", (50,))]
+
+
 def test_another_request_s_deleted_row_changes_nothing() -> None:
     assert decide([since(11)], [standing("P1", LUNG)], gone={60: 10}) == Outcome()
 
