@@ -193,6 +193,7 @@ class Run:
 
                 observe_withdrawals(self.gateway, self.redcap, before)
         self.report.observed_changes = observed.changes
+        self.report.warnings += observed.warnings
         return observed
 
     def _observe_projects(self, before: Before) -> None:
@@ -297,6 +298,7 @@ class Run:
             written += deliver(
                 self.gateway, self.redcap, batch_rows=batch_rows, progress=progress, is_time_up=is_time_up
             )
+        self.report.warnings = [each for each in self.report.warnings if each not in written.warnings]
         self.report.delivered = written if self.report.delivered is None else self.report.delivered + written
         if self.redcap.writes:
             # In the midst of a backlog, REDCap's log would be full of our own lines.

@@ -245,7 +245,7 @@ def opened_run(
             report.calls = redcap.calls
             # The demo's clock is meant to differ.
             if command != "demo":
-                report.warnings = list(clocks.warnings())
+                report.warnings += clocks.warnings()
                 report.seconds_ahead = {whose: ahead.total_seconds() for whose, ahead in clocks.differences.items()}
             report.certificate_ends = redcap.certificate_ends
 

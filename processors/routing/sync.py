@@ -3,11 +3,12 @@
 Both are fetched once a run, whole, before anything is decided: a failed fetch ends the run and is
 never taken for "no rules". What differs from what the ledger holds becomes an event. What is missing is
 doubted: it stands as the ledger has it, and nothing is decided because of it, until the next run misses it too.
-Who made a change is part of its event, where REDCap's log tells (`edits`).
+Of what new words ask for, and has been placed, REDCap is asked whether it still stands before they are recorded
+(`asked_anew`). Who made a change is part of its event, where REDCap's log tells (`edits`).
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -17,6 +18,7 @@ from sqlalchemy import text
 from ledger.events import NewEvent
 from ledger.vault import SubjectName
 from processors.accession_numbers import accession_subject
+from processors.delivery.deletions import InDoubt
 from processors.events.fact import Cause, Fact
 from processors.events.rules import (
     CouplingEntryChanged,
@@ -31,6 +33,7 @@ from processors.events.rules import (
 from processors.gateway import Gateway, Work
 from processors.observed_list import Before, Comparison, compared, listed_project, set_apart, tell_unreadable
 from processors.redcap import Project, Redcap, Row
+from processors.routing.asked_anew import Placed
 from processors.routing.coupling import Entry, entries_from_rows
 from processors.routing.edits import UNKNOWN, Edit, LogWindow, edits, log_window
 from processors.routing.rules import Rule, rules_from_rows
@@ -66,12 +69,13 @@ class Doubted:
 
 
 class Observed(NamedTuple):
-    """What REDCap directs at present, the doubted included, and how many changes were recorded."""
+    """What REDCap directs at present, the doubted included, how many changes were recorded, and what of it waits."""
 
     rules: list[Rule]
     entries: list[Entry]
     changes: int
     doubted: Doubted
+    warnings: Sequence[str] = ()
 
 
 def observe(gateway: Gateway, redcap: Redcap, before: Before) -> Observed:
@@ -92,15 +96,19 @@ def observe(gateway: Gateway, redcap: Redcap, before: Before) -> Observed:
     with gateway.begin() as work:
         of_rules, of_entries = rule_list.compared(work, before), entry_list.compared(work, before)
         window_of_rules, window_of_entries = of_rules.log_window(work), of_entries.log_window(work)
-        if not (window_of_rules.since or window_of_entries.since):
+        placed = Placed(work, of_entries.changed)
+        if not (window_of_rules.since or window_of_entries.since or placed):
             return _recorded(work, of_rules, of_entries)
-    # REDCap's log is asked before changes are recorded, as no transaction waits for REDCap.
+    # REDCap is asked before changes are recorded, as no transaction waits for REDCap.
+    in_doubt = placed.look(gateway, redcap) if placed else InDoubt()
+    waiting = placed.asked_for_by(in_doubt)
     rule_edits = of_rules.edits(gateway, redcap, window_of_rules)
     entry_edits = of_entries.edits(gateway, redcap, window_of_entries)
     with gateway.begin() as work:
         # Another site may have recorded them meanwhile.
         of_rules, of_entries = rule_list.compared(work, before), entry_list.compared(work, before)
-        return _recorded(work, of_rules, of_entries, rule_edits, entry_edits)
+        observed = _recorded(work, of_rules, of_entries.without(waiting), rule_edits, entry_edits, waiting)
+    return observed._replace(warnings=in_doubt.warnings)
 
 
 _Item = TypeVar("_Item", Rule, Entry)
@@ -136,6 +144,11 @@ class _Compared(NamedTuple, Generic[_Item]):
         """Who made the changes."""
         return edits(gateway, redcap, self.exported.project, window, self.exported.rows, self.comparison)
 
+    def without(self, waiting: Collection[str]) -> "_Compared[_Item]":
+        """The same but for changes that are not to be recorded yet."""
+        changed = [record for record in self.comparison.changed if record not in waiting]
+        return self._replace(comparison=replace(self.comparison, changed=changed))
+
     @property
     def changed(self) -> list[_Item]:
         """Those that are new or say something else."""
@@ -149,8 +162,9 @@ def _recorded(
     of_entries: _Compared[Entry],
     rule_edits: Mapping[str, Edit] = MappingProxyType({}),
     entry_edits: Mapping[str, Edit] = MappingProxyType({}),
+    waiting: Collection[str] = (),
 ) -> Observed:
-    """What REDCap directs, once its changes are recorded."""
+    """What REDCap directs, once its changes are recorded; entries that are `waiting` stand as they were."""
     tell_unreadable(work, of_rules.exported.project)
     tell_unreadable(work, of_entries.exported.project)
     events = [*_rule_events(of_rules, rule_edits), *_entry_events(work, of_entries, entry_edits)]
@@ -161,18 +175,18 @@ def _recorded(
         apart_entries = set_apart(work, of_entries.exported.prints)
     doubted = Doubted(
         rules=apart_rules.union(of_rules.comparison.doubted),
-        entries=apart_entries.union(of_entries.comparison.doubted),
+        entries=apart_entries.union(of_entries.comparison.doubted, waiting),
     )
     doubted_rules = rules_at(work, _positions(work, "gateway.rule", doubted.rules))
     doubted_entries = entries_at(work, _positions(work, "gateway.coupling_entry", doubted.entries))
     rules = [rule for rule in of_rules.exported.items if rule.record_id not in apart_rules]
-    entries = [entry for entry in of_entries.exported.items if entry.record_id not in apart_entries]
+    entries = [e for e in of_entries.exported.items if e.record_id not in apart_entries.union(waiting)]
     return Observed([*rules, *doubted_rules], [*entries, *doubted_entries], len(events), doubted)
 
 
 def _positions(work: Work, table: str, records: Collection[str]) -> list[int]:
     """The events that hold what these records said when they were last seen."""
-    statement = text(f"select position from {table} where record_id = any(:records)")
+    statement = text(f"select position from {table} where record_id = any(:records) and not removed")
     return list(work.execute(statement, {"records": list(records)}).scalars()) if records else []
 
 

@@ -523,3 +523,17 @@ def test_no_name_id_or_token_of_the_real_summaries_is_ever_printed(site: Site) -
         assert secret not in text_
     for project in site.simulator.projects.values():
         assert project.token not in text_
+
+
+def test_words_that_wait_for_a_record_that_an_export_lacks_are_told_of(site: Site) -> None:
+    coupling = site.simulator.projects["coupling"]
+    site.command("run", "--only", "incoming")
+    study = site.simulator.projects["incoming"].rows()[0]["study_instance_uid"]
+    words = {"cl_studyinstanceuid": study, "cl_projectname": "Heart Study", "cl_subjectid": "SUBJ-0001"}
+    coupling.put([{"record_id": "1", **words}])
+    site.command("run", "--only", "incoming")
+    coupling.put([{"record_id": "2", **words}])
+    site.simulator.inject(Fault(kind="missing_record", project="incoming", action="export", times=None))
+    done = site.command("run", "--only", "incoming")
+    assert "1 study is missing from REDCap's export" in done.out + done.err
+    assert "SUBJ-0001" not in done.out + done.err

@@ -40,9 +40,13 @@ def overlooked(site: Site, project: str = "incoming") -> Iterator[None]:
 
 
 def _warnings(report: Report) -> list[str]:
-    """Those that the delivery gave about records that it missed."""
+    """Those that the run gave about records that it missed."""
     assert report.delivered is not None
-    return [warning for warning in report.delivered.warnings if "missing from REDCap's export" in warning]
+    return [
+        warning
+        for warning in (*report.warnings, *report.delivered.warnings)
+        if "missing from REDCap's export" in warning
+    ]
 
 
 def _gone_without_a_trace(site: Site) -> None:

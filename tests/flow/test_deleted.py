@@ -1,7 +1,10 @@
 """What people delete in REDCap: noticed when it is touched, reported once, not written again."""
 
+from collections.abc import Callable
+
 import pytest
 
+from processors.demo.simulator import Fault
 from processors.operations.replay import Scope
 from tests.flow.conftest import MakeSite
 from tests.flow.harness import BRAIN, HEART, Asked, Site
@@ -309,6 +312,104 @@ def test_of_a_request_that_ended_nobody_misses_the_row(requested: Site) -> None:
     assert requested.run().attention == {}
     assert _asked(requested) == []
     assert requested.events("RowMissing") == []
+
+
+# -- what was deleted is asked for anew, in words that ask for the same
+
+
+def _said_by_study_uid(site: Site) -> None:
+    site.entry(study="1.2.3", subject="H-001")
+
+
+def _said_by_another_entry(site: Site) -> None:
+    site.entry("2", accession="ACC-1", subject="H-001")
+
+
+ANEW = [_said_by_study_uid, _said_by_another_entry]
+
+
+def _delete(site: Site, what: str) -> None:
+    if what == "row":
+        site.person_deletes_transfer("1.2.3", 1)
+        return
+    site.person_deletes("1.2.3")
+    if site.transfer_project is not site.incoming:
+        site.transfer_project.delete("1.2.3")
+
+
+@pytest.mark.parametrize("noticed", [False, True])
+@pytest.mark.parametrize("say", ANEW)
+@pytest.mark.parametrize("what", ["record", "row"])
+@pytest.mark.parametrize("place", ["requested", "apart"])
+def test_whoever_asks_for_the_same_after_a_deletion_gets_it_back(
+    place: str, what: str, say: Callable[[Site], None], request: pytest.FixtureRequest, *, noticed: bool
+) -> None:
+    """Unnoticed until then, the deletion used to count as newer than the word; and of two entries the older counted."""
+    site: Site = request.getfixturevalue(place)
+    _delete(site, what)
+    if noticed:
+        site.grow("1.2.3")
+        site.run()
+        assert _asked(site) == []
+    say(site)
+    site.run()
+    assert _asked(site) == [Asked(HEART, "H-001")]
+    assert len(site.series_rows("1.2.3")) == 2
+    site.run()
+    assert _asked(site) == [Asked(HEART, "H-001")]
+    site.assert_sound()
+
+
+def test_what_was_sent_before_its_record_was_deleted_is_placed_for_whoever_asks_anew(requested: Site) -> None:
+    requested.sender_sends("1.2.3", 1)
+    requested.run()
+    requested.person_deletes("1.2.3")
+    _said_by_another_entry(requested)
+    requested.run()
+    assert _asked(requested) == [Asked(HEART, "H-001")]
+
+
+def test_another_date_of_the_entry_asks_for_nothing_that_was_deleted(requested: Site) -> None:
+    requested.person_deletes("1.2.3")
+    requested.entry(accession="ACC-1", subject="H-001", date="2026-04-01 08:00")
+    assert requested.run().attention == {DELETED: 1}
+    assert _asked(requested) == []
+
+
+@pytest.mark.parametrize("say", ANEW)
+def test_words_wait_while_nobody_knows_whether_the_record_is_gone(requested: Site, say: Callable[[Site], None]) -> None:
+    del requested.incoming.records["1.2.3"]
+    requested.incoming.log.clear()
+    say(requested)
+    requested.run()
+    assert (_asked(requested), requested.events("RowMissing")) == ([], [])
+    requested.run()
+    assert _asked(requested) == [Asked(HEART, "H-001")]
+    requested.assert_sound()
+
+
+@pytest.mark.parametrize("say", ANEW)
+def test_words_count_once_though_their_study_was_missing_from_an_export(
+    requested: Site, say: Callable[[Site], None]
+) -> None:
+    said = len(requested.events("CouplingEntryChanged"))
+    say(requested)
+    with requested.left_out("incoming", "1.2.3"):
+        (warning,) = requested.run().warnings
+    assert "1 study is missing from REDCap's export" in warning
+    assert len(requested.events("CouplingEntryChanged")) == said
+    requested.run()
+    assert len(requested.events("CouplingEntryChanged")) == said + 1
+    assert (_asked(requested), requested.events("RowMissing")) == ([Asked(HEART, "H-001")], [])
+    assert requested.attention() == {}
+    requested.assert_sound()
+
+
+def test_words_do_not_wait_for_a_record_that_cannot_be_read(requested: Site) -> None:
+    _said_by_another_entry(requested)
+    requested.simulator.inject(Fault(kind="status", status=400, project="incoming", action="export", times=1))
+    requested.run()
+    assert len(requested.events("CouplingEntryChanged")) == 2
 
 
 # -- a replay, while the entry that asked for what was deleted is missing

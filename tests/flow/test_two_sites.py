@@ -54,3 +54,21 @@ def test_garbage_at_the_other_site_does_not_bring_it_back(make_site: MakeSite, t
     site.run()
     at(site, "north", there).run()
     assert site.query("select site, on_disk from gateway.study") == [("main", False)]
+
+
+def test_what_was_deleted_comes_back_though_the_other_site_was_first_to_see_who_asks_for_it(
+    make_site: MakeSite, tmp_path: Path
+) -> None:
+    site = make_site()
+    here, there = site.receiver, Receiver(tmp_path / "north", site.clock)
+    site.entry(study=STUDY, subject="H-001")
+    site.series(STUDY, AccessionNumber="ACC-1")
+    site.run()
+    at(site, "north", there).series("1.2.4")
+    site.run()
+    site.person_deletes(STUDY)
+    site.entry(accession="ACC-1", subject="H-001")
+    site.run()
+    at(site, "main", here).run()
+    assert list(site.transfers(STUDY).values()) == [Asked(HEART, "H-001")]
+    site.assert_sound()
