@@ -833,16 +833,19 @@ comment on table gateway.reservation_look is
     'Up to when REDCap''s transfer requests were searched for IDs of a project that others have given.';
 
 create table gateway.look (
-    site         text        primary key,
-    since        timestamptz not null,
-    looked_at    timestamptz not null,
-    long_look_at timestamptz not null,
-    heard_at     timestamptz,
-    seen         text        not null,
-    head         bigint      not null
+    site          text        primary key,
+    since         timestamptz not null,
+    looked_at     timestamptz not null,
+    looked_before timestamptz,
+    long_look_at  timestamptz not null,
+    heard_at      timestamptz,
+    seen          text        not null,
+    head          bigint      not null
 );
 comment on table gateway.look is 'When each site last looked at what has changed in REDCap''s transfers.';
 comment on column gateway.look.since is 'Since when no change has been missed: of what is older, looks tell nothing.';
+comment on column gateway.look.looked_before is
+    'When it looked before that: the next look reaches back so far, as an export can leave records out.';
 comment on column gateway.look.long_look_at is
     'When it last reached back to the one before of this kind; by more than clocks and zones can differ, if it had to.';
 comment on column gateway.look.heard_at is 'When a look has shown last that REDCap''s log is not behind in its time.';

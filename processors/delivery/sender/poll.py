@@ -5,6 +5,7 @@ So each look reaches back before the last one; what it meets twice is recorded o
 hour: a look that reaches back by less and is told of anything shows that REDCap's log is not behind. For a day then,
 looks reach back a minute, so that what was just placed is not fetched again and again, and once an hour to the last
 such look. Without such a sign they reach back ten minutes, and once an hour by more than any two zones differ.
+Each reaches back to the look before the last one at least: a record that one export leaves out is in the next.
 
 A record that has changed is exported whole: a row of ours that is not there was deleted. Of a record that is not
 exported nothing is known, as REDCap can leave records out without a word.
@@ -62,13 +63,15 @@ class Looked:
 class Memory:
     """A site's looks: `since` when nothing has been missed, the last one, and the last one that reached far back.
 
-    `heard_at` is when one that reached back by less than zones differ was told of something. `seen` is the keyed hash
+    `looked_before` is the look before the last one, None where that was the first. `heard_at` is when one that reached
+    back by less than zones differ was told of something. `seen` is the keyed hash
     of all that the last one saw, and `head` the ledger's last event by then.
     """
 
     since: datetime
     looked_at: datetime
     long_look_at: datetime
+    looked_before: datetime | None = None
     heard_at: datetime | None = None
     seen: str = ""
     head: int = 0
@@ -121,9 +124,13 @@ def window(memory: Memory | None, now: datetime, zone: tzinfo | None = None) -> 
     heard_at = memory.heard_at if _is_heard(memory.heard_at, now, zone) else None
     is_long = is_due(memory.long_look_at, now, LONG_LOOK_AFTER) or heard_at != memory.heard_at
     last, overlap = _reach(memory, is_long=is_long, is_heard=heard_at is not None)
-    return (believed(last, now) or now) - overlap, Memory(
+    begin = (believed(last, now) or now) - overlap
+    if (before := believed(memory.looked_before, now)) is not None:
+        begin = min(begin, before - SHORT_OVERLAP)
+    return begin, Memory(
         since=believed(memory.since, now) or now - FIRST_REACH,
         looked_at=now,
+        looked_before=believed(memory.looked_at, now),
         long_look_at=now if is_long else memory.long_look_at,
         heard_at=heard_at,
     )
@@ -148,15 +155,16 @@ def _is_heard(heard_at: datetime | None, now: datetime, zone: tzinfo | None) -> 
 _KNOWN = text("""
     select exists (select from gateway.study where site = :site)
         or exists (select from gateway.adopted_study where site = :site) as is_anything,
-           since, looked_at, long_look_at, heard_at, seen, head
+           since, looked_at, looked_before, long_look_at, heard_at, seen, head
       from (values (1)) as always left join gateway.look on site = :site
 """)
 _REMEMBER = text("""
-    insert into gateway.look (site, since, looked_at, long_look_at, heard_at, seen, head)
-    values (:site, :since, :looked_at, :long_look_at, :heard_at, :seen, :head)
+    insert into gateway.look (site, since, looked_at, looked_before, long_look_at, heard_at, seen, head)
+    values (:site, :since, :looked_at, :looked_before, :long_look_at, :heard_at, :seen, :head)
     on conflict (site) do update
-       set since = excluded.since, looked_at = excluded.looked_at, long_look_at = excluded.long_look_at,
-           heard_at = excluded.heard_at, seen = excluded.seen, head = excluded.head
+       set since = excluded.since, looked_at = excluded.looked_at, looked_before = excluded.looked_before,
+           long_look_at = excluded.long_look_at, heard_at = excluded.heard_at, seen = excluded.seen,
+           head = excluded.head
 """)
 
 

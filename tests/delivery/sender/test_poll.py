@@ -285,7 +285,7 @@ def test_what_was_just_placed_is_fetched_by_the_next_look_and_by_few_after_it(ar
     for _ in range(8):
         arrived.run(after=90)
         fetched += [call.records for call in arrived.calls if is_poll(call)]
-    assert fetched == [1, 0, 0, 0, 0, 0, 0, 0]
+    assert fetched == [1, 1, 0, 0, 0, 0, 0, 0]
     arrived.person_requests(STUDY, BRAIN, "B-1")
     arrived.run()
     assert recorded(arrived) == ["TransferObserved"]
@@ -386,6 +386,17 @@ def test_of_requests_placed_before_anybody_polled_nothing_is_claimed(placed: Sit
     placed.clock.advance(3 * 24 * 3600)
     placed.run()
     assert placed.attention() == {}
+
+
+@pytest.mark.parametrize("minutes", [1, 70, 600])
+def test_what_the_sender_reports_is_told_though_one_look_lacked_the_record(placed: Site, minutes: int) -> None:
+    """The next look used to reach back to that one only."""
+    placed.sender_sends(STUDY, 1)
+    with placed.left_out("incoming", STUDY):
+        placed.run(after=60 * minutes)
+    assert recorded(placed) == []
+    placed.run()
+    assert recorded(placed) == ["TransferSent"]
 
 
 def test_a_request_that_is_withdrawn_is_waited_for_no_more(site: Site) -> None:

@@ -75,3 +75,17 @@ def test_so_it_is_when_clocks_are_put_forward() -> None:
 def test_a_clock_that_was_ahead_when_redcap_was_heard_leaves_nothing_out() -> None:
     begin, after = window(replace(remembered(MINUTE, MINUTE), heard_at=NOW + 48 * HOUR), NOW)
     assert (begin, after.heard_at) == (NOW - 26 * HOUR, None)
+
+
+def test_a_look_reaches_back_to_the_one_before_the_last_which_may_have_lacked_a_record() -> None:
+    memory = replace(remembered(MINUTE, 30 * MINUTE), looked_before=NOW - 71 * MINUTE)
+    begin, after = window(memory, NOW)
+    assert begin == NOW - 72 * MINUTE
+    assert after.looked_before == NOW - MINUTE
+    heard = replace(memory, heard_at=NOW - HOUR, looked_before=NOW - 2 * MINUTE)
+    assert window(heard, NOW)[0] == NOW - 3 * MINUTE
+
+
+def test_a_look_before_the_last_that_lies_ahead_says_nothing() -> None:
+    memory = replace(remembered(MINUTE, 30 * MINUTE), looked_before=NOW + 48 * HOUR)
+    assert window(memory, NOW)[0] == NOW - 11 * MINUTE
