@@ -70,7 +70,7 @@ class CouplingEntryFact(Fact):
     @property
     def stream(self) -> str:
         """The record's."""
-        return f"coupling/{self.record_id}"
+        return coupling_stream(self.record_id)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -261,6 +261,11 @@ class DecidedByHand(OfStudy):
     action: Action
     by: str
     reason: str
+
+
+def coupling_stream(record_id: str) -> str:
+    """The stream of a record of the coupling list."""
+    return f"coupling/{record_id}"
 
 
 def decision_stream(site: str) -> str:

@@ -141,13 +141,15 @@ class Deferral(NamedTuple):
 class Corrected(NamedTuple):
     """An entry that has led to a request of this study before, as it reads now.
 
-    `names_study`: it still names the study. `key` and `pseudonym` are what it asks for now.
+    `names_study`: it still names the study. `key` and `pseudonym` are what it asks for now. Where the entry `is_gone`,
+    that is what it said last: it asks for nothing any more, and has given up what it asked for before.
     """
 
     cause: Cause
     key: Key
     pseudonym: str
     names_study: bool
+    is_gone: bool = False
 
 
 def decide(
@@ -401,7 +403,9 @@ def _retractions(
             continue
         if not _asks_elsewhere(entry, request):
             continue
-        if not entry.names_study:
+        if entry.is_gone:
+            reason = "its coupling entry said something else before it was removed"
+        elif not entry.names_study:
             reason = "its coupling entry now names another study"
         elif wanted.get(entry.key) == entry.pseudonym:
             reason = "its coupling entry now asks for what was requested already"

@@ -260,21 +260,27 @@ def _entry_cause(entry: Entry, directives: Directives) -> Cause:
 
 
 def _corrected(evidence: Evidence, directives: Directives) -> dict[int, Corrected]:
-    """For each request that an entry led to: the entry as it reads now, if it is still the same entry."""
+    """For each request that an entry led to: the entry as it reads now, or said last, if it is still the same entry."""
     # Series that have left the disk change nothing, unless the study is somebody else's without them.
     accessions = evidence.known_accessions if evidence.change is None else evidence.accessions
     naming = {entry.record_id for entry in directives.entries.naming(evidence.study, accessions)}
     corrected = {}
     for request in evidence.standing:
         entry = directives.entries.get(request.cause.record_id) if request.cause.kind == "coupling" else None
-        if entry is None or entry.problems:
-            continue
-        if request.cause.position < directives.entry_lives[entry.record_id]:
-            continue
-        corrected[request.position] = Corrected(
-            cause=_entry_cause(entry, directives),
-            key=Key(entry.project, entry.event_name),
-            pseudonym=entry.subject_id,
-            names_study=entry.record_id in naming,
-        )
+        if entry is None or request.cause.position < directives.entry_lives[entry.record_id]:
+            if said := evidence.last_words.get(request.position):
+                corrected[request.position] = Corrected(
+                    cause=said.cause,
+                    key=said.key,
+                    pseudonym=said.pseudonym,
+                    names_study=said.study == evidence.study or said.accession in accessions - {""},
+                    is_gone=True,
+                )
+        elif not entry.problems:
+            corrected[request.position] = Corrected(
+                cause=_entry_cause(entry, directives),
+                key=Key(entry.project, entry.event_name),
+                pseudonym=entry.subject_id,
+                names_study=entry.record_id in naming,
+            )
     return corrected

@@ -19,10 +19,11 @@ def rules_at(work: Work, positions: Collection[int]) -> list[Rule]:
 def entries_at(work: Work, positions: Collection[int]) -> list[Entry]:
     """The entries that the events at these positions hold; `FORGOTTEN` stands for what of them was."""
     events = work.identities(positions).values()
-    return [_entry(CouplingEntryChanged.read(event, payload)) for event, payload in events]
+    return [entry_that_said(CouplingEntryChanged.read(event, payload)) for event, payload in events]
 
 
-def _entry(fact: CouplingEntryChanged) -> Entry:
+def entry_that_said(fact: CouplingEntryChanged) -> Entry:
+    """The entry as it read then."""
     entry = Entry(
         record_id=fact.record_id,
         accession=_known(fact.accession_number) if fact.accession else "",

@@ -18,6 +18,7 @@ from processors.gateway import Work
 from processors.requests import IN_FORCE, Key, TransferRequest
 from processors.routing.adopted_requests import Pseudonyms, adopted_requests
 from processors.routing.decisions import Conflict, KnownHold, Obstacle
+from processors.routing.last_words import LastWords, last_words
 from processors.routing.patients import Patient, patients_of
 from processors.routing.rules import Identity
 from processors.routing.statements import StudyChange, changes_since, identity_of, statement, told_at
@@ -30,11 +31,12 @@ class Agenda:
     end of a doubt. Something of those `held` is asked for and held.
 
     A series that now says that it is somebody else's, or came from elsewhere, counts as gained; and so do all
-    of a study that was `received_anew`, after its record was deleted. Of a study that was `regrouped`, single
+    of a study that was `received_anew`, after its record was deleted. One that `returned`, maybe from another site, is
+    among the `coupled`, as those are that new or changed entries name. Of a study that was `regrouped`, single
     series have left the disk or come back. `corrected` are those of the `coupled` that an entry named, or asked for,
     before it was corrected. `changed_entries` are the coupling entries in force that are new or changed.
 
-    The window is `after` < position <= `until`.
+    The window is `after` < position <= `until`; the site that has decided least has done so up to `after_anywhere`.
     """
 
     after: int
@@ -42,11 +44,13 @@ class Agenda:
     gained: frozenset[str]
     reopened: frozenset[str]
     coupled: frozenset[str]
+    returned: frozenset[str] = frozenset()
     received_anew: frozenset[str] = frozenset()
     regrouped: frozenset[str] = frozenset()
     corrected: frozenset[str] = frozenset()
     held: frozenset[str] = frozenset()
     changed_entries: frozenset[str] = frozenset()
+    after_anywhere: int = 0
 
     @property
     def news(self) -> frozenset[str]:
@@ -70,6 +74,8 @@ class Evidence:
     and `restores` the requests that a replay is to bring back once that is settled; `holds` is what was asked for and
     held; `adopted` what REDCap held before this system. `gone` are requests whose rows somebody deleted, with the
     events that told so; `received_anew_at` is where the study was asked for anew by arriving again after that.
+    `last_words` are what entries that are gone said last, by the request that they led to, where nothing has been
+    decided by it.
 
     `accessions` are those of its series on disk, `known_accessions` all there ever were. `patients` are those of its
     series on disk, `held` the series of each where it is known to be of two. `change`: what they say otherwise than
@@ -101,6 +107,7 @@ class Evidence:
     adopted: Pseudonyms = field(default_factory=dict)
     gone: dict[int, int] = field(default_factory=dict)
     received_anew_at: int = 0
+    last_words: dict[int, LastWords] = field(default_factory=dict)
 
     @property
     def is_undecided(self) -> bool:
@@ -144,9 +151,11 @@ def agenda(work: Work, site: str) -> Agenda:
     return Agenda(
         after=window.after,
         until=window.until,
+        after_anywhere=window.after_anywhere or 0,
         gained=frozenset(happened["gained"] | happened["received anew"]),
         received_anew=frozenset(happened["received anew"]),
         coupled=frozenset(happened["returned"] | happened["corrected"]),
+        returned=frozenset(happened["returned"]),
         corrected=frozenset(happened["corrected"]),
         reopened=frozenset(happened["undecided"] | happened["deferred"]),
         regrouped=frozenset(happened["regrouped"]),
@@ -164,10 +173,11 @@ def named_by(work: Work, site: str, accessions: Collection[str], studies: Collec
 
 
 _WINDOW = text("""
-    select after, until,
+    select after, until, after_anywhere,
            exists (select from gateway.rule where position > after)
         or exists (select from gateway.coupling_entry where position > after) as changed
       from (select coalesce((select position from gateway.decision where site = :site), 0) as after,
+                   (select min(position) from gateway.decision) as after_anywhere,
                    position as until from ledger.head) as told
 """)
 # One that was received again after its record in REDCap was deleted is as if it had just arrived, as is one whose
@@ -199,11 +209,16 @@ _RETURNED = """
      where returned_position > :after and on_disk and site = :site
 """
 # What an entry asked for, or supported where another had asked for it already, is looked at again once it has changed,
-# even where it no longer names the study.
+# even where it no longer names the study, or is gone since.
 _CORRECTED = """
     with changed as materialized (
-         select record_id, 'coupling/' || record_id as stream from gateway.coupling_entry
-          where position > :after and not removed and position > life_position),
+         select record_id, stream from gateway.coupling_entry
+          cross join lateral (select 'coupling/' || record_id as stream) as named
+          where position > :after
+            and ((position > life_position and not removed)
+                 or exists (select from ledger.event as said
+                             where said.stream = named.stream and said.type = 'CouplingEntryChanged'
+                               and said.position > :after and said.position < coupling_entry.position))),
     said as materialized (
          select event.data ->> 'accession' as accession, event.data ->> 'study' as named
            from changed join ledger.event using (stream)
@@ -289,7 +304,9 @@ def gather(work: Work, studies: Sequence[str], window: Agenda, *, with_identitie
         evidence[study].adopted = adopted
     for study, patients in patients_of(work, studies).items():
         evidence[study].patients = patients
-    _add_series(work, evidence, window, with_identities=with_identities)
+    decided_until = _decided_until(work, evidence, window)
+    _add_series(work, evidence, window, decided_until, with_identities=with_identities)
+    _add_last_words(work, evidence, window, decided_until)
     _add_causes(work, [known for known in evidence.values() if known.change is not None or known.of_two_patients])
     return [evidence[study] for study in studies]
 
@@ -404,27 +421,42 @@ def _causes(details: str) -> tuple[Cause, ...]:
     return tuple(Cause(**cause) for cause in orjson.loads(details)["causes"])
 
 
-def _left_open_since(work: Work, studies: Sequence[str]) -> dict[str, int]:
-    """Up to where all had been decided about each of these studies before something was deferred.
+def _decided_until(work: Work, evidence: Mapping[str, Evidence], window: Agenda) -> Mapping[str, int]:
+    """Up to where all had been decided about each study: for most as for the site, for others before it was deferred.
 
     What they have said since then has not had all of its consequences.
     """
-    if not studies:
-        return {}
-    rows = work.execute(_LEFT_OPEN_SINCE, {"studies": list(studies), "stream": decision_stream(work.site)})
-    return {row.study: row.mark or 0 for row in rows}
+    until = dict.fromkeys(evidence, window.after)
+    if deferred := [study for study, known in evidence.items() if known.deferred]:
+        rows = work.execute(_LEFT_OPEN_SINCE, {"studies": deferred, "stream": decision_stream(work.site)})
+        until |= {row.study: row.mark or 0 for row in rows}
+    return until
+
+
+def _add_last_words(
+    work: Work, evidence: Mapping[str, Evidence], window: Agenda, decided_until: Mapping[str, int]
+) -> None:
+    """Adds what entries that are gone said last, where nobody may have decided by it."""
+    undecided_since = {
+        request: min(decided_until[study], window.after_anywhere) if study in window.returned else decided_until[study]
+        for study, known in evidence.items()
+        for request in known.standing
+    }
+    said = last_words(work, undecided_since)
+    for known in evidence.values():
+        known.last_words = {each.position: said[each.position] for each in known.standing if each.position in said}
 
 
 def _add_series(
     work: Work,
     evidence: dict[str, Evidence],
     window: Agenda,
+    decided_until: Mapping[str, int],
     *,
     with_identities: bool,
 ) -> None:
     rows = work.execute(_SERIES, {"studies": list(evidence)}).all()
-    deferred = [study for study, known in evidence.items() if known.deferred]
-    changes = changes_since(work, rows, defaultdict(lambda: window.after, _left_open_since(work, deferred)))
+    changes = changes_since(work, rows, decided_until)
     for study, change in changes.by_study.items():
         evidence[study].change = change
     wanted = {}

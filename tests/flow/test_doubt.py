@@ -254,17 +254,96 @@ def test_an_entry_that_is_corrected_while_another_is_doubted_waits_for_it_where_
         assert after == {Asked(BRAIN, "B-002")}
 
 
+def record_and_be_killed(site: Site, changes: int) -> None:
+    """A run that is killed as soon as it has recorded so many contents of entries, before it decides."""
+    for step in count(1):
+        assert site.run_killed_at(step, steps=VisibleSteps)
+        if len(site.events("CouplingEntryChanged")) == changes:
+            return
+
+
 def test_a_corrected_entry_whose_correction_was_not_decided_yet_is_applied_when_it_returns(coupled: Site) -> None:
     coupled.entry(accession="ACC-1", subject="H-002")
-    for step in count(1):
-        assert coupled.run_killed_at(step, steps=VisibleSteps)
-        if len(coupled.events("CouplingEntryChanged")) == 2:
-            break
+    record_and_be_killed(coupled, 2)
     with coupled.left_out("coupling"):
         coupled.run(after=0)
         assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
     coupled.run()
     assert [asked for asked in coupled.transfers("1.2.3").values() if asked.name] == [Asked(HEART, "H-002")]
+
+
+CORRECTIONS = [
+    {"accession": "ACC-2", "subject": "H-001"},
+    {"accession": "ACC-1", "subject": "H-002"},
+    {"accession": "ACC-1", "subject": "H-001", "project": BRAIN},
+    {"accession": "ACC-1", "subject": "H-001", "event": "followup"},
+    {"study": "1.2.9", "subject": "H-001"},
+]
+
+
+@pytest.mark.parametrize("correction", CORRECTIONS)
+def test_a_correction_that_was_not_decided_yet_counts_though_its_entry_is_gone(
+    coupled: Site, correction: dict[str, str]
+) -> None:
+    coupled.entry(**correction)
+    record_and_be_killed(coupled, 2)
+    coupled.remove_entry()
+    coupled.run(after=0)
+    assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-001")}, "it is doubted"
+    coupled.run()
+    assert [asked for asked in coupled.transfers("1.2.3").values() if asked.name] == []
+    coupled.assert_sound()
+
+
+def test_one_that_changed_its_date_alone_leaves_its_request_when_it_goes(coupled: Site) -> None:
+    coupled.entry(accession="ACC-1", subject="H-001", date="2026-03-02 09:00")
+    record_and_be_killed(coupled, 2)
+    coupled.remove_entry()
+    for _ in range(3):
+        coupled.run()
+        assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
+
+
+def test_a_correction_that_was_not_decided_yet_counts_though_its_record_id_is_another_entry_s(coupled: Site) -> None:
+    coupled.entry(accession="ACC-2", subject="H-001")
+    record_and_be_killed(coupled, 2)
+    coupled.remove_entry()
+    for changes in (0, 1):
+        for step in count(1):
+            assert coupled.run_killed_at(step, steps=VisibleSteps, after=0)
+            if len(coupled.events("CouplingEntryDoubted" if changes == 0 else "CouplingEntryRemoved")) == 1:
+                break
+    coupled.entry(accession="ACC-3", subject="H-003")
+    coupled.run()
+    assert [asked for asked in coupled.transfers("1.2.3").values() if asked.name] == []
+    coupled.assert_sound()
+
+
+def test_what_another_still_asks_for_stands_though_the_corrected_entry_is_gone(coupled: Site) -> None:
+    coupled.entry("2", accession="ACC-1", subject="H-001")
+    coupled.run()
+    coupled.entry(accession="ACC-2", subject="H-001")
+    record_and_be_killed(coupled, 3)
+    coupled.remove_entry()
+    for _ in range(3):
+        coupled.run()
+        assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
+
+
+def test_a_correction_that_waits_for_a_rule_counts_though_its_entry_is_gone_meanwhile(ruled: Site) -> None:
+    """The rule has the word once the entry has given it up, and is missing from one export."""
+    ruled.entry(accession="ACC-1", subject="H-001")
+    ruled.series("1.2.3", AccessionNumber="ACC-1")
+    ruled.run()
+    with ruled.left_out("routing"):
+        ruled.entry(accession="ACC-2", subject="H-001")
+        ruled.run()
+        assert ruled.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
+        ruled.remove_entry()
+    ruled.run()
+    ruled.run()
+    assert [asked for asked in ruled.transfers("1.2.3").values() if asked.name] == [Asked(HEART, "PID-1")]
+    ruled.assert_sound()
 
 
 def test_a_study_that_vanishes_while_it_waits_is_decided_when_it_is_back(ruled: Site) -> None:

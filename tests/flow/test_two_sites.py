@@ -72,3 +72,54 @@ def test_what_was_deleted_comes_back_though_the_other_site_was_first_to_see_who_
     at(site, "main", here).run()
     assert list(site.transfers(STUDY).values()) == [Asked(HEART, "H-001")]
     site.assert_sound()
+
+
+def test_a_correction_that_the_other_site_saw_counts_though_its_entry_is_gone_since(
+    make_site: MakeSite, tmp_path: Path
+) -> None:
+    """The old request stood, could be sent, and nothing showed it."""
+    site = make_site()
+    here, there = site.receiver, Receiver(tmp_path / "north", site.clock)
+    site.entry(accession="ACC-1", subject="H-001")
+    site.series(STUDY, AccessionNumber="ACC-1")
+    site.run()
+    at(site, "north", there).series("1.2.4")
+    site.run()
+    site.entry(accession="ACC-2", subject="H-001")
+    site.run()
+    site.remove_entry()
+    at(site, "main", here).run()
+    site.run()
+    site.run()
+    assert site.transfers(STUDY) == {1: Asked(HEART, "")}
+    assert site.query("select retraction_reason from audit.transfer") == [
+        ("its coupling entry said something else before it was removed",)
+    ]
+    site.assert_sound()
+
+
+def test_a_correction_that_no_site_decided_by_counts_where_its_study_is_received_next(
+    make_site: MakeSite, tmp_path: Path
+) -> None:
+    """The other site had decided, but about other studies."""
+    site = make_site()
+    here, there = site.receiver, Receiver(tmp_path / "north", site.clock)
+    site.entry(accession="ACC-1", subject="H-001")
+    site.series(STUDY, AccessionNumber="ACC-1")
+    site.run()
+    at(site, "north", there).series("1.2.4")
+    site.run()
+    site.entry(accession="ACC-2", subject="H-001")
+    site.run()
+    site.remove_entry()
+    site.run()
+    site.run()
+    site.series("1.2.5")
+    site.run()
+    at(site, "main", here).vanish(STUDY)
+    at(site, "north", there).series(STUDY, AccessionNumber="ACC-1")
+    site.run()
+    at(site, "main", here).run()
+    at(site, "north", there).run()
+    assert site.transfers(STUDY) == {1: Asked(HEART, "")}
+    site.assert_sound()

@@ -330,6 +330,7 @@ class Facts:
     def _apply_rules(self, study: Study, *, undisturbed: bool) -> None:
         for key, name in _asked(self.rules, study.series.values()):
             self.rules_may[study.uid, key].add(name)
+        self._leave_conflicts_that_ended(study)
         for seen in study.undecided.values():
             seen.append(dict(self.rules))
         if undisturbed and study.undecided:
@@ -342,6 +343,13 @@ class Facts:
                     self.rules_must[study.uid, key] = names[0]
                 else:
                     self.rules_must.pop((study.uid, key), None)
+
+    def _leave_conflicts_that_ended(self, study: Study) -> None:
+        """Where rules contradicted each other and not all of them say so still, what the others ask for may stand."""
+        asked = _asked(self.rules, study.series.values())
+        for (uid, key), names in list(self.rules_must.items()):
+            if uid == study.uid and len(names) > 1 and names != {name for k, name in asked if k == key}:
+                del self.rules_must[uid, key]
 
 
 def _asked(rules: dict[str, Rule], said: Iterable[Statement]) -> set[tuple[Key, str]]:
