@@ -1,4 +1,7 @@
-"""Holding requests that were made and have no row in REDCap yet, where something has come in their way since."""
+"""Holding requests that were made and have no row in REDCap yet, where something has come in their way since.
+
+One of which the sender tells has its row, though its import was never recorded: what was sent is not asked for again.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
@@ -19,6 +22,9 @@ from processors.routing.patients import patients_of
 _UNPLACED = text("""
     select position from gateway.transfer join gateway.study using (study)
      where state in ('requested', 'contested') and site = :site
+       and not exists (select from gateway.outcome
+                        where ours and outcome.request = transfer.position
+                          and outcome.state in ('sent', 'possibly sent'))
 """)
 
 

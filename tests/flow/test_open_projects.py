@@ -4,6 +4,8 @@ from datetime import date
 
 import pytest
 
+from processors.demo.simulator import Fault
+from processors.errors import ServiceError
 from processors.explain.sentences import SETTLED_BY
 from processors.operations.replay import Scope
 from processors.operations.status import status
@@ -252,3 +254,18 @@ def test_status_tells_90_days_before_an_approval_ends(arrived: Site) -> None:
 
     with gateway_of(arrived, arrived._database) as gateway:
         assert status(gateway).approvals == [Approval(HEART, date(2026, 5, 31))]
+
+
+def test_what_was_sent_before_its_import_was_recorded_is_not_held_and_never_asked_for_again(arrived: Site) -> None:
+    """It was held as not placed yet, and would have been sent once more when the project opened."""
+    arrived.list_project(active="1")
+    arrived.simulator.inject(Fault(kind="status", project="incoming", action="import", after_commit=True))
+    with pytest.raises(ServiceError):
+        arrived.run()
+    arrived.sender_sends(STUDY, 1)
+    for active in ("0", "0", "1", "1"):
+        arrived.list_project(active=active)
+        assert arrived.run().attention == {}
+        assert arrived.transfers(STUDY) == {1: Asked(HEART, "H-001", sent=True)}
+    assert arrived.query("select state, sent from audit.transfer") == [("placed", True)]
+    arrived.assert_sound()
