@@ -166,9 +166,9 @@ def _meant(requests: Sequence[TransferRequest], held: Collection[Key], amendment
     if amendment.pseudonym is not None:
         named = [request for request in named if request.in_force]
     about = f"study {amendment.study} in project {amendment.project!r}"
+    waits = "" if all(request.in_force for request in requests) else "; one that ended waits to be taken back"
     if not named and not held:
         events = ", ".join(repr(request.event_name) for request in requests if request.in_force) or "none"
-        waits = "" if all(request.in_force for request in requests) else "; one that ended waits to be taken back"
         raise ConfigurationError(
             f"Expected a request of this system for {about} that is in force; found events: {events}{waits}. "
             f"`fiona-ledger audit transfer --study {amendment.study}` lists all that was ever requested. What people "
@@ -180,7 +180,7 @@ def _meant(requests: Sequence[TransferRequest], held: Collection[Key], amendment
     if amendment.pseudonym is not None and named[0].pseudonym == amendment.pseudonym:
         raise ConfigurationError(
             f"--to-subject: expected another pseudonym than the one that study {amendment.study} has in "
-            f"{amendment.project!r} already."
+            f"{amendment.project!r} already{waits}."
         )
     return named
 

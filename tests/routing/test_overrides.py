@@ -376,6 +376,15 @@ def test_the_pseudonym_that_a_study_has_already_is_no_other(ledger: Ledger) -> N
     )
 
 
+def test_that_it_has_it_already_does_not_hide_that_the_one_before_waits_to_be_taken_back(ledger: Ledger) -> None:
+    ledger.record(retracted(ledger.request(name="H-016"), cause=1))
+    ledger.request(name="H-017")
+    assert ledger.said(REASSIGN) == (
+        "--to-subject: expected another pseudonym than the one that study 1.2 has in 'HEART' already; one that ended "
+        "waits to be taken back."
+    )
+
+
 # What went out before
 
 
