@@ -21,6 +21,9 @@ from processors.requests import Key, TransferRequest
 CONTRADICTED = "what asks for it is contradicted"
 """Why a request ends about which equals contradict each other."""
 
+REPLACED_IN_DOUBT = "what is asked for in its place is in doubt"
+"""Why a request ends that is replaced in any case, where it is not known yet by what."""
+
 ASKED_FOR_ANEW = 0
 """Where the row of a request is gone and whoever asks for it counts as asking after that."""
 
@@ -209,6 +212,7 @@ def either_way(
 ) -> tuple[Outcome, set[Key]]:
     """What is decided whether or not the doubted is gone, and the keys for which that makes a difference.
 
+    A request that ends in either case ends now, though what takes its place may depend on the doubted.
     `with_doubted` and `without` are what the study comes to if all that is doubted stands, and if it is gone.
     """
     keys = {request.position: request.key for request in standing}
@@ -219,17 +223,38 @@ def either_way(
         for request in without.requests
         if (request.candidate.key, "requested", request.candidate.pseudonym) in common
     ]
+    retractions = [
+        each for each in without.retractions if (each.request.key, "retracted", each.request.position) in common
+    ]
+    settled = {each.request.position for each in retractions} | {old for new in requests for old in new.replaces}
+    ended = [each for each in standing if each.position in (_ended(with_doubted) & _ended(without)) - settled]
+    retractions += [_retraction_of(each, without, with_doubted) for each in ended]
     reviews = {(each.request.position, each.consequence) for each in with_doubted.reviewed}
+    reviews |= {(each.position, "withdrawn") for each in ended}
     outcome = Outcome(
         requests=requests,
         conflicts=[conflict for conflict in without.conflicts if (conflict.key, "conflict", conflict) in common],
         resolved=[key for key in without.resolved if (key, "resolved", None) in common],
-        retractions=[
-            each for each in without.retractions if (each.request.key, "retracted", each.request.position) in common
-        ],
+        retractions=retractions,
         reviewed=[each for each in without.reviewed if (each.request.position, each.consequence) in reviews],
     )
     return outcome, {key for key, _, _ in one ^ other}
+
+
+def _ended(outcome: Outcome) -> set[int]:
+    """The requests that it ends because nobody asks for them any more: not those that are contradicted."""
+    replaced = {old for request in outcome.requests for old in request.replaces}
+    return replaced | {each.request.position for each in outcome.retractions if each.reason != CONTRADICTED}
+
+
+def _retraction_of(request: TransferRequest, *outcomes: Outcome) -> Retraction:
+    """How a request ends that none of these leaves standing, while they do not agree on what takes its place."""
+    for outcome in outcomes:
+        for each in outcome.retractions:
+            if each.request == request:
+                return each
+    replacing = next(new for new in outcomes[0].requests if request.position in new.replaces)
+    return Retraction(request=request, cause=replacing.candidate.cause, reason=REPLACED_IN_DOUBT)
 
 
 def _steps(outcome: Outcome, keys: Mapping[int, Key]) -> set[tuple[Key, str, object]]:

@@ -242,13 +242,13 @@ def test_an_entry_made_anew_with_the_same_words_changes_nothing(coupled: Site) -
 
 
 def test_an_entry_that_is_corrected_while_another_is_doubted_waits_for_it_where_they_meet(coupled: Site) -> None:
+    """What it asked for before ends at once, as nobody asks for that whether or not the other is gone."""
     coupled.entry("2", accession="ACC-1", project=BRAIN, subject="B-001")
     coupled.run()
     with coupled.left_out("coupling", "2"):
         coupled.entry("1", accession="ACC-1", project=BRAIN, subject="B-002")
         coupled.run()
-        before = {Asked(HEART, "H-001"), Asked(BRAIN, "B-001")}
-        assert set(coupled.transfers("1.2.3").values()) == before
+        assert set(coupled.transfers("1.2.3").values()) == {Asked(HEART, ""), Asked(BRAIN, "B-001")}
         coupled.run()
         after = {asked for asked in coupled.transfers("1.2.3").values() if asked.name}
         assert after == {Asked(BRAIN, "B-002")}
@@ -338,7 +338,7 @@ def test_a_correction_that_waits_for_a_rule_counts_though_its_entry_is_gone_mean
     with ruled.left_out("routing"):
         ruled.entry(accession="ACC-2", subject="H-001")
         ruled.run()
-        assert ruled.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
+        assert ruled.transfers("1.2.3") == {}, "it was not taken yet"
         ruled.remove_entry()
     ruled.run()
     ruled.run()
@@ -359,6 +359,21 @@ def test_a_study_that_vanishes_while_it_waits_is_decided_when_it_is_back(ruled: 
     ruled.come_back("1.2.3")
     ruled.run()
     assert ruled.transfers("1.2.3") == {1: Asked(HEART, "PID-1")}
+
+
+def test_what_ends_whether_or_not_a_rule_is_gone_ends_at_once(ruled: Site) -> None:
+    """It stood, sendable, under an ID that the study no longer has, until the rule's fate was known."""
+    ruled.series("1.2.3", PatientID="PID-1")
+    ruled.rule("7", patient_id="PID-.*")
+    ruled.run()
+    ruled.series("1.2.3", PatientID="PID-2")
+    with ruled.left_out("routing"):
+        report = ruled.run()
+        assert ruled.transfers("1.2.3") == {}
+        assert report.attention == {"study changed": 1}
+    ruled.run()
+    assert list(ruled.transfers("1.2.3").values()) == [Asked(HEART, "PID-2")]
+    ruled.assert_sound()
 
 
 # -- what counts as another export -----------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from processors.events.fact import Cause, CauseKind
 from processors.requests import Key, State, TransferRequest
 from processors.routing.decisions import (
     CONTRADICTED,
+    REPLACED_IN_DOUBT,
     Candidate,
     Conflict,
     Corrected,
@@ -453,6 +454,41 @@ def test_nothing_is_withdrawn_by_a_doubted_correction() -> None:
     request = standing("P1")
     with_doubted = decide([], [request], corrected={request.position: corrected(names_study=False)})
     assert either_way(with_doubted, decide([], [request]), [request]) == (Outcome(), {HEART})
+
+
+def test_what_ends_either_way_ends_at_once_and_what_takes_its_place_waits() -> None:
+    request, moved = standing("P1", kind="rule"), corrected(names_study=False)
+    retracted = decide([], [request], corrected={request.position: moved})
+    replaced = decide([candidate("P2")], [request])
+    both = replaced, retracted
+    for with_doubted, without in (both, both[::-1]):
+        outcome, left_open = either_way(with_doubted, without, [request])
+        assert (outcome.requests, outcome.retractions, left_open) == ([], retracted.retractions, {HEART})
+
+
+def test_so_does_what_is_replaced_by_the_one_or_by_the_other() -> None:
+    request, rule = standing("P1", kind="rule"), candidate("P3", kind="rule", record="7")
+    outcome, left_open = either_way(decide([candidate("P2"), rule], [request]), decide([rule], [request]), [request])
+    assert (outcome.requests, left_open) == ([], {HEART})
+    assert outcome.retractions == [Retraction(request=request, cause=rule.cause, reason=REPLACED_IN_DOUBT)]
+
+
+def test_what_only_the_doubted_contradicts_stands() -> None:
+    request, other = standing("P1"), candidate("P2", record="2")
+    with_doubted, without = decide([candidate(), other], [request]), decide([other], [request])
+    assert [each.request for each in with_doubted.retractions] == [request]
+    assert either_way(with_doubted, without, [request]) == (Outcome(), {HEART})
+
+
+def test_what_its_study_says_otherwise_is_told_of_what_ends_either_way() -> None:
+    request = standing("P1", kind="rule")
+    amended = Reviewed(request=request, changed=("PatientID",), consequence="amended")
+    withdrawn = replace(amended, consequence="withdrawn")
+    retraction = Retraction(request=request, cause=request.cause, reason="the study says something else now")
+    with_doubted = Outcome(requests=[NewRequest(candidate=candidate("P2"), replaces=(50,))], reviewed=[amended])
+    without = Outcome(retractions=[retraction], reviewed=[withdrawn])
+    outcome, _ = either_way(with_doubted, without, [request])
+    assert (outcome.retractions, outcome.reviewed) == ([retraction], [withdrawn])
 
 
 STANDING = [
