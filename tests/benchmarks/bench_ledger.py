@@ -6,11 +6,16 @@ A made-up history of three years, appended by the store and projected as a run w
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import UUID
 
+from ledger.store import Store
+from processors.events.operations import SubjectForgotten
 from tests.benchmarks import bench_audit
 from tests.benchmarks.processes import PROGRAM, Took, taken
 from tests.benchmarks.rows import REPETITIONS, Row, at_least, at_most, row, sized
 from tests.benchmarks.site import running_server, site
+from tests.conftest import SettableClock
+from tests.facts import in_plain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,10 +68,19 @@ def _rebuilt_few(server: Server, folder: Path) -> Took:
 def _bury_subjects(database: Database) -> None:
     """The made-up events belong to subjects that nobody made: as if they had been forgotten, which verifies."""
     with database.begin() as connection:
-        connection.exec_driver_sql(
+        subjects = connection.exec_driver_sql(
             "insert into ledger.subject (subject, kind, scope)"
-            " select distinct subject, 'patient', '' from ledger.event where subject is not null"
+            " select distinct subject, 'patient', '' from ledger.event where subject is not null returning subject"
+        ).scalars()
+        forgotten = SubjectForgotten(
+            what="patient",
+            name="",
+            by="benchmark",
+            reason="nobody made their keys",
+            subjects={"patient": sorted(map(str, subjects))},
+            studies=0,
         )
+        Store(site="main", run=UUID(int=1), clock=SettableClock()).append(connection, [in_plain(forgotten)])
 
 
 def _command(on: Site, name: str) -> Took:

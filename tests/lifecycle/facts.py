@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 NEVER = -1
 
+OUR_IDS = "PATID-"
+"""How the PatientIDs begin that rules accept."""
+
 UNFIT = "Secretive"
 """What an entry may give as a pseudonym, and is a part of every patient's name."""
 
@@ -51,7 +54,9 @@ class Rule:
         """Under which the rule asks for a study of which a series says this; None where it does not."""
         if not self.active or told.called != self.called:
             return None
-        return (told.patient_name if self.by_name else told.patient_id) or None
+        if self.by_name:
+            return told.patient_name or None
+        return told.patient_id if told.patient_id.startswith(OUR_IDS) else None
 
 
 @dataclass(frozen=True)
@@ -189,6 +194,7 @@ class Facts:
     a project, and when they did; `joined` projects in which an operator said that two patients are one; `closed` those
     that are not active. `uses` are the studies that ever had, or were to have, a pseudonym in a project.
 
+    `rules_seen` are the record ids of rules that a run must have seen.
     `is_less_than_seen`: rules or entries were removed since the last run, which the next one cannot believe yet.
     """
 
@@ -196,6 +202,7 @@ class Facts:
     studies: dict[str, Study] = field(default_factory=dict)
     is_less_than_seen: bool = False
     rules: dict[str, Rule] = field(default_factory=dict)
+    rules_seen: set[str] = field(default_factory=set)
     entries: dict[str, Entry] = field(default_factory=dict)
     gone_entries: dict[str, list[Entry]] = field(default_factory=lambda: defaultdict(list))
     people: dict[Place, dict[str, str]] = field(default_factory=dict)
@@ -320,6 +327,8 @@ class Facts:
             if undisturbed and study.moving[:1] == [site]:
                 study.moving.pop(0)
         self.is_less_than_seen = False
+        if undisturbed:
+            self.rules_seen.update(self.rules)
         for entry in self.entries.values():
             if undisturbed and entry.seen_at is None:
                 entry.seen_at = self.tick
@@ -333,6 +342,9 @@ class Facts:
         self._leave_conflicts_that_ended(study)
         for seen in study.undecided.values():
             seen.append(dict(self.rules))
+            if not undisturbed:
+                # One that no run had ever seen cannot be missed.
+                seen.append({record: rule for record, rule in self.rules.items() if record in self.rules_seen})
         if undisturbed and study.undecided:
             gained = [study.series[series] for series in study.undecided]
             views = [_asked(rules, gained) for seen in study.undecided.values() for rules in seen]
