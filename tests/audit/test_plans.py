@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ledger.database import Database, open_database
-from tests.benchmarks.bench_audit import Timing, fill, measure
+from tests.benchmarks.bench_audit import Timing, add_runs, fill, measure
 from tests.conftest import Server
 
 EVENTS, DAYS = 12_000, 120
@@ -18,6 +18,7 @@ def timings(server: Server, migrated: tuple[str, Path]) -> Iterator[list[Timing]
     with server.fresh(template=migrated[0]) as name:
         database = open_database(server.url_of(name), Path("/nowhere"))
         fill(database, EVENTS, days=DAYS)
+        add_runs(database)
         yield _measured(database)
         database.close()
 

@@ -164,8 +164,6 @@ def fill(database: Database, events: int, *, days: int = DAYS) -> None:
         appended += len(batch)
         clock.now += timedelta(days=1) / BATCHES_A_DAY
     Projector(PROJECTIONS).catch_up(database.begin)
-    with database.begin() as connection:
-        _add_runs(connection, clock.now)
     vacuum(database)
 
 
@@ -175,18 +173,20 @@ def vacuum(database: Database) -> None:
         connection.cursor().execute("vacuum analyze")
 
 
-def _add_runs(connection: Connection, last: datetime) -> None:
-    """As many as are kept where a run is started every ten minutes and each records something."""
-    connection.execute(
-        text("""
-            insert into gateway.run (run, site, command, started_at, finished_at, exit_code, changed, summary)
-            select case when number = 1 then cast(:run as uuid) else gen_random_uuid() end, 'main', 'run',
-                   cast(:last as timestamptz) - number * interval '10 minutes', :last, 0, true,
-                   '{"events": 1, "calls": 1}'
-              from generate_series(1, 144 * 1000) as number
-        """),
-        {"run": UUID(int=1), "last": last},
-    )
+def add_runs(database: Database) -> None:
+    """As many as are kept where a run is started every ten minutes and each records something. None has a code."""
+    with database.begin() as connection:
+        connection.execute(
+            text("""
+                insert into gateway.run (run, site, command, started_at, finished_at, exit_code, changed, summary)
+                select case when number = 1 then cast(:run as uuid) else gen_random_uuid() end, 'main', 'run',
+                       last - number * interval '10 minutes', last, 0, true, '{"events": 1, "calls": 1}'
+                  from (select max(recorded_at) as last from ledger.event) as told,
+                       generate_series(1, 144 * 1000) as number
+            """),
+            {"run": UUID(int=1)},
+        )
+    vacuum(database)
 
 
 TIMES = {

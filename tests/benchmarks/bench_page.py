@@ -16,7 +16,7 @@ from ledger.vault import Vault, initialise
 from processors.configuration.file import parse
 from processors.gateway import Gateway
 from processors.web.app import Site
-from tests.benchmarks.bench_audit import fill, vacuum
+from tests.benchmarks.bench_audit import add_runs, fill, vacuum
 from tests.benchmarks.rows import Row, at_most, row, sized
 from tests.benchmarks.site import fresh_database, running_server
 from tests.benchmarks.years import age
@@ -65,6 +65,7 @@ def _fill(database: Database, folder: Path) -> str:
     with database.begin() as connection:
         initialise(connection, folder / "vault.key")
     fill(database, EVENTS, days=DAYS)
+    add_runs(database)
     with database.begin() as connection:
         # As many attempts at runs as a month leaves, not those of years.
         age(connection, studies=STUDIES, entries=1_000, runs=0, called="FIONA", project="P1")
