@@ -38,7 +38,7 @@ def duration(time: timedelta) -> str:
     """How long that is, to the minute, hour or day."""
     if time < _HOURS_FROM:
         minutes = int(time / timedelta(minutes=1))
-        return "1 minute" if minutes == 1 else f"{minutes} minutes"
+        return {0: "less than a minute", 1: "1 minute"}.get(minutes, f"{minutes} minutes")
     return f"{int(time / timedelta(hours=1))} hours" if time < _DAYS_FROM else f"{time.days} days"
 
 

@@ -294,7 +294,8 @@ class Run:
         recognise(self.gateway, self.redcap)
         is_time_up = self._time_is_up()
         with self.step(_WRITING) as progress:
-            written = bring_put_back(self.gateway, self.redcap, batch_rows=batch_rows)
+            is_first = self.report.delivered is None
+            written = bring_put_back(self.gateway, self.redcap, batch_rows=batch_rows) if is_first else Delivered()
             written += deliver(
                 self.gateway, self.redcap, batch_rows=batch_rows, progress=progress, is_time_up=is_time_up
             )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from ledger.database import Database
-from processors.clocks import ClockComparison, believed, due, is_due
+from processors.clocks import ClockComparison, believed, due, duration, is_due
 from processors.errors import WrongClock
 
 NOW = datetime.fromisoformat("2026-03-02T09:00:00+01:00")
@@ -26,6 +26,21 @@ def test_a_time_that_lies_ahead_says_nothing(stored: datetime | None, expected: 
 @given(STORED, st.timedeltas(timedelta(0), timedelta(days=30)))
 def test_nothing_is_put_off_for_longer_than_was_meant(stored: datetime | None, after: timedelta) -> None:
     assert is_due(stored, NOW, after) or is_due(stored, NOW + after, after)
+
+
+@pytest.mark.parametrize(
+    ("time", "words"),
+    [
+        (timedelta(0), "less than a minute"),
+        (timedelta(seconds=59), "less than a minute"),
+        (timedelta(seconds=61), "1 minute"),
+        (timedelta(minutes=20), "20 minutes"),
+        (timedelta(hours=31), "31 hours"),
+        (timedelta(days=12, hours=5), "12 days"),
+    ],
+)
+def test_how_long_something_is_in_words(time: timedelta, words: str) -> None:
+    assert duration(time) == words
 
 
 def test_in_sql_the_same_is_due(database: Database) -> None:

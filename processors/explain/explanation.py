@@ -96,6 +96,7 @@ def explain(work: Work, study: str, matching: Matching, *, checks: Sequence[Chec
         directed.entries.values(), study, accessions, on_disk=evidence.on_disk, named_by_forgotten=forgotten
     )
     moments = timeline(work, study)
+    requested = endings(work, study)
     (judgement,), _ = identified(work, checked(work, [judge(evidence, directives)], checks), holds_split=holds_split)
     id_projects = work.execute(_ID_PROJECTS, {"called": row.called}).all()
     situation = Situation(
@@ -109,6 +110,7 @@ def explain(work: Work, study: str, matching: Matching, *, checks: Sequence[Chec
         patients=[patient.series for patient in evidence.patients],
         others=any(moment.type in BY_OTHERS for moment in moments),
         by_hand=[Key(project, event_name or "") for project, event_name in evidence.by_hand],
+        ever_requested=[Key(each.project, each.event_name) for each in requested],
         outcome=_as_far_as_known(judgement.outcome, directed, evidence.holds),
         wanted={candidate.key for candidate in judgement.candidates},
         doubted=sorted({(each.cause.kind, each.cause.record_id) for each in judgement.doubtful}),
@@ -132,7 +134,7 @@ def explain(work: Work, study: str, matching: Matching, *, checks: Sequence[Chec
         rule_edits=directed.rule_edits,
         entry_edits=directed.entry_edits,
         verdict=verdict(situation),
-        endings=endings(work, study),
+        endings=requested,
     )
 
 

@@ -313,6 +313,7 @@ def _situation(
         patients=past.patients,
         others=any(event.type in BY_OTHERS for event in events),
         by_hand=past.by_hand,
+        ever_requested=[request.key for request in requests],
         outcome=Outcome(),
         wanted={request.key for request in requests},
         doubted=(),

@@ -17,13 +17,13 @@ _NAMED_AT_MOST = 5
 class Situation:
     """All that the verdict goes by.
 
-    `requests` are those of ours that are in force or being withdrawn. `outcome` is what deciding all of the
-    study's series anew would come to, `wanted` what is asked for then, whether it stands or not; `undecided`: the
-    next run will do so. `others`: somebody else has requested a transfer; `by_hand`: what an operator decided
-    about; `holds` is what is asked for and held. `patients` are the series of each. `doubted` are rules and entries
-    with a say about it that are missing from REDCap's latest export. `id_projects` draw IDs for the AE title that the
-    study was addressed to, if they are not `doubted_projects`.
-    `rules` holds the accounts of each of its origins.
+    `requests` are those of ours that are in force or being withdrawn, `ever_requested` is what ever was. `outcome` is
+    what deciding all of the study's series anew would come to, `wanted` what is asked for then, whether it stands or
+    not; `undecided`: the next run will do so. `others`: somebody else has requested a transfer; `by_hand`: what an
+    operator decided about; `holds` is what is asked for and held. `patients` are the series of each. `doubted` are
+    rules and entries with a say about it that are missing from REDCap's latest export. `id_projects` draw IDs for the
+    AE title that the study was addressed to, if they are not `doubted_projects`. `rules` holds the accounts of each of
+    its origins.
     """
 
     on_disk: bool
@@ -36,6 +36,7 @@ class Situation:
     patients: Sequence[Sequence[str]]
     others: bool
     by_hand: Collection[Key]
+    ever_requested: Collection[Key]
     outcome: Outcome
     wanted: Collection[Key]
     doubted: Sequence[tuple[CauseKind, str]]
@@ -176,8 +177,9 @@ def _nothing(situation: Situation) -> str:
             f"Nothing is requested: coupling entry {', '.join(waiting)} names it, but its files have vanished; the "
             "entry waits until they arrive again."
         )
-    start = "Nothing will be requested by the next run: " if situation.undecided else "Nothing is requested: "
-    return f"{start}{_no_rule(situation)}, and no usable coupling entry names it.{_drawing(situation)}"
+    start = "Nothing will be requested by the next run" if situation.undecided else "Nothing is requested"
+    any_more = " any more" if situation.ever_requested else ""
+    return f"{start}{any_more}: {_no_rule(situation)}, and no usable coupling entry names it.{_drawing(situation)}"
 
 
 def _drawing(situation: Situation) -> str:

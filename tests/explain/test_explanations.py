@@ -126,6 +126,20 @@ def test_a_study_that_nobody_asked_for_tells_the_reason(explained: Explained) ->
     assert found.verdict[1] == "Near misses: routing rule 1 (the rule is inactive)."
 
 
+def test_a_study_whose_request_was_withdrawn_is_not_as_one_that_nobody_ever_asked_for(explained: Explained) -> None:
+    site = explained.site
+    site.series(STUDY, AccessionNumber="ACC-1")
+    site.entry(accession="ACC-1")
+    site.run()
+    site.entry(accession="ACC-2")
+    site.run()
+    found = explained.explain(STUDY)
+    assert found.verdict == [
+        "Nothing is requested any more: there is no routing rule, and no usable coupling entry names it."
+    ]
+    assert [ending.state for ending in found.endings] == ["withdrawn"]
+
+
 def test_a_rule_that_came_too_late_is_told_to_need_a_replay(explained: Explained) -> None:
     site = explained.site
     site.series(STUDY, PatientID="HRT-1")

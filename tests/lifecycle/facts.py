@@ -194,7 +194,7 @@ class Facts:
     a project, and when they did; `joined` projects in which an operator said that two patients are one; `closed` those
     that are not active. `uses` are the studies that ever had, or were to have, a pseudonym in a project.
 
-    `rules_seen` are the record ids of rules that a run must have seen.
+    `said` is whatever an entry ever said. `rules_seen` are the record ids of rules that a run must have seen.
     `is_less_than_seen`: rules or entries were removed since the last run, which the next one cannot believe yet.
     """
 
@@ -204,6 +204,7 @@ class Facts:
     rules: dict[str, Rule] = field(default_factory=dict)
     rules_seen: set[str] = field(default_factory=set)
     entries: dict[str, Entry] = field(default_factory=dict)
+    said: set[Words] = field(default_factory=set)
     gone_entries: dict[str, list[Entry]] = field(default_factory=lambda: defaultdict(list))
     people: dict[Place, dict[str, str]] = field(default_factory=dict)
     hands: list[Hand] = field(default_factory=list)
@@ -221,6 +222,7 @@ class Facts:
 
     def say(self, record: str, words: Words) -> None:
         """A person makes the entry, or corrects it. The same words again are nothing new."""
+        self.said.add(words)
         gone = self.gone_entries[record]
         if record not in self.entries and gone and gone[-1].words == words:
             self.entries[record] = gone.pop()
@@ -339,7 +341,7 @@ class Facts:
     def _apply_rules(self, study: Study, *, undisturbed: bool) -> None:
         for key, name in _asked(self.rules, study.series.values()):
             self.rules_may[study.uid, key].add(name)
-        self._leave_conflicts_that_ended(study)
+        self._leave_what_rules_gave_up(study)
         for seen in study.undecided.values():
             seen.append(dict(self.rules))
             if not undisturbed:
@@ -356,11 +358,13 @@ class Facts:
                 else:
                     self.rules_must.pop((study.uid, key), None)
 
-    def _leave_conflicts_that_ended(self, study: Study) -> None:
-        """Where rules contradicted each other and not all of them say so still, what the others ask for may stand."""
+    def _leave_what_rules_gave_up(self, study: Study) -> None:
+        """Of what rules contradicted each other about, or an entry has had the word, what they ask for now counts."""
         asked = _asked(self.rules, study.series.values())
         for (uid, key), names in list(self.rules_must.items()):
-            if uid == study.uid and len(names) > 1 and names != {name for k, name in asked if k == key}:
+            outranked = any(words.key == key and study.is_named_by(words) for words in self.said)
+            is_open = len(names) > 1 or outranked
+            if uid == study.uid and is_open and names != {name for k, name in asked if k == key}:
                 del self.rules_must[uid, key]
 
 
