@@ -262,12 +262,17 @@ class Facts:
     # -- summaries ----------------------------------------------------------------------------------------
 
     def restate(self, study: Study, told: dict[str, Statement]) -> None:
-        """Its summaries say something else: what rules asked by what they said before counts no more."""
+        """Its summaries say something else: what rules asked by what they said before counts no more.
+
+        What a rule that is gone, or reads otherwise now, would have asked by what they say now, may stand.
+        """
+        before = _names_by_called(study)
         study.series |= told
+        kept = {name for name, _ in before & _names_by_called(study)}
         study.was_restated = True
         study.undecided |= {series: [] for series in told}
         for key in [key for named, key in self.rules_may if named == study.uid]:
-            del self.rules_may[study.uid, key]
+            self.rules_may[study.uid, key] &= kept
             self.rules_must.pop((study.uid, key), None)
 
     # -- what was decided by hand ---------------------------------------------------------------------------
@@ -366,6 +371,12 @@ class Facts:
             is_open = len(names) > 1 or outranked
             if uid == study.uid and is_open and names != {name for k, name in asked if k == key}:
                 del self.rules_must[uid, key]
+
+
+def _names_by_called(study: Study) -> set[tuple[str, str]]:
+    """What rules can take as a pseudonym, each with the AE title that they go by."""
+    told = study.series.values()
+    return {(name, said.called) for said in told for name in (said.patient_id, said.patient_name)}
 
 
 def _asked(rules: dict[str, Rule], said: Iterable[Statement]) -> set[tuple[Key, str]]:
