@@ -72,7 +72,7 @@ class Contract:
         """
         for key in self._keys(study):
             wanted = self._wanted(study, key)
-            if wanted.names and not self.facts.has_withdrawn(study, key.project, wanted.since):
+            if wanted.names and not self.facts.may_have_withdrawn(study, key.project, wanted.since):
                 yield wanted
 
     def _wanted(self, study: str, key: Key) -> Wanted:

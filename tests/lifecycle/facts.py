@@ -94,6 +94,8 @@ class Entry:
 class Study:
     """A study: where it arrives, what its series say now, which the next decision is about, whether it is there.
 
+    `were`: the patients whose its series said to be before they were sent again.
+
     `moving`: the sites that must run, one after the other, before it is known that it lies elsewhere now. `absent`: the
     series that have not come back with others, since all were gone.
     """
@@ -101,7 +103,7 @@ class Study:
     uid: str
     site: str
     series: dict[str, Statement] = field(default_factory=dict)
-    was_restated: bool = False
+    were: set[str] = field(default_factory=set)
     on_disk: bool = False
     absent: set[str] = field(default_factory=set)
     moving: list[str] = field(default_factory=list)
@@ -111,6 +113,11 @@ class Study:
     def patients(self) -> set[str]:
         """Those whose its series are, of which some may be gone."""
         return {told.patient_id for series, told in self.series.items() if series not in self.absent} - {""}
+
+    @property
+    def was_restated(self) -> bool:
+        """Whether its series said something else before."""
+        return bool(self.were)
 
     @property
     def is_mixed(self) -> bool:
@@ -267,9 +274,9 @@ class Facts:
         What a rule that is gone, or reads otherwise now, would have asked by what they say now, may stand.
         """
         before = _names_by_called(study)
+        study.were |= study.patients
         study.series |= told
         kept = {name for name, _ in before & _names_by_called(study)}
-        study.was_restated = True
         study.undecided |= {series: [] for series in told}
         for key in [key for named, key in self.rules_may if named == study.uid]:
             self.rules_may[study.uid, key] &= kept
@@ -305,6 +312,11 @@ class Facts:
         """Whether one of its patients takes part in the project no longer, and has said so since then."""
         withdrawn = (self.withdrawn.get((patient, project)) for patient in self.studies[study].patients)
         return any(tick is not None and tick > since for tick in withdrawn)
+
+    def may_have_withdrawn(self, study: str, project: str, since: int) -> bool:
+        """The same, or one whose the study was once said to be: under whose pseudonym it may have been asked for."""
+        withdrawn = (self.withdrawn.get((patient, project), NEVER) for patient in self.studies[study].were)
+        return self.has_withdrawn(study, project, since) or any(tick > since for tick in withdrawn)
 
     def may_share(self, project: str, studies: Iterable[str]) -> bool:
         """Whether these may have one pseudonym: of one patient, as far as they say so and always said so."""
