@@ -146,12 +146,13 @@ class Invariants:
             self._nothing_is_missing(study, shown, {key for named, key in settled if named == study})
         self._what_was_taken_is_told(at, attempts, shown)
 
-    def after_an_override(self, study: str, project: str, event: str | None, said: str) -> None:
-        """What is said to be withdrawn cannot be sent; nor can what is said not to be there."""
+    def after_an_override(self, study: str, project: str, event: str | None, name: str | None, said: str) -> None:
+        """What is said to be withdrawn cannot be sent, nor what is said not to be there; what was given `name` can."""
         if said == "not yet":
             return
         for row in self.sendable():
-            if (row.place.study, row.key.project) == (study, project) and event in (None, row.key.event):
+            is_about = (row.place.study, row.key.project) == (study, project) and event in (None, row.key.event)
+            if is_about and row.name != name:
                 self._is_asked_for(row, [], said)
 
     def _is_asked_for(self, row: Ours, shown: list[Shown], said: str = "a run") -> None:

@@ -615,7 +615,7 @@ class World:
     def _run(self, at: str = MAIN) -> bool:
         """Whether it came to its end: it may end with an error while a firewall is in the way."""
         # What the sender does while it is under way, the next one tells.
-        self._looked_at = [each for each in self.attempts if self.homes[each.copy.place.study] == at]
+        self._looked_at = [each for each in self.attempts if self._is_surely_at(each.copy.place.study, at)]
         self.attempts = [each for each in self.attempts if each not in self._looked_at]
         before = set(self.invariants.sendable())
         self.counts["runs"] += 1
@@ -631,6 +631,9 @@ class World:
             return False
         self.invariants.nothing_new_goes_to_closed_projects(before)
         return True
+
+    def _is_surely_at(self, uid: str, at: str) -> bool:
+        return self.homes[uid] == at and not self.facts.studies[uid].moving
 
     def run_while_the_other_site_runs(self) -> None:
         """Between what the run reads and what it writes, one of the other site comes and goes."""
@@ -779,7 +782,7 @@ class World:
 
         self._noting_hands(uid, name, override)
         if said:
-            self.invariants.after_an_override(uid, project, event, said[0])
+            self.invariants.after_an_override(uid, project, event, name, said[0])
 
     def _noting_hands(self, uid: str, name: str | None, act: Callable[[], None]) -> None:
         """What an operator has decided is what was recorded of it: killed before, it was nothing."""
