@@ -7,6 +7,7 @@ keyed hashes of both, as far as one leads to the other.
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import NamedTuple
 
 from sqlalchemy import text
@@ -22,6 +23,7 @@ from processors.gateway import Work
 from processors.requests import IN_FORCE, TransferRequest
 from processors.routing.given_ids import ids_of_patients
 from processors.routing.joined import subjects_by_patient, with_joined
+from processors.routing.patients import patients_of
 from processors.routing.withdrawals import patient_ids_of, patient_mark, pseudonym_mark, sole_patients
 from processors.stored_requests import requests_of
 from processors.text import without_padding
@@ -52,11 +54,19 @@ class Withdrawn(NamedTuple):
 
 
 class _Use(NamedTuple):
-    """A pseudonym that a study has in a project, whoever asked for it."""
+    """A pseudonym that a study has in a project, whoever asked for it, as an event at that position tells."""
 
     study: str
     project: str
     pseudonym: str
+    position: int
+
+
+class _Owners(NamedTuple):
+    """Whose a study is by what its series on disk say: PatientIDs without padding, and where the last one was told."""
+
+    patient_ids: set[str]
+    since: int
 
 
 def withdraw(work: Work, wanted: Withdrawal) -> Withdrawn:
@@ -72,13 +82,19 @@ def withdraw_all(work: Work, wanted: Sequence[Withdrawal]) -> list[Withdrawn]:
     # What is requested meanwhile would not be seen.
     store.lock_head(work.connection)
     persons = _persons(work, wanted)
-    uses = _uses(work, {study for person in persons for study in person.studies})
+    studies = {study for person in persons for study in person.studies}
+    uses, owners = _uses(work, studies), _owners(work, studies)
     theirs = [
-        [use for study in person.studies for use in uses.get(study, ()) if each.project in (None, use.project)]
+        [
+            use
+            for study in person.studies
+            for use in uses.get(study, ())
+            if each.project in (None, use.project) and not person.has_no_part_in(study, owners, since=use.position)
+        ]
         for each, person in zip(wanted, persons, strict=True)
     ]
     given = _given_marks(work, wanted, persons)
-    several = {study for study, ids in patient_ids_of(work, uses).items() if len(ids) > 1}
+    several = {study for study, owner in owners.items() if len(owner.patient_ids) > 1}
     withdrew = []
     for each, person, used, marks in zip(wanted, persons, theirs, given, strict=True):
         # Of a study of several patients, nobody knows whose pseudonym it has.
@@ -95,9 +111,10 @@ def withdraw_all(work: Work, wanted: Sequence[Withdrawal]) -> list[Withdrawn]:
     work.record(studies_withdrawn)
     by = {position: each.by for position, each in zip(positions, wanted, strict=True)}
     ended: dict[int, list[TransferRequest]] = defaultdict(list)
-    for request in end(work, {pair: Cause("operator", by[position], position) for pair, position in by_pair.items()}):
+    causes = {pair: Cause("operator", by[position], position) for pair, position in by_pair.items()}
+    for request in end(work, causes, only={use.position for used in theirs for use in used}):
         ended[by_pair[request.study, request.project]].append(request)
-    _wait_no_longer(work, wanted, persons)
+    _wait_no_longer(work, wanted, persons, owners)
     return [
         Withdrawn(position, ended[position], sorted({study for study, _ in pairs}))
         for position, pairs in zip(positions, concerned, strict=True)
@@ -126,9 +143,14 @@ def _wanted_marks(work: Work, wanted: Withdrawal) -> set[str]:
     return {pseudonym_mark(work, wanted.project, pseudonym) for pseudonym in wanted.pseudonyms}
 
 
-def end(work: Work, causes: Mapping[tuple[str, str], Cause]) -> list[TransferRequest]:
-    """Records that the requests in force of these studies, each for a project, end, and why; gives them."""
-    ended = list(_in_force(work, causes))
+def end(
+    work: Work, causes: Mapping[tuple[str, str], Cause], *, only: Collection[int] | None = None
+) -> list[TransferRequest]:
+    """Records that the requests in force of these studies, each for a project, end, and why; gives them.
+
+    Where positions are given, no others end.
+    """
+    ended = [request for request in _in_force(work, causes) if only is None or request.position in only]
     work.record(
         TransferRetracted(
             study=request.study,
@@ -191,15 +213,27 @@ _STUDIES = text("""
 
 
 class _Person(NamedTuple):
-    """Whom a withdrawal means, as far as is known: PatientIDs, their `studies`, and those under a name that was given.
+    """Whom a withdrawal means, as far as is known: PatientIDs, their studies, and those under a name that was given.
 
-    `is_met`: somebody known is meant.
+    `of_patients` are studies that are, or ever were, of these PatientIDs. `is_met`: somebody known is meant.
     """
 
     patient_ids: set[str]
     of_patients: set[str]
-    studies: set[str]
+    under_name: set[str]
     is_met: bool
+
+    @property
+    def studies(self) -> set[str]:
+        """All of them."""
+        return self.of_patients | self.under_name
+
+    def has_no_part_in(self, study: str, owners: Mapping[str, _Owners], *, since: float = inf) -> bool:
+        """Whether the study was somebody else's alone when something was asked for it, and is so now."""
+        owner = owners.get(study)
+        if study in self.under_name or owner is None or not owner.patient_ids:
+            return False
+        return owner.since < since and not owner.patient_ids & self.patient_ids
 
 
 def _persons(work: Work, wanted: Sequence[Withdrawal]) -> list[_Person]:
@@ -215,7 +249,7 @@ def _persons(work: Work, wanted: Sequence[Withdrawal]) -> list[_Person]:
     for ids, names, patient_ids, under in zip(given, met, joined, under_name, strict=True):
         of_patients: set[str] = set().union(*(studies_of.get(patient_id, ()) for patient_id in patient_ids))
         is_met = bool(names) or any(patient_id in studies_of for patient_id in ids)
-        persons.append(_Person(patient_ids, of_patients, of_patients | under, is_met))
+        persons.append(_Person(patient_ids, of_patients, under, is_met))
     return persons
 
 
@@ -240,8 +274,19 @@ def _uses(work: Work, studies: Collection[str]) -> dict[str, list[_Use]]:
     uses: dict[str, list[_Use]] = defaultdict(list)
     for row in rows:
         _, payload = events.get(row.position, (None, {}))
-        uses[row.study].append(_Use(row.study, row.project, payload.get("pseudonym") or ""))
+        uses[row.study].append(_Use(row.study, row.project, payload.get("pseudonym") or "", row.position))
     return uses
+
+
+def _owners(work: Work, studies: Collection[str]) -> dict[str, _Owners]:
+    """Whose these studies are; those of which nobody can tell are absent."""
+    patient_ids = patient_ids_of(work, studies)
+    return {
+        study: _Owners(
+            set(map(without_padding, patient_ids.get(study, ()))), max(patient.position for patient in patients)
+        )
+        for study, patients in patients_of(work, studies).items()
+    }
 
 
 def _given_marks(work: Work, wanted: Sequence[Withdrawal], persons: Sequence[_Person]) -> list[set[str]]:
@@ -259,12 +304,15 @@ def _given_marks(work: Work, wanted: Sequence[Withdrawal], persons: Sequence[_Pe
     ]
 
 
-def _wait_no_longer(work: Work, wanted: Sequence[Withdrawal], persons: Sequence[_Person]) -> None:
+def _wait_no_longer(
+    work: Work, wanted: Sequence[Withdrawal], persons: Sequence[_Person], owners: Mapping[str, _Owners]
+) -> None:
     """Nothing is drawn for the studies that wait for an ID; nobody need see to it that they get one."""
     projects: dict[str, set[str | None]] = defaultdict(set)
     for each, person in zip(wanted, persons, strict=True):
         for study in person.of_patients:
-            projects[study].add(each.project)
+            if not person.has_no_part_in(study, owners):
+                projects[study].add(each.project)
     waiting = work.execute(_WAITING, {"studies": list(projects), "reason": WITHDREW}).all()
     work.record(
         StudyHeld(study=row.study, project=row.project, reason=WITHDREW)

@@ -329,6 +329,24 @@ def test_a_study_that_becomes_theirs_ends_even_if_an_entry_names_it(site: Site, 
     site.assert_sound()
 
 
+def test_what_was_asked_for_since_the_study_is_somebody_else_s_stands(site: Site) -> None:
+    """It ended, shown nowhere, and the other patient was held for ever, whose pseudonym counted as withdrawn."""
+    site.rule("1", patient_id="47.*")
+    site.series(STUDY, PatientID="4711")
+    site.run()
+    site.sender_sends(STUDY, 1)
+    site.series(STUDY, PatientID="4712")
+    site.run()
+    done = withdraws(site, patient="4711")
+    site.series(LATER, PatientID="4712")
+    site.run()
+
+    assert [names(site, study) for study in (STUDY, LATER)] == [["4712"], ["4712"]]
+    assert (done.ended, WITHDREW in site.attention()) == ([], False)
+    assert tasks(site) == [(STUDY, HEART, 1, "sent")]
+    site.assert_sound()
+
+
 def test_one_that_becomes_theirs_after_it_was_sent_is_a_task(site: Site) -> None:
     coupled_as(site, "4712")
     site.sender_sends(LATER, 1)
