@@ -4,7 +4,8 @@ A pseudonym may be withdrawn before anybody knows whose it is, two PatientIDs ma
 of them withdrew, and a study may become the patient's, or be requested by others, afterwards.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from sqlalchemy import text
@@ -15,6 +16,7 @@ from processors.events.fact import Cause
 from processors.events.holds import RequestHeld
 from processors.events.withdrawals import ParticipantWithdrew, StudyWithdrawn
 from processors.gateway import Gateway, Work
+from processors.requests import IN_FORCE
 from processors.routing.given_ids import ids_of_patients
 from processors.routing.joined import joined_persons, patient_ids_of_subjects
 from processors.routing.withdraw import Withdrawal, end, withdraw
@@ -25,6 +27,7 @@ from processors.routing.withdrawals import (
     pseudonym_mark,
     sole_patients,
 )
+from processors.stored_requests import requests_of
 from processors.text import without_padding
 
 _BATCH = 500
@@ -165,10 +168,19 @@ _KNOWN = text("select study, project from gateway.withdrawn_study where study = 
 
 
 def _end_theirs(work: Work, studies: Collection[str]) -> None:
-    """Ends what was requested of studies that are, or have become, those of somebody who withdrew."""
+    """Ends what was requested of studies that are, or have become, those of somebody who withdrew.
+
+    Of a study that is somebody else's by now, that is what was requested under a pseudonym that was withdrawn.
+    """
     about = {"studies": list(studies)}
     known = {tuple(row) for row in work.execute(_KNOWN, about)}
-    withdrawals_of = _withdrawn(work, studies, [(row.study, row.project) for row in work.execute(_REQUESTED, about)])
+    requested = [(row.study, row.project) for row in work.execute(_REQUESTED, about)]
+    patients = marks_of(work, studies)
+    by_patient = _withdrawn(work, {pair: patients.get(pair[0], ()) for pair in requested})
+    in_use: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for study, project, mark in work.execute(_IN_USE, about):
+        in_use[study, project] |= {mark, *patients.get(study, ())}
+    withdrawals_of = by_patient | _withdrawn(work, in_use)
     work.record(
         StudyWithdrawn(study=study, project=project, withdrawal=withdrawal)
         for (study, project), withdrawal in withdrawals_of.items()
@@ -176,17 +188,32 @@ def _end_theirs(work: Work, studies: Collection[str]) -> None:
     )
     events = store.read_positions(work.connection, set(withdrawals_of.values()))
     by = {position: ParticipantWithdrew.read(event).by for position, event in events.items()}
-    end(work, {pair: Cause("operator", by[position], position) for pair, position in withdrawals_of.items()})
+    causes = {pair: Cause("operator", by[position], position) for pair, position in withdrawals_of.items()}
+    end(work, causes, only=_theirs(work, withdrawals_of, by_patient))
 
 
-def _withdrawn(
-    work: Work, studies: Collection[str], requested: Iterable[tuple[str, str]]
-) -> dict[tuple[str, str], int]:
-    """Those of the studies, each with a project, that are of somebody who withdrew from it, with the withdrawal."""
-    patients = marks_of(work, studies)
-    marks = {(study, project): {*patients.get(study, ())} for study, project in requested}
-    for study, project, fingerprint in work.execute(_IN_USE, {"studies": list(studies)}):
-        marks.setdefault((study, project), set()).add(fingerprint)
+def _theirs(work: Work, pairs: Collection[tuple[str, str]], by_patient: Collection[tuple[str, str]]) -> set[int]:
+    """The requests in force (positions) that end: all of the patients' own studies, of others by their pseudonyms.
+
+    A forgotten one cannot be compared, so that the careful answer holds.
+    """
+    in_force = requests_of(work, sorted({study for study, _ in pairs}), states=IN_FORCE)
+    requests = [
+        request for theirs in in_force.values() for request in theirs if (request.study, request.project) in pairs
+    ]
+    marks = {each.position: pseudonym_mark(work, each.project, each.pseudonym or "") for each in requests}
+    withdrawals = Withdrawals(work, set(marks.values()))
+    return {
+        each.position
+        for each in requests
+        if (each.study, each.project) in by_patient
+        or each.pseudonym is None
+        or withdrawals.first([marks[each.position]], each.project) is not None
+    }
+
+
+def _withdrawn(work: Work, marks: Mapping[tuple[str, str], Collection[str]]) -> dict[tuple[str, str], int]:
+    """Those of the studies, each with a project, of which a mark is of somebody who withdrew, with the withdrawal."""
     withdrawals = Withdrawals(work, set().union(*marks.values()))
-    first_of = {(study, project): withdrawals.first(mine, project) for (study, project), mine in sorted(marks.items())}
+    first_of = {pair: withdrawals.first(mine, pair[1]) for pair, mine in sorted(marks.items())}
     return {pair: withdrawal for pair, withdrawal in first_of.items() if withdrawal is not None}

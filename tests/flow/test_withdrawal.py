@@ -347,6 +347,20 @@ def test_what_was_asked_for_since_the_study_is_somebody_else_s_stands(site: Site
     site.assert_sound()
 
 
+def test_so_does_what_an_entry_asks_for_since_under_a_pseudonym_of_its_own(coupled: Site) -> None:
+    coupled.sender_sends(STUDY, 1)
+    coupled.series(STUDY, PatientID="4712", AccessionNumber="A-1")
+    coupled.entry(accession="A-1", subject="H-002")
+    coupled.run()
+    withdraws(coupled, patient="4711")
+    for number in (2, 3):
+        coupled.series(STUDY, f"{STUDY}.{number}", PatientID="4712", AccessionNumber="A-1")
+        coupled.run()
+        assert names(coupled) == ["H-002"]
+    assert tasks(coupled) == [(STUDY, HEART, 1, "sent")]
+    coupled.assert_sound()
+
+
 def test_one_that_becomes_theirs_after_it_was_sent_is_a_task(site: Site) -> None:
     coupled_as(site, "4712")
     site.sender_sends(LATER, 1)
