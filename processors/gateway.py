@@ -39,9 +39,9 @@ class Gateway:
 
     `run` identifies the run in every event; `clock` gives the time with its zone; `zone` is the
     hospital's, in which REDCap's dates are written; `sender` what is configured of the programs that
-    carry requests out; `placeholders` the PatientIDs that stand for nobody. `vault` may be a function that opens it:
-    then the key file is needed by what seals or unseals only. `loss` says what the ledger has lost, as far as what is
-    kept beside the key file tells, until a person has settled it.
+    carry requests out, and `raw` where these find the studies' summaries; `placeholders` the PatientIDs that stand for
+    nobody. `vault` may be a function that opens it: then the key file is needed by what seals or unseals only. `loss`
+    says what the ledger has lost, as far as what is kept beside the key file tells, until a person has settled it.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Gateway:
         run: UUID,
         zone: tzinfo | None = None,
         sender: SenderSection | None = None,
+        raw: Path | None = None,
         placeholders: Placeholders = USUAL_PLACEHOLDERS,
         loss: str = "",
     ) -> None:
@@ -65,6 +66,7 @@ class Gateway:
         self.run = run
         self.zone = zone
         self.sender = sender or SenderSection()
+        self.raw = raw
         self.placeholders = placeholders
         self.loss = loss
         self._store = Store(site=site, run=run, clock=clock)
@@ -276,6 +278,7 @@ def open_gateway(
     run: UUID,
     with_keys: bool = True,
     sender: SenderSection | None = None,
+    raw: Path | None = None,
     placeholders: Placeholders = USUAL_PLACEHOLDERS,
 ) -> Gateway:
     """The gateway on a ledger that is set up.
@@ -305,6 +308,7 @@ def open_gateway(
         clock=clock,
         run=run,
         sender=sender,
+        raw=raw,
         placeholders=placeholders,
         loss=loss,
     )

@@ -124,6 +124,7 @@ def _gateway_on(
         clock=clock,
         run=new_event_id(),
         sender=configuration.sender,
+        raw=configuration.source.raw,
         placeholders=configuration.autoid.nobody,
         with_keys=with_keys,
     )

@@ -34,6 +34,7 @@ def opened_dry_run(config: Path | None) -> Iterator[Run]:
             clock=now,
             run=new_event_id(),
             sender=configuration.sender,
+            raw=configuration.source.raw,
             placeholders=configuration.autoid.nobody,
         )
         with no_runs(database) as busy, DryRun(database) as dry_run:
@@ -48,6 +49,7 @@ def opened_dry_run(config: Path | None) -> Iterator[Run]:
                 clock=now,
                 run=real.run,
                 sender=real.sender,
+                raw=real.raw,
                 placeholders=real.placeholders,
                 loss=real.loss,
             )

@@ -9,6 +9,7 @@ from ledger.events import Event
 from processors.clocks import believed
 from processors.delivery.due import DueRow
 from processors.delivery.plan import DesiredSeries, DesiredStudy
+from processors.delivery.sender.on_disk import newest_summary
 from processors.gateway import Work
 from processors.redcap import incoming
 from processors.requests import MINUTE, Key
@@ -105,5 +106,9 @@ def _add_requests(work: Work, studies: Mapping[str, DesiredStudy]) -> None:
         studies[study].requests = requests
         studies[study].due |= {request.position for request in requests if request.state == "contested"}
     failed = [study for study, known in studies.items() if any(r.report.state == "failed" for r in known.requests)]
-    for row in work.execute(_NEWEST_SUMMARIES, {"studies": failed}) if failed else ():
-        studies[row.study].newest_summary = work.local(row.modified_at).strftime(MINUTE)
+    if failed:
+        known = {row.study: row.modified_at for row in work.execute(_NEWEST_SUMMARIES, {"studies": failed})}
+        for study in failed:
+            times = [time for time in (known.get(study), newest_summary(work.gateway.raw, study)) if time is not None]
+            if times:
+                studies[study].newest_summary = work.local(max(times)).strftime(MINUTE)

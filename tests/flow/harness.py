@@ -251,7 +251,16 @@ def run_with(
     """One run of the main job with what is opened already."""
     with database.begin() as connection:
         vault = Vault.open(connection, key_file)
-    gateway = Gateway(database=database, vault=vault, site="main", clock=clock, run=uuid4(), zone=ZONE, sender=sender)
+    gateway = Gateway(
+        database=database,
+        vault=vault,
+        site="main",
+        clock=clock,
+        run=uuid4(),
+        zone=ZONE,
+        sender=sender,
+        raw=configuration.source.raw,
+    )
     report = Report()
     gateway.catch_up()
     run = Run(gateway, redcap, configuration, report, steps.announce, rhythm)
@@ -460,6 +469,11 @@ class Site:
         """The sender has sent the study as that row asked, and notes it there."""
         done = {"transfer_date": "2026-03-02 08:55", "transfer_mapped_uid": f"2.25.{study}"}
         self.transfer_project.put([{**_place(study, instance), **done}])
+
+    def sender_fails(self, study: str, instance: int) -> None:
+        """The sender could not pseudonymise the study as that row asked, and notes it there."""
+        failed = {"transfer_date": self.clock.now.strftime("%Y-%m-%d %H:%M"), "transfer_error___1": "1"}
+        self.transfer_project.put([{**_place(study, instance), **failed}])
 
     def person_deletes(self, study: str) -> None:
         self.incoming.delete(study)

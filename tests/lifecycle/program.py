@@ -130,6 +130,7 @@ class Program:
             run=uuid4(),
             zone=ZONE,
             sender=self.sender,
+            raw=self.receivers[at].raw,
         )
 
     def run(self, steps: Steps, at: str = MAIN) -> Report:

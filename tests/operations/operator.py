@@ -46,7 +46,15 @@ def configuration(site: Site) -> Configuration:
 def gateway_of(site: Site, database: Database) -> Iterator[Gateway]:
     with database.begin() as connection:
         vault = Vault.open(connection, site.key_file)
-    gateway = Gateway(database=database, vault=vault, site="main", clock=site.clock, run=uuid4(), zone=ZONE)
+    gateway = Gateway(
+        database=database,
+        vault=vault,
+        site="main",
+        clock=site.clock,
+        run=uuid4(),
+        zone=ZONE,
+        raw=site.receiver.raw,
+    )
     gateway.catch_up()
     yield gateway
 
