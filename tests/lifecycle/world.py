@@ -112,6 +112,7 @@ class World:
     _deleted: list[Deleted] = field(default_factory=list)
     _ever_deleted: list[Deleted] = field(default_factory=list)
     _edited: dict[Place, dict[str, str]] = field(default_factory=dict)
+    _left_out: dict[tuple[str, str], int] = field(default_factory=dict)
     _refused_at: dict[str, datetime] = field(default_factory=dict)
     _unsteady: Counter[str] = field(default_factory=Counter)
 
@@ -650,6 +651,9 @@ class World:
             self._run_without("routing", record, f"A run, in which REDCap leaves out rule {record}.")
 
     def _run_without(self, project: str, record: str, sentence: str) -> None:
+        """Not twice in succession: what two runs miss is gone."""
+        if self._left_out.get((project, record)) == self.counts["runs"]:
+            return
         self.site.clock.advance(60)
         self.tell(sentence)
         records = self.site.simulator.projects[project].records
@@ -657,6 +661,7 @@ class World:
         settled = self.invariants.settled(MAIN)
         came_through = self._run()
         records[record] = left_out
+        self._left_out[project, record] = self.counts["runs"]
         self.facts.run(MAIN, undisturbed=False)
         if came_through:
             self.invariants.after_a_run_in_doubt(MAIN, self._looked_at, settled)

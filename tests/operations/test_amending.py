@@ -90,19 +90,20 @@ def test_an_entry_made_later_is_heeded(requested: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arrives", "state", "shown"),
-    [(False, "withdrawn", {}), (True, "closed", {"may have been sent": 1})],
+    ("series", "state", "shown"),
+    [((), "withdrawn", {}), (("1.2.1.2",), "closed", {"may have been sent": 1})],
     ids=["nothing since", "a summary since"],
 )
 def test_what_failed_may_be_sent_again_because_of_a_summary_that_no_run_has_seen(
-    requested: Site, arrives: bool, state: str, shown: dict[str, int]
+    requested: Site, series: tuple[str, ...], state: str, shown: dict[str, int]
 ) -> None:
     """The sender queues a study anew as soon as a newer summary is there; that was told as unsent."""
+    requested.clock.advance(120)
     requested.sender_fails(STUDY, 1)
     requested.run()
     requested.run()
-    if arrives:
-        requested.series(STUDY, "1.2.1.2", age=0, AccessionNumber="ACC-1")
+    for each in series:
+        requested.series(STUDY, each, age=0, AccessionNumber="ACC-1")
     amend_by_hand(requested, STUDY)
     assert (requested.states(STUDY), requested.attention()) == ([state], shown)
     requested.assert_sound()
