@@ -227,7 +227,7 @@ def either_way(
         each for each in without.retractions if (each.request.key, "retracted", each.request.position) in common
     ]
     settled = {each.request.position for each in retractions} | {old for new in requests for old in new.replaces}
-    in_either_case = _ended(with_doubted, standing) & _ended(without, standing)
+    in_either_case = _ended(with_doubted) & _ended(without)
     ended = [each for each in standing if each.position in in_either_case - settled]
     retractions += [_retraction_of(each, without, with_doubted) for each in ended]
     reviews = {(each.request.position, each.consequence) for each in with_doubted.reviewed}
@@ -242,12 +242,10 @@ def either_way(
     return outcome, {key for key, _, _ in one ^ other}
 
 
-def _ended(outcome: Outcome, standing: Iterable[TransferRequest]) -> set[int]:
-    """The requests that it ends because nobody asks for them any more: not those about which there is a conflict."""
-    ended = {old for request in outcome.requests for old in request.replaces}
-    ended |= {each.request.position for each in outcome.retractions}
-    contested = {conflict.key for conflict in outcome.conflicts}
-    return {request.position for request in standing if request.position in ended and request.key not in contested}
+def _ended(outcome: Outcome) -> set[int]:
+    """The requests that it ends, in whichever way."""
+    replaced = {old for request in outcome.requests for old in request.replaces}
+    return replaced | {each.request.position for each in outcome.retractions}
 
 
 def _retraction_of(request: TransferRequest, *outcomes: Outcome) -> Retraction:

@@ -171,13 +171,17 @@ def test_a_replay_that_finds_them_disagree_ends_it_as_well(disagreeing: Site) ->
     assert disagreeing.transfers("1.2.3") == {}
 
 
-def test_entries_of_which_one_is_doubted_end_nothing(disagreeing: Site) -> None:
+def test_entries_of_which_one_is_doubted_end_what_is_asked_for_with_neither(disagreeing: Site) -> None:
+    """The one is corrected; the other one contradicts it, or is gone: in no case is the first pseudonym right."""
     disagreeing.entry("2", study="1.2.3", subject="H-001")
     disagreeing.run()
     with disagreeing.left_out("coupling", "2"):
         disagreeing.entry("1", accession="ACC-1", subject="H-003")
         disagreeing.run()
-    assert disagreeing.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
+        assert [asked.name for asked in disagreeing.transfers("1.2.3").values() if asked.name] == []
+    disagreeing.run()
+    assert [asked.name for asked in disagreeing.transfers("1.2.3").values() if asked.name] == []
+    assert "conflict" in disagreeing.attention()
 
 
 def test_a_conflict_of_entries_is_still_shown_while_their_study_is_gone(site: Site) -> None:

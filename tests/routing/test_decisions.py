@@ -473,9 +473,16 @@ def test_so_does_what_is_replaced_by_the_one_or_by_the_other() -> None:
     assert outcome.retractions == [Retraction(request=request, cause=rule.cause, reason=REPLACED_IN_DOUBT)]
 
 
-def test_what_only_the_doubted_contradicts_stands() -> None:
+def test_so_does_what_the_doubted_contradicts_and_without_it_would_be_replaced() -> None:
     request, other = standing("P1"), candidate("P2", record="2")
     with_doubted, without = decide([candidate(), other], [request]), decide([other], [request])
+    assert [each.reason for each in with_doubted.retractions] == [CONTRADICTED]
+    assert either_way(with_doubted, without, [request]) == (Outcome(retractions=with_doubted.retractions), {HEART})
+
+
+def test_what_only_the_doubted_contradicts_stands() -> None:
+    request, doubted = standing("P1"), candidate("P2", record="2")
+    with_doubted, without = decide([candidate(), doubted], [request]), decide([candidate()], [request])
     assert [each.request for each in with_doubted.retractions] == [request]
     assert either_way(with_doubted, without, [request]) == (Outcome(), {HEART})
 
