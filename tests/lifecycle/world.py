@@ -342,7 +342,9 @@ class World:
         place = self._chosen(uid, choice)
         if place is not None and self._is_open(uid):
             before = self.rows(uid)[place.instance]
-            if "transfer_name" in before and before["transfer_name"] != name:
+            if self._edited.get(place, {}).get("transfer_name") == name:
+                self.person_undoes_the_edit(place)
+            elif "transfer_name" in before and before["transfer_name"] != name:
                 self._edited.setdefault(place, before)
                 self._excuse(place, before)
                 self._put_row(place, {"transfer_name": name})
@@ -404,8 +406,9 @@ class World:
                 self.facts.people |= deleted.people
                 self.tell(f"A person puts instance {place.instance} of {place.study} back as it was.")
 
-    def person_undoes_the_edit(self) -> None:
-        for place, before in list(self._edited.items())[-1:]:
+    def person_undoes_the_edit(self, edited: Place | None = None) -> None:
+        """The last one, if none is named: what a row said before is nobody else's word."""
+        for place, before in [each for each in self._edited.items() if edited in (None, each[0])][-1:]:
             now = self.rows(place.study).get(place.instance, {})
             if now == self.facts.people.get(place) and self._is_open(place.study):
                 del self._edited[place]
