@@ -223,20 +223,16 @@ def either_way(
         for request in without.requests
         if (request.candidate.key, "requested", request.candidate.pseudonym) in common
     ]
-    retractions = [
-        each for each in without.retractions if (each.request.key, "retracted", each.request.position) in common
-    ]
-    settled = {each.request.position for each in retractions} | {old for new in requests for old in new.replaces}
-    in_either_case = _ended(with_doubted) & _ended(without)
-    ended = [each for each in standing if each.position in in_either_case - settled]
-    retractions += [_retraction_of(each, without, with_doubted) for each in ended]
+    replaced = {old for new in requests for old in new.replaces}
+    in_either_case = _ended(with_doubted) & _ended(without) - replaced
+    ended = [each for each in standing if each.position in in_either_case]
     reviews = {(each.request.position, each.consequence) for each in with_doubted.reviewed}
     reviews |= {(each.position, "withdrawn") for each in ended}
     outcome = Outcome(
         requests=requests,
         conflicts=[conflict for conflict in without.conflicts if (conflict.key, "conflict", conflict) in common],
         resolved=[key for key in without.resolved if (key, "resolved", None) in common],
-        retractions=retractions,
+        retractions=[_retraction_of(each, without, with_doubted) for each in ended],
         reviewed=[each for each in without.reviewed if (each.request.position, each.consequence) in reviews],
     )
     return outcome, {key for key, _, _ in one ^ other}

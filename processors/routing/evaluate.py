@@ -102,9 +102,13 @@ def judge(evidence: Evidence, directives: Directives) -> Judgement:
     doubted = directives.doubted
     outcome = _outcome(evidence, directives, candidates, corrected)
     certain = [candidate for candidate in candidates if candidate.cause not in doubted]
-    still_certain = {position: entry for position, entry in corrected.items() if entry.cause not in doubted}
+    still_certain = {
+        position: entry._replace(is_gone=entry.is_gone or entry.cause in doubted)
+        for position, entry in corrected.items()
+        if entry.cause not in doubted or position in evidence.last_words
+    }
     left_open = {key for cause, key in late.items() if cause in doubted}
-    if len(certain) < len(candidates) or len(still_certain) < len(corrected):
+    if len(certain) < len(candidates) or still_certain != corrected:
         without = _outcome(evidence, directives, certain, still_certain)
         outcome, depends = decisions.either_way(outcome, without, evidence.standing)
         left_open |= depends

@@ -74,7 +74,7 @@ class Evidence:
     and `restores` the requests that a replay is to bring back once that is settled; `holds` is what was asked for and
     held; `adopted` what REDCap held before this system. `gone` are requests whose rows somebody deleted, with the
     events that told so; `received_anew_at` is where the study was asked for anew by arriving again after that.
-    `last_words` are what entries that are gone said last, by the request that they led to, where nothing has been
+    `last_words` are what entries said last, gone or not, by the request that they led to, where nothing may have been
     decided by it.
 
     `accessions` are those of its series on disk, `known_accessions` all there ever were. `patients` are those of its
@@ -436,7 +436,7 @@ def _decided_until(work: Work, evidence: Mapping[str, Evidence], window: Agenda)
 def _add_last_words(
     work: Work, evidence: Mapping[str, Evidence], window: Agenda, decided_until: Mapping[str, int]
 ) -> None:
-    """Adds what entries that are gone said last, where nobody may have decided by it."""
+    """Adds what entries said last, which counts where they are gone, where nobody may have decided by it."""
     undecided_since = {
         request: min(decided_until[study], window.after_anywhere) if study in window.returned else decided_until[study]
         for study, known in evidence.items()

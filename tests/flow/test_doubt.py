@@ -264,11 +264,12 @@ def record_and_be_killed(site: Site, changes: int) -> None:
 
 
 def test_a_corrected_entry_whose_correction_was_not_decided_yet_is_applied_when_it_returns(coupled: Site) -> None:
+    """What it asked for before ends at once: it has given that up, whether or not it is gone."""
     coupled.entry(accession="ACC-1", subject="H-002")
     record_and_be_killed(coupled, 2)
     with coupled.left_out("coupling"):
         coupled.run(after=0)
-        assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
+        assert [asked for asked in coupled.transfers("1.2.3").values() if asked.name] == []
     coupled.run()
     assert [asked for asked in coupled.transfers("1.2.3").values() if asked.name] == [Asked(HEART, "H-002")]
 
@@ -289,10 +290,9 @@ def test_a_correction_that_was_not_decided_yet_counts_though_its_entry_is_gone(
     coupled.entry(**correction)
     record_and_be_killed(coupled, 2)
     coupled.remove_entry()
-    coupled.run(after=0)
-    assert coupled.transfers("1.2.3") == {1: Asked(HEART, "H-001")}, "it is doubted"
-    coupled.run()
-    assert [asked for asked in coupled.transfers("1.2.3").values() if asked.name] == []
+    for _ in range(3):
+        coupled.run(after=0)
+        assert [asked for asked in coupled.transfers("1.2.3").values() if asked.name] == []
     coupled.assert_sound()
 
 

@@ -456,6 +456,14 @@ def test_nothing_is_withdrawn_by_a_doubted_correction() -> None:
     assert either_way(with_doubted, decide([], [request]), [request]) == (Outcome(), {HEART})
 
 
+def test_what_an_entry_said_before_it_was_removed_is_the_reason_why_its_request_ends() -> None:
+    request = standing("P1")
+    found = decide([], [request], corrected={request.position: corrected(BRAIN)._replace(is_gone=True)})
+    assert [each.reason for each in found.retractions] == [
+        "its coupling entry said something else before it was removed"
+    ]
+
+
 def test_what_ends_either_way_ends_at_once_and_what_takes_its_place_waits() -> None:
     request, moved = standing("P1", kind="rule"), corrected(names_study=False)
     retracted = decide([], [request], corrected={request.position: moved})
