@@ -1,4 +1,4 @@
-"""What a coupling entry that is gone said last, where it said something else since it led to a request.
+"""What a coupling entry said last, gone or doubted by now, where it said something else since it led to a request.
 
 An entry that is removed leaves its request behind; one that was corrected has given it up. Where both were recorded
 before the study's own site decided by the correction, only the ledger knows of it.

@@ -74,12 +74,8 @@ def test_what_was_deleted_comes_back_though_the_other_site_was_first_to_see_who_
     site.assert_sound()
 
 
-def test_a_correction_that_the_other_site_saw_counts_though_its_entry_is_gone_since(
-    make_site: MakeSite, tmp_path: Path
-) -> None:
-    """The old request stood, could be sent, and nothing showed it."""
-    site = make_site()
-    here, there = site.receiver, Receiver(tmp_path / "north", site.clock)
+def corrected_while_the_other_site_looks(site: AutoidSite, there: Receiver) -> None:
+    """A study is requested; then its entry is corrected, which a run of the other site records."""
     site.entry(accession="ACC-1", subject="H-001")
     site.series(STUDY, AccessionNumber="ACC-1")
     site.run()
@@ -87,6 +83,15 @@ def test_a_correction_that_the_other_site_saw_counts_though_its_entry_is_gone_si
     site.run()
     site.entry(accession="ACC-2", subject="H-001")
     site.run()
+
+
+def test_a_correction_that_the_other_site_saw_counts_though_its_entry_is_gone_since(
+    make_site: MakeSite, tmp_path: Path
+) -> None:
+    """The old request stood, could be sent, and nothing showed it."""
+    site = make_site()
+    here, there = site.receiver, Receiver(tmp_path / "north", site.clock)
+    corrected_while_the_other_site_looks(site, there)
     site.remove_entry()
     at(site, "main", here).run()
     site.run()
@@ -104,13 +109,7 @@ def test_a_correction_that_no_site_decided_by_counts_where_its_study_is_received
     """The other site had decided, but about other studies."""
     site = make_site()
     here, there = site.receiver, Receiver(tmp_path / "north", site.clock)
-    site.entry(accession="ACC-1", subject="H-001")
-    site.series(STUDY, AccessionNumber="ACC-1")
-    site.run()
-    at(site, "north", there).series("1.2.4")
-    site.run()
-    site.entry(accession="ACC-2", subject="H-001")
-    site.run()
+    corrected_while_the_other_site_looks(site, there)
     site.remove_entry()
     site.run()
     site.run()
