@@ -63,7 +63,10 @@ class _Use(NamedTuple):
 
 
 class _Owners(NamedTuple):
-    """Whose a study is by what its series on disk say: PatientIDs without padding, and where the last one was told."""
+    """Whose a study is by what its series on disk say: PatientIDs without padding, and since which event it is so.
+
+    Before that some of its series said something else, or others were there.
+    """
 
     patient_ids: set[str]
     since: int
@@ -143,14 +146,9 @@ def _wanted_marks(work: Work, wanted: Withdrawal) -> set[str]:
     return {pseudonym_mark(work, wanted.project, pseudonym) for pseudonym in wanted.pseudonyms}
 
 
-def end(
-    work: Work, causes: Mapping[tuple[str, str], Cause], *, only: Collection[int] | None = None
-) -> list[TransferRequest]:
-    """Records that the requests in force of these studies, each for a project, end, and why; gives them.
-
-    Where positions are given, no others end.
-    """
-    ended = [request for request in _in_force(work, causes) if only is None or request.position in only]
+def end(work: Work, causes: Mapping[tuple[str, str], Cause], *, only: Collection[int]) -> list[TransferRequest]:
+    """Records that `only` these requests (positions) of the studies, each for a project, end, and why; gives them."""
+    ended = [request for request in _in_force(work, causes) if request.position in only]
     work.record(
         TransferRetracted(
             study=request.study,
@@ -197,6 +195,10 @@ _USES = text("""
     select study, project, position, true from gateway.adopted_transfer where study = any(:studies)
     union all
     select study, project, request, true from gateway.outcome where not ours and study = any(:studies)
+""")
+_LEFT = text("""
+    select study, max(presence_position) as position from gateway.series
+     where study = any(:studies) and not present group by study
 """)
 _UNDER_NAME = text("select study, fingerprint from gateway.pseudonym_use where fingerprint = any(:marks)")
 # Of these no fingerprint is kept: rules take what they ask for from the PatientID or PatientName.
@@ -281,9 +283,11 @@ def _uses(work: Work, studies: Collection[str]) -> dict[str, list[_Use]]:
 def _owners(work: Work, studies: Collection[str]) -> dict[str, _Owners]:
     """Whose these studies are; those of which nobody can tell are absent."""
     patient_ids = patient_ids_of(work, studies)
+    left_at = {row.study: row.position for row in work.execute(_LEFT, {"studies": list(studies)})}
     return {
         study: _Owners(
-            set(map(without_padding, patient_ids.get(study, ()))), max(patient.position for patient in patients)
+            set(map(without_padding, patient_ids.get(study, ()))),
+            max(left_at.get(study, 0), *(patient.position for patient in patients)),
         )
         for study, patients in patients_of(work, studies).items()
     }

@@ -347,6 +347,21 @@ def test_what_was_asked_for_since_the_study_is_somebody_else_s_stands(site: Site
     site.assert_sound()
 
 
+def test_what_was_asked_for_while_series_of_theirs_were_there_is_a_task_though_they_have_left(site: Site) -> None:
+    site.series(STUDY, PatientID="4712")
+    site.run()
+    site.series(STUDY, f"{STUDY}.2", PatientID="4711")
+    site.entry(study=STUDY)
+    site.run()
+    site.sender_sends(STUDY, 1)
+    site.run()
+    (site.receiver.raw / STUDY / f"{STUDY}.2.json").unlink()
+    site.run(after=3600)
+    site.run(after=3600)
+    withdraws(site, patient="4711")
+    assert tasks(site) == [(STUDY, HEART, 1, "sent")]
+
+
 def test_so_does_what_an_entry_asks_for_since_under_a_pseudonym_of_its_own(coupled: Site) -> None:
     coupled.sender_sends(STUDY, 1)
     coupled.series(STUDY, PatientID="4712", AccessionNumber="A-1")
