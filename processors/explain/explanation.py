@@ -23,10 +23,10 @@ from processors.routing.coupling import FORGOTTEN
 from processors.routing.decisions import Outcome
 from processors.routing.edits import Edit
 from processors.routing.evaluate import Directives, judge
+from processors.routing.evidence import gather
 from processors.routing.identify import identified
 from processors.routing.rules import Identity
 from processors.routing.statements import statement, told_at
-from processors.routing.study_state import gather
 from processors.stored_requests import requests_of
 from processors.text import without_padding
 

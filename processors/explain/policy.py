@@ -11,9 +11,9 @@ from processors.gateway import Work
 from processors.routing.coupling import CouplingList, Entry
 from processors.routing.edits import Edit
 from processors.routing.evaluate import Directives
+from processors.routing.evidence import Evidence
 from processors.routing.rules import Router, Rule
 from processors.routing.stored_directives import entries_at, rules_at
-from processors.routing.study_state import Evidence
 from processors.routing.sync import Doubted
 from processors.text import accession_likeness
 

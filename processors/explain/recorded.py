@@ -11,8 +11,9 @@ from sqlalchemy import text
 
 from ledger.batching import Progress, batches
 from processors.gateway import Work
+from processors.routing.agenda import Agenda
+from processors.routing.evidence import Evidence, gather
 from processors.routing.rules import Identity
-from processors.routing.study_state import Agenda, Evidence, gather
 
 FROM_THE_BEGINNING = Agenda(after=0, until=sys.maxsize, gained=frozenset(), reopened=frozenset(), coupled=frozenset())
 """A window in which every series counts as gained: all of a study is looked at."""

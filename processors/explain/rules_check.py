@@ -20,10 +20,10 @@ from processors.requests import Key
 from processors.routing.checks import Check, IntendedRequest, Place, objections
 from processors.routing.circuit_breaker import CircuitBreaker
 from processors.routing.decisions import Candidate
+from processors.routing.evidence import Evidence
 from processors.routing.fit import readable
 from processors.routing.projects import misspelt
 from processors.routing.rules import Hit, Identity, Router, Rule
-from processors.routing.study_state import Evidence
 from processors.text import is_blank, without_padding
 
 _BATCH = 500

@@ -21,9 +21,9 @@ from processors.routing.checks import Check, IntendedRequest, Place, objections
 from processors.routing.circuit_breaker import CircuitBreaker
 from processors.routing.decisions import Candidate, Obstacle
 from processors.routing.evaluate import Directives, judge
+from processors.routing.evidence import Evidence
 from processors.routing.patients import Patient, patients_of
 from processors.routing.rules import Identity, Rule
-from processors.routing.study_state import Evidence
 from processors.stored_requests import requests_of
 
 ChangeKind = Literal["gains", "loses", "changes", "conflict arises", "conflict goes"]

@@ -11,14 +11,15 @@ from dataclasses import dataclass, field, replace
 from ledger.batching import Progress, batches
 from processors.events.rules import DecisionsMade
 from processors.gateway import Gateway, Work
+from processors.routing.agenda import Agenda, agenda, named_by
 from processors.routing.checks import Check, checked
 from processors.routing.evaluate import Directives, Judgement, directives_of, judge
+from processors.routing.evidence import gather
 from processors.routing.identify import identified
 from processors.routing.meant import follow_withdrawals
 from processors.routing.recognise import recognise_asked_for, recognise_patients
 from processors.routing.record import decision_events
 from processors.routing.rules import MatchMode
-from processors.routing.study_state import Agenda, agenda, gather, named_by
 from processors.routing.sync import Observed
 from processors.routing.two_names import two_names
 from processors.routing.withdrawals import any_withdrew

@@ -19,10 +19,10 @@ from processors.routing.decisions import (
     NewRequest,
     Outcome,
 )
+from processors.routing.evidence import Evidence
 from processors.routing.holds import held_candidates, newly_held, released
 from processors.routing.review import review_change, review_two_patients
 from processors.routing.rules import Identity, MatchMode, Router, Rule
-from processors.routing.study_state import Evidence
 from processors.routing.sync import Doubted, Observed
 from processors.text import without_padding
 

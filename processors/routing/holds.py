@@ -9,7 +9,7 @@ from dataclasses import replace
 from processors.events.fact import Cause
 from processors.requests import Key, TransferRequest
 from processors.routing.decisions import Candidate, HeldRequest, KnownHold, Obstacle, Outcome, Retraction
-from processors.routing.study_state import Evidence
+from processors.routing.evidence import Evidence
 
 
 def held_candidates(evidence: Evidence) -> Iterator[Candidate]:

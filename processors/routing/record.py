@@ -19,7 +19,7 @@ from processors.events.transfers import TransferRequested, TransferRetracted
 from processors.gateway import Work
 from processors.routing.decisions import HeldRequest, NewRequest
 from processors.routing.evaluate import Judgement
-from processors.routing.study_state import Evidence
+from processors.routing.evidence import Evidence
 
 
 def decision_events(work: Work, judgements: Sequence[Judgement]) -> list[Fact | NewEvent]:

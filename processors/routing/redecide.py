@@ -13,14 +13,15 @@ from ledger import store
 from ledger.batching import Progress, batches
 from processors.gateway import Gateway, Work
 from processors.routing import decisions
+from processors.routing.agenda import Agenda
 from processors.routing.checks import Check, checked
 from processors.routing.decide import PORTION, Decided
 from processors.routing.decisions import Deferral, Outcome
 from processors.routing.evaluate import Judgement, directives_of, judge
+from processors.routing.evidence import Evidence, gather
 from processors.routing.identify import identified
 from processors.routing.record import decision_events
 from processors.routing.rules import MatchMode
-from processors.routing.study_state import Agenda, Evidence, gather
 from processors.routing.sync import Observed
 
 

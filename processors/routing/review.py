@@ -13,9 +13,9 @@ from processors.events.patients import Consequence
 from processors.events.rules import CouplingEntryChanged, RoutingRuleChanged
 from processors.requests import Key, TransferRequest
 from processors.routing.decisions import Outcome, Retraction, Reviewed
+from processors.routing.evidence import Evidence
 from processors.routing.rules import Router, rule_that_said
 from processors.routing.statements import StudyChange
-from processors.routing.study_state import Evidence
 
 TWO_PATIENTS = "its series are of two patients"
 

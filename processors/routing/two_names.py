@@ -14,8 +14,8 @@ from sqlalchemy import text
 from processors.events.fact import study_stream
 from processors.events.patients import TwoNamesFound
 from processors.gateway import Work
+from processors.routing.agenda import Agenda
 from processors.routing.name_parts import are_apart
-from processors.routing.study_state import Agenda
 from processors.text import same_to_people
 
 NEWEST = 10

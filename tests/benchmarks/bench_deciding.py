@@ -7,8 +7,8 @@ from uuid import UUID
 
 from processors.routing.coupling import CouplingList, Entry
 from processors.routing.evaluate import Directives, judge
+from processors.routing.evidence import Evidence
 from processors.routing.rules import Identity, Router, Rule
-from processors.routing.study_state import Evidence
 from tests.benchmarks.rows import Row, at_most, in_turn, row
 
 STUDIES, RULES, ENTRIES = 12_500, 100, 5_000

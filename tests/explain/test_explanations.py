@@ -14,7 +14,7 @@ from processors.explain.explanation import Explanation
 from processors.explain.policy import entries_meeting, in_force
 from processors.explain.recorded import FROM_THE_BEGINNING
 from processors.explain.timeline import grouped
-from processors.routing.study_state import gather
+from processors.routing.evidence import gather
 from tests.explain.conftest import Explained, row
 from tests.flow.harness import BRAIN, HEART
 

@@ -38,7 +38,7 @@ from processors.projections import PROJECTIONS
 from processors.redcap import Redcap
 from processors.redcap.dictionary import choices
 from processors.requests import Key
-from processors.routing.study_state import gather
+from processors.routing.evidence import gather
 from processors.run import Report, Rhythm, Run
 from tests.conftest import SettableClock
 from tests.ledger.layout import expected_hash

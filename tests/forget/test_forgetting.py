@@ -12,7 +12,7 @@ from processors.operations.forget.data_subjects import UnknownDataSubject
 from processors.operations.forget.external_copies import RedcapCopy
 from processors.operations.forget.forget import compact
 from processors.operations.status import status
-from processors.routing.study_state import gather
+from processors.routing.evidence import gather
 from tests.autoid.sites import key_of
 from tests.flow.harness import BRAIN, HEART, Asked
 from tests.forget.sites import REASON, PrivateSite, traces

@@ -27,7 +27,7 @@ from processors.events.rules import ConflictFound
 from processors.projections.outcomes import Outcomes
 from processors.redcap.transport import Transport
 from processors.requests import TransferRequest
-from processors.routing import decide, decisions, meant, study_state, withdraw, withdrawals
+from processors.routing import agenda, decide, decisions, meant, withdraw, withdrawals
 from processors.routing.record import decision_events
 from tests.flow.harness import BRAIN, HEART
 from tests.lifecycle.facts import UNFIT, Key, Rule, Words
@@ -232,10 +232,10 @@ BITES = {
     ),
     "the other site": Bite(
         instead(
-            study_state,
+            agenda,
             "_WINDOW",
             text(
-                study_state._WINDOW.text.replace(
+                agenda._WINDOW.text.replace(
                     "select position from gateway.decision where site = :site",
                     "select max(position) from gateway.decision where cast(:site as text) is not null",
                 )

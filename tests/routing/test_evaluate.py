@@ -12,10 +12,10 @@ from processors.requests import Key, TransferRequest
 from processors.routing.coupling import CouplingList, Entry
 from processors.routing.decisions import Conflict, Deferral
 from processors.routing.evaluate import Directives, Judgement, judge
+from processors.routing.evidence import Evidence
 from processors.routing.patients import Patient
 from processors.routing.rules import Identity, Router, Rule
 from processors.routing.statements import StudyChange
-from processors.routing.study_state import Evidence
 from processors.routing.sync import Doubted
 from tests.transfer_requests import STUDY, ours
 

@@ -11,10 +11,10 @@ from processors.events.fact import Cause, CauseKind, Fact
 from processors.events.patients import Consequence
 from processors.requests import Key, TransferRequest
 from processors.routing.decisions import Candidate, NewRequest, Outcome, Retraction, Reviewed
+from processors.routing.evidence import Evidence
 from processors.routing.review import TWO_PATIENTS, review_change, review_two_patients
 from processors.routing.rules import Identity, Router
 from processors.routing.statements import StudyChange
-from processors.routing.study_state import Evidence
 from tests.facts import a_rule, an_entry
 from tests.transfer_requests import STUDY, ours
 
