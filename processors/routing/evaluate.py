@@ -156,7 +156,8 @@ def _candidates(
         candidates.extend(
             each
             for each in by_rules
-            if _is_reopened(each.key, each.cause, evidence) or (each.key in released and each.asks_since < applied_by)
+            if _is_reopened(each.key, each.cause, evidence)
+            or (each.key in released and each.asks_since < max(applied_by, evidence.replayed.get(each.key.project, 0)))
         )
         undecided = evidence.failed_rules | evidence.deferred_rules
         late |= {cause: key for cause, key in timed_out.items() if cause.record_id in undecided}

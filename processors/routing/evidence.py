@@ -1,6 +1,6 @@
 """What the ledger says about the studies that are decided upon: gathering, no deciding."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -37,7 +37,7 @@ class Evidence:
     held; `adopted` what REDCap held before this system. `gone` are requests whose rows somebody deleted, with the
     events that told so; `received_anew_at` is where the study was asked for anew by arriving again after that.
     `last_words` are what entries said last, gone or not, by the request that they led to, where nothing may have been
-    decided by it.
+    decided by it. `replayed` is where a replay last applied the rules of each project to all of its series.
 
     `accessions` are those of its series on disk, `known_accessions` all there ever were. `patients` are those of its
     series on disk, `held` the series of each where it is known to be of two. `change`: what they say otherwise than
@@ -70,6 +70,7 @@ class Evidence:
     gone: dict[int, int] = field(default_factory=dict)
     received_anew_at: int = 0
     last_words: dict[int, LastWords] = field(default_factory=dict)
+    replayed: dict[str, int] = field(default_factory=dict)
 
     @property
     def is_undecided(self) -> bool:
@@ -277,6 +278,8 @@ def _add_series(
         evidence[study].change = change
     wanted = {}
     applied_by = _rules_applied_by(work, [row for row in rows if row.study in window.corrected])
+    for replay in _replays(work, window.corrected & evidence.keys()):
+        evidence[replay.study].replayed[replay.project] = replay.position
     for row in rows:
         known = evidence[row.study]
         known.known_accessions.add(row.accession)
@@ -306,7 +309,8 @@ def _add_series(
 
 _APPLIED_BY = text("""
     select routed, (select position from ledger.event
-                     where stream = :stream and position > routed order by position limit 1) as decided
+                     where stream = :stream and type = 'DecisionsMade' and position > routed
+                     order by position limit 1) as decided
       from unnest(cast(:routed as bigint[])) as routed
 """)
 
@@ -318,6 +322,30 @@ def _rules_applied_by(work: Work, series: Sequence[Row[Any]]) -> dict[int, int]:
         return {}
     rows = work.execute(_APPLIED_BY, {"routed": list(routed), "stream": decision_stream(work.site)})
     return {row.routed: row.decided for row in rows if row.decided is not None}
+
+
+# A study that was not on disk was left out, unless those were asked for as well.
+_REPLAYS = text("""
+    select study, project, max(position) as position
+      from (select position, data ->> 'project' as project, (data ->> 'include_vanished')::boolean as whole,
+                   (data ->> 'since')::timestamptz as since, (data ->> 'until')::timestamptz as until
+              from ledger.event where stream = :stream and type = 'ReplayCompleted') as replay
+      join gateway.study on (since is null or arrived_at >= since) and (until is null or arrived_at < until)
+     where study = any(:studies)
+       and (whole or 'StudyVanished' is distinct from (
+            select type from ledger.event as seen
+             where seen.stream = 'study/' || study and seen.type in ('StudyVanished', 'StudyReturned')
+               and seen.position < replay.position
+             order by version desc limit 1))
+     group by study, project
+""")
+
+
+def _replays(work: Work, studies: Collection[str]) -> Sequence[Row[Any]]:
+    """The last replay of each project that looked at each of these studies."""
+    if not studies:
+        return ()
+    return work.execute(_REPLAYS, {"studies": list(studies), "stream": decision_stream(work.site)}).all()
 
 
 def _add_causes(work: Work, changed: Sequence[Evidence]) -> None:

@@ -1,15 +1,20 @@
 """What a corrected coupling entry does to the request it has led to."""
 
+from datetime import datetime
+
 import pytest
 
 from processors.demo.simulator import Fault
 from processors.errors import ServiceError
+from processors.operations.replay import Scope
 from tests.flow.conftest import MakeSite
 from tests.flow.harness import BRAIN, HEART, Asked, Site
+from tests.operations.operator import replay_all
 
 SUPERSEDED = [("replaced after it was sent", "1.2.3")]
 POSSIBLY_SENT = {"may have been sent": 1}
 HOUR = 3_600
+ARRIVAL = datetime.fromisoformat("2026-03-02T12:00:00+01:00")
 
 
 @pytest.fixture
@@ -385,11 +390,58 @@ def test_what_a_rule_asks_for_comes_back_when_the_entry_that_outranked_it_is_mov
 
 
 def test_a_rule_that_is_newer_than_the_series_asks_for_nothing_when_an_entry_is_moved(coupled: Site) -> None:
-    coupled.rule(patient_id="PID-1")
+    coupled.rule(patient_id="PID-1", event="baseline")
     coupled.run()
     coupled.entry(accession="ACC-9", subject="H-001", event="baseline")
     coupled.run()
     assert asked(coupled) == []
+
+
+@pytest.mark.parametrize(
+    ("scope", "then"),
+    [
+        (Scope(project=HEART), [Asked(HEART, "PID-1", "baseline")]),
+        (Scope(project=HEART, since=ARRIVAL), [Asked(HEART, "PID-1", "baseline")]),
+        (Scope(project=HEART, until=ARRIVAL), []),
+        (Scope(project=BRAIN), []),
+        (Scope(), []),
+    ],
+)
+def test_a_newer_rule_that_a_replay_has_applied_counts_when_the_entry_that_outranked_it_is_moved(
+    site: Site, scope: Scope, then: list[Asked]
+) -> None:
+    """The study went nowhere, though an operator had asked for what the rule says."""
+    site.clock.now = ARRIVAL
+    site.entry("2", accession="ACC-2", project=BRAIN, subject="B-001")
+    site.entry(accession="ACC-1", subject="H-001", event="baseline")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    site.rule(patient_id="PID-1", event="baseline")
+    site.run()
+    replay_all(site, scope)
+    assert asked(site) == [Asked(HEART, "H-001", "baseline")]
+    site.entry(accession="ACC-9", subject="H-001", event="baseline")
+    site.run()
+    assert asked(site) == then
+
+
+@pytest.mark.parametrize(
+    ("scope", "then"),
+    [
+        (Scope(project=HEART), []),
+        (Scope(project=HEART, include_vanished=True), [Asked(HEART, "PID-1", "baseline")]),
+    ],
+)
+def test_a_replay_applies_no_rule_to_a_study_that_it_left_out(coupled: Site, scope: Scope, then: list[Asked]) -> None:
+    coupled.rule(patient_id="PID-1", event="baseline")
+    coupled.vanish("1.2.3")
+    coupled.run()
+    replay_all(coupled, scope)
+    coupled.come_back("1.2.3")
+    coupled.run()
+    coupled.entry(accession="ACC-9", subject="H-001", event="baseline")
+    coupled.run()
+    assert asked(coupled) == then
 
 
 def test_a_request_that_two_entries_asked_for_is_withdrawn_once_both_are_moved(coupled: Site) -> None:
