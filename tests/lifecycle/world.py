@@ -724,8 +724,9 @@ class World:
 
     @contextmanager
     def _disturbed(self, steps: Steps, what: str, at: str) -> Iterator[None]:
-        """What is killed or cut off there; what it has done until then stands."""
+        """What is killed or cut off there; what it has done until then stands, and what recorded nothing never was."""
         what += " at the other site" * (at != MAIN)
+        before = self.site.head()
         try:
             yield
             self.tell(f"{what}.")
@@ -736,7 +737,8 @@ class World:
             self.said.append(str(error))
             self.tell(f"{what}, and ends with an error.")
         self.counts["runs"] += 1
-        self.facts.run(at, undisturbed=False)
+        if self.site.head() > before:
+            self.facts.run(at, undisturbed=False)
 
     @contextmanager
     def _faulty(self, fault: str) -> Iterator[None]:
