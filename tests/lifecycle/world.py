@@ -88,6 +88,14 @@ class Deleted:
     record: Any = None
 
 
+@dataclass(frozen=True)
+class Edited:
+    """What a row said before people changed it, and whether it was people's by then."""
+
+    before: dict[str, str]
+    of_people: bool
+
+
 @dataclass
 class World:
     """A gateway and another site's, with all who work with them. Its verbs are the steps of a history."""
@@ -111,7 +119,7 @@ class World:
     _batch: Iterator[SenderStep] | None = None
     _deleted: list[Deleted] = field(default_factory=list)
     _ever_deleted: list[Deleted] = field(default_factory=list)
-    _edited: dict[Place, dict[str, str]] = field(default_factory=dict)
+    _edited: dict[Place, Edited] = field(default_factory=dict)
     _left_out: dict[tuple[str, str], int] = field(default_factory=dict)
     _refused_at: dict[str, datetime] = field(default_factory=dict)
     _unsteady: Counter[str] = field(default_factory=Counter)
@@ -342,10 +350,11 @@ class World:
         place = self._chosen(uid, choice)
         if place is not None and self._is_open(uid):
             before = self.rows(uid)[place.instance]
-            if self._edited.get(place, {}).get("transfer_name") == name:
+            edited = self._edited.get(place)
+            if edited is not None and edited.before["transfer_name"] == name:
                 self.person_undoes_the_edit(place)
             elif "transfer_name" in before and before["transfer_name"] != name:
-                self._edited.setdefault(place, before)
+                self._edited.setdefault(place, Edited(before, place in self.facts.people))
                 self._excuse(place, before)
                 self._put_row(place, {"transfer_name": name})
                 self.facts.people[place] = self.rows(uid)[place.instance]
@@ -407,13 +416,16 @@ class World:
                 self.tell(f"A person puts instance {place.instance} of {place.study} back as it was.")
 
     def person_undoes_the_edit(self, edited: Place | None = None) -> None:
-        """The last one, if none is named: what a row said before is nobody else's word."""
-        for place, before in [each for each in self._edited.items() if edited in (None, each[0])][-1:]:
+        """The last one, if none is named: what a row of ours said before is nobody else's word."""
+        for place, was in [each for each in self._edited.items() if edited in (None, each[0])][-1:]:
             now = self.rows(place.study).get(place.instance, {})
             if now == self.facts.people.get(place) and self._is_open(place.study):
                 del self._edited[place]
-                self._put_row(place, {"transfer_name": before["transfer_name"]})
-                del self.facts.people[place]
+                self._put_row(place, {"transfer_name": was.before["transfer_name"]})
+                if was.of_people:
+                    self.facts.people[place] = self.rows(place.study)[place.instance]
+                else:
+                    del self.facts.people[place]
                 self.tell(f"A person changes instance {place.instance} of {place.study} back to what it was.")
 
     def person_locks(self, uid: str) -> None:
