@@ -25,6 +25,7 @@ Whose a row is (`owner`), the first line that fits:
 |---|---|---|
 | known to stand in this instance, not `found`, its end not written yet | says what it says | ours |
 | the same, withdrawn or closed: its row was emptied | says what it says again, and its minute | ours: restored |
+| the same, known to be deleted or changed by people | says what it says again, and its minute | ours: put back |
 | not in force, known to stand elsewhere or nowhere | has no name, its key, and its minute alone | ours: unrecorded |
 | the newest known to stand in this instance, not `found`, not in force | has no name | ours: emptied or closed |
 | the same, in force | holds the sender's words alone | ours: deleted when the sender had a copy of it |
@@ -129,6 +130,7 @@ class TransferRequest:
     `requested_at` is in the hospital's zone: its row tells that minute. `placed_at` is when its row was
     recorded to stand in `instance`. `replaces` are the requests in whose place it was made. `recalled`: its
     file was taken back from the sender's queue; `taken`: the sender's folders tell that it has carried it out.
+    `is_missing`: people are known to have deleted or changed its row, or deleted its record.
     `is_set_apart`: it contradicts what the ledger holds, and is not written.
     """
 
@@ -145,6 +147,7 @@ class TransferRequest:
     replaces: tuple[int, ...] = ()
     recalled: bool = False
     taken: bool = False
+    is_missing: bool = False
     is_set_apart: bool = False
     report: Report = AWAITED
 
@@ -176,7 +179,15 @@ class TransferRequest:
 
     def stands_in(self, rows: Iterable[TransferRow]) -> bool:
         """Whether the row where it was placed is among these and says what it asks for."""
-        return any(row.instance == self.instance and self.says(row) for row in rows)
+        return any(
+            row.instance == self.instance and (self.says(row) if self.found else self.is_said_here_by(row))
+            for row in rows
+        )
+
+    def is_said_here_by(self, row: TransferRow) -> bool:
+        """Whether the row, where ours is known to stand, is ours: once ours was emptied or deleted, by its minute."""
+        is_gone = self.is_missing or self.state in _EMPTIED
+        return self.says(row) and (not is_gone or self.minute == row.requested)
 
     def is_for(self, key: Key) -> bool:
         """Whether a row with that key is for the same project and event."""
@@ -216,7 +227,7 @@ def owner(row: TransferRow, requests: Iterable[TransferRequest]) -> Owner:
     standing = [request for request in newest_first if request.instance == row.instance]
     written = [request for request in standing if not request.found]
     for request in written:
-        if request.says(row) and (request.state not in _EMPTIED or request.minute == row.requested):
+        if request.is_said_here_by(row):
             return Owner(request, wrote=True)
     unrecorded = [r for r in newest_first if r.minute == row.requested and r not in standing]
     closed = next((request for request in unrecorded if request.is_closed_in(row)), None)

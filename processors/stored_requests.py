@@ -15,6 +15,10 @@ _REQUESTS = """
            cause_position,
            transfer.state, transfer.instance, found, placed_at, replaces, recalled,
            outcome.state as reported, outcome.sent_at, outcome.errors, outcome.failure, outcome.mapped_uids,
+           exists (select from gateway.missing_row as missing
+                    where missing.study = transfer.study
+                      and (missing.kind = 'study'
+                           or (missing.kind, missing.key) = ('transfer', transfer.position::text))) as is_missing,
            exists (select from ledger.set_apart as apart
                     where apart.position = transfer.position and mended_position is null) as is_set_apart
       from gateway.transfer
@@ -62,6 +66,7 @@ def _unsealed(work: Work, rows: Collection[Row[Any]]) -> Iterable[TransferReques
             placed_at=row.placed_at,
             replaces=tuple(row.replaces),
             recalled=row.recalled,
+            is_missing=row.is_missing,
             is_set_apart=row.is_set_apart,
             report=_report(row),
         )

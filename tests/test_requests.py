@@ -108,6 +108,25 @@ def test_whose_a_row_is(case: Case, state: State) -> None:
     assert whose(owner(told, [request])) == (THEIRS if is_anew else case.whose)
 
 
+@pytest.mark.parametrize(
+    ("case", "state"),
+    [(case, state) for case in TABLE for state in EVERY_STATE if (state in IN_FORCE) == case.in_force],
+)
+def test_whose_a_row_is_where_ours_is_known_to_be_deleted(case: Case, state: State) -> None:
+    """What says the same there in another minute a person has asked for anew; in ours, it was put back."""
+    request, told = made(case, state)
+    is_anew = case[:4] == (YES, NO, NO, SAME)
+    assert whose(owner(told, [replace(request, is_missing=True)])) == (THEIRS if is_anew else case.whose)
+
+
+def test_a_deleted_row_stands_again_once_it_is_put_back_and_not_where_a_person_asks_for_the_same() -> None:
+    gone = ours(5, state="placed", instance=1, is_missing=True)
+    assert gone.stands_in([row(1, requested=gone.minute)])
+    assert not gone.stands_in([row(1, requested=BY_HAND)])
+    assert replace(gone, found=True).stands_in([row(1, requested=BY_HAND)])
+    assert replace(gone, is_missing=False).stands_in([row(1, requested=BY_HAND)])
+
+
 def test_the_table_leaves_nothing_out() -> None:
     known = [(YES, NO), (YES, YES), (NO, NO)]
     every = {

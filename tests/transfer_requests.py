@@ -29,6 +29,7 @@ def ours(
     placed_at: datetime | None = None,
     replaces: tuple[int, ...] = (),
     recalled: bool = False,
+    is_missing: bool = False,
     report: Report = AWAITED,
 ) -> TransferRequest:
     """A request of ours, made so many minutes after the start as its position says."""
@@ -45,6 +46,7 @@ def ours(
         placed_at=placed_at,
         replaces=replaces,
         recalled=recalled,
+        is_missing=is_missing,
         report=report,
     )
 

@@ -298,6 +298,23 @@ def test_a_row_that_is_back_as_it_was_needs_nobody_any_more(requested: Site) -> 
     requested.assert_sound()
 
 
+@pytest.mark.parametrize("grows", [False, True])
+def test_what_a_person_asks_for_after_ours_was_deleted_is_theirs(requested: Site, *, grows: bool) -> None:
+    """It was taken for ours, put back, where it stood in the same instance: `retract` emptied a person's row."""
+    requested.person_deletes_transfer("1.2.3", 1)
+    requested.run()
+    assert requested.person_requests("1.2.3", HEART, "H-001") == 1
+    if grows:
+        requested.grow("1.2.3")
+    requested.run()
+    theirs = requested.transfer_rows("1.2.3")
+    amend_by_hand(requested, "1.2.3")
+    requested.run()
+    assert requested.transfer_rows("1.2.3") == theirs
+    assert requested.attention()[DELETED] == 1
+    requested.assert_sound()
+
+
 def test_of_a_record_that_an_export_leaves_out_nothing_is_told(requested: Site) -> None:
     requested.series("1.2.4")
     requested.run()
