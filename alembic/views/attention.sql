@@ -207,10 +207,20 @@ create view audit.attention as
        and told.position > transfer.ended_position
        and not told.acknowledged
     union all
-    select 'not ended yet', position, study, project, 'instance ' || coalesce(instance::text, 'unknown'),
-           'It is no longer wanted, and its row in REDCap can still be sent.',
+    select 'not ended yet', transfer.position, study, project, 'instance ' || coalesce(instance::text, 'unknown'),
+           'It is no longer wanted' || coalesce(
+               ' since ' || to_char(recorded_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI "UTC"'), '')
+           || ', and its row in REDCap can still be sent.',
            'Every run tries to end it. Is the record locked, or REDCap away? Empty transfer_name there by hand, if it is.'
-      from gateway.transfer where state = 'ending'
+      from gateway.transfer
+      left join lateral (
+           select max(recorded_at) as recorded_at from ledger.event as told
+            where told.stream = 'study/' || transfer.study
+              and ((told.type in ('TransferRetracted', 'TransferStrayed')
+                    and told.data ->> 'request' = transfer.position::text)
+                   or (told.type = 'TransferRequested'
+                       and (told.data -> 'replaces')::jsonb @> to_jsonb(transfer.position)))) as ended on true
+     where state = 'ending'
     union all
     select 'not sent for a day', position, study, project, 'instance ' || instance,
            'It has waited in REDCap since ' || to_char(at at time zone 'UTC', 'YYYY-MM-DD HH24:MI "UTC"') || '.',

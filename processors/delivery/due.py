@@ -17,6 +17,8 @@ from processors.requests import State
 
 FULL_ENOUGH: Final = 0.9
 """A portion of so much of its size may end with a study: more calls than that costs are not worth it."""
+MOST_ENDS_TRIED: Final = 20
+"""Of so many studies each run tries again to end what REDCap has refused to; of others once an hour."""
 
 
 class DueRow(NamedTuple):
@@ -78,6 +80,14 @@ _RECEIVED_ANEW = """
 _STUDY = """
     cross join lateral (select site, returned_position from gateway.study where study = item.study offset 0) as study
 """
+# A row that is not wanted any more and can still be sent does not wait for its hour, nor what takes its place: records
+# are locked for minutes. No more than a few studies, as each may cost a call.
+_ENDS_REFUSED = f"""
+    item.kind = 'transfer' and item.study in (
+        select transfer.study from gateway.transfer
+          join gateway.refused_row as row on (row.kind, row.row_position) = ('transfer', transfer.position)
+         where state = 'ending' order by refused_at, transfer.position limit {MOST_ENDS_TRIED})
+"""
 # Rows of records that somebody deleted are left alone, and refused rows until they are due again. A request that
 # was made since the deletion brings the record back; and one that has ended is settled whatever there is.
 _PENDING = f"""
@@ -95,7 +105,7 @@ _PENDING = f"""
       {_STUDY}
       {_REFUSED}
      where study.site = :site and item.kind = any(:kinds)
-       and (refused.position is null or (:retry and {due("refused.refused_at")}))
+       and (refused.position is null or (:retry and {due("refused.refused_at")}) or ({_ENDS_REFUSED}))
        and not exists (select from gateway.missing_row as missing
                         where missing.study = item.study and missing.position > study.returned_position
                           and (missing.kind = 'study' or (missing.kind, missing.key) = (item.kind, item.key))
@@ -167,7 +177,7 @@ def due_rows(
     What is requested for a study is in one portion, which may be larger then. So are all of its rows where the portion
     before is `FULL_ENOUGH` without them: a study in two portions is not read ahead.
 
-    Refused rows are among them with `retry`, if they have waited for their time. Without `ends`, of transfers only
+    Refused rows are among them with `retry`, if they have waited for their time, and always a few that end. Without `ends`, of transfers only
     those that have never been placed are.
     The list is as it was on entering: what the deliveries record meanwhile does not change it. A
     cursor on the server holds it, so that memory does not grow with it.
