@@ -177,8 +177,8 @@ def due_rows(
     What is requested for a study is in one portion, which may be larger then. So are all of its rows where the portion
     before is `FULL_ENOUGH` without them: a study in two portions is not read ahead.
 
-    Refused rows are among them with `retry`, if they have waited for their time, and always a few that end. Without `ends`, of transfers only
-    those that have never been placed are.
+    Refused rows are among them with `retry`, if they have waited for their time, and always a few that end.
+    Without `ends`, of transfers only those that have never been placed are.
     The list is as it was on entering: what the deliveries record meanwhile does not change it. A
     cursor on the server holds it, so that memory does not grow with it.
     """

@@ -24,7 +24,13 @@ from processors.events.operations import (
 )
 from processors.events.rules import RecordReadable, RecordUnreadable
 from processors.events.series import FileRejected, RejectionResolved
-from processors.events.transfers import TransferPlaced, TransferRequested, TransferRetracted
+from processors.events.transfers import (
+    TransferAmended,
+    TransferPlaced,
+    TransferRequested,
+    TransferRetracted,
+    TransferWithdrawn,
+)
 from processors.projections.rows import Parameters, Rules, Statement, on
 from processors.projections.statements import Table
 
@@ -33,7 +39,7 @@ class Problems:
     """One row for each problem that has not been resolved yet."""
 
     name = "problems"
-    code_version = 3
+    code_version = 4
     tables: Sequence[str] = (
         "gateway.rejected_file",
         "gateway.refused_row",
@@ -63,6 +69,8 @@ class Problems:
             on(TransferRequested, (_DELETE_REFUSED, _replaced)),
             on(TransferRetracted, (_DELETE_REFUSED, _request)),
             on(TransferPlaced, (_DELETE_REFUSED, _request)),
+            on(TransferAmended, (_DELETE_REFUSED, _amended)),
+            on(TransferWithdrawn, (_DELETE_REFUSED, _request)),
             on(RowMissing, (_UPSERT_MISSING, _row)),
             on(RowRestored, (_DELETE_MISSING, _row)),
             on(Acknowledged, (_ACKNOWLEDGE, lambda acknowledged, _: [{"acknowledged": acknowledged.position}])),
@@ -197,7 +205,11 @@ def _doubted_ledger(ledger: LedgerDoubted, event: Told) -> list[Parameters]:
     return [{"site": ledger.site, "reason": ledger.reason, "since": ledger.since, "position": event.position}]
 
 
-def _request(transfer: TransferRetracted | TransferPlaced, _: Told) -> list[Parameters]:
+def _amended(transfer: TransferAmended, _: Told) -> list[Parameters]:
+    return [_row_of(transfer.study, request) for request in (transfer.request, transfer.replaced)]
+
+
+def _request(transfer: TransferRetracted | TransferPlaced | TransferWithdrawn, _: Told) -> list[Parameters]:
     return [_row_of(transfer.study, transfer.request)]
 
 

@@ -128,6 +128,26 @@ def test_a_correction_that_meets_a_locked_record_is_made_when_it_is_unlocked(sit
     assert site.transfers("1.2.3") == {1: Asked(HEART, ""), 2: Asked(HEART, "H-002")}
 
 
+@pytest.mark.parametrize("back_after", [0, 1])
+def test_a_correction_that_a_locked_record_refused_and_that_was_taken_back_is_nobodys_problem(
+    site: Site, back_after: int
+) -> None:
+    """What had been refused was shown for ever, though REDCap held what was wanted."""
+    site.entry(accession="ACC-1")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    site.incoming.lock("1.2.3")
+    site.entry(accession="ACC-1", subject="H-002")
+    for _ in range(1 + back_after):
+        site.run()
+    site.entry(accession="ACC-1")
+    assert site.run().attention == {}
+    site.incoming.unlock("1.2.3")
+    assert site.run().attention == {}
+    assert site.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
+    site.assert_sound()
+
+
 def test_a_contested_correction_that_meets_a_locked_record_is_withdrawn_when_it_is_unlocked(site: Site) -> None:
     # The old row must be closed although ours is not placed: else the sender would send the wrong pseudonym.
     site.entry(accession="ACC-1")
