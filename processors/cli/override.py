@@ -19,6 +19,7 @@ from processors.explain.sentences import destination, hold_in_words
 from processors.gateway import Gateway
 from processors.requests import TransferRequest, TransferRow
 from processors.routing.configured_checks import LASTING
+from processors.routing.decisions import Obstacle
 from processors.routing.overrides import Amendment, amend, sent_rows
 from processors.routing.unplaced import hold_unplaced
 from processors.text import is_blank, without_padding
@@ -62,6 +63,7 @@ def override(
         requests, given_up, obstacle = amend(gateway, amendment, holds_split=configuration.identity.split == "hold")
         afterwords.append("What you decided is recorded; the next run that gets through carries it out.")
         hold_unplaced(gateway, LASTING)
+        obstacle = obstacle or _held_since(gateway, requests)
         with opened_redcap(configuration, gateway) as redcap:
             recognise(gateway, redcap)
             sent = sent_rows(gateway, redcap, study, requests)
@@ -86,7 +88,7 @@ def override(
             }
         )
     else:
-        _print(amendment, ends, sent)
+        _print(ends, sent, is_withdrawn=amendment.action == "retract" or obstacle is not None)
         if obstacle is not None:
             console.say(
                 console.output(),
@@ -97,6 +99,21 @@ def override(
         for key in given_up:
             console.say(console.output(), f"Given up, as it was held: study {study}, {destination(*key)}.")
     return bool(sent) or obstacle is not None or any(end.needs_attention for end in ends)
+
+
+_HELD = text("""
+    select kind, details, studies from gateway.held_request
+      join gateway.transfer as before using (study, project, event_name)
+     where before.position = any(:replaced) and held_request.position > before.position
+       and exists (select from gateway.transfer as new where new.replaces @> array[before.position])
+""")
+
+
+def _held_since(gateway: Gateway, requests: Sequence[TransferRequest]) -> Obstacle | None:
+    """What keeps that from being written which was requested in place of these, if anything does."""
+    with gateway.begin() as work:
+        held = work.execute(_HELD, {"replaced": [request.position for request in requests]}).first()
+    return None if held is None else Obstacle(held.kind, held.details, tuple(held.studies))
 
 
 class End(NamedTuple):
@@ -165,15 +182,15 @@ def end_of(gateway: Gateway, request: TransferRequest) -> End:
         return End(**work.execute(_END, {"position": request.position}).mappings().one())
 
 
-def _print(amendment: Amendment, ends: Sequence[End], sent: Sequence[TransferRow]) -> None:
+def _print(ends: Sequence[End], sent: Sequence[TransferRow], *, is_withdrawn: bool) -> None:
     out = console.output()
-    done = "Withdrawn" if amendment.action == "retract" else "Given another pseudonym"
+    done = "Withdrawn" if is_withdrawn else "Given another pseudonym"
     for end in ends:
         if end.waits:
             out.print(end.not_yet("REDCap was not written to"), style="bold")
             continue
         out.print(f"{done}: {end.about}.")
-        if end.new is not None:
+        if end.new is not None and not is_withdrawn:
             out.print(f"The new request {end.new} is {end.new_state}.")
         if end.untouched:
             out.print(

@@ -7,9 +7,11 @@ from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import text
+from typer.testing import CliRunner
 
 from ledger import lease
 from ledger.database import Database
+from processors.cli.main import app
 from tests.cli.conftest import Site
 from tests.conftest import Server
 from tests.processes import ROOT
@@ -210,6 +212,19 @@ def test_a_reassigned_request_is_amended(requested: tuple[Site, str]) -> None:
     assert (done.code, done.err) == (0, "")
     assert [row["transfer_name"] for row in transfers(site, study).values()] == ["A-2"]
     assert "A-1" not in done.out
+
+
+def test_a_pseudonym_that_was_withdrawn_is_held_and_the_command_says_so(requested: tuple[Site, str]) -> None:
+    """It said that the study had been given it, and ended with 0."""
+    site, study = requested
+    withdrawal = ["--config", str(site.config), "withdraw", "--project", "Alpha", "--pseudonym-stdin", "--reason", "x"]
+    assert CliRunner().invoke(app, withdrawal, input="A-2").exit_code == 0
+    done = site.command("reassign", study, "--project", "Alpha", "--to-subject", "A-2", "--reason", "typing error")
+    assert (done.code, done.err) == (1, "")
+    assert done.out.startswith("Withdrawn: ")
+    assert "The new pseudonym is held (participant withdrew" in " ".join(done.out.split())
+    assert "A-2" not in done.out
+    assert transfers(site, study) == {}
 
 
 @pytest.mark.parametrize(
