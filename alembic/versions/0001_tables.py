@@ -543,10 +543,11 @@ create table gateway.withdrawal_entry (
     fingerprint text    not null,
     problems    text[]  not null,
     removed     boolean not null default false,
-    doubted_position bigint
+    doubted_position bigint,
+    changed_position bigint
 );
 comment on table gateway.withdrawal_entry is
-    'Entries of REDCap''s list of withdrawals; one that is removed withdraws nothing, and is shown.';
+    'Entries of REDCap''s list of withdrawals; one that is removed or changed ends no withdrawal, and is shown.';
 
 create table gateway.observed_transfer (
     study    text   primary key,

@@ -63,6 +63,12 @@ create view audit.attention as
            'Ask who removed it, and why. Then: fiona-ledger done POSITION --reason TEXT'
       from gateway.withdrawal_entry where removed
     union all
+    select 'withdrawal changed', changed_position, null, nullif(project, ''), record_id,
+           'The entry of REDCap''s list of withdrawals reads otherwise now. Whom it named before stays withdrawn: it is for '
+           || 'ever.',
+           'Was somebody entered by mistake? Then: fiona-ledger done POSITION --reason TEXT'
+      from gateway.withdrawal_entry where changed_position is not null and not removed
+    union all
     select 'unusable auto-ID project', position, null, project, record_id, array_to_string(problems, ' '),
            'Correct the project''s entry in REDCap; its studies are held until then.'
       from gateway.autoid_project where problems <> '{}' and not removed

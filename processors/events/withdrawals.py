@@ -63,11 +63,15 @@ class WithdrawalEntryFact(Fact):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WithdrawalEntryChanged(WithdrawalEntryFact):
-    """An entry is new, or reads otherwise now; whom it names is not kept. What it asks for is `ParticipantWithdrew`."""
+    """An entry is new, or reads otherwise now; whom it names is not kept. What it asks for is `ParticipantWithdrew`.
+
+    `withdrew_before`: somebody has withdrawn already by what the record said before, and stays withdrawn.
+    """
 
     project: str
     problems: tuple[str, ...]
     fingerprint: str
+    withdrew_before: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,7 +91,7 @@ class WithdrawalEntryRemoved(WithdrawalEntryFact):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WithdrawalEntryDismissed(WithdrawalEntryFact):
-    """An operator has looked into why the entry is gone."""
+    """An operator has looked into why the entry is gone, or was changed."""
 
     by: str
     reason: str

@@ -33,6 +33,7 @@ _OF_RECORDS: Final = {
     "expected, not arrived": "coupling entry",
     "unusable withdrawal": "entry of the list of withdrawals:",
     "withdrawal removed": "entry of the list of withdrawals:",
+    "withdrawal changed": "entry of the list of withdrawals:",
     "unusable auto-ID project": "entry of the list of projects:",
     "contradiction in AutoID": "AutoID record",
     "conflict": "event",

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from sqlalchemy import text
+
 from ledger.events import Told
 from ledger.projector import Changes
 from processors.events.holds import RequestHeld
@@ -15,7 +17,7 @@ from processors.events.withdrawals import (
     WithdrawalEntryRemoved,
     WithdrawalEntryReturned,
 )
-from processors.projections.rows import Parameters, Rules, on
+from processors.projections.rows import Parameters, Rules, Statement, on
 from processors.projections.statements import Table
 
 
@@ -23,7 +25,7 @@ class Withdrawals:
     """One row for each mark that later studies are known by, study of who withdrew, and entry of REDCap's list."""
 
     name = "withdrawals"
-    code_version = 1
+    code_version = 2
     tables: Sequence[str] = ("gateway.withdrawal_mark", "gateway.withdrawn_study", "gateway.withdrawal_entry")
 
     def __init__(self) -> None:
@@ -35,7 +37,7 @@ class Withdrawals:
             on(WithdrawalEntryDoubted, (_SET_DOUBT, _record)),
             on(WithdrawalEntryReturned, (_SET_DOUBT, _no_doubt)),
             on(WithdrawalEntryRemoved, (_REMOVE_ENTRY, _record)),
-            on(WithdrawalEntryDismissed, (_DELETE_ENTRY, _record)),
+            on(WithdrawalEntryDismissed, (_DELETE_REMOVED, _record), (_FORGET_CHANGE, _record)),
         )
         self.types = self._rules.types
 
@@ -64,12 +66,23 @@ _ENTRIES = Table(
         "project": "text",
         "fingerprint": "text",
         "problems": "text[]",
+        "changed_position": "bigint",
     },
 )
 _UPSERT_ENTRY = _ENTRIES.upsert(also="removed = false, doubted_position = null")
 _SET_DOUBT = _ENTRIES.set_doubt()
 _REMOVE_ENTRY = _ENTRIES.mark_removed()
-_DELETE_ENTRY = _ENTRIES.delete()
+_OF_RECORDS = """
+    json_to_recordset(cast(:rows as json)) as r (record_id text) where withdrawal_entry.record_id = r.record_id
+"""
+_DELETE_REMOVED = Statement(
+    "withdrawal_entry", ("record_id",), text(f"delete from gateway.withdrawal_entry using {_OF_RECORDS} and removed")
+)
+_FORGET_CHANGE = Statement(
+    "withdrawal_entry",
+    ("record_id",),
+    text(f"update gateway.withdrawal_entry set changed_position = null from {_OF_RECORDS}"),
+)
 
 
 def _marks(withdrew: ParticipantWithdrew, event: Told) -> list[Parameters]:
@@ -92,7 +105,9 @@ def _held(held: RequestHeld, event: Told) -> list[Parameters]:
 
 def _entry(entry: WithdrawalEntryChanged, event: Told) -> list[Parameters]:
     (record,) = _record(entry, event)
-    return [record | {"project": entry.project, "fingerprint": entry.fingerprint, "problems": entry.problems}]
+    changed_at = event.position if entry.withdrew_before else None
+    content: Parameters = {"project": entry.project, "fingerprint": entry.fingerprint, "problems": entry.problems}
+    return [record | content | {"changed_position": changed_at}]
 
 
 def _record(entry: WithdrawalEntryFact, event: Told) -> list[Parameters]:

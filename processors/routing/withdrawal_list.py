@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import orjson
+from sqlalchemy import text
 
 from processors import bounds
 from processors.events.withdrawals import (
@@ -81,9 +82,16 @@ def _entry(row: Mapping[str, str]) -> WithdrawalEntry:
     )
 
 
+_WITHDREW = text("""
+    select distinct data ->> 'record_id' from ledger.event
+     where stream = 'withdrawals' and data ->> 'record_id' = any(:records)
+""")
+
+
 def _withdraw(work: Work, entries: Sequence[WithdrawalEntry], fingerprints: Mapping[str, str]) -> None:
     """Records what the entries say, and has those whom they name withdraw."""
     known = {project: is_known(work, project) for project in {entry.project for entry in entries if entry.is_usable}}
+    withdrew = set(work.execute(_WITHDREW, {"records": [entry.record_id for entry in entries]}).scalars())
     work.record(
         WithdrawalEntryChanged(
             record_id=entry.record_id,
@@ -91,6 +99,7 @@ def _withdraw(work: Work, entries: Sequence[WithdrawalEntry], fingerprints: Mapp
             # It is recorded all the same: the project may be named later.
             problems=entry.problems if not entry.is_usable or known[entry.project] else (_UNKNOWN,),
             fingerprint=fingerprints[entry.record_id],
+            withdrew_before=entry.record_id in withdrew,
         )
         for entry in entries
     )

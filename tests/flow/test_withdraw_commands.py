@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from processors.cli.main import app
+from tests.flow.conftest import MakeSite
 from tests.flow.harness import HEART, Site
 
 STUDY = "1.2.3"
@@ -30,7 +31,8 @@ class Command:
 
 
 @pytest.fixture
-def command(site: Site, tmp_path: Path) -> Command:
+def command(make_site: MakeSite, tmp_path: Path) -> Command:
+    site = make_site(with_withdrawals=True)
     site.clock.now = datetime.now().astimezone()  # the program goes by the machine's
     tokens = "\n".join(f'{name} = "{token}"' for name, token in site.tokens.items())
     config = tmp_path / "fiona-ledger.toml"
@@ -109,6 +111,26 @@ def test_what_is_not_clear_is_refused_and_changes_nothing(
     assert done.exit_code == 2
     assert told in " ".join(done.stderr.split())
     assert command.site.head() == head
+
+
+@pytest.mark.parametrize("how", ["removed", "changed"])
+def test_whoever_has_asked_why_an_entry_of_the_list_is_gone_or_changed_says_so(command: Command, how: str) -> None:
+    listed = command.site.simulator.projects["withdrawals"]
+    listed.put([{"record_id": "1", "wd_project": HEART, "wd_subject": "H-002"}])
+    command.site.run()
+    if how == "removed":
+        listed.delete("1")
+        command.site.run()
+    else:
+        listed.put([{"record_id": "1", "wd_project": HEART, "wd_subject": "H-003"}])
+    command.site.run()
+    ((position,),) = command.site.query(f"select position from audit.attention where kind = 'withdrawal {how}'")
+    done = command("done", str(position), "--reason", "a typing error")
+
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "record 1 of REDCap's list of withdrawals" in done.stdout
+    assert command.site.query("select 1 from audit.attention where kind like 'withdrawal%'") == []
+    command.site.assert_sound()
 
 
 def test_what_is_no_task_cannot_be_done(command: Command) -> None:

@@ -138,6 +138,8 @@ def test_one_that_is_corrected_withdraws_the_other_as_well(listed: Site) -> None
     listed.run()
 
     assert names(listed, STUDY) == names(listed, LATER) == []
+    assert listed.attention()["withdrawal changed"] == 1
+    listed.assert_sound()
 
 
 @pytest.mark.parametrize(("project", "subject"), [("", "H-001"), (HEART, "")])

@@ -12,7 +12,10 @@ from processors.errors import ConfigurationError
 from processors.events.withdrawals import TaskDone, WithdrawalEntryDismissed
 
 _TASK = text("select study, project from audit.task where position = :position and open")
-_REMOVED = text("select record_id from gateway.withdrawal_entry where position = :position and removed")
+_ENTRY = text("""
+    select record_id from gateway.withdrawal_entry
+     where case when removed then position else changed_position end = :position
+""")
 
 
 def command(
@@ -29,14 +32,14 @@ def command(
     why = require_reason(reason)
     with opened_gateway(context.obj, with_keys=False) as (_, gateway), gateway.begin() as work:
         row = work.execute(_TASK, {"position": position}).one_or_none()
-        removed = work.execute(_REMOVED, {"position": position}).scalar_one_or_none()
+        entry = work.execute(_ENTRY, {"position": position}).scalar_one_or_none()
         decision = {"by": operator(), "reason": why}
         if row is not None:
             about = f"study {row.study}, project {row.project!r}"
             work.record([TaskDone(study=row.study, position=position, **decision)])
-        elif removed is not None:
-            about = f"record {removed} of REDCap's list of withdrawals, which stands"
-            work.record([WithdrawalEntryDismissed(record_id=removed, **decision)])
+        elif entry is not None:
+            about = f"record {entry} of REDCap's list of withdrawals, which stands"
+            work.record([WithdrawalEntryDismissed(record_id=entry, **decision)])
         else:
             raise ConfigurationError(
                 f"Position {position} is no task that waits to be done. `fiona-ledger audit task` lists those that do."
