@@ -101,7 +101,7 @@ def _withdraw_owners(work: Work, studies: Collection[str]) -> None:
     if not unmet:
         return
     patients = sole_patients(work, studies)
-    names = [*_names(work, studies), *_given_names(work, patients)]
+    names = [*_names(work, studies, unmet), *_given_names(work, patients)]
     met = [(name, unmet[name.mark]) for name in names if name.mark in unmet]
     for project, withdrawal in sorted({(name.project, withdrawal) for name, withdrawal in met}):
         theirs = {
@@ -125,15 +125,39 @@ class _Name(NamedTuple):
 
 
 _IN_USE = text("select study, project, fingerprint from gateway.pseudonym_use where study = any(:studies)")
-_HELD = text("select position from gateway.held_request where study = any(:studies)")
+_HELD = text("""
+    select position from gateway.held_request where study = any(:studies) or project = any(:projects)
+""")
 
 
-def _names(work: Work, studies: Collection[str]) -> Iterator[_Name]:
+def _names(work: Work, studies: Collection[str], marks: Collection[str]) -> Iterator[_Name]:
+    """Those of the pseudonyms with these marks that the studies have, or are asked for under."""
     about = {"studies": list(studies)}
-    yield from (_Name(*row) for row in work.execute(_IN_USE, about))
-    for event, payload in work.identities(work.execute(_HELD, about).scalars().all()).values():
+    yield from (name for row in work.execute(_IN_USE, about) if (name := _Name(*row)).mark in marks)
+    held = [name for name in _held_names(work, studies=studies) if name.mark in marks]
+    several = _of_several(work, {name.project for name in held})
+    yield from (name for name in held if name.mark not in several)
+
+
+def _held_names(work: Work, *, studies: Collection[str] = (), projects: Collection[str] = ()) -> Iterator[_Name]:
+    """What is asked for and held of these studies, and for these projects."""
+    positions = work.execute(_HELD, {"studies": list(studies), "projects": list(projects)}).scalars().all()
+    for event, payload in work.identities(positions).values():
         held = RequestHeld.read(event, payload)
         yield _Name(held.study, held.project, pseudonym_mark(work, held.project, held.pseudonym or ""))
+
+
+def _of_several(work: Work, projects: Collection[str]) -> set[str]:
+    """The pseudonyms that are asked for for several patients and held: an entry is wrong, and nobody knows which."""
+    if not projects:
+        return set()
+    studies: dict[str, set[str]] = defaultdict(set)
+    for name in _held_names(work, projects=projects):
+        studies[name.mark].add(name.study)
+    patients = sole_patients(work, set().union(*studies.values()))
+    return {
+        mark for mark, under in studies.items() if len(set().union(*(patients.get(study, ()) for study in under))) > 1
+    }
 
 
 def _given_names(work: Work, patients: Mapping[str, Collection[str]]) -> Iterator[_Name]:

@@ -472,6 +472,139 @@ def test_it_is_the_first_patient_who_is_known_by_it(site: Site) -> None:
     assert names(site, "1.2.5") == []
 
 
+@pytest.mark.parametrize("run_between", [False, True])
+def test_where_an_entry_gave_it_to_two_patients_by_mistake_the_other_goes_on_once_that_is_corrected(
+    site: Site, *, run_between: bool
+) -> None:
+    """Both had withdrawn, for ever."""
+    for record, study, patient in (("1", STUDY, "4711"), ("2", LATER, "9000")):
+        site.series(study, PatientID=patient)
+        site.entry(record, study=study, subject="H-001")
+    site.run()
+    withdraws(site, pseudonym="H-001")
+    if run_between:
+        site.run()
+    site.entry("2", study=LATER, subject="H-002")
+    site.run()
+    site.run()
+    site.series("1.2.5", PatientID="4711")
+    site.entry("5", study="1.2.5", subject="H-003")
+    site.run()
+
+    assert [names(site, study) for study in (STUDY, LATER, "1.2.5")] == [[], ["H-002"], []]
+    site.assert_sound()
+
+
+# Whose pseudonym it is
+
+
+SCANNED = "1.2.6"
+"""A study that was scanned under the pseudonym of patient 4711, and that a rule requests under it."""
+
+
+@pytest.fixture
+def scanned(coupled: Site) -> Site:
+    coupled.rule(patient_id="H-.*")
+    coupled.series(SCANNED, PatientID="H-001")
+    coupled.run()
+    assert names(coupled, SCANNED) == ["H-001"]
+    return coupled
+
+
+@pytest.mark.parametrize(
+    "whom", [{"patient": "4711"}, {"study": STUDY}, {"patient": "H-001"}, {"study": SCANNED}], ids=str
+)
+@pytest.mark.parametrize("project", [HEART, None])
+def test_what_was_scanned_under_the_pseudonym_is_the_patient_s(
+    scanned: Site, whom: dict[str, str], project: str | None
+) -> None:
+    """It stood, and no task told of it, as rules' pseudonyms are compared with nobody's."""
+    scanned.sender_sends(SCANNED, 1)
+    scanned.run()
+    withdraws(scanned, project=project, **whom)
+    scanned.series(SCANNED, f"{SCANNED}.2", PatientID="H-001")
+    scanned.run()
+
+    assert names(scanned) == names(scanned, SCANNED) == []
+    assert (SCANNED, HEART, 1, "sent") in tasks(scanned)
+    later_study(scanned)
+    scanned.entry("2", accession="A-2", subject="H-050")
+    scanned.run()
+    assert names(scanned, LATER) == []
+    assert scanned.attention()[WITHDREW] == 2
+    scanned.assert_sound()
+
+
+def test_what_stands_though_the_study_was_said_to_be_theirs_is_whose_it_is_now(coupled: Site) -> None:
+    """It ended, and what was the other patient's from the first ended with it; nothing showed that."""
+    coupled.series(STUDY, PatientID="9000", AccessionNumber="A-1")
+    coupled.run()
+    coupled.series(LATER, PatientID="9000", AccessionNumber="A-2")
+    coupled.entry("2", accession="A-2", subject="H-001")
+    coupled.run()
+    done = withdraws(coupled, patient="4711")
+    coupled.run()
+    coupled.series("1.2.5", PatientID="9000", AccessionNumber="A-5")
+    coupled.entry("5", accession="A-5", subject="H-001")
+    coupled.run()
+
+    assert done.ended == []
+    assert [names(coupled, study) for study in (STUDY, LATER, "1.2.5")] == [["H-001"]] * 3
+    coupled.assert_sound()
+
+
+@pytest.mark.parametrize("whom", [{"patient": "H-002"}, {"study": STUDY}], ids=str)
+def test_a_pseudonym_that_a_rule_took_from_what_the_study_said_before_is_not_the_patient_s(
+    site: Site, whom: dict[str, str]
+) -> None:
+    """Whoever has that PatientID was held for ever."""
+    site.rule(patient_id="H-.*")
+    site.series(STUDY, PatientID="H-001")
+    site.run()
+    site.sender_sends(STUDY, 1)
+    site.run()
+    site.series(STUDY, PatientID="H-002")
+    site.run()
+    withdraws(site, **whom)
+    site.series(LATER, PatientID="H-001")
+    site.run()
+
+    assert names(site, LATER) == ["H-001"]
+    assert (STUDY, HEART, 1, "sent") in tasks(site)
+
+
+def test_whom_the_study_says_to_be_since_has_not_withdrawn_with_a_pseudonym_that_a_rule_took_before(site: Site) -> None:
+    site.rule(patient_id="H-.*")
+    site.series(STUDY, PatientID="H-001")
+    site.run()
+    site.sender_sends(STUDY, 1)
+    site.run()
+    site.series(STUDY, PatientID="H-002")
+    site.run()
+    withdraws(site, pseudonym="H-001")
+    site.series(LATER, PatientID="H-002")
+    site.run()
+
+    assert names(site, LATER) == ["H-002"]
+    assert (STUDY, HEART, 1, "sent") in tasks(site)
+
+
+def test_a_pseudonym_that_the_study_had_by_mistake_is_whose_it_was_before(coupled: Site) -> None:
+    """The mistake made, both were told to have withdrawn."""
+    coupled.series(LATER, PatientID="4711", AccessionNumber="A-2")
+    coupled.entry("2", accession="A-2")
+    coupled.run()
+    coupled.sender_sends(LATER, 1)
+    coupled.series(LATER, PatientID="9000", AccessionNumber="A-2")
+    coupled.run()
+    withdraws(coupled, study=LATER)
+    coupled.run()
+
+    assert names(coupled) == ["H-001"]
+    assert WITHDREW not in coupled.attention()
+    assert tasks(coupled) == [(LATER, HEART, 1, "sent")]
+
+
 def test_what_may_have_been_sent_and_cannot_be_ended_is_a_task_at_once(coupled: Site) -> None:
     coupled.simulator.inject(Fault(kind="lock_record", record=STUDY, action="import"))
     coupled.run(after=600)
