@@ -87,8 +87,9 @@ def export_records(
     fields: Sequence[str] | None,
     columns: Sequence[str],
     changed_since: datetime | None,
+    where: str | None = None,
 ) -> Call:
-    """Rows of these records and fields.
+    """Rows of these records and fields, where REDCap's own logic holds.
 
     REDCap reads the time as its own local one. No call tells which that is: it is taken to be ours.
     """
@@ -97,6 +98,8 @@ def export_records(
     form |= _array("fields", fields)
     if changed_since is not None:
         form["dateRangeBegin"] = changed_since.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    if where is not None:
+        form["filterLogic"] = where
     return Call(
         project=project,
         name="export of records" if records is None else f"export of {_number(len(records), 'record')}",

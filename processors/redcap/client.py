@@ -109,6 +109,7 @@ class Redcap:
         fields: Sequence[str] | None = None,
         needed: Sequence[str] = (),
         changed_since: datetime | None = None,
+        where: str | None = None,
         retried: bool = True,
     ) -> list[Row]:
         """The rows of these records (None: all), restricted to fields (None: all), all values as text.
@@ -116,8 +117,8 @@ class Redcap:
         Records that do not exist are absent. The record id is only there if it is among the fields, or
         fields is None; both repeat columns always are. `changed_since` gives whole records in whose log
         there is anything since; REDCap takes it as its local time, so allow for its clock and for the
-        hour that a change from summer time repeats. Rows without the fields, or without those `needed`
-        where all are exported, are `Refused`.
+        hour that a change from summer time repeats. `where` is REDCap's filter logic. Rows without the
+        fields, or without those `needed` where all are exported, are `Refused`.
         """
         if records is not None and changed_since is not None:
             raise ValueError("expected records or changed_since: REDCap does not document what both mean")
@@ -130,6 +131,7 @@ class Redcap:
             fields=fields,
             columns=needed if fields is None else fields,
             changed_since=changed_since,
+            where=where,
         )
         return self._read(call, responses.read_rows) if retried else self._call(call, responses.read_rows)
 

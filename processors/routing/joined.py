@@ -57,16 +57,16 @@ def with_joined(work: Work, groups: Sequence[tuple[Collection[str], str | None]]
 
 def subjects_by_patient(work: Work, patient_ids: Collection[str]) -> dict[str, set[UUID]]:
     """Whom each patient's series are sealed for, scanners' padding included; whoever has none is absent."""
-    padded = {
-        SubjectName("patient", "", f"{before}{each}{after}"): each
-        for each in patient_ids
-        for before in ("", " ")
-        for after in ("", " ", "\x00")
-    }
+    padded = {SubjectName("patient", "", each): patient for patient in patient_ids for each in with_padding(patient)}
     subjects: dict[str, set[UUID]] = defaultdict(set)
     for name, subject in work.vault.found(work.connection, padded).items():
         subjects[padded[name]].add(subject)
     return subjects
+
+
+def with_padding(patient_id: str) -> list[str]:
+    """The PatientID as scanners may have padded it, and without."""
+    return [f"{before}{patient_id}{after}" for before in ("", " ") for after in ("", " ", "\x00")]
 
 
 def patient_ids_of_subjects(work: Work, subjects: Collection[UUID]) -> dict[UUID, str]:

@@ -32,12 +32,14 @@ from processors.text import without_padding
 class Withdrawal:
     """What is wanted: `project` is None for all. `record_id` is that of REDCap's list, where it is told there.
 
+    `studies` are the patients' besides those that say so here: those that REDCap held before this system.
     `follows`: the withdrawal that has turned out to mean these patients.
     """
 
     project: str | None
     patient_ids: Collection[str] = ()
     pseudonyms: Collection[str] = ()
+    studies: Collection[str] = ()
     by: str
     reason: str
     record_id: str | None = None
@@ -256,9 +258,9 @@ def _persons(work: Work, wanted: Sequence[Withdrawal]) -> list[_Person]:
     )
     studies_of = _studies_of(work, set().union(*joined))
     persons = []
-    for ids, names, patient_ids, under in zip(given, met, joined, under_name, strict=True):
-        of_patients: set[str] = set().union(*(studies_of.get(patient_id, ()) for patient_id in patient_ids))
-        is_met = bool(names) or any(patient_id in studies_of for patient_id in ids)
+    for each, ids, names, patient_ids, under in zip(wanted, given, met, joined, under_name, strict=True):
+        of_patients = set(each.studies).union(*(studies_of.get(patient_id, ()) for patient_id in patient_ids))
+        is_met = bool(names) or bool(each.studies) or any(patient_id in studies_of for patient_id in ids)
         persons.append(_Person(patient_ids, of_patients | (under & of_others), under - of_others, is_met))
     return persons
 

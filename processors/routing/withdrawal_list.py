@@ -1,7 +1,7 @@
 """REDCap's list of withdrawals, where a site keeps one: each new entry is a withdrawal, and stays one for ever."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import orjson
@@ -15,8 +15,9 @@ from processors.events.withdrawals import (
     WithdrawalEntryReturned,
 )
 from processors.gateway import Gateway, Work
-from processors.observed_list import Before, compared, listed_project, tell_unreadable
-from processors.redcap import Redcap
+from processors.observed_list import Before, Comparison, compared, listed_project, tell_unreadable
+from processors.redcap import Project, Redcap
+from processors.routing.adopted_patients import adopted_studies_of
 from processors.routing.withdraw import Withdrawal, is_known, withdraw_all
 
 NEEDED_FIELDS = ("record_id", "wd_project", "wd_subject")
@@ -48,15 +49,28 @@ def observe_withdrawals(gateway: Gateway, redcap: Redcap, before: Before) -> Non
     with gateway.begin() as work:
         prints = {record: _fingerprint(work, entry) for record, entry in entries.items()}
         tell_unreadable(work, listed)
-        comparison = compared(
-            work, "gateway.withdrawal_entry", prints, asked_at=before.head, unreadable=listed.unreadable
+        comparison = _compared(work, prints, listed, before)
+        if not comparison.changed:
+            _record_gone(work, comparison)
+            return
+    adopted = adopted_studies_of(gateway, redcap, {entries[record].subject for record in comparison.changed} - {""})
+    with gateway.begin() as work:
+        comparison = _compared(work, prints, listed, before)
+        _withdraw(work, [entries[record] for record in comparison.changed], prints, adopted)
+        _record_gone(work, comparison)
+
+
+def _compared(work: Work, fingerprints: Mapping[str, str], listed: Project, before: Before) -> Comparison:
+    return compared(work, "gateway.withdrawal_entry", fingerprints, asked_at=before.head, unreadable=listed.unreadable)
+
+
+def _record_gone(work: Work, comparison: Comparison) -> None:
+    """What is missing from the list, or there again."""
+    work.record(
+        comparison.facts(
+            doubted=WithdrawalEntryDoubted, returned=WithdrawalEntryReturned, removed=WithdrawalEntryRemoved
         )
-        _withdraw(work, [entries[record] for record in comparison.changed], prints)
-        work.record(
-            comparison.facts(
-                doubted=WithdrawalEntryDoubted, returned=WithdrawalEntryReturned, removed=WithdrawalEntryRemoved
-            )
-        )
+    )
 
 
 def entries_from_rows(rows: Sequence[Mapping[str, str]]) -> list[WithdrawalEntry]:
@@ -88,8 +102,13 @@ _WITHDREW = text("""
 """)
 
 
-def _withdraw(work: Work, entries: Sequence[WithdrawalEntry], fingerprints: Mapping[str, str]) -> None:
-    """Records what the entries say, and has those whom they name withdraw."""
+def _withdraw(
+    work: Work,
+    entries: Sequence[WithdrawalEntry],
+    fingerprints: Mapping[str, str],
+    adopted: Mapping[str, Collection[str]],
+) -> None:
+    """Records what the entries say, and has those whom they name withdraw, with what was `adopted` of each subject."""
     known = {project: is_known(work, project) for project in {entry.project for entry in entries if entry.is_usable}}
     withdrew = set(work.execute(_WITHDREW, {"records": [entry.record_id for entry in entries]}).scalars())
     work.record(
@@ -110,6 +129,7 @@ def _withdraw(work: Work, entries: Sequence[WithdrawalEntry], fingerprints: Mapp
                 project=entry.project,
                 patient_ids=[entry.subject],
                 pseudonyms=[entry.subject],
+                studies=adopted.get(entry.subject, ()),
                 by="REDCap",
                 reason=f"record {entry.record_id} of REDCap's list of withdrawals",
                 record_id=entry.record_id,

@@ -3,6 +3,7 @@
 from ledger.database import Database
 from processors.delivery.deliver import deliver
 from processors.redcap import NoRateLimit, Redcap
+from processors.routing.adopted_patients import adopted_studies_of
 from processors.routing.withdraw import Withdrawal, Withdrawn, patients_of_study, withdraw
 from tests.flow.harness import HEART, Site
 from tests.operations.operator import gateway_of
@@ -20,10 +21,14 @@ def withdraws(
             Redcap(url=site.simulator.url, tokens=site.tokens, rate_limit=NoRateLimit()) as redcap,
         ):
             with gateway.begin() as work:
+                patient_ids = patients_of_study(work, study) if study else [patient] * bool(patient)
+            adopted = adopted_studies_of(gateway, redcap, patient_ids)
+            with gateway.begin() as work:
                 wanted = Withdrawal(
                     project=project,
-                    patient_ids=patients_of_study(work, study) if study else [patient] * bool(patient),
+                    patient_ids=patient_ids,
                     pseudonyms=[pseudonym] * bool(pseudonym),
+                    studies=set().union(*adopted.values()),
                     by="kari",
                     reason="case 17",
                 )
