@@ -19,7 +19,8 @@ from processors.gateway import Gateway, Work
 from processors.requests import IN_FORCE
 from processors.routing.given_ids import ids_of_patients
 from processors.routing.joined import joined_persons, patient_ids_of_subjects
-from processors.routing.withdraw import Withdrawal, end, withdraw
+from processors.routing.participants import Withdrawal
+from processors.routing.withdraw import end, withdraw
 from processors.routing.withdrawals import (
     Withdrawals,
     marks_of,

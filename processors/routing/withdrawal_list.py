@@ -18,7 +18,8 @@ from processors.gateway import Gateway, Work
 from processors.observed_list import Before, Comparison, compared, listed_project, tell_unreadable
 from processors.redcap import Project, Redcap
 from processors.routing.adopted_patients import adopted_studies_of
-from processors.routing.withdraw import Withdrawal, is_known, withdraw_all
+from processors.routing.participants import Withdrawal
+from processors.routing.withdraw import is_known, withdraw_all
 
 NEEDED_FIELDS = ("record_id", "wd_project", "wd_subject")
 """Without these, no entry is read."""

@@ -26,8 +26,9 @@ from processors.requests import TransferRequest
 from processors.routing.configured_checks import LASTING
 from processors.routing.join import Joining, join
 from processors.routing.overrides import Amendment, amend
+from processors.routing.participants import Withdrawal
 from processors.routing.unplaced import hold_unplaced
-from processors.routing.withdraw import Withdrawal, withdraw
+from processors.routing.withdraw import withdraw
 from processors.run import Report, Run, hear_database, require_right_clock
 from processors.stored_requests import requests_of
 from tests.conftest import SettableClock

@@ -4,7 +4,8 @@ from ledger.database import Database
 from processors.delivery.deliver import deliver
 from processors.redcap import NoRateLimit, Redcap
 from processors.routing.adopted_patients import adopted_studies_of
-from processors.routing.withdraw import Withdrawal, Withdrawn, patients_of_study, withdraw
+from processors.routing.participants import Withdrawal
+from processors.routing.withdraw import Withdrawn, patients_of_study, withdraw
 from tests.flow.harness import HEART, Site
 from tests.operations.operator import gateway_of
 

@@ -18,8 +18,9 @@ from processors.errors import ConfigurationError, ServiceError
 from processors.gateway import Gateway, Work
 from processors.routing.adopted_patients import adopted_studies_of
 from processors.routing.configured_checks import LASTING
+from processors.routing.participants import Withdrawal
 from processors.routing.unplaced import hold_unplaced
-from processors.routing.withdraw import Withdrawal, Withdrawn, is_known, patients_of_study, withdraw
+from processors.routing.withdraw import Withdrawn, is_known, patients_of_study, withdraw
 
 _TASKS = text("""
     select position, study, project, instance, what, sent_at, mapped_uids from audit.task
