@@ -162,7 +162,8 @@ class _Delivery:
                 tried = [row for row in portion.rows if row.kind not in self._imports.suspicions.closed]
                 if tried:
                     self._deliver_apart(tried, portion.desired if tried == portion.rows else None)
-                    tried_again += retry and portion.rows[0].refused
+                    if retry:
+                        tried_again += portion.rows[0].refused
                 done += len(portion.rows)
                 if progress is not None:
                     progress(done, count)
