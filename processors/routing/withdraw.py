@@ -119,6 +119,7 @@ _KNOWN = text("""
         or exists (select from gateway.transfer where project = :project)
         or exists (select from gateway.held_request where project = :project)
         or exists (select from gateway.adopted_transfer where project = :project)
+        or exists (select from gateway.outcome where not ours and project = :project)
         or exists (select from gateway.rule join ledger.event using (position) where data ->> 'project' = :project)
 """)
 _WAITING = text("""
