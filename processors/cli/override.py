@@ -17,10 +17,10 @@ from processors.errors import ConfigurationError
 from processors.explain.search import named_study
 from processors.explain.sentences import destination, hold_in_words
 from processors.gateway import Gateway
-from processors.requests import TransferRequest, TransferRow
+from processors.requests import TransferRequest
 from processors.routing.configured_checks import LASTING
 from processors.routing.decisions import Obstacle
-from processors.routing.overrides import Amendment, amend, sent_rows
+from processors.routing.overrides import Amendment, RowsThere, amend, rows_there
 from processors.routing.unplaced import hold_unplaced
 from processors.text import is_blank, without_padding
 
@@ -66,7 +66,7 @@ def override(
         obstacle = obstacle or _held_since(gateway, requests)
         with opened_redcap(configuration, gateway) as redcap:
             recognise(gateway, redcap)
-            sent = sent_rows(gateway, redcap, study, requests)
+            there = rows_there(gateway, redcap, amendment, requests)
             deliver(gateway, redcap, batch_rows=batch_rows)
         ends = [end_of(gateway, request) for request in requests]
     if json:
@@ -76,7 +76,7 @@ def override(
                 "sent_at": row.report.sent_at,
                 "mapped_uid": ",".join(row.report.mapped_uids),
             }
-            for row in sent
+            for row in there.sent
         ]
         console.print_json(
             {
@@ -85,10 +85,11 @@ def override(
                 "held": None if obstacle is None else obstacle._asdict(),
                 "given_up": [key._asdict() for key in given_up],
                 "sent": rows,
+                "of_others": [row.instance for row in there.of_others],
             }
         )
     else:
-        _print(ends, sent, is_withdrawn=amendment.action == "retract" or obstacle is not None)
+        _print(ends, there, is_withdrawn=amendment.action == "retract" or obstacle is not None)
         if obstacle is not None:
             console.say(
                 console.output(),
@@ -98,7 +99,7 @@ def override(
             )
         for key in given_up:
             console.say(console.output(), f"Given up, as it was held: study {study}, {destination(*key)}.")
-    return bool(sent) or obstacle is not None or any(end.needs_attention for end in ends)
+    return any(there) or obstacle is not None or any(end.needs_attention for end in ends)
 
 
 _HELD = text("""
@@ -182,7 +183,7 @@ def end_of(gateway: Gateway, request: TransferRequest) -> End:
         return End(**work.execute(_END, {"position": request.position}).mappings().one())
 
 
-def _print(ends: Sequence[End], sent: Sequence[TransferRow], *, is_withdrawn: bool) -> None:
+def _print(ends: Sequence[End], there: RowsThere, *, is_withdrawn: bool) -> None:
     out = console.output()
     done = "Withdrawn" if is_withdrawn else "Given another pseudonym"
     for end in ends:
@@ -192,19 +193,19 @@ def _print(ends: Sequence[End], sent: Sequence[TransferRow], *, is_withdrawn: bo
         out.print(f"{done}: {end.about}.")
         if end.new is not None and not is_withdrawn:
             out.print(f"The new request {end.new} is {end.new_state}.")
-        if end.untouched:
-            out.print(
-                f"REDCap's instance {end.instance} was not touched: somebody else requested the same there, or has "
-                "changed the row. If it must not be sent, remove it in REDCap.",
-                style="bold",
-            )
-        elif end.state == "closed" and not sent:
+        if end.state == "closed" and not there.sent:
             out.print(
                 "It may have been sent: the sender may hold a copy of the request. `fiona-ledger status` tells what "
                 "came of it.",
                 style="bold",
             )
-    for row in sent:
+    for row in there.of_others:
+        out.print(
+            f"REDCap's instance {row.instance} was not touched: somebody else requested the study for {row.project!r} "
+            "there, or has changed the row. If it must not be sent, remove it in REDCap.",
+            style="bold",
+        )
+    for row in there.sent:
         out.print(
             f"It was sent on {row.report.sent_at} by instance {row.instance}. Remove downstream, in the archive of "
             f"{row.project!r}: study {', '.join(row.report.mapped_uids) or '(REDCap names no mapped UID)'}. Then "

@@ -23,7 +23,7 @@ from processors.events.transfers import TransferRequested, TransferRetracted
 from processors.gateway import Gateway, Work
 from processors.redcap import Redcap
 from processors.redcap.incoming import ABSENT
-from processors.requests import IN_FORCE, Key, TransferRequest, TransferRow
+from processors.requests import IN_FORCE, Key, TransferRequest, TransferRow, owner
 from processors.routing.decisions import Obstacle
 from processors.routing.identify import claim_of, outcome_of
 from processors.routing.identity import compare
@@ -226,14 +226,33 @@ def _settled(work: Work, request: TransferRequest) -> list[Fact]:
     return [ConflictResolved(**about)] if work.execute(_CONFLICT, about).scalar_one() else []
 
 
-def sent_rows(gateway: Gateway, redcap: Redcap, study: str, requests: Sequence[TransferRequest]) -> list[TransferRow]:
-    """What went out under the study's requests, by REDCap's own rows: must be removed downstream by a person.
+class RowsThere(NamedTuple):
+    """Rows of REDCap's: those under which something went out, and those by which others ask for what is withdrawn."""
+
+    sent: list[TransferRow]
+    of_others: list[TransferRow]
+
+
+def rows_there(
+    gateway: Gateway, redcap: Redcap, amendment: Amendment, requests: Sequence[TransferRequest]
+) -> RowsThere:
+    """What a person must remove downstream, or may have to remove in REDCap, which no row of ours tells.
 
     To be asked before the rows are amended.
     """
-    actual = transfers_of(gateway, redcap, [study]).get(study, ABSENT)
-    return [
-        row
-        for row in actual.transfers
-        if row.report.state == "sent" and row.instance in {request.instance for request in requests}
-    ]
+    rows = transfers_of(gateway, redcap, [amendment.study]).get(amendment.study, ABSENT).transfers
+    with gateway.begin() as work:
+        ours = requests_of(work, [amendment.study]).get(amendment.study, [])
+    instances = {request.instance for request in requests}
+    return RowsThere(
+        sent=[row for row in rows if row.report.state == "sent" and row.instance in instances],
+        of_others=[
+            row
+            for row in rows
+            if amendment.pseudonym is None
+            and row.is_sendable
+            and row.project == amendment.project
+            and amendment.event_name in (None, row.event_name)
+            and not owner(row, ours).wrote
+        ],
+    )

@@ -193,6 +193,23 @@ def test_a_retracted_request_is_emptied(requested: tuple[Site, str]) -> None:
     assert transfers(site, study) == {}
 
 
+@pytest.mark.parametrize("noticed", [False, True])
+def test_of_a_row_that_a_person_changed_it_tells_that_it_can_still_be_sent(
+    requested: tuple[Site, str], *, noticed: bool
+) -> None:
+    """Only `status` told, and only that the row had been changed."""
+    site, study = requested
+    place = {"study_instance_uid": study, "redcap_repeat_instrument": "transfers", "redcap_repeat_instance": "1"}
+    site.simulator.projects["incoming"].put([{**place, "transfer_name": "A-7"}])
+    if noticed:
+        site.command("run")
+    done = site.command("retract", study, "--project", "Alpha", "--reason", "ticket 4711")
+    assert done.code == 1
+    assert "REDCap's instance 1 was not touched" in " ".join(done.out.split())
+    assert "A-7" not in done.out
+    assert [row["transfer_name"] for row in transfers(site, study).values()] == ["A-7"]
+
+
 def test_of_a_request_that_was_sent_it_tells_what_to_remove_downstream(requested: tuple[Site, str]) -> None:
     site, study = requested
     place = {

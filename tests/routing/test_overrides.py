@@ -15,7 +15,7 @@ from processors.events.transfers import TransferPlaced, TransferRequested, Trans
 from processors.gateway import Gateway
 from processors.redcap import NoRateLimit, Redcap
 from processors.routing.decisions import Obstacle
-from processors.routing.overrides import Amendment, amend, end_all, keep_from, retract_all, sent_rows
+from processors.routing.overrides import Amendment, amend, end_all, keep_from, retract_all, rows_there
 from processors.stored_requests import requests_of
 from tests.conftest import SettableClock
 from tests.facts import a_request, a_series, in_plain
@@ -397,12 +397,17 @@ def test_what_was_sent_under_the_requests_is_told_by_redcap_s_own_rows(
         ledger.record(TransferPlaced(study=STUDY, request=asked[event], instance=instance, found=False))
     with standard_simulator(clock) as simulator:
         incoming = simulator.projects["incoming"]
-        for instance, sent_at in ((1, "2026-03-02 08:55"), (2, ""), (3, "2026-03-02 08:56")):
+        for instance, event, sent_at in (
+            (1, "sent", "2026-03-02 08:55"),
+            (2, "unsent", ""),
+            (3, "another's", "2026-03-02 08:56"),
+        ):
             row = {
                 "study_instance_uid": STUDY,
                 "redcap_repeat_instrument": "transfers",
                 "redcap_repeat_instance": str(instance),
                 "transfer_project_name": "HEART",
+                "transfer_event_name": event,
                 "transfer_name": "P1",
                 "transfer_date": sent_at,
             }
@@ -410,8 +415,12 @@ def test_what_was_sent_under_the_requests_is_told_by_redcap_s_own_rows(
         requests = amend(gateway, RETRACT).requests
         tokens = {name: project.token for name, project in simulator.projects.items()}
         with Redcap(url=simulator.url, tokens=tokens, rate_limit=NoRateLimit()) as redcap:
-            assert [(row.instance, row.report.sent_at) for row in sent_rows(gateway, redcap, STUDY, requests)] == [
-                (1, "2026-03-02 08:55")
-            ]
+            there = rows_there(gateway, redcap, RETRACT, requests)
+            assert [(row.instance, row.report.sent_at) for row in there.sent] == [(1, "2026-03-02 08:55")]
+            assert [row.instance for row in there.of_others] == [3]
+            named = rows_there(gateway, redcap, replace(RETRACT, event_name="sent"), requests)
+            assert named.of_others == []
+            assert rows_there(gateway, redcap, replace(RETRACT, project="BRAIN"), requests).of_others == []
+            assert rows_there(gateway, redcap, replace(RETRACT, pseudonym="P2"), requests).of_others == []
             incoming.delete(STUDY)
-            assert sent_rows(gateway, redcap, STUDY, requests) == []
+            assert rows_there(gateway, redcap, RETRACT, requests) == ([], [])
