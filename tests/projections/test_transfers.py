@@ -239,6 +239,12 @@ def test_a_request_that_ends_in_the_batch_that_inserts_it_is_known_to_have_ended
     assert ledger.transfers("state", "ended_position") == {1: ("withdrawn", 2)}
 
 
+def test_one_whose_import_was_never_recorded_stood_where_its_row_was_found_when_it_ended(ledger: Ledger) -> None:
+    (request,) = ledger.record(requested())
+    ledger.record(withdrawn(request.position, "possibly sent"))
+    assert ledger.transfers("state", "instance") == {request.position: ("closed", 4)}
+
+
 def test_a_stray_is_to_be_ended_again_and_has_not_ended(ledger: Ledger) -> None:
     ledger.record(requested(), withdrawn(1))
     ledger.record(strayed(1))
