@@ -244,6 +244,15 @@ def owner(row: TransferRow, requests: Iterable[TransferRequest]) -> Owner:
     return NOBODY_KNOWN
 
 
+def stands_elsewhere(
+    request: TransferRequest, rows: Iterable[TransferRow], requests: Iterable[TransferRequest]
+) -> TransferRow | None:
+    """The row of a placed request that is gone where it was recorded: written again by an import that never was."""
+    ours = list(requests)
+    others = (row for row in rows if row.instance != request.instance and row.is_sendable)
+    return next((row for row in others if owner(row, ours) == Owner(request, wrote=True)), None)
+
+
 def rows_written(rows: Iterable[TransferRow], requests: Sequence[TransferRequest]) -> dict[int, list[TransferRow]]:
     """The rows that this system wrote, by the request that each tells of (its position)."""
     written: dict[int, list[TransferRow]] = {}

@@ -67,10 +67,20 @@ ASKED_FOR = """
     exists (select from gateway.transfer
               left join gateway.mixed_study as mixed
                 on mixed.study = transfer.study and transfer.ended_position between mixed.position and over_position
-             where transfer.study = {study} and transfer.state <> 'withdrawn' and mixed.study is null)
+             where transfer.study = {study} and transfer.state <> 'withdrawn' and mixed.study is null
+               and not exists (select from ledger.event as asked
+                                 join gateway.study as now on now.study = transfer.study
+                                 join ledger.event as said on said.position = now.row_position
+                                 join ledger.event as changed on changed.stream = asked.stream
+                                where (transfer.state, transfer.cause_kind) = ('closed', 'autoid')
+                                  and asked.position = transfer.position and asked.subject = said.subject
+                                  and changed.type = 'StudyChangeFound'
+                                  and changed.data ->> 'request' = transfer.position::text
+                                  and changed.data ->> 'consequence' = 'withdrawn'))
 """
 """Whether a request of ours knows of the study. One that was withdrawn asks for nothing any more; nor does one that
-was sent, and closed while the study was of two patients: its patient's ID is for the series that follow.
+was sent, and closed while the study was of two patients, or was said to be somebody else's: its patient's ID is for the
+series that follow.
 """
 
 _PROJECTS = text("""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from processors.delivery.sender.changes import placed_again
 from processors.events.deliveries import RowKind, RowMissing, RowRestored, StudyDelivered
 from processors.events.fact import Fact
 from processors.events.operations import StudyAdopted
@@ -22,7 +23,7 @@ from processors.events.rules import ConflictFound, ConflictResolved
 from processors.events.transfers import Fate, TransferAmended, TransferPlaced, TransferWithdrawn
 from processors.redcap import incoming, transfers
 from processors.redcap.incoming import ActualRecord, Row
-from processors.requests import Key, Report, TransferRequest, TransferRow, owner, rows_written
+from processors.requests import Key, Report, TransferRequest, TransferRow, owner, rows_written, stands_elsewhere
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -200,8 +201,14 @@ class _Transfers:
         for request in self._desired.requests:
             row = ("transfer", str(request.position))
             known = request.position in self._again or row in self._desired.missing
-            if request.state == "placed" and not known and not self._stands(request):
+            if request.state != "placed" or known or self._stands(request):
+                continue
+            elsewhere = stands_elsewhere(request, self._rows.values(), self._desired.requests)
+            if elsewhere is None:
                 self._plan.facts.append(RowMissing(study=request.study, kind="transfer", key=row[1]))
+            else:
+                self._own[request.position] = elsewhere.instance
+                self._plan.facts.append(placed_again(request, elsewhere))
 
     def _stands(self, request: TransferRequest) -> bool:
         """Whether the row of a placed request says what we wrote."""

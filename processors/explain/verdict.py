@@ -183,12 +183,19 @@ def _nothing(situation: Situation) -> str:
 
 
 def _drawing(situation: Situation) -> str:
-    if not situation.id_projects:
-        return ""
-    return (
-        f" {', '.join(situation.id_projects)} draws IDs for studies addressed to its AE title, and has drawn none for "
-        "this one yet: only those are considered that arrived within autoid.window_days."
-    )
+    had_one = {key.project for key in situation.ever_requested}
+    told = ""
+    if before := [project for project in situation.id_projects if project in had_one]:
+        told += (
+            f" {', '.join(before)} draws IDs for studies addressed to its AE title; what has gone out for this one "
+            "before, or may have, is not asked for under another by itself."
+        )
+    if others := [project for project in situation.id_projects if project not in had_one]:
+        told += (
+            f" {', '.join(others)} draws IDs for studies addressed to its AE title, and has drawn none for this one "
+            "yet: only those are considered that arrived within autoid.window_days."
+        )
+    return told
 
 
 def _no_rule(situation: Situation) -> str:

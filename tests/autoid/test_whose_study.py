@@ -48,6 +48,27 @@ def test_after_it_was_sent_it_is_shown(site: AutoidSite, sent: bool) -> None:  #
     assert names(site) == []
 
 
+@pytest.mark.parametrize("what", [{"patient_id": "PID-2"}, {"called": "ELSEWHERE"}])
+@pytest.mark.parametrize("sent", [True, False])
+def test_what_is_corrected_back_after_it_may_have_been_sent_is_asked_for_again_under_its_id(
+    site: AutoidSite, what: dict[str, str], *, sent: bool
+) -> None:
+    """Nothing was ever asked for again, and once the notices were acknowledged nothing told."""
+    site.study(STUDY, "PID-1")
+    site.run()
+    if sent:
+        site.sender_sends(STUDY, 1)
+        site.run()
+    site.study(STUDY, **what)
+    site.run(after=600)
+    assert names(site) == []
+    site.study(STUDY, "PID-1")
+    site.run()
+    site.run()
+    assert (names(site), len(site.used())) == ([site.id_of("PID-1")], 1)
+    site.assert_sound()
+
+
 @pytest.mark.parametrize("again", ["", "PID-1"])
 def test_the_same_patient_keeps_the_id(site: AutoidSite, again: str) -> None:
     site.study(STUDY, "PID-1")

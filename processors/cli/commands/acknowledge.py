@@ -49,7 +49,9 @@ _WAITING = text("""
            select position, 'row deleted or changed in REDCap', study, null, null, null from gateway.missing_row
             where not acknowledged
             union all
-           select position, 'transfer failed', study, null, null, null from gateway.outcome
+           select position, coalesce((select kind from audit.attention as listed
+                                       where listed.position = outcome.position limit 1), 'transfer'),
+                  study, null, null, null from gateway.outcome
             where state <> 'awaited' and not acknowledged
             union all
            select position, 'expected, not arrived', null, record_id, asked, null from gateway.expected_study

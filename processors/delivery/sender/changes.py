@@ -9,11 +9,12 @@ from processors.events.fact import Fact
 from processors.events.transfers import (
     TransferFailed,
     TransferObserved,
+    TransferPlaced,
     TransferReopened,
     TransferSent,
     TransferStrayed,
 )
-from processors.requests import AWAITED, Report, TransferRequest, TransferRow, owner
+from processors.requests import AWAITED, Report, TransferRequest, TransferRow, owner, stands_elsewhere
 
 
 class KnownRow(NamedTuple):
@@ -49,10 +50,21 @@ def changes(rows: Iterable[tuple[TransferRow, str]], known: Mapping[str, KnownSt
 def deleted_or_back(rows: Collection[TransferRow], study: KnownStudy) -> Iterator[Fact]:
     """Which placed requests' rows somebody has deleted or changed, or put back, by all rows that the record has."""
     for request in study.ours:
-        stands, known_as_missing = request.stands_in(rows), request.position in study.missing
-        if request.state == "placed" and stands == known_as_missing:
+        if request.state != "placed":
+            continue
+        stands = request.stands_in(rows)
+        if not stands and (row := stands_elsewhere(request, rows, study.ours)) is not None:
+            stands = True
+            yield placed_again(request, row)
+        if stands == (request.position in study.missing):
             change = RowRestored if stands else RowMissing
             yield change(study=request.study, kind="transfer", key=str(request.position))
+
+
+def placed_again(request: TransferRequest, row: TransferRow) -> TransferPlaced:
+    """That the request stands in this row. The sender may have had it since it was first placed, for all we know."""
+    since = (request.placed_at or request.requested_at).isoformat()
+    return TransferPlaced(study=row.study, request=request.position, instance=row.instance, found=False, since=since)
 
 
 def _changes_of(row: TransferRow, fingerprint: str, study: KnownStudy) -> Iterator[Fact]:

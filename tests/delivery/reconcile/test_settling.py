@@ -2,6 +2,8 @@
 
 import pytest
 
+from processors.demo.simulator import Fault
+from processors.errors import ServiceError
 from tests.delivery.reconcile.conftest import MakeSite, Reconciler, Told, kinds
 from tests.flow.harness import BRAIN, HEART, Asked, Killed, Site, Steps
 
@@ -50,6 +52,27 @@ def test_deleted_rows_come_back(site: Site, reconciler: Reconciler) -> None:
     assert reconciler.told() == []
     assert {row["series_instance_uid"] for row in site.series_rows(STUDY).values()} == {f"{STUDY}.1", f"{STUDY}.2"}
     assert set(site.transfers(STUDY).values()) == {Asked(HEART, "PID-1")}
+    site.assert_sound()
+
+
+def test_what_was_stored_and_never_recorded_is_known_again(site: Site, reconciler: Reconciler) -> None:
+    """It was listed as deleted, for ever, though it stood in REDCap, under another instance."""
+    site.rule("2", project=BRAIN, patient_id="PID-1")
+    site.series(STUDY, f"{STUDY}.3")
+    site.run()
+    site.person_deletes(STUDY)
+    site.simulator.inject(Fault(kind="status", status=500, action="import", after_commit=True, times=3))
+    with pytest.raises(ServiceError):
+        reconciler.restore()
+    site.simulator.clear_faults()
+    site.run()
+    site.run()
+    assert (site.attention(), reconciler.told()) == ({}, [])
+    assert sorted(site.transfers(STUDY).values()) == [Asked(BRAIN, "PID-1"), Asked(HEART, "PID-1")]
+    site.clock.advance(60)
+    reconciler.restore()
+    site.run(after=3600)
+    assert (site.attention(), len(site.transfers(STUDY))) == ({}, 2)
     site.assert_sound()
 
 
