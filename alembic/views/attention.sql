@@ -74,7 +74,10 @@ create view audit.attention as
       from gateway.autoid_project where problems <> '{}' and not removed
     union all
     select 'held study', position, study, project, null, reason,
-           'It gets its ID as soon as the reason is gone. While it is on disk, it can be coupled by hand instead.'
+           case when reason = 'project is closed'
+                then 'Correct the list of projects if it is wrong: it gets its ID once the project is open.'
+                else 'It gets its ID as soon as the reason is gone. While it is on disk, it can be coupled by hand instead.'
+           end || ' To give it up: fiona-ledger retract STUDY --project NAME --reason TEXT'
       from gateway.held_study where reason not in ('two patients in one study', 'participant withdrew')
     union all
     select kind, position, study, project, nullif(event_name, ''),
@@ -238,6 +241,10 @@ create view audit.attention as
               join gateway.look on look.site = study.site
              where told.ours and told.state = 'awaited' and transfer.state = 'placed' and not transfer.found
                and told.at >= look.since
+               and not exists (select from gateway.missing_row as missing
+                                where missing.study = told.study
+                                  and (missing.kind = 'study'
+                                       or (missing.kind, missing.key) = ('transfer', transfer.position::text)))
                -- A time ahead of the look, by more than a run takes, is none: a clock was wrong.
                and told.at not between look.looked_at - interval '1 day' and look.looked_at + interval '6 hours') as waiting
     union all

@@ -25,7 +25,11 @@ def until(option: str, text: str | None) -> datetime | None:
     if text is None:
         return None
     moment = _moment(option, text)
-    return moment + timedelta(days=1) if len(text.strip()) <= _LENGTH_OF_A_DAY else moment
+    is_day = len(text.strip()) <= _LENGTH_OF_A_DAY
+    try:
+        return moment + timedelta(days=1) if is_day else moment
+    except OverflowError:
+        return moment  # the last day that there is
 
 
 def _moment(option: str, text: str) -> datetime:

@@ -15,7 +15,8 @@ MASKED = "3"
 class Ending(NamedTuple):
     """A request of ours, and what the sender has made of it as far as REDCap tells.
 
-    `sends` counts how often it was sent; `mapped_uids` are the study UIDs under which it was.
+    `sends` counts how often it was sent; `mapped_uids` are the study UIDs under which it was. `is_missing`: people have
+    deleted or changed its row.
     """
 
     request: int
@@ -30,6 +31,7 @@ class Ending(NamedTuple):
     errors: list[str]
     failure: str | None
     mapped_uids: list[str]
+    is_missing: bool = False
 
     @property
     def masked(self) -> bool:
@@ -52,6 +54,8 @@ class Ending(NamedTuple):
                 return f"could not be sent{f' ({self.failure})' if self.failure else ''}{before}"
             case "possibly sent":
                 return "may have been sent: the sender may hold a copy of it"
+            case _ if self.is_missing and self.state == "placed":
+                return "has no row in REDCap any more that says so: somebody has deleted or changed it"
             case _:
                 return _UNSENT[self.state]
 
@@ -73,7 +77,11 @@ _ENDINGS = text("""
            coalesce(outcome.state, 'awaited') as reported, coalesce(outcome.sends, 0) as sends,
            nullif(outcome.first_sent_at, '') as first_sent_at, nullif(outcome.sent_at, '') as sent_at,
            coalesce(outcome.errors, '{}') as errors, outcome.failure,
-           coalesce(outcome.mapped_uids, '{}') as mapped_uids
+           coalesce(outcome.mapped_uids, '{}') as mapped_uids,
+           exists (select from gateway.missing_row as missing
+                    where missing.study = transfer.study
+                      and (missing.kind = 'study'
+                           or (missing.kind, missing.key) = ('transfer', transfer.position::text))) as is_missing
       from gateway.transfer
       left join gateway.outcome on outcome.request = transfer.position and outcome.ours
      where transfer.study = :study order by transfer.position

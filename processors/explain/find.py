@@ -50,7 +50,8 @@ class _Study(NamedTuple):
 class Found(NamedTuple):
     """A study and one of the places that it was asked for; blank where nothing asks for it.
 
-    `details` are the reason for which it is held, or the sender's for which it failed.
+    `details` are the reason for which it is held, the sender's for which it failed, or that people have deleted or
+    changed the row.
     """
 
     study: str
@@ -107,7 +108,12 @@ def asked(condition: str) -> TextClause:
            case when outcome.state in ('sent', 'failed', 'possibly sent') then outcome.state
                 when transfer.state in ('requested', 'contested', 'ending') then 'waiting'
                 else transfer.state end as stage,
-           coalesce(outcome.failure, '') as details, transfer.position, transfer.cause_kind, transfer.cause_record
+           coalesce(outcome.failure,
+                    (select 'row deleted or changed in REDCap' from gateway.missing_row as missing
+                      where missing.study = transfer.study and transfer.state = 'placed'
+                        and (missing.kind = 'study'
+                             or (missing.kind, missing.key) = ('transfer', transfer.position::text)) limit 1),
+                    '') as details, transfer.position, transfer.cause_kind, transfer.cause_record
       from gateway.transfer
       left join gateway.outcome on outcome.request = transfer.position and outcome.ours
      where transfer.{condition}

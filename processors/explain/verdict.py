@@ -79,7 +79,9 @@ def _request(request: TransferRequest, situation: Situation) -> str:
         "requested": "it contradicts what the ledger holds, and is not written"
         if request.is_set_apart
         else "it waits to be written to REDCap",
-        "placed": f"it stands in REDCap as instance {request.instance}",
+        "placed": f"somebody has deleted or changed its row in REDCap, instance {request.instance}"
+        if request.is_missing
+        else f"it stands in REDCap as instance {request.instance}",
         "contested": "a person asked for another name in REDCap, which stands, and ours waits",
         "ending": "it is being withdrawn",
     }[request.state]

@@ -18,6 +18,7 @@ from processors.delivery.actual import transfers_of
 from processors.errors import ConfigurationError
 from processors.events.fact import Cause, Fact
 from processors.events.holds import RequestHeld, RequestReleased
+from processors.events.pseudonyms import StudyReleased
 from processors.events.rules import Action, ConflictResolved, DecidedByHand
 from processors.events.transfers import TransferRequested, TransferRetracted
 from processors.gateway import Gateway, Work
@@ -73,8 +74,9 @@ def amend(gateway: Gateway, amendment: Amendment, *, holds_split: bool = False) 
         # What is recorded meanwhile would not be seen.
         store.lock_head(work.connection)
         standing = requests_of(work, [amendment.study], states=(*IN_FORCE, "ending")).get(amendment.study, [])
-        held = _held(work, amendment)
-        requests = _meant([each for each in standing if each.project == amendment.project], held, amendment)
+        held, waiting = _held(work, amendment), _waiting_for_id(work, amendment)
+        given_up = held or [Key(amendment.project, "") for _ in waiting]
+        requests = _meant([each for each in standing if each.project == amendment.project], given_up, amendment)
         decided = DecidedByHand(
             study=amendment.study,
             project=amendment.project,
@@ -86,6 +88,9 @@ def amend(gateway: Gateway, amendment: Amendment, *, holds_split: bool = False) 
         (stored,) = work.record([decided])
         cause = Cause("operator", amendment.by, stored.position)
         work.record(RequestReleased(study=amendment.study, **key._asdict()) for key in held)
+        work.record(
+            StudyReleased(study=amendment.study, project=amendment.project, reason=reason) for reason in waiting
+        )
         obstacle = None
         for request in filter(attrgetter("in_force"), requests):
             facts = list(_carried_out(work, request, amendment, cause, holds_split=holds_split))
@@ -94,7 +99,7 @@ def amend(gateway: Gateway, amendment: Amendment, *, holds_split: bool = False) 
             subject = SubjectName("study", "", request.study)
             work.record([work.seal(fact, subject) if fact.SEALED else fact for fact in facts])
             work.record(_settled(work, request))
-    return Amended(requests, held, obstacle)
+    return Amended(requests, given_up, obstacle)
 
 
 def end_all(work: Work, studies: Collection[str], *, by: str, reason: str) -> list[TransferRequest]:
@@ -155,6 +160,16 @@ def _held(work: Work, amendment: Amendment) -> list[Key]:
         return []
     about = {"study": amendment.study, "project": amendment.project, "event_name": amendment.event_name}
     return [Key(*row) for row in work.execute(_HELD, about)]
+
+
+_WAITING = text("select reason from gateway.held_study where study = :study and project = :project")
+
+
+def _waiting_for_id(work: Work, amendment: Amendment) -> list[str]:
+    """Why the study waits for an ID of the project, where that is to be given up."""
+    if amendment.pseudonym is not None:
+        return []
+    return list(work.execute(_WAITING, {"study": amendment.study, "project": amendment.project}).scalars())
 
 
 def _meant(requests: Sequence[TransferRequest], held: Collection[Key], amendment: Amendment) -> list[TransferRequest]:

@@ -11,7 +11,7 @@ def beginning(work: Work, day: date) -> datetime:
     try:
         begins = datetime.combine(day, time(), work.gateway.zone)
         return begins.astimezone() if begins.tzinfo is None else begins
-    except OverflowError:
+    except (OverflowError, ValueError):
         raise ConfigurationError("Expected a day of these centuries, found another one.") from None
 
 

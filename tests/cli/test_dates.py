@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from processors.cli.commands.status import _last_run, _sending
-from processors.cli.dates import local_time
+from processors.cli.dates import local_time, until
 from processors.operations.status import Sending
 
 
@@ -33,6 +33,11 @@ def _oslo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 )
 def test_a_moment_is_shown_as_the_clocks_here_show_it(moment: datetime, shown: str) -> None:
     assert local_time(moment) == shown
+
+
+def test_the_last_day_that_there_is_is_a_day() -> None:
+    assert until("--until", "9999-12-30") == datetime(9999, 12, 31).astimezone()
+    assert until("--until", "9999-12-31") == datetime(9999, 12, 31).astimezone()
 
 
 def test_status_shows_what_the_database_gives_in_any_zone_as_the_clocks_here_do() -> None:

@@ -140,6 +140,21 @@ def test_a_study_whose_request_was_withdrawn_is_not_as_one_that_nobody_ever_aske
     assert [ending.state for ending in found.endings] == ["withdrawn"]
 
 
+def test_a_row_that_people_have_deleted_is_not_said_to_stand(explained: Explained) -> None:
+    site = explained.site
+    site.rule("7", patient_id="HRT-[0-9]+")
+    site.series(STUDY, PatientID="HRT-1")
+    site.run()
+    site.person_deletes_transfer(STUDY, 1)
+    site.run()
+    found = explained.explain(STUDY)
+    gone = "somebody has deleted or changed"
+    assert found.verdict[0].endswith(f": {gone} its row in REDCap, instance 1.")
+    assert found.endings[0].words.endswith(f"has no row in REDCap any more that says so: {gone} it.")
+    site.run(after=2 * 86_400)
+    assert site.attention() == {"row deleted or changed in REDCap": 1}
+
+
 def test_a_rule_that_came_too_late_is_told_to_need_a_replay(explained: Explained) -> None:
     site = explained.site
     site.series(STUDY, PatientID="HRT-1")

@@ -10,6 +10,7 @@ from ledger.vault import SubjectName
 from processors.errors import ConfigurationError
 from processors.events.fact import Cause, Fact
 from processors.events.holds import RequestHeld, RequestReleased
+from processors.events.pseudonyms import StudyHeld, StudyReleased
 from processors.events.rules import ConflictFound, ConflictKind, ConflictResolved, DecidedByHand
 from processors.events.transfers import TransferPlaced, TransferRequested, TransferRetracted, TransferWithdrawn
 from processors.gateway import Gateway
@@ -383,6 +384,17 @@ def test_that_it_has_it_already_does_not_hide_that_the_one_before_waits_to_be_ta
         "--to-subject: expected another pseudonym than the one that study 1.2 has in 'HEART' already; one that ended "
         "waits to be taken back."
     )
+
+
+def test_a_study_that_waits_for_an_id_is_given_up(ledger: Ledger) -> None:
+    """Once its files were cleared, nothing took it off the list."""
+    ledger.record(StudyHeld(study=STUDY, project="HEART", reason="no PatientID"))
+    assert "in force" in ledger.said(replace(RETRACT, project="BRAIN"))
+    assert "in force" in ledger.said(REASSIGN)
+    decided, released = ledger.added(RETRACT)
+    assert decided[0] == "DecidedByHand"
+    assert released == told(StudyReleased(study=STUDY, project="HEART", reason="no PatientID"))
+    assert "in force" in ledger.said(RETRACT)
 
 
 # What went out before
