@@ -212,8 +212,10 @@ create view audit.attention as
                ', under study UID ' || nullif(array_to_string(told.mapped_uids, ', '), ''), '') || '.',
            'Remove it downstream, then: fiona-ledger acknowledge POSITION --reason TEXT'
       from gateway.outcome as told join gateway.transfer on transfer.position = told.request
-     where told.ours and told.state = 'sent' and transfer.ended_position is not null
-       and told.position > transfer.ended_position
+      join ledger.event as ended on ended.position = transfer.ended_position
+     where told.ours and told.state = 'sent' and told.position > transfer.ended_position
+       -- Its end told that it was sent, and this is the report of that.
+       and (ended.data ->> 'fate' is distinct from 'sent' or told.sends > 1)
        and not told.acknowledged
     union all
     select 'not ended yet', transfer.position, study, project, 'instance ' || coalesce(instance::text, 'unknown'),

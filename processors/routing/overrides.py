@@ -248,6 +248,19 @@ class RowsThere(NamedTuple):
     of_others: list[TransferRow]
 
 
+def _as_told(request: TransferRequest) -> TransferRow:
+    """The row under which it was sent, as the sender had told of it: somebody may have deleted it since."""
+    return TransferRow(
+        study=request.study,
+        instance=request.instance or 0,
+        project=request.project,
+        event_name=request.event_name,
+        name="",
+        requested=request.minute,
+        report=request.report,
+    )
+
+
 def rows_there(
     gateway: Gateway, redcap: Redcap, amendment: Amendment, requests: Sequence[TransferRequest]
 ) -> RowsThere:
@@ -259,8 +272,11 @@ def rows_there(
     with gateway.begin() as work:
         ours = requests_of(work, [amendment.study]).get(amendment.study, [])
     instances = {request.instance for request in requests}
+    sent = [row for row in rows if row.report.state == "sent" and row.instance in instances]
+    told = {row.instance for row in sent}
+    gone = [_as_told(request) for request in requests if request.report.state == "sent"]
     return RowsThere(
-        sent=[row for row in rows if row.report.state == "sent" and row.instance in instances],
+        sent=[*sent, *(row for row in gone if row.instance not in told)],
         of_others=[
             row
             for row in rows

@@ -223,6 +223,24 @@ def test_of_a_request_that_was_sent_it_tells_what_to_remove_downstream(requested
     assert done.data["sent"] == [{"instance": 1, "sent_at": "2026-03-02 08:55", "mapped_uid": "9.8.7.6"}]
 
 
+@pytest.mark.parametrize("arguments", [("retract",), ("reassign", "--to-subject", "A-2")])
+def test_it_tells_so_although_somebody_has_deleted_the_row_since(
+    requested: tuple[Site, str], arguments: tuple[str, ...]
+) -> None:
+    """It said that it might have been sent."""
+    site, study = requested
+    incoming = site.simulator.projects["incoming"]
+    place = {"study_instance_uid": study, "redcap_repeat_instrument": "transfers", "redcap_repeat_instance": "1"}
+    incoming.put([{**place, **SENT}])
+    site.command("run")
+    incoming.delete_instance(study, "transfers", 1)
+    site.command("run")
+    done = site.command(*arguments, study, "--project", "Alpha", "--reason", "wrong patient")
+    assert done.code == 1
+    assert "study 9.8.7.6" in " ".join(done.out.split())
+    assert "may have been sent" not in done.out
+
+
 def test_a_reassigned_request_is_amended(requested: tuple[Site, str]) -> None:
     site, study = requested
     done = site.command("reassign", study, "--project", "Alpha", "--to-subject", "A-2", "--reason", "typing error")

@@ -139,6 +139,19 @@ def test_what_was_sent_is_told_as_such_and_cannot_be_sent_again(requested: Site)
     assert requested.notices() == [("retracted after it was sent", STUDY)]
 
 
+def test_one_sending_is_told_once_though_its_end_was_the_first_to_see_it(requested: Site) -> None:
+    """It was told as `sent after it was ended` as well."""
+    requested.sender_sends(STUDY, 1)
+    amend_by_hand(requested, STUDY)
+    requested.run()
+    assert requested.attention() == {"retracted after it was sent": 1}
+    assert requested.query("select sends from audit.transfer") == [(1,)]
+    place = {"study_instance_uid": STUDY, "redcap_repeat_instrument": "transfers", "redcap_repeat_instance": "1"}
+    requested.incoming.put([{**place, "transfer_date": "2026-03-02 09:30"}])
+    requested.run()
+    assert requested.attention() == {"retracted after it was sent": 1, "sent after it was ended": 1}
+
+
 def test_a_request_that_was_not_sent_is_amended(requested: Site) -> None:
     amend_by_hand(requested, STUDY, to="H-017")
     assert requested.transfers(STUDY) == {1: Asked(HEART, "H-017")}
