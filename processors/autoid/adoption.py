@@ -94,7 +94,7 @@ class _Adoption:
             if self._used.of(entry.project, subject) == self._print(entry):
                 facts.extend(self._deliveries(entry))
                 continue
-            in_the_way = self._used.objection(entry.project, self._print(entry), subject)
+            in_the_way = self._used.objection(entry.project, self._print(entry), self._name(entry), subject)
             objection = in_the_way or disputed.get(entry.record_id)
             if objection is None:
                 facts.append(self._adopted(entry, subject))
@@ -111,7 +111,7 @@ class _Adoption:
         ours = self._was_forgotten(entry)
         if (entry.project, entry.key) in self._waiting:
             if ours:
-                self._used.add(entry.project, self._print(entry), None)
+                self._used.add(entry.project, self._print(entry), None, None)
             return True
         own_import = (entry.project, self._print(entry)) in self._undelivered
         return not ours and (own_import or (entry.project, entry.key) not in self._gone)
@@ -120,6 +120,9 @@ class _Adoption:
         """Whether it is the entry of an ID whose patient was forgotten."""
         forgotten = self._forgotten.get((entry.project, self._print(entry)))
         return entry.is_complete and forgotten is not None and forgotten.record_id in (None, entry.record_id)
+
+    def _name(self, entry: AutoidEntry) -> str | None:
+        return self._work.name_fingerprint(entry.project, entry.value)
 
     def _deliveries(self, entry: AutoidEntry) -> list[IdDelivered]:
         """It was imported by a run that was killed before it could record so."""
@@ -130,12 +133,12 @@ class _Adoption:
         return [IdDelivered(project=entry.project, fingerprint=self._print(entry), record_id=entry.record_id)]
 
     def _adopted(self, entry: AutoidEntry, subject: UUID) -> NewEvent:
-        self._used.add(entry.project, self._print(entry), subject)
+        self._used.add(entry.project, self._print(entry), self._name(entry), subject)
         forgotten = self._forgotten.get((entry.project, self._print(entry)))
         fact = IdAdopted(
             project=entry.project,
             fingerprint=self._print(entry),
-            name_fingerprint=self._work.name_fingerprint(entry.project, entry.value),
+            name_fingerprint=self._name(entry),
             value=entry.value,
             record_id=entry.record_id,
             forgotten=None if forgotten is None else str(forgotten.subject),
@@ -176,7 +179,7 @@ class _Adoption:
         fact = ContradictionFound(
             project=entry.project,
             fingerprint=self._print(entry),
-            name_fingerprint=self._work.name_fingerprint(entry.project, entry.value),
+            name_fingerprint=self._name(entry),
             value=entry.value,
             record_id=entry.record_id,
             details=objection,

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from processors import bounds
+from processors.text import same_to_people
 
 
 class AutoidEntry(NamedTuple):
@@ -41,7 +42,7 @@ def entries_from_rows(rows: Iterable[Mapping[str, str]]) -> list[AutoidEntry]:
 
 
 def disputes(entries: Iterable[AutoidEntry]) -> dict[str, str]:
-    """What is wrong with the entries that contradict each other, by record id.
+    """What is wrong with the entries that contradict each other, by record id. IDs that people take for one are one.
 
     Which of them is right is for a person to say: the older one may as well be the mistake.
     """
@@ -50,10 +51,10 @@ def disputes(entries: Iterable[AutoidEntry]) -> dict[str, str]:
     keys: dict[tuple[str, str], set[str]] = defaultdict(set)
     for entry in entries:
         values[entry.project, entry.key].add(entry.value)
-        keys[entry.project, entry.value].add(entry.key)
+        keys[entry.project, same_to_people(entry.value)].add(entry.key)
     disputed = {}
     for entry in entries:
-        if len(keys[entry.project, entry.value]) > 1:
+        if len(keys[entry.project, same_to_people(entry.value)]) > 1:
             disputed[entry.record_id] = "Other entries give its ID to another patient."
         elif len(values[entry.project, entry.key]) > 1:
             disputed[entry.record_id] = "Other entries give its patient another ID."

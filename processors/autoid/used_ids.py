@@ -1,5 +1,6 @@
 """Which IDs are in use, as the ledger has them: adopted, drawn, reserved, or asked for by rules and couplings."""
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -13,20 +14,24 @@ from processors.text import same_to_people
 class UsedIds:
     """The IDs in use in some projects, by their fingerprints, as the ledger has them, and whose they are.
 
-    A subject is the link of a patient to a project; a reserved ID belongs to nobody.
+    A subject is the link of a patient to a project; a reserved ID belongs to nobody. A name is the fingerprint of what
+    people take for one ID (`name_fingerprint`).
     """
 
-    def __init__(self, rows: Iterable[tuple[str, str, UUID | None]]) -> None:
+    def __init__(self, rows: Iterable[tuple[str, str, str | None, UUID | None]]) -> None:
         self._owner: dict[tuple[str, str], UUID | None] = {}
         self._of_subject: dict[tuple[str, UUID], str] = {}
-        for project, fingerprint, subject in rows:
-            self.add(project, fingerprint, subject)
+        self._owners_of_name: dict[tuple[str, str], set[UUID]] = defaultdict(set)
+        for project, fingerprint, name, subject in rows:
+            self.add(project, fingerprint, name, subject)
 
-    def add(self, project: str, fingerprint: str, subject: UUID | None) -> None:
+    def add(self, project: str, fingerprint: str, name: str | None, subject: UUID | None) -> None:
         """Takes note of an ID in use."""
         self._owner[project, fingerprint] = subject
         if subject is not None:
             self._of_subject[project, subject] = fingerprint
+            if name is not None:
+                self._owners_of_name[project, name].add(subject)
 
     def of(self, project: str, subject: UUID) -> str | None:
         """The ID of a patient in a project."""
@@ -36,17 +41,21 @@ class UsedIds:
         """Whether the ID is in use."""
         return (project, fingerprint) in self._owner
 
-    def objection(self, project: str, fingerprint: str, subject: UUID) -> str | None:
+    def objection(self, project: str, fingerprint: str, name: str | None, subject: UUID) -> str | None:
         """Why the ID cannot be this patient's: it is another's, or the patient has another."""
         owner = self._owner.get((project, fingerprint))
         if owner is not None and owner != subject:
             return "Its ID belongs to another patient already."
+        if name is not None and self._owners_of_name.get((project, name), set()) - {subject}:
+            return "Its ID differs from another patient's by case only."
         if self._of_subject.get((project, subject), fingerprint) != fingerprint:
             return "Its patient has another ID already."
         return None
 
 
-_USED_IDS = text("select project, fingerprint, subject from gateway.used_id where project = any(:projects)")
+_USED_IDS = text("""
+    select project, fingerprint, name_fingerprint, subject from gateway.used_id where project = any(:projects)
+""")
 _BLOCKED = text("""
     select project, subject from gateway.contradiction
     union
@@ -58,7 +67,7 @@ _BLOCKED = text("""
 def used_ids(work: Work, projects: Collection[str]) -> UsedIds:
     """The IDs in use in these projects."""
     rows = work.execute(_USED_IDS, {"projects": list(projects)})
-    return UsedIds((row.project, row.fingerprint, row.subject) for row in rows)
+    return UsedIds((row.project, row.fingerprint, row.name_fingerprint, row.subject) for row in rows)
 
 
 _POSITIONS = text("select position from gateway.used_id where project = :project")

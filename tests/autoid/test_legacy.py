@@ -220,6 +220,29 @@ def test_whoever_keeps_a_shared_id_the_other_gets_a_new_one(site: AutoidSite, wr
     site.assert_no_id_twice()
 
 
+@pytest.mark.parametrize(("known", "wrong"), [(False, "1"), (False, "2"), (True, "2")])
+def test_ids_that_differ_by_case_only_contradict_each_other_until_one_is_removed(
+    site: AutoidSite, wrong: str, *, known: bool
+) -> None:
+    """Both patients were held for ever, as each had been given what people take for the other's."""
+    given = {"1": ("PID-1", "H-0001"), "2": ("PID-2", "h-0001")}
+    site.give("1", *given["1"])
+    site.study("1.2.1", "PID-1")
+    if known:
+        site.run()
+    site.give("2", *given["2"])
+    site.study("1.2.2", "PID-2")
+    site.run()
+    assert site.attention()["contradiction in AutoID"] == (1 if known else 2)
+    site.autoid.delete(wrong)
+    site.run_after_a_while()
+    right, value = given[{"1": "2", "2": "1"}[wrong]]
+    assert site.id_of(right) == value
+    assert (site.requested("1.2.1"), site.requested("1.2.2")) == (site.id_of("PID-1"), site.id_of("PID-2"))
+    assert site.attention() == {}
+    site.assert_no_id_twice()
+
+
 def test_an_id_that_is_contradicted_is_drawn_for_nobody(site: AutoidSite) -> None:
     """The second of two IDs of one patient was free for drawing: a third patient could have got it."""
     site.project(pattern="H-000[1-3]")
