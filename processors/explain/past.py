@@ -14,7 +14,7 @@ from sqlalchemy import text
 from ledger import store
 from ledger.events import Event
 from processors.events import FACTS
-from processors.events.deliveries import RowMissing
+from processors.events.deliveries import RowMissing, RowRestored
 from processors.events.fact import Cause, Fact, study_stream
 from processors.events.holds import RequestHeld, RequestReleased
 from processors.events.patients import TwoPatientsFound, TwoPatientsResolved
@@ -55,7 +55,8 @@ class Past:
     """What a study's events had come to: as the tables of schema `gateway` hold it of the newest ones.
 
     `series` are the positions of the newest content of each, `gone` those of them that were not on disk. `requests`
-    are all that were ever made, `causes` and `requested_at` theirs.
+    are all that were ever made, `causes` and `requested_at` theirs; `missing` are the rows (kind and key) that people
+    had deleted or changed.
     """
 
     on_disk: bool = True
@@ -70,6 +71,7 @@ class Past:
     holds: dict[Key, KnownHold] = field(default_factory=dict)
     held: tuple[str, str] | None = None
     by_hand: set[Key] = field(default_factory=set)
+    missing: set[tuple[str, str]] = field(default_factory=set)
     late: set[str] = field(default_factory=set)
 
     def _change(self, request: int | None, **fields: object) -> None:
@@ -135,6 +137,12 @@ class Past:
         if self.requests.get(request or 0, _UNREPORTED).state in ("requested", "placed"):
             self._change(request, state="contested")
 
+    def tell_missing(self) -> None:
+        """Adds to the requests whether their rows were missing in the end."""
+        for request in self.requests:
+            rows = {("study", ""), ("transfer", str(request))}
+            self._change(request, is_missing=not self.missing.isdisjoint(rows))
+
     def take(self, fact: Fact, event: Event) -> None:
         """Adds what one more event says."""
         self._take_content(fact, event)
@@ -171,8 +179,12 @@ class Past:
                 self._change(fact.replaced, state="withdrawn")
             case TransferWithdrawn():
                 self._withdraw(fact)
-            case RowMissing() if fact.kind == "transfer":
-                self._settle(int(fact.key))
+            case RowMissing():
+                self.missing.add((fact.kind, fact.key))
+                if fact.kind == "transfer":
+                    self._settle(int(fact.key))
+            case RowRestored():
+                self.missing.discard((fact.kind, fact.key))
             case SenderReport():
                 self._report(fact)
 
@@ -211,6 +223,7 @@ def stood(events: Iterable[Event]) -> Past:
         # Of a type that a later version of this program recorded, the timeline says how to look at it.
         if event.type in FACTS:
             past.take(FACTS[event.type].read(event), event)
+    past.tell_missing()
     return past
 
 
@@ -335,5 +348,6 @@ def _request(past: Past, ending: Ending, local: Callable[[datetime], datetime]) 
         requested_at=local(past.requested_at[ending.request]),
         state=ending.state,
         instance=ending.instance,
+        is_missing=ending.is_missing,
         report=Report(ending.reported),
     )
