@@ -2,9 +2,11 @@
 
 import pytest
 
+from ledger.database import Database
+from processors.cli.commands.acknowledge import waiting_at
 from processors.errors import ConfigurationError
 from tests.flow.harness import BRAIN, HEART, Asked, Site
-from tests.operations.operator import amend_by_hand, forget_patient, replay_all
+from tests.operations.operator import amend_by_hand, forget_patient, gateway_of, replay_all
 
 STUDY = "1.2.1"
 
@@ -146,10 +148,32 @@ def test_one_sending_is_told_once_though_its_end_was_the_first_to_see_it(request
     requested.run()
     assert requested.attention() == {"retracted after it was sent": 1}
     assert requested.query("select sends from audit.transfer") == [(1,)]
-    place = {"study_instance_uid": STUDY, "redcap_repeat_instrument": "transfers", "redcap_repeat_instance": "1"}
-    requested.incoming.put([{**place, "transfer_date": "2026-03-02 09:30"}])
+    requested.incoming.put([{**_place(STUDY), "transfer_date": "2026-03-02 09:30"}])
     requested.run()
     assert requested.attention() == {"retracted after it was sent": 1, "sent after it was ended": 1}
+
+
+def test_what_is_acknowledged_is_told_by_the_kind_that_is_listed(site: Site, database: Database) -> None:
+    """One that may have been sent was told as one that failed."""
+    site.rule(patient_id="PID-1")
+    for study in (STUDY, "1.2.2", "1.2.3"):
+        site.series(study)
+    site.run(after=0)
+    site.sender_fails("1.2.2", 1)
+    site.clock.advance(600)
+    for study in (STUDY, "1.2.3"):
+        amend_by_hand(site, study)
+    site.incoming.put([{**_place("1.2.3"), "transfer_date": "2026-03-02 10:30"}])
+    site.run()
+    listed = dict(map(tuple, site.query("select position, kind from audit.attention")))
+    assert set(listed.values()) == {"transfer failed", "may have been sent", "sent after it was ended"}
+    with gateway_of(site, database) as gateway, gateway.begin() as work:
+        waiting = waiting_at(work, list(listed))
+    assert {position: each.kind for position, each in waiting.items()} == listed
+
+
+def _place(study: str) -> dict[str, str]:
+    return {"study_instance_uid": study, "redcap_repeat_instrument": "transfers", "redcap_repeat_instance": "1"}
 
 
 def test_a_request_that_was_not_sent_is_amended(requested: Site) -> None:

@@ -49,8 +49,9 @@ _WAITING = text("""
            select position, 'row deleted or changed in REDCap', study, null, null, null from gateway.missing_row
             where not acknowledged
             union all
-           select position, coalesce((select kind from audit.attention as listed
-                                       where listed.position = outcome.position limit 1), 'transfer'),
+           select position, case state when 'failed' then 'transfer failed'
+                                       when 'possibly sent' then 'may have been sent'
+                                       else 'sent after it was ended' end,
                   study, null, null, null from gateway.outcome
             where state <> 'awaited' and not acknowledged
             union all
