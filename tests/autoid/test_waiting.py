@@ -21,7 +21,7 @@ from processors.autoid.candidates import (
 from processors.events.fact import Cause, CauseKind, Fact
 from processors.events.holds import RequestHeld, RequestReleased
 from processors.events.operations import StudyAdopted
-from processors.events.patients import TwoPatientsFound, TwoPatientsResolved
+from processors.events.patients import Consequence, StudyChangeFound, TwoPatientsFound, TwoPatientsResolved
 from processors.events.pseudonyms import (
     AutoidProjectChanged,
     AutoidProjectDoubted,
@@ -95,6 +95,14 @@ class Ledger:
         if fate is not None:
             self.ends(study, request, fate)
         return request
+
+    def requests_for(self, study: str, patient: str, kind: CauseKind) -> int:
+        """A request of ours that was placed, sealed for the patient."""
+        fact = a_request(study, "HEART", Cause(kind, "1", 1))
+        with self._gateway.begin() as work:
+            (request,) = work.record([work.seal(fact, patient_subject("1.2.1", patient))])
+        self.record(TransferPlaced(study=study, request=request.position, instance=1, found=False))
+        return request.position
 
     def ends(self, study: str, request: int, fate: Any) -> None:
         self.record(TransferWithdrawn(study=study, project="HEART", request=request, instance=1, by=None, fate=fate))
@@ -478,6 +486,51 @@ def test_what_was_closed_at_any_other_time_keeps_the_study_from_an_id(ledger: Le
     ledger.record(over)
     if closed == "after":
         ledger.ends("1.2.1", request, "sent")
+    assert ledger.waiting() == []
+    ledger.record(held())
+    assert ledger.settled() == ["1.2.1"]
+
+
+def given_up(
+    ledger: Ledger,
+    *,
+    kind: CauseKind = "autoid",
+    consequence: Consequence = "withdrawn",
+    about: int = 0,
+    ended: bool = True,
+    of: str = "PID-1",
+) -> None:
+    """A request of patient PID-1 that may have been sent is given up, as the study is said to be somebody else's."""
+    request = ledger.requests_for("1.2.1", "PID-1", kind)
+    ledger.record(
+        StudyChangeFound(
+            study="1.2.1", project="HEART", request=request + about, changed=("PatientID",), consequence=consequence
+        )
+    )
+    ledger.revises("1.2.1", "PID-2", NumFiles=2, study_fingerprint="of PID-2")
+    if ended:
+        ledger.ends("1.2.1", request, "possibly sent")
+    assert ledger.waiting() == []
+    ledger.revises("1.2.1", of, NumFiles=3, study_fingerprint=f"of {of}")
+
+
+def test_what_was_given_up_while_its_study_was_said_to_be_another_s_leaves_the_id_to_its_patient(
+    ledger: Ledger,
+) -> None:
+    given_up(ledger)
+    assert ledger.waiting() == ["1.2.1"]
+    ledger.record(held())
+    assert ledger.settled() == []
+
+
+@pytest.mark.parametrize(
+    "otherwise",
+    [{"kind": "rule"}, {"consequence": "stands"}, {"about": 1}, {"ended": False}, {"of": "PID-3"}],
+)
+def test_what_was_given_up_for_another_reason_keeps_the_study_from_an_id(
+    ledger: Ledger, otherwise: dict[str, Any]
+) -> None:
+    given_up(ledger, **otherwise)
     assert ledger.waiting() == []
     ledger.record(held())
     assert ledger.settled() == ["1.2.1"]
