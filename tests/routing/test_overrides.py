@@ -12,9 +12,16 @@ from processors.events.fact import Cause, Fact
 from processors.events.holds import RequestHeld, RequestReleased
 from processors.events.pseudonyms import StudyHeld, StudyReleased
 from processors.events.rules import ConflictFound, ConflictKind, ConflictResolved, DecidedByHand
-from processors.events.transfers import TransferPlaced, TransferRequested, TransferRetracted, TransferWithdrawn
+from processors.events.transfers import (
+    TransferPlaced,
+    TransferRequested,
+    TransferRetracted,
+    TransferSent,
+    TransferWithdrawn,
+)
 from processors.gateway import Gateway
 from processors.redcap import NoRateLimit, Redcap
+from processors.requests import Key
 from processors.routing.decisions import Obstacle
 from processors.routing.overrides import Amendment, amend, end_all, keep_from, retract_all, rows_there
 from processors.stored_requests import requests_of
@@ -436,3 +443,41 @@ def test_what_was_sent_under_the_requests_is_told_by_redcap_s_own_rows(
             assert rows_there(gateway, redcap, replace(RETRACT, pseudonym="P2"), requests).of_others == []
             incoming.delete(STUDY)
             assert rows_there(gateway, redcap, RETRACT, requests) == ([], [])
+
+
+def test_what_the_sender_told_of_a_row_that_is_gone_since_is_told_once(
+    ledger: Ledger, gateway: Gateway, clock: SettableClock
+) -> None:
+    request = ledger.request(event="visit 1")
+    ledger.record(TransferPlaced(study=STUDY, request=request, instance=3, found=False))
+    sent = TransferSent(
+        study=STUDY,
+        project="HEART",
+        event_name="visit 1",
+        request=request,
+        instance=3,
+        sent_at="2026-03-02 08:55",
+        mapped_uids=("9.8.7.6",),
+    )
+    ledger.record(sent)
+    ledger.request("BRAIN")
+    requests = amend(gateway, RETRACT).requests
+    with standard_simulator(clock) as simulator:
+        tokens = {name: project.token for name, project in simulator.projects.items()}
+        with Redcap(url=simulator.url, tokens=tokens, rate_limit=NoRateLimit()) as redcap:
+            (gone,) = rows_there(gateway, redcap, RETRACT, requests).sent
+            row = {
+                "study_instance_uid": STUDY,
+                "redcap_repeat_instrument": "transfers",
+                "redcap_repeat_instance": "3",
+                "transfer_date": "2026-03-02 08:56",
+            }
+            simulator.projects["incoming"].put([row])
+            (there,) = rows_there(gateway, redcap, RETRACT, requests).sent
+    assert (gone.study, gone.instance, gone.key, gone.is_sendable) == (STUDY, 3, Key("HEART", "visit 1"), False)
+    assert (gone.requested, gone.report.sent_at, gone.report.mapped_uids) == (
+        requests[0].minute,
+        "2026-03-02 08:55",
+        ("9.8.7.6",),
+    )
+    assert there.report.sent_at == "2026-03-02 08:56"
