@@ -21,7 +21,7 @@ class UsedIds:
     def __init__(self, rows: Iterable[tuple[str, str, str | None, UUID | None]]) -> None:
         self._owner: dict[tuple[str, str], UUID | None] = {}
         self._of_subject: dict[tuple[str, UUID], str] = {}
-        self._owners_of_name: dict[tuple[str, str], set[UUID]] = defaultdict(set)
+        self._of_name: dict[tuple[str, str], set[str]] = defaultdict(set)
         for project, fingerprint, name, subject in rows:
             self.add(project, fingerprint, name, subject)
 
@@ -30,8 +30,8 @@ class UsedIds:
         self._owner[project, fingerprint] = subject
         if subject is not None:
             self._of_subject[project, subject] = fingerprint
-            if name is not None:
-                self._owners_of_name[project, name].add(subject)
+        if name is not None:
+            self._of_name[project, name].add(fingerprint)
 
     def of(self, project: str, subject: UUID) -> str | None:
         """The ID of a patient in a project."""
@@ -46,7 +46,8 @@ class UsedIds:
         owner = self._owner.get((project, fingerprint))
         if owner is not None and owner != subject:
             return "Its ID belongs to another patient already."
-        if name is not None and self._owners_of_name.get((project, name), set()) - {subject}:
+        alike = () if name is None else self._of_name.get((project, name), ())
+        if {self._owner[project, each] for each in alike} - {None, subject}:
             return "Its ID differs from another patient's by case only."
         if self._of_subject.get((project, subject), fingerprint) != fingerprint:
             return "Its patient has another ID already."
