@@ -161,7 +161,16 @@ def _candidates(
         )
         undecided = evidence.failed_rules | evidence.deferred_rules
         late |= {cause: key for cause, key in timed_out.items() if cause.record_id in undecided}
-    return candidates, late
+    waiting = _waiting(evidence, directives)
+    return [each for each in candidates if each.cause.kind != "rule" or each.key not in waiting], late
+
+
+def _waiting(evidence: Evidence, directives: Directives) -> set[Key]:
+    """What entries will ask for once a study that is not on disk is received again: no rule has the word before."""
+    if evidence.on_disk:
+        return set()
+    entries = directives.entries.naming(evidence.study, evidence.accessions)
+    return {Key(entry.project, entry.event_name) for entry in entries}
 
 
 def _outcome(

@@ -341,8 +341,12 @@ class Facts:
     def run(self, site: str, *, undisturbed: bool) -> None:
         """What a run of the site may have decided by, and an undisturbed one must have."""
         for study in self.studies.values():
-            if (study.site == site or study.moving) and study.on_disk and not study.is_mixed:
+            is_here = study.site == site or bool(study.moving)
+            if is_here and study.on_disk and not study.is_mixed:
                 self._apply_rules(study, undisturbed=undisturbed and not study.moving)
+            elif is_here and not study.on_disk and study.undecided:
+                # What a killed run had read of it is decided by the next, though its files are gone.
+                self._rules_may_ask(study)
             if undisturbed and study.moving[:1] == [site]:
                 study.moving.pop(0)
         self.is_less_than_seen = False
@@ -355,9 +359,12 @@ class Facts:
             elif not undisturbed:
                 entry.maybe_seen.append(entry.words)
 
-    def _apply_rules(self, study: Study, *, undisturbed: bool) -> None:
+    def _rules_may_ask(self, study: Study) -> None:
         for key, name in _asked(self.rules, study.series.values()):
             self.rules_may[study.uid, key].add(name)
+
+    def _apply_rules(self, study: Study, *, undisturbed: bool) -> None:
+        self._rules_may_ask(study)
         self._leave_what_rules_gave_up(study)
         for seen in study.undecided.values():
             seen.append(dict(self.rules))

@@ -93,6 +93,15 @@ PATIENTS = [Patient(UUID(int=number), number, (f"1.2.{number}",)) for number in 
 # What is asked for
 
 
+@pytest.mark.parametrize(("on_disk", "asked"), [(True, "E1"), (False, None)])
+def test_no_rule_has_the_word_of_an_entry_that_waits_for_a_study_to_return(on_disk: bool, asked: str | None) -> None:  # noqa: FBT001 - a table's column
+    """The study vanished before it was decided: on its return, it could be sent as the rule says."""
+    rules, entries = [rule(), rule("2", "BRAIN")], [entry()]
+    judged = judge(evidence(on_disk=on_disk), directives(rules, entries))
+    requested = {each.candidate.key: each.candidate.pseudonym for each in judged.outcome.requests}
+    assert requested == {BRAIN: "P1"} | ({HEART: asked} if asked else {})
+
+
 def test_a_rule_asks_for_what_its_pattern_gives_without_padding() -> None:
     padded = SERIES._replace(patient_id="P1 \x00")
     (made,) = judge(evidence(gained={padded}), directives([rule()])).candidates
