@@ -19,6 +19,7 @@ from processors.requests import (
     TransferRow,
     owner,
     rows_written,
+    stands_elsewhere,
 )
 from tests.transfer_requests import BY_HAND, FAILED, JUST_NOW, LONG_AGO, NOW, SENT, ours, row
 
@@ -217,6 +218,16 @@ def test_the_rows_that_we_wrote_are_told_by_request() -> None:
     ending, placed = ours(4, state="ending", instance=1), ours(5, name="P2", state="placed", instance=3, found=True)
     first, double, answer = row(1), row(2, requested=ending.minute), row(3, name="P2")
     assert rows_written([first, double, answer, row(4, name="P9")], [ending, placed]) == {4: [first, double]}
+
+
+def test_a_request_that_was_written_again_stands_in_that_row_and_in_no_other() -> None:
+    placed = ours(5, state="placed", instance=1)
+    again, emptied = row(3, requested=placed.minute), row(4, name="", requested=placed.minute)
+    theirs, own = row(2), row(1, requested=placed.minute)
+    assert stands_elsewhere(placed, [own, theirs, emptied, again], [placed]) == again
+    assert stands_elsewhere(placed, [own, theirs, emptied], [placed]) is None
+    answered = replace(placed, instance=2, found=True)
+    assert stands_elsewhere(replace(answered, instance=1), [theirs], [answered]) is None
 
 
 # What says the same

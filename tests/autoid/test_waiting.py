@@ -502,6 +502,7 @@ def given_up(
 ) -> None:
     """A request of patient PID-1 that may have been sent is given up, as the study is said to be somebody else's."""
     request = ledger.requests_for("1.2.1", "PID-1", kind)
+    ledger.arrives("1.2.9", "PID-1", called="ELSEWHERE")
     ledger.record(
         StudyChangeFound(
             study="1.2.1", project="HEART", request=request + about, changed=("PatientID",), consequence=consequence

@@ -258,6 +258,22 @@ def test_a_placed_request_is_left_alone() -> None:
     assert plan(desired(standing), Redcap().by_us(1, standing, SENT)) == Plan()
 
 
+def test_of_several_placed_requests_each_whose_row_is_gone_is_reported() -> None:
+    standing = ours(5, state="placed", instance=1, placed_at=LONG_AGO)
+    gone = ours(6, "BRAIN", state="placed", instance=2, placed_at=LONG_AGO)
+    there = Redcap().by_us(1, standing, SENT)
+    assert plan(desired(standing, gone), there).facts == [RowMissing(study=STUDY, kind="transfer", key="6")]
+
+
+def test_a_placed_request_that_was_written_again_unrecorded_stands_there_and_is_no_double() -> None:
+    """It was reported as deleted."""
+    placed = ours(5, state="placed", instance=1, placed_at=LONG_AGO)
+    there = Redcap().by_us(3, placed, AWAITED)
+    since = LONG_AGO.isoformat()
+    again = TransferPlaced(study=STUDY, request=5, instance=3, found=False, since=since)
+    assert plan(desired(placed), there) == Plan(facts=[again])
+
+
 @pytest.mark.parametrize("there", [Redcap().add("", 0), Redcap().request(1, "HEART", "CHANGED")])
 def test_a_placed_request_whose_row_is_gone_or_says_something_else_is_reported_once(there: Redcap) -> None:
     standing = ours(5, state="placed", instance=1, placed_at=LONG_AGO)

@@ -393,12 +393,14 @@ def test_that_it_has_it_already_does_not_hide_that_the_one_before_waits_to_be_ta
     )
 
 
-def test_a_study_that_waits_for_an_id_is_given_up(ledger: Ledger) -> None:
+def test_a_study_that_waits_for_an_id_is_given_up(ledger: Ledger, gateway: Gateway) -> None:
     """Once its files were cleared, nothing took it off the list."""
     ledger.record(StudyHeld(study=STUDY, project="HEART", reason="no PatientID"))
     assert "in force" in ledger.said(replace(RETRACT, project="BRAIN"))
     assert "in force" in ledger.said(REASSIGN)
-    decided, released = ledger.added(RETRACT)
+    head = ledger.head
+    assert amend(gateway, RETRACT).given_up == [Key("HEART", "")]
+    decided, released = ledger.since(head)
     assert decided[0] == "DecidedByHand"
     assert released == told(StudyReleased(study=STUDY, project="HEART", reason="no PatientID"))
     assert "in force" in ledger.said(RETRACT)
