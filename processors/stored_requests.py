@@ -10,15 +10,19 @@ from processors.events.fact import Cause
 from processors.gateway import Work
 from processors.requests import AWAITED, IN_FORCE, Key, Report, State, TransferRequest
 
-_REQUESTS = """
+IS_MISSING = """
+    exists (select from gateway.missing_row as missing
+             where missing.study = transfer.study
+               and (missing.kind = 'study' or (missing.kind, missing.key) = ('transfer', transfer.position::text)))
+"""
+"""Whether people are known to have deleted or changed a request's row, or deleted its record."""
+
+_REQUESTS = f"""
     select transfer.position, transfer.study, transfer.project, transfer.event_name, cause_kind, cause_record,
            cause_position,
            transfer.state, transfer.instance, found, placed_at, replaces, recalled,
            outcome.state as reported, outcome.sent_at, outcome.errors, outcome.failure, outcome.mapped_uids,
-           exists (select from gateway.missing_row as missing
-                    where missing.study = transfer.study
-                      and (missing.kind = 'study'
-                           or (missing.kind, missing.key) = ('transfer', transfer.position::text))) as is_missing,
+           {IS_MISSING} as is_missing,
            exists (select from ledger.set_apart as apart
                     where apart.position = transfer.position and mended_position is null) as is_set_apart
       from gateway.transfer

@@ -55,7 +55,8 @@ create view audit.attention as
      where expected.removed
     union all
     select 'unusable withdrawal', position, null, nullif(project, ''), record_id, array_to_string(problems, ' '),
-           'Correct the entry of REDCap''s list of withdrawals.'
+           'Correct the entry of REDCap''s list of withdrawals. If it is settled otherwise: fiona-ledger done POSITION '
+           || '--reason TEXT'
       from gateway.withdrawal_entry where problems <> '{}' and not removed
     union all
     select 'withdrawal removed', position, null, nullif(project, ''), record_id,

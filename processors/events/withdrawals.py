@@ -91,7 +91,7 @@ class WithdrawalEntryRemoved(WithdrawalEntryFact):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WithdrawalEntryDismissed(WithdrawalEntryFact):
-    """An operator has looked into why the entry is gone, or was changed."""
+    """An operator has looked into why the entry is gone, was changed, or says too little."""
 
     by: str
     reason: str

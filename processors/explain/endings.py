@@ -7,6 +7,7 @@ from sqlalchemy import text
 from processors.explain.sentences import destination
 from processors.gateway import Work
 from processors.requests import ReportState, State
+from processors.stored_requests import IS_MISSING
 
 MASKED = "3"
 """The code of transfer_error with which the sender says that it masked pixels, and sent."""
@@ -72,16 +73,13 @@ _UNSENT: dict[State, str] = {
     "withdrawn": "was withdrawn, and was not sent",
     "closed": "was ended, and is not known to have been sent",
 }
-_ENDINGS = text("""
+_ENDINGS = text(f"""
     select transfer.position as request, transfer.project, transfer.event_name, transfer.instance, transfer.state,
            coalesce(outcome.state, 'awaited') as reported, coalesce(outcome.sends, 0) as sends,
            nullif(outcome.first_sent_at, '') as first_sent_at, nullif(outcome.sent_at, '') as sent_at,
-           coalesce(outcome.errors, '{}') as errors, outcome.failure,
-           coalesce(outcome.mapped_uids, '{}') as mapped_uids,
-           exists (select from gateway.missing_row as missing
-                    where missing.study = transfer.study
-                      and (missing.kind = 'study'
-                           or (missing.kind, missing.key) = ('transfer', transfer.position::text))) as is_missing
+           coalesce(outcome.errors, '{{}}') as errors, outcome.failure,
+           coalesce(outcome.mapped_uids, '{{}}') as mapped_uids,
+           {IS_MISSING} as is_missing
       from gateway.transfer
       left join gateway.outcome on outcome.request = transfer.position and outcome.ours
      where transfer.study = :study order by transfer.position

@@ -9,6 +9,7 @@ from sqlalchemy import TextClause, text
 
 from processors.explain.search import studies_with_accession
 from processors.gateway import Work
+from processors.stored_requests import IS_MISSING
 from processors.text import without_padding
 
 Stage = Literal[
@@ -109,10 +110,7 @@ def asked(condition: str) -> TextClause:
                 when transfer.state in ('requested', 'contested', 'ending') then 'waiting'
                 else transfer.state end as stage,
            coalesce(outcome.failure,
-                    (select 'row deleted or changed in REDCap' from gateway.missing_row as missing
-                      where missing.study = transfer.study and transfer.state = 'placed'
-                        and (missing.kind = 'study'
-                             or (missing.kind, missing.key) = ('transfer', transfer.position::text)) limit 1),
+                    case when transfer.state = 'placed' and {IS_MISSING} then 'row deleted or changed in REDCap' end,
                     '') as details, transfer.position, transfer.cause_kind, transfer.cause_record
       from gateway.transfer
       left join gateway.outcome on outcome.request = transfer.position and outcome.ours

@@ -37,7 +37,7 @@ class Withdrawals:
             on(WithdrawalEntryDoubted, (_SET_DOUBT, _record)),
             on(WithdrawalEntryReturned, (_SET_DOUBT, _no_doubt)),
             on(WithdrawalEntryRemoved, (_REMOVE_ENTRY, _record)),
-            on(WithdrawalEntryDismissed, (_DELETE_REMOVED, _record), (_FORGET_CHANGE, _record)),
+            on(WithdrawalEntryDismissed, (_DELETE_REMOVED, _record), (_SETTLE, _record)),
         )
         self.types = self._rules.types
 
@@ -78,10 +78,10 @@ _OF_RECORDS = """
 _DELETE_REMOVED = Statement(
     "withdrawal_entry", ("record_id",), text(f"delete from gateway.withdrawal_entry using {_OF_RECORDS} and removed")
 )
-_FORGET_CHANGE = Statement(
+_SETTLE = Statement(
     "withdrawal_entry",
     ("record_id",),
-    text(f"update gateway.withdrawal_entry set changed_position = null from {_OF_RECORDS}"),
+    text(f"update gateway.withdrawal_entry set changed_position = null, problems = '{{}}' from {_OF_RECORDS}"),
 )
 
 

@@ -125,7 +125,7 @@ def participants(work: Work, wanted: Sequence[Withdrawal]) -> list[Participant]:
         uses = _uses_of(work, wanted, persons, owners)
     found = []
     for each, person, theirs, used in zip(wanted, persons, names, uses, strict=True):
-        given = _wanted_marks(work, each) - {""}
+        given = _wanted_marks(work, each)
         found.append(
             Participant(
                 patient_ids=person.patient_ids,
@@ -193,7 +193,7 @@ def _studies_under(
     """
     own = _own_names(work, set().union(*given))
     names = [
-        {_Name(each.project, mark) for mark in _wanted_marks(work, each) if each.project is not None and mark}
+        {_Name(each.project, mark) for mark in _wanted_marks(work, each) if each.project is not None}
         | {name for patient_id in ids for name in own.get(patient_id, ()) if each.project in (None, name.project)}
         for each, ids in zip(wanted, given, strict=True)
     ]
@@ -354,4 +354,4 @@ def _wanted_marks(work: Work, wanted: Withdrawal) -> set[str]:
     """The marks of the pseudonyms that were given: those of one project."""
     if wanted.project is None:
         return set()
-    return {pseudonym_mark(work, wanted.project, pseudonym) for pseudonym in wanted.pseudonyms}
+    return {pseudonym_mark(work, wanted.project, pseudonym) for pseudonym in wanted.pseudonyms} - {""}

@@ -1,13 +1,14 @@
 """REDCap's list of withdrawals, where a site keeps one: each new entry is a withdrawal, and stays one for ever."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import orjson
 from sqlalchemy import text
 
 from processors import bounds
+from processors.errors import Unanswered
 from processors.events.withdrawals import (
     WithdrawalEntryChanged,
     WithdrawalEntryDoubted,
@@ -16,8 +17,8 @@ from processors.events.withdrawals import (
 )
 from processors.gateway import Gateway, Work
 from processors.observed_list import Before, Comparison, compared, listed_project, tell_unreadable
-from processors.redcap import Project, Redcap
-from processors.routing.adopted_patients import adopted_studies_of
+from processors.redcap import Banned, Project, Redcap
+from processors.routing.adopted_patients import OfBefore, adopted_studies_of
 from processors.routing.participants import Withdrawal
 from processors.routing.withdraw import is_known, withdraw_all
 
@@ -25,6 +26,10 @@ NEEDED_FIELDS = ("record_id", "wd_project", "wd_subject")
 """Without these, no entry is read."""
 
 _UNKNOWN = "Nothing else that the ledger knows names its project."
+_UNTOLD = (
+    "REDCap refused to tell which studies of before this system are theirs: let the token of Incoming export "
+    "study_patient_id, and what is before REDCap take a filter; then `fiona-ledger withdraw` for the same asks again."
+)
 _BOUNDS = {"wd_project": bounds.NAME, "wd_subject": bounds.PSEUDONYM}
 
 
@@ -54,10 +59,12 @@ def observe_withdrawals(gateway: Gateway, redcap: Redcap, before: Before) -> Non
         if not comparison.changed:
             _record_gone(work, comparison)
             return
-    adopted = adopted_studies_of(gateway, redcap, {entries[record].subject for record in comparison.changed} - {""})
+    of_before = adopted_studies_of(gateway, redcap, {entries[record].subject for record in comparison.changed} - {""})
+    if isinstance(of_before.untold, (Unanswered, Banned)):
+        raise of_before.untold
     with gateway.begin() as work:
         comparison = _compared(work, prints, listed, before)
-        _withdraw(work, [entries[record] for record in comparison.changed], prints, adopted)
+        _withdraw(work, [entries[record] for record in comparison.changed], prints, of_before)
         _record_gone(work, comparison)
 
 
@@ -107,17 +114,16 @@ def _withdraw(
     work: Work,
     entries: Sequence[WithdrawalEntry],
     fingerprints: Mapping[str, str],
-    adopted: Mapping[str, Collection[str]],
+    of_before: OfBefore,
 ) -> None:
-    """Records what the entries say, and has those whom they name withdraw, with what was `adopted` of each subject."""
+    """Records what the entries say, and has those whom they name withdraw, with their studies of before this system."""
     known = {project: is_known(work, project) for project in {entry.project for entry in entries if entry.is_usable}}
     withdrew = set(work.execute(_WITHDREW, {"records": [entry.record_id for entry in entries]}).scalars())
     work.record(
         WithdrawalEntryChanged(
             record_id=entry.record_id,
             project=entry.project,
-            # It is recorded all the same: the project may be named later.
-            problems=entry.problems if not entry.is_usable or known[entry.project] else (_UNKNOWN,),
+            problems=entry.problems or _doubts(is_known=known[entry.project], is_told=of_before.untold is None),
             fingerprint=fingerprints[entry.record_id],
             withdrew_before=entry.record_id in withdrew,
         )
@@ -130,7 +136,7 @@ def _withdraw(
                 project=entry.project,
                 patient_ids=[entry.subject],
                 pseudonyms=[entry.subject],
-                studies=adopted.get(entry.subject, ()),
+                studies=of_before.studies.get(entry.subject, ()),
                 by="REDCap",
                 reason=f"record {entry.record_id} of REDCap's list of withdrawals",
                 record_id=entry.record_id,
@@ -139,6 +145,11 @@ def _withdraw(
             if entry.is_usable
         ],
     )
+
+
+def _doubts(*, is_known: bool, is_told: bool) -> tuple[str, ...]:
+    """What a person must know of a usable entry. It is heeded all the same: its project may be named later."""
+    return (_UNKNOWN,) * (not is_known) + (_UNTOLD,) * (not is_told)
 
 
 def _fingerprint(work: Work, entry: WithdrawalEntry) -> str:

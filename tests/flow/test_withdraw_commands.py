@@ -113,23 +113,23 @@ def test_what_is_not_clear_is_refused_and_changes_nothing(
     assert command.site.head() == head
 
 
-@pytest.mark.parametrize("how", ["removed", "changed"])
-def test_whoever_has_asked_why_an_entry_of_the_list_is_gone_or_changed_says_so(command: Command, how: str) -> None:
+@pytest.mark.parametrize("how", ["withdrawal removed", "withdrawal changed", "unusable withdrawal"])
+def test_whoever_has_looked_into_an_entry_of_the_list_says_so(command: Command, how: str) -> None:
     listed = command.site.simulator.projects["withdrawals"]
-    listed.put([{"record_id": "1", "wd_project": HEART, "wd_subject": "H-002"}])
+    listed.put([{"record_id": "1", "wd_project": HEART if "unusable" not in how else "", "wd_subject": "H-002"}])
     command.site.run()
-    if how == "removed":
+    if how == "withdrawal removed":
         listed.delete("1")
         command.site.run()
-    else:
+    elif how == "withdrawal changed":
         listed.put([{"record_id": "1", "wd_project": HEART, "wd_subject": "H-003"}])
     command.site.run()
-    ((position,),) = command.site.query(f"select position from audit.attention where kind = 'withdrawal {how}'")
+    ((position,),) = command.site.query(f"select position from audit.attention where kind = '{how}'")
     done = command("done", str(position), "--reason", "a typing error")
 
     assert (done.exit_code, done.stderr) == (0, "")
     assert "record 1 of REDCap's list of withdrawals" in done.stdout
-    assert command.site.query("select 1 from audit.attention where kind like 'withdrawal%'") == []
+    assert command.site.query("select 1 from audit.attention where kind like '%withdrawal%'") == []
     command.site.assert_sound()
 
 

@@ -23,13 +23,13 @@ def withdraws(
         ):
             with gateway.begin() as work:
                 patient_ids = patients_of_study(work, study) if study else [patient] * bool(patient)
-            adopted = adopted_studies_of(gateway, redcap, patient_ids)
+            of_before = adopted_studies_of(gateway, redcap, patient_ids)
             with gateway.begin() as work:
                 wanted = Withdrawal(
                     project=project,
                     patient_ids=patient_ids,
                     pseudonyms=[pseudonym] * bool(pseudonym),
-                    studies=set().union(*adopted.values()),
+                    studies=set().union(*of_before.studies.values()),
                     by="kari",
                     reason="case 17",
                 )

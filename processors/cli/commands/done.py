@@ -14,7 +14,8 @@ from processors.events.withdrawals import TaskDone, WithdrawalEntryDismissed
 _TASK = text("select study, project from audit.task where position = :position and open")
 _ENTRY = text("""
     select record_id from gateway.withdrawal_entry
-     where case when removed then position else changed_position end = :position
+     where (position = :position and (removed or problems <> '{}'))
+        or (changed_position = :position and not removed)
 """)
 
 

@@ -1,7 +1,7 @@
 """`fiona-ledger withdraw`: a participant who takes part in a research project no longer."""
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -11,12 +11,11 @@ from processors.cli import console
 from processors.cli.bootstrap import opened_exclusively, opened_redcap, operator
 from processors.cli.exit_codes import exit_codes
 from processors.cli.options import JsonOption, one_line, require_reason
-from processors.configuration.settings import Configuration
 from processors.delivery.deliver import deliver
 from processors.delivery.recognition import recognise
-from processors.errors import ConfigurationError, ServiceError
-from processors.gateway import Gateway, Work
-from processors.routing.adopted_patients import adopted_studies_of
+from processors.errors import ConfigurationError
+from processors.gateway import Work
+from processors.routing.adopted_patients import OfBefore, adopted_studies_of
 from processors.routing.configured_checks import LASTING
 from processors.routing.participants import Withdrawal
 from processors.routing.unplaced import hold_unplaced
@@ -71,22 +70,32 @@ def command(
         with gateway.begin() as work:
             _require_known(work, project)
             patient_ids = [given] if patient_id_stdin else [] if study is None else patients_of_study(work, study)
-        studies = _adopted(configuration, gateway, patient_ids)
+        before = OfBefore({})
+        if patient_ids:
+            with opened_redcap(configuration, gateway) as redcap:
+                before = adopted_studies_of(gateway, redcap, patient_ids)
         with gateway.begin() as work:
             wanted = Withdrawal(
                 project=project,
                 patient_ids=patient_ids,
                 pseudonyms=[given] if pseudonym_stdin else [],
-                studies=studies,
+                studies=set().union(*before.studies.values()),
                 by=operator(),
                 reason=reason.strip(),
             )
             done = withdraw(work, wanted)
         afterwords.append("The withdrawal is recorded; the next run that gets through carries it out.")
         hold_unplaced(gateway, LASTING)
+        if before.untold is not None:
+            afterwords.append(
+                "REDCap holds studies of before this system, and alone can tell which are the patient's: give the "
+                "command again once it answers."
+            )
         with opened_redcap(configuration, gateway) as redcap:
             recognise(gateway, redcap)
             deliver(gateway, redcap, batch_rows=batch_rows)
+        if before.untold is not None:
+            raise before.untold
         with gateway.begin() as work:
             rows = work.execute(_TASKS, {"studies": done.studies, "project": project}).mappings()
             tasks = [dict(row) for row in rows]
@@ -96,18 +105,6 @@ def command(
     else:
         _print(done, tasks)
     return bool(tasks)
-
-
-def _adopted(configuration: Configuration, gateway: Gateway, patient_ids: Sequence[str]) -> Collection[str]:
-    """The patients' studies of before this system. Raises `ServiceError` where REDCap must be asked and is away."""
-    with opened_redcap(configuration, gateway) as redcap:
-        try:
-            return set().union(*adopted_studies_of(gateway, redcap, patient_ids).values())
-        except ServiceError as exc:
-            raise ServiceError(
-                "REDCap holds studies of before this system, and alone can tell which are the patient's. Nothing was "
-                f"changed: give the command again once it answers. {exc}"
-            ) from exc
 
 
 def _require_known(work: Work, project: str | None) -> None:
