@@ -247,7 +247,9 @@ def owner(row: TransferRow, requests: Iterable[TransferRequest]) -> Owner:
 def stands_elsewhere(
     request: TransferRequest, rows: Iterable[TransferRow], requests: Iterable[TransferRequest]
 ) -> TransferRow | None:
-    """The row of a placed request that is gone where it was recorded: written again by an import that never was."""
+    """A sendable row of a placed request beside the one that was recorded: written again by an import that never was,
+    or put back by people after it was written again.
+    """
     ours = list(requests)
     others = (row for row in rows if row.instance != request.instance and row.is_sendable)
     return next((row for row in others if owner(row, ours) == Owner(request, wrote=True)), None)

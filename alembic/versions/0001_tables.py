@@ -391,6 +391,14 @@ create table gateway.missing_row (
 );
 comment on table gateway.missing_row is
     'Rows of ours that somebody deleted in REDCap: noticed, reported, not written again.';
+create table gateway.double_row (
+    request  bigint  primary key,
+    study    text    not null,
+    instance integer not null,
+    position bigint  not null
+);
+comment on table gateway.double_row is
+    'Rows of ours that can be sent beside the one in which their request stands, until they are ended.';
 create table gateway.notice (
     position bigint primary key,
     kind     text   not null,

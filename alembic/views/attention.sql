@@ -234,6 +234,12 @@ create view audit.attention as
                        and (told.data -> 'replaces')::jsonb @> to_jsonb(transfer.position)))) as ended on true
      where state = 'ending'
     union all
+    select 'not ended yet', double.position, double.study, project, 'instance ' || double.instance,
+           'It says the same as instance ' || transfer.instance || ', and can be sent beside it.',
+           'Every run tries to end it. Is the record locked, or REDCap away? Empty transfer_name there by hand, if it is.'
+      from gateway.double_row as double join gateway.transfer on transfer.position = double.request
+     where state = 'placed'
+    union all
     select 'not sent for a day', position, study, project, 'instance ' || instance,
            'It has waited in REDCap since ' || to_char(at at time zone 'UTC', 'YYYY-MM-DD HH24:MI "UTC"') || '.',
            'Is the sender running, and are the study''s files on disk? It goes away when the sender reports something.'

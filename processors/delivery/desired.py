@@ -49,7 +49,7 @@ def _add(study: DesiredStudy, row: DueRow, contents: Mapping[int, tuple[Event, M
         instance = study.series_instances.get(row.key)
         wanted = DesiredSeries(series=row.key, position=row.position, data=event.data, sealed=sealed, instance=instance)
         study.series.append(wanted)
-    else:
+    elif study.again or row.position not in study.doubled:
         study.due.add(row.position)
 
 
@@ -69,6 +69,7 @@ _DELIVERED = text("""
      where study = any(:studies)
 """)
 _MISSING = text("select study, kind, key from gateway.missing_row where study = any(:studies)")
+_DOUBLES = text("select study, request from gateway.double_row where study = any(:studies)")
 _CONTESTS = text("""
     select study, project, event_name from gateway.conflict where study = any(:studies) and kind = 'person'
 """)
@@ -99,9 +100,13 @@ def _add_history(work: Work, studies: Mapping[str, DesiredStudy], asked_for: Seq
 
 
 def _add_requests(work: Work, studies: Mapping[str, DesiredStudy]) -> None:
-    """Adds every request of ours, and who is known to contest them: those are tried again on this occasion."""
+    """Adds every request of ours, whose rows are doubled, and who is known to contest them: those are tried again on
+    this occasion.
+    """
     for row in work.execute(_CONTESTS, {"studies": list(studies)}):
         studies[row.study].contests.add(Key(row.project, row.event_name))
+    for row in work.execute(_DOUBLES, {"studies": list(studies)}):
+        studies[row.study].doubled.add(row.request)
     for study, requests in requests_of(work, list(studies)).items():
         studies[study].requests = requests
         studies[study].due |= {request.position for request in requests if request.state == "contested"}

@@ -86,10 +86,11 @@ _ENDS_REFUSED = f"""
     item.kind = 'transfer' and item.study in (
         select transfer.study from gateway.transfer
           join gateway.refused_row as row on (row.kind, row.row_position) = ('transfer', transfer.position)
-         where state = 'ending' order by refused_at, transfer.position limit {MOST_ENDS_TRIED})
+         where state = 'ending' or exists (select from gateway.double_row where request = transfer.position)
+         order by refused_at, transfer.position limit {MOST_ENDS_TRIED})
 """
 # Rows of records that somebody deleted are left alone, and refused rows until they are due again. A request that
-# was made since the deletion brings the record back; and one that has ended is settled whatever there is.
+# was made since the deletion brings the record back; one that has ended, or is doubled, is settled whatever there is.
 _PENDING = f"""
     {_ROW}
       from (select study, 'study' as kind, '' as key, row_position as position from gateway.study
@@ -101,7 +102,11 @@ _PENDING = f"""
             {_RECEIVED_ANEW}
             union all
             select study, 'transfer', position::text, position from gateway.transfer
-             where state = any(:states) and {_IS_WRITABLE}) as item
+             where state = any(:states) and {_IS_WRITABLE}
+            union all
+            select transfer.study, 'transfer', request::text, request
+              from gateway.double_row join gateway.transfer on transfer.position = request
+             where state = 'placed' and 'ending' = any(:states)) as item
       {_STUDY}
       {_REFUSED}
      where study.site = :site and item.kind = any(:kinds)
@@ -112,7 +117,7 @@ _PENDING = f"""
                           and (item.kind <> 'transfer' or item.position < missing.position)
                           and not exists (select from gateway.transfer as ended
                                            where item.kind = 'transfer' and ended.position = item.position
-                                             and ended.state = 'ending'))
+                                             and ended.state in ('ending', 'placed')))
 """
 # What somebody deleted comes back, unless somebody has said that it was meant to go and nobody has asked for it since.
 _AGAIN = f"""

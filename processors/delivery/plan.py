@@ -20,7 +20,7 @@ from processors.events.deliveries import RowKind, RowMissing, RowRestored, Study
 from processors.events.fact import Fact
 from processors.events.operations import StudyAdopted
 from processors.events.rules import ConflictFound, ConflictResolved
-from processors.events.transfers import Fate, TransferAmended, TransferPlaced, TransferWithdrawn
+from processors.events.transfers import DoubleEnded, Fate, TransferAmended, TransferPlaced, TransferWithdrawn
 from processors.redcap import incoming, transfers
 from processors.redcap.incoming import ActualRecord, Row
 from processors.requests import Key, Report, TransferRequest, TransferRow, owner, rows_written, stands_elsewhere
@@ -47,7 +47,8 @@ class DesiredStudy:
     `row` is its own row, None where that need not be written; `delivered`: REDCap has held it before.
     `requests` are all of ours, `due` those that are to be settled now: those that were placed are to be
     written again where their rows are gone. `contests` are the keys for which a person's request is known to
-    stand in our way; `missing` the rows (kind and key) that are known to have been deleted or changed.
+    stand in our way; `missing` the rows (kind and key) that are known to have been deleted or changed; `doubled` the
+    requests of which another row is known to say the same.
     `again`: what was deleted is to come back. `asked_for`: a request that is due was never placed, for which a
     deleted record comes back. `newest_summary`: the minute of the study's newest file, blank where that does not
     matter.
@@ -63,6 +64,7 @@ class DesiredStudy:
     due: set[int] = field(default_factory=set)
     contests: set[Key] = field(default_factory=set)
     missing: set[tuple[str, str]] = field(default_factory=set)
+    doubled: set[int] = field(default_factory=set)
     again: bool = False
     asked_for: bool = False
     newest_summary: str = ""
@@ -332,11 +334,21 @@ class _Transfers:
             self._end(request)
         for request in self._desired.requests:
             if request.in_force:
-                for row in self._doubles(request):
-                    self._end_row(request, row)
+                self._end_doubles(request)
+
+    def _end_doubles(self, request: TransferRequest) -> None:
+        doubles = list(self._doubles(request))
+        ended = []
+        if request.position in self._desired.doubled:
+            ended = [DoubleEnded(study=request.study, project=request.project, request=request.position)]
+        if not doubles:
+            self._plan.facts.extend(ended)
+        # True only once all of them are written: it goes with the last.
+        for row in doubles:
+            self._end_row(request, row, *(ended if row is doubles[-1] else ()))
 
     def _doubles(self, request: TransferRequest) -> Iterator[TransferRow]:
-        """Rows of a request beside its own: written again by a run that was killed, and not recorded."""
+        """Rows of a request beside its own: written again by a run that was killed, and not recorded; or put back."""
         own = self._own.get(request.position)
         if own is None:
             return

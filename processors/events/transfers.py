@@ -100,6 +100,23 @@ class TransferStrayed(OfStudy):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DoubleFound(OfStudy):
+    """Beside the row in which a request stands, another one of ours says the same: somebody put back a deleted one."""
+
+    project: str
+    request: int
+    instance: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DoubleEnded(OfStudy):
+    """A request has one row again that can be sent."""
+
+    project: str
+    request: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TransferObserved(OfStudy):
     """Somebody else's request stands in REDCap. `fingerprint` is of what it asks for.
 

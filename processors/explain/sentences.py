@@ -59,6 +59,8 @@ from processors.events.series import (
 )
 from processors.events.transfers import (
     AdoptedTransferGone,
+    DoubleEnded,
+    DoubleFound,
     Fate,
     TransferAdopted,
     TransferAmended,
@@ -279,6 +281,17 @@ def _transfer_recalled(fact: TransferRecalled, history: History) -> str:
 def _transfer_strayed(fact: TransferStrayed, history: History) -> str:
     request = _request(fact.request, history)
     return f"{request} has a row that can be sent although it had ended{_instance(fact.instance)}: it is ended again."
+
+
+@_words.register
+def _double_found(fact: DoubleFound, history: History) -> str:
+    request = _request(fact.request, history)
+    return f"{request} stands in REDCap twice, the other row{_instance(fact.instance)}: one of them is ended."
+
+
+@_words.register
+def _double_ended(fact: DoubleEnded, history: History) -> str:
+    return f"{_request(fact.request, history)} has one row in REDCap again that can be sent."
 
 
 _CONSEQUENCES: Mapping[Consequence, str] = {

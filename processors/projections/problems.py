@@ -25,6 +25,8 @@ from processors.events.operations import (
 from processors.events.rules import RecordReadable, RecordUnreadable
 from processors.events.series import FileRejected, RejectionResolved
 from processors.events.transfers import (
+    DoubleEnded,
+    DoubleFound,
     TransferAmended,
     TransferPlaced,
     TransferRequested,
@@ -39,12 +41,13 @@ class Problems:
     """One row for each problem that has not been resolved yet."""
 
     name = "problems"
-    code_version = 4
+    code_version = 5
     tables: Sequence[str] = (
         "gateway.rejected_file",
         "gateway.refused_row",
         "gateway.refused_kind",
         "gateway.missing_row",
+        "gateway.double_row",
         "gateway.unreadable_record",
         "gateway.doubted_redcap",
         "gateway.doubted_ledger",
@@ -70,9 +73,11 @@ class Problems:
             on(TransferRetracted, (_DELETE_REFUSED, _request)),
             on(TransferPlaced, (_DELETE_REFUSED, _request)),
             on(TransferAmended, (_DELETE_REFUSED, _amended)),
-            on(TransferWithdrawn, (_DELETE_REFUSED, _request)),
+            on(TransferWithdrawn, (_DELETE_REFUSED, _request), (_DELETE_DOUBLE, _doubled)),
             on(RowMissing, (_UPSERT_MISSING, _row)),
             on(RowRestored, (_DELETE_MISSING, _row)),
+            on(DoubleFound, (_UPSERT_DOUBLE, _double)),
+            on(DoubleEnded, (_DELETE_DOUBLE, _doubled), (_DELETE_REFUSED, _request)),
             on(Acknowledged, (_ACKNOWLEDGE, lambda acknowledged, _: [{"acknowledged": acknowledged.position}])),
         )
         self.types = self._rules.types
@@ -163,6 +168,13 @@ _ACKNOWLEDGE = Statement(
     """),
 )
 _DELETE_MISSING = _MISSING_ROWS.delete()
+_DOUBLE_ROWS = Table(
+    name="double_row",
+    key=("request",),
+    columns={"request": "bigint", "study": "text", "instance": "integer", "position": "bigint"},
+)
+_UPSERT_DOUBLE = _DOUBLE_ROWS.upsert()
+_DELETE_DOUBLE = _DOUBLE_ROWS.delete()
 
 
 def _rejected(file: FileRejected, event: Told) -> list[Parameters]:
@@ -177,6 +189,14 @@ def _refused(row: RowRefused, event: Told) -> list[Parameters]:
 
 def _row(row: RowRefused | RowAccepted | RowMissing | RowRestored, event: Told) -> list[Parameters]:
     return [{"study": row.study, "kind": row.kind, "key": row.key, "position": event.position}]
+
+
+def _double(double: DoubleFound, event: Told) -> list[Parameters]:
+    return [{"request": double.request, "study": double.study, "instance": double.instance, "position": event.position}]
+
+
+def _doubled(transfer: DoubleEnded | TransferWithdrawn, _: Told) -> list[Parameters]:
+    return [{"request": transfer.request}]
 
 
 def _kinds(imports: ImportsRefused | ImportsAccepted, event: Told) -> list[Parameters]:
@@ -209,7 +229,9 @@ def _amended(transfer: TransferAmended, _: Told) -> list[Parameters]:
     return [_row_of(transfer.study, request) for request in (transfer.request, transfer.replaced)]
 
 
-def _request(transfer: TransferRetracted | TransferPlaced | TransferWithdrawn, _: Told) -> list[Parameters]:
+def _request(
+    transfer: TransferRetracted | TransferPlaced | TransferWithdrawn | DoubleEnded, _: Told
+) -> list[Parameters]:
     return [_row_of(transfer.study, transfer.request)]
 
 

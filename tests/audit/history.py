@@ -101,6 +101,8 @@ from processors.events.series import (
 )
 from processors.events.transfers import (
     AdoptedTransferGone,
+    DoubleEnded,
+    DoubleFound,
     TransferAdopted,
     TransferAmended,
     TransferFailed,
@@ -537,6 +539,8 @@ def _by_hand(told: Told) -> None:
     told(Acknowledged(study=KNEE, position=change, by="admin", reason="the right patient now"))
     late: dict[str, Any] = {"study": KNEE, "project": BRAIN, "request": told.positions["again"], "instance": 3}
     told(TransferStrayed(**late))
+    told(DoubleFound(**late))
+    told(DoubleEnded(study=KNEE, project=BRAIN, request=told.positions["again"]))
     told(TransferRecalled(**late))
     told(TransferWithdrawn(**late, by=None, fate="unsent"))
     clash = LostUpdateFound(study=HIP, project=HEART, kind="transfer", request=1, series=None, instance=4)

@@ -51,6 +51,8 @@ from processors.events.series import (
 )
 from processors.events.transfers import (
     AdoptedTransferGone,
+    DoubleEnded,
+    DoubleFound,
     TransferAdopted,
     TransferAmended,
     TransferFailed,
@@ -175,6 +177,14 @@ SENTENCES: list[tuple[Fact, str]] = [
     (
         TransferStrayed(study=STUDY, project="HEART", request=17, instance=3),
         "The request [17] has a row that can be sent although it had ended (instance 3): it is ended again.",
+    ),
+    (
+        DoubleFound(study=STUDY, project="HEART", request=17, instance=3),
+        "The request [17] stands in REDCap twice, the other row (instance 3): one of them is ended.",
+    ),
+    (
+        DoubleEnded(study=STUDY, project="HEART", request=17),
+        "The request [17] has one row in REDCap again that can be sent.",
     ),
     (
         ConflictFound(study=STUDY, project="HEART", event_name="", kind="equals", causes=(RULE, ENTRY)),

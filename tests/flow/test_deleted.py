@@ -315,6 +315,76 @@ def test_what_a_person_asks_for_after_ours_was_deleted_is_theirs(requested: Site
     requested.assert_sound()
 
 
+# -- a deleted row is put back after it was written again: two can be sent
+
+
+def _put_back_after_it_was_written_again(site: Site) -> None:
+    row = dict(site.transfer_project.records["1.2.3"].instances["transfers"][1])
+    site.person_deletes_transfer("1.2.3", 1)
+    replay_all(site)
+    place = {"study_instance_uid": "1.2.3", "redcap_repeat_instrument": "transfers", "redcap_repeat_instance": "1"}
+    site.transfer_project.put([{**place, **row}])
+    assert _asked(site) == [Asked(HEART, "H-001")] * 2
+
+
+@pytest.mark.parametrize("place", ["requested", "apart"])
+def test_of_a_row_put_back_beside_the_one_written_again_one_is_ended(
+    place: str, request: pytest.FixtureRequest
+) -> None:
+    site: Site = request.getfixturevalue(place)
+    _put_back_after_it_was_written_again(site)
+    assert site.run().attention == {}
+    assert _asked(site) == [Asked(HEART, "H-001")]
+    head = site.head()
+    site.run()
+    assert site.head() == head
+    site.assert_sound()
+
+
+def test_while_redcap_refuses_to_end_a_double_it_is_shown(requested: Site) -> None:
+    _put_back_after_it_was_written_again(requested)
+    requested.transfer_project.lock("1.2.3")
+    for _ in range(3):
+        assert requested.run().attention == {"not ended yet": 1, "refused row": 1}
+    requested.transfer_project.unlock("1.2.3")
+    assert requested.run().attention == {}
+    assert _asked(requested) == [Asked(HEART, "H-001")]
+    requested.assert_sound()
+
+
+def test_a_double_that_a_person_takes_away_again_is_no_longer_shown(requested: Site) -> None:
+    _put_back_after_it_was_written_again(requested)
+    requested.transfer_project.lock("1.2.3")
+    requested.run()
+    requested.transfer_project.unlock("1.2.3")
+    requested.person_deletes_transfer("1.2.3", 1)
+    assert requested.run().attention == {}
+    assert _asked(requested) == [Asked(HEART, "H-001")]
+    requested.assert_sound()
+
+
+def test_a_double_whose_record_a_person_deletes_is_no_longer_shown(requested: Site) -> None:
+    _put_back_after_it_was_written_again(requested)
+    requested.transfer_project.lock("1.2.3")
+    requested.run()
+    requested.transfer_project.unlock("1.2.3")
+    requested.person_deletes("1.2.3")
+    assert requested.run().attention == {DELETED: 1}
+    assert requested.run().attention == {DELETED: 1}
+    requested.assert_sound()
+
+
+def test_what_is_retracted_ends_with_its_double(requested: Site) -> None:
+    _put_back_after_it_was_written_again(requested)
+    requested.transfer_project.lock("1.2.3")
+    requested.run()
+    requested.transfer_project.unlock("1.2.3")
+    amend_by_hand(requested, "1.2.3")
+    assert requested.run().attention == {"may have been sent": 1}
+    assert _asked(requested) == []
+    requested.assert_sound()
+
+
 def test_of_a_record_that_an_export_leaves_out_nothing_is_told(requested: Site) -> None:
     requested.series("1.2.4")
     requested.run()

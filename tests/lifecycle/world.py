@@ -115,6 +115,7 @@ class World:
     held: dict[str, Copy] = field(default_factory=dict)
     attempts: list[Attempt] = field(default_factory=list)
     acknowledged: set[tuple[str, str | None]] = field(default_factory=set)
+    put_back: set[str] = field(default_factory=set)
     _looked_at: list[Attempt] = field(default_factory=list)
     _batch: Iterator[SenderStep] | None = None
     _deleted: list[Deleted] = field(default_factory=list)
@@ -412,6 +413,7 @@ class World:
         for place, row in deleted.rows.items():
             if place.instance not in self.rows(place.study) and self._is_open(place.study):
                 self._put_row(place, row)
+                self.put_back.add(place.study)
                 self.facts.people |= deleted.people
                 self.tell(f"A person puts instance {place.instance} of {place.study} back as it was.")
 
@@ -619,6 +621,7 @@ class World:
         if came_through:
             self._unsteady[at] -= 1
             if is_steady:
+                self.put_back -= {uid for uid in self.put_back if self.homes[uid] == at and not self.is_refusing(uid)}
                 self.invariants.after_a_run(at, self._looked_at, decided=believes)
             else:
                 # What has changed may be in files that it does not read yet.

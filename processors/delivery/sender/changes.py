@@ -7,6 +7,7 @@ from typing import NamedTuple
 from processors.events.deliveries import RowMissing, RowRestored
 from processors.events.fact import Fact
 from processors.events.transfers import (
+    DoubleFound,
     TransferFailed,
     TransferObserved,
     TransferPlaced,
@@ -31,11 +32,13 @@ class KnownRow(NamedTuple):
 class KnownStudy:
     """What the ledger holds of a study's requests: ours with what was reported of them, and others' by instance.
 
-    `missing` are those of ours of which it is told already that their row was deleted or changed.
+    `missing` are those of ours of which it is told already that their row was deleted or changed, `doubled` those of
+    which it is told that another row says the same.
     """
 
     ours: list[TransferRequest] = field(default_factory=list)
     missing: set[int] = field(default_factory=set)
+    doubled: set[int] = field(default_factory=set)
     others: dict[int, KnownRow] = field(default_factory=dict)
 
 
@@ -48,14 +51,22 @@ def changes(rows: Iterable[tuple[TransferRow, str]], known: Mapping[str, KnownSt
 
 
 def deleted_or_back(rows: Collection[TransferRow], study: KnownStudy) -> Iterator[Fact]:
-    """Which placed requests' rows somebody has deleted or changed, or put back, by all rows that the record has."""
+    """Which placed requests' rows somebody has deleted or changed, or put back, by all rows that the record has.
+
+    One that is put back after it was written again elsewhere can be sent beside that one.
+    """
     for request in study.ours:
         if request.state != "placed":
             continue
         stands = request.stands_in(rows)
-        if not stands and (row := stands_elsewhere(request, rows, study.ours)) is not None:
+        beside = stands_elsewhere(request, rows, study.ours)
+        if beside is not None and not stands:
             stands = True
-            yield placed_again(request, row)
+            yield placed_again(request, beside)
+        elif beside is not None and request.position not in study.doubled:
+            yield DoubleFound(
+                study=request.study, project=request.project, request=request.position, instance=beside.instance
+            )
         if stands == (request.position in study.missing):
             change = RowRestored if stands else RowMissing
             yield change(study=request.study, kind="transfer", key=str(request.position))

@@ -35,6 +35,7 @@ _ADOPTED = text("""
 _MISSING = text("""
     select study, key::bigint as request from gateway.missing_row where study = any(:studies) and kind = 'transfer'
 """)
+_DOUBLES = text("select study, request from gateway.double_row where study = any(:studies)")
 _OTHERS = text("""
     select study, instance, fingerprint, state, sent_at, errors, failure, mapped_uids from gateway.outcome
      where study = any(:studies) and not ours
@@ -50,6 +51,8 @@ def known_studies(work: Work, studies: Sequence[str]) -> dict[str, KnownStudy]:
         known[study].ours = requests
     for row in work.execute(_MISSING, chosen):
         known[row.study].missing.add(row.request)
+    for row in work.execute(_DOUBLES, chosen):
+        known[row.study].doubled.add(row.request)
     for study, instance, adopted in _adopted(work, chosen):
         known[study].others[instance] = adopted
     for row in work.execute(_OTHERS, chosen):
