@@ -56,6 +56,11 @@ def same_to_people(text: str) -> str:
     return normalize("NFKC", normalize("NFKC", without_padding(visible)).casefold())
 
 
+def with_padding(patient_id: str) -> list[str]:
+    """The PatientID as scanners may have padded it, and without."""
+    return [f"{before}{patient_id}{after}" for before in ("", " ") for after in ("", " ", "\x00")]
+
+
 def _is_padding(character: str) -> bool:
     return not character.isalnum() and category(character) in _NOTHING_TO_SEE
 

@@ -625,10 +625,14 @@ create table gateway.adopted_study (
     study    text   primary key,
     site     text   not null,
     position bigint not null,
-    arrived  text
+    arrived  text,
+    patient  uuid
 );
+create index adopted_study_patient on gateway.adopted_study (patient);
 comment on table gateway.adopted_study is 'Each study whose record REDCap held before this system wrote it.';
 comment on column gateway.adopted_study.arrived is 'The minute of its arrival, as REDCap has it; empty: it has none.';
+comment on column gateway.adopted_study.patient is
+    'The subject that stands for REDCap''s hash of the PatientID; empty: it has none.';
 create table gateway.adopted_series (
     study    text    not null,
     series   text    not null,

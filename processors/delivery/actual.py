@@ -9,7 +9,8 @@ from processors.redcap.incoming import ActualRecord
 BATCH = 500
 """How many records are asked for at once: PHP drops what exceeds 1,000 variables."""
 
-_SERIES_FIELDS = (transfers.RECORD_ID, incoming.ARRIVAL, "series_instance_uid")
+_STUDY_FIELDS = (incoming.ARRIVAL, incoming.PATIENT)
+_SERIES_FIELDS = (transfers.RECORD_ID, *_STUDY_FIELDS, "series_instance_uid")
 _TRANSFER_FIELDS = transfers.READ_FIELDS
 
 
@@ -21,7 +22,7 @@ def transfers_project(redcap: Redcap) -> str:
 def fields_by_project(redcap: Redcap) -> dict[str, Sequence[str]]:
     """What tells which series and transfers there are: the fields to read, by REDCap project."""
     if not redcap.has("transfers"):
-        return {"incoming": (*incoming.READ_FIELDS, incoming.ARRIVAL)}
+        return {"incoming": (*incoming.READ_FIELDS, *_STUDY_FIELDS)}
     return {"incoming": _SERIES_FIELDS, "transfers": _TRANSFER_FIELDS}
 
 

@@ -40,11 +40,13 @@ class ReplayCompleted(ReplayFact):
 class StudyAdopted(OfStudy):
     """The study's record stood in REDCap before this system, with these series in these instances.
 
-    `arrived` is the minute in which it arrived, as REDCap has it; None where REDCap does not say.
+    `arrived` is the minute in which it arrived, as REDCap has it; None where REDCap does not say. `patient` is the
+    subject that stands for REDCap's hash of the PatientID; None where REDCap holds none, or that of a placeholder.
     """
 
     series: Mapping[str, int]
     arrived: str | None = None
+    patient: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,7 +14,7 @@ class Adopted:
     """One row for each study, series and transfer request that was there before."""
 
     name = "adopted"
-    code_version = 2
+    code_version = 3
     tables: Sequence[str] = (
         "gateway.adopted_study",
         "gateway.adopted_series",
@@ -47,6 +47,7 @@ _STUDIES = Table(
         "site": "text",
         "position": "bigint",
         "arrived": "text",
+        "patient": "uuid",
     },
 )
 _UPSERT_STUDY = _STUDIES.upsert()
@@ -88,7 +89,15 @@ _MOVE_IN = _MOVED_IN.upsert()
 
 
 def _study(adopted: StudyAdopted, event: Told) -> list[Parameters]:
-    return [{"study": adopted.study, "site": event.site, "position": event.position, "arrived": adopted.arrived}]
+    return [
+        {
+            "study": adopted.study,
+            "site": event.site,
+            "position": event.position,
+            "arrived": adopted.arrived,
+            "patient": adopted.patient,
+        }
+    ]
 
 
 def _series(adopted: StudyAdopted, _: Told) -> list[Parameters]:

@@ -27,7 +27,7 @@ class Identities:
     """One row a request, of whatever origin, that carries a pseudonym for a patient."""
 
     name = "identities"
-    code_version = 3
+    code_version = 4
     tables: Sequence[str] = ("gateway.pseudonym_use", "gateway.joined_patient")
 
     def __init__(self) -> None:
@@ -160,6 +160,9 @@ _JOIN = Statement(
 )
 
 
+_COMPARED = ("patient", "adopted-patient")
+
+
 def _ours(request: int) -> str:
     return f"request {request}"
 
@@ -231,4 +234,4 @@ def _joined(joined: PatientsJoined, _: Told) -> list[Parameters]:
 
 def _forgotten(forgotten: SubjectForgotten, _: Told) -> list[Parameters]:
     """Nobody can compare them any more."""
-    return [{"patient": subject} for subject in forgotten.subjects.get("patient", [])]
+    return [{"patient": subject} for kind in _COMPARED for subject in forgotten.subjects.get(kind, [])]

@@ -58,6 +58,7 @@ COMPARED_FIELDS = tuple(dict.fromkeys((*READ_FIELDS, *FIELDS["study"], *FIELDS["
 """What has to be read before anything is written: a row that says the same already is left alone."""
 
 ARRIVAL = "study_arrival_date"
+PATIENT = "study_patient_id"
 OPTIONAL_FIELDS = frozenset({ARRIVAL}) | transfers.OPTIONAL_FIELDS
 """What older servers lack. Any other field's absence would make a row say less than it must."""
 
@@ -82,6 +83,11 @@ class ActualRecord:
     def arrived(self) -> str | None:
         """The minute in which the study arrived, as whoever entered it has it."""
         return self.row.get(ARRIVAL, "").strip()[: len("YYYY-MM-DD HH:MM")] or None
+
+    @property
+    def patient_hash(self) -> str:
+        """The hash of the PatientID; blank where there is none."""
+        return self.row.get(PATIENT, "").strip().lower()
 
 
 ABSENT = ActualRecord(exists=False, series={}, highest_series_instance=0, transfers=())
@@ -120,7 +126,7 @@ def study_row(data: Mapping[str, Any], identity: Mapping[str, str], arrived_at: 
         row["study_institution_name"] = identity["InstitutionName"]
         row["study_description"] = identity["StudyDescription"]
         row["study_patient_name"] = hashed(identity["PatientName"])
-        row["study_patient_id"] = hashed(identity["PatientID"])
+        row[PATIENT] = hashed(identity["PatientID"])
         row["study_accession_number"] = identity["AccessionNumber"]
     return row
 

@@ -1,60 +1,53 @@
 """Whose the studies are that REDCap held before this system, and of which no summary was ever read here.
 
-REDCap holds a hash of each PatientID, and is asked for those that are a patient's.
+REDCap holds a hash of each PatientID. Whoever has it could try PatientIDs, so the ledger keeps none: of each it has a
+subject of the vault, found by a keyed hash of REDCap's, until the patient is forgotten.
 """
 
+import re
 from collections import defaultdict
-from collections.abc import Collection, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Collection
+from typing import Final
 
 from sqlalchemy import text
 
-from ledger.batching import batches
-from processors.errors import ServiceError
-from processors.gateway import Gateway
-from processors.redcap import Redcap
+from ledger.vault import SubjectName
+from processors.gateway import Work
+from processors.placeholders import Placeholders
 from processors.redcap.incoming import hashed
-from processors.redcap.transfers import RECORD_ID
-from processors.routing.joined import with_padding
+from processors.text import with_padding
 
-_HASH: Final = "study_patient_id"
-_ASKED_AT_ONCE: Final = 300
-"""Hashes in one call."""
+ADOPTED_PATIENT: Final = "adopted-patient"
+"""The kind of these subjects."""
 
-_UNREAD = text("""
-    select study from gateway.adopted_study
-     where not exists (select from gateway.study where study.study = adopted_study.study)
-       and (cast(:studies as text[]) is null or study = any(:studies))
-     limit :most
-""")
+_IS_HASH: Final = re.compile("[0-9a-f]{64}")
 
 
-class OfBefore(NamedTuple):
-    """Studies of before this system, by PatientID; and why REDCap did not tell of any, if it did not."""
+def adopted_patient(patient_hash: str, placeholders: Placeholders) -> SubjectName | None:
+    """Whom REDCap's hash stands for; nobody where it is none, or that of a placeholder."""
+    if not _IS_HASH.fullmatch(patient_hash) or patient_hash in map(hashed, placeholders.spellings):
+        return None
+    return SubjectName(ADOPTED_PATIENT, "", patient_hash)
 
-    studies: Mapping[str, set[str]]
-    untold: ServiceError | None = None
+
+def names_of_adopted(patient_ids: Collection[str]) -> dict[SubjectName, str]:
+    """What patients of these PatientIDs may be known by, with scanners' padding, too."""
+    return {
+        SubjectName(ADOPTED_PATIENT, "", hashed(padded)): patient_id
+        for patient_id in patient_ids
+        for padded in with_padding(patient_id)
+    }
 
 
-def adopted_studies_of(gateway: Gateway, redcap: Redcap, patient_ids: Collection[str]) -> OfBefore:
-    """By PatientID, scanners' padding included, the studies of which the ledger knows only that they were there.
+_STUDIES = text("select study, patient from gateway.adopted_study where patient = any(:patients)")
 
-    REDCap is asked only where there are such studies.
-    """
-    with gateway.begin() as work:
-        if not patient_ids or not work.execute(_UNREAD, {"studies": None, "most": 1}).all():
-            return OfBefore({})
-    patients = {hashed(padded): each for each in patient_ids for padded in with_padding(each)}
-    found: dict[str, str] = {}
-    try:
-        for hashes in batches(sorted(patients), _ASKED_AT_ONCE):
-            where = " or ".join(f"[{_HASH}] = '{each}'" for each in hashes)
-            rows = redcap.export_records("incoming", fields=[RECORD_ID, _HASH], where=where)
-            found |= {row[RECORD_ID]: patients[row[_HASH]] for row in rows if row[_HASH] in patients}
-    except ServiceError as untold:
-        return OfBefore({}, untold)
+
+def adopted_studies_of(work: Work, patient_ids: Collection[str]) -> dict[str, set[str]]:
+    """By PatientID, the studies that REDCap said to be the patient's; whoever had none is absent."""
+    names = names_of_adopted(patient_ids)
+    patients = {subject: names[name] for name, subject in work.vault.found(work.connection, names).items()}
     studies: dict[str, set[str]] = defaultdict(set)
-    with gateway.begin() as work:
-        for study in work.execute(_UNREAD, {"studies": list(found), "most": len(found)}).scalars():
-            studies[found[study]].add(study)
-    return OfBefore(studies)
+    if patients:
+        for row in work.execute(_STUDIES, {"patients": list(patients)}):
+            studies[patients[row.patient]].add(row.study)
+    return studies

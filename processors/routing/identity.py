@@ -19,12 +19,13 @@ from processors.events.fact import CauseKind
 from processors.events.holds import HoldKind
 from processors.events.rules import decision_stream
 from processors.gateway import Work
+from processors.routing.adopted_patients import names_of_adopted
 from processors.routing.checks import Objection, Place
 from processors.routing.decisions import Obstacle
 from processors.routing.given_ids import given_ids, giving_projects, links_of
 from processors.routing.joined import patient_ids_of_subjects
 from processors.routing.patients import Patient, patients_of
-from processors.text import without_padding
+from processors.text import with_padding, without_padding
 
 SHARED: HoldKind = "two patients, one pseudonym"
 SPLIT: HoldKind = "one patient, two pseudonyms"
@@ -271,15 +272,22 @@ class Persons:
         self._patient_ids[subject] = without_padding(patient_id)
 
     def padded(self) -> set[UUID]:
-        """The subjects that were found to have one of the noted PatientIDs, padded as DICOM pads."""
+        """The subjects that were found to have one of the noted PatientIDs, padded as DICOM pads, or REDCap's hash."""
         names = {
             SubjectName("patient", "", padded)
             for bare in set(self._patient_ids.values())
-            for padded in (bare, f"{bare} ", f" {bare}", f"{bare}\x00")
+            for padded in with_padding(bare)
         }
         subjects = self._work.vault.found(self._work.connection, names)
         for name, subject in subjects.items():
             self.note(subject, name.name)
+        return {*subjects.values(), *self._adopted(set(self._patient_ids.values()))}
+
+    def _adopted(self, patient_ids: Collection[str]) -> set[UUID]:
+        """Those by whom REDCap's hash stands for one of these PatientIDs."""
+        names = names_of_adopted(patient_ids)
+        subjects = self._work.vault.found(self._work.connection, names)
+        self._patient_ids |= {subject: names[name] for name, subject in subjects.items()}
         return set(subjects.values())
 
     def learn(self, uses: Iterable[Use]) -> None:
@@ -287,10 +295,11 @@ class Persons:
         unknown = {use.study for use in uses if use.patient not in self._patient_ids}
         patients = [each for theirs in patients_of(self._work, unknown).values() for each in theirs] if unknown else []
         events = self._work.identities({patient.position for patient in patients})
-        for patient in patients:
-            identity = events[patient.position][1]
-            if "PatientID" in identity:
-                self.note(patient.subject, identity["PatientID"])
+        told = {patient.subject: events[patient.position][1].get("PatientID") for patient in patients}
+        known = {subject: patient_id for subject, patient_id in told.items() if patient_id is not None}
+        for subject, patient_id in known.items():
+            self.note(subject, patient_id)
+        self._adopted(set(map(without_padding, known.values())))
 
     def of(self, subject: UUID | None) -> Hashable:
         """What is equal for subjects who are one person."""

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from ledger.vault import SubjectName
 from processors.gateway import Work
-from processors.text import without_padding
+from processors.text import with_padding, without_padding
 
 
 class Person(NamedTuple):
@@ -62,11 +62,6 @@ def subjects_by_patient(work: Work, patient_ids: Collection[str]) -> dict[str, s
     for name, subject in work.vault.found(work.connection, padded).items():
         subjects[padded[name]].add(subject)
     return subjects
-
-
-def with_padding(patient_id: str) -> list[str]:
-    """The PatientID as scanners may have padded it, and without."""
-    return [f"{before}{patient_id}{after}" for before in ("", " ") for after in ("", " ", "\x00")]
 
 
 def patient_ids_of_subjects(work: Work, subjects: Collection[UUID]) -> dict[UUID, str]:

@@ -14,6 +14,7 @@ from sqlalchemy import text
 from processors.events.fact import study_stream
 from processors.gateway import Work
 from processors.requests import IN_FORCE
+from processors.routing.adopted_patients import adopted_studies_of
 from processors.routing.given_ids import ids_of_patients
 from processors.routing.joined import subjects_by_patient, with_joined
 from processors.routing.patients import patients_of
@@ -25,14 +26,12 @@ from processors.text import without_padding
 class Withdrawal:
     """What is wanted: `project` is None for all. `record_id` is that of REDCap's list, where it is told there.
 
-    `studies` are the patients' besides those that say so here: those that REDCap held before this system.
     `follows`: the withdrawal that has turned out to mean these patients.
     """
 
     project: str | None
     patient_ids: Collection[str] = ()
     pseudonyms: Collection[str] = ()
-    studies: Collection[str] = ()
     by: str
     reason: str
     record_id: str | None = None
@@ -176,9 +175,9 @@ def _persons(work: Work, wanted: Sequence[Withdrawal]) -> list[_Person]:
     )
     studies_of = _studies_of(work, set().union(*joined))
     persons = []
-    for each, ids, names, patient_ids, under in zip(wanted, given, met, joined, under_name, strict=True):
-        of_patients = set(each.studies).union(*(studies_of.get(patient_id, ()) for patient_id in patient_ids))
-        is_met = bool(names) or bool(each.studies) or any(patient_id in studies_of for patient_id in ids)
+    for ids, names, patient_ids, under in zip(given, met, joined, under_name, strict=True):
+        of_patients = set().union(*(studies_of.get(patient_id, ()) for patient_id in patient_ids))
+        is_met = bool(names) or any(patient_id in studies_of for patient_id in ids)
         persons.append(_Person(patient_ids, of_patients | (under & of_others), under - of_others, is_met))
     return persons
 
@@ -341,10 +340,13 @@ def _owners(work: Work, studies: Collection[str]) -> dict[str, _Owners]:
 
 
 def _studies_of(work: Work, patient_ids: Collection[str]) -> dict[str, set[str]]:
-    """All studies that ever were these patients', scanners' padding included; whoever had none is absent."""
+    """All studies that ever were these patients', scanners' padding included; whoever had none is absent.
+
+    Of those that REDCap held before this system, its hash of the PatientID tells.
+    """
     subjects = {subject: each for each, theirs in subjects_by_patient(work, patient_ids).items() for subject in theirs}
     prefix = study_stream("")
-    studies: dict[str, set[str]] = defaultdict(set)
+    studies = adopted_studies_of(work, patient_ids)
     for row in work.execute(_STUDIES, {"subjects": list(subjects), "prefix": prefix}):
         studies[subjects[row.subject]].add(row.stream.removeprefix(prefix))
     return studies

@@ -20,6 +20,7 @@ from processors.events.patients import PatientRecognised
 from processors.events.transfers import TransferAdopted
 from processors.gateway import Gateway, Work
 from processors.requests import Key, TransferRequest
+from processors.routing.adopted_patients import names_of_adopted
 from processors.routing.checks import Place
 from processors.routing.decisions import Obstacle
 from processors.routing.evaluate import Judgement
@@ -44,9 +45,13 @@ def recognise_patients(gateway: Gateway, studies: Collection[str], after: int) -
         parameters = {"studies": list(studies), "after": after, "site": work.site}
         _record(work, _sent_after_all(work, parameters))
         concerned = list(work.execute(_CONCERNED, parameters).scalars())
+        unread = work.execute(_UNREAD, parameters).all()
     for batch in batches(concerned, _BATCH):
         with gateway.begin() as work:
             _record(work, _recognised(work, batch))
+    for uses in batches(unread, _BATCH):
+        with gateway.begin() as work:
+            _record(work, _by_hash(work, uses))
 
 
 def recognise_asked_for(work: Work, judgements: Sequence[Judgement]) -> None:
@@ -120,6 +125,14 @@ _CONCERNED = text("""
     select study from gateway.pseudonym_use join gateway.study using (study)
      where patient is null and position > :after and site = :site
 """)
+_UNREAD = text("""
+    select distinct study, project, fingerprint, adopted.patient
+      from gateway.pseudonym_use as use join gateway.adopted_study as adopted using (study)
+      join ledger.subject on subject.subject = adopted.patient and wrapped_key is not null
+     where use.patient is null and use.position > :after and site = :site
+       and not exists (select from gateway.study where study.study = adopted.study)
+     order by study, project, fingerprint
+""")
 _USES = text("""
     select distinct study, project, fingerprint, patient from gateway.pseudonym_use where study = any(:studies)
 """)
@@ -141,14 +154,34 @@ def _recognised(work: Work, studies: Sequence[str]) -> list[Recognised]:
         is_pseudonym = work.name_fingerprint(use.project, patient_id) == use.fingerprint
         now = None if is_pseudonym else persons.counts_as(use.project, patient.subject)
         if persons.of(now) != persons.of(use.patient):
-            recognised = PatientRecognised(
-                study=use.study,
-                project=use.project,
-                name_fingerprint=use.fingerprint,
-                patient=None if now is None else str(now),
-            )
-            others.append(Recognised(recognised, patient))
+            place = Place(use.study, Key(use.project, use.fingerprint))
+            others.append(Recognised(_fact(place, Name(use.fingerprint, now)), patient))
     return others
+
+
+def _by_hash(work: Work, uses: Sequence[Row[Any]]) -> list[Recognised]:
+    """Whose the pseudonyms are that others use for studies never read here, as REDCap's hash of the PatientID tells.
+
+    One that is the PatientID itself says nothing of who it is.
+    """
+    names = {Place(use.study, Key(use.project, use.fingerprint)): Name(use.fingerprint, use.patient) for use in uses}
+    facts = {place: _fact(place, name) for place, name in names.items()}
+    claims = {place: _claim(work, fact, place, None) for place, fact in facts.items()}
+    own = names_of_adopted({claim.pseudonym for claim in claims.values()})
+    found = {(own[name], subject) for name, subject in work.vault.found(work.connection, own).items()}
+    names = {place: name for place, name in names.items() if (claims[place].pseudonym, name.patient) not in found}
+    persons = Persons(work, {claim.project for claim in claims.values()})
+    compared = compare_named(work, [claims[place] for place in names], names, persons, holds_split=False)
+    return [Recognised(_fact(place, name), None) for place, name in compared.names.items()]
+
+
+def _fact(place: Place, name: Name) -> PatientRecognised:
+    return PatientRecognised(
+        study=place.study,
+        project=place.key.project,
+        name_fingerprint=name.fingerprint,
+        patient=None if name.patient is None else str(name.patient),
+    )
 
 
 def _consequences(work: Work, recognised: Sequence[Recognised]) -> Iterator[Fact | NewEvent]:

@@ -8,7 +8,6 @@ import orjson
 from sqlalchemy import text
 
 from processors import bounds
-from processors.errors import Unanswered
 from processors.events.withdrawals import (
     WithdrawalEntryChanged,
     WithdrawalEntryDoubted,
@@ -16,9 +15,8 @@ from processors.events.withdrawals import (
     WithdrawalEntryReturned,
 )
 from processors.gateway import Gateway, Work
-from processors.observed_list import Before, Comparison, compared, listed_project, tell_unreadable
-from processors.redcap import Banned, Project, Redcap
-from processors.routing.adopted_patients import OfBefore, adopted_studies_of
+from processors.observed_list import Before, compared, listed_project, tell_unreadable
+from processors.redcap import Redcap
 from processors.routing.participants import Withdrawal
 from processors.routing.withdraw import is_known, withdraw_all
 
@@ -26,10 +24,6 @@ NEEDED_FIELDS = ("record_id", "wd_project", "wd_subject")
 """Without these, no entry is read."""
 
 _UNKNOWN = "Nothing else that the ledger knows names its project."
-_UNTOLD = (
-    "REDCap refused to tell which studies of before this system are theirs: let the token of Incoming export "
-    "study_patient_id, and what is before REDCap take a filter; then `fiona-ledger withdraw` for the same asks again."
-)
 _BOUNDS = {"wd_project": bounds.NAME, "wd_subject": bounds.PSEUDONYM}
 
 
@@ -55,30 +49,15 @@ def observe_withdrawals(gateway: Gateway, redcap: Redcap, before: Before) -> Non
     with gateway.begin() as work:
         prints = {record: _fingerprint(work, entry) for record, entry in entries.items()}
         tell_unreadable(work, listed)
-        comparison = _compared(work, prints, listed, before)
-        if not comparison.changed:
-            _record_gone(work, comparison)
-            return
-    of_before = adopted_studies_of(gateway, redcap, {entries[record].subject for record in comparison.changed} - {""})
-    if isinstance(of_before.untold, (Unanswered, Banned)):
-        raise of_before.untold
-    with gateway.begin() as work:
-        comparison = _compared(work, prints, listed, before)
-        _withdraw(work, [entries[record] for record in comparison.changed], prints, of_before)
-        _record_gone(work, comparison)
-
-
-def _compared(work: Work, fingerprints: Mapping[str, str], listed: Project, before: Before) -> Comparison:
-    return compared(work, "gateway.withdrawal_entry", fingerprints, asked_at=before.head, unreadable=listed.unreadable)
-
-
-def _record_gone(work: Work, comparison: Comparison) -> None:
-    """What is missing from the list, or there again."""
-    work.record(
-        comparison.facts(
-            doubted=WithdrawalEntryDoubted, returned=WithdrawalEntryReturned, removed=WithdrawalEntryRemoved
+        comparison = compared(
+            work, "gateway.withdrawal_entry", prints, asked_at=before.head, unreadable=listed.unreadable
         )
-    )
+        _withdraw(work, [entries[record] for record in comparison.changed], prints)
+        work.record(
+            comparison.facts(
+                doubted=WithdrawalEntryDoubted, returned=WithdrawalEntryReturned, removed=WithdrawalEntryRemoved
+            )
+        )
 
 
 def entries_from_rows(rows: Sequence[Mapping[str, str]]) -> list[WithdrawalEntry]:
@@ -114,16 +93,15 @@ def _withdraw(
     work: Work,
     entries: Sequence[WithdrawalEntry],
     fingerprints: Mapping[str, str],
-    of_before: OfBefore,
 ) -> None:
-    """Records what the entries say, and has those whom they name withdraw, with their studies of before this system."""
+    """Records what the entries say, and has those whom they name withdraw."""
     known = {project: is_known(work, project) for project in {entry.project for entry in entries if entry.is_usable}}
     withdrew = set(work.execute(_WITHDREW, {"records": [entry.record_id for entry in entries]}).scalars())
     work.record(
         WithdrawalEntryChanged(
             record_id=entry.record_id,
             project=entry.project,
-            problems=entry.problems or _doubts(is_known=known[entry.project], is_told=of_before.untold is None),
+            problems=entry.problems or (_UNKNOWN,) * (not known[entry.project]),
             fingerprint=fingerprints[entry.record_id],
             withdrew_before=entry.record_id in withdrew,
         )
@@ -136,7 +114,6 @@ def _withdraw(
                 project=entry.project,
                 patient_ids=[entry.subject],
                 pseudonyms=[entry.subject],
-                studies=of_before.studies.get(entry.subject, ()),
                 by="REDCap",
                 reason=f"record {entry.record_id} of REDCap's list of withdrawals",
                 record_id=entry.record_id,
@@ -145,11 +122,6 @@ def _withdraw(
             if entry.is_usable
         ],
     )
-
-
-def _doubts(*, is_known: bool, is_told: bool) -> tuple[str, ...]:
-    """What a person must know of a usable entry. It is heeded all the same: its project may be named later."""
-    return (_UNKNOWN,) * (not is_known) + (_UNTOLD,) * (not is_told)
 
 
 def _fingerprint(work: Work, entry: WithdrawalEntry) -> str:

@@ -31,7 +31,8 @@ def test_what_redcap_holds_is_recorded_with_its_instances(site: AdoptingSite) ->
     site.scripts_requested("1.2.1", "B-001", project=BRAIN)
     adopted = site.adopt()
     assert (adopted.studies, adopted.series, adopted.transfers, adopted.ids) == (1, 2, 2, 0)
-    assert site.events("StudyAdopted") == [{"study": "1.2.1", "arrived": None, "series": {"1.2.1.1": 1, "1.2.1.2": 2}}]
+    series = {"1.2.1.1": 1, "1.2.1.2": 2}
+    assert site.events("StudyAdopted") == [{"study": "1.2.1", "arrived": None, "series": series, "patient": None}]
     assert site.adopted("1.2.1") == [(1, HEART, "baseline", True), (2, BRAIN, "", False)]
     assert site.events("TransferAdopted")[1]["requested"] == "2026-03-01 07:30"
     site.assert_sound()

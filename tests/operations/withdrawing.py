@@ -3,7 +3,6 @@
 from ledger.database import Database
 from processors.delivery.deliver import deliver
 from processors.redcap import NoRateLimit, Redcap
-from processors.routing.adopted_patients import adopted_studies_of
 from processors.routing.participants import Withdrawal
 from processors.routing.withdraw import Withdrawn, patients_of_study, withdraw
 from tests.flow.harness import HEART, Site
@@ -23,13 +22,10 @@ def withdraws(
         ):
             with gateway.begin() as work:
                 patient_ids = patients_of_study(work, study) if study else [patient] * bool(patient)
-            of_before = adopted_studies_of(gateway, redcap, patient_ids)
-            with gateway.begin() as work:
                 wanted = Withdrawal(
                     project=project,
                     patient_ids=patient_ids,
                     pseudonyms=[pseudonym] * bool(pseudonym),
-                    studies=set().union(*of_before.studies.values()),
                     by="kari",
                     reason="case 17",
                 )

@@ -184,6 +184,7 @@ _KINDS = {
     "accession": "accession number",
     "coupling": "coupling entry's pseudonym",
     "link": "ID in an auto-ID project",
+    "adopted-patient": "mark of the patient by REDCap's hash",
 }
 
 

@@ -15,7 +15,6 @@ from processors.delivery.deliver import deliver
 from processors.delivery.recognition import recognise
 from processors.errors import ConfigurationError
 from processors.gateway import Work
-from processors.routing.adopted_patients import OfBefore, adopted_studies_of
 from processors.routing.configured_checks import LASTING
 from processors.routing.participants import Withdrawal
 from processors.routing.unplaced import hold_unplaced
@@ -70,32 +69,19 @@ def command(
         with gateway.begin() as work:
             _require_known(work, project)
             patient_ids = [given] if patient_id_stdin else [] if study is None else patients_of_study(work, study)
-        before = OfBefore({})
-        if patient_ids:
-            with opened_redcap(configuration, gateway) as redcap:
-                before = adopted_studies_of(gateway, redcap, patient_ids)
-        with gateway.begin() as work:
             wanted = Withdrawal(
                 project=project,
                 patient_ids=patient_ids,
                 pseudonyms=[given] if pseudonym_stdin else [],
-                studies=set().union(*before.studies.values()),
                 by=operator(),
                 reason=reason.strip(),
             )
             done = withdraw(work, wanted)
         afterwords.append("The withdrawal is recorded; the next run that gets through carries it out.")
         hold_unplaced(gateway, LASTING)
-        if before.untold is not None:
-            afterwords.append(
-                "REDCap holds studies of before this system, and alone can tell which are the patient's: give the "
-                "command again once it answers."
-            )
         with opened_redcap(configuration, gateway) as redcap:
             recognise(gateway, redcap)
             deliver(gateway, redcap, batch_rows=batch_rows)
-        if before.untold is not None:
-            raise before.untold
         with gateway.begin() as work:
             rows = work.execute(_TASKS, {"studies": done.studies, "project": project}).mappings()
             tasks = [dict(row) for row in rows]

@@ -11,18 +11,21 @@ from dataclasses import dataclass, replace
 from sqlalchemy import text
 
 from ledger.batching import Progress, batches
+from ledger.events import NewEvent
 from ledger.vault import SubjectName
 from processors.autoid.adoption import adopt as adopt_entries
 from processors.delivery import actual
+from processors.events.fact import Fact
 from processors.events.operations import AdoptionCompleted, StudyAdopted
 from processors.events.transfers import TransferAdopted
 from processors.gateway import Gateway, Work
 from processors.locks import in_turn
-from processors.operations.adopt.diff import diff
+from processors.operations.adopt.diff import AdoptionFact, diff
 from processors.operations.adopt.known import known_records, known_studies
 from processors.operations.adopt.progress import Checkpoint, begin_or_resume, end, keep
 from processors.redcap import Redcap
 from processors.redcap.incoming import ActualRecord
+from processors.routing.adopted_patients import adopted_patient
 from processors.run import Run
 from processors.source.summary import is_uid
 
@@ -108,13 +111,20 @@ def _record(work: Work, studies: Sequence[str], records: Mapping[str, ActualReco
     facts = [fact for study in studies if study in records for fact in diff(study, records[study], known[study])]
     # Events alike stand together, so that projections take them together.
     facts.sort(key=lambda fact: not isinstance(fact, StudyAdopted))
+    patients = {study: adopted_patient(record.patient_hash, work.placeholders) for study, record in records.items()}
     # A pseudonym goes when its study is forgotten, or the patient whose study it is.
     names = {fact.study: SubjectName("study", "", fact.study) for fact in facts if isinstance(fact, TransferAdopted)}
-    subjects = work.vault.subjects(work.connection, list(names.values()))
-    work.record(
-        work.seal(_named(work, fact), subjects[names[fact.study]]) if isinstance(fact, TransferAdopted) else fact
-        for fact in facts
-    )
+    whose = [patients[fact.study] for fact in facts if isinstance(fact, StudyAdopted)]
+    subjects = work.vault.subjects(work.connection, [*names.values(), *filter(None, whose)])
+
+    def complete(fact: AdoptionFact) -> Fact | NewEvent:
+        if isinstance(fact, TransferAdopted):
+            return work.seal(_named(work, fact), subjects[names[fact.study]])
+        if isinstance(fact, StudyAdopted) and (patient := patients[fact.study]) is not None:
+            return replace(fact, patient=str(subjects[patient]))
+        return fact
+
+    work.record(map(complete, facts))
 
 
 def _named(work: Work, adopted: TransferAdopted) -> TransferAdopted:

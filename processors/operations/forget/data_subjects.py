@@ -9,7 +9,8 @@ To a patient belong, each with a key of its own:
 * entries of the coupling list that named one of these studies, by UID or accession number: each
   led from there to a pseudonym;
 * the accession numbers of these studies, but for those that studies of others have as well;
-* the links of the patient to auto-ID projects, found by the key that REDCap's AutoID knows patients by.
+* the links of the patient to auto-ID projects, found by the key that REDCap's AutoID knows patients by;
+* studies that REDCap held before this system, and whom its hash of the PatientID stood for there.
 """
 
 from collections import defaultdict
@@ -28,6 +29,8 @@ from processors.events.rules import CouplingEntryChanged
 from processors.gateway import Work
 from processors.operations.forget.corrections import SERIES_TYPES, corrected, identities
 from processors.placeholders import ONLY_BLANKS
+from processors.redcap.incoming import hashed
+from processors.routing.adopted_patients import ADOPTED_PATIENT
 from processors.routing.patient_keys import link_subject, padded_key, patient_key
 
 What = Literal["patient", "study", "autoid-project"]
@@ -140,7 +143,9 @@ def of_study(work: Work, study: str) -> DataSubject:
     owner = _Identified(
         what="study",
         name=study,
-        subjects=tuple(dict.fromkeys([*patients, *work.vault.found(work.connection, names).values()])),
+        subjects=tuple(
+            dict.fromkeys([*patients, *_of_this_alone(work, study), *work.vault.found(work.connection, names).values()])
+        ),
         studies=(study,),
         secrets=frozenset(_secrets(work, sealed)),
     )
@@ -178,6 +183,8 @@ _STUDIES = text("""
     select distinct subject, stream from ledger.event
      where subject = any(:subjects) and starts_with(stream, :prefix)
 """)
+_ADOPTED = text("select patient as subject, study from gateway.adopted_study where patient = any(:subjects)")
+_WHOSE = text("select patient from gateway.adopted_study where study = :study and patient is not null")
 _LINK_SCOPES = text("select distinct scope from ledger.subject where kind = 'link'")
 _LINKS = text("""
     select subject, wrapped_key is not null as living from ledger.subject where kind = 'link' and scope = :project
@@ -205,11 +212,18 @@ def _names(patient_id: str, projects: Iterable[str]) -> list[SubjectName]:
     # A placeholder's key may be linked as well: from before it was called one, or by the scripts.
     keys = [key for find in (patient_key, padded_key) if (key := find(patient_id, ONLY_BLANKS)) is not None]
     links = [link_subject(project, key) for key in keys for project in projects]
-    return [SubjectName("patient", "", patient_id), *links]
+    adopted = SubjectName(ADOPTED_PATIENT, "", hashed(patient_id))
+    return [SubjectName("patient", "", patient_id), adopted, *links]
 
 
 def _link_scopes(work: Work) -> list[str]:
     return list(work.execute(_LINK_SCOPES).scalars())
+
+
+def _of_this_alone(work: Work, study: str) -> list[UUID]:
+    """Whom REDCap's hash stood for with this study and no other."""
+    whose = work.execute(_WHOSE, {"study": study}).scalars().all()
+    return [subject for subject, studies in _studies_of(work, whose).items() if studies == {study}]
 
 
 def _alike(work: Work, patient_ids: Collection[str]) -> set[str]:
@@ -227,6 +241,8 @@ def _studies_of(work: Work, subjects: Collection[UUID]) -> dict[UUID, set[str]]:
     studies: dict[UUID, set[str]] = defaultdict(set)
     for row in work.execute(_STUDIES, {"subjects": list(subjects), "prefix": _STUDY_PREFIX}):
         studies[row.subject].add(row.stream.removeprefix(_STUDY_PREFIX))
+    for row in work.execute(_ADOPTED, {"subjects": list(subjects)}):
+        studies[row.subject].add(row.study)
     return studies
 
 

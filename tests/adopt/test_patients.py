@@ -1,0 +1,120 @@
+"""One pseudonym, one patient, though a patient is known only by REDCap's hash: of studies never read here."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from processors.redcap.incoming import hashed
+from tests.adopt.sites import AdoptingSite
+from tests.conftest import SettableClock
+from tests.flow.harness import HEART, Asked, standard_simulator
+from tests.operations.operator import forget_patient, join_patients
+
+SHARED, SPLIT = "two patients, one pseudonym", "one patient, two pseudonyms"
+OF_BEFORE, NEW = "1.2.1", "1.2.9"
+
+
+@pytest.fixture
+def site(database_url: str, key_file: Path, clock: SettableClock, tmp_path: Path) -> Iterator[AdoptingSite]:
+    with ExitStack() as stack:
+        redcap = stack.enter_context(standard_simulator(clock))
+        site = AdoptingSite(
+            folder=tmp_path, database_url=database_url, key_file=key_file, clock=clock, simulator=redcap
+        )
+        stack.callback(site.close)
+        yield site
+
+
+@pytest.fixture
+def adopted(site: AdoptingSite) -> AdoptingSite:
+    """Patient 4711 was sent to the project as H-001, and the study's summaries have left the disk."""
+    site.scripts_wrote(OF_BEFORE, study_patient_id=hashed("4711"))
+    site.scripts_requested(OF_BEFORE, "H-001", sent=True)
+    site.adopt()
+    return site
+
+
+def asks(site: AdoptingSite, patient: str, name: str, study: str = NEW) -> dict[int, Asked]:
+    """What is requested of a study of the patient that an entry names, by the next run."""
+    site.series(study, PatientID=patient)
+    site.entry(study, study=study, subject=name)
+    site.run()
+    return site.transfers(study)
+
+
+def test_nobody_else_is_requested_under_the_pseudonym(adopted: AdoptingSite) -> None:
+    assert asks(adopted, "9000", "H-001") == {}
+    assert adopted.attention() == {SHARED: 1}
+    (held,) = adopted.events("RequestHeld")
+    assert held["studies"] == [OF_BEFORE]
+    adopted.assert_sound()
+
+
+@pytest.mark.parametrize("patient", ["4711", " 4711", "4711 "])
+def test_the_patient_is_known_again(adopted: AdoptingSite, patient: str) -> None:
+    assert asks(adopted, patient, "H-001") == {1: Asked(HEART, "H-001")}
+    assert adopted.attention() == {}
+    assert asks(adopted, "9000", "H-001", "1.2.10") == {}
+    assert adopted.attention() == {SHARED: 1}
+    adopted.assert_sound()
+
+
+def test_a_second_pseudonym_of_the_patient_is_shown(adopted: AdoptingSite) -> None:
+    assert asks(adopted, "4711", "H-002") == {1: Asked(HEART, "H-002")}
+    assert adopted.attention() == {SPLIT: 1}
+
+
+def test_whoever_was_known_before_the_adoption_is_one_with_them(site: AdoptingSite) -> None:
+    asks(site, "4711", "H-001")
+    site.scripts_wrote(OF_BEFORE, study_patient_id=hashed("4711"))
+    site.scripts_requested(OF_BEFORE, "H-001", sent=True)
+    site.adopt()
+    site.series("1.2.10", PatientID="4712")
+    site.run()
+    assert site.attention() == {}
+    assert site.query("select count(distinct patient), count(patient) from gateway.pseudonym_use") == [(1, 2)]
+
+
+def test_so_it_is_with_a_row_that_a_person_adds_to_such_a_study(site: AdoptingSite) -> None:
+    site.scripts_wrote(OF_BEFORE, study_patient_id=hashed("4711"))
+    site.adopt()
+    site.person_requests(OF_BEFORE, HEART, "H-001")
+    assert asks(site, "9000", "H-001") == {}
+    assert site.attention() == {SHARED: 1}
+
+
+def test_whoever_is_scanned_under_the_pseudonym_is_not_compared(site: AdoptingSite) -> None:
+    site.scripts_wrote(OF_BEFORE, study_patient_id=hashed("H-001"))
+    site.scripts_requested(OF_BEFORE, "H-001", sent=True)
+    site.adopt()
+    assert asks(site, "9000", "H-001") == {1: Asked(HEART, "H-001")}
+    assert site.attention() == {}
+
+
+def test_the_study_s_files_that_come_again_change_nothing(adopted: AdoptingSite) -> None:
+    adopted.series(OF_BEFORE, PatientID="4711")
+    assert asks(adopted, "9000", "H-001") == {}
+    assert adopted.attention() == {SHARED: 1}
+    assert adopted.count("PatientRecognised") == 1
+
+
+@pytest.mark.parametrize("compared_before", [False, True])
+def test_a_forgotten_patient_is_compared_no_longer(adopted: AdoptingSite, *, compared_before: bool) -> None:
+    if compared_before:
+        asks(adopted, "5000", "H-002", "1.2.8")
+        assert adopted.count("PatientRecognised") == 1
+    forget_patient(adopted, "4711")
+    assert asks(adopted, "9000", "H-001") == {1: Asked(HEART, "H-001")}
+    living = "select count(*) from ledger.subject where kind in ('adopted-patient', 'study') and lookup is not null"
+    assert adopted.query(living) == [(0,)]
+    adopted.assert_sound()
+
+
+def test_an_operator_can_say_that_two_are_one(adopted: AdoptingSite) -> None:
+    asks(adopted, "9000", "H-001")
+    join_patients(adopted, NEW)
+    adopted.run()
+    assert adopted.transfers(NEW) == {1: Asked(HEART, "H-001")}
+    assert adopted.attention() == {}
