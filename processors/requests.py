@@ -130,6 +130,7 @@ class TransferRequest:
     `requested_at` is in the hospital's zone: its row tells that minute. `placed_at` is when its row was
     recorded to stand in `instance`. `replaces` are the requests in whose place it was made. `recalled`: its
     file was taken back from the sender's queue; `taken`: the sender's folders tell that it has carried it out.
+    `sends` is how often it was sent, the last time under `sent_uids`, whatever the sender has reported since.
     `is_missing`: people are known to have deleted or changed its row, or deleted its record.
     `is_set_apart`: it contradicts what the ledger holds, and is not written.
     """
@@ -147,6 +148,8 @@ class TransferRequest:
     replaces: tuple[int, ...] = ()
     recalled: bool = False
     taken: bool = False
+    sends: int = 0
+    sent_uids: tuple[str, ...] = ()
     is_missing: bool = False
     is_set_apart: bool = False
     report: Report = AWAITED
@@ -165,6 +168,11 @@ class TransferRequest:
     def in_force(self) -> bool:
         """Whether somebody wants it."""
         return self.state in IN_FORCE
+
+    @property
+    def was_sent(self) -> bool:
+        """Whether it was ever sent: a later attempt may have failed, or somebody have taken the date away."""
+        return self.sends > 0 or self.report.state == "sent"
 
     @property
     def minute(self) -> str:

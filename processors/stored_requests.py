@@ -22,6 +22,7 @@ _REQUESTS = f"""
            cause_position,
            transfer.state, transfer.instance, found, placed_at, replaces, recalled,
            outcome.state as reported, outcome.sent_at, outcome.errors, outcome.failure, outcome.mapped_uids,
+           coalesce(outcome.sends, 0) as sends,
            {IS_MISSING} as is_missing,
            exists (select from ledger.set_apart as apart
                     where apart.position = transfer.position and mended_position is null) as is_set_apart
@@ -70,6 +71,8 @@ def _unsealed(work: Work, rows: Collection[Row[Any]]) -> Iterable[TransferReques
             placed_at=row.placed_at,
             replaces=tuple(row.replaces),
             recalled=row.recalled,
+            sends=row.sends,
+            sent_uids=tuple(row.mapped_uids or ()),
             is_missing=row.is_missing,
             is_set_apart=row.is_set_apart,
             report=_report(row),
@@ -79,4 +82,6 @@ def _unsealed(work: Work, rows: Collection[Row[Any]]) -> Iterable[TransferReques
 def _report(row: Row[Any]) -> Report:
     if row.reported is None:
         return AWAITED
-    return Report(row.reported, row.sent_at, tuple(row.errors), row.failure, tuple(row.mapped_uids))
+    # What failed since was sent under study UIDs before: they are no part of the failure.
+    mapped_uids = tuple(row.mapped_uids) if row.reported == "sent" else ()
+    return Report(row.reported, row.sent_at, tuple(row.errors), row.failure, mapped_uids)

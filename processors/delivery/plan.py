@@ -376,8 +376,11 @@ class _Transfers:
             self._end_row(request, row, *([withdrawn] if row is to_be_written[-1] else []))
 
     def _fate(self, request: TransferRequest, row: TransferRow) -> Fate:
-        """What became of the row; one that failed has left the sender's hands, unless it was queued again."""
-        if row.report.state == "sent":
+        """What became of the row; one that failed has left the sender's hands, unless it was queued again.
+
+        What was sent stays so, though a later attempt failed, or somebody took the date away.
+        """
+        if row.report.state == "sent" or request.was_sent:
             return "sent"
         if row.report.state == "failed":
             is_taken = self._is_queued_again(request, row.report, row.requested)
@@ -389,6 +392,8 @@ class _Transfers:
         """What became of a request of which REDCap has no row of ours: it was deleted, or never there."""
         if request.instance is None or request.found:
             return "unsent"
+        if request.was_sent:
+            return "sent"
         match request.report.state:
             case "sent" | "possibly sent" as fate:
                 return fate
@@ -414,8 +419,13 @@ class _Transfers:
         return min(later, default=None)
 
     def _end_row(self, request: TransferRequest, row: TransferRow, *facts: Fact) -> None:
-        is_unsent = self._fate(request, row) == "unsent"
-        fields = transfers.emptied_row(row) if is_unsent else transfers.closed_row(row)
+        """Empties or closes the row.
+
+        One that is left blank is gone to REDCap, and whoever asks next gets its number. Not so where a file was taken
+        back: a batch under way may have read it, and writes into that instance.
+        """
+        is_untouched = self._fate(request, row) == "unsent" and not request.recalled
+        fields = transfers.emptied_row(row) if is_untouched else transfers.closed_row(row)
         self._row(request, fields, *facts, ends=True)
 
     def _row(self, request: TransferRequest, fields: Row, *facts: Fact, ends: bool = False) -> None:

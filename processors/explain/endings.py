@@ -57,6 +57,8 @@ class Ending(NamedTuple):
                 return "may have been sent: the sender may hold a copy of it"
             case _ if self.is_missing and self.state == "placed":
                 return "has no row in REDCap any more that says so: somebody has deleted or changed it"
+            case _ if self.sends and self.state in _UNSENT_SINCE:
+                return f"was sent{_on(self.first_sent_at)}, and {_UNSENT_SINCE[self.state]}"
             case _:
                 return _UNSENT[self.state]
 
@@ -72,6 +74,11 @@ _UNSENT: dict[State, str] = {
     "ending": "is being withdrawn, and is not known to have been sent",
     "withdrawn": "was withdrawn, and was not sent",
     "closed": "was ended, and is not known to have been sent",
+}
+_UNSENT_SINCE: dict[State, str] = {
+    "placed": "is to be sent again: the sender's date was taken away",
+    "ending": "is being withdrawn",
+    "closed": "was ended then",
 }
 _ENDINGS = text(f"""
     select transfer.position as request, transfer.project, transfer.event_name, transfer.instance, transfer.state,

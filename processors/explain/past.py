@@ -81,7 +81,7 @@ class Past:
     def _settle(self, request: int) -> None:
         """What was sent stays known, whatever becomes of the request afterwards."""
         known = self.requests.get(request, _UNREPORTED)
-        if known.reported != "sent":
+        if not known.sends:
             self._change(request, **{name: getattr(_UNREPORTED, name) for name in Ending._fields[_REPORTED_FROM:]})
 
     def _place(self, request: int, instance: int) -> None:

@@ -85,7 +85,7 @@ def _request(request: TransferRequest, situation: Situation) -> str:
         "contested": "a person asked for another name in REDCap, which stands, and ours waits",
         "ending": "it is being withdrawn",
     }[request.state]
-    sent = ", and has been sent" if request.report.state == "sent" else ""
+    sent = ", and has been sent" if request.was_sent else ""
     line = f"Requested for {destination(*request.key)}, because of {_name(request.cause)} [{request.position}]"
     line += f": {state}{sent}."
     if request.cause.kind == "rule" and request.key not in situation.wanted and not situation.forgotten:

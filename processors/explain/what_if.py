@@ -272,5 +272,5 @@ def _with_standing(work: Work, changes: Sequence[RequestChange]) -> list[Request
     for studies in batches(sorted({change.study for change in changes}), _BATCH):
         for requests in requests_of(work, studies, states=(*IN_FORCE, "ending")).values():
             for request in requests:
-                stands[request.study, request.key] = "sent" if request.report.state == "sent" else request.state
+                stands[request.study, request.key] = "sent" if request.was_sent else request.state
     return [replace(change, stands=stands.get((change.study, change.key), change.stands)) for change in changes]

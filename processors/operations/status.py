@@ -286,7 +286,7 @@ _SERVER = text("""
            (select paused_until from gateway.call_budget where url = :url) as paused_until
 """)
 _REQUESTS = text("""
-    select transfer.state, count(*) as requests, count(*) filter (where told.state = 'sent') as sent
+    select transfer.state, count(*) as requests, count(*) filter (where told.sends > 0) as sent
       from gateway.transfer join gateway.study using (study)
       left join gateway.outcome as told on told.request = transfer.position and told.ours
      where site = :site group by transfer.state order by transfer.state

@@ -29,7 +29,7 @@ class Outcomes:
     """One row a request that stands in REDCap, or of which the sender has reported something."""
 
     name = "outcomes"
-    code_version = 2
+    code_version = 3
     tables: Sequence[str] = ("gateway.outcome",)
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ _SETTLE = Statement(
     text("""
         delete from gateway.outcome as o
          using json_to_recordset(cast(:rows as json)) as r (request bigint)
-         where o.ours and o.request = r.request and o.state <> 'sent'
+         where o.ours and o.request = r.request and o.sends = 0
     """),
 )
 # The sender may hold a copy of its row: whatever it writes into that instance is about this request.

@@ -39,7 +39,7 @@ class Claim:
 
     `patient` is None where there is none to compare. A study `of_two` patients counts as somebody of its own, so that
     neither of them shares its pseudonym with the other. `events` are the project's events that it is claimed for: what
-    others ask of the study for these contests the claim.
+    others ask of the study for these contests the claim. `is_of_others`: it is such a row itself.
     """
 
     place: Place
@@ -47,6 +47,7 @@ class Claim:
     patient: Patient | None
     events: frozenset[str]
     of_two: bool = False
+    is_of_others: bool = False
     replaces: tuple[int, ...] = ()
 
     @classmethod
@@ -235,14 +236,21 @@ class _Uses:
         ]
 
     def second(self, claim: Claim, mine: Name, ending: Collection[int]) -> list[Use]:
-        """Those by which the patient has another pseudonym; what others ask of the study itself contests the claim."""
+        """Those by which the patient has another pseudonym.
+
+        What others ask of the study itself contests the claim, and what we asked of it before is corrected by it.
+        """
         return [
             use
             for use in self._by_person[claim.project, self._persons.of(mine.patient)]
             if use.fingerprint != mine.fingerprint
             and not use.is_ending
             and use.request not in ending
-            and not (_is_of_others(use) and use.study == claim.place.study and use.event_name in claim.events)
+            and not (
+                use.study == claim.place.study
+                and use.event_name in claim.events
+                and (_is_of_others(use) or not claim.is_of_others)
+            )
         ]
 
 

@@ -24,7 +24,7 @@ from processors.events.transfers import TransferRequested, TransferRetracted
 from processors.gateway import Gateway, Work
 from processors.redcap import Redcap
 from processors.redcap.incoming import ABSENT
-from processors.requests import IN_FORCE, Key, TransferRequest, TransferRow, owner
+from processors.requests import IN_FORCE, Key, Report, TransferRequest, TransferRow, owner
 from processors.routing.decisions import Obstacle
 from processors.routing.identify import claim_of, outcome_of
 from processors.routing.identity import compare
@@ -257,7 +257,7 @@ def _as_told(request: TransferRequest) -> TransferRow:
         event_name=request.event_name,
         name="",
         requested=request.minute,
-        report=request.report,
+        report=Report("sent", request.report.sent_at, request.report.errors, None, request.sent_uids),
     )
 
 
@@ -274,7 +274,7 @@ def rows_there(
     instances = {request.instance for request in requests}
     sent = [row for row in rows if row.report.state == "sent" and row.instance in instances]
     told = {row.instance for row in sent}
-    gone = [_as_told(request) for request in requests if request.report.state == "sent"]
+    gone = [_as_told(request) for request in requests if request.was_sent]
     return RowsThere(
         sent=[*sent, *(row for row in gone if row.instance not in told)],
         of_others=[

@@ -142,7 +142,8 @@ _USES = text("""
     select study, project, position, state <> 'withdrawn' as named, cause_kind as kind,
            state = any(:in_force) and not exists (
                select from gateway.outcome as told
-                where told.ours and told.request = transfer.position and told.state in ('sent', 'possibly sent'))
+                where told.ours and told.request = transfer.position
+                  and (told.sends > 0 or told.state = 'possibly sent'))
            as is_unsent
       from gateway.transfer where study = any(:studies)
     union all

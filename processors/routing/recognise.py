@@ -83,7 +83,7 @@ _SENT_AFTER_ALL = text("""
       from gateway.outcome join gateway.transfer on outcome.request = transfer.position
       join gateway.study on study.study = transfer.study
       join ledger.event on event.position = transfer.position
-     where ours and outcome.position > :after and outcome.state = 'sent' and ended_position is not null
+     where ours and outcome.position > :after and sends > 0 and ended_position is not null
        and study.site = :site and event.data ->> 'name_fingerprint' is not null
        and not exists (select from gateway.pseudonym_use where holder = 'request ' || transfer.position)
 """)
@@ -217,7 +217,7 @@ def _claim(work: Work, fact: PatientRecognised, place: Place, patient: Patient |
     told = work.identities({use.position for use in uses}).values()
     pseudonym = next((payload["pseudonym"] for _, payload in told if payload.get("pseudonym")), "")
     events = frozenset(use.event_name for use in uses)
-    return Claim(place=place, pseudonym=pseudonym, patient=patient, events=events)
+    return Claim(place=place, pseudonym=pseudonym, patient=patient, events=events, is_of_others=fact.request is None)
 
 
 _HOLDERS = text("""
@@ -239,7 +239,7 @@ def _is_past(work: Work, fact: PatientRecognised, use: Row[Any]) -> bool:
 
 
 def _is_unsent(request: TransferRequest) -> bool:
-    return request.in_force and request.report.state != "sent"
+    return request.in_force and not request.was_sent
 
 
 def _of_use(work: Work, use: Row[Any], obstacle: Obstacle) -> Iterator[Fact | NewEvent]:

@@ -24,7 +24,7 @@ _UNPLACED = text("""
      where state in ('requested', 'contested') and site = :site
        and not exists (select from gateway.outcome
                         where ours and outcome.request = transfer.position
-                          and outcome.state in ('sent', 'possibly sent'))
+                          and (sends > 0 or outcome.state = 'possibly sent'))
 """)
 
 

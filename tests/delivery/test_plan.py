@@ -367,12 +367,15 @@ def test_a_corrected_request_amends_the_row_that_cannot_have_been_taken() -> Non
     assert imported(redcap, found).transfers() == {1: ("HEART", "P2", "")}
 
 
-def test_a_row_whose_file_was_taken_back_is_emptied_and_not_used_again() -> None:
-    """It was amended: a batch that had read the file before sent the old pseudonym, and the new one was told."""
+def test_a_row_whose_file_was_taken_back_is_closed_and_not_used_again() -> None:
+    """A batch that had read the file before sends the old pseudonym, and writes into that instance.
+
+    Amended, the new one was told to be sent; emptied, the row was gone, and a person's request got its number.
+    """
     old, request = stood(since=LONG, recalled=True), ours(5, name="P2", replaces=(4,))
     redcap = Redcap().by_us(1, old)
     found = plan(desired(old, request), redcap)
-    assert imported(redcap, found).transfers() == {2: ("HEART", "P2", "")}
+    assert imported(redcap, found).transfers() == {1: ("HEART", "", ""), 2: ("HEART", "P2", "")}
     assert fates(found)[4][1] == "unsent"
 
 
@@ -405,7 +408,7 @@ def test_where_the_first_of_several_replaced_rows_cannot_be_amended_another_is()
     first, second = stood(3, recalled=True), replace(stood(), key=Key("BRAIN", ""), instance=2)
     redcap = Redcap().by_us(1, first).by_us(2, second)
     found = plan(desired(first, second, ours(5, "LUNG", "P3", replaces=(3, 4))), redcap)
-    assert imported(redcap, found).transfers() == {2: ("LUNG", "P3", "")}
+    assert imported(redcap, found).transfers() == {1: ("HEART", "", ""), 2: ("LUNG", "P3", "")}
     assert told(found, TransferAmended) == [amended(5, 2, replaced=4)]
 
 
@@ -440,7 +443,8 @@ def test_two_rows_of_ours_that_say_the_same_are_both_known_as_ours() -> None:
     first, second = stood(3, name="P2", since=LONG), ours(4, name="P2", state="ending", recalled=True)
     redcap = Redcap().by_us(1, first, SENT).by_us(2, second)
     found = plan(desired(first, second, ours(5, replaces=(4, 3))), redcap)
-    assert imported(redcap, found).transfers() == {1: ("HEART", "", ""), 3: ("HEART", "P1", "")}
+    after = {1: ("HEART", "", ""), 2: ("HEART", "", ""), 3: ("HEART", "P1", "")}
+    assert imported(redcap, found).transfers() == after
 
 
 # Endings: what the sender took, or may have taken, is closed

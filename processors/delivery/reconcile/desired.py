@@ -95,7 +95,7 @@ def _add_placed(work: Work, state: Expected, closed: Collection[str]) -> None:
 
 def _note(request: TransferRequest, closed: Collection[str], *, before_looks: bool) -> str:
     """Why a request is not to be placed again: it would be sent twice, or nothing new goes there."""
-    if request.report.state == "sent":
+    if request.was_sent:
         return SENT
     if request.project in closed:
         return CLOSED

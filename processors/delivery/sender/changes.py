@@ -41,6 +41,14 @@ class KnownStudy:
     doubled: set[int] = field(default_factory=set)
     others: dict[int, KnownRow] = field(default_factory=dict)
 
+    def is_told_of_others(self, row: TransferRow) -> bool:
+        """Whether what the sender wrote there was told while the row said what somebody else wanted.
+
+        A row of ours that people changed, and changed back after it was sent, has not been sent as it reads.
+        """
+        before = self.others.get(row.instance)
+        return before is not None and row.report.state in ("sent", "failed") and row.report == before.report
+
 
 def changes(rows: Iterable[tuple[TransferRow, str]], known: Mapping[str, KnownStudy]) -> Iterator[Fact]:
     """What is to be recorded of these rows, each with its fingerprint; those of unknown studies are left out."""
@@ -53,12 +61,15 @@ def changes(rows: Iterable[tuple[TransferRow, str]], known: Mapping[str, KnownSt
 def deleted_or_back(rows: Collection[TransferRow], study: KnownStudy) -> Iterator[Fact]:
     """Which placed requests' rows somebody has deleted or changed, or put back, by all rows that the record has.
 
-    One that is put back after it was written again elsewhere can be sent beside that one.
+    One that reads as before, but was sent while it said something else, is not back: the sender sends it no more. One
+    that is put back after it was written again elsewhere can be sent beside that one.
     """
     for request in study.ours:
         if request.state != "placed":
             continue
-        stands = request.stands_in(rows)
+        stands = request.stands_in(rows) and (
+            request.found or not any(map(study.is_told_of_others, _at(request, rows)))
+        )
         beside = stands_elsewhere(request, rows, study.ours)
         if beside is not None and not stands:
             stands = True
@@ -70,6 +81,10 @@ def deleted_or_back(rows: Collection[TransferRow], study: KnownStudy) -> Iterato
         if stands == (request.position in study.missing):
             change = RowRestored if stands else RowMissing
             yield change(study=request.study, kind="transfer", key=str(request.position))
+
+
+def _at(request: TransferRequest, rows: Iterable[TransferRow]) -> Iterator[TransferRow]:
+    return (row for row in rows if row.instance == request.instance)
 
 
 def placed_again(request: TransferRequest, row: TransferRow) -> TransferPlaced:
@@ -85,8 +100,10 @@ def _changes_of(row: TransferRow, fingerprint: str, study: KnownStudy) -> Iterat
         return
     if wrote and row.is_sendable and not request.in_force and request.state != "ending":
         yield TransferStrayed(study=row.study, project=request.project, request=request.position, instance=row.instance)
-    # A row that was amended or emptied by us says no more what an earlier report was about.
-    if not _is_same(row.report, request.report):
+    # A row that was amended or emptied by us says no more what an earlier report was about; nor is a blank one of what
+    # has ended a wish to have it sent again.
+    is_news = request.in_force or row.report != AWAITED
+    if is_news and not _is_same(row.report, request.report) and not (wrote and study.is_told_of_others(row)):
         yield _reported(row, request)
 
 

@@ -58,7 +58,8 @@ def known_studies(work: Work, studies: Sequence[str]) -> dict[str, KnownStudy]:
     for row in work.execute(_OTHERS, chosen):
         before = known[row.study].others.get(row.instance)
         known_as = row.fingerprint or (before.fingerprint if before is not None else None)
-        report = Report(row.state, row.sent_at, tuple(row.errors), row.failure, tuple(row.mapped_uids))
+        mapped_uids = tuple(row.mapped_uids) if row.state == "sent" else ()
+        report = Report(row.state, row.sent_at, tuple(row.errors), row.failure, mapped_uids)
         known[row.study].others[row.instance] = KnownRow(known_as, report)
     return known
 

@@ -52,7 +52,8 @@ class Queue:
         except FileNotFoundError:
             return False
         except OSError as exc:
-            self._warn("sender.queue", queue, exc)
+            if exc.errno != errno.ENAMETOOLONG:  # the sender could not write such a file either
+                self._warn("sender.queue", queue, exc)
             return False
         return self._move(queue / name, _free(withdrawn / name))
 
@@ -83,8 +84,8 @@ class Queue:
         return True
 
     def names(self) -> list[str]:
-        """The names of the files that wait; none where the queue cannot be read."""
-        return [entry.name for entry in self._entries("sender.queue", self.section.queue)]
+        """The names of the files that wait; none where the queue cannot be read. What is no text is none of ours."""
+        return [entry.name for entry in self._entries("sender.queue", self.section.queue) if _is_text(entry.name)]
 
     def has_carried_out(self, request: TransferRequest) -> bool:
         """Whether the request's file is among those that were carried out."""
@@ -154,6 +155,15 @@ def unusable_folders(section: SenderSection) -> dict[str, str]:
 def file_name(request: TransferRequest) -> str:
     """The name that the sender gives to the request's file."""
     return f"{request.study}_{request.project}_{(request.pseudonym or '').strip()}_{request.instance}.json"
+
+
+def _is_text(name: str) -> bool:
+    """Whether the file's name is UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _free(target: Path) -> Path:

@@ -1,5 +1,6 @@
 """The sender's folders: what is taken back from its queue, and what its folders tell."""
 
+import os
 import resource
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 
 from processors.configuration.settings import SenderSection
 from tests.delivery.sender.conftest import STUDY
-from tests.flow.harness import HEART, Asked, Site
+from tests.flow.harness import BRAIN, HEART, Asked, Site
 
 FILE = f"{STUDY}_{HEART}_H-001_1.json"
 
@@ -55,12 +56,45 @@ def test_a_request_taken_back_from_the_queue_is_withdrawn_and_another_placed(
     """Its row is not used again: a batch that had read the queue before still writes into it."""
     queued.entry(study=STUDY, subject="H-002")
     queued.run()
-    assert queued.transfers(STUDY) == {2: Asked(HEART, "H-002")}
+    assert queued.transfers(STUDY) == {1: Asked(HEART, ""), 2: Asked(HEART, "H-002")}
     assert queued.attention() == {}
     assert names(folders.withdrawn) == [FILE]
     assert names(folders.queue) == ["1.9_Heart Study_H-001_1.json", "no request"]
     (recalled,) = queued.events("TransferRecalled")
     assert "H-001" not in str(recalled)
+
+
+def test_nobody_s_request_gets_the_number_of_one_taken_back_while_a_batch_is_under_way(
+    queued: Site, folders: SenderSection
+) -> None:
+    """The row was emptied, so gone to REDCap, and the sender told of H-001 in the row of a person's request."""
+    queued.entry(study="1.2.9", subject="H-001")
+    queued.run()
+    assert names(folders.withdrawn) == [FILE]
+    theirs = queued.person_requests(STUDY, BRAIN, "B-001")
+    assert theirs == 2
+    queued.sender_sends(STUDY, 1)
+    assert queued.run().attention == {"sent after it was ended": 1}
+    assert queued.transfer_rows(STUDY)[theirs].get("transfer_date") is None
+
+
+def test_a_name_in_the_queue_that_is_no_text_is_somebody_else_s(queued: Site, folders: SenderSection) -> None:
+    """Each run ended with 70."""
+    assert folders.queue is not None
+    strange = folders.queue / os.fsdecode(b"M\xfcller_1.json")
+    strange.write_text("")
+    queued.entry(study=STUDY, subject="H-002")
+    queued.run()
+    assert names(folders.withdrawn) == [FILE]
+    assert strange.exists()
+
+
+def test_a_pseudonym_too_long_for_a_file_s_name_is_no_fault_of_the_folder(queued: Site) -> None:
+    queued.entry("2", study=STUDY, project=BRAIN, subject="B" * 240)
+    queued.run()
+    queued.remove_entry("2")
+    for _ in range(3):
+        assert not [warning for warning in queued.run().checked.warnings if "sender.queue" in warning]
 
 
 def test_a_request_that_is_not_in_the_queue_any_more_may_have_been_sent(queued: Site, folders: SenderSection) -> None:
@@ -99,7 +133,7 @@ def test_the_file_of_a_request_in_force_stays_although_one_that_ended_has_its_na
     queued.run()
     queued.entry(study=STUDY, subject="H-001")
     queued.run()
-    assert queued.transfers(STUDY) == {2: Asked(HEART, "H-001")}
+    assert queued.transfers(STUDY) == {1: Asked(HEART, ""), 2: Asked(HEART, "H-001")}
     assert folders.queue is not None
     wanted = FILE.replace("_1.json", "_2.json")
     (folders.queue / wanted).write_text("{}")
@@ -128,7 +162,7 @@ def test_within_the_minute_a_file_is_taken_back_and_its_row_not_used_again(site:
     site.entry(study=STUDY, subject="H-002")
     site.run(after=20)
     assert (names(folders.queue), names(folders.withdrawn)) == ([], [FILE])
-    assert site.transfers(STUDY) == {2: Asked(HEART, "H-002")}
+    assert site.transfers(STUDY) == {1: Asked(HEART, ""), 2: Asked(HEART, "H-002")}
 
 
 def test_what_was_carried_out_within_the_minute_is_told_to_be_sent_as_it_was(
@@ -223,5 +257,5 @@ def test_a_full_disk_for_what_is_withdrawn_leaves_it_beside_the_queue_and_out_of
         report = queued.run()
     assert names(elsewhere) == []
     assert f"{FILE}.withdrawn" in names(folders.queue)
-    assert queued.transfers(STUDY) == {2: Asked(HEART, "H-002")}
+    assert queued.transfers(STUDY) == {1: Asked(HEART, ""), 2: Asked(HEART, "H-002")}
     assert "File too large" in str(report.as_data())

@@ -1,0 +1,164 @@
+"""What was sent stays so, though the sender tries again and fails, or somebody takes the date away."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.flow.harness import BRAIN, HEART, Asked, Site
+from tests.operations.operator import amend_by_hand
+from tests.operations.withdrawing import withdraws
+
+FAILED, CHANGED = "transfer failed", "row deleted or changed in REDCap"
+
+Since = Callable[[Site], None]
+
+
+@pytest.fixture
+def sent(site: Site) -> Site:
+    """Study 1.2.3 was sent to the project as H-001."""
+    site.series("1.2.3", PatientID="4711")
+    site.entry("1", study="1.2.3", subject="H-001")
+    site.run()
+    site.clock.advance(3_600)
+    site.sender_sends("1.2.3", 1)
+    site.run()
+    return site
+
+
+def _failed(site: Site) -> None:
+    site.series("1.2.3", "1.2.3.2", PatientID="4711")
+    site.clock.advance(3_600)
+    site.sender_fails("1.2.3", 1)
+
+
+def _date_taken_away(site: Site) -> None:
+    site.transfer_project.put([_place(1) | {"transfer_date": ""}])
+
+
+def _place(instance: int) -> dict[str, str]:
+    return {
+        "study_instance_uid": "1.2.3",
+        "redcap_repeat_instrument": "transfers",
+        "redcap_repeat_instance": str(instance),
+    }
+
+
+SINCE = pytest.mark.parametrize("since", [_failed, _date_taken_away])
+
+
+@SINCE
+def test_once_retracted_it_is_told_that_it_was_sent(sent: Site, since: Since) -> None:
+    since(sent)
+    sent.run()
+    amend_by_hand(sent, "1.2.3")
+    assert sent.events("TransferWithdrawn")[0]["fate"] == "sent"
+    assert sent.run().attention == {"retracted after it was sent": 1}
+    assert sent.query("select sent, sends, state, mapped_uids from audit.transfer") == [
+        (True, 1, "closed", ["2.25.1.2.3"])
+    ]
+    assert _asked(sent) == []
+    sent.assert_sound()
+
+
+@SINCE
+def test_a_withdrawal_makes_it_a_task(sent: Site, since: Since) -> None:
+    since(sent)
+    sent.run()
+    withdraws(sent, patient="4711")
+    assert sent.query("select what, mapped_uids from audit.task where open") == [("sent", ["2.25.1.2.3"])]
+
+
+@SINCE
+def test_a_correction_is_not_written_over_it(sent: Site, since: Since) -> None:
+    since(sent)
+    sent.run()
+    sent.entry("1", study="1.2.3", subject="H-002")
+    sent.run()
+    assert sent.transfers("1.2.3")[2] == Asked(HEART, "H-002")
+    assert sent.transfer_rows("1.2.3")[1]["transfer_mapped_uid"] == "2.25.1.2.3"
+    assert sent.attention()["replaced after it was sent"] == 1
+
+
+@SINCE
+def test_the_pseudonym_stays_the_patient_s(sent: Site, since: Since) -> None:
+    since(sent)
+    sent.run()
+    amend_by_hand(sent, "1.2.3")
+    sent.series("1.2.4", PatientID="4712")
+    sent.entry("2", study="1.2.4", subject="H-001")
+    sent.run()
+    assert sent.transfers("1.2.4") == {}
+    assert sent.attention()["two patients, one pseudonym"] == 1
+
+
+def test_of_what_has_ended_a_date_that_is_taken_away_settles_nothing(sent: Site) -> None:
+    """It was taken for a wish to have it sent again, and what was to be removed downstream left the list."""
+    sent.entry("1", study="1.2.3", subject="H-002")
+    sent.run()
+    sent.transfer_project.put([_place(1) | {"transfer_date": "2026-03-02 10:30"}])
+    assert sent.run().attention == {"replaced after it was sent": 1, "sent after it was ended": 1}
+    _date_taken_away(sent)
+    assert sent.run().attention == {"replaced after it was sent": 1, "sent after it was ended": 1}
+    assert sent.query("select sent, sends, sent_at from audit.transfer order by position limit 1") == [
+        (True, 2, "2026-03-02 10:30")
+    ]
+    sent.assert_sound()
+
+
+def test_a_failure_after_a_sending_is_told_once(sent: Site) -> None:
+    """It was told anew by each look, as the study UID under which it was sent stayed in the row."""
+    _failed(sent)
+    sent.run()
+    for _ in range(2):
+        assert sent.run().attention == {FAILED: 1}
+    assert len(sent.events("TransferFailed")) == 1
+
+
+def test_so_it_is_with_what_a_person_requested(site: Site) -> None:
+    site.series("1.2.3")
+    site.run()
+    site.person_requests("1.2.3", BRAIN, "B-001")
+    site.run()
+    site.sender_sends("1.2.3", 1)
+    site.run()
+    _failed(site)
+    for _ in range(3):
+        site.run()
+    assert len(site.events("TransferFailed")) == 1
+
+
+def test_a_row_that_was_deleted_leaves_it_known_that_it_was_sent(sent: Site) -> None:
+    _failed(sent)
+    sent.run()
+    sent.person_deletes_transfer("1.2.3", 1)
+    sent.run()
+    assert sent.query("select sent, sends from audit.transfer") == [(True, 1)]
+    amend_by_hand(sent, "1.2.3")
+    assert sent.events("TransferWithdrawn")[0]["fate"] == "sent"
+    sent.assert_sound()
+
+
+def test_what_went_out_as_a_person_had_changed_it_is_not_told_of_ours(site: Site) -> None:
+    """The row was changed back, and the request counted as sent: the sender sends it no more, and nothing showed it."""
+    site.series("1.2.3", PatientID="4711")
+    site.entry("1", study="1.2.3", subject="H-001")
+    site.run()
+    site.transfer_project.put([_place(1) | {"transfer_name": "H-999"}])
+    site.run()
+    site.sender_sends("1.2.3", 1)
+    site.run()
+    site.transfer_project.put([_place(1) | {"transfer_name": "H-001"}])
+    for _ in range(2):
+        assert site.run().attention[CHANGED] == 1
+    assert site.query("select sends from audit.transfer") == [(None,)]
+
+    site.transfer_project.put([_place(1) | {"transfer_date": "", "transfer_mapped_uid": ""}])
+    assert CHANGED not in site.run().attention
+    site.transfer_project.put([_place(1) | {"transfer_date": "2026-03-02 10:30"}])
+    site.run()
+    assert site.query("select sent, sends from audit.transfer") == [(True, 1)]
+    site.assert_sound()
+
+
+def _asked(site: Site) -> list[Asked]:
+    return [asked for asked in site.transfers("1.2.3").values() if asked.name]
