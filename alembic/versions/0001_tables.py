@@ -217,8 +217,11 @@ create table gateway.rule (
     fingerprint text     not null,
     problems    text[]   not null default '{}',
     removed     boolean  not null default false,
-    doubted_position bigint
+    doubted_position bigint,
+    usable_position  bigint
 );
+comment on column gateway.rule.usable_position is
+    'The event that holds what it said when it could last be used; null where it never could.';
 comment on column gateway.rule.doubted_position is
     'The event that tells that it was missing from the latest export; null where it was there, or is removed.';
 create table gateway.coupling_entry (

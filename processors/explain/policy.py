@@ -70,15 +70,16 @@ def in_force(work: Work, entries: Collection[str] | None = None) -> InForce:
         entry_lives={row.record_id: row.life_position for row in entry_rows},
         entries_ask_since={row.record_id: row.asks_position for row in entry_rows},
         doubted=Doubted(
-            rules=frozenset(row.record_id for row in rule_rows if row.doubted_position is not None),
+            rules=frozenset(row.record_id for row in rule_rows if row.is_doubted),
             entries=frozenset(row.record_id for row in entry_rows if row.doubted_position is not None),
         ),
     )
 
 
 _RULES = text("""
-    select record_id, position, doubted_position, said.data ->> 'changed_by' as changed_by,
-           said.data ->> 'changed_at' as changed_at
+    select record_id, position,
+           doubted_position is not null or (problems <> '{}' and usable_position is not null) as is_doubted,
+           said.data ->> 'changed_by' as changed_by, said.data ->> 'changed_at' as changed_at
       from gateway.rule join ledger.event as said using (position) where not removed
 """)
 _ENTRIES = text("""

@@ -412,7 +412,7 @@ def _request_released(fact: RequestReleased, _history: History) -> str:
 def _decision_deferred(fact: DecisionDeferred, _history: History) -> str:
     where = destination(fact.project, fact.event_name)
     missing = ", ".join(cause_name(cause.kind, cause.record_id) for cause in fact.causes)
-    return f"Not decided for {where} before the next export: the latest one lacks {missing}."
+    return f"Not decided for {where} yet: REDCap's latest export lacks {missing}, or has it unusable."
 
 
 @_words.register

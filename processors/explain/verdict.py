@@ -128,11 +128,11 @@ def _withdrawn(key: Key) -> str:
 
 
 def _doubts(situation: Situation) -> Iterator[str]:
-    """What waits for the next run because REDCap's latest export has left something out."""
+    """What waits because REDCap's latest export has left something out, or a rule cannot be used as it reads."""
     for kind, record in situation.doubted:
         yield (
-            f"{_capital(cause_name(kind, record))} is missing from REDCap's latest export; nothing is decided by it "
-            "before the next run sees the same."
+            f"{_capital(cause_name(kind, record))} is missing from REDCap's latest export, or cannot be used as it "
+            "reads; what it would decide waits until that is settled."
         )
     for project in situation.doubted_projects:
         yield (

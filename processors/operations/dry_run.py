@@ -138,7 +138,10 @@ _WORDS: Mapping[type[Fact], Callable[[Any], Words | None]] = {
     AutoidProjectRemoved: lambda fact: _removed(_project(fact)),
     ExpectedStudyMissing: lambda fact: ("report a study that is expected and not here", _entry(fact.record_id)),
     ExpectedStudyNeverCame: lambda fact: ("report a study that never came", _entry(fact.record_id)),
-    DecisionDeferred: lambda fact: ("leave undecided", f"it depends on what is missing: {_names(fact.causes)}"),
+    DecisionDeferred: lambda fact: (
+        "leave undecided",
+        f"it depends on what is not usable: {_names(fact.causes)}",
+    ),
     TransferRequested: _requested,
     TransferRetracted: lambda fact: ("withdraw its request", fact.reason),
     TransferWithdrawn: _replaced,

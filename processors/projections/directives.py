@@ -34,7 +34,7 @@ class Directives:
     """
 
     name = "directives"
-    code_version = 2
+    code_version = 3
     tables: Sequence[str] = ("gateway.rule", "gateway.coupling_entry", "gateway.expected_study")
 
     def __init__(self) -> None:
@@ -69,7 +69,23 @@ _RULES = Table(
         "problems": "text[]",
     },
 )
-_UPSERT_RULE = _RULES.upsert(also="removed = false, doubted_position = null")
+# A rule that cannot be used goes on to be known by what it said before.
+_UPSERT_RULE = Statement(
+    "rule",
+    ("record_id",),
+    text("""
+        insert into gateway.rule (record_id, position, fingerprint, problems, usable_position)
+        select record_id, position, fingerprint, problems, case when problems = '{}' then position end
+          from json_to_recordset(cast(:rows as json)) as r (
+               record_id text, position bigint, fingerprint text, problems text[])
+        on conflict (record_id) do update
+           set position = excluded.position, fingerprint = excluded.fingerprint, problems = excluded.problems,
+               removed = false, doubted_position = null,
+               usable_position = case when excluded.problems = '{}' or rule.removed then excluded.usable_position
+                                      else rule.usable_position end
+    """),
+    Again.BOTH_COUNT,
+)
 _SET_DOUBT_OF_RULE = _RULES.set_doubt()
 _REMOVE_RULE = _RULES.mark_removed()
 # An entry that comes back as it was has only been out of sight: an export that failed to show it must

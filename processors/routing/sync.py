@@ -57,7 +57,10 @@ ENTRY_FIELDS = ("record_id", "cl_accessionnumber", "cl_projectname", "cl_subject
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Doubted:
-    """The record ids of rules and entries that are missing from the latest export, and not believed to be gone."""
+    """The record ids of rules and entries that are missing from the latest export, and not believed to be gone.
+
+    And those of rules that cannot be used as they read, but could before: what arrives meanwhile waits for them.
+    """
 
     rules: frozenset[str] = frozenset()
     entries: frozenset[str] = frozenset()
@@ -173,21 +176,34 @@ def _recorded(
         # What was recorded just now may be set apart itself.
         apart_rules = set_apart(work, of_rules.exported.prints)
         apart_entries = set_apart(work, of_entries.exported.prints)
+    not_told = apart_rules.union(of_rules.comparison.doubted)
+    unusable = {rule.record_id for rule in of_rules.exported.items if rule.problems}
+    doubted_rules = rules_at(work, _last_usable(work, not_told | unusable))
     doubted = Doubted(
-        rules=apart_rules.union(of_rules.comparison.doubted),
+        rules=not_told.union(rule.record_id for rule in doubted_rules),
         entries=apart_entries.union(of_entries.comparison.doubted, waiting),
     )
-    doubted_rules = rules_at(work, _positions(work, "gateway.rule", doubted.rules))
-    doubted_entries = entries_at(work, _positions(work, "gateway.coupling_entry", doubted.entries))
-    rules = [rule for rule in of_rules.exported.items if rule.record_id not in apart_rules]
+    doubted_entries = entries_at(work, _positions(work, doubted.entries))
+    rules = [rule for rule in of_rules.exported.items if rule.record_id not in doubted.rules]
     entries = [e for e in of_entries.exported.items if e.record_id not in apart_entries.union(waiting)]
     return Observed([*rules, *doubted_rules], [*entries, *doubted_entries], len(events), doubted)
 
 
-def _positions(work: Work, table: str, records: Collection[str]) -> list[int]:
-    """The events that hold what these records said when they were last seen."""
-    statement = text(f"select position from {table} where record_id = any(:records) and not removed")
-    return list(work.execute(statement, {"records": list(records)}).scalars()) if records else []
+_LAST_USABLE = text("""
+    select coalesce(usable_position, position) from gateway.rule
+     where record_id = any(:records) and not removed and (usable_position is not null or doubted_position is not null)
+""")
+_POSITIONS = text("select position from gateway.coupling_entry where record_id = any(:records) and not removed")
+
+
+def _last_usable(work: Work, rules: Collection[str]) -> list[int]:
+    """The events that hold what these rules said when they could last be used."""
+    return list(work.execute(_LAST_USABLE, {"records": list(rules)}).scalars()) if rules else []
+
+
+def _positions(work: Work, entries: Collection[str]) -> list[int]:
+    """The events that hold what these entries said when they were last seen."""
+    return list(work.execute(_POSITIONS, {"records": list(entries)}).scalars()) if entries else []
 
 
 def _rule_events(of_rules: _Compared[Rule], edits: Mapping[str, Edit]) -> list[Fact]:

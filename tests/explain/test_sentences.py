@@ -115,7 +115,7 @@ SENTENCES: list[tuple[Fact, str]] = [
         DecisionDeferred(
             study=STUDY, project="HEART", event_name="", causes=(Cause("coupling", "3", 8), Cause("rule", "7", 4))
         ),
-        "Not decided for HEART before the next export: the latest one lacks coupling entry 3, routing rule 7.",
+        "Not decided for HEART yet: REDCap's latest export lacks coupling entry 3, routing rule 7, or has it unusable.",
     ),
     (
         DecisionResumed(study=STUDY, project="HEART", event_name="baseline"),

@@ -69,6 +69,46 @@ def test_a_rule_that_was_left_out_once_is_applied_to_what_arrived_meanwhile(rule
     ruled.assert_sound()
 
 
+@pytest.mark.parametrize("mended", ["PID-1", "PID-[0-9]"])
+def test_a_rule_that_cannot_be_used_for_a_while_is_applied_to_what_arrived_meanwhile(ruled: Site, mended: str) -> None:
+    """A slip of the pen, mended a minute later, and the study went nowhere, with nothing to show for it."""
+    ruled.rule("7", patient_id="PID-[")
+    ruled.series("1.2.3", PatientID="PID-1")
+    ruled.series("1.2.4", PatientID="OTHER-1")
+    for _ in range(2):
+        assert ruled.run().attention == {"unusable rule": 1}
+    assert ruled.transfers("1.2.3") == {}
+    ruled.rule("7", patient_id=mended)
+    assert ruled.run().attention == {}
+    assert (ruled.transfers("1.2.3"), ruled.transfers("1.2.4")) == ({1: Asked(HEART, "PID-1")}, {})
+    head = ruled.head()
+    ruled.run()
+    assert ruled.head() == head
+    ruled.assert_sound()
+
+
+def test_nothing_waits_for_a_rule_that_is_removed_once_it_cannot_be_used(ruled: Site) -> None:
+    ruled.rule("7", patient_id="PID-[")
+    ruled.series("1.2.3")
+    ruled.run()
+    ruled.remove_rule("7")
+    for _ in range(2):
+        ruled.run()
+    assert ruled.query("select count(*) from gateway.deferred_decision") == [(0,)]
+    assert ruled.transfers("1.2.3") == {}
+    ruled.assert_sound()
+
+
+def test_what_stands_by_a_rule_stands_while_that_cannot_be_used(ruled: Site) -> None:
+    ruled.series("1.2.3")
+    ruled.run()
+    ruled.rule("7", patient_id="PID-[")
+    ruled.series("1.2.3", "1.2.3.2")
+    ruled.run()
+    assert ruled.transfers("1.2.3") == {1: Asked(HEART, "PID-1")}
+    assert ruled.query("select count(*) from gateway.deferred_decision") == [(0,)]
+
+
 def test_an_entry_that_was_left_out_once_is_applied_to_what_arrived_meanwhile(site: Site) -> None:
     site.entry(accession="ACC-1", subject="H-001")
     site.run()
@@ -491,7 +531,7 @@ def test_a_dry_run_tells_what_would_be_doubted_and_records_nothing(ruled: Site) 
         changes = rehearse(ruled)
         assert [(change.study, change.change, change.why) for change in changes] == [
             ("", "doubt, and decide nothing by it", "routing rule 7 is missing from REDCap's export"),
-            ("1.2.3", "leave undecided", "it depends on what is missing: routing rule 7"),
+            ("1.2.3", "leave undecided", "it depends on what is not usable: routing rule 7"),
         ]
     assert ruled.head() == head
 
@@ -525,10 +565,10 @@ def test_explain_tells_that_a_rule_is_missing_and_what_was_left_open(ruled: Site
         ruled.run()
     told = _explained(gateway, "1.2.3")
     assert told.verdict[0] == (
-        "Routing rule 7 is missing from REDCap's latest export; nothing is decided by it before the next run sees the "
-        "same."
+        "Routing rule 7 is missing from REDCap's latest export, or cannot be used as it reads; what it would decide "
+        "waits until that is settled."
     )
-    words = "Not decided for Heart Study before the next export: the latest one lacks routing rule 7."
+    words = "Not decided for Heart Study yet: REDCap's latest export lacks routing rule 7, or has it unusable."
     assert words in [moment.words for moment in told.timeline]
     ruled.run()
     told = _explained(gateway, "1.2.3")
