@@ -274,6 +274,47 @@ def test_an_outage_in_which_people_went_on_is_no_loss(site: RestoredSite) -> Non
     assert site.asked() == IDLE, "an idle run asks nothing more"
 
 
+@pytest.mark.parametrize("how", ["retracted", "deleted"])
+def test_what_has_ended_stays_so_though_its_files_were_away_when_the_ledger_was_accepted(
+    site: RestoredSite, how: str
+) -> None:
+    """Nothing asked for it by then, so that nothing was ended, and its files brought it back."""
+    backup = saved_yesterday(site)
+    by_rule(site, 2)
+    site.gets_through("run")
+    if how == "retracted":
+        site.gets_through("retract", "1.2", "--project", BRAIN, *REASON)
+    else:
+        site.person_deletes_transfer("1.2", 1)
+        site.gets_through("run")
+    site.vanish("1.2")
+    site.restore(backup)
+    assert named(site.preview()["ended"]) == {("1.2", BRAIN)}
+    site.gets_through("adopt", "--after-restore", "--yes")
+    before = site.transfers("1.2")
+    site.come_back("1.2")
+    site.gets_through("run")
+    assert site.transfers("1.2") == before
+    site.assert_sound()
+
+
+def test_what_an_export_leaves_out_is_neither_ended_nor_placed(site: RestoredSite) -> None:
+    """REDCap's log tells that the record was written to, and not that anybody deleted it."""
+    backup = saved_yesterday(site)
+    site.sender_sends("1.1", 1)
+    by_rule(site, 2)
+    site.gets_through("run")
+    before = site.in_redcap()
+    site.restore(backup)
+    with site.left_out("incoming", "1.1", "1.2"):
+        site.gets_through("adopt", "--after-restore", "--yes")
+        shown = site.query("select study, state from gateway.transfer order by study")
+    assert [tuple(row) for row in shown] == [("1.1", "placed"), ("1.2", "ending")]
+    site.gets_through("run")
+    assert site.in_redcap()[0][0] == before[0][0]
+    assert site.transfers("1.1") == {1: Asked(BRAIN, "B-1", sent=True)}
+
+
 def test_without_redcaps_log_it_says_what_it_cannot_know(site: RestoredSite) -> None:
     backup = saved_yesterday(site)
     by_rule(site, 2, 3)

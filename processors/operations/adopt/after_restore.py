@@ -7,11 +7,14 @@ the backup: retracted, withdrawn, forgotten or deleted by people. That stays so,
 It once did   where the ledger knows that it was placed, and its row has no name any more or is gone;
               where the study has a row without a name that nobody is known to have made;
               where REDCap's log tells that the study was requested for that project.
+
+So it is with what nothing asks for today, as its files or its entry are away: they may come back.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import NamedTuple
 
 from sqlalchemy import text
@@ -39,6 +42,7 @@ from processors.stored_requests import requests_of
 _OVERLAP = timedelta(hours=26)
 _REASON = "ended after the backup from which the ledger was restored"
 _EMPTIED = "its row in REDCap was emptied, closed or deleted"
+_LACKING = "REDCap's export lacks its record, of which its log tells"
 _LOGGED = "REDCap's log tells of its row, which is gone"
 _UNREADABLE = (
     "REDCap's log cannot be read (it needs the right Logging): what was deleted in REDCap after the backup is not "
@@ -92,12 +96,17 @@ def take_back(run: Run, *, by: str) -> TakenBack:
 
 
 class _Log:
-    """What REDCap's log tells of the time of which the ledger knows nothing."""
+    """What REDCap's log tells of the time of which the ledger knows nothing, project by project.
 
-    def __init__(self, lines: Sequence[LogLine]) -> None:
-        self.studies = {line.record for line in lines}
+    `deleted` are the records of which a log tells last that somebody deleted them.
+    """
+
+    def __init__(self, logs: Sequence[Sequence[LogLine]]) -> None:
+        self.studies = {line.record for lines in logs for line in lines}
+        last = [{line.record: line for line in lines} for lines in logs]
+        self.deleted = {line.record for lines in last for line in lines.values() if line.of_record and line.deleted}
         self.requests: dict[str, set[str]] = {}
-        for line in lines:
+        for line in chain.from_iterable(logs):
             project = line.values.get("transfer_project_name", "").strip()
             if project:
                 self.requests.setdefault(line.record, set()).add(project)
@@ -112,6 +121,7 @@ class _Taking:
         self._by = by
         self.done = TakenBack()
         self._seen: set[str] = set()
+        self._lacking: set[str] = set()
         with gateway.begin() as work:
             self._since = last_whole(work)
         self._log = self._read_log()
@@ -120,7 +130,7 @@ class _Taking:
         begin = self._gateway.local(self._since - _OVERLAP)
         try:
             projects = dict.fromkeys(("incoming", actual.transfers_project(self._redcap)))
-            return _Log([line for name in projects for line in self._redcap.export_log(name, since=begin)])
+            return _Log([list(self._redcap.export_log(name, since=begin)) for name in projects])
         except Banned:
             raise
         except ServiceError:
@@ -134,7 +144,8 @@ class _Taking:
         for study, rows in _unknown_rows(work, records, others).items():
             self._place(work, study, rows)
         self._place_ids(work, records, others)
-        self._end(work, studies, records, others)
+        self._end(work, [study for study in studies if study in records], records, others)
+        self._lacking.update(study for study in studies if study not in records)
 
     def _place(self, work: Work, study: str, rows: Sequence[TransferRow]) -> None:
         for request in requests_of(work, [study]).get(study, []):
@@ -177,12 +188,20 @@ class _Taking:
             ]
             ended += [(request, why) for request, why in found if why]
             asked = {row.project for row in rows if row.name} | {each.project for each in requests}
-            for project in sorted(addressed.get(study, set()) - asked):
-                if any(row.is_blank for row in nobodys) or project in self._log.requests.get(study, ()):
-                    keep_from(work, study, project, by=self._by, reason=_REASON)
-                    self.done.ended.append(Transfer(study, project, "", _LOGGED))
+            for project in sorted(self._once_requested(study, nobodys, addressed.get(study, set())) - asked):
+                keep_from(work, study, project, by=self._by, reason=_REASON)
+                self.done.ended.append(Transfer(study, project, "", _LOGGED))
         retract_all(work, [request for request, _ in ended], by=self._by, reason=_REASON)
         self.done.ended += [Transfer(each.study, *each.key, why) for each, why in ended]
+
+    def _once_requested(self, study: str, nobodys: Sequence[TransferRow], addressed: set[str]) -> set[str]:
+        """The projects for which the study was requested meanwhile, though nothing may ask for it today.
+
+        Its files may be away, or its entry, and come back. A blank row was that of one of those that give it an ID.
+        """
+        closed = {row.project for row in nobodys if row.project and not row.name}
+        emptied = addressed if any(row.is_blank for row in nobodys) else set()
+        return closed | emptied | self._log.requests.get(study, set())
 
     def _why_ended(self, request: TransferRequest, rows: Sequence[TransferRow], nobodys: Sequence[TransferRow]) -> str:
         """Why the request is not to be placed again; blank where it stands, or never stood."""
@@ -197,8 +216,9 @@ class _Taking:
     def finish(self) -> None:
         """Ends what is requested of studies that REDCap has no record of any more, and accepts the ledger."""
         with self._gateway.begin() as work:
-            gone = sorted(self._log.studies - self._seen)
+            gone = sorted(self._log.deleted - self._seen)
             self._end(work, gone, {}, ())
+            self._leave(work, sorted((self._lacking | self._log.studies).difference(gone, self._seen)))
             self.done.deleted = _never_written(work, gone)
             work.record(RowMissing(study=study, kind="study", key="") for study in self.done.deleted)
             pause_is_over(work)
@@ -206,6 +226,20 @@ class _Taking:
                 site=work.site, transfers=len(self.done.transfers), ended=len(self.done.ended), by=self._by
             )
             work.record([accepted])
+
+    def _leave(self, work: Work, lacking: Sequence[str]) -> None:
+        """Leaves what stands in records that REDCap's export lacks without a word; nothing is placed there."""
+        if not lacking:
+            return
+        asked = requests_of(work, lacking).values()
+        waiting = [request for requests in asked for request in requests if request.state == "requested"]
+        retract_all(work, waiting, by=self._by, reason=_REASON)
+        self.done.ended += [Transfer(each.study, *each.key, _LACKING) for each in waiting]
+        self.done.warnings.append(
+            f"REDCap's export lacks {len(lacking)} records that its log tells of, and does not tell to be deleted, "
+            f"such as {lacking[0]}. What the ledger knows of them stands, nothing is placed there: look whether they "
+            "are there."
+        )
 
 
 def _unknown_rows(
