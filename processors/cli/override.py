@@ -120,6 +120,7 @@ def _held_since(gateway: Gateway, requests: Sequence[TransferRequest]) -> Obstac
 class End(NamedTuple):
     """What became of a request: its state now, that of the one in its place, and why something waits or is left.
 
+    `elsewhere` is the other site whose study it is, None where it is this one's: runs there write its rows.
     `untouched`: REDCap still holds a row like it that is somebody else's.
     """
 
@@ -128,6 +129,7 @@ class End(NamedTuple):
     project: str
     event_name: str
     instance: int | None
+    elsewhere: str | None
     state: str
     new: int | None
     new_state: str | None
@@ -147,9 +149,11 @@ class End(NamedTuple):
 
     def not_yet(self, otherwise: str) -> str:
         """That it waits, for a person, and why: REDCap's words, or else those given."""
+        at = "" if self.elsewhere is None else f" of site {self.elsewhere!r}"
+        why = self.refusal or ("the study is that site's" if at else otherwise)
         return (
-            f"Not yet: {self.about}. It is recorded, and every run tries to carry it out; until then REDCap's "
-            f"instance {self.instance} can be sent as it reads ({self.refusal or otherwise}). `fiona-ledger status` "
+            f"Not yet: {self.about}. It is recorded, and every run{at} tries to carry it out; until then REDCap's "
+            f"instance {self.instance} can be sent as it reads ({why}). `fiona-ledger status`{' there' * bool(at)} "
             "shows it for as long as that is so."
         )
 
@@ -161,13 +165,14 @@ class End(NamedTuple):
 
 _END = text("""
     select transfer.position, transfer.study, transfer.project, transfer.event_name, transfer.instance,
-           transfer.state, later.position as new, later.state as new_state,
+           nullif(study.site, :site) as elsewhere, transfer.state, later.position as new, later.state as new_state,
            transfer.state = 'withdrawn' and transfer.instance is not null and later.instance is distinct from
            transfer.instance and withdrawn.instance is null as untouched,
            (select field || ': ' || message from gateway.refused_row as refused
              where refused.study = transfer.study and refused.kind = 'transfer'
                and refused.key in (transfer.position::text, later.position::text) limit 1) as refusal
-      from gateway.transfer left join gateway.transfer as later on later.replaces @> array[transfer.position]
+      from gateway.transfer left join gateway.study using (study)
+      left join gateway.transfer as later on later.replaces @> array[transfer.position]
       left join lateral (
            select (data ->> 'instance')::integer as instance from ledger.event
             where stream = 'study/' || transfer.study and type = 'TransferWithdrawn'
@@ -180,7 +185,8 @@ _END = text("""
 def end_of(gateway: Gateway, request: TransferRequest) -> End:
     """What has become of the request."""
     with gateway.begin() as work:
-        return End(**work.execute(_END, {"position": request.position}).mappings().one())
+        asked = {"position": request.position, "site": work.site}
+        return End(**work.execute(_END, asked).mappings().one())
 
 
 def _print(ends: Sequence[End], there: RowsThere, *, is_withdrawn: bool) -> None:

@@ -193,6 +193,19 @@ def test_a_retracted_request_is_emptied(requested: tuple[Site, str]) -> None:
     assert transfers(site, study) == {}
 
 
+def test_of_another_site_s_study_it_tells_that_its_runs_carry_it_out_and_where_it_is_shown(
+    requested: tuple[Site, str],
+) -> None:
+    """`status` here shows nothing of it."""
+    site, study = requested
+    site.config.write_text(site.config.read_text().replace("[ledger]", '[ledger]\nsite = "south"'))
+    done = site.command("retract", study, "--project", "Alpha", "--reason", "ticket 4711")
+    words = " ".join(done.out.split())
+    assert (done.code, len(transfers(site, study))) == (1, 1)
+    assert "every run of site 'main' tries to carry it out" in words
+    assert "(the study is that site's). `fiona-ledger status` there shows it" in words
+
+
 @pytest.mark.parametrize("noticed", [False, True])
 def test_of_a_row_that_a_person_changed_it_tells_that_it_can_still_be_sent(
     requested: tuple[Site, str], *, noticed: bool
