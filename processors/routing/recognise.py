@@ -51,7 +51,7 @@ def recognise_patients(gateway: Gateway, studies: Collection[str], after: int) -
             _record(work, _recognised(work, batch))
     for uses in batches(unread, _BATCH):
         with gateway.begin() as work:
-            _record(work, _by_hash(work, uses))
+            _record_by_hash(work, uses)
 
 
 def recognise_asked_for(work: Work, judgements: Sequence[Judgement]) -> None:
@@ -126,12 +126,13 @@ _CONCERNED = text("""
      where patient is null and position > :after and site = :site
 """)
 _UNREAD = text("""
-    select distinct study, project, fingerprint, adopted.patient
+    select study, project, fingerprint, adopted.patient, array_agg(use.position) as positions,
+           array_agg(event_name) as event_names
       from gateway.pseudonym_use as use join gateway.adopted_study as adopted using (study)
       join ledger.subject on subject.subject = adopted.patient and wrapped_key is not null
      where use.patient is null and use.position > :after and site = :site
        and not exists (select from gateway.study where study.study = adopted.study)
-     order by study, project, fingerprint
+     group by study, project, fingerprint, adopted.patient order by study, project, fingerprint
 """)
 _USES = text("""
     select distinct study, project, fingerprint, patient from gateway.pseudonym_use where study = any(:studies)
@@ -159,20 +160,27 @@ def _recognised(work: Work, studies: Sequence[str]) -> list[Recognised]:
     return others
 
 
-def _by_hash(work: Work, uses: Sequence[Row[Any]]) -> list[Recognised]:
+def _record_by_hash(work: Work, uses: Sequence[Row[Any]]) -> None:
     """Whose the pseudonyms are that others use for studies never read here, as REDCap's hash of the PatientID tells.
 
-    One that is the PatientID itself says nothing of who it is.
+    One that is the PatientID itself says nothing of who it is. They are many after an adoption.
     """
-    names = {Place(use.study, Key(use.project, use.fingerprint)): Name(use.fingerprint, use.patient) for use in uses}
-    facts = {place: _fact(place, name) for place, name in names.items()}
-    claims = {place: _claim(work, fact, place, None) for place, fact in facts.items()}
-    own = names_of_adopted({claim.pseudonym for claim in claims.values()})
+    told = work.identities({position for use in uses for position in use.positions})
+    pseudonyms = [told[use.positions[0]][1].get("pseudonym") or "" for use in uses]
+    own = names_of_adopted(set(pseudonyms))
     found = {(own[name], subject) for name, subject in work.vault.found(work.connection, own).items()}
-    names = {place: name for place, name in names.items() if (claims[place].pseudonym, name.patient) not in found}
-    persons = Persons(work, {claim.project for claim in claims.values()})
-    compared = compare_named(work, [claims[place] for place in names], names, persons, holds_split=False)
-    return [Recognised(_fact(place, name), None) for place, name in compared.names.items()]
+    claims, names = [], {}
+    for use, pseudonym in zip(uses, pseudonyms, strict=True):
+        place = Place(use.study, Key(use.project, use.fingerprint))
+        if (pseudonym, use.patient) not in found:
+            names[place] = Name(use.fingerprint, use.patient)
+            events = frozenset(use.event_names)
+            claims.append(Claim(place=place, pseudonym=pseudonym, patient=None, events=events, is_of_others=True))
+    persons = Persons(work, {claim.project for claim in claims})
+    compared = compare_named(work, claims, names, persons, holds_split=False)
+    facts = {place: _fact(place, name) for place, name in compared.names.items()}
+    work.record(facts.values())
+    work.record(_consequences(work, [Recognised(facts[place], None) for place in compared.objections]))
 
 
 def _fact(place: Place, name: Name) -> PatientRecognised:
