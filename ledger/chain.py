@@ -266,7 +266,7 @@ class Part(NamedTuple):
 
 def event_line(event: Stored) -> str:
     """An event as a line of an export: data as the exact stored text, sealed bytes in base64."""
-    return json.dumps(
+    return _as_json(
         {
             "position": event.position,
             "event_id": str(UUID(bytes=event.event_id)),
@@ -281,9 +281,23 @@ def event_line(event: Stored) -> str:
             "recorded_at": (_EPOCH + event.recorded_at * _MICROSECOND).isoformat(timespec="microseconds"),
             "run": str(UUID(bytes=event.run)),
             "hash": event.hash.hex(),
-        },
-        ensure_ascii=False,
+        }
     )
+
+
+def _as_json(content: dict[str, Any]) -> str:
+    """The content as JSON, with escapes for what steers a terminal, is not seen, or turns letters around.
+
+    They are of the line alone: whoever reads it as JSON has the texts as they are stored, and hashed.
+    """
+    written = json.dumps(content, ensure_ascii=False)
+    if written.isprintable():
+        return written
+    return "".join(character if character.isprintable() else _escaped(character) for character in written)
+
+
+def _escaped(character: str) -> str:
+    return json.dumps(character)[1:-1] if character != "\x7f" else "\\u007f"
 
 
 def verify_export(lines: Iterable[bytes], heads: Iterable[KeptHead] = ()) -> Walk:
@@ -621,7 +635,7 @@ class Checkpoint(NamedTuple):
 
 def proof_of(event: Stored, previous: bytes, path: Sequence[bytes], checkpoint: str) -> str:
     """An event and that it is in the ledger: a line of an export, then a proof in the form of tlog-proof."""
-    line = json.dumps({"previous": previous.hex(), **json.loads(event_line(event))}, ensure_ascii=False)
+    line = _as_json({"previous": previous.hex(), **json.loads(event_line(event))})
     hashes = "".join(f"{base64.b64encode(sibling).decode()}\n" for sibling in path)
     return f"{line}\n{_TLOG_PROOF}\nindex {event.position - 1}\n{hashes}\n{checkpoint}"
 

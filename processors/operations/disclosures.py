@@ -7,10 +7,10 @@ under which the ledger seals what is theirs. Who that is tells the master key al
 forgotten.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
 from sqlalchemy import Connection, text
 
 from processors.redcap.transfers import NO_MOMENT
@@ -21,14 +21,15 @@ _DICOM = "http://dicom.nema.org/resources/ontology/DCM"
 _TERMINOLOGY = "http://terminology.hl7.org/CodeSystem"
 _URI = "urn:ietf:rfc:3986"
 _FETCHED_AT_ONCE = 2_000
+_NOT_ALLOWED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
-def audit_events(connection: Connection, *, first: int = 1, last: int | None = None) -> Iterator[bytes]:
-    """The disclosures that events `first` to `last` (None: the newest) tell of, each a line of NDJSON."""
+def audit_events(connection: Connection, *, first: int = 1, last: int | None = None) -> Iterator[dict[str, Any]]:
+    """The disclosures that events `first` to `last` (None: the newest) tell of."""
     rows = connection.execute(
         _DISCLOSURES, {"first": first, "last": last}, execution_options={"yield_per": _FETCHED_AT_ONCE}
     )
-    return (orjson.dumps(_audit_event(row), option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+    return (_allowed(_audit_event(row)) for row in rows)
 
 
 # What counts is told by what came before, so that parts of the ledger that are exported one after the other have what
@@ -122,6 +123,18 @@ def _audit_event(row: Any) -> dict[str, Any]:
             },
         ],
     }
+
+
+def _allowed(value: Any) -> Any:
+    """The value, in all of its texts `\ufffd` for the control characters that FHIR's have not."""
+    match value:
+        case str():
+            return _NOT_ALLOWED.sub("\ufffd", value)
+        case dict():
+            return {name: _allowed(each) for name, each in value.items()}
+        case list():
+            return [_allowed(each) for each in value]
+    return value
 
 
 def _tells_a_day(sent_at: str | None) -> bool:

@@ -1,6 +1,5 @@
 """One AuditEvent for each time that a study is known to have been sent, however often that is told."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,7 +40,7 @@ def record(database: Database, facts: Sequence[Fact]) -> None:
 
 def disclosed(database: Database, first: int = 1, last: int | None = None) -> list[dict[str, Any]]:
     with database.begin() as connection:
-        return [json.loads(line) for line in audit_events(connection, first=first, last=last)]
+        return list(audit_events(connection, first=first, last=last))
 
 
 def details(event: dict[str, Any]) -> dict[str, str]:
@@ -70,6 +69,16 @@ def test_each_sending_is_one_line_in_parts_as_in_the_whole(
     assert [int(details(event)["position"]) for event in whole] == counted
     ends = range(1, len(facts) + 2)
     assert [event for end in ends for event in disclosed(database, end, end)] == whole
+
+
+def test_control_characters_that_fhir_has_not_are_replaced(database: Database) -> None:
+    told = a_request(STUDY, "HEART\x1b[31m\t\n", Cause("rule", "7\x01", 0), event_name="\x0bbase\u202e")
+    with database.begin() as connection:
+        the_store().append(connection, [in_plain(fact) for fact in (told, sent())])
+    (event,) = disclosed(database)
+    assert event["agent"][1]["network"]["address"] == "HEART\ufffd[31m\t\n"
+    assert details(event)["cause"] == "rule 7\ufffd"
+    assert details(event)["event_name"] == "\ufffdbase\u202e"
 
 
 def test_of_what_was_seen_at_a_withdrawal_the_senders_report_tells_when_and_under_which_study_uid(

@@ -93,6 +93,14 @@ def test_whatever_is_changed_in_a_proof_shows(ledger: Database) -> None:
             verify_proof("\n".join([*lines[:number], *lines[number + 1 :]]), SIGNER.key)
 
 
+def test_what_turns_letters_around_has_escapes_in_a_proof(database: Database) -> None:
+    append(database, fact("study/1", text="a\u202eb\u2029c"))
+    text = proof_of(database, 1)
+    assert all(character.isprintable() for character in text.replace("\n", ""))
+    (event,) = verify_proof(text, SIGNER.key).events
+    assert "a\u202eb\u2029c" in event.data.decode()
+
+
 def test_an_event_that_is_left_out_of_the_file_is_missed(ledger: Database) -> None:
     text = proof_of(ledger, 1, 4)
     first = text.index('{"previous"')
