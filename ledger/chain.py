@@ -664,7 +664,7 @@ def verify_proof(text: str, key: VerifierKey | None = None) -> Proof:
 
     Raises `Broken` where it does not hold, and `ValueError` where it is no proof at all.
     """
-    lines = text.split("\n")
+    lines = _lines(text)
     if lines[0] != PROOF:
         raise ValueError("its first line is not that of a proof of `fiona-ledger prove`")
     try:
@@ -678,12 +678,12 @@ def verify_proof(text: str, key: VerifierKey | None = None) -> Proof:
 
 
 def _proof(lines: Sequence[str], key: VerifierKey | None) -> Proof:
-    words, signature, rest = _note(lines)
+    words, signature, at = _note(lines)
     signer = _named_key(words) if key is None else key
     verified = _is_signed(words, signature, signer)
     events, signed = [], set()
-    while any(rest):
-        event, checkpoint, signature, rest = _proven(rest)
+    while at < len(lines):
+        event, checkpoint, signature, at = _proven(lines, at)
         events.append(event)
         signed.add((checkpoint, signature))
     if len(signed) != 1:
@@ -709,14 +709,14 @@ def verify_consistency(text: str, kept: Checkpoint, key: VerifierKey) -> tuple[C
 
     Raises `Broken` where that is not proven, and `ValueError` where the text is no such proof at all.
     """
-    lines = text.split("\n")
+    lines = _lines(text)
     if not lines[0].startswith(_OLD):
         raise ValueError("its first line is not that of a proof of `fiona-ledger prove --since`")
     try:
         end = lines.index("")
-        body, signature, rest = _note(lines[end + 1 :])
+        body, signature, after = _note(lines, end + 1)
         new, verified = _checkpoint(body), _is_signed(body, signature, key)
-        if any(rest) or lines[0] != f"{_OLD}{kept.size}" or new.origin != kept.origin:
+        if lines[after:] or lines[0] != f"{_OLD}{kept.size}" or new.origin != kept.origin:
             raise ValueError("it is about another checkpoint than the kept one")  # noqa: TRY301 - all end alike
         path = [base64.b64decode(line, validate=True) for line in lines[1:end]]
         if not _has_become(path, kept, new):
@@ -735,7 +735,7 @@ def _has_become(path: Sequence[bytes], kept: Checkpoint, new: Checkpoint) -> boo
 
 def parse_checkpoint(text: str) -> Checkpoint:
     """A checkpoint as it was kept, its signature not looked at. Raises `ValueError` where it is none."""
-    body, _, _ = _note(text.split("\n"))
+    body, _, _ = _note(_lines(text))
     return _checkpoint(body)
 
 
@@ -775,22 +775,27 @@ class KeptCheckpoint(NamedTuple):
 
 def parse_kept_checkpoint(text: str) -> KeptCheckpoint:
     """A checkpoint with all its signatures, none of them looked at. Raises `ValueError` where it is none."""
-    lines = text.split("\n")
-    body, signature, rest = _note(lines)
-    cosignatures = [line for line in rest if line]
+    lines = _lines(text)
+    body, signature, after = _note(lines)
+    cosignatures = [line for line in lines[after:] if line]
     if not all(line.startswith(_SIGNED_BY) for line in cosignatures):
         raise ValueError("something else than signatures stands below the checkpoint")
     note_lines = lines[: len(body) + 2]
     return KeptCheckpoint(_checkpoint(body), [signature, *cosignatures], "".join(f"{line}\n" for line in note_lines))
 
 
-def _note(lines: Sequence[str]) -> tuple[list[str], str, Sequence[str]]:
-    """The lines of the signed note at the top, what signs them, and the lines after it."""
-    for number, line in enumerate(lines):
-        if line.startswith(_SIGNED_BY):
-            if number < 2 or lines[number - 1]:
+def _lines(text: str) -> list[str]:
+    """The lines, without blank ones at the end."""
+    return text.rstrip("\n").split("\n")
+
+
+def _note(lines: Sequence[str], start: int = 0) -> tuple[Sequence[str], str, int]:
+    """The lines of the signed note that starts there, what signs them, and where the lines after it start."""
+    for number in range(start, len(lines)):
+        if lines[number].startswith(_SIGNED_BY):
+            if number < start + 2 or lines[number - 1]:
                 raise ValueError("no blank line stands above a signature")
-            return list(lines[: number - 1]), line, lines[number + 1 :]
+            return lines[start : number - 1], lines[number], number + 1
     raise ValueError("it is not signed")
 
 
@@ -822,25 +827,28 @@ def _verified(public: bytes, signature: bytes, text: str) -> bool:
     return True
 
 
-def _proven(lines: Sequence[str]) -> tuple[Stored, Checkpoint, str, Sequence[str]]:
-    """The next event, which is in the tree of its checkpoint; the checkpoint's signature; and the lines after it."""
-    content = _object(lines[0].encode())
+def _proven(lines: Sequence[str], start: int) -> tuple[Stored, Checkpoint, str, int]:
+    """The event that starts there, and is in the tree of its checkpoint; the checkpoint's signature; where more starts.
+
+    A study may have as many events as it likes: what follows is neither copied nor looked through for each of them.
+    """
+    content = _object(lines[start].encode())
     _require_keys(content, _EVENT_KEYS | {"previous"})
     previous = _hex(content, "previous", len(GENESIS))
     event = _event({key: value for key, value in content.items() if key != "previous"})
     if follow(previous, event) != event.hash:
         raise ValueError(f"the event at position {event.position} is not what it was when it was appended")
-    if list(lines[1:3]) != [_TLOG_PROOF, f"index {event.position - 1}"]:
+    if list(lines[start + 1 : start + 3]) != [_TLOG_PROOF, f"index {event.position - 1}"]:
         raise ValueError(f"no path to the root follows the event at position {event.position}")
-    end = list(lines).index("", 3)
-    path = [base64.b64decode(line, validate=True) for line in lines[3:end]]
-    body, signature, rest = _note(lines[end + 1 :])
+    end = lines.index("", start + 3)
+    path = [base64.b64decode(line, validate=True) for line in lines[start + 3 : end]]
+    body, signature, after = _note(lines, end + 1)
     checkpoint = _checkpoint(body)
     if not 0 < event.position <= checkpoint.size:
         raise ValueError(f"position {event.position} lies outside of its checkpoint")
     if root_above(leaf_hash(event.hash), event.position - 1, checkpoint.size, path) != checkpoint.root:
         raise ValueError(f"the event at position {event.position} is not in the ledger of its checkpoint")
-    return event, checkpoint, signature, rest
+    return event, checkpoint, signature, after
 
 
 def _checkpoint(body: Sequence[str]) -> Checkpoint:
