@@ -114,13 +114,15 @@ def follow(
 class KeptHead(NamedTuple):
     """The end of the ledger as it was once, kept elsewhere; `taken` says when, in whatever words.
 
-    `is_root`: it is a checkpoint's, whose hash is the root of the tree over all events up to there.
+    `is_root`: it is a checkpoint's, whose hash is the root of the tree over all events up to there, of the ledger that
+    `origin` names. A line with position and hash names none.
     """
 
     position: int
     hash: bytes
     taken: str
     is_root: bool = False
+    origin: str = ""
 
     def as_line(self) -> str:
         """Position, hash and time, as `parse_heads` reads them."""
@@ -132,14 +134,17 @@ def parse_heads(text: str) -> list[KeptHead]:
 
     Raises `ValueError` that names a line which is none.
     """
-    heads, lines = [], text.splitlines()
+    heads, lines = [], text.replace("\ufeff", "").splitlines()
     numbered = iter(enumerate(lines, 1))
     for number, line in numbered:
         if not line.strip() or line.startswith(_SIGNED_BY):
             continue
         # Below its origin, a checkpoint has a line with its size alone.
         if lines[number : number + 1] and lines[number].isdecimal():
-            heads.append(_checkpoint(lines[number - 1 : number + 2]).as_head())
+            try:
+                heads.append(_checkpoint(lines[number - 1 : number + 2]).as_head())
+            except ValueError as exc:
+                raise ValueError(f"line {number} begins no whole checkpoint: {exc}") from None
             next(numbered), next(numbered)
         else:
             heads.append(_parse_head(number, line))
@@ -382,7 +387,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_no_key_twice)
 
 def _object(line: bytes) -> dict[str, Any]:
     try:
-        content = _DECODER.decode(line.decode())
+        content = _DECODER.decode(line.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise ValueError("it is not UTF-8") from None
     except json.JSONDecodeError as exc:
@@ -423,7 +428,7 @@ def _event(content: dict[str, Any]) -> Stored:
         stream=_text(content, "stream").encode(),
         type=_text(content, "type").encode(),
         data=_text(content, "data").encode(),
-        sealed=None if content["sealed"] is None else base64.b64decode(_text(content, "sealed"), validate=True),
+        sealed=None if content["sealed"] is None else _decoded(_text(content, "sealed"), "sealed"),
         hash=_hex(content, "hash", len(GENESIS)),
     )
 
@@ -630,7 +635,7 @@ class Checkpoint(NamedTuple):
 
     def as_head(self) -> KeptHead:
         """What an export, or the ledger itself, must have come to at that size."""
-        return KeptHead(self.size, self.root, "", is_root=True)
+        return KeptHead(self.size, self.root, "", is_root=True, origin=self.origin)
 
 
 def proof_of(event: Stored, previous: bytes, path: Sequence[bytes], checkpoint: str) -> str:
@@ -713,12 +718,12 @@ def verify_consistency(text: str, kept: Checkpoint, key: VerifierKey) -> tuple[C
     if not lines[0].startswith(_OLD):
         raise ValueError("its first line is not that of a proof of `fiona-ledger prove --since`")
     try:
-        end = lines.index("")
+        end = _blank(lines, 0)
         body, signature, after = _note(lines, end + 1)
         new, verified = _checkpoint(body), _is_signed(body, signature, key)
         if lines[after:] or lines[0] != f"{_OLD}{kept.size}" or new.origin != kept.origin:
             raise ValueError("it is about another checkpoint than the kept one")  # noqa: TRY301 - all end alike
-        path = [base64.b64decode(line, validate=True) for line in lines[1:end]]
+        path = [_decoded(line, "its path") for line in lines[1:end]]
         if not _has_become(path, kept, new):
             raise ValueError("what was kept is not what the ledger began with")  # noqa: TRY301
     except ValueError as exc:
@@ -785,8 +790,16 @@ def parse_kept_checkpoint(text: str) -> KeptCheckpoint:
 
 
 def _lines(text: str) -> list[str]:
-    """The lines, without blank ones at the end."""
-    return text.rstrip("\n").split("\n")
+    """The lines, however an editor ends them and marks the first, without blank ones at the end."""
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").rstrip("\n").split("\n")
+
+
+def _blank(lines: Sequence[str], start: int) -> int:
+    """Where the next blank line stands. Raises `ValueError` where there is none."""
+    try:
+        return lines.index("", start)
+    except ValueError:
+        raise ValueError("it is cut off: expected a blank line below its path") from None
 
 
 def _note(lines: Sequence[str], start: int = 0) -> tuple[Sequence[str], str, int]:
@@ -810,7 +823,7 @@ def _is_signed(lines: Sequence[str], signature: str, key: VerifierKey) -> bool:
 def _signature(line: str) -> tuple[str, bytes]:
     """Who signs in that line, and the bytes of the signature, of which the first four name the key."""
     name, _, encoded = line.removeprefix(_SIGNED_BY).rpartition(" ")
-    return name, base64.b64decode(encoded, validate=True)
+    return name, _decoded(encoded, "its signature")
 
 
 def _verified(public: bytes, signature: bytes, text: str) -> bool:
@@ -840,8 +853,8 @@ def _proven(lines: Sequence[str], start: int) -> tuple[Stored, Checkpoint, str, 
         raise ValueError(f"the event at position {event.position} is not what it was when it was appended")
     if list(lines[start + 1 : start + 3]) != [_TLOG_PROOF, f"index {event.position - 1}"]:
         raise ValueError(f"no path to the root follows the event at position {event.position}")
-    end = lines.index("", start + 3)
-    path = [base64.b64decode(line, validate=True) for line in lines[start + 3 : end]]
+    end = _blank(lines, start + 3)
+    path = [_decoded(line, "its path") for line in lines[start + 3 : end]]
     body, signature, after = _note(lines, end + 1)
     checkpoint = _checkpoint(body)
     if not 0 < event.position <= checkpoint.size:
@@ -854,7 +867,18 @@ def _proven(lines: Sequence[str], start: int) -> tuple[Stored, Checkpoint, str, 
 def _checkpoint(body: Sequence[str]) -> Checkpoint:
     if len(body) != 3 or not body[1].isdecimal():
         raise ValueError("its checkpoint is not one of origin, size and root")
-    return Checkpoint(body[0], int(body[1]), base64.b64decode(body[2], validate=True))
+    root = _decoded(body[2], "its root")
+    if len(root) != len(GENESIS):
+        raise ValueError(f"its root is cut off, or changed: expected {len(GENESIS)} bytes, found {len(root)}")
+    return Checkpoint(body[0], int(body[1]), root)
+
+
+def _decoded(text: str, what: str) -> bytes:
+    """The bytes of a text in base64. Raises `ValueError` that names it."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise ValueError(f"{what} is cut off, or changed: it is not base64") from None
 
 
 # The command.
@@ -913,7 +937,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if given.since is not None:
                 return _report_consistency(b"".join(lines).decode(), given.since, key)
             first = list(islice(lines, 2))
-            if first and first[0].rstrip(b"\n") == PROOF.encode():
+            _require_utf_8(first)
+            if first and first[0].decode("utf-8-sig", "replace").rstrip("\r\n") == PROOF:
                 proof = verify_proof(b"".join(chain(first, lines)).decode(), key)
                 return _report_proof(proof, is_key_given=key is not None)
             if len(first) > 1 and first[1].strip().isdigit():
@@ -933,10 +958,15 @@ def _opened(name: str) -> AbstractContextManager[Iterable[bytes]]:
     return nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb")
 
 
+def _require_utf_8(first: Sequence[bytes]) -> None:
+    if first and first[0].startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ValueError("it was saved as UTF-16, as PowerShell does: expected UTF-8, as it was written")
+
+
 def _heads(argument: str) -> list[KeptHead]:
     path = Path(argument)
     try:
-        text = path.read_text("utf-8") if path.is_file() else argument
+        text = path.read_text("utf-8-sig") if path.is_file() else argument
         heads = parse_heads(text)
     except ValueError as exc:
         raise ValueError(f"--head {argument}: {exc}") from exc
@@ -948,7 +978,7 @@ def _heads(argument: str) -> list[KeptHead]:
 def _key(argument: str, option: str, parse: Callable[[str], VerifierKey]) -> VerifierKey:
     path = Path(argument)
     try:
-        return parse(path.read_text("utf-8") if path.is_file() else argument)
+        return parse(path.read_text("utf-8-sig") if path.is_file() else argument)
     except ValueError as exc:
         raise ValueError(f"{option}: {exc}") from exc
 
