@@ -77,9 +77,14 @@ class Evidence(NamedTuple):
         return [Silence(name, failures[name].since, failures[name].words) for name in names if name in failures]
 
 
+def origin_of(connection: Connection) -> str:
+    """The name under which the ledger's proofs go out."""
+    return f"fiona-ledger/{stored_vault(connection).ledger}"
+
+
 def signer_of(connection: Connection, section: LedgerSection) -> Signer:
-    """The ledger itself, by the name under which its proofs go out."""
-    return Signer(f"fiona-ledger/{stored_vault(connection).ledger}", site_key(section.key_file))
+    """The ledger itself, by that name."""
+    return Signer(origin_of(connection), site_key(section.key_file))
 
 
 def gather(gateway: Gateway, evidence: Evidence, section: LedgerSection) -> list[str]:
