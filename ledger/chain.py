@@ -114,13 +114,15 @@ def follow(
 class KeptHead(NamedTuple):
     """The end of the ledger as it was once, kept elsewhere; `taken` says when, in whatever words.
 
-    `is_root`: it is a checkpoint's, whose hash is the root of the tree over all events up to there.
+    `is_root`: it is a checkpoint's, whose hash is the root of the tree over all events up to there, of the ledger that
+    `origin` names. A line with position and hash names none.
     """
 
     position: int
     hash: bytes
     taken: str
     is_root: bool = False
+    origin: str = ""
 
     def as_line(self) -> str:
         """Position, hash and time, as `parse_heads` reads them."""
@@ -132,14 +134,17 @@ def parse_heads(text: str) -> list[KeptHead]:
 
     Raises `ValueError` that names a line which is none.
     """
-    heads, lines = [], text.splitlines()
+    heads, lines = [], text.replace("\ufeff", "").splitlines()
     numbered = iter(enumerate(lines, 1))
     for number, line in numbered:
         if not line.strip() or line.startswith(_SIGNED_BY):
             continue
         # Below its origin, a checkpoint has a line with its size alone.
         if lines[number : number + 1] and lines[number].isdecimal():
-            heads.append(_checkpoint(lines[number - 1 : number + 2]).as_head())
+            try:
+                heads.append(_checkpoint(lines[number - 1 : number + 2]).as_head())
+            except ValueError as exc:
+                raise ValueError(f"line {number} begins no whole checkpoint: {exc}") from None
             next(numbered), next(numbered)
         else:
             heads.append(_parse_head(number, line))
@@ -266,7 +271,7 @@ class Part(NamedTuple):
 
 def event_line(event: Stored) -> str:
     """An event as a line of an export: data as the exact stored text, sealed bytes in base64."""
-    return json.dumps(
+    return _as_json(
         {
             "position": event.position,
             "event_id": str(UUID(bytes=event.event_id)),
@@ -281,9 +286,23 @@ def event_line(event: Stored) -> str:
             "recorded_at": (_EPOCH + event.recorded_at * _MICROSECOND).isoformat(timespec="microseconds"),
             "run": str(UUID(bytes=event.run)),
             "hash": event.hash.hex(),
-        },
-        ensure_ascii=False,
+        }
     )
+
+
+def _as_json(content: dict[str, Any]) -> str:
+    """The content as JSON, with escapes for what steers a terminal, is not seen, or turns letters around.
+
+    They are of the line alone: whoever reads it as JSON has the texts as they are stored, and hashed.
+    """
+    written = json.dumps(content, ensure_ascii=False)
+    if written.isprintable():
+        return written
+    return "".join(character if character.isprintable() else _escaped(character) for character in written)
+
+
+def _escaped(character: str) -> str:
+    return json.dumps(character)[1:-1] if character != "\x7f" else "\\u007f"
 
 
 def verify_export(lines: Iterable[bytes], heads: Iterable[KeptHead] = ()) -> Walk:
@@ -368,7 +387,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_no_key_twice)
 
 def _object(line: bytes) -> dict[str, Any]:
     try:
-        content = _DECODER.decode(line.decode())
+        content = _DECODER.decode(line.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise ValueError("it is not UTF-8") from None
     except json.JSONDecodeError as exc:
@@ -409,7 +428,7 @@ def _event(content: dict[str, Any]) -> Stored:
         stream=_text(content, "stream").encode(),
         type=_text(content, "type").encode(),
         data=_text(content, "data").encode(),
-        sealed=None if content["sealed"] is None else base64.b64decode(_text(content, "sealed"), validate=True),
+        sealed=None if content["sealed"] is None else _decoded(_text(content, "sealed"), "sealed"),
         hash=_hex(content, "hash", len(GENESIS)),
     )
 
@@ -616,12 +635,12 @@ class Checkpoint(NamedTuple):
 
     def as_head(self) -> KeptHead:
         """What an export, or the ledger itself, must have come to at that size."""
-        return KeptHead(self.size, self.root, "", is_root=True)
+        return KeptHead(self.size, self.root, "", is_root=True, origin=self.origin)
 
 
 def proof_of(event: Stored, previous: bytes, path: Sequence[bytes], checkpoint: str) -> str:
     """An event and that it is in the ledger: a line of an export, then a proof in the form of tlog-proof."""
-    line = json.dumps({"previous": previous.hex(), **json.loads(event_line(event))}, ensure_ascii=False)
+    line = _as_json({"previous": previous.hex(), **json.loads(event_line(event))})
     hashes = "".join(f"{base64.b64encode(sibling).decode()}\n" for sibling in path)
     return f"{line}\n{_TLOG_PROOF}\nindex {event.position - 1}\n{hashes}\n{checkpoint}"
 
@@ -650,7 +669,7 @@ def verify_proof(text: str, key: VerifierKey | None = None) -> Proof:
 
     Raises `Broken` where it does not hold, and `ValueError` where it is no proof at all.
     """
-    lines = text.split("\n")
+    lines = _lines(text)
     if lines[0] != PROOF:
         raise ValueError("its first line is not that of a proof of `fiona-ledger prove`")
     try:
@@ -664,12 +683,12 @@ def verify_proof(text: str, key: VerifierKey | None = None) -> Proof:
 
 
 def _proof(lines: Sequence[str], key: VerifierKey | None) -> Proof:
-    words, signature, rest = _note(lines)
+    words, signature, at = _note(lines)
     signer = _named_key(words) if key is None else key
     verified = _is_signed(words, signature, signer)
     events, signed = [], set()
-    while any(rest):
-        event, checkpoint, signature, rest = _proven(rest)
+    while at < len(lines):
+        event, checkpoint, signature, at = _proven(lines, at)
         events.append(event)
         signed.add((checkpoint, signature))
     if len(signed) != 1:
@@ -695,16 +714,16 @@ def verify_consistency(text: str, kept: Checkpoint, key: VerifierKey) -> tuple[C
 
     Raises `Broken` where that is not proven, and `ValueError` where the text is no such proof at all.
     """
-    lines = text.split("\n")
+    lines = _lines(text)
     if not lines[0].startswith(_OLD):
         raise ValueError("its first line is not that of a proof of `fiona-ledger prove --since`")
     try:
-        end = lines.index("")
-        body, signature, rest = _note(lines[end + 1 :])
+        end = _blank(lines, 0)
+        body, signature, after = _note(lines, end + 1)
         new, verified = _checkpoint(body), _is_signed(body, signature, key)
-        if any(rest) or lines[0] != f"{_OLD}{kept.size}" or new.origin != kept.origin:
+        if lines[after:] or lines[0] != f"{_OLD}{kept.size}" or new.origin != kept.origin:
             raise ValueError("it is about another checkpoint than the kept one")  # noqa: TRY301 - all end alike
-        path = [base64.b64decode(line, validate=True) for line in lines[1:end]]
+        path = [_decoded(line, "its path") for line in lines[1:end]]
         if not _has_become(path, kept, new):
             raise ValueError("what was kept is not what the ledger began with")  # noqa: TRY301
     except ValueError as exc:
@@ -721,7 +740,7 @@ def _has_become(path: Sequence[bytes], kept: Checkpoint, new: Checkpoint) -> boo
 
 def parse_checkpoint(text: str) -> Checkpoint:
     """A checkpoint as it was kept, its signature not looked at. Raises `ValueError` where it is none."""
-    body, _, _ = _note(text.split("\n"))
+    body, _, _ = _note(_lines(text))
     return _checkpoint(body)
 
 
@@ -761,22 +780,35 @@ class KeptCheckpoint(NamedTuple):
 
 def parse_kept_checkpoint(text: str) -> KeptCheckpoint:
     """A checkpoint with all its signatures, none of them looked at. Raises `ValueError` where it is none."""
-    lines = text.split("\n")
-    body, signature, rest = _note(lines)
-    cosignatures = [line for line in rest if line]
+    lines = _lines(text)
+    body, signature, after = _note(lines)
+    cosignatures = [line for line in lines[after:] if line]
     if not all(line.startswith(_SIGNED_BY) for line in cosignatures):
         raise ValueError("something else than signatures stands below the checkpoint")
     note_lines = lines[: len(body) + 2]
     return KeptCheckpoint(_checkpoint(body), [signature, *cosignatures], "".join(f"{line}\n" for line in note_lines))
 
 
-def _note(lines: Sequence[str]) -> tuple[list[str], str, Sequence[str]]:
-    """The lines of the signed note at the top, what signs them, and the lines after it."""
-    for number, line in enumerate(lines):
-        if line.startswith(_SIGNED_BY):
-            if number < 2 or lines[number - 1]:
+def _lines(text: str) -> list[str]:
+    """The lines, however an editor ends them and marks the first, without blank ones at the end."""
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").rstrip("\n").split("\n")
+
+
+def _blank(lines: Sequence[str], start: int) -> int:
+    """Where the next blank line stands. Raises `ValueError` where there is none."""
+    try:
+        return lines.index("", start)
+    except ValueError:
+        raise ValueError("it is cut off: expected a blank line below its path") from None
+
+
+def _note(lines: Sequence[str], start: int = 0) -> tuple[Sequence[str], str, int]:
+    """The lines of the signed note that starts there, what signs them, and where the lines after it start."""
+    for number in range(start, len(lines)):
+        if lines[number].startswith(_SIGNED_BY):
+            if number < start + 2 or lines[number - 1]:
                 raise ValueError("no blank line stands above a signature")
-            return list(lines[: number - 1]), line, lines[number + 1 :]
+            return lines[start : number - 1], lines[number], number + 1
     raise ValueError("it is not signed")
 
 
@@ -791,7 +823,7 @@ def _is_signed(lines: Sequence[str], signature: str, key: VerifierKey) -> bool:
 def _signature(line: str) -> tuple[str, bytes]:
     """Who signs in that line, and the bytes of the signature, of which the first four name the key."""
     name, _, encoded = line.removeprefix(_SIGNED_BY).rpartition(" ")
-    return name, base64.b64decode(encoded, validate=True)
+    return name, _decoded(encoded, "its signature")
 
 
 def _verified(public: bytes, signature: bytes, text: str) -> bool:
@@ -808,31 +840,45 @@ def _verified(public: bytes, signature: bytes, text: str) -> bool:
     return True
 
 
-def _proven(lines: Sequence[str]) -> tuple[Stored, Checkpoint, str, Sequence[str]]:
-    """The next event, which is in the tree of its checkpoint; the checkpoint's signature; and the lines after it."""
-    content = _object(lines[0].encode())
+def _proven(lines: Sequence[str], start: int) -> tuple[Stored, Checkpoint, str, int]:
+    """The event that starts there, and is in the tree of its checkpoint; the checkpoint's signature; where more starts.
+
+    A study may have as many events as it likes: what follows is neither copied nor looked through for each of them.
+    """
+    content = _object(lines[start].encode())
     _require_keys(content, _EVENT_KEYS | {"previous"})
     previous = _hex(content, "previous", len(GENESIS))
     event = _event({key: value for key, value in content.items() if key != "previous"})
     if follow(previous, event) != event.hash:
         raise ValueError(f"the event at position {event.position} is not what it was when it was appended")
-    if list(lines[1:3]) != [_TLOG_PROOF, f"index {event.position - 1}"]:
+    if list(lines[start + 1 : start + 3]) != [_TLOG_PROOF, f"index {event.position - 1}"]:
         raise ValueError(f"no path to the root follows the event at position {event.position}")
-    end = list(lines).index("", 3)
-    path = [base64.b64decode(line, validate=True) for line in lines[3:end]]
-    body, signature, rest = _note(lines[end + 1 :])
+    end = _blank(lines, start + 3)
+    path = [_decoded(line, "its path") for line in lines[start + 3 : end]]
+    body, signature, after = _note(lines, end + 1)
     checkpoint = _checkpoint(body)
     if not 0 < event.position <= checkpoint.size:
         raise ValueError(f"position {event.position} lies outside of its checkpoint")
     if root_above(leaf_hash(event.hash), event.position - 1, checkpoint.size, path) != checkpoint.root:
         raise ValueError(f"the event at position {event.position} is not in the ledger of its checkpoint")
-    return event, checkpoint, signature, rest
+    return event, checkpoint, signature, after
 
 
 def _checkpoint(body: Sequence[str]) -> Checkpoint:
     if len(body) != 3 or not body[1].isdecimal():
         raise ValueError("its checkpoint is not one of origin, size and root")
-    return Checkpoint(body[0], int(body[1]), base64.b64decode(body[2], validate=True))
+    root = _decoded(body[2], "its root")
+    if len(root) != len(GENESIS):
+        raise ValueError(f"its root is cut off, or changed: expected {len(GENESIS)} bytes, found {len(root)}")
+    return Checkpoint(body[0], int(body[1]), root)
+
+
+def _decoded(text: str, what: str) -> bytes:
+    """The bytes of a text in base64. Raises `ValueError` that names it."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise ValueError(f"{what} is cut off, or changed: it is not base64") from None
 
 
 # The command.
@@ -891,7 +937,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if given.since is not None:
                 return _report_consistency(b"".join(lines).decode(), given.since, key)
             first = list(islice(lines, 2))
-            if first and first[0].rstrip(b"\n") == PROOF.encode():
+            _require_utf_8(first)
+            if first and first[0].decode("utf-8-sig", "replace").rstrip("\r\n") == PROOF:
                 proof = verify_proof(b"".join(chain(first, lines)).decode(), key)
                 return _report_proof(proof, is_key_given=key is not None)
             if len(first) > 1 and first[1].strip().isdigit():
@@ -911,10 +958,15 @@ def _opened(name: str) -> AbstractContextManager[Iterable[bytes]]:
     return nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb")
 
 
+def _require_utf_8(first: Sequence[bytes]) -> None:
+    if first and first[0].startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ValueError("it was saved as UTF-16, as PowerShell does: expected UTF-8, as it was written")
+
+
 def _heads(argument: str) -> list[KeptHead]:
     path = Path(argument)
     try:
-        text = path.read_text("utf-8") if path.is_file() else argument
+        text = path.read_text("utf-8-sig") if path.is_file() else argument
         heads = parse_heads(text)
     except ValueError as exc:
         raise ValueError(f"--head {argument}: {exc}") from exc
@@ -926,7 +978,7 @@ def _heads(argument: str) -> list[KeptHead]:
 def _key(argument: str, option: str, parse: Callable[[str], VerifierKey]) -> VerifierKey:
     path = Path(argument)
     try:
-        return parse(path.read_text("utf-8") if path.is_file() else argument)
+        return parse(path.read_text("utf-8-sig") if path.is_file() else argument)
     except ValueError as exc:
         raise ValueError(f"{option}: {exc}") from exc
 

@@ -18,7 +18,6 @@ from ledger.chain import (
     PROOF,
     Checkpoint,
     KeptCheckpoint,
-    Stored,
     VerifierKey,
     consistency,
     follow,
@@ -63,14 +62,15 @@ def prove(connection: Connection, signer: Signer, words: Sequence[str], position
     previous = {row.position: bytes(row.hash) for row in connection.execute(_PREVIOUS, {"positions": list(positions)})}
     top = [PROOF, *words, f"Key: {signer.key.as_line()}", ""]
     parts = [signer.signed("\n".join(top))]
-    for event in _events(connection, positions):
-        before = GENESIS if event.position == 1 else previous.get(event.position, b"")
-        if follow(before, event) != event.hash:
-            raise Corrupt(
-                f"The event at position {event.position} is not what it was when it was appended: nothing is proven. "
-                "Run `fiona-ledger verify`."
-            )
-        parts.append(proof_of(event, before, paths[event.position], checkpoint))
+    with scan.stored_events_at(connection, positions) as events:
+        for event in events:
+            before = GENESIS if event.position == 1 else previous.get(event.position, b"")
+            if follow(before, event) != event.hash:
+                raise Corrupt(
+                    f"The event at position {event.position} is not what it was when it was appended: nothing is "
+                    "proven. Run `fiona-ledger verify`."
+                )
+            parts.append(proof_of(event, before, paths[event.position], checkpoint))
     return "".join(parts)
 
 
@@ -99,12 +99,6 @@ def witness_request(connection: Connection, kept: KeptCheckpoint, seen: int) -> 
     tree = _Tree(connection, kept.checkpoint.size)
     tree.require(kept.checkpoint)
     return consistency(seen, tree.consistency(seen), kept.note)
-
-
-def _events(connection: Connection, positions: Sequence[int]) -> Iterator[Stored]:
-    for position in sorted(positions):
-        with scan.stored_events(connection, first=position, last=position) as events:
-            yield from events
 
 
 class _Tree:

@@ -4,7 +4,7 @@ They come in their binary form: nothing is decoded that a hash is not computed o
 fast as the reader takes, and memory stays flat. `store.read` is for whoever wants to know what they say.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -27,11 +27,24 @@ def stored_events(
     connection: Connection, *, first: int | None = None, last: int | None = None
 ) -> Iterator[Iterator[Stored]]:
     """The events from position `first` to `last`, in order; without bounds, whatever lies in the table."""
+    with _streamed(connection, _BETWEEN, {"first": first, "last": last}) as events:
+        yield events
+
+
+@contextmanager
+def stored_events_at(connection: Connection, positions: Sequence[int]) -> Iterator[Iterator[Stored]]:
+    """The events at these positions, in order; without those that are missing."""
+    with _streamed(connection, _AT, {"positions": list(positions)}) as events:
+        yield events
+
+
+@contextmanager
+def _streamed(connection: Connection, query: str, parameters: dict[str, Any]) -> Iterator[Iterator[Stored]]:
     driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
     with driver.cursor(binary=True) as cursor:
         for type_, loader in _LOADERS.items():
             cursor.adapters.register_loader(type_, loader)
-        rows: Any = cursor.stream(_ALL, {"first": first, "last": last}, binary=True, size=_ROWS_AT_ONCE)
+        rows: Any = cursor.stream(query, parameters, binary=True, size=_ROWS_AT_ONCE)
         # Who stops half-way leaves the connection taken until the rows are closed: a rollback would wait for ever.
         with closing(rows):
             yield map(Stored._make, rows)
@@ -39,14 +52,17 @@ def stored_events(
 
 # In the order of `chain.Stored`. PostgreSQL's binary times count microseconds from the year 2000: put off by thirty
 # years, they count from 1970.
-_ALL = """
+_COLUMNS = """
     select position, version, schema_version, recorded_at + interval '946684800 seconds',
            event_id, run, subject, site, stream, type, data, sealed, hash
       from ledger.event
+"""
+_BETWEEN = f"""{_COLUMNS}
      where (%(first)s::bigint is null or position >= %(first)s::bigint)
        and (%(last)s::bigint is null or position <= %(last)s::bigint)
      order by position
 """
+_AT = f"{_COLUMNS} where position in (select unnest(%(positions)s::bigint[])) order by position"
 # Read as bytes what the hash covers as bytes: no text is decoded, no UUID made.
 _LOADERS: dict[str, Any] = {
     "timestamptz": Int8BinaryLoader,

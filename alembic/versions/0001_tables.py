@@ -581,6 +581,7 @@ create table gateway.outcome (
     sent_at      text,
     first_sent_at text,
     sends        integer     not null default 0,
+    sent_dates   text[]      not null default '{}',
     errors       text[]      not null default '{}',
     failure      text,
     mapped_uids  text[]      not null default '{}',
@@ -599,7 +600,8 @@ comment on column gateway.outcome.sent_at is
     'The sender''s date, as REDCap has it: when it was last sent, or when it was tried.';
 comment on column gateway.outcome.first_sent_at is 'The sender''s date when it was first sent.';
 comment on column gateway.outcome.sends is 'How often it was sent: late series have a study sent again.';
-comment on column gateway.outcome.mapped_uids is 'The study UIDs under which it was sent.';
+comment on column gateway.outcome.sent_dates is 'The sender''s date of each time, in the order they were told.';
+comment on column gateway.outcome.mapped_uids is 'All study UIDs under which it was told to be sent.';
 comment on column gateway.outcome.failure is 'A class of the sender''s message, which itself is not kept.';
 comment on column gateway.outcome.at is 'When the event at `position`, the latest about it, was recorded.';
 create index outcome_study on gateway.outcome (study);

@@ -8,7 +8,7 @@ create view audit.run as
                 when run.exit_code = 3 then 'ended: a service failed'
                 when run.exit_code = 4 then 'ended: the ledger failed verification'
                 when run.exit_code = 70 then 'ended: an error that nobody foresaw'
-                when run.exit_code = 130 then 'ended: interrupted'
+                when run.exit_code in (130, 143) then 'ended: interrupted'
                 else 'ended with ' || run.exit_code end as outcome,
            (run.summary ->> 'events')::bigint as events, (run.summary ->> 'calls')::bigint as calls,
            run.summary, run.machine

@@ -52,6 +52,9 @@ class Teller:
     def __init__(self, config: Path | None, command: str, audience: Audience, clock: Callable[[], datetime]) -> None:
         self.audience = audience
         self.command = command
+        # A resident may still work by the configuration that it read, while cron's runs find it broken: what ends one
+        # of them is no news of the other.
+        self._way = f"{command} --every" if audience.stays else command
         self._clock = clock
         self._file = diary_file(config)
         self._diary = Diary() if self._file is None else diaries.read(self._file)
@@ -64,7 +67,7 @@ class Teller:
         except Exception as error:
             code, message = ending(error)
             told, is_news = self._diary.after_error(
-                self.command,
+                self._way,
                 now=self._clock(),
                 exit_code=code,
                 error_kind=type(error).__name__,
@@ -122,13 +125,13 @@ class Teller:
 
     def tell_of_end(self) -> None:
         """Says that errors end runs no more, if they did."""
-        outage = self._diary.outages.get(self.command)
+        outage = self._diary.outages.get(self._way)
         if outage is not None:
             self._write(f"Runs get through again. Errors had ended them since {local_time(outage.since)}.", Level.INFO)
 
     def got_through(self) -> None:
         """Keeps in the diary that no error ends runs now."""
-        self._keep(self._diary.after_success(self.command))
+        self._keep(self._diary.after_success(self._way))
 
     def _keep(self, diary: Diary) -> None:
         if diary == self._diary:

@@ -39,12 +39,13 @@ class Pings:
 def pinged(configuration: Callable[[], Configuration]) -> Iterator[Pings]:
     """What is to be told that the run starts; how it ends is told at the end, also where it could not start.
 
-    A run that only has something for a person to look at got through; one beside another one is none.
+    A run that only has something for a person to look at got through; one beside another one is none. Of one that
+    was stopped in order nothing is told: it has not failed, and has not got through.
     """
     pings = Pings(_url(configuration))
     try:
         yield pings
-    except BaseException as error:
+    except Exception as error:
         pings.end(ending(error).code)
         raise
     if pings.started:

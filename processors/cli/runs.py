@@ -95,16 +95,19 @@ def one_run(
 
 
 def _gather_evidence(run: Run) -> None:
-    """Has the ledger vouched for, where that is configured, once a day."""
+    """Has the ledger vouched for, where that is configured, once a day. That nothing can be kept is a warning."""
     if not run.configuration.proof.has_givers:
         return
     # Imported here: most sites have none.
     from processors.operations.proofs.daily import Evidence, gather
 
     evidence = Evidence.of(run.configuration)
-    if evidence.is_due(run.gateway.clock()):
-        with run.step("Having the ledger vouched for"):
-            gather(run.gateway, evidence, run.configuration.ledger)
+    try:
+        if evidence.is_due(run.gateway.clock()):
+            with run.step("Having the ledger vouched for"):
+                run.report.warnings += gather(run.gateway, evidence, run.configuration.ledger)
+    except Misconfigured as error:
+        run.report.warnings.append(str(error))
 
 
 def stopwatch_of(configuration: Configuration, *, timing: bool = False) -> Stopwatch | None:

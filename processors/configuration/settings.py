@@ -273,7 +273,7 @@ class ProofSection(_Section):
     timestamp_url: WebAddress | None = None
     timestamp_roots: FilePath | None = None
     folder: FilePath | None = None
-    time_limit_seconds: float = Field(default=30, gt=0, le=600)
+    time_limit_seconds: float = Field(default=5, gt=0, le=10)
 
     @property
     def has_givers(self) -> bool:

@@ -147,7 +147,8 @@ class SenderReport(OfStudy):
 class TransferSent(SenderReport):
     """A study was sent, for the first time or again. `sent_at` is as REDCap has it.
 
-    `errors` are codes that are no errors (pixels were masked); `mapped_uids` the study UIDs under which it was sent.
+    With a date that was told of it before, it tells more of that sending, such as another study UID. `errors` are codes
+    that are no errors (pixels were masked); `mapped_uids` the study UIDs under which it was sent.
     """
 
     sent_at: str

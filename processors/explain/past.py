@@ -55,8 +55,8 @@ class Past:
     """What a study's events had come to: as the tables of schema `gateway` hold it of the newest ones.
 
     `series` are the positions of the newest content of each, `gone` those of them that were not on disk. `requests`
-    are all that were ever made, `causes` and `requested_at` theirs; `missing` are the rows (kind and key) that people
-    had deleted or changed.
+    are all that were ever made, `causes` and `requested_at` theirs; `sent_dates` those on which each was sent;
+    `missing` are the rows (kind and key) that people had deleted or changed.
     """
 
     on_disk: bool = True
@@ -67,6 +67,7 @@ class Past:
     requests: dict[int, Ending] = field(default_factory=dict)
     causes: dict[int, Cause] = field(default_factory=dict)
     requested_at: dict[int, datetime] = field(default_factory=dict)
+    sent_dates: dict[int | None, set[str]] = field(default_factory=dict)
     conflicts: dict[Key, Conflict] = field(default_factory=dict)
     holds: dict[Key, KnownHold] = field(default_factory=dict)
     held: tuple[str, str] | None = None
@@ -106,12 +107,12 @@ class Past:
                 self._change(
                     report.request,
                     reported="sent",
-                    sends=known.sends + 1,
+                    sends=known.sends + self._count_sending(report),
                     first_sent_at=known.first_sent_at if known.sends else report.sent_at or None,
                     sent_at=report.sent_at or None,
                     errors=list(report.errors),
                     failure=None,
-                    mapped_uids=list(report.mapped_uids),
+                    mapped_uids=known.mapped_uids + [uid for uid in report.mapped_uids if uid not in known.mapped_uids],
                 )
             case TransferFailed():
                 self._change(
@@ -123,6 +124,13 @@ class Past:
                 )
             case _:
                 self._change(report.request, reported="awaited", sent_at=None, errors=[], failure=None)
+
+    def _count_sending(self, report: TransferSent) -> int:
+        """1 where the date is a new one: with one that was told before, it tells more of the same sending."""
+        dates = self.sent_dates.setdefault(report.request, set())
+        is_new = report.sent_at not in dates
+        dates.add(report.sent_at)
+        return int(is_new)
 
     def _request(self, requested: TransferRequested, event: Event) -> None:
         self.requests[event.position] = _UNREPORTED._replace(

@@ -53,7 +53,8 @@ class Outage(NamedTuple):
 
 
 class Diary(NamedTuple):
-    """The outages, by the command that errors end; and when it was told, once or twice, of all that is to be told of.
+    """The outages, by the command that errors end, a resident apart; and when it was told, once or twice, of all that
+    is to be told of.
 
     Two commands can take turns, of which one gets through each time.
     """

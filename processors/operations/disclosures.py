@@ -1,15 +1,16 @@
 """What left the site, for the hospital's own audit trail: FHIR R4 AuditEvents, as IHE's Basic Audit Log Patterns are.
 
-One for each time that a study is known to have been sent: a report of the sender (`TransferSent`), or what was seen
-when a request was withdrawn. Each fits the profile IHE.BasicAudit.PrivacyDisclosure.Source. Nothing that identifies a
-person is in it: the patient is named by the subject under which the ledger seals what is theirs. Who that is tells the
-master key alone, and nothing any more once they are forgotten.
+One for each time that a study is known to have been sent: a report of the sender with a new date (`TransferSent`), or
+what was seen when a request was withdrawn before that was told. Each fits the profile
+IHE.BasicAudit.PrivacyDisclosure.Source. Nothing that identifies a person is in it: the patient is named by the subject
+under which the ledger seals what is theirs. Who that is tells the master key alone, and nothing any more once they are
+forgotten.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
 from sqlalchemy import Connection, text
 
 from processors.redcap.transfers import NO_MOMENT
@@ -20,20 +21,26 @@ _DICOM = "http://dicom.nema.org/resources/ontology/DCM"
 _TERMINOLOGY = "http://terminology.hl7.org/CodeSystem"
 _URI = "urn:ietf:rfc:3986"
 _FETCHED_AT_ONCE = 2_000
+_NOT_ALLOWED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
-def audit_events(connection: Connection, *, first: int = 1, last: int | None = None) -> Iterator[bytes]:
-    """The disclosures that events `first` to `last` (None: the newest) tell of, each a line of NDJSON."""
+def audit_events(connection: Connection, *, first: int = 1, last: int | None = None) -> Iterator[dict[str, Any]]:
+    """The disclosures that events `first` to `last` (None: the newest) tell of."""
     rows = connection.execute(
         _DISCLOSURES, {"first": first, "last": last}, execution_options={"yield_per": _FETCHED_AT_ONCE}
     )
-    return (orjson.dumps(_audit_event(row), option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+    return (_allowed(_audit_event(row)) for row in rows)
 
 
+# What counts is told by what came before, so that parts of the ledger that are exported one after the other have what
+# the whole has. A withdrawal tells of the sending that the sender's first report tells of, too: where that comes later,
+# it only says when it was, and under which study UIDs.
+#
 # Of a study that came without a PatientID, the subject is the study's own.
 _DISCLOSURES = text("""
-    select told.event_id, told.position, told.recorded_at, told.site, told.data ->> 'sent_at' as sent_at,
-           told.data -> 'mapped_uids' as mapped_uids, substr(told.stream, 7) as study,
+    select told.event_id, told.position, told.recorded_at, told.site,
+           report.data ->> 'sent_at' as sent_at, report.data -> 'mapped_uids' as mapped_uids,
+           substr(told.stream, 7) as study,
            request.position as request, request.data ->> 'project' as project,
            request.data ->> 'event_name' as event_name, request.data -> 'cause' ->> 'kind' as cause_kind,
            request.data -> 'cause' ->> 'record_id' as cause_record,
@@ -46,8 +53,21 @@ _DISCLOSURES = text("""
            select subject from ledger.event
             where stream = told.stream and type = 'SeriesDiscovered' and subject is not null
             order by version limit 1) as received on true
+      join lateral (
+           select count(*) as tells, count(*) filter (where type = 'TransferSent') as reports,
+                  count(*) filter (where data ->> 'sent_at' = told.data ->> 'sent_at') as of_that_date
+             from ledger.event
+            where stream = told.stream and version < told.version and data ->> 'request' = told.data ->> 'request'
+              and (type = 'TransferSent' or (type = 'TransferWithdrawn' and data ->> 'fate' = 'sent'))
+           ) as before on true
+      left join lateral (
+           select data from ledger.event
+            where stream = told.stream and version >= told.version and type = 'TransferSent'
+              and data ->> 'request' = told.data ->> 'request'
+            order by version limit 1) as report on true
      where told.position >= :first and (cast(:last as bigint) is null or told.position <= :last)
        and (told.type = 'TransferSent' or (told.type = 'TransferWithdrawn' and told.data ->> 'fate' = 'sent'))
+       and (before.tells = 0 or (told.type = 'TransferSent' and before.reports > 0 and before.of_that_date = 0))
        and request.type = 'TransferRequested'
      order by told.position
 """)
@@ -103,6 +123,18 @@ def _audit_event(row: Any) -> dict[str, Any]:
             },
         ],
     }
+
+
+def _allowed(value: Any) -> Any:
+    """The value, in all of its texts `\ufffd` for the control characters that FHIR's have not."""
+    match value:
+        case str():
+            return _NOT_ALLOWED.sub("\ufffd", value)
+        case dict():
+            return {name: _allowed(each) for name, each in value.items()}
+        case list():
+            return [_allowed(each) for each in value]
+    return value
 
 
 def _tells_a_day(sent_at: str | None) -> bool:

@@ -237,7 +237,7 @@ _RUNS = text("""
             order by started_at desc limit 1) as good on true
 """)
 # Counted from the first run that failed: a gateway that was switched off for days has nothing to tell of its errors
-# when its first run begins. What a person interrupted (130) is no error.
+# when its first run begins. What a person interrupted (130), or systemd ended in order (143), is no error.
 _ATTEMPTS = text("""
     with recursive commands (command) as (
          (select command from gateway.run where site = :site order by command limit 1)
@@ -250,7 +250,7 @@ _ATTEMPTS = text("""
            coalesce(bad.summary ->> 'error', '') as error,
            (select min(began.started_at) from gateway.run as began
              where began.site = :site and began.command = commands.command and began.started_at <= :now
-               and began.exit_code not in (0, 1, 130)
+               and began.exit_code not in (0, 1, 130, 143)
                and began.started_at > coalesce(good.started_at, '-infinity')) as failing_since
       from commands
       left join lateral (
@@ -259,7 +259,7 @@ _ATTEMPTS = text("""
             order by started_at desc limit 1) as good on true
       left join lateral (
            select started_at, exit_code, summary from gateway.run
-            where site = :site and run.command = commands.command and exit_code not in (0, 1, 130)
+            where site = :site and run.command = commands.command and exit_code not in (0, 1, 130, 143)
               and started_at <= :now and started_at > coalesce(good.started_at, '-infinity')
             order by started_at desc limit 1) as bad on true
      where command is not null order by command

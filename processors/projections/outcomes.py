@@ -29,7 +29,7 @@ class Outcomes:
     """One row a request that stands in REDCap, or of which the sender has reported something."""
 
     name = "outcomes"
-    code_version = 3
+    code_version = 4
     tables: Sequence[str] = ("gateway.outcome",)
 
     def __init__(self) -> None:
@@ -113,22 +113,30 @@ _REPORTS = """
         request bigint, study text, instance integer, project text, event_name text, state text, sent_at text,
         errors text[], failure text, mapped_uids text[], position bigint, at timestamptz)
 """
-# Each date is one sending: a study is sent again when a late series arrives.
+# Each new date is one sending: a study is sent again when a late series arrives. Under whatever study UIDs it was told
+# to be sent, they have to be removed downstream where it should not have been.
 _REPORTED = """
     state = excluded.state, sent_at = excluded.sent_at, errors = excluded.errors, failure = excluded.failure,
-    mapped_uids = case when excluded.state = 'sent' then excluded.mapped_uids else outcome.mapped_uids end,
-    sends = outcome.sends + excluded.sends,
+    mapped_uids = outcome.mapped_uids || array(
+        select uid from unnest(excluded.mapped_uids) with ordinality as told (uid, place)
+         where uid <> all(outcome.mapped_uids) order by place),
+    sends = outcome.sends + case when outcome.sent_dates @> excluded.sent_dates then 0 else 1 end,
+    sent_dates = case when outcome.sent_dates @> excluded.sent_dates then outcome.sent_dates
+                      else outcome.sent_dates || excluded.sent_dates end,
     first_sent_at = coalesce(outcome.first_sent_at, excluded.first_sent_at),
     position = excluded.position, at = excluded.at, acknowledged = false
 """
-_COUNTED = "case when state = 'sent' then 1 else 0 end, case when state = 'sent' then sent_at end"
+_COUNTED = """
+    case when state = 'sent' then 1 else 0 end, case when state = 'sent' then array[sent_at] else '{}' end,
+    case when state = 'sent' then sent_at end
+"""
 # A run may have been killed before it could record where it placed the request.
 _REPORT_OURS = Statement(
     "outcome",
     _OURS,
     text(f"""
         insert into gateway.outcome (request, ours, study, instance, state, sent_at, errors, failure, mapped_uids,
-                                     position, at, sends, first_sent_at)
+                                     position, at, sends, sent_dates, first_sent_at)
         select request, true, study, instance, state, sent_at, errors, failure, mapped_uids, position, at, {_COUNTED}
           from {_REPORTS}
         on conflict (request, ours) do update set {_REPORTED}
@@ -142,7 +150,7 @@ _REPORT_THEIRS = Statement(
     _THEIRS,
     text(f"""
         insert into gateway.outcome (request, ours, study, instance, project, event_name, state, sent_at, errors,
-                                     failure, mapped_uids, position, at, sends, first_sent_at)
+                                     failure, mapped_uids, position, at, sends, sent_dates, first_sent_at)
         select position, false, study, instance, project, event_name, state, sent_at, errors, failure, mapped_uids,
                position, at, {_COUNTED}
           from {_REPORTS}

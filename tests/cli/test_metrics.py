@@ -2,6 +2,7 @@
 
 import re
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ledger import lease
 from ledger.database import Database
+from processors.cli.bootstrap import Opened
+from processors.cli.exit_codes import Terminated
+from processors.cli.pings import pinged
 from tests.cli.conftest import Site
 from tests.processes import ROOT
 from tests.redcap.web import Page, Web, web
@@ -87,6 +91,23 @@ def test_a_service_is_told_that_a_run_starts_and_how_it_ends(site: Site, databas
         site.command("run", "--only", "incoming")
         assert [seen.path for seen in server.seen][2:] == ["/ping/start", "/ping/3"]
         site.let_in()
+
+
+@pytest.mark.parametrize("stopped", [Terminated, KeyboardInterrupt])
+def test_a_run_that_was_stopped_in_order_is_told_neither_to_have_failed_nor_to_have_got_through(
+    site: Site, stopped: type[BaseException]
+) -> None:
+    def stopped_run() -> None:
+        with closing(Opened(site.config)) as opened, pinged(lambda: opened.configuration) as pings:
+            pings.start()
+            raise stopped
+
+    with web(Page(body=b"OK")) as server:
+        server.pages |= {"/ping/start": [Page(body=b"OK")]}
+        pinged_by(site, server)
+        with pytest.raises(stopped):
+            stopped_run()
+        assert [seen.path for seen in server.seen] == ["/ping/start"]
 
 
 def test_a_service_that_is_away_is_no_reason_for_anything(site: Site) -> None:

@@ -144,6 +144,35 @@ def test_rounds_that_are_told_in_full_tell_an_error_when_it_begins_and_ends(
     assert "Runs get through again" not in a_round()
 
 
+def test_a_resident_and_cron_by_turns_of_which_one_gets_through_are_told_once(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The one told the error and the other that runs get through again, each minute."""
+    good = site.config.read_text()
+
+    def cron() -> list[str]:
+        site.config.write_text(f"{good}\n[none]\n")
+        return run_as(Audience())
+
+    def resident() -> list[str]:
+        site.config.write_text(good)
+        return run_as(Audience(stays=True))
+
+    def run_as(audience: Audience) -> list[str]:
+        capsys.readouterr()
+        with suppress(SystemExit):
+            periodic_run(site.config, audience, command="run")
+        printed = capsys.readouterr()
+        return told(printed.out + printed.err)
+
+    resident()
+    assert any("none" in line for line in cron())
+    assert [resident(), cron(), resident(), cron()] == [[], [], [], []]
+    site.config.write_text(good)
+    (over,) = run_as(Audience())
+    assert over.startswith("Runs get through again.")
+
+
 def test_an_error_that_was_told_ends_the_run_with_its_code_all_the_same(site: Site) -> None:
     site.command("run")
     site.shut_out()

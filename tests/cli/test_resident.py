@@ -163,6 +163,9 @@ def test_it_does_the_periodic_run_again_and_again_whatever_happens(
         assert resident.process.exitcode == 0
         assert resident.manager.hears("STOPPING=1")
         assert resident.rounds()[-1] == 143
+        # What was ended in order has not failed: it said CRITICAL until the next run got through.
+        checked = site.command("check")
+        assert (checked.code, "ended with an error" in checked.out) == (0, False)
         assert resident.query("select 1 from ledger.lease") == []
 
 

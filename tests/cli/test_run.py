@@ -84,6 +84,32 @@ def test_a_witness_that_gives_nothing_stops_no_run_and_health_tells_of_it(site: 
     assert "witness.example/w1 its command ended with 1" in found["words"]
 
 
+@pytest.mark.parametrize("damage", [b"", b"\xff\x00", b"fiona-ledger/x\n3\nAAAA\n\n"])
+def test_a_damaged_checkpoint_ends_no_run_and_is_put_aside(site: Site, tmp_path: Path, damage: bytes) -> None:
+    """Every run ended with 2, and `check` was critical."""
+    proofs = tmp_path / "proofs"
+    witness = f'[[proof.witnesses]]\nkey = "{KEY.as_line()}"\ncommand = ["false"]\n'
+    site.config.write_text(site.config.read_text() + f'[proof]\nfolder = "{proofs}"\n{witness}')
+    site.command("run", "--only", "incoming")
+    (kept,) = proofs.glob("*.checkpoint")
+    kept.write_bytes(damage)
+    done = site.command("run", "--only", "incoming")
+    assert (done.code, f"{kept.name}.damaged" in " ".join(done.out.split())) == (0, True)
+    assert (proofs / f"{kept.name}.damaged").read_bytes() == damage
+    assert site.command("verify", "--kept").code == 0
+    assert "damaged" not in site.command("run", "--only", "incoming").out
+
+
+def test_a_file_in_the_place_of_the_proofs_folder_ends_no_run(site: Site, tmp_path: Path) -> None:
+    proofs = tmp_path / "proofs"
+    proofs.write_text("x")
+    witness = f'[[proof.witnesses]]\nkey = "{KEY.as_line()}"\ncommand = ["false"]\n'
+    site.config.write_text(site.config.read_text() + f'[proof]\nfolder = "{proofs}"\n{witness}')
+    done = site.command("run", "--only", "incoming")
+    assert (done.code, "is no folder that can be used" in " ".join(done.out.split())) == (0, True)
+    assert site.command("check").code == 0
+
+
 def test_something_that_needs_a_person_ends_with_1_and_status_says_what(site: Site) -> None:
     half_written(site)
     assert site.command("run").code == 1

@@ -105,6 +105,60 @@ def test_of_what_has_ended_a_date_that_is_taken_away_settles_nothing(sent: Site)
     sent.assert_sound()
 
 
+def _other_uid(site: Site, uid: str = "2.25.999", **fields: str) -> None:
+    site.transfer_project.put([_place(1) | {"transfer_mapped_uid": uid} | fields])
+
+
+def test_another_study_uid_of_the_same_date_is_no_other_sending_and_both_are_kept(sent: Site) -> None:
+    """It counted as sent twice, and the study UID that has to be removed downstream was gone."""
+    _other_uid(sent)
+    sent.run()
+    asked = "select sends, first_sent_at, sent_at, mapped_uids from audit.transfer"
+    told = (1, "2026-03-02 08:55", "2026-03-02 08:55", ["2.25.1.2.3", "2.25.999"])
+    assert sent.query(asked) == [told]
+    for uid in ("2.25.1.2.3", ""):
+        _other_uid(sent, uid)
+        sent.run()
+    assert sent.query(asked) == [told]
+    assert len(sent.events("TransferSent")) == 2
+    withdraws(sent, patient="4711")
+    assert sent.query("select mapped_uids from audit.task where open") == [(["2.25.1.2.3", "2.25.999"],)]
+    sent.assert_sound()
+
+
+def test_each_new_date_is_a_sending_and_no_study_uid_is_lost(sent: Site) -> None:
+    _other_uid(sent, transfer_date="2026-03-02 10:30")
+    sent.run()
+    _other_uid(sent, "2.25.999,2.25.7", transfer_date="2026-03-02 08:55")
+    sent.run()
+    assert sent.query("select sends, mapped_uids from audit.transfer") == [(2, ["2.25.1.2.3", "2.25.999", "2.25.7"])]
+    sent.assert_sound()
+
+
+def test_a_date_that_is_taken_away_and_put_back_is_no_other_sending(sent: Site) -> None:
+    _date_taken_away(sent)
+    sent.run()
+    sent.sender_sends("1.2.3", 1)
+    sent.run()
+    assert sent.query("select sends, mapped_uids from audit.transfer") == [(1, ["2.25.1.2.3"])]
+    sent.assert_sound()
+
+
+def test_so_it_is_with_study_uids_of_what_a_person_requested(site: Site) -> None:
+    site.series("1.2.3")
+    site.run()
+    site.person_requests("1.2.3", BRAIN, "B-001")
+    site.run()
+    site.sender_sends("1.2.3", 1)
+    site.run()
+    _other_uid(site)
+    for _ in range(2):
+        site.run()
+    told = site.query("select sends, mapped_uids from gateway.outcome where not ours")
+    assert told == [(1, ["2.25.1.2.3", "2.25.999"])]
+    assert len(site.events("TransferSent")) == 2
+
+
 def test_a_failure_after_a_sending_is_told_once(sent: Site) -> None:
     """It was told anew by each look, as the study UID under which it was sent stayed in the row."""
     _failed(sent)

@@ -112,6 +112,11 @@ def test_no_command_prints_what_steers_a_terminal_or_a_spreadsheet(config: Path,
     assert_harmless(told)
     assert any("\x1b" in str(value) for row in told.data for value in row.values())  # programs get what was said
 
+    for arguments in (["export"], ["export", "--format", "audit-event"], ["prove", STUDY], ["prove", STUDY, "--json"]):
+        done = command(*arguments)
+        assert (done.code, bool(done.out)) == (0, arguments[1:2] != ["--format"])
+        assert_harmless(done)
+
     for row in cells(command("reconcile", "--format", "csv")):
         assert not any(cell.startswith("=") for cell in row)
 

@@ -99,6 +99,20 @@ def test_what_is_sealed_stays_sealed_and_data_is_the_stored_text(ledger: Databas
     assert events[2]["recorded_at"] == "2026-03-02T08:00:00.123456+00:00"
 
 
+def test_what_turns_letters_around_or_is_not_seen_has_escapes_and_verifies_as_it_was_stored(
+    database: Database, program: Program, verifier: Verifier
+) -> None:
+    """Whatever a scanner said of a study stood there raw, and turned the line around on the auditor's screen."""
+    hidden = "a\u202eb\u2028c\u2029d\u0085e\x7ff\U000e0041g\u00e5"
+    append(database, fact("study/\u202e1", text=hidden))
+    lines = exported(program)
+    assert all(character.isprintable() for character in lines.decode().replace("\n", ""))
+    event = json.loads(lines.splitlines()[1])
+    assert (event["stream"], json.loads(event["data"])["text"]) == ("study/\u202e1", hidden)
+    assert "\u00e5" in lines.decode()
+    assert verifier(given=lines).code == 0
+
+
 @given(st.lists(new_events, min_size=1, max_size=5, unique_by=lambda event: event.event_id))
 def test_every_event_comes_back_from_its_line_as_it_was_stored(database: Database, events: list[NewEvent]) -> None:
     """Each column of it is under the hash, which is computed anew from what the line says."""

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -17,6 +18,7 @@ from ledger import attestation, chain
 from ledger.chain import Broken, parse_checkpoint, verify_consistency, verify_proof
 from ledger.database import Database
 from ledger.errors import Corrupt, Misconfigured
+from ledger.export import export
 from ledger.proof import Signer, _root, _Tree, checkpoint_of, prove, prove_consistent
 from ledger.vault import Vault
 from tests.flow.conftest import MakeSite, make_site
@@ -80,6 +82,78 @@ def test_all_events_of_a_stream_are_proven_wherever_they_lie(ledger: Database) -
     assert proof.checkpoint.root == hash_of([chain.leaf_hash(each) for each in hashes])
 
 
+def _as_saved(content: str, how: str) -> bytes:
+    """As editors on other systems save it."""
+    saved = content.replace("\n", "\r\n") if "crlf" in how else content
+    return saved.encode("utf-8-sig" if "bom" in how else "utf-8")
+
+
+@pytest.mark.parametrize("how", ["crlf", "bom", "crlf and bom"])
+def test_what_another_editor_has_saved_verifies_all_the_same(
+    ledger: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    """It was said to be no export at all, or changed since it was signed."""
+    key = ("--key", SIGNER.key.as_line())
+    old = checkpoint(ledger)
+    append(ledger, fact("study/9"))
+    exported: list[bytes] = []
+    with ledger.begin() as connection:
+        export(connection, exported.append)
+    for name, content in {
+        "proof": proof_of(ledger, 1, 4),
+        "kept": old,
+        "since": proof_since(ledger, old),
+        "export": b"".join(exported).decode(),
+        "key": SIGNER.key.as_line(),
+    }.items():
+        (tmp_path / name).write_bytes(_as_saved(content, how))
+    proof, kept, since, events, key_file = (
+        str(tmp_path / name) for name in ("proof", "kept", "since", "export", "key")
+    )
+    for arguments in ([proof, *key], [kept, *key], [since, "--since", kept, *key], [events, "--head", kept]):
+        assert chain.main(arguments) == 0, capsys.readouterr().err
+    assert chain.main([proof, "--key", key_file]) == 0
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_what_was_saved_as_utf_16_is_named(
+    ledger: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str], encoding: str
+) -> None:
+    (tmp_path / "proof").write_bytes(f"\ufeff{proof_of(ledger, 1)}".encode(encoding))
+    assert chain.main([str(tmp_path / "proof")]) == 2
+    assert "it was saved as UTF-16" in capsys.readouterr().err
+
+
+def test_a_proof_that_was_cut_off_says_so(ledger: Database) -> None:
+    text = proof_of(ledger, 1)
+    for cut in (text[: text.index("index 0\n") + 30], text[: text.index("index 0\n") + 20]):
+        with pytest.raises(Broken, match="is cut off"):
+            verify_proof(cut, SIGNER.key)
+
+
+class _Lines(list[str]):
+    """Lines, and how many of them were copied."""
+
+    copied = 0
+
+    def __getitem__(self, at: Any) -> Any:
+        found = super().__getitem__(at)
+        self.copied += len(found) if isinstance(at, slice) else 0
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        self.copied += len(self)
+        return super().__iter__()
+
+
+def test_what_follows_an_event_is_not_copied_to_verify_it(database: Database) -> None:
+    """A proof of 20,000 events took a minute and more."""
+    append(database, *(fact("study/1", n=number) for number in range(40)))
+    lines = _Lines(proof_of(database, *range(1, 41)).rstrip("\n").split("\n"))
+    assert len(chain._proof(lines, SIGNER.key).events) == 40
+    assert lines.copied <= len(lines)
+
+
 def test_whatever_is_changed_in_a_proof_shows(ledger: Database) -> None:
     lines = proof_of(ledger, 1, 4, 7, 10, 13, 16, 19).split("\n")
     for number, line in enumerate(lines):
@@ -91,6 +165,14 @@ def test_whatever_is_changed_in_a_proof_shows(ledger: Database) -> None:
             verify_proof("\n".join([*lines[:number], changed, *lines[number + 1 :]]), SIGNER.key)
         with pytest.raises((Broken, ValueError)):
             verify_proof("\n".join([*lines[:number], *lines[number + 1 :]]), SIGNER.key)
+
+
+def test_what_turns_letters_around_has_escapes_in_a_proof(database: Database) -> None:
+    append(database, fact("study/1", text="a\u202eb\u2029c"))
+    text = proof_of(database, 1)
+    assert all(character.isprintable() for character in text.replace("\n", ""))
+    (event,) = verify_proof(text, SIGNER.key).events
+    assert "a\u202eb\u2029c" in event.data.decode()
 
 
 def test_an_event_that_is_left_out_of_the_file_is_missed(ledger: Database) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import exc, text
 
 from ledger import scan, verification
 from ledger.attestation import attest
-from ledger.chain import KeptHead, Walk, parse_checkpoint
+from ledger.chain import KeptHead, Walk, parse_checkpoint, parse_heads
 from ledger.database import Database
 from ledger.errors import Corrupt
 from ledger.events import NewEvent, new_event_id
@@ -236,6 +236,46 @@ def test_a_line_that_is_no_head_is_a_usage_error_that_names_it(program: Program,
     ended = program("verify", "--from", "-", given=f"0 {'00' * 32} once\n\n{line}\n")
     assert ended.code == 2
     assert "line 3 is not a kept head" in ended.err
+
+
+OTHER = "fiona-ledger/00000000-0000-4000-8000-000000000000"
+
+
+@pytest.mark.parametrize("root", [None, "A" * 43 + "="])
+@pytest.mark.usefixtures("ledger")
+def test_a_checkpoint_of_another_ledger_says_nothing_of_this_one(program: Program, root: str | None) -> None:
+    """It was said to verify where its root was ours, and else that events had been rewritten: stop the run."""
+    kept = program("verify", "--head").out
+    origin, _, ours, *_ = kept.split("\n")
+    ended = program("verify", "--from", "-", given=kept.replace(origin, OTHER).replace(ours, root or ours))
+    assert ended.code == 2
+    assert f"Expected checkpoints of {origin}, which this ledger is, found one of {OTHER}, of 10 events." in ended.err
+
+
+@pytest.mark.parametrize("cut", [30, 3])
+@pytest.mark.usefixtures("ledger")
+def test_a_checkpoint_that_was_cut_off_is_named(program: Program, cut: int) -> None:
+    """All that was said was "Incorrect padding."."""
+    origin, size, root, *_ = program("verify", "--head").out.split("\n")
+    ended = program("verify", "--from", "-", given=f"0 {'00' * 32} once\n{origin}\n{size}\n{root[:-cut]}\n")
+    assert ended.code == 2
+    assert "line 2 begins no whole checkpoint: its root is cut off, or changed" in ended.err
+
+
+@pytest.mark.parametrize("root", ["A" * 40, "A" * 43])
+def test_what_is_no_root_is_named(root: str) -> None:
+    with pytest.raises(ValueError, match="its root is cut off, or changed"):
+        parse_heads(f"origin\n3\n{root}\n")
+
+
+@pytest.mark.usefixtures("ledger")
+def test_kept_checkpoints_may_have_been_saved_by_another_editor(program: Program, tmp_path: Path) -> None:
+    kept = program("verify", "--head").out
+    file = tmp_path / "heads.txt"
+    for content in (kept.replace("\n", "\r\n"), f"\ufeff{kept}", f"\ufeff{kept}\ufeff{kept}".replace("\n", "\r\n")):
+        file.write_bytes(content.encode())
+        assert program("verify", "--from", str(file)).code == 0
+        assert program("prove", "--since", str(file)).code == 0
 
 
 def test_no_kept_heads_at_all_prove_nothing_and_are_a_usage_error(program: Program, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -141,6 +141,57 @@ def test_a_cosignature_that_is_changed_or_another_checkpoints_does_not_hold(
     folder.keep(TODAY, kept.note, "something else\n")
     ended = program("verify", "--kept")
     assert (ended.code, "is not a checkpoint as it was kept there" in ended.err) == (2, True)
+
+
+def _signed_by_another(kept: bytes) -> bytes:
+    return Signer(kept.decode().split("\n")[0], b"o" * 32).signed(kept.decode().partition("\n\n")[0] + "\n").encode()
+
+
+def _with_another_root(kept: bytes) -> bytes:
+    return kept.replace(kept.split(b"\n")[2], b"A" * 43 + b"=")
+
+
+@pytest.mark.usefixtures("ledger")
+@pytest.mark.parametrize("damaged", [lambda _: b"", lambda _: b"\xff", _signed_by_another, _with_another_root])
+def test_a_damaged_checkpoint_is_put_aside_and_a_new_one_countersigned(
+    gateway: Gateway,
+    clock: SettableClock,
+    by_command: Configuration,
+    program: Program,
+    damaged: Callable[[bytes], bytes],
+) -> None:
+    folder = gathered(gateway, by_command).folder
+    file = folder.path / f"{TODAY}.checkpoint"
+    content = damaged(file.read_bytes())
+    file.write_bytes(content)
+    (folder.path / f"{TODAY}.tsr").write_bytes(b"of the one before")
+    evidence = Evidence.of(by_command)
+    (told, _) = gather(gateway, evidence, by_command.ledger)
+    assert f"{file} is not as it was kept there" in told
+    assert file.with_name(f"{file.name}.damaged").read_bytes() == content
+    assert folder.timestamp(TODAY) is None
+    assert folder.checkpoint(TODAY).seen_at(KEY)
+    assert not evidence.is_due(clock.now)
+    assert program("verify", "--kept").code == 0
+
+
+@pytest.mark.usefixtures("ledger")
+def test_an_earlier_checkpoint_that_is_damaged_is_passed_over(
+    gateway: Gateway, clock: SettableClock, by_command: Configuration, program: Program
+) -> None:
+    folder = gathered(gateway, by_command).folder
+    (folder.path / f"{TODAY}.checkpoint").write_bytes(b"")
+    day_later(gateway, clock)
+    assert gathered(gateway, by_command).silences() == []
+    assert folder.checkpoint(date(2026, 3, 3)).seen_at(KEY)
+    assert "is not a checkpoint as it was kept there" in program("verify", "--kept").err
+
+
+def test_a_witness_is_waited_for_a_moment_only(tmp_path: Path, key_file: Path) -> None:
+    """One that hung held the run for half a minute."""
+    assert configuration(tmp_path, key_file, "").proof.time_limit_seconds <= 5
+    with pytest.raises(ConfigurationError, match="less than or equal to 10"):
+        configuration(tmp_path, key_file, "[proof]\ntime_limit_seconds = 11")
 
 
 @pytest.mark.usefixtures("ledger")

@@ -15,7 +15,7 @@ from processors.cli import console
 from processors.cli.bootstrap import opened_database, opened_ledger
 from processors.cli.exit_codes import readers_may_leave
 from processors.cli.files import made_privately, written_privately
-from processors.cli.harmless import in_a_cell
+from processors.cli.harmless import as_json, in_a_cell
 from processors.errors import ConfigurationError
 from processors.operations import audit, audit_file
 from processors.operations.disclosures import audit_events
@@ -94,8 +94,8 @@ def _disclosures(connection: Connection, write: Write, first: int, last: int | N
     scan.as_one_moment(connection)
     count = 0
     with console.step("Exporting"):
-        for line in audit_events(connection, first=first, last=last):
-            write(line)
+        for event in audit_events(connection, first=first, last=last):
+            write(f"{as_json(event)}\n".encode())
             count += 1
     return f"Exported {count} disclosures", {"disclosures": count}
 

@@ -1,7 +1,7 @@
 """`fiona-ledger verify`: whether the ledger is what was written."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC
 from pathlib import Path
@@ -29,7 +29,7 @@ from processors.errors import ConfigurationError
 from processors.operations import audit, audited_chain
 from processors.operations.audited_chain import AuditedChain
 from processors.operations.forget.forgotten import forgotten_at
-from processors.operations.proofs.daily import Evidence, signer_of
+from processors.operations.proofs.daily import Evidence, origin_of, signer_of
 from processors.operations.proofs.verification import Given, verify_given
 from processors.operations.rebuild import emptied_tables
 from processors.projections import PROJECTIONS
@@ -83,6 +83,9 @@ def command(
         evidence = Evidence.of(configuration)
         if kept:
             heads += [each.checkpoint.as_head() for _, each in evidence.folder.newest_first()]
+        if any(each.origin for each in heads):
+            with database.begin() as connection:
+                _require_own(heads, origin_of(connection))
         with console.step("Verifying events") as progress, database.begin() as connection:
             verified = verification.verify(connection, heads=heads, progress=progress)
             verification.verify_forgotten(connection, forgotten_at(connection))
@@ -226,6 +229,16 @@ def _require_possible(options: Mapping[str, bool]) -> None:
             raise ConfigurationError(
                 f"{option}: expected a role that may read the schemas ledger and gateway; that of ledger.url may read "
                 "the schema audit alone. Leave the option out, or name the role of the periodic run."
+            )
+
+
+def _require_own(heads: Sequence[KeptHead], origin: str) -> None:
+    """Raises `ConfigurationError` for a checkpoint of another ledger: it says nothing of this one."""
+    for head in heads:
+        if head.origin not in ("", origin):
+            raise ConfigurationError(
+                f"Expected checkpoints of {origin}, which this ledger is, found one of {on_a_line(head.origin)}, of "
+                f"{head.position} events. Is ledger.url that of another ledger, or was it kept of another one?"
             )
 
 

@@ -47,7 +47,7 @@ class KnownStudy:
         A row of ours that people changed, and changed back after it was sent, has not been sent as it reads.
         """
         before = self.others.get(row.instance)
-        return before is not None and row.report.state in ("sent", "failed") and row.report == before.report
+        return before is not None and row.report.state in ("sent", "failed") and _is_same(row.report, before.report)
 
 
 def changes(rows: Iterable[tuple[TransferRow, str]], known: Mapping[str, KnownStudy]) -> Iterator[Fact]:
@@ -108,7 +108,12 @@ def _changes_of(row: TransferRow, fingerprint: str, study: KnownStudy) -> Iterat
 
 
 def _is_same(report: Report, before: Report) -> bool:
-    """Whether nothing has been written since. What may have been sent is awaited all the same, also after a failure."""
+    """Whether nothing has been written since. What may have been sent is awaited all the same, also after a failure.
+
+    Study UIDs that were told stay known, though the sender or a person has written others in their place.
+    """
+    if report.state == "sent" and set(report.mapped_uids) <= set(before.mapped_uids):
+        report = report._replace(mapped_uids=before.mapped_uids)
     return report == before or (before.state == "possibly sent" and (report == AWAITED or report[1:] == before[1:]))
 
 
@@ -127,7 +132,7 @@ def _of_others(row: TransferRow, fingerprint: str, before: KnownRow | None) -> I
         )
     else:
         reported = before.report
-    if row.report != reported:
+    if not _is_same(row.report, reported):
         yield _reported(row, None)
 
 

@@ -60,12 +60,12 @@ class Evidence(NamedTuple):
 
     def is_due(self, now: datetime) -> bool:
         """Whether a run at that moment has something to do."""
-        return bool(self.names) and (not self.folder.has(day_of(now)) or bool(self.awaited(now)))
+        kept = self.folder.sound(day_of(now))
+        return bool(self.names) and (kept is None or bool(self.awaited(kept, now)))
 
-    def awaited(self, now: datetime) -> list[str]:
+    def awaited(self, kept: KeptCheckpoint, now: datetime) -> list[str]:
         """Those who have not given evidence of the day's checkpoint yet, and were not asked within the hour."""
         day, failures = day_of(now), self.folder.failures()
-        kept = self.folder.checkpoint(day)
         awaited = [witness.key.name for witness in self.witnesses if not _has_seen(kept, witness.key)]
         if self.authority is not None and self.folder.timestamp(day) is None:
             awaited.append(self.authority.url)
@@ -77,57 +77,71 @@ class Evidence(NamedTuple):
         return [Silence(name, failures[name].since, failures[name].words) for name in names if name in failures]
 
 
+def origin_of(connection: Connection) -> str:
+    """The name under which the ledger's proofs go out."""
+    return f"fiona-ledger/{stored_vault(connection).ledger}"
+
+
 def signer_of(connection: Connection, section: LedgerSection) -> Signer:
-    """The ledger itself, by the name under which its proofs go out."""
-    return Signer(f"fiona-ledger/{stored_vault(connection).ledger}", site_key(section.key_file))
+    """The ledger itself, by that name."""
+    return Signer(origin_of(connection), site_key(section.key_file))
 
 
-def gather(gateway: Gateway, evidence: Evidence, section: LedgerSection) -> None:
-    """Keeps the day's checkpoint, and what witnesses and the authority give for it.
+def gather(gateway: Gateway, evidence: Evidence, section: LedgerSection) -> list[str]:
+    """Keeps the day's checkpoint, and what witnesses and the authority give for it; tells what was damaged there.
 
-    That one of them gives nothing is kept, too. Raises `Corrupt` where the ledger is not what was attested.
+    That one of them gives nothing is kept, too. Raises `Corrupt` where the ledger is not what was attested, and
+    `Misconfigured` where nothing can be kept.
     """
     now, folder = gateway.clock(), evidence.folder
     day = day_of(now)
-    if not folder.has(day):
-        with gateway.begin() as work:
+    folder.make()
+    kept, told = folder.sound(day), []
+    with gateway.begin() as work:
+        signer = signer_of(work.connection, section)
+        if kept is None or not _is_signed(kept, signer.key):
+            told = folder.set_aside(day)
             attestation.verify(work.connection, work.vault)
-            folder.keep(day, checkpoint_of(work.connection, signer_of(work.connection, section)))
-    failures, awaited = folder.failures(), evidence.awaited(now)
-    for name, ask in _asked(gateway, evidence, day):
+            folder.keep(day, checkpoint_of(work.connection, signer))
+            kept = folder.checkpoint(day)
+    failures, awaited = folder.failures(), evidence.awaited(kept, now)
+    for name, ask in _asked(gateway, evidence, day, kept):
         if name in awaited:
             words = ask()
             before = failures.pop(name, None)
             if words:
                 failures[name] = Failure(now if before is None else before.since, now, words)
     folder.keep_failures(failures)
+    return told
 
 
-def _asked(gateway: Gateway, evidence: Evidence, day: date) -> Iterator[tuple[str, Callable[[], str]]]:
+def _asked(
+    gateway: Gateway, evidence: Evidence, day: date, kept: KeptCheckpoint
+) -> Iterator[tuple[str, Callable[[], str]]]:
     """Each who gives evidence, with how to have it: that tells why it was not had, or nothing."""
     for witness in evidence.witnesses:
-        yield witness.key.name, partial(_have_countersigned, gateway, evidence.folder, witness, day)
+        yield witness.key.name, partial(_have_countersigned, gateway, evidence.folder, witness, kept)
     if evidence.authority is not None:
-        yield evidence.authority.url, partial(_have_stamped, evidence.folder, evidence.authority, day)
+        yield evidence.authority.url, partial(_have_stamped, evidence.folder, evidence.authority, day, kept)
 
 
-def _have_countersigned(gateway: Gateway, folder: Folder, witness: Witness, day: date) -> str:
-    kept = folder.checkpoint(day)
-    seen = next((each.checkpoint.size for _, each in folder.newest_first() if _has_seen(each, witness.key)), 0)
+def _have_countersigned(gateway: Gateway, folder: Folder, witness: Witness, kept: KeptCheckpoint) -> str:
+    earlier = folder.sound_newest_first()
+    seen = next((each.checkpoint.size for _, each in earlier if _has_seen(each, witness.key)), 0)
     try:
         countersigned, line = witness.ask(seen, partial(_request, gateway, kept))
     except NoCosignature as exc:
         return str(exc)
-    for of_day, each in folder.newest_first():
+    for of_day, each in folder.sound_newest_first():
         if each.note == countersigned.note:
             folder.keep(of_day, each.note, "".join(f"{before}\n" for before in each.signatures[1:]) + line)
             return ""
     return "countersigned a checkpoint that is not kept here any more"
 
 
-def _have_stamped(folder: Folder, authority: Authority, day: date) -> str:
+def _have_stamped(folder: Folder, authority: Authority, day: date, kept: KeptCheckpoint) -> str:
     try:
-        folder.keep_timestamp(day, authority.stamp(folder.checkpoint(day).note.encode()))
+        folder.keep_timestamp(day, authority.stamp(kept.note.encode()))
     except NoTimestamp as exc:
         return str(exc)
     return ""
@@ -136,6 +150,12 @@ def _have_stamped(folder: Folder, authority: Authority, day: date) -> str:
 def _request(gateway: Gateway, kept: KeptCheckpoint, seen: int) -> str:
     with gateway.begin() as work:
         return witness_request(work.connection, kept, seen)
+
+
+def _is_signed(kept: KeptCheckpoint, key: VerifierKey) -> bool:
+    with suppress(ValueError):
+        return kept.is_signed(key)
+    return False
 
 
 def _has_seen(kept: KeptCheckpoint, key: VerifierKey) -> bool:

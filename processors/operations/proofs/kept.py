@@ -2,12 +2,14 @@
 
     2026-11-28.checkpoint   the site's note (C2SP tlog-checkpoint), below it a line for each cosignature
     2026-11-28.tsr          a time-stamp (RFC 3161) of the site's note, its first five lines
+    2026-11-28.checkpoint.damaged   what stood there and was no checkpoint of this site, beside a new one
     failures.json           whom nothing was had from, since when, and why
 
 They are plain files, so that whoever copies the folder has all that `ledger/chain.py` and openssl verify without us.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +23,7 @@ from ledger.private_files import written_whole
 _CHECKPOINT = ".checkpoint"
 _TIMESTAMP = ".tsr"
 _FAILURES = "failures.json"
+_DAMAGED = ".damaged"
 
 
 class Failure(NamedTuple):
@@ -32,7 +35,7 @@ class Failure(NamedTuple):
 
 
 class Folder:
-    """The folder, which is made when something is kept first. Reading what cannot be read raises `Misconfigured`."""
+    """The folder. Reading what cannot be read raises `Misconfigured`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -41,10 +44,6 @@ class Folder:
         """The days of which a checkpoint is kept, the newest first."""
         named = [file.name.removesuffix(_CHECKPOINT) for file in self.path.glob(f"*{_CHECKPOINT}")]
         return sorted((day for name in named if (day := _day(name)) is not None), reverse=True)
-
-    def has(self, day: date) -> bool:
-        """Whether there is a checkpoint of that day."""
-        return self._file(day, _CHECKPOINT).exists()
 
     def checkpoint(self, day: date) -> KeptCheckpoint:
         """The checkpoint of that day."""
@@ -55,6 +54,12 @@ class Folder:
             raise Misconfigured(f"{file} is not a checkpoint as it was kept there: {exc}.") from exc
         except OSError as exc:
             raise Misconfigured(f"{file} cannot be read: {exc.strerror}.") from exc
+
+    def sound(self, day: date) -> KeptCheckpoint | None:
+        """The checkpoint of that day; None where none is kept that can be read."""
+        with suppress(Misconfigured):
+            return self.checkpoint(day)
+        return None
 
     def timestamp(self, day: date) -> bytes | None:
         """The time-stamp of that day's checkpoint."""
@@ -69,6 +74,34 @@ class Folder:
     def newest_first(self) -> Iterator[tuple[date, KeptCheckpoint]]:
         """All checkpoints with their days."""
         return ((day, self.checkpoint(day)) for day in self.days())
+
+    def sound_newest_first(self) -> Iterator[tuple[date, KeptCheckpoint]]:
+        """Those that can be read."""
+        return ((day, kept) for day in self.days() if (kept := self.sound(day)) is not None)
+
+    def make(self) -> None:
+        """Makes the folder, where it is not there. Raises `Misconfigured`."""
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as exc:
+            raise Misconfigured(f"proof.folder: {self.path} is no folder that can be used: {exc.strerror}.") from exc
+
+    def set_aside(self, day: date) -> list[str]:
+        """Puts what is kept of the day under other names; tells a person of each. Raises `Misconfigured`."""
+        told = []
+        for file in (self._file(day, _CHECKPOINT), self._file(day, _TIMESTAMP)):
+            aside = file.with_name(file.name + _DAMAGED)
+            try:
+                file.replace(aside)
+            except FileNotFoundError:
+                continue
+            except OSError as exc:
+                raise Misconfigured(f"proof.folder: {file} cannot be put aside: {exc.strerror}.") from exc
+            told.append(
+                f"proof.folder: {file} is not as it was kept there; it stands as {aside.name} beside a new one. "
+                "Compare them, and find out who wrote there."
+            )
+        return told
 
     def keep(self, day: date, note: str, cosignatures: str = "") -> None:
         """Keeps the checkpoint of a day, in the place of the same one with fewer cosignatures."""
@@ -96,7 +129,6 @@ class Folder:
 
     def _write(self, file: Path, content: bytes) -> None:
         try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             with written_whole(file) as stream:
                 stream.write(content)
         except OSError as exc:
