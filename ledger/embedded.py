@@ -200,6 +200,14 @@ def is_left_alone(environment: Mapping[str, str] = os.environ) -> bool:
     return os.getpid() != 1 and environment.get("SYSTEMD_EXEC_PID") != str(os.getpid())
 
 
+def is_missing(data_dir: Path) -> bool:
+    """Whether there are no data yet, or no more; not where this account may not look, which starting tells better."""
+    try:
+        return not (data_dir / "postgres" / "PG_VERSION").exists()
+    except PermissionError:
+        return False
+
+
 def is_used(data_dir: Path) -> bool:
     """Whether a program uses the server of `data_dir`, or what was there before its data were moved away."""
     if not (data_dir / USERS).exists():

@@ -1,6 +1,7 @@
 """An embedded ledger saved and restored: what is in it, who can read the file, and that nobody forgotten comes back."""
 
 import fcntl
+import json
 import os
 import re
 import shlex
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from ledger import clients, embedded, erasures
+from ledger import clients, embedded, erasures, heads
 from ledger.database import Database
 from ledger.programs import installed
 from processors.cli.bootstrap import opened_gateway
@@ -121,6 +122,64 @@ def test_without_the_journal_it_says_that_the_forgotten_are_known_again(lost: Pa
     erasures.journal(lost.parent / "vault.key").unlink()
     done = restore(lost)
     assert (done.exit_code, "is known again" in done.output) == (1, True), done.output
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["check", "status", "run --quiet", "run --dry-run", "verify", "migrate", "backup new.dump", "page --output new"],
+)
+def test_no_ledger_is_made_in_the_place_of_one_that_is_away(lost: Path, saved: Path, command: str) -> None:
+    """Its disk is not mounted: another ledger there would say that nothing is wrong, and be in the way of `restore`."""
+    shutil.copy(saved.parent / "vault.key.head", lost.parent / "vault.key.head")
+    (lost.parent / "ledger").mkdir()
+    before = {path.name for path in lost.parent.rglob("*")}
+    done = give(lost, *command.split())
+    position = heads.kept(lost.parent / "vault.key")
+    assert position is not None
+    assert f"at position {position.position}" in done.output
+    assert "restore" in done.output
+    assert "Mount the disk" in done.output
+    assert done.exit_code == (2 if command == "check" else 4)
+    assert "CRITICAL" in done.output or command != "check"
+    made = {path.name for path in lost.parent.rglob("*")} - before
+    assert {name for name in made if not name.startswith("diary-")} == set()
+
+
+def test_a_folder_that_was_moved_away_can_be_moved_back_after_a_run(lost: Path, saved: Path) -> None:
+    shutil.copy(saved.parent / "vault.key.head", lost.parent / "vault.key.head")
+    assert give(lost, "run", "--quiet").exit_code == 4
+    assert not (lost.parent / "ledger").exists()
+
+
+def test_the_deep_check_tells_of_a_ledger_that_is_away(lost: Path, saved: Path) -> None:
+    shutil.copy(saved.parent / "vault.key.head", lost.parent / "vault.key.head")
+    found = json.loads(give(lost, "check", "--deep", "--json").stdout)["findings"]
+    told = {finding["name"]: finding for finding in found if finding["area"] == "database"}
+    assert told["server"]["severity"] == "critical"
+    assert "whose last event" in told["server"]["found"]
+
+
+def test_what_was_lost_is_restored_where_its_last_event_is_kept(lost: Path, saved: Path) -> None:
+    shutil.copy(saved.parent / "vault.key.head", lost.parent / "vault.key.head")
+    assert restore(lost).exit_code == 0
+
+
+def test_a_new_ledger_is_made_once_the_key_files_are_away(lost: Path, saved: Path) -> None:
+    shutil.copy(saved.parent / "vault.key.head", lost.parent / "vault.key.head")
+    for name in ("vault.key", "vault.key.head", "vault.key.forgotten"):
+        (lost.parent / name).rename(lost.parent / f"kept-{name}")
+    assert give(lost, "migrate").exit_code == 0
+
+
+@pytest.mark.parametrize("options", [["--quiet"], ["--dry-run"]])
+def test_a_run_that_is_not_told_of_redcap_makes_neither_ledger_nor_key(options: list[str]) -> None:
+    with server_folder() as folder:
+        config = configuration(folder)
+        config.write_text(config.read_text().partition("[redcap]")[0])
+        done = give(config, "run", *options)
+        assert (done.exit_code, "no section [redcap]" in done.output) == (2, True), done.output
+        assert not (folder / "vault.key").exists()
+        assert not (folder / "ledger" / "postgres").exists()
 
 
 def test_nothing_is_restored_while_a_program_goes_on_with_what_was_moved_away(lost: Path) -> None:

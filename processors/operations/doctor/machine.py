@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from ledger import erasures
-from ledger.database import EMBEDDED
 from ledger.errors import KeyProblem
 from ledger.key_file import read_master_key
-from processors.configuration.settings import Configuration, LedgerSection
+from processors.configuration.settings import Configuration
 from processors.delivery.sender.queue import unusable_folders
 
 from .facts import Disk, Folder, KeyCopy, MachineFacts, Told, Trouble
@@ -115,8 +114,3 @@ def _is_as_new(copy: Path, original: Path) -> bool:
 def _free(path: Path) -> int:
     status = os.statvfs(path)
     return status.f_bavail * status.f_frsize
-
-
-def has_ledger(ledger: LedgerSection) -> bool:
-    """Whether there can be a ledger to ask: an embedded one is not made for the asking."""
-    return ledger.url != EMBEDDED or (ledger.data_dir / "postgres" / "PG_VERSION").exists()
