@@ -182,6 +182,15 @@ def test_a_run_that_is_not_told_of_redcap_makes_neither_ledger_nor_key(options: 
         assert not (folder / "ledger" / "postgres").exists()
 
 
+@pytest.mark.parametrize("content", ["", "garbage\n", "# 1 subjects\n"])
+def test_nothing_is_restored_by_a_damaged_journal(lost: Path, content: str) -> None:
+    """An emptied one would say that nobody was forgotten."""
+    erasures.journal(lost.parent / "vault.key").write_text(content)
+    done = restore(lost)
+    assert (done.exit_code, "delete it: whoever was forgotten" in done.output) == (2, True), done.output
+    assert not (lost.parent / "ledger" / "postgres").exists()
+
+
 def test_nothing_is_restored_while_a_program_goes_on_with_what_was_moved_away(lost: Path) -> None:
     data_dir = lost.parent / "ledger"
     data_dir.mkdir()

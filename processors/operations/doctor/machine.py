@@ -46,6 +46,7 @@ def machine_facts(
         folders=list(_folders(configuration)),
         key_file=ledger.key_file,
         key=_key_problem(ledger.key_file),
+        forgotten=_journal_problem(ledger.key_file, in_words),
         key_copy_file=copy,
         key_copy=None if copy is None else told(lambda: _key_copy(ledger.key_file, copy, now), in_words),
         disks=[
@@ -93,6 +94,11 @@ def _key_problem(key_file: Path) -> Trouble | None:
             "`fiona-ledger migrate` makes it."
         )
     return None
+
+
+def _journal_problem(key_file: Path, in_words: InWords) -> Trouble | None:
+    known = told(lambda: erasures.kept(key_file), in_words)
+    return known if isinstance(known, Trouble) else None
 
 
 def _key_copy(key_file: Path, copy: Path, now: datetime) -> KeyCopy:
