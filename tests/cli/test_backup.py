@@ -9,14 +9,15 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
 from ledger import clients, embedded, erasures, heads
-from ledger.database import Database
+from ledger.database import EMBEDDED, Database, open_database
 from ledger.programs import installed
 from processors.cli.bootstrap import opened_gateway
 from processors.cli.main import app
@@ -291,7 +292,50 @@ def test_a_backup_of_another_ledger_is_told_by_a_drill(saved: Path, database_url
         config.write_text(config.read_text().replace('"embedded"', f'"{database_url}"'))
         shutil.copy(key_file, folder / "vault.key")
         done = give(config, "drill", str(saved.parent / "ledger.dump"))
-    assert (done.exit_code, "key" in done.output) == (2, True), done.output
+    assert (done.exit_code, "master key" in done.output) == (4, True), done.output
+
+
+@pytest.mark.parametrize("command", ["drill", "restore"])
+@pytest.mark.parametrize("spoilt", ["cut off", "cut off at its end", "changed", "a beginning"])
+def test_a_spoilt_backup_is_told_as_one_that_cannot_be_gone_on_from(saved: Path, command: str, spoilt: str) -> None:
+    content = (saved.parent / "ledger.dump").read_bytes()
+    with server_folder() as folder:
+        config = configuration(folder) if command == "restore" else saved
+        shutil.copy(saved.parent / "vault.key", folder / "vault.key")
+        (folder / "spoilt.dump").write_bytes(
+            {
+                "cut off": content[: len(content) // 2],
+                "cut off at its end": content[:-200],
+                "changed": content.replace(b"position", b"positiXX", 40),
+                "a beginning": content[:10],
+            }[spoilt]
+        )
+        done = give(config, command, str(folder / "spoilt.dump"))
+        assert done.exit_code == 4, done.output
+        assert "Take an older backup" in done.output
+        assert not (folder / "ledger" / "postgres").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"hello"])
+def test_a_file_that_is_no_backup_cannot_be_gone_on_from(saved: Path, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "ledger.dump").write_bytes(content)
+    done = give(saved, "drill", str(tmp_path / "ledger.dump"))
+    assert (done.exit_code, "take an older backup" in done.output) == (4, True), done.output
+
+
+def test_a_dump_of_another_database_is_no_backup(lost: Path) -> None:
+    """It used to be restored as an empty ledger."""
+    with (
+        server_folder() as folder,
+        closing(open_database(EMBEDDED, folder)) as database,
+        (lost.parent / "ledger.dump").open("wb") as output,
+    ):
+        with database.begin() as connection:
+            connection.execute(text("create schema audit"))
+        clients.dump(database, output)
+    done = restore(lost)
+    assert (done.exit_code, "found one of another database" in done.output) == (4, True), done.output
+    assert not (lost.parent / "ledger" / "postgres").exists()
 
 
 def test_a_folder_without_a_backup_is_refused(saved: Path) -> None:
