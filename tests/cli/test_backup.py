@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from typer.testing import CliRunner, Result
 
 from ledger import clients, embedded, erasures, heads
 from ledger.database import EMBEDDED, Database, open_database
+from ledger.key_file import write_master_key
 from ledger.programs import installed
 from processors.cli.bootstrap import opened_gateway
 from processors.cli.main import app
@@ -104,6 +106,35 @@ def test_the_file_is_private_and_one_that_is_there_is_replaced_whole(saved: Path
     assert file.read_bytes()[:5] == b"PGDMP"
     assert PATIENT.encode() not in file.read_bytes()
     assert [path.name for path in saved.parent.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "socket"])
+def test_what_is_no_regular_file_is_never_replaced(saved: Path, tmp_path: Path, kind: str) -> None:
+    """Given as root on a device, a backup took its place: /dev/full was a file of /dev afterwards."""
+    place = tmp_path / "ledger.dump"
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "link":
+        place.symlink_to("/dev/full")
+    else:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(place))
+    before = place.lstat().st_mode
+    done = give(saved, "backup", str(place))
+    assert (done.exit_code, "expected a regular file" in done.output) == (2, True), done.output
+    assert place.lstat().st_mode == before
+
+
+@pytest.mark.parametrize("key", ["missing", "another"])
+def test_a_backup_whose_key_is_not_at_hand_is_saved_and_says_so(saved: Path, tmp_path: Path, key: str) -> None:
+    config, key_file = tmp_path / "fiona-ledger.toml", tmp_path / "other.key"
+    config.write_text(saved.read_text().replace(str(saved.parent / "vault.key"), str(key_file)))
+    if key == "another":
+        write_master_key(key_file)
+    done = give(config, "backup", str(tmp_path / "ledger.dump"))
+    assert (done.exit_code, "opens with" in done.output) == (1, False), done.output
+    assert str(key_file) in done.output
+    assert (tmp_path / "ledger.dump").read_bytes()[:5] == b"PGDMP"
 
 
 def test_who_was_forgotten_after_the_backup_stays_so(lost: Path) -> None:
