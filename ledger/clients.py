@@ -1,6 +1,7 @@
 """PostgreSQL's own clients, psql, pg_dump and pg_restore, on a ledger's database."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -9,12 +10,17 @@ from typing import IO
 
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Conninfo
+from sqlalchemy import text
 
 from ledger.database import Database
-from ledger.errors import Misconfigured, Unreachable
+from ledger.errors import Corrupt, Misconfigured, Unreachable
 from ledger.programs import installed
 
 SCHEMAS = ("ledger", "gateway", "audit")
+_IS_LEDGER = text("select to_regclass('ledger.event') is not null")
+_ANOTHER = "Take an older backup; where the ledger is still there, save it again."
+_NOT_THE_FILE = r"No space left|could not extend|out of memory|connection|server closed|terminating"
+"""What pg_restore says where not the file is to blame, but the disk or the server."""
 
 
 def program(database: Database, name: str) -> Path:
@@ -52,9 +58,27 @@ def dump(database: Database, output: IO[bytes]) -> None:
 
 
 def restore(database: Database, file: Path) -> None:
-    """Makes what `dump` wrote in a database without it: all of it, or nothing."""
+    """Makes what `dump` wrote in a database without it: all of it, or nothing.
+
+    Raises `Corrupt` where the file is cut off or spoilt, or holds no ledger.
+    """
     options = ["--exit-on-error", "--single-transaction", "--no-owner", "--no-acl"]
-    _run(database, "pg_restore", [*options, f"--dbname={database.name}", str(file)])
+    try:
+        _run(database, "pg_restore", [*options, f"--dbname={database.name}", str(file)])
+    except Unreachable as exc:
+        if "unsupported version" in str(exc):
+            raise Misconfigured(
+                f"{file}: expected a backup that this PostgreSQL reads, found one of a newer one. {exc} Install the "
+                "programs of that version (apt install postgresql-NN), or restore it where they are."
+            ) from exc
+        if re.search(_NOT_THE_FILE, str(exc)):
+            raise
+        raise Corrupt(
+            f"{file}: expected a whole backup, found one that is cut off or spoilt. {exc} {_ANOTHER}"
+        ) from exc
+    with database.begin() as connection:
+        if not connection.execute(_IS_LEDGER).scalar_one():
+            raise Corrupt(f"{file}: expected a backup of a ledger, found one of another database. {_ANOTHER}")
 
 
 def _run(database: Database, name: str, arguments: Sequence[str], output: IO[bytes] | None = None) -> None:

@@ -80,7 +80,11 @@ def _copy_kept(source: Connection, target: Connection, table: str, key: str) -> 
 
 
 def contents(connection: Connection, table: str) -> tuple[int, int]:
-    """How many rows a table has, and a number that is the same for the same rows, in whatever order."""
+    """How many rows a table has, and a number that is the same for the same rows, in whatever order.
+
+    Whatever zone the database is preset to: moments are told in it, and two servers are seldom in the same.
+    """
+    connection.exec_driver_sql("set local timezone = 'UTC'")
     statement = f"select count(*), coalesce(sum(hashtextextended(t::text, 0)), 0) from {table} as t"
     count, digest = connection.exec_driver_sql(statement).one()
     return int(count), int(digest)

@@ -42,6 +42,7 @@ _SOCKET_NAME = ".s.PGSQL.5432"
 _LONGEST_SOCKET_PATH = 103
 """In bytes: what macOS takes; Linux takes four more."""
 
+_REASON = re.compile(r"(?:initdb: error: |FATAL: +|PANIC: +)(.+)")
 _NOBODYS_PID = 2**31 - 1
 _POSTMASTER_LINES = 8
 _END_OF_LOG = 10_000
@@ -200,6 +201,14 @@ def is_left_alone(environment: Mapping[str, str] = os.environ) -> bool:
     return os.getpid() != 1 and environment.get("SYSTEMD_EXEC_PID") != str(os.getpid())
 
 
+def is_missing(data_dir: Path) -> bool:
+    """Whether there are no data yet, or no more; not where this account may not look, which starting tells better."""
+    try:
+        return not (data_dir / "postgres" / "PG_VERSION").exists()
+    except PermissionError:
+        return False
+
+
 def is_used(data_dir: Path) -> bool:
     """Whether a program uses the server of `data_dir`, or what was there before its data were moved away."""
     if not (data_dir / USERS).exists():
@@ -249,10 +258,13 @@ def _is_left_behind(data: Path, stays: timedelta, guard: int) -> bool:
 
 
 def _its_reason(said: str, log: Path) -> str | None:
-    """Why it does not start, as its programs or its log have said last."""
+    """Why it does not start, as its programs have said first, or its log last.
+
+    After the reason, `initdb` tells what came of it, and that it tidies up.
+    """
     logged = log.read_text("utf-8", "replace")[-_END_OF_LOG:] if log.exists() else ""
-    reasons = re.findall(r"(?:initdb: (?:error: )?|FATAL: +|PANIC: +)(.+)", f"{said}\n{logged}")
-    return reasons[-1].strip().rstrip(".") if reasons else None
+    reasons = [*_REASON.findall(said)[:1], *_REASON.findall(logged)[-1:]]
+    return reasons[0].strip().rstrip(".") if reasons else None
 
 
 def _account(data: Path) -> pwd.struct_passwd:

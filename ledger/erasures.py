@@ -1,9 +1,11 @@
 """Who was forgotten, kept beside the key file: a backup from before does not know it, and must not bring anybody back.
 
-The file holds subjects' numbers, which tell nobody who they are. It is written from the ledger, whole, after each
-erasure and with each backup, so that one that was missed is in it the next time.
+The file holds subjects' numbers, which tell nobody who they are, after a line that counts them: one that was cut off or
+emptied shows. It is written from the ledger, whole, after each erasure, with each backup and by each run that finds
+somebody missing.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from uuid import UUID
 
@@ -23,21 +25,30 @@ def journal(key_file: Path) -> Path:
     return key_file.with_name(key_file.name + _SUFFIX)
 
 
-def keep(connection: Connection, key_file: Path) -> None:
-    """Enters all that the ledger knows as forgotten. Raises `Misconfigured` where it cannot be written."""
+def keep(connection: Connection, key_file: Path, *, is_whole: bool = False) -> None:
+    """Enters all that the ledger knows as forgotten. Raises `Misconfigured` where it cannot be read or written.
+
+    One that is damaged is written anew from a ledger that `is_whole`: another one may not know all who were in it.
+    """
     path = journal(key_file)
-    known = kept(key_file)
+    try:
+        known = kept(key_file)
+    except Misconfigured as exc:
+        if not (is_whole and isinstance(exc.__cause__, ValueError)):
+            raise
+        known = None
     subjects = (known or set()) | set(connection.execute(_FORGOTTEN).scalars())
     if subjects == known:
         return
     try:
         with written_whole(path) as file:
+            file.write(f"{_counted(subjects)}\n".encode())
             file.writelines(f"{subject}\n".encode() for subject in sorted(subjects))
         give_to_owner_of(key_file, path)
     except OSError as exc:
         raise Misconfigured(
             f"{path} cannot be written ({exc.strerror}): it tells a restored backup who was forgotten since. Let the "
-            "user of this command write its folder; `fiona-ledger backup`, or the next `forget`, then writes it."
+            "user of this command write its folder; the next run, `backup` or `forget` then writes it."
         ) from exc
 
 
@@ -45,14 +56,28 @@ def kept(key_file: Path) -> set[UUID] | None:
     """Who is in it; None where there is none. Raises `Misconfigured` where it cannot be read."""
     path = journal(key_file)
     try:
-        return {UUID(line) for line in path.read_text("ascii").splitlines()}
+        return _parsed(path.read_text("ascii"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as exc:
         raise Misconfigured(
-            f"{path}: expected the numbers of those who were forgotten, one a line, found something else "
-            f"({type(exc).__name__}). Put it back from where the key file is copied to."
+            f"{path}: expected the numbers of those who were forgotten, one a line, and how many they are, found "
+            f"something else ({type(exc).__name__}). The next run of a ledger that is whole writes it anew. Before a "
+            "backup is restored or gone on from, put it back from where the key file is copied to; where there is no "
+            "copy, delete it: whoever was forgotten after the backup is known again then (docs/backup.md)."
         ) from exc
+
+
+def _parsed(content: str) -> set[UUID]:
+    first, *lines = content.splitlines() or [""]
+    subjects = {UUID(line) for line in lines}
+    if first != _counted(subjects):
+        raise ValueError(first)
+    return subjects
+
+
+def _counted(subjects: Collection[UUID]) -> str:
+    return f"# {len(subjects)} subjects"
 
 
 def back_again(connection: Connection, key_file: Path) -> list[UUID]:

@@ -192,21 +192,22 @@ _TAKEN = text("""
     select nspname as schema, pg_get_userbyid(nspowner) as owner
       from pg_namespace
      where nspname in ('ledger', 'gateway', 'audit')
-       and exists (select from pg_depend where refclassid = 'pg_namespace'::regclass and refobjid = pg_namespace.oid
-                                           and deptype = 'n')
+       and (not has_schema_privilege(oid, 'create')
+            or exists (select from pg_depend where refclassid = 'pg_namespace'::regclass
+                                               and refobjid = pg_namespace.oid and deptype = 'n'))
      order by nspname limit 1
 """)
 
 
 def _refuse_taken_schemas(connection: Connection) -> None:
-    """Raises `Misconfigured` where a schema of this name holds something, as one of somebody else's does."""
+    """Raises `Misconfigured` where a schema of this name is somebody else's: it holds something, or is closed to us."""
     taken = connection.execute(_TAKEN).one_or_none()
     if taken is not None:
         raise Misconfigured(
-            f"Expected a database without a schema {taken.schema!r}, or with an empty one, found one of "
-            f"{taken.owner!r} that holds something: another program's, or a part of a ledger that was restored without "
-            "the rest. Name a database of the ledger's own in ledger.url, or restore all of its schemas: ledger, "
-            "gateway and audit. Nothing was changed."
+            f"Expected a database without a schema {taken.schema!r}, or with an empty one of the ledger's role, found "
+            f"one of {taken.owner!r} that holds something, or in which this role may make nothing: another program's, "
+            "or a part of a ledger that was restored without the rest. Name a database of the ledger's own, or restore "
+            "all of its schemas: ledger, gateway and audit. Nothing was changed."
         )
 
 

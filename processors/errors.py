@@ -4,6 +4,7 @@
     ├── Misconfigured
     │   └── ConfigurationError   mend the configuration or the command line (exit code 2)
     │       └── LedgerBehind     the ledger has lost events: a person says how to go on (exit code 4)
+    │           └── LedgerMissing    all of them: its data folder is not there
     └── ServiceError             a service is away or refuses us; the next run tries again (exit code 3)
         ├── Refused              REDCap answered, and said no: a token, a right, a ban
         ├── Unanswered           no answer that can be trusted: down, cut off, an error page
@@ -23,6 +24,10 @@ class ConfigurationError(Misconfigured):
 
 class LedgerBehind(ConfigurationError):
     """The ledger lacks what it held, or what was done: it was restored from a backup, or lost its last events."""
+
+
+class LedgerMissing(LedgerBehind):
+    """The data folder of an embedded ledger is not there, though it once was."""
 
 
 class ServiceError(LedgerError):

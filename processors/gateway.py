@@ -10,7 +10,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Connection, CursorResult, Executable
 
-from ledger import attestation, erasures, heads, migrations, store
+from ledger import attestation, embedded, erasures, heads, migrations, store
 from ledger.batching import Progress
 from ledger.chain import KeptHead
 from ledger.database import EMBEDDED, Database, open_database
@@ -22,7 +22,7 @@ from ledger.store import Clock, Head, Store
 from ledger.vault import SubjectName, Vault, initialise
 from processors.bounds import storable
 from processors.configuration.settings import LedgerSection, SenderSection
-from processors.errors import ServiceError
+from processors.errors import LedgerMissing, ServiceError
 from processors.events.fact import Fact
 from processors.locks import no_runs
 from processors.placeholders import USUAL_PLACEHOLDERS, Placeholders
@@ -265,8 +265,29 @@ def patient_subject(study: str, patient_id: str, placeholders: Placeholders = US
     return SubjectName("patient", "", patient_id)
 
 
+def has_ledger(section: LedgerSection) -> bool:
+    """Whether there can be a ledger to ask: an embedded one is made by the first command that works with it.
+
+    Raises `LedgerMissing` where there was one, by what is kept beside the key file: another one in its place would
+    hide that, fill the mount point of its disk, and be in the way of `restore`.
+    """
+    if section.url != EMBEDDED or not embedded.is_missing(section.data_dir):
+        return True
+    last = heads.kept(section.key_file)
+    if last is None or last.position == 0:
+        return False
+    head, journal = heads.head_file(section.key_file), erasures.journal(section.key_file)
+    raise LedgerMissing(
+        f"Expected in ledger.data_dir ({section.data_dir}) the ledger whose last event of {last.taken} is at position "
+        f"{last.position} ({head}), found no data there. Nothing was made in its place. Mount the disk, or put the "
+        "folder back where it was; if it is lost, `fiona-ledger restore` makes it anew from a backup (docs/backup.md). "
+        f"Only if a new, empty ledger is meant, move {section.key_file}, {head.name} and {journal.name} away."
+    )
+
+
 def open_gateway_database(section: LedgerSection) -> Database:
-    """The database that the configuration names."""
+    """The database that the configuration names. Raises `LedgerMissing` where its data are not there any more."""
+    has_ledger(section)
     return open_database(section.url, section.data_dir, stays=section.stays)
 
 

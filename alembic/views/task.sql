@@ -29,15 +29,19 @@ create view audit.task as
                   case when adopted.sent then 'sent' else 'awaited' end, 0, null::text, '{}'::text[]
              from gateway.adopted_transfer as adopted join ledger.event on event.position = adopted.position
             where adopted.study = withdrawn.study and adopted.project = withdrawn.project
+              -- A row of ours, too, where a restored ledger has adopted what it had placed itself.
               and not exists (select from gateway.outcome as told
-                               where told.study = adopted.study and told.instance = adopted.instance and not told.ours)
+                               where told.study = adopted.study and told.instance = adopted.instance
+                                 and (not told.ours or told.state = 'sent' or told.sends > 0
+                                      or told.state = 'possibly sent' and not adopted.sent))
             union all
            select found.position, event.recorded_at, found.instance, 'awaited'::text, 0, null::text, '{}'::text[]
              from gateway.transfer as found join ledger.event on event.position = found.position
             where found.study = withdrawn.study and found.project = withdrawn.project and found.found
               and found.state in ('ending', 'withdrawn')
               and not exists (select from gateway.outcome as told
-                               where told.study = found.study and told.instance = found.instance and not told.ours)
+                               where told.study = found.study and told.instance = found.instance
+                                 and (not told.ours or told.state in ('sent', 'possibly sent') or told.sends > 0))
            ) as sent on true
       left join lateral (
            select event.position, event.recorded_at, event.data from ledger.event

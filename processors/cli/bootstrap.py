@@ -82,9 +82,11 @@ def configured(config: Path | None) -> Configuration:
 
 
 @contextmanager
-def opened_database(config: Path | None) -> Iterator[tuple[Configuration, Database]]:
-    """The configuration and the database it names."""
+def opened_database(config: Path | None, *, with_redcap: bool = False) -> Iterator[tuple[Configuration, Database]]:
+    """The configuration and the database it names; `with_redcap`: it must say how REDCap is reached."""
     configuration = configured(config)
+    if with_redcap:
+        _ = configuration.redcap
     database = open_gateway_database(configuration.ledger)
     try:
         yield configuration, database
@@ -155,9 +157,12 @@ class Opened:
 
     @property
     def configuration(self) -> Configuration:
-        """The configuration. Raises `ConfigurationError`."""
+        """The configuration, which tells how REDCap is reached. Raises `ConfigurationError`."""
         if self._configuration is None:
-            self._configuration = withhold(configured(self._config), dict(self._environment))
+            configuration = withhold(configured(self._config), dict(self._environment))
+            # Before a ledger is made for a run that cannot be.
+            _ = configuration.redcap
+            self._configuration = configuration
         return self._configuration
 
     @contextmanager

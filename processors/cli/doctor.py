@@ -15,12 +15,12 @@ from processors.cli.exit_codes import ending, readers_may_leave
 from processors.clocks import ClockComparison
 from processors.configuration.file import find, resolve
 from processors.configuration.settings import Configuration, RedcapSection
-from processors.gateway import open_gateway_database
+from processors.gateway import has_ledger, open_gateway_database
 from processors.operations.doctor import database_findings, machine_findings, redcap_findings
 from processors.operations.doctor.database import database_facts
 from processors.operations.doctor.facts import DatabaseFacts, Told, Trouble
 from processors.operations.doctor.finding import Finding, trouble
-from processors.operations.doctor.machine import has_ledger, machine_facts, told
+from processors.operations.doctor.machine import machine_facts, told
 from processors.operations.doctor.redcap import redcap_facts
 from processors.operations.health import Severity
 from processors.redcap import NoRateLimit, Redcap, SharedRateLimit

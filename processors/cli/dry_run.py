@@ -26,7 +26,7 @@ def opened_dry_run(config: Path | None) -> Iterator[Run]:
 
     No run of any site can begin meanwhile. Raises `ServiceError` where one is under way.
     """
-    with opened_database(config) as (configuration, database):
+    with opened_database(config, with_redcap=True) as (configuration, database):
         section = configuration.ledger
         real = open_gateway(
             database,

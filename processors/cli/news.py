@@ -20,6 +20,7 @@ from processors.cli.exit_codes import ending
 from processors.cli.harmless import on_a_line
 from processors.cli.journal import Level
 from processors.cli.reports import Line, lines
+from processors.errors import LedgerMissing
 from processors.operations import diary as diaries
 from processors.operations.diary import Diary
 from processors.run import Report
@@ -74,7 +75,9 @@ class Teller:
                 error=on_a_line(message),
                 recorded=report.is_recorded,
             )
-            self._keep(told)
+            # What is not there may be a disk that is to be mounted, or a folder that is to be moved back.
+            if not (isinstance(error, LedgerMissing) and self._file is not None and not self._file.parent.exists()):
+                self._keep(told)
             if not (self.audience.is_cron or self.audience.stays):
                 raise
             for line in message.split("\n") if is_news else ():

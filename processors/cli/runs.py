@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
 
+from ledger import erasures
 from ledger.errors import Misconfigured
 from ledger.store import Clock
 from processors.cli import console
@@ -83,6 +84,7 @@ def one_run(
         ) as run:
             prepare(gateway, step=step)
             require_whole(gateway)
+            _keep_journal(opened.configuration, gateway, report)
             require_moved_in(gateway, run.redcap, fresh=fresh, by=operator())
             if only != Processor.AUTOID:
                 run.incoming()
@@ -142,6 +144,15 @@ def _keep_head(configuration: Configuration, gateway: Gateway, report: Report) -
     """Keeps where the ledger ends beside the key file. That it cannot be written is a warning, and no more."""
     try:
         gateway.keep_head(configuration.ledger.key_file)
+    except Misconfigured as error:
+        report.warnings.append(str(error))
+
+
+def _keep_journal(configuration: Configuration, gateway: Gateway, report: Report) -> None:
+    """Keeps who is forgotten beside the key file. That it cannot be read or written is a warning, and no more."""
+    try:
+        with gateway.begin() as work:
+            erasures.keep(work.connection, configuration.ledger.key_file, is_whole=True)
     except Misconfigured as error:
         report.warnings.append(str(error))
 

@@ -18,9 +18,12 @@ from processors.configuration.values import (
     Country,
     CredentialName,
     FilePath,
+    Number,
     Printable,
     SecretWebAddress,
+    Switch,
     WebAddress,
+    Whole,
     WitnessKey,
     is_loopback,
 )
@@ -65,7 +68,7 @@ class LedgerSection(_Section):
 
     url: Printable = "embedded"
     data_dir: FilePath = Field(default_factory=_default_data_dir)
-    idle_minutes: float = Field(default=5, ge=0, le=24 * 60)
+    idle_minutes: Number = Field(default=5, ge=0, le=24 * 60)
     key_file: FilePath = Field(default_factory=_default_key_file)
     key_copy: FilePath | None = None
     site: Printable = Field(default="main", min_length=1, max_length=64)
@@ -80,7 +83,7 @@ class SourceSection(_Section):
     """Where series summaries appear."""
 
     raw: FilePath = Path("/data/site/raw")
-    settle_seconds: float = Field(default=60, ge=0, le=_DAY)
+    settle_seconds: Number = Field(default=60, ge=0, le=_DAY)
 
 
 class TokenSource(_Section):
@@ -123,11 +126,11 @@ class RedcapSection(_Section):
 
     url: WebAddress
     ca_bundle: FilePath | None = None
-    calls_per_minute: int = Field(default=300, ge=1, le=60_000)
-    batch_rows: int = Field(default=500, ge=1, le=500)
-    timeout_seconds: float = Field(default=60, gt=0, le=3600)
-    ban_pause_minutes: float = Field(default=15, ge=0, le=7 * 24 * 60)
-    insecure: bool = False
+    calls_per_minute: Whole = Field(default=300, ge=1, le=60_000)
+    batch_rows: Whole = Field(default=500, ge=1, le=500)
+    timeout_seconds: Number = Field(default=60, gt=0, le=3600)
+    ban_pause_minutes: Number = Field(default=15, ge=0, le=7 * 24 * 60)
+    insecure: Switch = False
     tokens: TokensSection
 
     @property
@@ -149,28 +152,28 @@ class RedcapSection(_Section):
 class ClockSection(_Section):
     """How far this machine's clock may be from PostgreSQL's and REDCap's before nothing is decided by it."""
 
-    tolerance_minutes: float = Field(default=60, ge=5, le=365 * 24 * 60)
+    tolerance_minutes: Number = Field(default=60, ge=5, le=365 * 24 * 60)
 
 
 class RoutingSection(_Section):
     """How routing patterns are read."""
 
     match: Literal["prefix", "full"] = "prefix"
-    time_limit_seconds: float = Field(default=0.5, gt=0, le=60)
+    time_limit_seconds: Number = Field(default=0.5, gt=0, le=60)
 
 
 class CouplingSection(_Section):
     """How long an entry of the coupling list may wait for its study before somebody is told."""
 
-    expected_days: float = Field(default=3, gt=0, le=365)
+    expected_days: Number = Field(default=3, gt=0, le=365)
 
 
 class AutoidSection(_Section):
     """How pseudonyms are drawn, and which PatientIDs stand for nobody."""
 
-    window_days: int = Field(default=14, ge=1, le=36_500)
+    window_days: Whole = Field(default=14, ge=1, le=36_500)
     generator: FilePath | None = None
-    generator_timeout_seconds: float = Field(default=60, gt=0, le=3600)
+    generator_timeout_seconds: Number = Field(default=60, gt=0, le=3600)
     placeholders: tuple[str, ...] = USUAL
 
     @property
@@ -190,7 +193,7 @@ class IdentitySection(_Section):
 class HealthSection(_Section):
     """When somebody should know that the gateway does not do its work."""
 
-    silent_minutes: float = Field(default=10, gt=0, le=_DAY)
+    silent_minutes: Number = Field(default=10, gt=0, le=_DAY)
     metrics_file: FilePath | None = None
     ping_url: SecretWebAddress | None = None
     page: FilePath | None = None
@@ -205,10 +208,10 @@ class WebSection(_Section):
     """Where the page is served, and what may be asked of it. `url` is the ledger's address for what it reads."""
 
     address: str = "127.0.0.1"
-    port: int = Field(default=8642, ge=0, le=65535)
-    insecure: bool = False
+    port: Whole = Field(default=8642, ge=0, le=65535)
+    insecure: Switch = False
     url: Printable | None = None
-    patient_search: bool = False
+    patient_search: Switch = False
     user_header: str = Field(default="X-Remote-User", pattern=r"^[A-Za-z0-9-]+$")
 
     @model_validator(mode="after")
@@ -232,8 +235,8 @@ class SenderSection(_Section):
     done: FilePath | None = None
     fail: FilePath | None = None
     withdrawn: FilePath | None = None
-    patience_hours: float = Field(default=24, gt=0, le=24 * 365)
-    information: frozenset[int] = frozenset({3})
+    patience_hours: Number = Field(default=24, gt=0, le=24 * 365)
+    information: frozenset[Whole] = frozenset({3})
 
     @model_validator(mode="after")
     def _queue_needs_withdrawn(self) -> Self:
@@ -273,7 +276,7 @@ class ProofSection(_Section):
     timestamp_url: WebAddress | None = None
     timestamp_roots: FilePath | None = None
     folder: FilePath | None = None
-    time_limit_seconds: float = Field(default=5, gt=0, le=10)
+    time_limit_seconds: Number = Field(default=5, gt=0, le=10)
 
     @property
     def has_givers(self) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic import AfterValidator, BeforeValidator, SecretStr, Strict
 
 from ledger.chain import parse_witness_key
 from processors.national_numbers import known_countries, national_numbers
@@ -96,6 +96,9 @@ def _witness_key(given: str) -> str:
     return given
 
 
+Whole = Annotated[int, Strict()]
+Number = Annotated[float, Strict()]
+Switch = Annotated[bool, Strict()]
 FilePath = Annotated[Path, BeforeValidator(_a_path)]
 Printable = Annotated[str, AfterValidator(_printable)]
 CredentialName = Annotated[str, AfterValidator(_file_name)]

@@ -8,7 +8,8 @@ retracted and forgotten since. Deciding by it would request again what people ha
                                                 the ledger does not know: for a machine restored with its key file
 
 A request that still has its name tells nothing: people's programs write such rows with our token. Only after a pause is
-REDCap asked, as a restored ledger has one: runs go on every minute otherwise.
+REDCap asked, as a restored ledger has one: runs go on every minute otherwise. A machine that was started since the last
+run may have been restored, however short that took.
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,7 +35,10 @@ _OVERLAP: Final = timedelta(hours=26)
 
 
 class Pause(NamedTuple):
-    """A time in which the ledger knows of no run, since the last one, and where the ledger ended at its end."""
+    """A time in which the ledger knows of no run, since the last one, and where the ledger ended at its end.
+
+    It is a long one, or one in which the machine was started anew.
+    """
 
     since: datetime
     head: int
@@ -57,10 +61,16 @@ class Wholeness(NamedTuple):
             )
 
 
+# Of a machine, the last ten characters tell which start of it that is: names of containers change with each run.
 _NOTE = text("""
     insert into gateway.pause (site, since, head)
-    select :site, max(started_at), (select position from ledger.head) from gateway.run
-     where site = :site and run <> :run and started_at <= :now having max(started_at) < :before
+    select :site, last.started_at, (select position from ledger.head)
+      from (select started_at, machine from gateway.run
+             where site = :site and run <> :run and started_at <= :now order by started_at desc limit 1) as last
+     where last.started_at < :before
+        or exists (select from gateway.run as own
+                    where own.run = :run and own.machine <> '' and last.machine <> ''
+                      and right(own.machine, 10) <> right(last.machine, 10))
     on conflict (site) do nothing
 """)
 _OVER = text("delete from gateway.pause where site = :site")
@@ -78,7 +88,7 @@ _LAST_RUN = text("""
 
 
 def note_pause(work: Work) -> None:
-    """Notes that REDCap is to be asked, where the last run before this one is long ago."""
+    """Notes that REDCap is to be asked, where the last run is long ago, or of before the machine's start."""
     now = work.clock()
     work.execute(_NOTE, {"site": work.site, "run": work.gateway.run, "now": now, "before": now - PAUSE})
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from ledger import attestation, clients, migrations, store, verification
 from ledger.database import EMBEDDED, Database, open_database
-from ledger.errors import Corrupt
+from ledger.errors import Corrupt, KeyProblem
 from ledger.projector import Projector
 from ledger.vault import Vault
 from processors.errors import ConfigurationError
@@ -42,13 +42,21 @@ class Drill(NamedTuple):
 
 
 def newest_backup(place: Path) -> Path:
-    """The file, or the youngest backup in the folder. Raises `ConfigurationError` where there is none."""
+    """The file, or the youngest backup in the folder. Raises `ConfigurationError` where there is none.
+
+    Raises `Corrupt` where the file is none.
+    """
     try:
         files = [path for path in place.iterdir() if path.is_file()] if place.is_dir() else [place]
         backups = [path for path in files if _begins_as_backup(path)]
         newest = max(backups, key=lambda path: path.stat().st_mtime, default=None)
     except OSError as exc:
         raise ConfigurationError(f"BACKUP {place}: it cannot be read: {exc.strerror}.") from exc
+    if newest is None and not place.is_dir():
+        raise Corrupt(
+            f"BACKUP {place}: expected what `fiona-ledger backup` or `pg_dump --format=custom` writes, found something "
+            "else. It cannot be gone on from: take an older backup, and save the ledger again."
+        )
     if newest is None:
         raise ConfigurationError(
             f"BACKUP {place}: expected what `fiona-ledger backup` or `pg_dump --format=custom` writes, found none."
@@ -72,8 +80,7 @@ def drill(gateway: Gateway, file: Path, *, folder: Path, key_file: Path, by: str
             verification.verify(connection)
             verification.verify_forgotten(connection, forgotten_at(connection))
         with database.begin() as connection:
-            verification.verify_keys(connection, key_file)
-            attestation.verify(connection, Vault.open(connection, key_file))
+            _verify_keys(connection, file, key_file)
         migrations.migrate(database)
         Projector(PROJECTIONS).catch_up(database.begin)
         with database.begin() as connection:
@@ -91,6 +98,15 @@ def drill(gateway: Gateway, file: Path, *, folder: Path, key_file: Path, by: str
         behind = store.head(work.connection).position - end.position
         work.record([BackupTried(site=work.site, position=end.position, made=made.isoformat(), rows=rows, by=by)])
     return Drill(file, made, end.position, rows, behind)
+
+
+def _verify_keys(connection: Connection, file: Path, key_file: Path) -> None:
+    """Raises `Corrupt` where the key that opens the ledger does not open the backup."""
+    try:
+        verification.verify_keys(connection, key_file)
+        attestation.verify(connection, Vault.open(connection, key_file))
+    except KeyProblem as exc:
+        raise Corrupt(f"BACKUP {file} cannot be gone on from with the ledger's master key. {exc}") from exc
 
 
 def _require_derived(connection: Connection) -> None:

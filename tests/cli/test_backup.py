@@ -1,21 +1,25 @@
 """An embedded ledger saved and restored: what is in it, who can read the file, and that nobody forgotten comes back."""
 
 import fcntl
+import json
 import os
 import re
 import shlex
 import shutil
+import socket
 import stat
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
-from ledger import clients, embedded, erasures
-from ledger.database import Database
+from ledger import clients, embedded, erasures, heads
+from ledger.database import EMBEDDED, Database, open_database
+from ledger.key_file import write_master_key
 from ledger.programs import installed
 from processors.cli.bootstrap import opened_gateway
 from processors.cli.main import app
@@ -104,6 +108,35 @@ def test_the_file_is_private_and_one_that_is_there_is_replaced_whole(saved: Path
     assert [path.name for path in saved.parent.iterdir() if path.name.startswith(".")] == []
 
 
+@pytest.mark.parametrize("kind", ["pipe", "link", "socket"])
+def test_what_is_no_regular_file_is_never_replaced(saved: Path, tmp_path: Path, kind: str) -> None:
+    """Given as root on a device, a backup took its place: /dev/full was a file of /dev afterwards."""
+    place = tmp_path / "ledger.dump"
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "link":
+        place.symlink_to("/dev/full")
+    else:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(place))
+    before = place.lstat().st_mode
+    done = give(saved, "backup", str(place))
+    assert (done.exit_code, "expected a regular file" in done.output) == (2, True), done.output
+    assert place.lstat().st_mode == before
+
+
+@pytest.mark.parametrize("key", ["missing", "another"])
+def test_a_backup_whose_key_is_not_at_hand_is_saved_and_says_so(saved: Path, tmp_path: Path, key: str) -> None:
+    config, key_file = tmp_path / "fiona-ledger.toml", tmp_path / "other.key"
+    config.write_text(saved.read_text().replace(str(saved.parent / "vault.key"), str(key_file)))
+    if key == "another":
+        write_master_key(key_file)
+    done = give(config, "backup", str(tmp_path / "ledger.dump"))
+    assert (done.exit_code, "opens with" in done.output) == (1, False), done.output
+    assert str(key_file) in done.output
+    assert (tmp_path / "ledger.dump").read_bytes()[:5] == b"PGDMP"
+
+
 def test_who_was_forgotten_after_the_backup_stays_so(lost: Path) -> None:
     done = restore(lost)
     assert (done.exit_code, "destroyed 1 keys again" in done.output) == (0, True), done.output
@@ -121,6 +154,73 @@ def test_without_the_journal_it_says_that_the_forgotten_are_known_again(lost: Pa
     erasures.journal(lost.parent / "vault.key").unlink()
     done = restore(lost)
     assert (done.exit_code, "is known again" in done.output) == (1, True), done.output
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["check", "status", "run --quiet", "run --dry-run", "verify", "migrate", "backup new.dump", "page --output new"],
+)
+def test_no_ledger_is_made_in_the_place_of_one_that_is_away(lost: Path, saved: Path, command: str) -> None:
+    """Its disk is not mounted: another ledger there would say that nothing is wrong, and be in the way of `restore`."""
+    shutil.copy(saved.parent / "vault.key.head", lost.parent / "vault.key.head")
+    (lost.parent / "ledger").mkdir()
+    before = {path.name for path in lost.parent.rglob("*")}
+    done = give(lost, *command.split())
+    position = heads.kept(lost.parent / "vault.key")
+    assert position is not None
+    assert f"at position {position.position}" in done.output
+    assert "restore" in done.output
+    assert "Mount the disk" in done.output
+    assert done.exit_code == (2 if command == "check" else 4)
+    assert "CRITICAL" in done.output or command != "check"
+    made = {path.name for path in lost.parent.rglob("*")} - before
+    assert {name for name in made if not name.startswith("diary-")} == set()
+
+
+def test_a_folder_that_was_moved_away_can_be_moved_back_after_a_run(lost: Path, saved: Path) -> None:
+    shutil.copy(saved.parent / "vault.key.head", lost.parent / "vault.key.head")
+    assert give(lost, "run", "--quiet").exit_code == 4
+    assert not (lost.parent / "ledger").exists()
+
+
+def test_the_deep_check_tells_of_a_ledger_that_is_away(lost: Path, saved: Path) -> None:
+    shutil.copy(saved.parent / "vault.key.head", lost.parent / "vault.key.head")
+    found = json.loads(give(lost, "check", "--deep", "--json").stdout)["findings"]
+    told = {finding["name"]: finding for finding in found if finding["area"] == "database"}
+    assert told["server"]["severity"] == "critical"
+    assert "whose last event" in told["server"]["found"]
+
+
+def test_what_was_lost_is_restored_where_its_last_event_is_kept(lost: Path, saved: Path) -> None:
+    shutil.copy(saved.parent / "vault.key.head", lost.parent / "vault.key.head")
+    assert restore(lost).exit_code == 0
+
+
+def test_a_new_ledger_is_made_once_the_key_files_are_away(lost: Path, saved: Path) -> None:
+    shutil.copy(saved.parent / "vault.key.head", lost.parent / "vault.key.head")
+    for name in ("vault.key", "vault.key.head", "vault.key.forgotten"):
+        (lost.parent / name).rename(lost.parent / f"kept-{name}")
+    assert give(lost, "migrate").exit_code == 0
+
+
+@pytest.mark.parametrize("options", [["--quiet"], ["--dry-run"]])
+def test_a_run_that_is_not_told_of_redcap_makes_neither_ledger_nor_key(options: list[str]) -> None:
+    with server_folder() as folder:
+        config = configuration(folder)
+        config.write_text(config.read_text().partition("[redcap]")[0])
+        done = give(config, "run", *options)
+        assert (done.exit_code, "no section [redcap]" in done.output) == (2, True), done.output
+        assert not (folder / "vault.key").exists()
+        assert not (folder / "ledger" / "postgres").exists()
+
+
+@pytest.mark.parametrize("content", ["", "garbage\n", "# 1 subjects\n"])
+def test_nothing_is_restored_by_a_damaged_journal(lost: Path, content: str) -> None:
+    """An emptied one would say that nobody was forgotten."""
+    erasures.journal(lost.parent / "vault.key").write_text(content)
+    done = restore(lost)
+    assert (done.exit_code, "delete it: whoever was forgotten" in done.output) == (2, True), done.output
+    assert not (lost.parent / "ledger" / "postgres").exists()
 
 
 def test_nothing_is_restored_while_a_program_goes_on_with_what_was_moved_away(lost: Path) -> None:
@@ -223,7 +323,50 @@ def test_a_backup_of_another_ledger_is_told_by_a_drill(saved: Path, database_url
         config.write_text(config.read_text().replace('"embedded"', f'"{database_url}"'))
         shutil.copy(key_file, folder / "vault.key")
         done = give(config, "drill", str(saved.parent / "ledger.dump"))
-    assert (done.exit_code, "key" in done.output) == (2, True), done.output
+    assert (done.exit_code, "master key" in done.output) == (4, True), done.output
+
+
+@pytest.mark.parametrize("command", ["drill", "restore"])
+@pytest.mark.parametrize("spoilt", ["cut off", "cut off at its end", "changed", "a beginning"])
+def test_a_spoilt_backup_is_told_as_one_that_cannot_be_gone_on_from(saved: Path, command: str, spoilt: str) -> None:
+    content = (saved.parent / "ledger.dump").read_bytes()
+    with server_folder() as folder:
+        config = configuration(folder) if command == "restore" else saved
+        shutil.copy(saved.parent / "vault.key", folder / "vault.key")
+        (folder / "spoilt.dump").write_bytes(
+            {
+                "cut off": content[: len(content) // 2],
+                "cut off at its end": content[:-200],
+                "changed": content.replace(b"position", b"positiXX", 40),
+                "a beginning": content[:10],
+            }[spoilt]
+        )
+        done = give(config, command, str(folder / "spoilt.dump"))
+        assert done.exit_code == 4, done.output
+        assert "Take an older backup" in done.output
+        assert not (folder / "ledger" / "postgres").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"hello"])
+def test_a_file_that_is_no_backup_cannot_be_gone_on_from(saved: Path, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "ledger.dump").write_bytes(content)
+    done = give(saved, "drill", str(tmp_path / "ledger.dump"))
+    assert (done.exit_code, "take an older backup" in done.output) == (4, True), done.output
+
+
+def test_a_dump_of_another_database_is_no_backup(lost: Path) -> None:
+    """It used to be restored as an empty ledger."""
+    with (
+        server_folder() as folder,
+        closing(open_database(EMBEDDED, folder)) as database,
+        (lost.parent / "ledger.dump").open("wb") as output,
+    ):
+        with database.begin() as connection:
+            connection.execute(text("create schema audit"))
+        clients.dump(database, output)
+    done = restore(lost)
+    assert (done.exit_code, "found one of another database" in done.output) == (4, True), done.output
+    assert not (lost.parent / "ledger" / "postgres").exists()
 
 
 def test_a_folder_without_a_backup_is_refused(saved: Path) -> None:

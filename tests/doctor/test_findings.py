@@ -39,6 +39,7 @@ MACHINE = MachineFacts(
     folders=[Folder("source.raw", Path("/data/site/raw"), "read", "")],
     key_file=Path("/etc/fiona-ledger/vault.key"),
     key=None,
+    forgotten=None,
     key_copy_file=Path("/mnt/safe/vault.key"),
     key_copy=KeyCopy(timedelta(days=12), is_same=True, knows_the_forgotten=True),
     disks=[Disk("source.raw", Path("/data/site/raw"), 100 * GIB)],
@@ -147,6 +148,7 @@ def test_the_page_on_health_shows_lines_as_they_are_printed() -> None:
             "`setfacl -m u:fiona:rwX /q`",
         ),
         ({"key": Trouble("others may read it")}, "ledger.key_file", CRITICAL, "", "others may read it", ""),
+        ({"forgotten": Trouble("cut off")}, "the forgotten", CRITICAL, "", "cut off", ""),
         (
             {"key_copy": KeyCopy(timedelta(days=400), is_same=False, knows_the_forgotten=True)},
             "ledger.key_copy",

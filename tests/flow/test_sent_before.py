@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
+from processors.events.transfers import TransferAdopted
+from processors.gateway import patient_subject
 from tests.flow.harness import BRAIN, HEART, Asked, Site
 from tests.operations.operator import amend_by_hand
 from tests.operations.withdrawing import withdraws
@@ -43,6 +45,13 @@ def _place(instance: int) -> dict[str, str]:
     }
 
 
+def adopt_as_sent(site: Site) -> None:
+    """The row counts as sent, and as somebody else's, since it was found in REDCap after a restore."""
+    adopted = TransferAdopted(study="1.2.3", project=HEART, event_name="", instance=1, sent=True, requested=None)
+    with site.own_gateway().begin() as work:
+        work.record([work.seal(adopted, patient_subject("1.2.3", "4711"))])
+
+
 SINCE = pytest.mark.parametrize("since", [_failed, _date_taken_away])
 
 
@@ -66,6 +75,23 @@ def test_a_withdrawal_makes_it_a_task(sent: Site, since: Since) -> None:
     sent.run()
     withdraws(sent, patient="4711")
     assert sent.query("select what, mapped_uids from audit.task where open") == [("sent", ["2.25.1.2.3"])]
+
+
+def test_what_a_restored_ledger_has_adopted_of_its_own_is_one_task(sent: Site) -> None:
+    """One sending needed `done` twice: by what the sender wrote, and by what was found there after the restore."""
+    withdraws(sent, patient="4711")
+    before = sent.query("select position, what from audit.task")
+    adopt_as_sent(sent)
+    assert sent.query("select position, what from audit.task") == before == [(before[0][0], "sent")]
+
+
+def test_what_was_adopted_as_sent_stays_a_task_where_our_request_was_not(site: Site) -> None:
+    site.series("1.2.3", PatientID="4711")
+    site.entry("1", study="1.2.3", subject="H-001")
+    site.run()
+    withdraws(site, patient="4711")
+    adopt_as_sent(site)
+    assert "sent" in [what for (what,) in site.query("select what from audit.task where open")]
 
 
 @SINCE

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from ledger import erasures
+from ledger import erasures, heads
+from ledger.chain import KeptHead
 from processors.cli.commands.forget import patient_ids
 from processors.cli.main import app
 from processors.demo.simulator import Fault
@@ -85,6 +86,40 @@ def test_where_the_list_of_the_forgotten_cannot_be_kept_all_else_is_done(command
     said = " ".join(done.stdout.split())
     assert "expected the numbers of those who were forgotten" in said
     assert {asked.name for study in ("1.1", "1.2") for asked in command.site.transfers(study).values()} == {""}
+
+
+@pytest.mark.parametrize("content", [None, "", "garbage", "# 1 subjects", "# 0 subjects"])
+def test_a_list_of_the_forgotten_that_lacks_somebody_is_mended_by_the_next_run(
+    command: Command, content: str | None
+) -> None:
+    """By it, a backup that is restored is told whom not to bring back."""
+    command("forget", "--patient-id-stdin", *WHY, "--yes", given=ADA.encode())
+    journal = erasures.journal(command.site.key_file)
+    whole = journal.read_text()
+    journal.unlink()
+    if content is not None:
+        journal.write_text(content)
+    command("run", "--quiet")
+    assert journal.read_text() == whole
+    assert erasures.kept(command.site.key_file) == {
+        row[0] for row in command.site.query("select subject from ledger.subject where wrapped_key is null")
+    }
+
+
+def test_a_list_of_the_forgotten_that_cannot_be_read_is_told_by_each_run(command: Command) -> None:
+    erasures.journal(command.site.key_file).mkdir()
+    warnings = command.data("run")["warnings"]
+    assert ["expected the numbers of those who were forgotten" in warning for warning in warnings] == [True]
+
+
+def test_a_damaged_list_of_the_forgotten_stays_beside_a_ledger_that_lost_events(command: Command) -> None:
+    """Such a ledger does not know all who were in it, and `adopt --after-restore` is to ask for the file."""
+    heads.replace(command.site.key_file, KeptHead(command.site.head() + 9, bytes(32), "2026-03-02T08:00:00+01:00"))
+    journal = erasures.journal(command.site.key_file)
+    journal.write_text("garbage")
+    command("run", "--quiet")
+    command("forget", "--patient-id-stdin", *WHY, "--yes", given=ADA.encode())
+    assert journal.read_text() == "garbage"
 
 
 def test_where_redcap_is_away_somebody_is_forgotten_and_what_waits_is_told(

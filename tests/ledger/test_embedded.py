@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -179,6 +180,38 @@ def test_data_that_it_cannot_use_makes_it_unreachable_with_its_log_named(folder:
     for _ in range(2):
         with pytest.raises(Unreachable, match=r"does not start .* Its own words are in .*/postgres/log"):
             open_database("embedded", folder)
+
+
+_FULL = """running bootstrap script ...
+2026-11-29 15:25:35.065 UTC [31229] FATAL:  could not extend file "base/1/2691": No room
+2026-11-29 15:25:35.065 UTC [31229] HINT:  Check free disk space.
+2026-11-29 15:25:35.069 UTC [31229] PANIC:  cannot abort transaction 1, it was already committed
+child process exited with exit code 134
+initdb: removing data directory "/d"
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (_FULL, 'could not extend file "base/1/2691": No room'),
+        (
+            'initdb: error: could not create directory "/d": No room\ninitdb: removing contents of /d\n',
+            "could not create",
+        ),
+        ('initdb: removing contents of data directory "/d"\n', "initdb ended with 1"),
+    ],
+)
+def test_why_data_cannot_be_made_is_told_and_not_what_came_of_it(folder: Path, said: str, reason: str) -> None:
+    """On a full disk, it used to say that it removes what it has made."""
+    programs = folder / "pgsql" / "bin"
+    programs.mkdir(parents=True)
+    for name in ("initdb", "postgres", "pg_ctl"):
+        (programs / name).write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{said}END\nexit 1\n")
+    for path in (programs.parent, *programs.parent.rglob("*")):
+        path.chmod(0o755)
+    with pytest.raises(Unreachable, match=re.escape(f"does not start ({reason}")):
+        embedded_server.start(folder / "data", Programs(max(installed()).version, programs))
 
 
 @pytest.mark.parametrize("programs", installed(), ids=str)

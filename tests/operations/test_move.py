@@ -72,6 +72,14 @@ def test_killed_at_every_step_the_same_again_ends_in_the_same_ledger(lived: Site
     assert rows(empty_url) == rows(lived.database_url)
 
 
+def test_a_database_with_other_presets_takes_the_same_ledger(lived: Site, empty_url: str) -> None:
+    """Two servers are seldom in the same zone: what is compared as text must not follow it."""
+    with psycopg.connect(empty_url, autocommit=True) as connection:
+        for setting in ("timezone = 'Asia/Kathmandu'", "datestyle = 'SQL, DMY'", "extra_float_digits = 0"):
+            connection.execute(f'alter database "{connection.info.dbname}" set {setting}')
+    assert moved(lived, empty_url).position == lived.head()
+
+
 def test_what_came_since_is_copied_by_the_same_again(lived: Site, empty_url: str) -> None:
     first = moved(lived, empty_url)
     lived.series("1.9", PatientID="H-9")

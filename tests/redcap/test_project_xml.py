@@ -118,7 +118,12 @@ def test_fields_are_named_as_redcap_names_them_there() -> None:
     assert "transfer_error" not in incoming
     assert said(incoming["transfer_error___3"])["Variable"] == "transfer_error"
     assert said(items("routing")["routing_dest_project"])["FieldType"] == "select"
-    assert said(items("incoming")["study_patient_id"])["Identifier"] == "y"
+    for project, field in (
+        ("incoming", "study_patient_id"),
+        ("incoming", "study_patient_name"),
+        ("autoid", "autoid_value"),
+    ):
+        assert said(items(project)[field])["Identifier"] == "y"
 
 
 def test_what_people_must_not_change_is_read_only_and_what_they_enter_is_not() -> None:

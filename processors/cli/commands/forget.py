@@ -109,7 +109,7 @@ def _keep_journal(gateway: Gateway, key_file: Path) -> str:
     """Enters who is forgotten in the file beside the key; gives why that cannot be done, if it cannot."""
     try:
         with gateway.begin() as work:
-            erasures.keep(work.connection, key_file)
+            erasures.keep(work.connection, key_file, is_whole=not gateway.loss)
     except Misconfigured as error:  # the keys are gone: what is still to be done must be
         return str(error)
     return ""

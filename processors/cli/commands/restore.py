@@ -31,15 +31,16 @@ def command(
     """Make an embedded ledger anew from a backup. There must be none: move its folder away before.
 
     Whoever was forgotten since is forgotten again, as far as the file beside the master key tells; where that is not
-    there, the command says so and ends with 1. The ledger appears when all that is done, or not at all.
+    there, the command says so and ends with 1, and where it is damaged, nothing is restored. The ledger appears when
+    all that is done, or not at all.
 
     Example: fiona-ledger restore /mnt/backup/fiona-ledger.dump
     """
     configuration = configured(context.obj)
     section = configuration.ledger
     _require_room(section, file)
+    known = erasures.kept(section.key_file)
     with _staged(configuration, file) as gateway:
-        known = erasures.kept(section.key_file)
         again, compacted = forget_again(gateway, section.key_file, by=operator())
         with gateway.begin() as work:
             position = store.head(work.connection).position

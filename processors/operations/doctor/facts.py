@@ -60,6 +60,7 @@ class MachineFacts:
     folders: Sequence[Folder]
     key_file: Path
     key: Trouble | None
+    forgotten: Trouble | None
     key_copy_file: Path | None
     key_copy: Told[KeyCopy] | None
     disks: Sequence[Disk]

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from ledger import erasures
-from ledger.database import EMBEDDED
 from ledger.errors import KeyProblem
 from ledger.key_file import read_master_key
-from processors.configuration.settings import Configuration, LedgerSection
+from processors.configuration.settings import Configuration
 from processors.delivery.sender.queue import unusable_folders
 
 from .facts import Disk, Folder, KeyCopy, MachineFacts, Told, Trouble
@@ -47,6 +46,7 @@ def machine_facts(
         folders=list(_folders(configuration)),
         key_file=ledger.key_file,
         key=_key_problem(ledger.key_file),
+        forgotten=_journal_problem(ledger.key_file, in_words),
         key_copy_file=copy,
         key_copy=None if copy is None else told(lambda: _key_copy(ledger.key_file, copy, now), in_words),
         disks=[
@@ -96,6 +96,11 @@ def _key_problem(key_file: Path) -> Trouble | None:
     return None
 
 
+def _journal_problem(key_file: Path, in_words: InWords) -> Trouble | None:
+    known = told(lambda: erasures.kept(key_file), in_words)
+    return known if isinstance(known, Trouble) else None
+
+
 def _key_copy(key_file: Path, copy: Path, now: datetime) -> KeyCopy:
     copied = datetime.fromtimestamp(copy.stat().st_mtime, now.tzinfo)
     return KeyCopy(
@@ -115,8 +120,3 @@ def _is_as_new(copy: Path, original: Path) -> bool:
 def _free(path: Path) -> int:
     status = os.statvfs(path)
     return status.f_bavail * status.f_frsize
-
-
-def has_ledger(ledger: LedgerSection) -> bool:
-    """Whether there can be a ledger to ask: an embedded one is not made for the asking."""
-    return ledger.url != EMBEDDED or (ledger.data_dir / "postgres" / "PG_VERSION").exists()

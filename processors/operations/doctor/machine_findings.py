@@ -50,6 +50,8 @@ def _key(facts: MachineFacts) -> Iterator[Finding]:
         yield trouble(_AREA, "ledger.key_file", facts.key)
     else:
         yield ok(_AREA, "ledger.key_file", f"{facts.key_file}, readable for its owner alone")
+    if facts.forgotten is not None:
+        yield trouble(_AREA, "the forgotten", facts.forgotten)
     if facts.key_copy_file is None or facts.key_copy is None:
         yield ok(_AREA, "ledger.key_copy", "none is named: whether there is one is not known here")
     elif facts.key is None:
