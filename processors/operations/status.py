@@ -59,7 +59,7 @@ class Doubts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Status:
-    """One screen of facts. `last_run` is None where none has been yet; `under_way` is who works now.
+    """One screen of facts. `last_run` is None where none has been yet; `under_way` is who else works now.
 
     `silent_seconds`: how long ago the last run ended that got through. Whether summaries wait on disk since
     then is not known: `newest_event` tells when anything was last recorded. `health` is what is wrong with the
@@ -118,7 +118,7 @@ def status(
         totals = totals or counted(work)
         pending = pending_age(work)
         sending = Sending(sent=totals.sent, **work.execute(_SENDING, of_site).mappings().one())
-        under_way = lease.found(work.connection, lease.RUN, gateway.site)
+        under_way = lease.found(work.connection, lease.RUN, gateway.site, own=gateway.database.holders)
         facts = _facts(work, limits or Limits(), unrecorded, under_way, pending, sending)
         return Status(
             site=gateway.site,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import text
 
 from ledger import lease
 from ledger.database import Database
@@ -53,6 +54,25 @@ def test_what_waits_and_is_wrong_is_counted_after_an_error_too(site: Site, file:
     assert site.command("run", "--only", "incoming").code == 3
     told = numbers(file)
     assert (told["health", ""], told["findings", "refused"]) == (2, 1)
+
+
+def test_runs_that_do_not_get_through_are_as_bad_in_the_files_they_write_as_for_a_monitor(
+    site: Site, file: Path, database: Database
+) -> None:
+    """A run that fails used to count itself as one under way, which may take hours."""
+    site.change("[health]\n", f'[health]\npage = "{file.parent}"\n')
+    site.command("run", "--only", "incoming")
+    assert "is under way" not in (file.parent / "index.html").read_text()
+    with database.begin() as connection:
+        hour_ago = "started_at = started_at - interval '1 hour', finished_at = finished_at - interval '1 hour'"
+        connection.execute(text(f"update gateway.run set {hour_ago}"))
+    site.shut_out()
+    assert site.command("run", "--only", "incoming").code == 3
+    silent = "Runs are started and none gets through."
+    told = {finding["words"]: finding["severity"] for finding in site.command("check", "--json").data["findings"]}
+    assert told[silent] == "critical"
+    assert (numbers(file)["health", ""], numbers(file)["findings", "silent"]) == (2, 1)
+    assert silent in (file.parent / "index.html").read_text()
 
 
 def test_a_file_that_cannot_be_written_is_a_warning_and_no_more(site: Site, file: Path) -> None:
