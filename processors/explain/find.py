@@ -13,11 +13,25 @@ from processors.stored_requests import IS_MISSING
 from processors.text import without_padding
 
 Stage = Literal[
-    "nothing", "held", "conflict", "waiting", "placed", "sent", "failed", "possibly sent", "withdrawn", "closed"
+    "nothing",
+    "held",
+    "conflict",
+    "waiting",
+    "placed",
+    "missing",
+    "sent",
+    "failed",
+    "possibly sent",
+    "withdrawn",
+    "closed",
 ]
-"""How far it has come: nothing asks for it; held; in conflict; waits to be written or withdrawn in REDCap; placed, and
-not sent yet; sent; failed; may have been sent; withdrawn unsent; ended otherwise."""
+"""How far it has come: nothing asks for it; held; in conflict, also with what a person asked for; waits to be written
+or withdrawn in REDCap; placed, and not sent yet; its row deleted or changed by people; sent; failed; may have been
+sent; withdrawn unsent; ended otherwise."""
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
+
+DELETED: Final = "row deleted or changed in REDCap"
+"""As what needs a person it has the same name."""
 
 _AT_ONCE: Final = 500
 
@@ -107,13 +121,16 @@ def asked(condition: str) -> TextClause:
     return text(f"""
     select transfer.study, transfer.project, transfer.event_name,
            case when outcome.state in ('sent', 'failed', 'possibly sent') then outcome.state
-                when transfer.state in ('requested', 'contested', 'ending') then 'waiting'
+                when transfer.state in ('requested', 'ending') then 'waiting'
+                when transfer.state = 'contested' then 'conflict'
+                when is_missing then 'missing'
                 else transfer.state end as stage,
            coalesce(outcome.failure,
-                    case when transfer.state = 'placed' and {IS_MISSING} then 'row deleted or changed in REDCap' end,
+                    case when transfer.state = 'contested' then 'person' when is_missing then '{DELETED}' end,
                     '') as details, transfer.position, transfer.cause_kind, transfer.cause_record
       from gateway.transfer
       left join gateway.outcome on outcome.request = transfer.position and outcome.ours
+     cross join lateral (select transfer.state = 'placed' and {IS_MISSING}) as what (is_missing)
      where transfer.{condition}
      union all
     select study, project, event_name, 'held', kind, position, cause_kind, cause_record
@@ -121,7 +138,12 @@ def asked(condition: str) -> TextClause:
      union all
     select study, project, '', 'held', reason, position, '', '' from gateway.held_study where {condition}
      union all
-    select study, project, event_name, 'conflict', kind, position, '', '' from gateway.conflict where {condition}
+    select study, project, event_name, 'conflict', kind, position, '', '' from gateway.conflict
+     where {condition}
+       and not exists (select from gateway.transfer as contested
+                        where contested.state = 'contested'
+                          and (contested.study, contested.project, contested.event_name)
+                            = (conflict.study, conflict.project, conflict.event_name))
      order by position
     """)
 

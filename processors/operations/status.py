@@ -18,6 +18,7 @@ from processors.gateway import Gateway, Work
 from processors.operations.health import Attempts, Facts, Finding, Severity, Unrecorded, findings, worst
 from processors.operations.limits import Limits
 from processors.routing.projects import Approval, ending_approvals
+from processors.stored_requests import IS_MISSING
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -292,7 +293,7 @@ _REQUESTS = text("""
      where site = :site group by transfer.state order by transfer.state
 """)
 # By their keys each: joined, all requests there have ever been would be read for the few that are not sent.
-_SENDING = text("""
+_SENDING = text(f"""
     select count(*) filter (where outcome.state = 'failed' and transfer.state = 'placed') as failed,
            count(*) filter (where is_unsent) as unsent, min(outcome.at) filter (where is_unsent) as oldest
       from gateway.outcome
@@ -300,7 +301,7 @@ _SENDING = text("""
       left join gateway.look on look.site = :site
      cross join lateral (
            select outcome.state = 'awaited' and transfer.state = 'placed' and not transfer.found
-                  and outcome.at >= look.since) as what (is_unsent)
+                  and outcome.at >= look.since and not {IS_MISSING}) as what (is_unsent)
      where outcome.ours and outcome.state in ('awaited', 'failed')
        and :site = (select site from gateway.study where study.study = outcome.study)
 """)

@@ -21,7 +21,7 @@ SHOWN: Final = 100
 """So many studies of each stage stand on the page; the CSV has all."""
 
 _ORDER: Final[Sequence[Stage]] = (
-    "failed", "conflict", "held", "waiting", "placed", "possibly sent", "sent", "closed", "withdrawn",
+    "failed", "conflict", "missing", "held", "waiting", "placed", "possibly sent", "sent", "closed", "withdrawn",
 )  # fmt: skip
 
 

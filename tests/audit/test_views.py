@@ -236,6 +236,7 @@ def test_a_request_by_a_rule_tells_why_and_that_its_row_stood_there_already(stor
         "sent_at": "2026-03-03 09:58",
         "possibly_sent": False,
         "closed": False,
+        "missing": False,
         "mapped_uids": None,
         "failed": False,
         "failure": None,
