@@ -65,8 +65,8 @@ class _Study(NamedTuple):
 class Found(NamedTuple):
     """A study and one of the places that it was asked for; blank where nothing asks for it.
 
-    `details` are the reason for which it is held, the sender's for which it failed, or that people have deleted or
-    changed the row.
+    `details` are the reason for which it is held, the sender's for which it failed, that people have deleted or changed
+    the row, or that others requested it.
     """
 
     study: str
@@ -117,7 +117,10 @@ _STUDIES = text("""
 
 
 def asked(condition: str) -> TextClause:
-    """The statement that gives what was asked for, for those studies or projects that the condition lets in."""
+    """The statement that gives what was asked for, by whomever, for the studies or projects that the condition lets in.
+
+    Of others' requests, those of studies that arrived here.
+    """
     return text(f"""
     select transfer.study, transfer.project, transfer.event_name,
            case when outcome.state in ('sent', 'failed', 'possibly sent') then outcome.state
@@ -127,18 +130,25 @@ def asked(condition: str) -> TextClause:
                 else transfer.state end as stage,
            coalesce(outcome.failure,
                     case when transfer.state = 'contested' then 'person' when is_missing then '{DELETED}' end,
-                    '') as details, transfer.position, transfer.cause_kind, transfer.cause_record
+                    '') as details, transfer.position, transfer.cause_kind, transfer.cause_record,
+           coalesce(outcome.sends, 0) as sends, coalesce(outcome.sent_at, '') as sent_at
       from gateway.transfer
       left join gateway.outcome on outcome.request = transfer.position and outcome.ours
      cross join lateral (select transfer.state = 'placed' and {IS_MISSING}) as what (is_missing)
      where transfer.{condition}
      union all
-    select study, project, event_name, 'held', kind, position, cause_kind, cause_record
+    select study, project, event_name,
+           case when failed then 'failed' when sends > 0 then 'sent' else 'placed' end,
+           concat_ws('; ', 'requested by others', failure), position, '', '', sends, coalesce(sent_at, '')
+      from audit.request_of_others as theirs
+     where {condition} and exists (select from gateway.study where study.study = theirs.study)
+     union all
+    select study, project, event_name, 'held', kind, position, cause_kind, cause_record, 0, ''
       from gateway.held_request where {condition}
      union all
-    select study, project, '', 'held', reason, position, '', '' from gateway.held_study where {condition}
+    select study, project, '', 'held', reason, position, '', '', 0, '' from gateway.held_study where {condition}
      union all
-    select study, project, event_name, 'conflict', kind, position, '', '' from gateway.conflict
+    select study, project, event_name, 'conflict', kind, position, '', '', 0, '' from gateway.conflict
      where {condition}
        and not exists (select from gateway.transfer as contested
                         where contested.state = 'contested'

@@ -1,9 +1,10 @@
 """What left the site, for the hospital's own audit trail: FHIR R4 AuditEvents, as IHE's Basic Audit Log Patterns are.
 
-One for each time that a study is known to have been sent: a report of the sender (`TransferSent`), or what was seen
-when a request was withdrawn. Each fits the profile IHE.BasicAudit.PrivacyDisclosure.Source. Nothing that identifies a
-person is in it: the patient is named by the subject under which the ledger seals what is theirs. Who that is tells the
-master key alone, and nothing any more once they are forgotten.
+One for each time that a study is known to have been sent, whoever requested it: a report of the sender
+(`TransferSent`), or what was seen when a request was withdrawn. Each fits the profile
+IHE.BasicAudit.PrivacyDisclosure.Source. Nothing that identifies a person is in it: the patient is named by the subject
+under which the ledger seals what is theirs. Who that is tells the master key alone, and nothing any more once they are
+forgotten.
 """
 
 from collections.abc import Iterator
@@ -34,13 +35,14 @@ def audit_events(connection: Connection, *, first: int = 1, last: int | None = N
 _DISCLOSURES = text("""
     select told.event_id, told.position, told.recorded_at, told.site, told.data ->> 'sent_at' as sent_at,
            told.data -> 'mapped_uids' as mapped_uids, substr(told.stream, 7) as study,
-           request.position as request, request.data ->> 'project' as project,
-           request.data ->> 'event_name' as event_name, request.data -> 'cause' ->> 'kind' as cause_kind,
-           request.data -> 'cause' ->> 'record_id' as cause_record,
+           request.position as request, coalesce(request.data, told.data) ->> 'project' as project,
+           coalesce(request.data, told.data) ->> 'event_name' as event_name,
+           coalesce((request.data -> 'cause' ->> 'kind') || ' ' || (request.data -> 'cause' ->> 'record_id'),
+                    'requested by others') as cause,
            (select ledger from ledger.vault) as ledger, coalesce(nullif(run.machine, ''), told.site) as machine,
            coalesce(received.subject::text, request.data ->> 'patient', request.subject::text) as patient
       from ledger.event as told
-      join ledger.event as request on request.position = (told.data ->> 'request')::bigint
+      left join ledger.event as request on request.position = (told.data ->> 'request')::bigint
       left join gateway.run on run.run = told.run
       left join lateral (
            select subject from ledger.event
@@ -48,7 +50,7 @@ _DISCLOSURES = text("""
             order by version limit 1) as received on true
      where told.position >= :first and (cast(:last as bigint) is null or told.position <= :last)
        and (told.type = 'TransferSent' or (told.type = 'TransferWithdrawn' and told.data ->> 'fate' = 'sent'))
-       and request.type = 'TransferRequested'
+       and (request.type = 'TransferRequested' or told.data ->> 'request' is null)
      order by told.position
 """)
 
@@ -119,7 +121,7 @@ def _details(row: Any) -> Iterator[dict[str, str]]:
         "position": row.position,
         "request": row.request,
         "event_name": row.event_name,
-        "cause": f"{row.cause_kind} {row.cause_record}",
+        "cause": row.cause,
         "mapped_uids": " ".join(row.mapped_uids or ()),
     }
     return ({"type": name, "valueString": str(value)} for name, value in told.items() if value)

@@ -6,13 +6,19 @@ import pytest
 
 from processors.explain.endings import endings
 from processors.explain.find import Sought, find
+from processors.operations.disclosures import audit_events
+from processors.operations.reports.participant import participant_report
 from processors.operations.reports.project import project_report
+from processors.operations.reports.register import register_report
+from processors.operations.reports.report import Report
 from processors.operations.status import status
 from processors.web.overview import ProjectLine, Waiting, overview, volume
 from processors.web.project import project
 from tests.explain.conftest import Explained
 from tests.flow.harness import HEART, Site
-from tests.operations.operator import acknowledge
+from tests.operations.operator import acknowledge, amend_by_hand
+
+BY_OTHERS = "requested by others"
 
 
 @pytest.fixture
@@ -27,9 +33,13 @@ def requested(explained: Explained) -> Explained:
 def reported(explained: Explained) -> list[tuple[str, str]]:
     """Why each study was requested for the project, and what became of it."""
     with explained.opened() as work:
-        table = project_report(work.connection, HEART).main
-    at = {name: number for number, name in enumerate(table.columns)}
-    return [(row[at["because of"]], row[at["outcome"]]) for row in table.rows]
+        return told_by(project_report(work.connection, HEART))
+
+
+def told_by(report: Report) -> list[tuple[str, str]]:
+    """Why each request of a report was made, and what became of it."""
+    at = {name: number for number, name in enumerate(report.main.columns)}
+    return [(row[at["because of"]], row[at["outcome"]]) for row in report.main.rows]
 
 
 def found(explained: Explained) -> list[tuple[str, str]]:
@@ -132,3 +142,60 @@ def test_a_request_that_a_person_contests_waits_for_that_once(explained: Explain
     ((line,), waiting) = overviewed(explained)
     assert (line.waiting, line.held) == (0, 1)
     assert [(each.state, each.total) for each in waiting] == [("contested by a person", 1)]
+
+
+@pytest.fixture
+def by_others(explained: Explained) -> Explained:
+    """A person requested study 1.2.3 in REDCap, as H-001."""
+    explained.site.series("1.2.3", PatientID="4711")
+    explained.site.run()
+    explained.site.person_requests("1.2.3", HEART, "H-001")
+    explained.site.run()
+    return explained
+
+
+def test_what_a_person_requested_is_told_with_what_became_of_it(by_others: Explained) -> None:
+    """Reports left it out, a report to the participant, too; and it was told that nothing asks for it."""
+    assert reported(by_others) == [(BY_OTHERS, "stands in REDCap, not sent yet")]
+    assert found(by_others) == [("placed", BY_OTHERS)]
+    by_others.site.sender_sends("1.2.3", 1)
+    by_others.site.run()
+    assert reported(by_others) == [(BY_OTHERS, "sent")]
+    assert found(by_others) == [("sent", BY_OTHERS)]
+    assert stages(by_others) == {"sent": 1}
+    with by_others.opened() as work:
+        assert [each.study for each in project(work, HEART).delivered] == ["1.2.3"]
+        assert told_by(participant_report(work, "4711", by="kari")) == [(BY_OTHERS, "sent")]
+        assert register_report(work.connection).main.rows[0][:3] == (HEART, 1, 1)
+        assert (f"{BY_OTHERS}: sent", 1) in project_report(work.connection, HEART).others[0].rows
+        assert [b"requested by others" in line for line in audit_events(work.connection)] == [True]
+    shown = "select study, project, instance, adopted, sends, mapped_uids from audit.request_of_others"
+    assert by_others.site.query(shown) == [("1.2.3", HEART, 1, False, 1, ["2.25.1.2.3"])]
+
+
+def test_what_the_sender_could_not_send_for_a_person_is_told_so(by_others: Explained) -> None:
+    by_others.site.sender_fails("1.2.3", 1)
+    by_others.site.run()
+    assert reported(by_others) == [(BY_OTHERS, "could not be sent")]
+    ((stage, details),) = found(by_others)
+    assert (stage, details.startswith(f"{BY_OTHERS}; ")) == ("failed", True)
+
+
+def test_a_person_s_row_that_answers_a_request_of_ours_is_told_once(by_others: Explained) -> None:
+    by_others.site.entry("1", study="1.2.3", subject="H-001")
+    by_others.site.run()
+    assert reported(by_others) == [("coupling entry 1", "stands in REDCap, not sent yet")]
+    by_others.site.sender_sends("1.2.3", 1)
+    by_others.site.run()
+    assert reported(by_others) == [("coupling entry 1", "sent")]
+
+
+def test_a_person_s_row_outlasts_a_request_of_ours_that_it_answered(by_others: Explained) -> None:
+    by_others.site.entry("1", study="1.2.3", subject="H-001")
+    by_others.site.run()
+    amend_by_hand(by_others.site, "1.2.3")
+    by_others.site.run()
+    assert sorted(reported(by_others)) == [
+        ("coupling entry 1", "withdrawn, not sent"),
+        (BY_OTHERS, "stands in REDCap, not sent yet"),
+    ]
