@@ -146,7 +146,7 @@ class Opened:
     """What runs work with and takes long to open: configuration and database, kept from one run to the next."""
 
     def __init__(self, config: Path | None) -> None:
-        self._config = config
+        self.config = config
         # Tokens are taken out of the environment that others inherit; a configuration read again needs them again.
         self._environment = dict(os.environ)
         self._configuration: Configuration | None = None
@@ -157,7 +157,7 @@ class Opened:
     def configuration(self) -> Configuration:
         """The configuration. Raises `ConfigurationError`."""
         if self._configuration is None:
-            self._configuration = withhold(configured(self._config), dict(self._environment))
+            self._configuration = withhold(configured(self.config), dict(self._environment))
         return self._configuration
 
     @contextmanager

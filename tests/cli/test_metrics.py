@@ -2,6 +2,7 @@
 
 import re
 import time
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,43 @@ def test_runs_that_do_not_get_through_are_as_bad_in_the_files_they_write_as_for_
     assert told[silent] == "critical"
     assert (numbers(file)["health", ""], numbers(file)["findings", "silent"]) == (2, 1)
     assert silent in (file.parent / "index.html").read_text()
+
+
+def test_a_run_that_ends_before_it_is_recorded_is_told_in_the_files_as_by_a_monitor(
+    site: Site, file: Path, key_file: Path
+) -> None:
+    """They went on telling that all is well."""
+    site.change("[health]\n", f'[health]\npage = "{file.parent}"\n')
+    site.command("run", "--only", "incoming")
+    key_file.rename(key_file.with_name("kept"))
+    assert site.command("run", "--only", "incoming").code == 2
+    told = site.command("check", "--json").data["findings"]
+    assert [(finding["kind"], finding["severity"]) for finding in told] == [("not recorded", "critical")]
+    assert (numbers(file)["health", ""], numbers(file)["findings", "not recorded"]) == (2, 1)
+    assert numbers(file)["studies", ""] == 54
+    assert told[0]["words"] in unescape((file.parent / "index.html").read_text())
+    key_file.with_name("kept").rename(key_file)
+    assert site.command("run", "--only", "incoming").code == 0
+    assert numbers(file)["health", ""] == 0
+    assert "The gateway does its work." in (file.parent / "index.html").read_text()
+
+
+@pytest.mark.parametrize("spoil", ["database", "configuration"])
+def test_where_the_ledger_cannot_be_asked_the_files_tell_that(
+    site: Site, file: Path, database_url: str, spoil: str
+) -> None:
+    site.change("[health]\n", f'[health]\npage = "{file.parent}"\n')
+    site.command("run", "--only", "incoming")
+    if spoil == "database":
+        site.change(database_url, "postgresql://fiona:geheim77@127.0.0.1:9/fiona")
+    else:
+        site.change("[redcap]\n", "[redcap]\nnonsense = 1\n")
+    assert site.command("run", "--only", "incoming").code == (3 if spoil == "database" else 2)
+    assert (numbers(file)["health", ""], numbers(file)["findings", "unreachable"]) == (2, 1)
+    page = (file.parent / "index.html").read_text()
+    assert "Critical: the gateway is not well." in page
+    assert ("PostgreSQL" if spoil == "database" else "redcap.nonsense: this key is unknown") in page
+    assert "geheim77" not in page + file.read_text()
 
 
 def test_a_file_that_cannot_be_written_is_a_warning_and_no_more(site: Site, file: Path) -> None:

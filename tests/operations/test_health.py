@@ -158,6 +158,17 @@ def test_a_run_that_could_not_be_recorded_is_told_until_one_gets_through() -> No
     assert judged(unrecorded=told, last_success=NOW - MINUTE) == []
 
 
+def test_runs_that_end_before_they_are_recorded_were_started() -> None:
+    """Beside what ends them it was told that none had been started."""
+    told, last = Unrecorded(NOW - 2 * HOUR, NOW - MINUTE, 3, "PostgreSQL is away."), NOW - 3 * HOUR
+    (silent, _) = judged(unrecorded=told, last_success=last, last_start=last)
+    assert (silent.words, silent.since) == ("Runs are started and none gets through.", last)
+    (silent, _) = judged(unrecorded=told, last_success=None, last_start=None)
+    assert (silent.words, silent.since) == ("Runs are started and none gets through.", told.since)
+    (silent, _) = judged(unrecorded=told._replace(at=NOW - HOUR), last_success=last, last_start=last)
+    assert (silent.words, silent.since) == ("No run has been started.", NOW - HOUR)
+
+
 def test_where_the_ledger_cannot_be_asked_nothing_else_is_claimed() -> None:
     found = findings(Facts.of_nothing(NOW, "PostgreSQL cannot be reached.", None))
     assert kinds(found) == [("unreachable", Severity.CRITICAL)]
