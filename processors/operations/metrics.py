@@ -8,12 +8,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import get_args
 
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
 from processors.clocks import believed
-from processors.events.holds import HoldKind
 from processors.operations.health import Finding, worst
 from processors.operations.status import Status
 from processors.run import Report
@@ -52,8 +50,7 @@ def registry(status: Status, report: Report) -> CollectorRegistry:
     numbers.by_two("run_step_share_seconds", "Where the time of each step went.", ("step", "place"), shares)
     numbers.by("redcap_rows", "Rows that the newest run wrote to REDCap.", "kind", _rows(report))
     numbers.by("attention", "What a person must look at.", "kind", status.kinds)
-    held = {kind: count for kind, count in status.kinds.items() if kind in ("held study", *get_args(HoldKind))}
-    numbers.by("held", "What is asked for and held.", "reason", held)
+    numbers.by("held", "What is asked for and held.", "reason", status.held)
     numbers.by("requests", "Transfer requests.", "state", status.totals.transfers)
     numbers.by("requests_reported", "Requests placed, as the sender reports.", "state", _reported(status))
     rows: dict[str, float] = {waiting.kind: waiting.rows for waiting in status.pending}

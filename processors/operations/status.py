@@ -64,7 +64,7 @@ class Status:
 
     `silent_seconds`: how long ago the last run ended that got through. Whether summaries wait on disk since
     then is not known: `newest_event` tells when anything was last recorded. `health` is what is wrong with the
-    gateway itself, `attention` what a person must look at.
+    gateway itself, `attention` what a person must look at, `held` how much is asked for and held, by reason.
     `approvals` are those that end within 90 days; `last_drill` is when a backup was last tried.
     """
 
@@ -85,6 +85,7 @@ class Status:
     doubts: list[Doubts]
     last_drill: datetime | None
     attention: list[Notice]
+    held: dict[str, int]
 
     @property
     def severity(self) -> Severity:
@@ -139,6 +140,7 @@ def status(
             doubts=[Doubts(**row) for row in work.execute(_DOUBTS, of_site).mappings()],
             last_drill=work.execute(_LAST_DRILL, {"stream": f"backup/{gateway.site}"}).scalar_one_or_none(),
             attention=[*_folders(gateway), *notices(work)],
+            held={row.reason: row.requests for row in work.execute(_HELD, of_site)},
         )
 
 
@@ -307,6 +309,13 @@ _SENDING = text(f"""
 """)
 
 
+_HELD = text("""
+    select kind as reason, count(*) as requests from gateway.held_request join gateway.study using (study)
+     where site = :site group by kind
+     union all
+    select 'held study', count(*) from gateway.held_study join gateway.study using (study)
+     where site = :site and reason not in ('two patients in one study', 'participant withdrew') having count(*) > 0
+""")
 _DOUBTS = text("""
     with doubted (list, kind, record_id, position) as (
          select 'routing rules', 'rule', record_id, doubted_position from gateway.rule
