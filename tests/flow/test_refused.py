@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import text
 
+from processors.attention import notices
 from processors.delivery.due import PendingAge, pending_age
 from processors.demo.simulator import Fault
 from processors.demo.simulator.dictionary import Dictionary
@@ -205,6 +207,24 @@ def test_all_of_redcaps_words_are_sealed_for_the_patient_and_told_by_explain(ref
     assert said.subject == arrived.subject
     assert "not an integer" in words
     assert words in told[0]
+
+
+@pytest.mark.parametrize(("day", "there"), [(0, "09:02"), (60, "10:02")])
+def test_since_when_is_told_in_the_hospital_s_zone(site: Site, day: int, there: str) -> None:
+    """It was told in UTC, beside times of the clock on the wall."""
+    site.clock.advance(day * 24 * HOUR)
+    site.entry("1", study="1.2.3", subject="H-001")
+    site.series("1.2.3")
+    site.run()
+    site.incoming.lock("1.2.3")
+    site.entry("1", study="1.2.3", subject="H-002")
+    site.run()
+    gateway = site.own_gateway()
+    gateway.zone = ZoneInfo("Europe/Oslo")
+    with gateway.begin() as work:
+        (told,) = [notice.details for notice in notices(work) if notice.kind == "not ended yet"]
+    date = f"{site.clock():%Y-%m-%d}"
+    assert told == f"It is no longer wanted since {date} {there}, and its row in REDCap can still be sent."
 
 
 def test_what_cannot_be_ended_waits_since_it_is_to_be(site: Site) -> None:
