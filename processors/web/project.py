@@ -80,11 +80,14 @@ def project(work: Work, name: str) -> Project:
 
 
 def as_csv(work: Work, name: str) -> str:
-    """Each study that was asked for, a row each, for a spreadsheet (RFC 4180)."""
+    """Each study that was asked for, a row each, for a spreadsheet (RFC 4180). Raises as `project` does."""
+    listed = _asked(work, name)
+    if not listed:
+        project(work, name)
     out = io.StringIO()
     table = csv.writer(out)
     table.writerow(Asked._fields)
-    for each in _asked(work, name):
+    for each in listed:
         row = each._replace(arrived_at=work.local(each.arrived_at))
         table.writerow([uncalculated(cell) if isinstance(cell, str) else cell for cell in row])
     return out.getvalue()
