@@ -49,6 +49,8 @@ def _tell_replay(report: Report, replayed: Replayed | None, teller: Teller) -> N
     if teller.audience.is_cron:
         teller.report(report, before=done)
         return
+    if teller.report_all(report, before=done):
+        return
     if done:
         console.output().print(done)
     console.print_report(report)

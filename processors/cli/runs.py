@@ -176,7 +176,8 @@ def _tell_run(report: Report, teller: Teller, *, timing: bool) -> None:
     if teller.audience.is_cron:
         teller.report(report)
     else:
-        console.print_report(report)
+        if not teller.report_all(report):
+            console.print_report(report)
         if teller.audience.stays and report.error is None:
             teller.tell_of_end()
     if timing:
