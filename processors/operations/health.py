@@ -136,12 +136,20 @@ def _on_a_line(message: str) -> str:
 
 def _unreachable(facts: Facts) -> Iterator[Finding]:
     if facts.unreachable:
-        yield Finding("unreachable", Severity.CRITICAL, _on_a_line(facts.unreachable), "Mend what the message names.")
+        since = facts.unrecorded.since if facts.unrecorded is not None and _ends_runs_too(facts) else None
+        words = _on_a_line(facts.unreachable)
+        yield Finding("unreachable", Severity.CRITICAL, words, "Mend what the message names.", since=since)
+
+
+def _ends_runs_too(facts: Facts) -> bool:
+    """Whether what is in our way is what ends runs before the ledger can tell of them."""
+    told = facts.unrecorded
+    return told is not None and _on_a_line(told.error) == _on_a_line(facts.unreachable)
 
 
 def _unrecorded(facts: Facts) -> Iterator[Finding]:
     told = _newest_unrecorded(facts)
-    if told is not None:
+    if told is not None and not _ends_runs_too(facts):
         severity = Severity.CRITICAL if told.exit_code != _SERVICE else Severity.WARNING
         yield Finding(
             "not recorded",

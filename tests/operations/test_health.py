@@ -174,6 +174,14 @@ def test_where_the_ledger_cannot_be_asked_nothing_else_is_claimed() -> None:
     assert kinds(found) == [("unreachable", Severity.CRITICAL)]
 
 
+def test_what_is_in_the_way_of_both_is_told_once_with_when_it_began() -> None:
+    words = "c.toml cannot be used:\n  redcap.nonsense: this key is unknown"
+    told = Unrecorded(NOW - HOUR, NOW - MINUTE, 2, " ".join(words.split()))
+    (found,) = findings(Facts.of_nothing(NOW, words, told))
+    assert (found.kind, found.since) == ("unreachable", NOW - HOUR)
+    assert len(findings(Facts.of_nothing(NOW, "Something else.", told))) == 2
+
+
 def test_a_disk_that_is_gone_goes_on_being_said() -> None:
     (found,) = judged(disk_warning="This looks like an unmounted disk.", disk_since=NOW - DAY)
     assert (found.kind, found.severity, found.since) == ("disk", Severity.CRITICAL, NOW - DAY)
