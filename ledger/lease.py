@@ -15,7 +15,7 @@ the locks of a machine without power for hours.
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -129,10 +129,10 @@ def _give_up(database: Database, holder: UUID) -> None:
         connection.execute(_GIVE_UP, {"holder": holder})
 
 
-def found(connection: Connection, name: str, site: str) -> Lease | None:
-    """The lease in force for the work of this name at the site, or at all of them."""
+def found(connection: Connection, name: str, site: str, *, own: Collection[UUID] = ()) -> Lease | None:
+    """The lease in force for the work of this name at the site, or at all of them; not one of the asker's `own`."""
     leases = _others(connection, (name, site), ())
-    return next((lease for lease in leases if not _is_over(lease)), None)
+    return next((lease for lease in leases if lease.holder not in own and not _is_over(lease)), None)
 
 
 def _awaited(

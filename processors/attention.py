@@ -1,8 +1,10 @@
 """What a person of one site must look at: the site's part of `audit.attention`."""
 
+import re
 from collections import Counter
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
 
 from sqlalchemy import text
 
@@ -36,9 +38,23 @@ _OF_SITE = text("""
 """)
 
 
+_MINUTE: Final = "%Y-%m-%d %H:%M"
+_IN_UTC: Final = re.compile(r"\b(\d{4}-\d\d-\d\d \d\d:\d\d) UTC\b")
+
+
 def notices(work: Work) -> list[Notice]:
-    """All that a person of the site must look at, by kind."""
-    return [Notice(*row) for row in work.execute(_OF_SITE, {"site": work.site})]
+    """All that a person of the site must look at, by kind; with moments in the hospital's zone."""
+    found = [Notice(*row) for row in work.execute(_OF_SITE, {"site": work.site})]
+    return [notice._replace(details=_there(notice.details, work.local)) for notice in found]
+
+
+def _there(details: str | None, local: Callable[[datetime], datetime]) -> str | None:
+    """The details with moments in the hospital's zone: the view tells them in UTC, whoever asks."""
+
+    def moment(found: re.Match[str]) -> str:
+        return f"{local(datetime.strptime(found[1], _MINUTE).replace(tzinfo=UTC)):{_MINUTE}}"
+
+    return None if details is None else _IN_UTC.sub(moment, details)
 
 
 def by_kind(listed: Iterable[Notice]) -> dict[str, int]:

@@ -64,6 +64,19 @@ def test_links_within_the_documentation_lead_somewhere(path: Path) -> None:
         assert (path.parent / target).exists(), target
 
 
+@pytest.mark.parametrize(
+    "path", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.name
+)
+def test_links_within_the_documentation_lead_to_headings(path: Path) -> None:
+    for target, heading in re.findall(r"\]\((?!https?://)([^)#]*)#([^)]+)\)", path.read_text("utf-8")):
+        page = (path.parent / target if target else path).read_text("utf-8")
+        headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+        assert heading in {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}, (
+            target,
+            heading,
+        )
+
+
 def test_every_field_of_redcaps_projects_is_in_the_page_on_redcap() -> None:
     page = (ROOT / "docs" / "redcap.md").read_text("utf-8")
     fields = [field for design in project_designs(with_withdrawals=True).values() for field in design.fields]

@@ -8,7 +8,11 @@ create view audit.study as
                   where transfer.study = study.study order by 1) as projects,
            (select count(*) from gateway.transfer where transfer.study = study.study) as requested,
            (select count(*) from gateway.transfer
-             where transfer.study = study.study and state = 'placed') as placed,
+             where transfer.study = study.study and state = 'placed'
+               and not exists (select from gateway.missing_row as missing
+                                where missing.study = transfer.study
+                                  and (missing.kind = 'study'
+                                       or (missing.kind, missing.key) = ('transfer', transfer.position::text)))) as placed,
            (select count(*) from gateway.transfer
              where transfer.study = study.study and state in ('requested', 'ending')) as pending,
            (select count(*) from (
@@ -35,7 +39,8 @@ comment on column audit.study.on_disk is 'Whether its files were there when last
 comment on column audit.study.in_redcap is 'Whether its row has been written to REDCap.';
 comment on column audit.study.projects is 'The projects that it was requested for, whatever became of that.';
 comment on column audit.study.requested is 'How many transfer requests this system made for it; see audit.transfer.';
-comment on column audit.study.placed is 'How many of them stand in REDCap, for the sender to act upon or done.';
+comment on column audit.study.placed is
+    'How many of them stand in REDCap, for the sender to act upon or done; none whose row people deleted or changed.';
 comment on column audit.study.pending is 'How many wait to be written to REDCap, or to be withdrawn there.';
 comment on column audit.study.known_sent is
     'How many are known to have been sent: by what the sender reports, or because that was seen when they were to '

@@ -20,6 +20,11 @@ create view audit.transfer as
            told.sends, told.first_sent_at,
            case when told.sends > 0 or told.state = 'failed' then told.sent_at end as sent_at,
            told.state = 'possibly sent' as possibly_sent, transfer.state = 'closed' as closed,
+           transfer.state = 'placed' and exists (
+               select from gateway.missing_row as missing
+                where missing.study = transfer.study
+                  and (missing.kind = 'study' or (missing.kind, missing.key) = ('transfer', transfer.position::text))
+               ) as missing,
            nullif(told.mapped_uids, '{}') as mapped_uids,
            told.state = 'failed' as failed, told.failure, nullif(told.errors, '{}') as errors,
            case when told.state in ('sent', 'failed') then told.at end as reported_at
@@ -101,6 +106,8 @@ comment on column audit.transfer.possibly_sent is
     'Whether it was ended while the sender may have held a copy of it, and nothing is known of it since.';
 comment on column audit.transfer.closed is
     'Whether its row in REDCap has lost its name, so that it is not sent again.';
+comment on column audit.transfer.missing is
+    'Whether people are known to have deleted or changed the row in which it stands, or deleted the study''s record.';
 comment on column audit.transfer.mapped_uids is
     'The study UIDs under which it was sent: what has to be removed downstream where it should not have been.';
 comment on column audit.transfer.failed is 'Whether the sender reports that it failed; empty where it stands nowhere.';

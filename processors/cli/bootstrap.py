@@ -148,7 +148,7 @@ class Opened:
     """What runs work with and takes long to open: configuration and database, kept from one run to the next."""
 
     def __init__(self, config: Path | None) -> None:
-        self._config = config
+        self.config = config
         # Tokens are taken out of the environment that others inherit; a configuration read again needs them again.
         self._environment = dict(os.environ)
         self._configuration: Configuration | None = None
@@ -159,7 +159,7 @@ class Opened:
     def configuration(self) -> Configuration:
         """The configuration, which tells how REDCap is reached. Raises `ConfigurationError`."""
         if self._configuration is None:
-            configuration = withhold(configured(self._config), dict(self._environment))
+            configuration = withhold(configured(self.config), dict(self._environment))
             # Before a ledger is made for a run that cannot be.
             _ = configuration.redcap
             self._configuration = configuration

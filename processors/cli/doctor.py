@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ledger.database import Database
 from processors.cli import console
@@ -19,12 +19,14 @@ from processors.gateway import has_ledger, open_gateway_database
 from processors.operations.doctor import database_findings, machine_findings, redcap_findings
 from processors.operations.doctor.database import database_facts
 from processors.operations.doctor.facts import DatabaseFacts, Told, Trouble
-from processors.operations.doctor.finding import Finding, trouble
+from processors.operations.doctor.finding import Finding, trouble, wrong
 from processors.operations.doctor.machine import machine_facts, told
 from processors.operations.doctor.redcap import redcap_facts
 from processors.operations.health import Severity
 from processors.redcap import NoRateLimit, Redcap, SharedRateLimit
 from processors.redcap.rate_limit import RateLimit
+
+_NO_LEDGER: Final = Trouble("There is no ledger yet: `fiona-ledger migrate` makes one.")
 
 
 def examine(config: Path | None, *, json: bool, redcap_alone: bool = False) -> Severity:
@@ -52,7 +54,7 @@ def _looked_at(configuration: Configuration, file: Path, *, redcap_alone: bool) 
     with _database(configuration) as database:
         asked = database if isinstance(database, Trouble) else database_facts(database, configuration, now, _in_words)
         if not redcap_alone and isinstance(asked, Trouble):
-            yield trouble("database", "server", asked)
+            yield _no_server(asked)
         elif not redcap_alone and not isinstance(asked, Trouble):
             yield from database_findings.findings(asked)
         section = configuration.redcap if redcap_alone else configuration.redcap_section
@@ -60,6 +62,18 @@ def _looked_at(configuration: Configuration, file: Path, *, redcap_alone: bool) 
             yield Finding("redcap", "configuration", Severity.OK, "no section [redcap]: it is not called")
         else:
             yield from _redcap(section, configuration, _rate_limit(section, database, asked))
+
+
+def _no_server(problem: Trouble) -> Finding:
+    if problem == _NO_LEDGER:
+        return trouble("database", "server", problem)
+    return wrong(
+        "database",
+        "server",
+        "a server that answers, and can be used",
+        f"that {problem.words}",
+        "Mend what is named there: does the server run, and does ledger.url lead to it?",
+    )
 
 
 def _machine(configuration: Configuration, file: Path) -> Iterator[Finding]:
@@ -76,8 +90,7 @@ def _database(configuration: Configuration) -> Iterator[Told[Database]]:
     """The database that the configuration names, or why it cannot be asked. An embedded one is never made for it."""
     is_there = told(lambda: has_ledger(configuration.ledger), _in_words)
     if is_there is not True:
-        no_ledger = Trouble("There is no ledger yet: `fiona-ledger migrate` makes one.")
-        yield is_there if isinstance(is_there, Trouble) else no_ledger
+        yield is_there if isinstance(is_there, Trouble) else _NO_LEDGER
         return
     database = told(lambda: open_gateway_database(configuration.ledger), _in_words)
     if isinstance(database, Trouble):

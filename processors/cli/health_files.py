@@ -1,14 +1,20 @@
-"""The metrics file and the page's overview, written by each run where they are configured."""
+"""The metrics file and the page's overview, written by each run where they are configured, however it ends."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
 from ledger.errors import LedgerError
-from processors.cli.page_files import write_page
+from processors.cli.bootstrap import now, opened_gateway
+from processors.cli.exit_codes import ending
+from processors.cli.page_files import write_page, write_trouble
+from processors.cli.unrecorded import unrecorded_run
+from processors.configuration.file import find, known_of_health
 from processors.configuration.settings import Configuration
 from processors.errors import ConfigurationError
 from processors.gateway import Gateway
 from processors.operations import metrics
+from processors.operations.health import Facts, Unrecorded, findings
 from processors.operations.limits import Limits
 from processors.operations.status import Status, status
 from processors.run import Report
@@ -16,14 +22,36 @@ from processors.run import Report
 
 def write_health(configuration: Configuration, gateway: Gateway, report: Report) -> None:
     """Writes those that are to be. That one cannot be is a warning, no more."""
-    file, folder = configuration.health.metrics_file, configuration.health.page
-    # PostgreSQL may be away, which the run tells itself: what is old tells by its age.
+    # PostgreSQL may be away, which the run tells itself, and is written when it has.
     with suppress(LedgerError):
-        told = status(gateway, Limits.of(configuration))
-        if file is not None:
-            _write_metrics(file, told, report)
-        if folder is not None:
-            _write_page(folder, gateway, told, report)
+        _write(configuration, gateway, report, None)
+
+
+def write_unrecorded(config: Path | None) -> None:
+    """Writes what `check` says after a run that the ledger cannot tell of; where it cannot be asked, nothing else."""
+    ledger, health = known_of_health(find(config, os.environ))
+    if health.metrics_file is None and health.page is None:
+        return
+    unrecorded = unrecorded_run(config)
+    try:
+        with opened_gateway(config, with_keys=False) as (configuration, gateway):
+            _write(configuration, gateway, Report(), unrecorded)
+    except LedgerError as error:
+        at = now()
+        found = findings(Facts.of_nothing(at, ending(error).message, unrecorded))
+        if health.metrics_file is not None:
+            metrics.write_trouble(health.metrics_file, ledger.site, found)
+        if health.page is not None:
+            write_trouble(health.page, ledger.site, found, at)
+
+
+def _write(configuration: Configuration, gateway: Gateway, report: Report, unrecorded: Unrecorded | None) -> None:
+    file, folder = configuration.health.metrics_file, configuration.health.page
+    told = status(gateway, Limits.of(configuration), unrecorded)
+    if file is not None:
+        _write_metrics(file, told, report)
+    if folder is not None:
+        _write_page(folder, gateway, told, report)
 
 
 def _write_metrics(file: Path, told: Status, report: Report) -> None:

@@ -21,14 +21,14 @@ class Level(IntEnum):
 def write(words: str, level: Level, now: datetime, environment: Mapping[str, str] = os.environ) -> None:
     """Writes a line, errors where errors go; before it stands its level where the journal reads it off."""
     stream = sys.stderr if level is Level.ERROR else sys.stdout
-    urgency = f"<{level:d}>" if _is_journal(stream, environment.get("JOURNAL_STREAM", "")) else ""
+    urgency = f"<{level:d}>" if is_journal(stream, environment) else ""
     stream.write(f"{urgency}{now:%Y-%m-%d %H:%M:%S.%f}: [fiona-ledger] {on_a_line(words)}\n")
 
 
-def _is_journal(stream: TextIO, journal: str) -> bool:
+def is_journal(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
     """Whether the stream leads to the journal that systemd names; what it starts inherits the name, piped or not."""
     try:
         status = os.fstat(stream.fileno())
     except (OSError, ValueError):
         return False
-    return journal == f"{status.st_dev}:{status.st_ino}"
+    return environment.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"

@@ -72,15 +72,16 @@ class Teller:
                 now=self._clock(),
                 exit_code=code,
                 error_kind=type(error).__name__,
-                error=on_a_line(message),
+                error=on_a_line(" ".join(message.split())),
                 recorded=report.is_recorded,
             )
             # What is not there may be a disk that is to be mounted, or a folder that is to be moved back.
             if not (isinstance(error, LedgerMissing) and self._file is not None and not self._file.parent.exists()):
                 self._keep(told)
-            if not (self.audience.is_cron or self.audience.stays):
+            is_news_alone = self.audience.is_cron or self.audience.stays
+            if not (is_news_alone or journal.is_journal(sys.stderr)):
                 raise
-            for line in message.split("\n") if is_news else ():
+            for line in message.split("\n") if is_news or not is_news_alone else ():
                 self._write(line, Level.ERROR)
             sys.exit(code)
 
@@ -106,6 +107,18 @@ class Teller:
         if report.error is None:
             self._tell_of_attention(report, due)
             self.tell_of_end()
+
+    def report_all(self, report: Report, *, before: str = "") -> bool:
+        """Tells the journal all of the report, on lines that say how urgent they are; False where it reads nothing."""
+        if not journal.is_journal(sys.stdout):
+            return False
+        if before:
+            self._write(before, Level.INFO)
+        for line in lines(report):
+            self._write(line.words, Level.WARNING if line.is_warning else Level.INFO)
+        for kind, count in report.attention.items():
+            self._write(f"needs attention: {count} x {kind}; `fiona-ledger status` shows what to do.", Level.WARNING)
+        return True
 
     def _due(self, report: Report) -> dict[str, bool]:
         """What is to be told now. After an error, what there is to look at was not asked: what was told stays so."""

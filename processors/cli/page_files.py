@@ -1,10 +1,15 @@
 """The overview as files, as commands write it."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 from processors.errors import ConfigurationError
 from processors.gateway import Gateway
+from processors.operations.health import Finding
 from processors.operations.status import Status
 
 
@@ -20,12 +25,24 @@ def require_extra() -> None:
 
 def write_page(folder: Path, gateway: Gateway, told: Status) -> None:
     """Writes the overview with this status into the folder. Raises `ConfigurationError` where that cannot be done."""
+    with _written_into(folder) as written:
+        written.write(folder, gateway, told)
+
+
+def write_trouble(folder: Path, site: str, found: Sequence[Finding], at: datetime) -> None:
+    """The same where the ledger cannot be asked: what is wrong, and no more."""
+    with _written_into(folder) as written:
+        written.write_trouble(folder, site, found, at)
+
+
+@contextmanager
+def _written_into(folder: Path) -> Iterator[ModuleType]:
     require_extra()
     # Imported here: it takes a while, and most sites have none.
     from processors.web import written
 
     try:
-        written.write(folder, gateway, told)
+        yield written
     except OSError as exc:
         raise ConfigurationError(
             f"The page cannot be written into {folder}: {exc.strerror}. Let the folder be there, and the "

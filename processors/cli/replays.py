@@ -7,7 +7,7 @@ from processors.cli import console
 from processors.cli.bootstrap import now, opened_gateway, opened_run, operator, prepare
 from processors.cli.news import Audience, Teller
 from processors.cli.pings import pinged
-from processors.cli.runs import reported, stopwatch_of
+from processors.cli.runs import health_told, reported, stopwatch_of
 from processors.configuration.file import load
 from processors.delivery.restored import require_whole
 from processors.locks import only_run
@@ -20,6 +20,7 @@ def replay_run(config: Path | None, audience: Audience, scope: Scope, *, command
     """Replays and tells what it came to; True where something needs attention."""
     report, teller, replayed = Report(), Teller(config, command, audience, now), None
     with (
+        health_told(config, report),
         teller.error_told(report),
         pinged(lambda: load(config)) as pings,
         opened_gateway(config) as (configuration, gateway),
@@ -47,6 +48,8 @@ def _tell_replay(report: Report, replayed: Replayed | None, teller: Teller) -> N
     done = "" if replayed is None else _replayed_in_words(replayed)
     if teller.audience.is_cron:
         teller.report(report, before=done)
+        return
+    if teller.report_all(report, before=done):
         return
     if done:
         console.output().print(done)

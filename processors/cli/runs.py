@@ -1,7 +1,7 @@
 """The periodic run as commands start it: recorded, and told of however it ends."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 
@@ -66,6 +66,7 @@ def one_run(
     """`periodic_run` on what is open, and what it came to; each of its steps is announced by `step`."""
     report = Report()
     with (
+        health_told(opened.config, report),
         teller.error_told(report),
         pinged(lambda: opened.configuration) as pings,
         opened.gateway(clock) as gateway,
@@ -115,6 +116,21 @@ def _gather_evidence(run: Run) -> None:
 def stopwatch_of(configuration: Configuration, *, timing: bool = False) -> Stopwatch | None:
     """What measures where a run's time goes, if anybody is told: the metrics tell it, too."""
     return Stopwatch() if timing or configuration.health.metrics_file is not None else None
+
+
+@contextmanager
+def health_told(config: Path | None, report: Report) -> Iterator[None]:
+    """Has the metrics file and the page tell of a run, too, that an error ends before the ledger can tell of it."""
+    try:
+        yield
+    except (Exception, SystemExit):
+        if not report.is_recorded:
+            # Imported here: it takes a while. Whatever keeps it from being written, the error to be told is the run's.
+            with suppress(Exception):
+                from processors.cli.health_files import write_unrecorded
+
+                write_unrecorded(config)
+        raise
 
 
 @contextmanager
@@ -174,7 +190,8 @@ def _tell_run(report: Report, teller: Teller, *, timing: bool) -> None:
     if teller.audience.is_cron:
         teller.report(report)
     else:
-        console.print_report(report)
+        if not teller.report_all(report):
+            console.print_report(report)
         if teller.audience.stays and report.error is None:
             teller.tell_of_end()
     if timing:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
-from processors.configuration.settings import Configuration, TokenSource
+from processors.configuration.settings import Configuration, HealthSection, LedgerSection, TokenSource
 from processors.errors import ConfigurationError
 from processors.text import without_padding
 from processors.trusted_files import require_trusted
@@ -38,6 +38,21 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
         raise ConfigurationError(_explained(file, exc)) from exc
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigurationError(f"The configuration {file} cannot be read: {_words(exc)}.") from exc
+
+
+def known_of_health(file: Path) -> tuple[LedgerSection, HealthSection]:
+    """What a file says of the ledger and of who is to know of its health, whatever is wrong with the rest of it.
+
+    Raises `ConfigurationError` where it cannot be read, and `ValidationError` where one of these is wrong itself.
+    """
+    require_trusted(file, "The configuration")
+    try:
+        content = _read(file)
+    except (OSError, ValueError) as exc:
+        raise ConfigurationError(f"The configuration {file} cannot be read.") from exc
+    return LedgerSection.model_validate(content.get("ledger", {})), HealthSection.model_validate(
+        content.get("health", {})
+    )
 
 
 def _read(file: Path) -> dict[str, Any]:

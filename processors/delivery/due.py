@@ -288,11 +288,33 @@ class PendingAge(NamedTuple):
     oldest: datetime | None
 
 
+# What is to be ended waits since nobody wants it any more, not since it was requested; what was received again after
+# its record was deleted, since then.
+_DUE_SINCE = """
+    select max(recorded_at) as since
+      from (select recorded_at from ledger.event where event.position = pending.position
+            union all
+            select ended.recorded_at
+              from gateway.transfer join ledger.event as ended on ended.stream = 'study/' || transfer.study
+             where pending.kind = 'transfer' and transfer.position = pending.position and transfer.state = 'ending'
+               and ((ended.type in ('TransferRetracted', 'TransferStrayed')
+                     and ended.data ->> 'request' = transfer.position::text)
+                    or (ended.type = 'TransferRequested'
+                        and (ended.data -> 'replaces')::jsonb @> to_jsonb(transfer.position)))
+            union all
+            select recorded_at from gateway.double_row join ledger.event using (position)
+             where pending.kind = 'transfer' and double_row.request = pending.position
+            union all
+            select recorded_at
+              from gateway.missing_row as deleted join gateway.study using (study)
+              join ledger.event on event.position = study.returned_position
+             where deleted.study = pending.study and deleted.kind = 'study'
+               and study.returned_position > deleted.position) as told
+"""
 _AGES = text(f"""
-    select kind, count(*), min(recorded_at) filter (where recorded_at <= :now) as oldest
+    select kind, count(*), min(since) filter (where since <= :now) as oldest
       from ({_PENDING}) as pending
-     cross join lateral (
-           select recorded_at from ledger.event where event.position = pending.position offset 0) as event
+     cross join lateral ({_DUE_SINCE}) as due
      group by kind order by kind
 """)
 

@@ -13,11 +13,25 @@ from processors.stored_requests import IS_MISSING
 from processors.text import without_padding
 
 Stage = Literal[
-    "nothing", "held", "conflict", "waiting", "placed", "sent", "failed", "possibly sent", "withdrawn", "closed"
+    "nothing",
+    "held",
+    "conflict",
+    "waiting",
+    "placed",
+    "missing",
+    "sent",
+    "failed",
+    "possibly sent",
+    "withdrawn",
+    "closed",
 ]
-"""How far it has come: nothing asks for it; held; in conflict; waits to be written or withdrawn in REDCap; placed, and
-not sent yet; sent; failed; may have been sent; withdrawn unsent; ended otherwise."""
+"""How far it has come: nothing asks for it; held; in conflict, also with what a person asked for; waits to be written
+or withdrawn in REDCap; placed, and not sent yet; its row deleted or changed by people; sent; failed; may have been
+sent; withdrawn unsent; ended otherwise."""
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
+
+DELETED: Final = "row deleted or changed in REDCap"
+"""As what needs a person it has the same name."""
 
 _AT_ONCE: Final = 500
 
@@ -51,8 +65,8 @@ class _Study(NamedTuple):
 class Found(NamedTuple):
     """A study and one of the places that it was asked for; blank where nothing asks for it.
 
-    `details` are the reason for which it is held, the sender's for which it failed, or that people have deleted or
-    changed the row.
+    `details` are the reason for which it is held, the sender's for which it failed, that people have deleted or changed
+    the row, or that others requested it.
     """
 
     study: str
@@ -103,25 +117,43 @@ _STUDIES = text("""
 
 
 def asked(condition: str) -> TextClause:
-    """The statement that gives what was asked for, for those studies or projects that the condition lets in."""
+    """The statement that gives what was asked for, by whomever, for the studies or projects that the condition lets in.
+
+    Of others' requests, those of studies that arrived here.
+    """
     return text(f"""
     select transfer.study, transfer.project, transfer.event_name,
            case when outcome.state in ('sent', 'failed', 'possibly sent') then outcome.state
-                when transfer.state in ('requested', 'contested', 'ending') then 'waiting'
+                when transfer.state in ('requested', 'ending') then 'waiting'
+                when transfer.state = 'contested' then 'conflict'
+                when is_missing then 'missing'
                 else transfer.state end as stage,
            coalesce(outcome.failure,
-                    case when transfer.state = 'placed' and {IS_MISSING} then 'row deleted or changed in REDCap' end,
-                    '') as details, transfer.position, transfer.cause_kind, transfer.cause_record
+                    case when transfer.state = 'contested' then 'person' when is_missing then '{DELETED}' end,
+                    '') as details, transfer.position, transfer.cause_kind, transfer.cause_record,
+           coalesce(outcome.sends, 0) as sends, coalesce(outcome.sent_at, '') as sent_at
       from gateway.transfer
       left join gateway.outcome on outcome.request = transfer.position and outcome.ours
+     cross join lateral (select transfer.state = 'placed' and {IS_MISSING}) as what (is_missing)
      where transfer.{condition}
      union all
-    select study, project, event_name, 'held', kind, position, cause_kind, cause_record
+    select study, project, event_name,
+           case when failed then 'failed' when sends > 0 then 'sent' else 'placed' end,
+           concat_ws('; ', 'requested by others', failure), position, '', '', sends, coalesce(sent_at, '')
+      from audit.request_of_others as theirs
+     where {condition} and exists (select from gateway.study where study.study = theirs.study)
+     union all
+    select study, project, event_name, 'held', kind, position, cause_kind, cause_record, 0, ''
       from gateway.held_request where {condition}
      union all
-    select study, project, '', 'held', reason, position, '', '' from gateway.held_study where {condition}
+    select study, project, '', 'held', reason, position, '', '', 0, '' from gateway.held_study where {condition}
      union all
-    select study, project, event_name, 'conflict', kind, position, '', '' from gateway.conflict where {condition}
+    select study, project, event_name, 'conflict', kind, position, '', '', 0, '' from gateway.conflict
+     where {condition}
+       and not exists (select from gateway.transfer as contested
+                        where contested.state = 'contested'
+                          and (contested.study, contested.project, contested.event_name)
+                            = (conflict.study, conflict.project, conflict.event_name))
      order by position
     """)
 

@@ -384,7 +384,7 @@ SETTLED_BY: Mapping[HoldKind, str] = {
     "pseudonym does not fit": "Correct the pseudonym where it is asked for, or the project's naming pattern.",
     "project is closed": "It goes on when REDCap's list of projects says that the project is open.",
     "unknown project": "Correct the project's name where it is asked for.",
-    "participant withdrew": "It stays so; `fiona-ledger retract` gives it up.",
+    "participant withdrew": "It stays so.",
 }
 """How what is held goes on."""
 

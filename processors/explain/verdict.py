@@ -114,6 +114,8 @@ def _conflict(conflict: Conflict) -> str:
 def _held(key: Key, hold: KnownHold, situation: Situation) -> str:
     goes_on = any(request.candidate.key == key for request in situation.outcome.requests)
     settled_by = "Nothing is in its way any more." if goes_on else SETTLED_BY[hold.obstacle.kind]
+    if hold.obstacle.kind == WITHDREW:
+        settled_by += " `fiona-ledger status` has the command that takes it off the list."
     return (
         f"Held for {destination(*key)} [{hold.position}], as {_name(hold.cause)} asks for it: "
         f"{hold_in_words(*hold.obstacle)}. {settled_by}"

@@ -1,7 +1,7 @@
 """What left the site, for the hospital's own audit trail: FHIR R4 AuditEvents, as IHE's Basic Audit Log Patterns are.
 
-One for each time that a study is known to have been sent: a report of the sender with a new date (`TransferSent`), or
-what was seen when a request was withdrawn before that was told. Each fits the profile
+One for each time that a study is known to have been sent, whoever requested it: a report of the sender with a new date
+(`TransferSent`), or what was seen when a request was withdrawn before that was told. Each fits the profile
 IHE.BasicAudit.PrivacyDisclosure.Source. Nothing that identifies a person is in it: the patient is named by the subject
 under which the ledger seals what is theirs. Who that is tells the master key alone, and nothing any more once they are
 forgotten.
@@ -32,22 +32,28 @@ def audit_events(connection: Connection, *, first: int = 1, last: int | None = N
     return (_allowed(_audit_event(row)) for row in rows)
 
 
+# Of others, the instance tells which request it is.
+_SAME_REQUEST = """
+    data ->> 'request' is not distinct from told.data ->> 'request'
+    and (told.data ->> 'request' is not null or data ->> 'instance' = told.data ->> 'instance')
+"""
 # What counts is told by what came before, so that parts of the ledger that are exported one after the other have what
 # the whole has. A withdrawal tells of the sending that the sender's first report tells of, too: where that comes later,
 # it only says when it was, and under which study UIDs.
 #
 # Of a study that came without a PatientID, the subject is the study's own.
-_DISCLOSURES = text("""
+_DISCLOSURES = text(f"""
     select told.event_id, told.position, told.recorded_at, told.site,
            report.data ->> 'sent_at' as sent_at, report.data -> 'mapped_uids' as mapped_uids,
            substr(told.stream, 7) as study,
-           request.position as request, request.data ->> 'project' as project,
-           request.data ->> 'event_name' as event_name, request.data -> 'cause' ->> 'kind' as cause_kind,
-           request.data -> 'cause' ->> 'record_id' as cause_record,
+           request.position as request, coalesce(request.data, told.data) ->> 'project' as project,
+           coalesce(request.data, told.data) ->> 'event_name' as event_name,
+           coalesce((request.data -> 'cause' ->> 'kind') || ' ' || (request.data -> 'cause' ->> 'record_id'),
+                    'requested by others') as cause,
            (select ledger from ledger.vault) as ledger, coalesce(nullif(run.machine, ''), told.site) as machine,
            coalesce(received.subject::text, request.data ->> 'patient', request.subject::text) as patient
       from ledger.event as told
-      join ledger.event as request on request.position = (told.data ->> 'request')::bigint
+      left join ledger.event as request on request.position = (told.data ->> 'request')::bigint
       left join gateway.run on run.run = told.run
       left join lateral (
            select subject from ledger.event
@@ -57,18 +63,18 @@ _DISCLOSURES = text("""
            select count(*) as tells, count(*) filter (where type = 'TransferSent') as reports,
                   count(*) filter (where data ->> 'sent_at' = told.data ->> 'sent_at') as of_that_date
              from ledger.event
-            where stream = told.stream and version < told.version and data ->> 'request' = told.data ->> 'request'
+            where stream = told.stream and version < told.version and {_SAME_REQUEST}
               and (type = 'TransferSent' or (type = 'TransferWithdrawn' and data ->> 'fate' = 'sent'))
            ) as before on true
       left join lateral (
            select data from ledger.event
             where stream = told.stream and version >= told.version and type = 'TransferSent'
-              and data ->> 'request' = told.data ->> 'request'
+              and {_SAME_REQUEST}
             order by version limit 1) as report on true
      where told.position >= :first and (cast(:last as bigint) is null or told.position <= :last)
        and (told.type = 'TransferSent' or (told.type = 'TransferWithdrawn' and told.data ->> 'fate' = 'sent'))
        and (before.tells = 0 or (told.type = 'TransferSent' and before.reports > 0 and before.of_that_date = 0))
-       and request.type = 'TransferRequested'
+       and (request.type = 'TransferRequested' or told.data ->> 'request' is null)
      order by told.position
 """)
 
@@ -151,7 +157,7 @@ def _details(row: Any) -> Iterator[dict[str, str]]:
         "position": row.position,
         "request": row.request,
         "event_name": row.event_name,
-        "cause": f"{row.cause_kind} {row.cause_record}",
+        "cause": row.cause,
         "mapped_uids": " ".join(row.mapped_uids or ()),
     }
     return ({"type": name, "valueString": str(value)} for name, value in told.items() if value)

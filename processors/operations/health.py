@@ -136,12 +136,20 @@ def _on_a_line(message: str) -> str:
 
 def _unreachable(facts: Facts) -> Iterator[Finding]:
     if facts.unreachable:
-        yield Finding("unreachable", Severity.CRITICAL, _on_a_line(facts.unreachable), "Mend what the message names.")
+        since = facts.unrecorded.since if facts.unrecorded is not None and _ends_runs_too(facts) else None
+        words = _on_a_line(facts.unreachable)
+        yield Finding("unreachable", Severity.CRITICAL, words, "Mend what the message names.", since=since)
+
+
+def _ends_runs_too(facts: Facts) -> bool:
+    """Whether what is in our way is what ends runs before the ledger can tell of them."""
+    told = facts.unrecorded
+    return told is not None and _on_a_line(told.error) == _on_a_line(facts.unreachable)
 
 
 def _unrecorded(facts: Facts) -> Iterator[Finding]:
-    told, success = facts.unrecorded, believed(facts.last_success, facts.now)
-    if told is not None and (success is None or success < told.at):
+    told = _newest_unrecorded(facts)
+    if told is not None and not _ends_runs_too(facts):
         severity = Severity.CRITICAL if told.exit_code != _SERVICE else Severity.WARNING
         yield Finding(
             "not recorded",
@@ -150,6 +158,12 @@ def _unrecorded(facts: Facts) -> Iterator[Finding]:
             "Mend what the message names; the next run that gets through takes this away.",
             since=told.since,
         )
+
+
+def _newest_unrecorded(facts: Facts) -> Unrecorded | None:
+    """The run that ended before it was recorded, while none has got through since."""
+    told, success = facts.unrecorded, believed(facts.last_success, facts.now)
+    return told if told is not None and (success is None or success < told.at) else None
 
 
 def _loss(facts: Facts) -> Iterator[Finding]:
@@ -166,10 +180,16 @@ def _loss(facts: Facts) -> Iterator[Finding]:
 
 def _silence(facts: Facts) -> Iterator[Finding]:
     last, started = believed(facts.last_success, facts.now), believed(facts.last_start, facts.now)
-    if last is None and started is None:
+    since = last or believed(facts.first_start, facts.now) or started
+    is_tried = started is not None and (last is None or started > last)
+    unrecorded = _newest_unrecorded(facts)
+    if unrecorded is not None and (started is None or started < unrecorded.at):
+        # It was started all the same, though the ledger does not know.
+        is_tried = facts.now - unrecorded.at < facts.silent_after
+        since = (since or unrecorded.since) if is_tried else unrecorded.at
+    elif last is None and started is None:
         yield Finding("silent", Severity.WARNING, "No run has been started yet.", _START)
         return
-    since = last or believed(facts.first_start, facts.now) or started
     if since is None or facts.now - since < facts.silent_after:
         return
     if facts.under_way is not None:
@@ -180,7 +200,7 @@ def _silence(facts: Facts) -> Iterator[Finding]:
             "A first run, or a replay, may take hours; `fiona-ledger status` tells where it works.",
             since=since,
         )
-    elif started is not None and (last is None or started > last):
+    elif is_tried:
         yield Finding(
             "silent",
             Severity.CRITICAL,

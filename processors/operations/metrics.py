@@ -5,29 +5,39 @@ that is off: `time() - fiona_ledger_last_success_seconds`.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import get_args
 
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
 from processors.clocks import believed
-from processors.events.holds import HoldKind
+from processors.operations.health import Finding, worst
 from processors.operations.status import Status
 from processors.run import Report
 
 
 def write(file: Path, status: Status, report: Report) -> None:
     """Puts the numbers in the place of those of the run before. Raises `OSError` where that cannot be done."""
-    write_to_textfile(str(file), registry(status, report))
+    _put(file, registry(status, report))
+
+
+def write_trouble(file: Path, site: str, found: Sequence[Finding]) -> None:
+    """The same where the ledger cannot be asked: how bad it is, and no more."""
+    numbers = _Numbers(site)
+    numbers.judge(found)
+    _put(file, numbers.registry)
+
+
+def _put(file: Path, numbers: CollectorRegistry) -> None:
+    write_to_textfile(str(file), numbers)
     file.chmod(0o644)  # whatever the umask: it holds numbers alone, and another program reads it
 
 
 def registry(status: Status, report: Report) -> CollectorRegistry:
     """The numbers after a run."""
     numbers = _Numbers(status.site)
-    numbers.add("health", "0 OK, 1 warning, 2 critical, as `fiona-ledger check` ends.", status.severity)
+    numbers.judge(status.health)
     if status.last_success is not None:
         seconds = status.last_success.timestamp()
         numbers.add("last_success_seconds", "When a run last got through, in seconds since 1970.", seconds)
@@ -39,11 +49,8 @@ def registry(status: Status, report: Report) -> CollectorRegistry:
     shares = {(step, place): took for step, all_of in report.step_shares.items() for place, took in all_of.items()}
     numbers.by_two("run_step_share_seconds", "Where the time of each step went.", ("step", "place"), shares)
     numbers.by("redcap_rows", "Rows that the newest run wrote to REDCap.", "kind", _rows(report))
-    found = Counter(finding.kind for finding in status.health)
-    numbers.by("findings", "What is wrong with the gateway itself.", "kind", found)
     numbers.by("attention", "What a person must look at.", "kind", status.kinds)
-    held = {kind: count for kind, count in status.kinds.items() if kind in ("held study", *get_args(HoldKind))}
-    numbers.by("held", "What is asked for and held.", "reason", held)
+    numbers.by("held", "What is asked for and held.", "reason", status.held)
     numbers.by("requests", "Transfer requests.", "state", status.totals.transfers)
     numbers.by("requests_reported", "Requests placed, as the sender reports.", "state", _reported(status))
     rows: dict[str, float] = {waiting.kind: waiting.rows for waiting in status.pending}
@@ -67,6 +74,12 @@ class _Numbers:
     def __init__(self, site: str) -> None:
         self.registry = CollectorRegistry()
         self._site = site
+
+    def judge(self, found: Sequence[Finding]) -> None:
+        """How bad it is, and what is wrong."""
+        self.add("health", "0 OK, 1 warning, 2 critical, as `fiona-ledger check` ends.", worst(found))
+        kinds = Counter(finding.kind for finding in found)
+        self.by("findings", "What is wrong with the gateway itself.", "kind", kinds)
 
     def add(self, name: str, says: str, value: float) -> None:
         """One number."""

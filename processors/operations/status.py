@@ -18,6 +18,7 @@ from processors.gateway import Gateway, Work
 from processors.operations.health import Attempts, Facts, Finding, Severity, Unrecorded, findings, worst
 from processors.operations.limits import Limits
 from processors.routing.projects import Approval, ending_approvals
+from processors.stored_requests import IS_MISSING
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,11 +60,11 @@ class Doubts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Status:
-    """One screen of facts. `last_run` is None where none has been yet; `under_way` is who works now.
+    """One screen of facts. `last_run` is None where none has been yet; `under_way` is who else works now.
 
     `silent_seconds`: how long ago the last run ended that got through. Whether summaries wait on disk since
     then is not known: `newest_event` tells when anything was last recorded. `health` is what is wrong with the
-    gateway itself, `attention` what a person must look at.
+    gateway itself, `attention` what a person must look at, `held` how much is asked for and held, by reason.
     `approvals` are those that end within 90 days; `last_drill` is when a backup was last tried.
     """
 
@@ -84,6 +85,7 @@ class Status:
     doubts: list[Doubts]
     last_drill: datetime | None
     attention: list[Notice]
+    held: dict[str, int]
 
     @property
     def severity(self) -> Severity:
@@ -118,7 +120,7 @@ def status(
         totals = totals or counted(work)
         pending = pending_age(work)
         sending = Sending(sent=totals.sent, **work.execute(_SENDING, of_site).mappings().one())
-        under_way = lease.found(work.connection, lease.RUN, gateway.site)
+        under_way = lease.found(work.connection, lease.RUN, gateway.site, own=gateway.database.holders)
         facts = _facts(work, limits or Limits(), unrecorded, under_way, pending, sending)
         return Status(
             site=gateway.site,
@@ -138,6 +140,7 @@ def status(
             doubts=[Doubts(**row) for row in work.execute(_DOUBTS, of_site).mappings()],
             last_drill=work.execute(_LAST_DRILL, {"stream": f"backup/{gateway.site}"}).scalar_one_or_none(),
             attention=[*_folders(gateway), *notices(work)],
+            held={row.reason: row.requests for row in work.execute(_HELD, of_site)},
         )
 
 
@@ -292,7 +295,7 @@ _REQUESTS = text("""
      where site = :site group by transfer.state order by transfer.state
 """)
 # By their keys each: joined, all requests there have ever been would be read for the few that are not sent.
-_SENDING = text("""
+_SENDING = text(f"""
     select count(*) filter (where outcome.state = 'failed' and transfer.state = 'placed') as failed,
            count(*) filter (where is_unsent) as unsent, min(outcome.at) filter (where is_unsent) as oldest
       from gateway.outcome
@@ -300,12 +303,19 @@ _SENDING = text("""
       left join gateway.look on look.site = :site
      cross join lateral (
            select outcome.state = 'awaited' and transfer.state = 'placed' and not transfer.found
-                  and outcome.at >= look.since) as what (is_unsent)
+                  and outcome.at >= look.since and not {IS_MISSING}) as what (is_unsent)
      where outcome.ours and outcome.state in ('awaited', 'failed')
        and :site = (select site from gateway.study where study.study = outcome.study)
 """)
 
 
+_HELD = text("""
+    select kind as reason, count(*) as requests from gateway.held_request join gateway.study using (study)
+     where site = :site group by kind
+     union all
+    select 'held study', count(*) from gateway.held_study join gateway.study using (study)
+     where site = :site and reason not in ('two patients in one study', 'participant withdrew') having count(*) > 0
+""")
 _DOUBTS = text("""
     with doubted (list, kind, record_id, position) as (
          select 'routing rules', 'rule', record_id, doubted_position from gateway.rule

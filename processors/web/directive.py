@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from processors.errors import ConfigurationError
 from processors.gateway import Work
+from processors.stored_requests import IS_MISSING
 
 Kind = Literal["rule", "coupling"]
 
@@ -84,10 +85,12 @@ _LED_TO = text("""
      where cause_kind = :kind and cause_record = :record group by transfer.cause_position
 """)
 _HELD = text("select count(*) from gateway.held_request where cause_kind = :kind and cause_record = :record")
-_NEWEST = text("""
+_NEWEST = text(f"""
     select transfer.study, transfer.project, transfer.event_name, event.recorded_at as requested_at,
            case when told.state in ('sent', 'failed', 'possibly sent') then told.state
-                when transfer.state in ('requested', 'contested', 'ending') then 'waiting'
+                when transfer.state in ('requested', 'ending') then 'waiting'
+                when transfer.state = 'contested' then 'conflict'
+                when transfer.state = 'placed' and {IS_MISSING} then 'missing'
                 else transfer.state end as stage
       from gateway.transfer join ledger.event on event.position = transfer.position
       left join gateway.outcome as told on told.request = transfer.position and told.ours

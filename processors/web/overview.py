@@ -11,6 +11,7 @@ from processors.clocks import believed
 from processors.gateway import Gateway, Work
 from processors.operations.groups import Group, grouped
 from processors.operations.status import Status, Totals, counted
+from processors.stored_requests import IS_MISSING
 from processors.web.days import beginning
 from processors.web.plots import Plot, plot
 
@@ -137,7 +138,7 @@ def _unsettled(work: Work) -> list[_Unsettled]:
 
 
 # What is sent and done waits for nothing: only what the few rows of the others say is read, by their keys, each.
-_UNSETTLED = text("""
+_UNSETTLED = text(f"""
     with unsettled (rank, state, project, study, at) as (
          select 1, 'to be written to REDCap', transfer.project, transfer.study, event.recorded_at
            from gateway.transfer join ledger.event on event.position = transfer.position
@@ -146,7 +147,7 @@ _UNSETTLED = text("""
          select 2, 'in REDCap, to be sent', transfer.project, transfer.study, told.at
            from gateway.outcome as told
           cross join lateral (select * from gateway.transfer where position = told.request offset 0) as transfer
-          where told.ours and told.state = 'awaited' and transfer.state = 'placed'
+          where told.ours and told.state = 'awaited' and transfer.state = 'placed' and not {IS_MISSING}
          union all
          select 3, 'failed', transfer.project, transfer.study, told.at
            from gateway.outcome as told
@@ -161,12 +162,24 @@ _UNSETTLED = text("""
          union all
          select 6, 'in conflict', conflict.project, conflict.study, event.recorded_at
            from gateway.conflict join ledger.event using (position)
+          where not exists (select from gateway.transfer as contested
+                             where contested.state = 'contested'
+                               and (contested.study, contested.project, contested.event_name)
+                                 = (conflict.study, conflict.project, conflict.event_name))
          union all
          select 7, 'contested by a person', transfer.project, transfer.study, event.recorded_at
            from gateway.transfer join ledger.event on event.position = transfer.position
           where state = 'contested'
          union all
-         select 8, 'to be withdrawn', transfer.project, transfer.study, event.recorded_at
+         (select distinct on (transfer.position)
+                 8, 'deleted or changed in REDCap', transfer.project, transfer.study, event.recorded_at
+            from gateway.missing_row as missing join ledger.event using (position)
+            join gateway.transfer on transfer.study = missing.study and transfer.state = 'placed'
+             and (missing.kind = 'study' or (missing.kind, missing.key) = ('transfer', transfer.position::text))
+            left join gateway.outcome as told on told.request = transfer.position and told.ours
+           where not missing.acknowledged and coalesce(told.state, 'awaited') = 'awaited')
+         union all
+         select 9, 'to be withdrawn', transfer.project, transfer.study, event.recorded_at
            from gateway.transfer join ledger.event on event.position = transfer.position
           where state = 'ending')
     select rank, project, state, count(*), count(*) filter (where at > :hour),
@@ -176,7 +189,7 @@ _UNSETTLED = text("""
      group by rank, project, state order by rank
 """)
 _FAILED: Final = 3
-_HELD: Final = (4, 5, 6)
+_HELD: Final = (4, 5, 6, 7, 8)
 """The ranks of those that wait for a person; the others wait for the next run, or for the sender."""
 
 

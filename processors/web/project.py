@@ -21,7 +21,7 @@ SHOWN: Final = 100
 """So many studies of each stage stand on the page; the CSV has all."""
 
 _ORDER: Final[Sequence[Stage]] = (
-    "failed", "conflict", "held", "waiting", "placed", "possibly sent", "sent", "closed", "withdrawn",
+    "failed", "conflict", "missing", "held", "waiting", "placed", "possibly sent", "sent", "closed", "withdrawn",
 )  # fmt: skip
 
 
@@ -43,11 +43,14 @@ class Asked(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Project:
-    """All of it; `listed` is what REDCap's list of projects says of it, None where it says nothing."""
+    """All of it; `listed` is what REDCap's list of projects says of it, None where it says nothing.
+
+    `not_here` counts what others requested of studies that never arrived here.
+    """
 
     name: str
     asked: Mapping[Stage, Sequence[Asked]]
-    others: int
+    not_here: int
     expected: Sequence[Any]
     groups: Sequence[Group]
     listed: Any | None
@@ -66,22 +69,25 @@ def project(work: Work, name: str) -> Project:
     found = Project(
         name=name,
         asked={stage: studies[stage] for stage in _ORDER if stage in studies},
-        others=work.execute(_OTHERS, {"project": name}).scalar_one(),
+        not_here=work.execute(_NOT_HERE, {"project": name}).scalar_one(),
         expected=work.execute(_EXPECTED, {"project": name}).all(),
         groups=grouped(notice for notice in notices(work) if notice.project == name),
         listed=work.execute(_LISTED, {"project": name}).first(),
     )
-    if not (found.asked or found.others or found.expected or found.groups or found.listed):
+    if not (found.asked or found.not_here or found.expected or found.groups or found.listed):
         raise ConfigurationError("The ledger knows no project of this name.")
     return found
 
 
 def as_csv(work: Work, name: str) -> str:
-    """Each study that was asked for, a row each, for a spreadsheet (RFC 4180)."""
+    """Each study that was asked for, a row each, for a spreadsheet (RFC 4180). Raises as `project` does."""
+    listed = _asked(work, name)
+    if not listed:
+        project(work, name)
     out = io.StringIO()
     table = csv.writer(out)
     table.writerow(Asked._fields)
-    for each in _asked(work, name):
+    for each in listed:
         row = each._replace(arrived_at=work.local(each.arrived_at))
         table.writerow([uncalculated(cell) if isinstance(cell, str) else cell for cell in row])
     return out.getvalue()
@@ -91,10 +97,9 @@ def _asked(work: Work, name: str) -> list[Asked]:
     """What was asked for, the studies that arrived last first."""
     rows = work.execute(_ASKED, {"project": name}).all()
     of_study = {row.study: row for row in work.execute(_STUDIES, {"studies": list({row.study for row in rows})})}
-    reports = {row.request: row for row in work.execute(_REPORTS, {"project": name})}
     found = []
     for row in rows:
-        study, report = of_study[row.study], reports.get(row.position)
+        study = of_study[row.study]
         found.append(
             Asked(
                 study=row.study,
@@ -104,8 +109,8 @@ def _asked(work: Work, name: str) -> list[Asked]:
                 cause_kind=row.cause_kind,
                 cause_record=row.cause_record,
                 details=row.details,
-                sends=report.sends if report else 0,
-                sent_at=report.sent_at if report else "",
+                sends=row.sends,
+                sent_at=row.sent_at,
                 series=study.series,
                 images=study.images,
             )
@@ -120,12 +125,10 @@ _STUDIES = text("""
       from gateway.study join gateway.series using (study) join ledger.event on event.position = series.position
      where study = any(:studies) group by study, arrived_at
 """)
-_REPORTS = text("""
-    select told.request, told.sends, coalesce(told.sent_at, '') as sent_at
-      from gateway.outcome as told join gateway.transfer on transfer.position = told.request
-     where told.ours and transfer.project = :project
+_NOT_HERE = text("""
+    select count(*) from audit.request_of_others as theirs
+     where project = :project and not exists (select from gateway.study where study.study = theirs.study)
 """)
-_OTHERS = text("select count(*) from gateway.outcome where not ours and project = :project")
 _EXPECTED = text("""
     select record_id, study, asked_at, near from audit.expected where project = :project and open order by asked_at
 """)

@@ -47,6 +47,11 @@ def shown_rules(accounts: Sequence[RuleAccount]) -> list[RuleAccount]:
 
 
 def explained_then(work: Work, configuration: Configuration, study: str, day: date) -> PastExplanation:
-    """The explanation of the study as it was known when the day had ended, where the hospital is."""
+    """The explanation of the study as it was known when the day had ended, where the hospital is.
+
+    Raises `ConfigurationError` for a day to come.
+    """
+    if day > work.local(work.clock()).date():
+        raise ConfigurationError("day: expected today or a day gone by, found one to come.")
     require_known(work, study)
     return explain_then(work, study, end(work, day), _matching(configuration))

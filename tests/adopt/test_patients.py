@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from processors.operations.reports.participant import participant_report
+from processors.operations.reports.project import project_report
 from processors.redcap.incoming import hashed
 from tests.adopt.sites import AdoptingSite
 from tests.conftest import SettableClock
@@ -118,3 +120,24 @@ def test_an_operator_can_say_that_two_are_one(adopted: AdoptingSite) -> None:
     adopted.run()
     assert adopted.transfers(NEW) == {1: Asked(HEART, "H-001")}
     assert adopted.attention() == {}
+
+
+def test_the_patient_is_told_what_the_scripts_sent_and_requested(adopted: AdoptingSite) -> None:
+    """The studies that never arrived here were left out, though it was known whose they are."""
+    with adopted.own_gateway().begin() as work:
+        report = participant_report(work, "4711", by="kari")
+        of_project = project_report(work.connection, HEART)
+    tables = {
+        table.heading: [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+        for table in (report.main, *report.others)
+    }
+    (sent,) = tables["Where it went, when, and why"]
+    assert (sent["project"], sent["study"], sent["because of"], sent["outcome"]) == (
+        HEART,
+        OF_BEFORE,
+        "requested by others",
+        "sent",
+    )
+    (known,) = tables["What stood in REDCap before this system"]
+    assert (known["study"], known["series"]) == (OF_BEFORE, 1)
+    assert [row[0] for row in of_project.main.rows] == [OF_BEFORE]

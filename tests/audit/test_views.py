@@ -42,6 +42,7 @@ VIEWS = (
     "project",
     "refused_row",
     "rejected_file",
+    "request_of_others",
     "rule",
     "rule_hit",
     "run",
@@ -236,6 +237,7 @@ def test_a_request_by_a_rule_tells_why_and_that_its_row_stood_there_already(stor
         "sent_at": "2026-03-03 09:58",
         "possibly_sent": False,
         "closed": False,
+        "missing": False,
         "mapped_uids": None,
         "failed": False,
         "failure": None,
@@ -730,3 +732,10 @@ def test_a_view_reads_the_same_after_a_dump_and_a_restore(passing_database: Data
         read = {row.relname: row.query for row in connection.exec_driver_sql(definition.format("pg_my_temp_schema()"))}
     assert written.keys() == set(VIEWS)
     assert [name for name in written if read[name] != written[name]] == []
+
+
+def test_what_others_requested_is_told_with_what_became_of_it(story: Story) -> None:
+    (theirs,) = story.ask("select * from audit.request_of_others")
+    assert (theirs["study"], theirs["project"], theirs["instance"], theirs["adopted"]) == (HIP, BRAIN, 4, False)
+    assert (theirs["sends"], theirs["failed"], theirs["failure"]) == (0, True, "no space")
+    assert theirs["reported_at"] == story.told.times["theirs failed"]

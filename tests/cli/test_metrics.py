@@ -3,10 +3,12 @@
 import re
 import time
 from contextlib import closing
+from html import unescape
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import text
 
 from ledger import lease
 from ledger.database import Database
@@ -57,6 +59,62 @@ def test_what_waits_and_is_wrong_is_counted_after_an_error_too(site: Site, file:
     assert site.command("run", "--only", "incoming").code == 3
     told = numbers(file)
     assert (told["health", ""], told["findings", "refused"]) == (2, 1)
+
+
+def test_runs_that_do_not_get_through_are_as_bad_in_the_files_they_write_as_for_a_monitor(
+    site: Site, file: Path, database: Database
+) -> None:
+    """A run that fails used to count itself as one under way, which may take hours."""
+    site.change("[health]\n", f'[health]\npage = "{file.parent}"\n')
+    site.command("run", "--only", "incoming")
+    assert "is under way" not in (file.parent / "index.html").read_text()
+    with database.begin() as connection:
+        hour_ago = "started_at = started_at - interval '1 hour', finished_at = finished_at - interval '1 hour'"
+        connection.execute(text(f"update gateway.run set {hour_ago}"))
+    site.shut_out()
+    assert site.command("run", "--only", "incoming").code == 3
+    silent = "Runs are started and none gets through."
+    told = {finding["words"]: finding["severity"] for finding in site.command("check", "--json").data["findings"]}
+    assert told[silent] == "critical"
+    assert (numbers(file)["health", ""], numbers(file)["findings", "silent"]) == (2, 1)
+    assert silent in (file.parent / "index.html").read_text()
+
+
+def test_a_run_that_ends_before_it_is_recorded_is_told_in_the_files_as_by_a_monitor(
+    site: Site, file: Path, key_file: Path
+) -> None:
+    """They went on telling that all is well."""
+    site.change("[health]\n", f'[health]\npage = "{file.parent}"\n')
+    site.command("run", "--only", "incoming")
+    key_file.rename(key_file.with_name("kept"))
+    assert site.command("run", "--only", "incoming").code == 2
+    told = site.command("check", "--json").data["findings"]
+    assert [(finding["kind"], finding["severity"]) for finding in told] == [("not recorded", "critical")]
+    assert (numbers(file)["health", ""], numbers(file)["findings", "not recorded"]) == (2, 1)
+    assert numbers(file)["studies", ""] == 54
+    assert told[0]["words"] in unescape((file.parent / "index.html").read_text())
+    key_file.with_name("kept").rename(key_file)
+    assert site.command("run", "--only", "incoming").code == 0
+    assert numbers(file)["health", ""] == 0
+    assert "The gateway does its work." in (file.parent / "index.html").read_text()
+
+
+@pytest.mark.parametrize("spoil", ["database", "configuration"])
+def test_where_the_ledger_cannot_be_asked_the_files_tell_that(
+    site: Site, file: Path, database_url: str, spoil: str
+) -> None:
+    site.change("[health]\n", f'[health]\npage = "{file.parent}"\n')
+    site.command("run", "--only", "incoming")
+    if spoil == "database":
+        site.change(database_url, "postgresql://fiona:geheim77@127.0.0.1:9/fiona")
+    else:
+        site.change("[redcap]\n", "[redcap]\nnonsense = 1\n")
+    assert site.command("run", "--only", "incoming").code == (3 if spoil == "database" else 2)
+    assert (numbers(file)["health", ""], numbers(file)["findings", "unreachable"]) == (2, 1)
+    page = (file.parent / "index.html").read_text()
+    assert "Critical: the gateway is not well." in page
+    assert ("PostgreSQL" if spoil == "database" else "redcap.nonsense: this key is unknown") in page
+    assert "geheim77" not in page + file.read_text()
 
 
 def test_a_file_that_cannot_be_written_is_a_warning_and_no_more(site: Site, file: Path) -> None:

@@ -20,7 +20,7 @@ from processors.cli.bootstrap import now
 from processors.cli.journal import Level
 from processors.cli.news import Audience
 from processors.cli.runs import periodic_run
-from tests.cli.conftest import Done, Site
+from tests.cli.conftest import Done, Site, surroundings
 from tests.processes import ROOT
 
 STAMPED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}: \[fiona-ledger\] (.*)")
@@ -264,3 +264,32 @@ def test_a_foreseen_error_of_several_lines_is_a_line_each(site: Site) -> None:
     first, second = told(done.err)
     assert first.endswith("cannot be used:")
     assert second.strip() == "redcap.nonsense: this key is unknown"
+
+
+def in_the_journal(site: Site, file: Path, *arguments: str) -> list[str]:
+    """What the command tells a journal that systemd names."""
+    with file.open("w") as stream:
+        status = os.fstat(stream.fileno())
+        subprocess.run(
+            [sys.executable, "-m", "processors.cli.main", "--config", str(site.config), *arguments],
+            cwd=ROOT,
+            stdout=stream,
+            stderr=stream,
+            env=surroundings({"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}),
+            check=False,
+        )
+    return file.read_text().splitlines()
+
+
+def test_in_the_journal_each_line_of_a_verbose_run_says_how_urgent_it_is(site: Site, tmp_path: Path) -> None:
+    rejected_file(site)
+    arguments = ("run", "--only", "incoming", "--verbose")
+    lines = in_the_journal(site, tmp_path / "done", *arguments)
+    assert {line[:3] for line in lines} == {"<4>", "<6>"}
+    assert told("\n".join(line[3:] for line in lines if line.startswith("<4>"))) == [
+        "needs attention: 1 x rejected file; `fiona-ledger status` shows what to do."
+    ]
+    site.shut_out()
+    for _ in range(2):
+        lines = in_the_journal(site, tmp_path / "failed", *arguments)
+        assert [line[:3] for line in lines if "REDCap project" in line] == ["<3>"]

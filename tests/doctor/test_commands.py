@@ -70,6 +70,24 @@ def test_what_is_wrong_is_told_of_each_thing_and_keeps_no_other_from_being_told(
     }
     assert "chmod 600" in findings(done)["machine, ledger.key_file"]["found"]
     assert "API Import/Update" in done.out
+    server = findings(done)["database, server"]
+    assert server["expected"] == "a server that answers, and can be used"
+    assert server["found"].startswith("that PostgreSQL ")
+    assert "ledger.url" in server["advice"]
+
+
+def test_where_health_is_told_is_looked_at_too(site: Site, tmp_path: Path) -> None:
+    """A folder was taken for a metrics file that can be written, and where the page goes was not looked at."""
+    gone = tmp_path / "gone"
+    site.change("[redcap]\n", f'[health]\nmetrics_file = "{tmp_path}"\npage = "{gone}"\n[redcap]\n')
+    found = findings(site.command("check", "--deep", "--json"))
+    assert set(found) == {"machine, health.metrics_file", "machine, health.page"}
+    file = found["machine, health.metrics_file"]
+    assert (file["expected"], file["found"]) == ("the name of a file", f"{tmp_path}: Is a directory")
+    assert f"{gone}: No such file or directory" in found["machine, health.page"]["found"]
+    gone.mkdir()
+    site.change(f'"{tmp_path}"', f'"{tmp_path}/fiona-ledger.prom"')
+    assert findings(site.command("check", "--deep", "--json")) == {}
 
 
 def test_redcap_alone_is_looked_at_also_where_there_is_no_ledger_yet(site: Site, database_url: str) -> None:

@@ -72,6 +72,19 @@ def test_who_withdrew_is_not_requested_by_the_next_run(asked: Explained) -> None
     assert not [row for row in asked.site.transfers(STUDY).values() if row.name]
 
 
+def test_who_withdrew_is_to_be_given_up_only_where_something_is_held(asked: Explained) -> None:
+    """`explain` advised to retract what had ended, which is an error."""
+    withdraws(asked.site, patient="PID-1")
+    asked.site.run()
+    assert "Expected a request" in asked.command("retract", STUDY, "--project", HEART, "--reason", "x").err
+    assert "retract" not in said(asked)
+    assert "takes it off the list" not in said(asked)
+    asked.site.entry(STUDY, study=STUDY, subject="H-009")
+    asked.site.run()
+    assert "It stays so. `fiona-ledger status` has the command that takes it off the list." in said(asked)
+    assert f"retract {STUDY} --project 'Heart Study'" in asked.command("status").out
+
+
 def test_what_nothing_holds_any_more_is_requested_by_the_next_run(asked: Explained) -> None:
     site = asked.site
     site.entry(STUDY, study=STUDY, subject="Doe")

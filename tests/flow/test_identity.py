@@ -1,10 +1,13 @@
 """One pseudonym, one patient; one patient, one pseudonym, in each project, whoever asks."""
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from processors.configuration.settings import IdentitySection
+from processors.operations.metrics import registry
+from processors.operations.status import status
+from processors.run import Report
 from tests.flow.harness import BRAIN, HEART, Site
 from tests.operations.operator import amend_by_hand, forget_patient, join_patients, look_through
 
@@ -500,3 +503,19 @@ def test_where_both_were_sent_it_is_shown(ended: Site) -> None:
         ended.run()
     assert ended.attention()[SHARED] == 1
     assert look_through(ended).counts() == {HEART: {SHARED: 1}}
+
+
+@pytest.mark.parametrize("split", ["show", "hold"])
+def test_only_what_is_held_is_counted_as_held_in_the_metrics(site: Site, split: Literal["show", "hold"]) -> None:
+    """A second pseudonym that was placed and shown was counted, too."""
+    site.identity = IdentitySection(split=split)
+    for study, name in (("1.2.3", "H-001"), ("1.2.4", "H-002")):
+        site.series(study, PatientID="PID-1")
+        site.entry(study, study=study, subject=name)
+        site.run()
+    assert site.attention() == {"one patient, two pseudonyms": 1}
+    told = registry(status(site.own_gateway()), Report())
+    labels = {"site": "main", "reason": "one patient, two pseudonyms"}
+    assert told.get_sample_value("fiona_ledger_held", labels) == (1 if split == "hold" else None)
+    of_kind = {"site": "main", "kind": "one patient, two pseudonyms"}
+    assert told.get_sample_value("fiona_ledger_attention", of_kind) == 1

@@ -2,14 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import text
 
+from processors.attention import notices
+from processors.delivery.due import PendingAge, pending_age
 from processors.demo.simulator import Fault
 from processors.demo.simulator.dictionary import Dictionary
 from processors.explain.timeline import timeline
 from tests.flow.harness import BRAIN, HEART, Asked, Site
+from tests.operations.operator import amend_by_hand
 
 HOUR = 3_600
 
@@ -203,3 +207,59 @@ def test_all_of_redcaps_words_are_sealed_for_the_patient_and_told_by_explain(ref
     assert said.subject == arrived.subject
     assert "not an integer" in words
     assert words in told[0]
+
+
+@pytest.mark.parametrize(("day", "there"), [(0, "09:02"), (60, "10:02")])
+def test_since_when_is_told_in_the_hospital_s_zone(site: Site, day: int, there: str) -> None:
+    """It was told in UTC, beside times of the clock on the wall."""
+    site.clock.advance(day * 24 * HOUR)
+    site.entry("1", study="1.2.3", subject="H-001")
+    site.series("1.2.3")
+    site.run()
+    site.incoming.lock("1.2.3")
+    site.entry("1", study="1.2.3", subject="H-002")
+    site.run()
+    gateway = site.own_gateway()
+    gateway.zone = ZoneInfo("Europe/Oslo")
+    with gateway.begin() as work:
+        (told,) = [notice.details for notice in notices(work) if notice.kind == "not ended yet"]
+    date = f"{site.clock():%Y-%m-%d}"
+    assert told == f"It is no longer wanted since {date} {there}, and its row in REDCap can still be sent."
+
+
+def test_what_cannot_be_ended_waits_since_it_is_to_be(site: Site) -> None:
+    """It was told to have waited since it was requested, and sent, 40 days before."""
+    site.series("1.2.3")
+    site.entry("1", study="1.2.3", subject="H-001")
+    site.run()
+    site.sender_sends("1.2.3", 1)
+    site.run()
+    site.clock.advance(40 * 24 * HOUR)
+    site.run()
+    site.incoming.lock("1.2.3")
+    amend_by_hand(site, "1.2.3")
+    ((ended_at,),) = site.query("select recorded_at from ledger.event where type = 'TransferRetracted'")
+    for _ in range(2):
+        assert waiting(site) == [("transfer", 1, ended_at)]
+        site.run()
+
+
+def test_a_study_received_anew_after_its_record_was_deleted_waits_since_it_came(site: Site) -> None:
+    site.series("1.2.3")
+    site.run()
+    site.person_deletes("1.2.3")
+    site.grow("1.2.3")
+    site.run()
+    assert waiting(site) == []
+    site.vanish("1.2.3")
+    site.run()
+    site.clock.advance(40 * 24 * HOUR)
+    site.come_back("1.2.3")
+    site.run_killed_before_import()
+    ((came_at,),) = site.query("select recorded_at from ledger.event where type = 'StudyReturned'")
+    assert waiting(site) == [("series", 1, came_at), ("study", 1, came_at)]
+
+
+def waiting(site: Site) -> list[PendingAge]:
+    with site.own_gateway().begin() as work:
+        return pending_age(work)

@@ -158,9 +158,28 @@ def test_a_run_that_could_not_be_recorded_is_told_until_one_gets_through() -> No
     assert judged(unrecorded=told, last_success=NOW - MINUTE) == []
 
 
+def test_runs_that_end_before_they_are_recorded_were_started() -> None:
+    """Beside what ends them it was told that none had been started."""
+    told, last = Unrecorded(NOW - 2 * HOUR, NOW - MINUTE, 3, "PostgreSQL is away."), NOW - 3 * HOUR
+    (silent, _) = judged(unrecorded=told, last_success=last, last_start=last)
+    assert (silent.words, silent.since) == ("Runs are started and none gets through.", last)
+    (silent, _) = judged(unrecorded=told, last_success=None, last_start=None)
+    assert (silent.words, silent.since) == ("Runs are started and none gets through.", told.since)
+    (silent, _) = judged(unrecorded=told._replace(at=NOW - HOUR), last_success=last, last_start=last)
+    assert (silent.words, silent.since) == ("No run has been started.", NOW - HOUR)
+
+
 def test_where_the_ledger_cannot_be_asked_nothing_else_is_claimed() -> None:
     found = findings(Facts.of_nothing(NOW, "PostgreSQL cannot be reached.", None))
     assert kinds(found) == [("unreachable", Severity.CRITICAL)]
+
+
+def test_what_is_in_the_way_of_both_is_told_once_with_when_it_began() -> None:
+    words = "c.toml cannot be used:\n  redcap.nonsense: this key is unknown"
+    told = Unrecorded(NOW - HOUR, NOW - MINUTE, 2, " ".join(words.split()))
+    (found,) = findings(Facts.of_nothing(NOW, words, told))
+    assert (found.kind, found.since) == ("unreachable", NOW - HOUR)
+    assert len(findings(Facts.of_nothing(NOW, "Something else.", told))) == 2
 
 
 def test_a_disk_that_is_gone_goes_on_being_said() -> None:

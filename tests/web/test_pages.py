@@ -216,3 +216,12 @@ def test_a_study_is_found_by_its_number_or_the_way_to_it_is_told(shown: Shown) -
     answer = shown.client.post("/find", data={"name": "no-such"})
     assert answer.status_code == 404
     assert "No study in the ledger has the UID or accession number no-such." in words(answer.text)
+
+
+def test_a_project_that_is_not_known_has_no_spreadsheet(shown: Shown) -> None:
+    assert "The ledger knows no project of this name." in shown.text("/project.csv?name=none", 404)
+
+
+def test_a_day_to_come_is_refused(shown: Shown) -> None:
+    shown.text(f"/study?uid={KNEE}&day=2026-03-03")
+    assert "expected today or a day gone by" in shown.text(f"/study?uid={KNEE}&day=2026-03-04", 404)

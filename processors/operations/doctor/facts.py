@@ -26,7 +26,10 @@ Told: TypeAlias = _T | Trouble
 
 
 class Folder(NamedTuple):
-    """A folder that the configuration names: what this account must be able to do there, and what is wrong with it."""
+    """A folder that the configuration names: what this account must be able to do there, and what is wrong with it.
+
+    What is to be `replaced` should be a file.
+    """
 
     key: str
     path: Path

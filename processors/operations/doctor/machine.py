@@ -1,5 +1,6 @@
 """Looking at this machine as the account sees it that asks: folders, the key file and its copy, disks."""
 
+import errno
 import hmac
 import os
 from collections.abc import Callable, Iterator
@@ -60,8 +61,13 @@ def machine_facts(
 def _folders(configuration: Configuration) -> Iterator[Folder]:
     yield _folder("source.raw", configuration.source.raw, "read", _READ)
     yield _folder("ledger.data_dir", _there(configuration.ledger.data_dir), "written", _WRITTEN)
-    if configuration.health.metrics_file is not None:
-        yield _folder("health.metrics_file", configuration.health.metrics_file.parent, "written", _WRITTEN)
+    file, page = configuration.health.metrics_file, configuration.health.page
+    if file is not None and file.is_dir():
+        yield Folder("health.metrics_file", file, "replaced", os.strerror(errno.EISDIR))
+    elif file is not None:
+        yield _folder("health.metrics_file", file.parent, "written", _WRITTEN)
+    if page is not None:
+        yield _folder("health.page", page, "written", _WRITTEN)
     sender, unusable = configuration.sender, unusable_folders(configuration.sender)
     for name in ("queue", "done", "fail", "withdrawn"):
         path = getattr(sender, name)

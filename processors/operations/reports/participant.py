@@ -6,7 +6,7 @@ from processors.errors import ConfigurationError
 from processors.events.operations import ParticipantReported
 from processors.gateway import Work
 from processors.operations.forget.data_subjects import DataSubject, of_patients
-from processors.operations.reports.report import WHAT_BECAME_OF_IT, WHY, Report, as_of, asked
+from processors.operations.reports.report import OF_OTHERS, REQUESTS, Report, as_of, asked
 
 
 def participant_report(work: Work, patient_id: str, *, by: str) -> Report:
@@ -37,11 +37,13 @@ def participant_report(work: Work, patient_id: str, *, by: str) -> Report:
         main=asked(connection, "Where it went, when, and why", _REQUESTS, "Nothing was requested.", **studies),
         others=[
             asked(connection, "What arrived here", _STUDIES, "Nothing.", **studies),
+            asked(connection, "What stood in REDCap before this system", _ADOPTED, "Nothing.", **studies),
             asked(connection, "Asked for, and held", _HELD, "Nothing was held.", **studies),
             asked(connection, "Withdrawals", _WITHDRAWN, "None is recorded.", **studies),
             asked(connection, "Left to do after withdrawals", _TASKS, "Nothing.", **studies),
         ],
         notes=[
+            OF_OTHERS,
             (
                 "Here are kept, of each series: PatientID, PatientName, accession number and descriptions, encrypted "
                 "under the person's own keys; and UIDs, dates, AE titles and counts, in plain. Images are not kept. "
@@ -69,13 +71,18 @@ def _cautions(person: DataSubject) -> list[str]:
 
 
 _REQUESTS = text(f"""
-    select project, event_name as event, study, requested_at as requested, {WHY} as because_of,
-           {WHAT_BECAME_OF_IT} as outcome, sends, first_sent_at as first_sent, sent_at as last_sent
-      from audit.transfer where study = any(:studies) order by position
+    select project, event_name as event, study, requested_at as requested, because_of, outcome, sends,
+           first_sent_at as first_sent, sent_at as last_sent
+      from {REQUESTS} where study = any(:studies) order by position
 """)
 _STUDIES = text("""
     select study, arrived_at as arrived, site, series, on_disk as still_on_disk, in_redcap as listed_in_redcap
       from audit.study where study = any(:studies) order by arrived_at, study
+""")
+_ADOPTED = text("""
+    select study, site, arrived,
+           (select count(*) from gateway.adopted_series as series where series.study = adopted.study) as series
+      from gateway.adopted_study as adopted where study = any(:studies) order by arrived, study
 """)
 _HELD = text("""
     select project, study, kind as reason, held_at as since, ended_at as until from audit.held

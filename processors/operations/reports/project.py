@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, text
 
 from processors.errors import ConfigurationError
-from processors.operations.reports.report import WHAT_BECAME_OF_IT, WHY, Report, Table, as_of, asked
+from processors.operations.reports.report import BY_OTHERS, OF_OTHERS, REQUESTS, Report, Table, as_of, asked
 
 
 def project_report(connection: Connection, project: str) -> Report:
@@ -37,6 +37,7 @@ def project_report(connection: Connection, project: str) -> Report:
                 "Studies are named by their StudyInstanceUID, never by a patient or pseudonym. Times of sending are "
                 "those that the sender wrote in REDCap."
             ),
+            OF_OTHERS,
         ],
     )
 
@@ -48,19 +49,21 @@ def _summary(connection: Connection, project: str) -> Table:
 
 _KNOWN = text("""
     select exists (select from audit.transfer where project = :project)
+        or exists (select from audit.request_of_others where project = :project)
         or exists (select from audit.held where project = :project)
         or exists (select from audit.rule where project = :project)
         or exists (select from audit.coupling_entry where project = :project)
         or exists (select from audit.project where project = :project)
 """)
 _REQUESTS = text(f"""
-    select study, event_name as event, requested_at as requested, {WHY} as because_of, {WHAT_BECAME_OF_IT} as outcome,
-           sends, first_sent_at as first_sent, sent_at as last_sent
-      from audit.transfer where project = :project order by position
+    select study, event_name as event, requested_at as requested, because_of, outcome, sends,
+           first_sent_at as first_sent, sent_at as last_sent
+      from {REQUESTS} where project = :project order by position
 """)
 _COUNTS = text(f"""
-    select {WHAT_BECAME_OF_IT} as what, count(distinct study) as studies
-      from audit.transfer where project = :project group by 1
+    select case because_of when '{BY_OTHERS}' then because_of || ': ' || outcome else outcome end as what,
+           count(distinct study) as studies
+      from {REQUESTS} where project = :project group by 1
      union all
     select 'held', count(distinct study) from audit.held where project = :project and open having count(*) > 0
      order by 2 desc, 1

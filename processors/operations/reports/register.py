@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, text
 
-from processors.operations.reports.report import Report, Table, as_of, asked
+from processors.operations.reports.report import REQUESTS, Report, Table, as_of, asked
 
 
 def register_report(connection: Connection) -> Report:
@@ -62,13 +62,13 @@ _ARTICLE_30 = (
         ),
     ),
 )
-_PROJECTS = text("""
+_PROJECTS = text(f"""
     select asked.project, count(distinct asked.study) as studies,
            count(distinct asked.study) filter (where asked.sends > 0) as studies_sent,
            min(asked.requested_at) as first_requested, max(asked.requested_at) as last_requested,
            max(asked.sent_at) as last_sent, max(listed.approved_from) as approved_from,
            max(listed.approved_to) as approved_to
-      from audit.transfer as asked
+      from (select * from {REQUESTS}) as asked
       left join audit.project as listed on listed.project = asked.project and listed.in_force
      group by asked.project order by asked.project
 """)

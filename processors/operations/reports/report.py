@@ -43,20 +43,41 @@ def as_of(connection: Connection) -> str:
 
 _HEAD = text("select coalesce(max(position), 0) from audit.event")
 
-WHAT_BECAME_OF_IT = """
+_WHAT_BECAME_OF_IT = """
     case when failed and sends > 0 then 'sent, and failed when it was sent again'
          when failed then 'could not be sent'
          when sends > 0 then 'sent'
          when possibly_sent then 'may have been sent'
-         when state in ('requested', 'contested') then 'waits to be written to REDCap'
+         when missing then 'its row in REDCap was deleted or changed there'
+         when state = 'requested' then 'waits to be written to REDCap'
+         when state = 'contested' then 'waits, as a person requested another pseudonym'
          when state = 'placed' then 'stands in REDCap, not sent yet'
          when state = 'ending' then 'is being withdrawn'
          when state = 'withdrawn' then 'withdrawn, not sent'
          else 'ended, not known to have been sent' end
 """
-WHY = """
+_WHY = """
     case cause_kind when 'rule' then 'routing rule ' || cause_record
                     when 'coupling' then 'coupling entry ' || cause_record
                     when 'autoid' then 'generated ID'
                     else 'decided by hand' end
 """
+BY_OTHERS = "requested by others"
+REQUESTS = f"""(
+    select position, study, project, event_name, requested_at, because_of, {_WHAT_BECAME_OF_IT} as outcome, sends,
+           first_sent_at, sent_at
+      from (select position, study, project, event_name, requested_at, {_WHY} as because_of, state, missing,
+                   possibly_sent, failed, sends, first_sent_at, sent_at
+              from audit.transfer
+             union all
+            select position, study, project, event_name, noticed_at, '{BY_OTHERS}', 'placed', false, false, failed,
+                   sends, first_sent_at, sent_at
+              from audit.request_of_others) as asked) as request
+"""
+"""Each request, ours and others', why it was made and what became of it: to be selected from."""
+
+OF_OTHERS = (
+    f"What others requested in REDCap is told as {BY_OTHERS}; it was requested when this system noticed it, or before. "
+    "Of what stood there before this system it is known whether it was sent, and not when."
+)
+"""A note for reports that have such requests."""
