@@ -42,7 +42,7 @@ _SOCKET_NAME = ".s.PGSQL.5432"
 _LONGEST_SOCKET_PATH = 103
 """In bytes: what macOS takes; Linux takes four more."""
 
-_REASON = re.compile(r"(?:initdb: error: |FATAL: +|PANIC: +)(.+)")
+_REASON = re.compile(r"(?:initdb: (?!removing |warning: |hint: )(?:error: )?|FATAL: +|PANIC: +)(.+)")
 _NOBODYS_PID = 2**31 - 1
 _POSTMASTER_LINES = 8
 _END_OF_LOG = 10_000
