@@ -18,6 +18,7 @@ from processors.events.transfers import (
     TransferAmended,
     TransferObserved,
     TransferRequested,
+    TransferSent,
     TransferWithdrawn,
 )
 from processors.projections.rows import Again, Parameters, Rules, Statement, on
@@ -27,7 +28,7 @@ class Identities:
     """One row a request, of whatever origin, that carries a pseudonym for a patient."""
 
     name = "identities"
-    code_version = 4
+    code_version = 5
     tables: Sequence[str] = ("gateway.pseudonym_use", "gateway.joined_patient")
 
     def __init__(self) -> None:
@@ -38,6 +39,7 @@ class Identities:
             on(TransferObserved, (_END, _row), (_SEE, _seen)),
             on(TransferAdopted, (_END, _row), (_SEE, _seen)),
             on(AdoptedTransferGone, (_END, _row)),
+            on(TransferSent, (_KEEP, _sent_by_others)),
             on(PatientRecognised, (_SEE, _found_out), (_RECOGNISE, _recognised), (_LET_GO, _nobody)),
             on(PatientsJoined, (_JOIN, _joined)),
             on(SubjectForgotten, (_LET_GO, _forgotten)),
@@ -101,6 +103,17 @@ _END = Statement(
              returning use.holder, use.project, use.fingerprint)
         {_NEXT}
     """),
+)
+# What was sent uses the pseudonym for ever, whatever people make of the row.
+_KEEP = Statement(
+    "pseudonym_use",
+    (),
+    text("""
+        update gateway.pseudonym_use as use set holder = r.kept
+          from json_to_recordset(cast(:rows as json)) as r (holder text, kept text)
+         where use.holder = r.holder
+    """),
+    Again.BOTH_COUNT,
 )
 _LET_GO = Statement(
     "pseudonym_use",
@@ -171,6 +184,10 @@ def _theirs(study: str, instance: int) -> str:
     return f"row {study} {instance}"
 
 
+def _sent(holder: str, position: int) -> str:
+    return f"{holder} sent {position}"
+
+
 def _requested(requested: TransferRequested, event: Told) -> list[Parameters]:
     if requested.name_fingerprint is None:
         return []
@@ -180,7 +197,17 @@ def _requested(requested: TransferRequested, event: Told) -> list[Parameters]:
 def _seen(row: TransferObserved | TransferAdopted, event: Told) -> list[Parameters]:
     if row.name_fingerprint is None:
         return []
-    return [_use(row, event, _theirs(row.study, row.instance)) | {"patient": None}]
+    holder = _theirs(row.study, row.instance)
+    if isinstance(row, TransferAdopted) and row.sent:
+        holder = _sent(holder, event.position)
+    return [_use(row, event, holder) | {"patient": None}]
+
+
+def _sent_by_others(sent: TransferSent, event: Told) -> list[Parameters]:
+    if sent.request is not None:
+        return []
+    holder = _theirs(sent.study, sent.instance)
+    return [{"holder": holder, "kept": _sent(holder, event.position)}]
 
 
 def _use(transfer: TransferRequested | TransferObserved | TransferAdopted, event: Told, holder: str) -> Parameters:

@@ -141,3 +141,22 @@ def test_the_patient_is_told_what_the_scripts_sent_and_requested(adopted: Adopti
     (known,) = tables["What stood in REDCap before this system"]
     assert (known["study"], known["series"]) == (OF_BEFORE, 1)
     assert [row[0] for row in of_project.main.rows] == [OF_BEFORE]
+
+
+@pytest.mark.parametrize("by", ["the scripts", "a person"])
+def test_what_was_sent_uses_the_pseudonym_though_people_change_its_row(site: AdoptingSite, by: str) -> None:
+    site.scripts_wrote(OF_BEFORE, study_patient_id=hashed("4711"))
+    if by == "a person":
+        site.adopt()
+    site.person_requests(OF_BEFORE, HEART, "H-001")
+    site.sender_sends(OF_BEFORE, 1)
+    if by == "the scripts":
+        site.adopt()
+    asks(site, "5000", "H-005", "1.2.8")
+    place = {"study_instance_uid": OF_BEFORE, "redcap_repeat_instrument": "transfers", "redcap_repeat_instance": "1"}
+    site.transfer_project.put([place | {"transfer_name": "H-002"}])
+    site.run()
+    assert asks(site, "9000", "H-001") == {}
+    assert asks(site, "9001", "H-002", "1.2.10") == {}
+    assert site.attention()[SHARED] == 2
+    site.assert_sound()
