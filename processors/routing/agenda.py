@@ -153,10 +153,15 @@ _UNDECIDED = """
        and (exists (select from gateway.conflict where conflict.study = study.study and kind <> 'person')
             or exists (select from gateway.rule_failure where rule_failure.study = study.study))
 """
-# Each export settles what was doubted before it, in whichever way.
+# Each export settles what was doubted before it, in whichever way. Rules that cannot be used may stay so for weeks.
 _DEFERRED = """
-    select distinct study from gateway.deferred_decision join gateway.study using (study)
+    select distinct study from gateway.deferred_decision as deferred join gateway.study using (study)
      where on_disk and site = :site
+       and not (select coalesce(bool_and(rule.record_id is not null), false)
+                  from json_array_elements(deferred.details -> 'causes') as cause
+                  left join gateway.rule
+                         on cause ->> 'kind' = 'rule' and rule.record_id = cause ->> 'record_id' and problems <> '{}'
+                        and not removed and doubted_position is null and rule.position < deferred.position)
 """
 # Its reason may lie in another study, in REDCap's projects, in the configuration or in the calendar. They are few.
 _HELD_REQUESTS = """

@@ -75,8 +75,11 @@ def test_a_rule_that_cannot_be_used_for_a_while_is_applied_to_what_arrived_meanw
     ruled.rule("7", patient_id="PID-[")
     ruled.series("1.2.3", PatientID="PID-1")
     ruled.series("1.2.4", PatientID="OTHER-1")
-    for _ in range(2):
-        assert ruled.run().attention == {"unusable rule": 1}
+    assert ruled.run().attention == {"unusable rule": 1}
+    waiting = ruled.run()
+    assert waiting.attention == {"unusable rule": 1}
+    assert waiting.decided is not None
+    assert waiting.decided.studies == 0
     assert ruled.transfers("1.2.3") == {}
     ruled.rule("7", patient_id=mended)
     assert ruled.run().attention == {}
@@ -85,6 +88,18 @@ def test_a_rule_that_cannot_be_used_for_a_while_is_applied_to_what_arrived_meanw
     ruled.run()
     assert ruled.head() == head
     ruled.assert_sound()
+
+
+def test_an_entry_that_returns_is_heeded_though_a_rule_beside_it_cannot_be_used(ruled: Site) -> None:
+    ruled.entry(accession="ACC-1", subject="H-001")
+    ruled.rule("7", patient_id="PID-[")
+    ruled.run()
+    with ruled.left_out("coupling"):
+        ruled.series("1.2.3", AccessionNumber="ACC-1")
+        ruled.run()
+        assert ruled.transfers("1.2.3") == {}
+    ruled.run()
+    assert ruled.transfers("1.2.3") == {1: Asked(HEART, "H-001")}
 
 
 def test_nothing_waits_for_a_rule_that_is_removed_once_it_cannot_be_used(ruled: Site) -> None:
