@@ -394,13 +394,10 @@ class _Transfers:
             return "unsent"
         if request.was_sent:
             return "sent"
-        match request.report.state:
-            case "sent" | "possibly sent" as fate:
-                return fate
-            case "failed":
-                is_taken = self._is_queued_again(request, request.report, request.minute)
-            case "awaited":
-                is_taken = request.may_be_taken(self._now)
+        if request.report.state == "failed":
+            is_taken = self._is_queued_again(request, request.report, request.minute)
+        else:
+            is_taken = request.report.state == "possibly sent" or request.may_be_taken(self._now)
         return "possibly sent" if is_taken else "unsent"
 
     def _is_queued_again(self, request: TransferRequest, report: Report, requested: str) -> bool:

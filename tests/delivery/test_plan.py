@@ -10,7 +10,7 @@ from processors.events.deliveries import RowMissing, RowRestored, StudyDelivered
 from processors.events.fact import Cause
 from processors.events.operations import StudyAdopted
 from processors.events.rules import ConflictFound, ConflictResolved
-from processors.events.transfers import TransferAmended, TransferPlaced, TransferWithdrawn
+from processors.events.transfers import DoubleEnded, TransferAmended, TransferPlaced, TransferWithdrawn
 from processors.redcap import incoming
 from processors.requests import AWAITED, Key, Report, TransferRequest
 from tests.delivery.planning import (
@@ -610,6 +610,24 @@ def test_of_two_rows_that_were_never_recorded_the_second_is_ended_at_once() -> N
     found = plan(desired(request), redcap)
     assert told(found, TransferPlaced) == [placed(5, 2, since=request.requested_at)]
     assert imported(redcap, found).sendable() == {2: ("HEART", "P1", "")}
+
+
+@pytest.mark.parametrize("more", [1, 2, 3])
+def test_that_a_known_double_is_over_is_told_with_the_last_row_that_is_ended(more: int) -> None:
+    standing = ours(5, state="placed", instance=1, placed_at=LONG_AGO)
+    redcap = Redcap().by_us(1, standing)
+    for instance in range(2, 2 + more):
+        redcap.by_us(instance, standing)
+    found = plan(desired(standing, doubled={5}), redcap)
+    over = DoubleEnded(study=STUDY, project="HEART", request=5)
+    assert [row.facts for row in found.rows] == [()] * (more - 1) + [(over,)]
+    assert imported(redcap, found).sendable() == {1: ("HEART", "P1", "")}
+
+
+def test_that_a_known_double_is_gone_needs_no_row() -> None:
+    standing = ours(5, state="placed", instance=1, placed_at=LONG_AGO)
+    found = plan(desired(standing, doubled={5}), Redcap().by_us(1, standing))
+    assert found == Plan(facts=[DoubleEnded(study=STUDY, project="HEART", request=5)])
 
 
 def test_a_person_s_double_of_our_request_is_left() -> None:
