@@ -218,8 +218,11 @@ create table gateway.rule (
     problems    text[]   not null default '{}',
     removed     boolean  not null default false,
     doubted_position bigint,
-    usable_position  bigint
+    usable_position  bigint,
+    unusable_since   bigint
 );
+comment on column gateway.rule.unusable_since is
+    'The event since which it could not be used; once mended, the one since which it could not be before.';
 comment on column gateway.rule.usable_position is
     'The event that holds what it said when it could last be used; null where it never could.';
 comment on column gateway.rule.doubted_position is

@@ -28,8 +28,14 @@ create view audit.attention as
            'A rule now gives another pseudonym than the coupling list gave before. Check which is right.'
       from contradiction where kind = 'coupling stands'
     union all
-    select 'unusable rule', position, null, null, record_id, array_to_string(problems, ' '),
-           'Correct the routing rule in REDCap.'
+    select 'unusable rule', position, null, null, record_id,
+           concat_ws(' ', array_to_string(problems, ' '),
+                     (select 'Studies that wait for it: ' || count(distinct study) || '.'
+                        from gateway.deferred_decision as waiting
+                       cross join json_array_elements(waiting.details -> 'causes') as cause
+                       where cause ->> 'kind' = 'rule' and cause ->> 'record_id' = rule.record_id
+                      having count(*) > 0)),
+           'Correct the routing rule in REDCap. What came meanwhile is decided by it then.'
       from gateway.rule where problems <> '{}' and not removed
     union all
     select 'unusable coupling entry', position, null, null, record_id, array_to_string(problems, ' '),

@@ -74,15 +74,18 @@ _UPSERT_RULE = Statement(
     "rule",
     ("record_id",),
     text("""
-        insert into gateway.rule (record_id, position, fingerprint, problems, usable_position)
-        select record_id, position, fingerprint, problems, case when problems = '{}' then position end
+        insert into gateway.rule (record_id, position, fingerprint, problems, usable_position, unusable_since)
+        select record_id, position, fingerprint, problems, case when problems = '{}' then position end,
+               case when problems <> '{}' then position end
           from json_to_recordset(cast(:rows as json)) as r (
                record_id text, position bigint, fingerprint text, problems text[])
         on conflict (record_id) do update
            set position = excluded.position, fingerprint = excluded.fingerprint, problems = excluded.problems,
                removed = false, doubted_position = null,
                usable_position = case when excluded.problems = '{}' or rule.removed then excluded.usable_position
-                                      else rule.usable_position end
+                                      else rule.usable_position end,
+               unusable_since = case when rule.problems = '{}' or rule.removed then excluded.unusable_since
+                                     else rule.unusable_since end
     """),
     Again.BOTH_COUNT,
 )

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import text
 
@@ -65,7 +66,7 @@ def agenda(work: Work, site: str) -> Agenda:
         coupled=frozenset(happened["returned"] | happened["corrected"]),
         returned=frozenset(happened["returned"]),
         corrected=frozenset(happened["corrected"]),
-        reopened=frozenset(happened["undecided"] | happened["deferred"]),
+        reopened=frozenset(happened["undecided"] | happened["deferred"] | happened["missed"]),
         regrouped=frozenset(happened["regrouped"]),
         held=frozenset(happened["held"]),
         changed_entries=frozenset(happened["entry changed"]),
@@ -153,6 +154,23 @@ _UNDECIDED = """
        and (exists (select from gateway.conflict where conflict.study = study.study and kind <> 'person')
             or exists (select from gateway.rule_failure where rule_failure.study = study.study))
 """
+MENDED_RULES: Final = """
+    select record_id,
+           coalesce((select (data ->> 'position')::bigint from ledger.event as decided
+                      where stream = 'decisions/' || :site and type = 'DecisionsMade'
+                        and decided.position < unusable_since
+                      order by version desc limit 1), 0) as since
+      from gateway.rule
+     where :after > 0 and rule.position > :after and unusable_since is not null and problems = '{}' and not removed
+"""
+"""The rules that were mended `:after` the last decision: each has missed the series that were routed `since`, whatever
+it says now. Runs discover before they look at rules.
+"""
+_MISSED = f"""
+    select distinct study from ({MENDED_RULES}) as mended join gateway.series on routed_position > mended.since
+      join gateway.study using (study)
+     where on_disk and site = :site
+"""
 # Each export settles what was doubted before it, in whichever way. Rules that cannot be used may stay so for weeks.
 _DEFERRED = """
     select distinct study from gateway.deferred_decision as deferred join gateway.study using (study)
@@ -186,6 +204,7 @@ _HAPPENED = text(
             "regrouped": _REGROUPED,
             "undecided": _UNDECIDED,
             "deferred": _DEFERRED,
+            "missed": _MISSED,
             "held": _HELD_REQUESTS,
             "entry changed": _CHANGED_ENTRIES,
         }.items()

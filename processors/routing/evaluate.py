@@ -228,7 +228,8 @@ def _is_reopened(key: Key, cause: Cause, evidence: Evidence) -> bool:
     """
     if key in evidence.conflicts or key in evidence.holds or cause.record_id in evidence.failed_rules:
         return True
-    return evidence.on_disk and (key in evidence.deferred or cause.record_id in evidence.deferred_rules)
+    not_heeded = evidence.deferred_rules | evidence.missed_rules
+    return evidence.on_disk and (key in evidence.deferred or cause.record_id in not_heeded)
 
 
 def _rule_candidates(

@@ -16,7 +16,7 @@ from processors.events.rules import decision_stream
 from processors.gateway import Work
 from processors.requests import IN_FORCE, Key, TransferRequest
 from processors.routing.adopted_requests import Pseudonyms, adopted_requests
-from processors.routing.agenda import Agenda
+from processors.routing.agenda import MENDED_RULES, Agenda
 from processors.routing.decisions import Conflict, KnownHold, Obstacle
 from processors.routing.last_words import LastWords, last_words
 from processors.routing.patients import Patient, patients_of
@@ -37,7 +37,8 @@ class Evidence:
     held; `adopted` what REDCap held before this system. `gone` are requests whose rows somebody deleted, with the
     events that told so; `received_anew_at` is where the study was asked for anew by arriving again after that.
     `last_words` are what entries said last, gone or not, by the request that they led to, where nothing may have been
-    decided by it. `replayed` is where a replay last applied the rules of each project to all of its series.
+    decided by it. `missed_rules` could not be used when a series came, and can now. `replayed` is where a replay last
+    applied the rules of each project to all of its series.
 
     `accessions` are those of its series on disk, `known_accessions` all there ever were. `patients` are those of its
     series on disk, `held` the series of each where it is known to be of two. `change`: what they say otherwise than
@@ -64,6 +65,7 @@ class Evidence:
     restores: dict[Key, tuple[int, ...]] = field(default_factory=dict)
     holds: dict[Key, KnownHold] = field(default_factory=dict)
     failed_rules: set[str] = field(default_factory=set)
+    missed_rules: set[str] = field(default_factory=set)
     by_hand: dict[tuple[str, str | None], int] = field(default_factory=dict)
     overruled: set[tuple[str, str]] = field(default_factory=set)
     adopted: Pseudonyms = field(default_factory=dict)
@@ -75,7 +77,7 @@ class Evidence:
     @property
     def is_undecided(self) -> bool:
         """Whether something was left undecided before: then its earlier series are looked at again."""
-        return bool(self.conflicts or self.deferred or self.holds or self.failed_rules)
+        return bool(self.conflicts or self.deferred or self.holds or self.failed_rules or self.missed_rules)
 
     @property
     def deferred_rules(self) -> set[str]:
@@ -113,6 +115,8 @@ def gather(work: Work, studies: Sequence[str], window: Agenda, *, with_identitie
     for study, standing in requests_of(work, studies, states=IN_FORCE).items():
         evidence[study].standing = standing
     _add_remembered(work, evidence)
+    for row in work.execute(_MISSED_RULES, chosen | {"after": window.after, "site": work.site}):
+        evidence[row.study].missed_rules.add(row.record_id)
     for study in window.received_anew & evidence.keys():
         evidence[study].received_anew_at = window.until
     for row in work.execute(_OVERRULED, chosen):
@@ -174,6 +178,11 @@ _SERIES = text("""
            presence_position, series = leading_series as leads
       from gateway.series join gateway.study using (study)
      where study = any(:studies) order by position
+""")
+_MISSED_RULES = text(f"""
+    select distinct study, record_id
+      from ({MENDED_RULES}) as mended join gateway.series on routed_position > mended.since
+     where study = any(:studies)
 """)
 _REMEMBERED = text("""
     select 'conflict' as what, study, project, event_name, kind as name, details::text, null::bigint as position

@@ -90,6 +90,46 @@ def test_a_rule_that_cannot_be_used_for_a_while_is_applied_to_what_arrived_meanw
     ruled.assert_sound()
 
 
+def test_so_it_is_with_what_only_the_mended_rule_asks_for(ruled: Site) -> None:
+    """The slip was made while the pattern was extended: what it was extended for went nowhere."""
+    ruled.series("1.2.1", PatientID="KNEE-0")
+    ruled.run()
+    ruled.rule("7", patient_id="PID-1|KNEE-[")
+    ruled.series("1.2.3", PatientID="KNEE-1")
+    ruled.run()
+    ruled.rule("7", patient_id="PID-1|KNEE-[0-9]")
+    ruled.run()
+    assert ruled.transfers("1.2.3") == {1: Asked(HEART, "KNEE-1")}
+    assert ruled.transfers("1.2.1") == {}, "it was there before"
+    ruled.series("1.2.4", PatientID="KNEE-2")
+    ruled.run()
+    amend_by_hand(ruled, "1.2.3")
+    head = ruled.head()
+    ruled.run()
+    assert ruled.head() == head
+    ruled.assert_sound()
+
+
+def test_so_it_is_with_a_new_rule_that_could_not_be_used_at_first(site: Site) -> None:
+    site.run()
+    site.rule("7", patient_id="PID-[")
+    site.series("1.2.3", PatientID="PID-1")
+    site.run()
+    site.rule("7", patient_id="PID-[0-9]")
+    site.run()
+    assert site.transfers("1.2.3") == {1: Asked(HEART, "PID-1")}
+    site.assert_sound()
+
+
+def test_how_many_studies_wait_for_an_unusable_rule_is_told(ruled: Site) -> None:
+    ruled.rule("7", patient_id="PID-[")
+    for number in (3, 4):
+        ruled.series(f"1.2.{number}", PatientID="PID-1")
+    ruled.run()
+    ((details,),) = ruled.query("select details from audit.attention")
+    assert details.endswith("Studies that wait for it: 2.")
+
+
 def test_an_entry_that_returns_is_heeded_though_a_rule_beside_it_cannot_be_used(ruled: Site) -> None:
     ruled.entry(accession="ACC-1", subject="H-001")
     ruled.rule("7", patient_id="PID-[")
