@@ -25,6 +25,18 @@ create view audit.task as
              from gateway.outcome as told
             where not told.ours and told.study = withdrawn.study and told.project = withdrawn.project
             union all
+           -- Somebody has had it sent from a row that names another project since.
+           select max(sent.position), max(sent.recorded_at), (sent.data ->> 'instance')::integer, 'sent'::text, count(*)::integer,
+                  max(sent.data ->> 'sent_at'), array_agg(distinct uid) filter (where uid is not null)
+             from ledger.event as sent
+             left join lateral json_array_elements_text(sent.data -> 'mapped_uids') as uid on true
+            where sent.stream = 'study/' || withdrawn.study and sent.type = 'TransferSent'
+              and sent.data ->> 'request' is null and sent.data ->> 'project' = withdrawn.project
+              and not exists (select from gateway.outcome as told
+                               where not told.ours and told.study = withdrawn.study and told.project = withdrawn.project
+                                 and told.instance = (sent.data ->> 'instance')::integer)
+            group by sent.data ->> 'instance'
+            union all
            select adopted.position, event.recorded_at, adopted.instance,
                   case when adopted.sent then 'sent' else 'awaited' end, 0, null::text, '{}'::text[]
              from gateway.adopted_transfer as adopted join ledger.event on event.position = adopted.position

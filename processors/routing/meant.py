@@ -188,6 +188,10 @@ _REQUESTED = text("""
     select study, project from gateway.adopted_transfer where study = any(:studies)
     union
     select study, project from gateway.outcome where not ours and project <> '' and study = any(:studies)
+    union
+    select substr(stream, length('study/') + 1), data ->> 'project' from ledger.event
+     where stream in (select 'study/' || study from unnest(cast(:studies as text[])) as named (study))
+       and type = 'TransferSent' and data ->> 'request' is null
 """)
 _KNOWN = text("select study, project from gateway.withdrawn_study where study = any(:studies)")
 

@@ -150,6 +150,10 @@ _USES = text("""
     select study, project, position, true, null, false from gateway.adopted_transfer where study = any(:studies)
     union all
     select study, project, request, true, null, false from gateway.outcome where not ours and study = any(:studies)
+    union all
+    select substr(stream, length('study/') + 1), data ->> 'project', position, true, null, false from ledger.event
+     where stream in (select 'study/' || study from unnest(cast(:studies as text[])) as named (study))
+       and type = 'TransferSent' and data ->> 'request' is null
 """)
 _LEFT = text("""
     select study, max(presence_position) as position from gateway.series

@@ -398,6 +398,27 @@ def test_one_that_gains_a_series_of_theirs_ends(site: Site) -> None:
     assert tasks(site) == [(LATER, HEART, 1, "sent")]
 
 
+@pytest.mark.parametrize("how", ["edited", "made anew"])
+def test_what_others_had_sent_is_a_task_though_their_row_names_another_project_since(site: Site, how: str) -> None:
+    """The new row took the place of the old one, and the withdrawal said that nothing had been requested."""
+    site.series(STUDY, PatientID="PID-1")
+    site.run()
+    instance = site.person_requests(STUDY, HEART, "H-001")
+    site.run()
+    site.sender_sends(STUDY, instance)
+    site.run()
+    if how == "made anew":
+        site.person_deletes_transfer(STUDY, instance)
+        site.run()
+    site.person_requests(STUDY, BRAIN, "B-001", instance=instance)
+    site.run()
+    done = withdraws(site, patient="PID-1")
+    assert done.studies == [STUDY]
+    assert tasks(site) == [(STUDY, HEART, instance, "sent")]
+    assert site.query("select mapped_uids from audit.task") == [([f"2.25.{STUDY}"],)]
+    site.assert_sound()
+
+
 def test_what_a_person_requests_of_a_later_study_is_a_task(site: Site) -> None:
     withdraws(site, patient="4711")
     site.series(LATER, PatientID="4711")
