@@ -43,7 +43,7 @@ def test_hundreds_of_records_are_read_in_batches_and_nothing_is_written(site: Ad
     adopted = site.adopt()
     assert (adopted.studies, adopted.transfers) == (620, 310)
     exports = [call for call in site.calls if call.content == "record" and call.project == "incoming"]
-    assert len(exports) == 3, "the ids, and two batches"
+    assert len(exports) == 4, "the ids, two batches, and the ids once more"
     assert {call.action for call in site.calls} == {"export"}
     site.assert_sound()
 
@@ -321,7 +321,7 @@ def test_a_killed_adoption_goes_on_with_the_studies_it_has_not_read(site: Adopti
     site.scripts_wrote("1.2.0.1")  # before the place that was reached
     site.adopt()
     read = [call.records for call in site.calls if call.content == "record" and call.project == "incoming"]
-    assert read == [7, 3]
+    assert read == [7, 3, 7], "the ids, what was left, and the ids once more"
     assert site.counted(*EVENTS) == [7, 3, 1]
     assert site.events("AdoptionCompleted")[0]["studies"] == 7
 
@@ -428,3 +428,14 @@ def test_a_first_run_after_adopting_rewrites_no_row_that_says_the_same(
     assert site.series_rows("1.2.3")[1]["series_description"] == "sag"
     assert site.study_row("1.2.3")["study_arrival_date"] == "2025-11-03 04:05"
     site.assert_sound()
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+def test_what_one_export_leaves_out_is_adopted_all_the_same(site: AdoptingSite, nth: int) -> None:
+    """Its pseudonym could be given to another patient, and an hour later the ledger was taken for a restored one."""
+    for number in (1, 2, 3):
+        site.scripts_wrote(f"1.2.{number}")
+        site.scripts_requested(f"1.2.{number}", f"H-00{number}", sent=True)
+    site.simulator.inject(Fault(kind="missing_record", nth=nth, project="incoming", content="record"))
+    assert site.adopt().studies == 3
+    assert site.query("select count(*) from gateway.adopted_transfer") == [(3,)]

@@ -61,6 +61,7 @@ def _line(told: str, status: Status | None) -> str:
         return told.replace("|", "/")
     silent = "" if status.silent_seconds is None else f" silent={status.silent_seconds}s;;;0"
     rows = sum(waiting.rows for waiting in status.pending)
-    well = f"Last run that got through {status.silent_seconds} s ago."
+    seconds = status.silent_seconds
+    well = "No run has got through yet." if seconds is None else f"Last run that got through {seconds} s ago."
     words = f"Site {status.site}: {told or well}".replace("|", "/")
     return f"{words} |{silent} attention={len(status.attention)};;;0 rows_waiting={rows};;;0"

@@ -5,7 +5,7 @@ was reached, and what the ledger knows already is not recorded again: neither ro
 adopted before.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import text
@@ -66,14 +66,28 @@ def adopt_records(run: Run, *, by: str, first: First = _nothing) -> Adopted:
     gateway, redcap = run.gateway, run.redcap
     checkpoint = begin_or_resume(gateway)
     with run.step("Asking which studies REDCap holds"):
-        names = {name for project in actual.fields_by_project(redcap) for name in actual.record_ids(redcap, project)}
+        names = _record_names(redcap)
         studies = _still_to_read(gateway, sorted(filter(is_uid, names)), checkpoint)
     with run.step("Reading what REDCap holds of them") as progress:
         _adopt_studies(gateway, redcap, studies, checkpoint, first, progress)
+    with run.step("Asking what an export may have left out") as progress:
+        names |= _record_names(redcap)
+        _adopt_studies(gateway, redcap, _left_out(gateway, names), checkpoint, first, progress)
     if redcap.has("autoid"):
         with run.step("Reading AutoID"), in_turn(gateway, "autoid"):
             adopt_entries(gateway, redcap)
     return _completed(gateway, checkpoint, by, no_uids=sum(not is_uid(name) for name in names))
+
+
+def _record_names(redcap: Redcap) -> set[str]:
+    return {name for project in actual.fields_by_project(redcap) for name in actual.record_ids(redcap, project)}
+
+
+def _left_out(gateway: Gateway, names: Iterable[str]) -> list[str]:
+    """The studies that are not adopted: REDCap can leave records out of one export without a word."""
+    with gateway.begin() as work:
+        known = known_records(work)
+    return sorted(name for name in names if is_uid(name) and name not in known)
 
 
 def _still_to_read(gateway: Gateway, studies: Sequence[str], checkpoint: Checkpoint) -> list[str]:
