@@ -1,7 +1,7 @@
 """The ledger as a run uses it: units of work, in which everything that is seen, decided and done is recorded."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
@@ -319,8 +319,10 @@ def open_gateway(
             migrations.migrate(database)
     with database.begin() as connection:
         migrations.require_migrated(connection)
+        loss = ""
         # Who may not read the key need not be able to read what is kept beside it.
-        loss = loss_of(connection, section.key_file) if with_keys else ""
+        with nullcontext() if with_keys else suppress(Misconfigured):
+            loss = loss_of(connection, section.key_file)
     vault = open_vault() if with_keys else open_vault
     return Gateway(
         database=database,

@@ -14,9 +14,9 @@ from typing import NamedTuple, Protocol
 from sqlalchemy import Connection, text
 
 from ledger.database import Database
-from processors.errors import Refused
 
 from . import bans, cell_rate
+from .errors import Banned
 
 Sleep = Callable[[float], object]
 Clock = Callable[[], datetime]
@@ -48,7 +48,7 @@ class RateLimit(Protocol):
     """What the client needs of a rate limit."""
 
     def take(self) -> None:
-        """Waits until one call may be made. Raises `Refused` during a ban."""
+        """Waits until one call may be made. Raises `Banned` during a ban."""
 
     def pause(self) -> datetime | None:
         """Records a ban; gives the end of the pause, if there is one."""
@@ -88,18 +88,18 @@ class SharedRateLimit:
         self._sleep = sleep
 
     def take(self) -> None:
-        """Waits until one call may be made. Raises `Refused` while a ban is in force."""
+        """Waits until one call may be made. Raises `Banned` while a ban is in force."""
         wait = self.reserve().wait
         if wait > timedelta(0):
             self._sleep(wait.total_seconds())
 
     def reserve(self) -> Reservation:
-        """Books the next free slot, without waiting for it. Raises `Refused` while a ban is in force."""
+        """Books the next free slot, without waiting for it. Raises `Banned` while a ban is in force."""
         with self._database.begin() as connection:
             next_call_at, paused_until, now = self._look(connection)
             # A pause that ends later than one that began now was booked by a clock that has been set back.
             if paused_until is not None and now < paused_until <= now + self._pause:
-                raise Refused(
+                raise Banned(
                     f"No call to REDCap was made: it keeps this address out, as an earlier call has shown. "
                     f"{bans.advice(paused_until)}"
                 )

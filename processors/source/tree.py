@@ -86,7 +86,8 @@ class Tree:
         except (FileNotFoundError, NotADirectoryError) as exc:
             instead = "nothing" if isinstance(exc, FileNotFoundError) else "something else"
             raise ConfigurationError(
-                f"source.raw: expected a folder that holds one folder for each study, found {instead} at {raw}."
+                f"source.raw: expected a folder that holds one folder for each study, found {instead} at {raw}. Is its "
+                "disk mounted?"
             ) from exc
         except OSError as exc:
             raise ServiceError(f"source.raw: the folder {raw} cannot be opened: {exc.strerror}.") from exc

@@ -227,6 +227,20 @@ def test_a_machine_that_was_restored_with_its_key_file_is_noticed_by_what_redcap
     site.assert_sound()
 
 
+def test_a_restored_ledger_is_told_before_anything_has_worked_with_it(site: RestoredSite) -> None:
+    """All screens said that the gateway does its work, until a run began."""
+    backup = saved_yesterday(site)
+    by_rule(site, 2)
+    site.gets_through("run")
+    site.restore(backup)
+    check = site.command("check")
+    assert (check.exit_code, "CRITICAL" in check.output) == (2, True)
+    status = site.command("status")
+    assert status.exit_code == 1
+    assert "adopt --after-restore" in " ".join(status.output.split())
+    assert site.events("LedgerDoubted") == []
+
+
 def test_an_id_that_autoid_alone_knows_is_noticed(site: RestoredSite) -> None:
     site.project()
     by_id(site, 1)

@@ -11,7 +11,6 @@ import pytest
 
 from ledger.database import Database, open_database
 from processors.demo.simulator import Fault, Simulator
-from processors.errors import Refused
 from processors.redcap import Banned, Redcap, SharedRateLimit
 from tests.conftest import SettableClock
 
@@ -21,8 +20,7 @@ SPENDER = """
 import sys
 from pathlib import Path
 from ledger.database import open_database
-from processors.errors import Refused
-from processors.redcap import SharedRateLimit
+from processors.redcap import Banned, SharedRateLimit
 
 address, url, calls = sys.argv[1:]
 database = open_database(address, Path("/nowhere"))
@@ -32,8 +30,8 @@ sys.stdin.readline()
 try:
     for _ in range(int(calls)):
         print(limit.reserve().due.isoformat(), flush=True)
-except Refused as refused:
-    print(refused, flush=True)
+except Banned as banned:
+    print(banned, flush=True)
 database.close()
 """
 
@@ -153,7 +151,7 @@ def test_a_pause_ends_by_itself(database: Database, clock: SettableClock) -> Non
     limit.pause()
 
     clock.advance(14 * 60)
-    with pytest.raises(Refused, match="No call to REDCap was made"):
+    with pytest.raises(Banned, match="No call to REDCap was made"):
         limit.take()
     clock.advance(60)
     limit.take()
@@ -164,7 +162,7 @@ def test_a_pause_further_ahead_than_any_is_of_a_clock_that_was_set_back(
 ) -> None:
     limit = limit_of(database, clock, calls_per_minute=600)
     limit.pause()
-    with pytest.raises(Refused):
+    with pytest.raises(Banned):
         limit.take()
 
     clock.advance(-60 * 60)
@@ -175,7 +173,7 @@ def test_a_refused_call_is_not_counted(database: Database, clock: SettableClock)
     limit = limit_of(database, clock, calls_per_minute=1)
     limit.pause()
     for _ in range(5):
-        with pytest.raises(Refused):
+        with pytest.raises(Banned):
             limit.take()
     clock.advance(15 * 60)
 
@@ -193,7 +191,7 @@ def test_a_ban_stops_every_client_before_its_next_call(
         with pytest.raises(Banned, match="No call is made before 20"):
             clients[0].metadata("incoming")
         for client in clients:
-            with pytest.raises(Refused, match="as an earlier call has shown"):
+            with pytest.raises(Banned, match="as an earlier call has shown"):
                 client.metadata("incoming")
         clock.advance(15 * 60)
         assert clients[1].metadata("incoming") != []
