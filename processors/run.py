@@ -26,7 +26,7 @@ from processors.delivery.lost_updates import Checked, find_clashes
 from processors.delivery.put_back import bring_put_back
 from processors.delivery.recognition import recognise
 from processors.delivery.sender.poll import Looked, look
-from processors.delivery.sender.queue import look_after_sender
+from processors.delivery.sender.queue import folder_notices, look_after_sender
 from processors.errors import ConfigurationError, ServiceError, WrongClock
 from processors.explain.expected import note_expected
 from processors.gateway import Gateway, Work
@@ -318,7 +318,7 @@ class Run:
     def count_attention(self) -> None:
         """Notes what a person must look at, counted by kind."""
         with self.gateway.begin() as work:
-            self.report.listed = notices(work)
+            self.report.listed = [*folder_notices(self.gateway.sender), *notices(work)]
         self.report.attention = by_kind(self.report.listed)
 
 

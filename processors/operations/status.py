@@ -13,7 +13,7 @@ from processors.attention import Notice, by_kind, notices
 from processors.autoid.forecast import Forecast, forecasts
 from processors.clocks import believed
 from processors.delivery.due import PendingAge, pending_age
-from processors.delivery.sender.queue import unusable_folders
+from processors.delivery.sender.queue import folder_notices
 from processors.gateway import Gateway, Work
 from processors.operations.health import Attempts, Facts, Finding, Severity, Unrecorded, findings, worst
 from processors.operations.limits import Limits
@@ -139,7 +139,7 @@ def status(
             approvals=ending_approvals(work),
             doubts=[Doubts(**row) for row in work.execute(_DOUBTS, of_site).mappings()],
             last_drill=work.execute(_LAST_DRILL, {"stream": f"backup/{gateway.site}"}).scalar_one_or_none(),
-            attention=[*_folders(gateway), *notices(work)],
+            attention=[*folder_notices(gateway.sender), *notices(work)],
             held={row.reason: row.requests for row in work.execute(_HELD, of_site)},
         )
 
@@ -206,15 +206,6 @@ def _facts(
 def _ban_end(paused_until: datetime | None, now: datetime, pause: timedelta) -> datetime | None:
     """When the pause after a ban ends: one that ends later than one that began now was booked by a wrong clock."""
     return None if paused_until is None else believed(paused_until, now + pause)
-
-
-def _folders(gateway: Gateway) -> list[Notice]:
-    """The sender's folders that cannot be used: what is in its hands is only guessed meanwhile."""
-    advice = "Have the folder made, or its rights mended, or take it out of the configuration."
-    return [
-        Notice("unusable folder of the sender", None, None, None, key, details, advice)
-        for key, details in unusable_folders(gateway.sender).items()
-    ]
 
 
 _COUNTS = text("""

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
+from processors.attention import Notice
 from processors.clocks import is_due
 from processors.configuration.settings import SenderSection
 from processors.events.fact import Fact
@@ -150,6 +151,15 @@ def unusable_folders(section: SenderSection) -> dict[str, str]:
             if key in _CHANGED and not os.access(folder, os.W_OK | os.X_OK):
                 found[f"sender.{key}"] = f"{folder}: files cannot be moved there"
     return found
+
+
+def folder_notices(section: SenderSection) -> list[Notice]:
+    """The folders that cannot be used, for a person: what is in the sender's hands is only guessed meanwhile."""
+    advice = "Have the folder made, or its rights mended, or take it out of the configuration."
+    return [
+        Notice("unusable folder of the sender", None, None, None, key, details, advice)
+        for key, details in unusable_folders(section).items()
+    ]
 
 
 def file_name(request: TransferRequest) -> str:

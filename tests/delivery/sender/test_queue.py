@@ -259,3 +259,12 @@ def test_a_full_disk_for_what_is_withdrawn_leaves_it_beside_the_queue_and_out_of
     assert f"{FILE}.withdrawn" in names(folders.queue)
     assert queued.transfers(STUDY) == {1: Asked(HEART, ""), 2: Asked(HEART, "H-002")}
     assert "File too large" in str(report.as_data())
+
+
+def test_a_folder_that_cannot_be_used_needs_a_person(queued: Site, folders: SenderSection) -> None:
+    """The run ended with 0, while `status` said that somebody is needed."""
+    assert folders.fail is not None
+    folders.fail.rmdir()
+    assert queued.run().attention == {"unusable folder of the sender": 1}
+    folders.fail.mkdir()
+    assert queued.run().attention == {}
