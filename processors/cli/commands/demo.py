@@ -277,7 +277,7 @@ def _show_next(folder: Path, config: Path, out: Console) -> None:
     again = f"{program} demo --folder {_near(folder)}"
     out.rule("Try next")
     for command, effect in (
-        (again, "again: nothing has changed, so that it takes 5 calls, and 6 to recognise REDCap at a new address"),
+        (again, "again: nothing has changed; 5 calls, 6 as REDCap is at a new address, a few for what is held"),
         (f"{program} --config {_near(config)} status", "each thing that needs a person, and what to do"),
         (
             f"rm -r {_near(folder / 'raw' / '1.2.3.4')} && {again}",
