@@ -14,6 +14,9 @@ create view audit.request_of_others as
       left join gateway.adopted_transfer as adopted
         on adopted.study = told.study and adopted.instance = told.instance
      where not told.ours
+       -- A row without a name asks for nothing.
+       and (noticed.type <> 'TransferObserved' or noticed.data ->> 'name_fingerprint' is not null or told.sends > 0
+            or told.state = 'failed')
        and not exists (select from gateway.transfer as answered
                         where answered.study = told.study and answered.instance = told.instance and answered.found
                           and answered.state in ('placed', 'ending', 'closed')

@@ -439,3 +439,15 @@ def test_what_one_export_leaves_out_is_adopted_all_the_same(site: AdoptingSite, 
     site.simulator.inject(Fault(kind="missing_record", nth=nth, project="incoming", content="record"))
     assert site.adopt().studies == 3
     assert site.query("select count(*) from gateway.adopted_transfer") == [(3,)]
+
+
+def test_a_row_without_a_name_asks_for_nothing(site: AdoptingSite) -> None:
+    """A row of ours that had been closed was told as somebody's live request, after a restore."""
+    site.scripts_wrote("1.2.1")
+    site.scripts_requested("1.2.1", "")
+    sent = site.scripts_requested("1.2.1", "", project=BRAIN, sent=True)
+    site.adopt()
+    assert [row[0] for row in site.adopted("1.2.1")] == [sent]
+    site.person_requests("1.2.1", HEART, "", event="later")
+    site.run()
+    assert site.query("select instance, sends from audit.request_of_others") == [(sent, 1)]

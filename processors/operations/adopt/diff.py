@@ -53,7 +53,8 @@ def diff(study: str, record: ActualRecord, known: KnownStudy) -> Iterator[Adopti
             series={uid: instance for uid, instance in record.series.items() if is_uid(uid)},
             arrived=record.arrived,
         )
-    requests = {row.instance: row for row in record.transfers if row.project}
+    # A row without a name asks for nothing: one that was closed, say.
+    requests = {row.instance: row for row in record.transfers if row.project and (row.name or row.report.sent_at)}
     for row in requests.values():
         if not _is_known(row, known):
             yield TransferAdopted(
