@@ -98,7 +98,7 @@ def command(
         _print_ends(ends, failure)
         if unkept:
             console.say(console.output(), unkept, style="bold")
-    is_open = any(end.needs_attention for end in ends)
+    is_open = any(end.needs_attention for end in ends) or any(copy.of_others for copy in done.external_copies.rows)
     named = any(done.external_copies.mentions)
     if unkept or is_open or not compacted or named:
         return True
