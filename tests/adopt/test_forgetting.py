@@ -103,3 +103,21 @@ def test_so_are_those_beside_requests_of_ours(command: Command) -> None:
         ("1.2.9", 1, "a pseudonym"),
         ("1.2.9", instance, CAN_BE_SENT),
     ]
+
+
+@pytest.mark.parametrize("reason", ["case 4711-A", "4711-a withdrew", "asked(4711-A)", "case 17 of 4711-A, by phone"])
+@pytest.mark.parametrize("whom", [("--study", STUDY), ("--patient-id-stdin",)])
+def test_a_reason_that_names_whom_redcaps_hash_stands_for_is_refused(
+    command: Command, reason: str, whom: tuple[str, ...]
+) -> None:
+    """With --study, the PatientID was kept in plain text for ever."""
+    head = command.site.head()
+    done = command("forget", *whom, "--reason", reason, "--yes", given="4711-A")
+    assert (done.exit_code, command.site.head()) == (2, head)
+    assert "--reason holds the PatientID" in " ".join(done.output.split())
+
+
+def test_one_that_names_somebody_else_is_not(command: Command) -> None:
+    done = command("forget", "--study", STUDY, "--reason", "case 4711, as 4712-B", "--yes")
+    assert done.exit_code == 1
+    assert command.site.count("SubjectForgotten") == 1
