@@ -136,6 +136,18 @@ class Vault:
         lookups = {self._lookup(name): name for name in names}
         return {lookups[lookup]: subject.subject for lookup, subject in _by_lookup(connection, list(lookups)).items()}
 
+    def mark(self, name: SubjectName) -> str:
+        """A keyed hash (32 hex digits) by which whoever has the name is known, also when forgotten or not made yet."""
+        return self.fingerprint(self._lookup(name))
+
+    def marks(self, connection: Connection, subjects: Collection[UUID]) -> dict[UUID, str]:
+        """The marks of those of the subjects that were not forgotten, in one query."""
+        rows = connection.execute(
+            text("select subject, lookup from ledger.subject where subject = any(:subjects) and lookup is not null"),
+            {"subjects": list(subjects)},
+        )
+        return {row.subject: self.fingerprint(bytes(row.lookup)) for row in rows}
+
     def alike(self, connection: Connection, kind: str, likenesses: Iterable[str]) -> list[UUID]:
         """The subjects of this kind with one of these likenesses, in one query."""
         hashes = [self._likeness(kind, likeness) for likeness in likenesses]

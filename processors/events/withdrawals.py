@@ -9,9 +9,9 @@ from processors.events.fact import Fact, OfStudy
 class ParticipantWithdrew(Fact):
     """A patient has withdrawn from a project, None: from all.
 
-    `patients` are keyed hashes of the PatientIDs, `pseudonyms` of the pseudonyms in use in a project: by these, later
-    studies are known for ever, also where the patient was forgotten. `record_id` is that of REDCap's list, None for an
-    operator's word.
+    `patients` are keyed hashes of the PatientIDs, and of REDCap's hashes of them, `pseudonyms` of the pseudonyms in use
+    in a project: by these, later studies are known for ever, also where the patient was forgotten. `record_id` is that
+    of REDCap's list, None for an operator's word.
 
     `unmet`: pseudonyms of which nobody knew whose they are. `follows`: the withdrawal that turned out to mean this
     patient, too.

@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection
 from typing import Final
+from uuid import UUID
 
 from sqlalchemy import text
 
@@ -40,14 +41,37 @@ def names_of_adopted(patient_ids: Collection[str]) -> dict[SubjectName, str]:
 
 
 _STUDIES = text("select study, patient from gateway.adopted_study where patient = any(:patients)")
+_PATIENTS = text("""
+    select study, patient from gateway.adopted_study join ledger.subject on subject.subject = patient
+     where study = any(:studies) and wrapped_key is not null
+""")
 
 
-def adopted_studies_of(work: Work, patient_ids: Collection[str]) -> dict[str, set[str]]:
-    """By PatientID, the studies that REDCap said to be the patient's; whoever had none is absent."""
+def found_adopted(work: Work, patient_ids: Collection[str]) -> dict[UUID, str]:
+    """Whom these PatientIDs are known as, each with the PatientID."""
     names = names_of_adopted(patient_ids)
-    patients = {subject: names[name] for name, subject in work.vault.found(work.connection, names).items()}
-    studies: dict[str, set[str]] = defaultdict(set)
+    return {subject: names[name] for name, subject in work.vault.found(work.connection, names).items()}
+
+
+def adopted_patients_of(work: Work, studies: Collection[str]) -> dict[str, UUID]:
+    """Whose each of these studies is by REDCap's hash; studies of nobody, or somebody forgotten, are absent."""
+    return {row.study: row.patient for row in work.execute(_PATIENTS, {"studies": list(studies)})}
+
+
+_LIVING = text("""
+    select subject from ledger.subject where subject = any(:subjects) and kind = :kind and wrapped_key is not null
+""")
+
+
+def living_adopted(work: Work, subjects: Collection[UUID]) -> set[UUID]:
+    """Those of the subjects that stand for REDCap's hash of somebody who was not forgotten."""
+    return set(work.execute(_LIVING, {"subjects": list(subjects), "kind": ADOPTED_PATIENT}).scalars())
+
+
+def studies_of_adopted(work: Work, patients: Collection[UUID]) -> dict[UUID, set[str]]:
+    """The studies that REDCap said to be theirs; whoever had none is absent."""
+    studies: dict[UUID, set[str]] = defaultdict(set)
     if patients:
         for row in work.execute(_STUDIES, {"patients": list(patients)}):
-            studies[patients[row.patient]].add(row.study)
+            studies[row.patient].add(row.study)
     return studies

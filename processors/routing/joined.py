@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from ledger.vault import SubjectName
 from processors.gateway import Work
+from processors.routing.adopted_patients import found_adopted, living_adopted
 from processors.text import with_padding, without_padding
 
 
@@ -35,23 +36,34 @@ def joined_persons(work: Work) -> list[Person]:
     return [Person(project, frozenset(theirs)) for (project, _), theirs in subjects.items()]
 
 
-def with_joined(work: Work, groups: Sequence[tuple[Collection[str], str | None]]) -> list[set[str]]:
-    """Groups of PatientIDs, each for a project (None: any), with those of the same persons there."""
+class Known(NamedTuple):
+    """What somebody is known by: PatientIDs, and subjects that stand for no more than REDCap's hash of one."""
+
+    patient_ids: set[str]
+    adopted: set[UUID]
+
+
+def with_joined(work: Work, groups: Sequence[tuple[Known, str | None]]) -> list[Known]:
+    """What is known of some, each for a project (None: any), with what the same persons there are known by."""
+    patient_ids = set().union(*(known.patient_ids for known, _ in groups))
+    adopted = found_adopted(work, patient_ids)
     persons = joined_persons(work)
-    if not persons:
-        return [set(patient_ids) for patient_ids, _ in groups]
-    subjects = subjects_by_patient(work, set().union(*(patient_ids for patient_ids, _ in groups)))
-    names = patient_ids_of_subjects(work, set().union(*(person.subjects for person in persons)))
+    subjects = subjects_by_patient(work, patient_ids) if persons else {}
+    all_joined = set().union(*(person.subjects for person in persons))
+    names = patient_ids_of_subjects(work, all_joined)
+    joined_adopted = living_adopted(work, all_joined)
     joined = []
-    for patient_ids, project in groups:
-        theirs = set().union(*(subjects.get(each, ()) for each in patient_ids))
+    for known, project in groups:
+        hashed = {subject for subject, patient_id in adopted.items() if patient_id in known.patient_ids}
+        theirs = hashed.union(known.adopted, *(subjects.get(each, ()) for each in known.patient_ids))
         others = {
             subject
             for person in persons
             if project in (None, person.project) and person.subjects & theirs
             for subject in person.subjects
         }
-        joined.append({*patient_ids, *(without_padding(names[subject]) for subject in others if subject in names)})
+        told = {without_padding(names[subject]) for subject in others if subject in names}
+        joined.append(Known(known.patient_ids | told, known.adopted | hashed | (others & joined_adopted)))
     return joined
 
 

@@ -17,15 +17,17 @@ from processors.events.holds import RequestHeld
 from processors.events.withdrawals import ParticipantWithdrew, StudyWithdrawn
 from processors.gateway import Gateway, Work
 from processors.requests import IN_FORCE
+from processors.routing.adopted_patients import living_adopted
 from processors.routing.given_ids import ids_of_patients
-from processors.routing.joined import joined_persons, patient_ids_of_subjects
+from processors.routing.joined import Known, joined_persons, patient_ids_of_subjects
 from processors.routing.participants import Withdrawal
 from processors.routing.withdraw import end, withdraw
 from processors.routing.withdrawals import (
     Withdrawals,
     marks_of,
-    patient_mark,
+    patient_marks,
     pseudonym_mark,
+    sole_adopted,
     sole_patients,
 )
 from processors.stored_requests import requests_of
@@ -79,7 +81,7 @@ def unmet_marks(work: Work, project: str | None = None) -> dict[str, int]:
     return {row.mark: row.position for row in work.execute(_UNMET) if project in (None, row.project)}
 
 
-def withdraw_as(work: Work, withdrawal: int, project: str | None, patient_ids: Collection[str]) -> None:
+def withdraw_as(work: Work, withdrawal: int, project: str | None, known: Known) -> None:
     """Has these patients withdraw, whom the withdrawal has turned out to mean."""
     event = store.read_positions(work.connection, [withdrawal])[withdrawal]
     withdrew = ParticipantWithdrew.read(event)
@@ -87,7 +89,8 @@ def withdraw_as(work: Work, withdrawal: int, project: str | None, patient_ids: C
         work,
         Withdrawal(
             project=project,
-            patient_ids=patient_ids,
+            patient_ids=known.patient_ids,
+            adopted=known.adopted,
             by=withdrew.by,
             reason=withdrew.reason,
             record_id=withdrew.record_id,
@@ -101,19 +104,22 @@ def _withdraw_owners(work: Work, studies: Collection[str]) -> None:
     unmet = unmet_marks(work)
     if not unmet:
         return
-    patients = sole_patients(work, studies)
+    patients, adopted = sole_patients(work, studies), sole_adopted(work, studies)
     names = [*_names(work, studies, unmet), *_given_names(work, patients)]
     met = [(name, unmet[name.mark]) for name in names if name.mark in unmet]
     for project, withdrawal in sorted({(name.project, withdrawal) for name, withdrawal in met}):
-        theirs = {
-            patient_id
-            for name, other in met
-            if other == withdrawal
-            for patient_id in patients.get(name.study, ())
-            # Who was scanned under the pseudonym is known by it alone.
-            if pseudonym_mark(work, project, patient_id) != name.mark
-        }
-        if theirs:
+        named = [name for name, other in met if other == withdrawal]
+        theirs = Known(
+            {
+                patient_id
+                for name in named
+                for patient_id in patients.get(name.study, ())
+                # Who was scanned under the pseudonym is known by it alone.
+                if pseudonym_mark(work, project, patient_id) != name.mark
+            },
+            {adopted[name.study] for name in named if name.study in adopted},
+        )
+        if any(theirs):
             withdraw_as(work, withdrawal, project, theirs)
 
 
@@ -172,12 +178,17 @@ def _withdraw_joined(work: Work) -> None:
     """Has those withdraw who are the same person as somebody who did."""
     for person in joined_persons(work):
         patient_ids = set(map(without_padding, patient_ids_of_subjects(work, person.subjects).values()))
-        marks = {each: patient_mark(work, each) for each in patient_ids}
-        withdrawals = Withdrawals(work, list(marks.values()))
-        positions = {each: withdrawals.first([mark], person.project) for each, mark in marks.items()}
-        known = [position for position in positions.values() if position is not None]
-        others = [each for each, position in positions.items() if position is None]
-        if known and others:
+        marks = {each: patient_marks(work, each) for each in patient_ids}
+        adopted = work.vault.marks(work.connection, living_adopted(work, person.subjects))
+        withdrawals = Withdrawals(work, set(adopted.values()).union(*marks.values()))
+        positions = {each: withdrawals.first(mine, person.project) for each, mine in marks.items()}
+        of_adopted = {each: withdrawals.first([mark], person.project) for each, mark in adopted.items()}
+        known = [position for position in (*positions.values(), *of_adopted.values()) if position is not None]
+        others = Known(
+            {each for each, position in positions.items() if position is None},
+            {each for each, position in of_adopted.items() if position is None},
+        )
+        if known and any(others):
             withdraw_as(work, min(known), person.project, others)
 
 

@@ -7,18 +7,20 @@ said to be somebody else's when something was asked for it.
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
+from uuid import UUID
 
 from sqlalchemy import text
 
 from processors.events.fact import study_stream
 from processors.gateway import Work
 from processors.requests import IN_FORCE
-from processors.routing.adopted_patients import adopted_studies_of
+from processors.routing.adopted_patients import found_adopted, studies_of_adopted
 from processors.routing.given_ids import ids_of_patients
-from processors.routing.joined import subjects_by_patient, with_joined
+from processors.routing.joined import Known, subjects_by_patient, with_joined
 from processors.routing.patients import patients_of
-from processors.routing.withdrawals import patient_ids_of, pseudonym_mark, sole_patients
+from processors.routing.withdrawals import patient_ids_of, pseudonym_mark, sole_adopted, sole_patients
 from processors.text import without_padding
 
 
@@ -26,11 +28,13 @@ from processors.text import without_padding
 class Withdrawal:
     """What is wanted: `project` is None for all. `record_id` is that of REDCap's list, where it is told there.
 
-    `follows`: the withdrawal that has turned out to mean these patients.
+    `adopted` are subjects that stand for REDCap's hashes of PatientIDs. `follows`: the withdrawal that has turned out
+    to mean these patients.
     """
 
     project: str | None
     patient_ids: Collection[str] = ()
+    adopted: Collection[UUID] = ()
     pseudonyms: Collection[str] = ()
     by: str
     reason: str
@@ -73,10 +77,12 @@ class _Name(NamedTuple):
 class _Person(NamedTuple):
     """Whom a withdrawal means, as far as is known: PatientIDs, their studies, and those under a name that was given.
 
-    `of_patients` are studies that are, or ever were, theirs. `is_met`: somebody known is meant.
+    `adopted`: of whom no more is known than REDCap's hashes. `of_patients` are studies that are, or ever were, theirs.
+    `is_met`: somebody known is meant.
     """
 
     patient_ids: set[str]
+    adopted: set[UUID]
     of_patients: set[str]
     under_name: set[str]
     is_met: bool
@@ -100,10 +106,12 @@ class _Person(NamedTuple):
 class Participant(NamedTuple):
     """Who withdraws: PatientIDs, marks of pseudonyms, what was requested, and the studies that are theirs now.
 
-    `unmet` are the marks of pseudonyms that were given while nobody knew whose they are.
+    `adopted`: of whom no more is known than REDCap's hashes. `unmet` are the marks of pseudonyms that were given while
+    nobody knew whose they are.
     """
 
     patient_ids: set[str]
+    adopted: set[UUID]
     marks: set[str]
     uses: list[Use]
     studies: set[str]
@@ -128,6 +136,7 @@ def participants(work: Work, wanted: Sequence[Withdrawal]) -> list[Participant]:
         found.append(
             Participant(
                 patient_ids=person.patient_ids,
+                adopted=person.adopted,
                 marks={name.mark for name in theirs if name.mark} | given,
                 uses=used,
                 studies={study for study in person.of_patients if not person.has_no_part_in(study, owners)},
@@ -173,18 +182,36 @@ _STUDIES = text("""
 def _persons(work: Work, wanted: Sequence[Withdrawal]) -> list[_Person]:
     given = [set(map(without_padding, each.patient_ids)) for each in wanted]
     under_name, of_others = _studies_under(work, wanted, given)
-    patients = sole_patients(work, set().union(*under_name) - of_others)
-    met: list[set[str]] = [set().union(*(patients.get(study, ()) for study in studies)) for studies in under_name]
-    joined = with_joined(
-        work, [(ids | names, each.project) for ids, names, each in zip(given, met, wanted, strict=True)]
-    )
-    studies_of = _studies_of(work, set().union(*joined))
+    met = _known_by(work, [under - of_others for under in under_name])
+    known = [
+        Known(ids | names.patient_ids, {*each.adopted, *names.adopted})
+        for ids, names, each in zip(given, met, wanted, strict=True)
+    ]
+    joined = with_joined(work, [(mine, each.project) for mine, each in zip(known, wanted, strict=True)])
+    studies_of = _studies_of(work, set().union(*(each.patient_ids for each in joined)))
+    adopted = studies_of_adopted(work, set().union(*(each.adopted for each in joined)))
     persons = []
-    for ids, names, patient_ids, under in zip(given, met, joined, under_name, strict=True):
-        of_patients = set().union(*(studies_of.get(patient_id, ()) for patient_id in patient_ids))
-        is_met = bool(names) or any(patient_id in studies_of for patient_id in ids)
-        persons.append(_Person(patient_ids, of_patients | (under & of_others), under - of_others, is_met))
+    for ids, names, theirs, under in zip(given, met, joined, under_name, strict=True):
+        of_patients = {
+            *chain.from_iterable(studies_of.get(patient_id, ()) for patient_id in theirs.patient_ids),
+            *chain.from_iterable(adopted.get(subject, ()) for subject in theirs.adopted),
+        }
+        is_met = bool(any(names)) or any(patient_id in studies_of for patient_id in ids)
+        persons.append(_Person(*theirs, of_patients | (under & of_others), under - of_others, is_met))
     return persons
+
+
+def _known_by(work: Work, groups: Sequence[Collection[str]]) -> list[Known]:
+    """What the patients of these groups of studies are known by."""
+    studies = set().union(*groups)
+    patients, adopted = sole_patients(work, studies), sole_adopted(work, studies)
+    return [
+        Known(
+            set().union(*(patients.get(study, ()) for study in group)),
+            {adopted[study] for study in group if study in adopted},
+        )
+        for group in groups
+    ]
 
 
 def _studies_under(
@@ -349,9 +376,12 @@ def _studies_of(work: Work, patient_ids: Collection[str]) -> dict[str, set[str]]
 
     Of those that REDCap held before this system, its hash of the PatientID tells.
     """
+    adopted = found_adopted(work, patient_ids)
     subjects = {subject: each for each, theirs in subjects_by_patient(work, patient_ids).items() for subject in theirs}
     prefix = study_stream("")
-    studies = adopted_studies_of(work, patient_ids)
+    studies: dict[str, set[str]] = defaultdict(set)
+    for subject, of_adopted in studies_of_adopted(work, adopted.keys()).items():
+        studies[adopted[subject]] |= of_adopted
     for row in work.execute(_STUDIES, {"subjects": list(subjects), "prefix": prefix}):
         studies[subjects[row.subject]].add(row.stream.removeprefix(prefix))
     return studies

@@ -45,13 +45,15 @@ def recognise_patients(gateway: Gateway, studies: Collection[str], after: int) -
         parameters = {"studies": list(studies), "after": after, "site": work.site}
         _record(work, _sent_after_all(work, parameters))
         concerned = list(work.execute(_CONCERNED, parameters).scalars())
-        unread = work.execute(_UNREAD, parameters).all()
+        unread = sorted(set(work.execute(_UNREAD, parameters).scalars()))
     for batch in batches(concerned, _BATCH):
         with gateway.begin() as work:
             _record(work, _recognised(work, batch))
-    for uses in batches(unread, _BATCH):
+    for batch in batches(unread, _BATCH):
         with gateway.begin() as work:
-            _record_by_hash(work, uses)
+            # Another site's run may recognise them as well.
+            store.lock_head(work.connection)
+            _record_by_hash(work, work.execute(_USES_UNREAD, {"studies": batch, "after": after}).all())
 
 
 def recognise_asked_for(work: Work, judgements: Sequence[Judgement]) -> None:
@@ -123,15 +125,20 @@ _CONCERNED = text("""
     select distinct study from gateway.pseudonym_use where study = any(:studies)
     union
     select study from gateway.pseudonym_use join gateway.study using (study)
-     where patient is null and position > :after and site = :site
+     where patient is null and position > :after
 """)
-_UNREAD = text("""
-    select study, project, fingerprint, adopted.patient, array_agg(use.position) as positions,
-           array_agg(event_name) as event_names
+# Whichever site adopted them: whoever decides first must know whose the pseudonyms are.
+_OF_UNREAD = """
       from gateway.pseudonym_use as use join gateway.adopted_study as adopted using (study)
       join ledger.subject on subject.subject = adopted.patient and wrapped_key is not null
-     where use.patient is null and use.position > :after and site = :site
+     where use.patient is null and use.position > :after
        and not exists (select from gateway.study where study.study = adopted.study)
+"""
+_UNREAD = text(f"select study {_OF_UNREAD}")
+_USES_UNREAD = text(f"""
+    select study, project, fingerprint, adopted.patient, array_agg(use.position) as positions,
+           array_agg(event_name) as event_names
+      {_OF_UNREAD} and use.study = any(:studies)
      group by study, project, fingerprint, adopted.patient order by study, project, fingerprint
 """)
 _USES = text("""

@@ -6,6 +6,7 @@ Recorded are keyed hashes of the PatientIDs and pseudonyms of whom it means, by 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
+from uuid import UUID
 
 from sqlalchemy import text
 
@@ -19,7 +20,7 @@ from processors.events.withdrawals import ParticipantWithdrew, StudyWithdrawn
 from processors.gateway import Work
 from processors.requests import IN_FORCE, TransferRequest
 from processors.routing.participants import Participant, Withdrawal, participants
-from processors.routing.withdrawals import patient_ids_of, patient_mark
+from processors.routing.withdrawals import patient_ids_of, patient_marks
 from processors.stored_requests import requests_of
 
 
@@ -44,7 +45,8 @@ def withdraw_all(work: Work, wanted: Sequence[Withdrawal]) -> list[Withdrawn]:
     # What is requested meanwhile would not be seen.
     store.lock_head(work.connection)
     theirs = participants(work, wanted)
-    withdrew = [_fact(work, each, participant) for each, participant in zip(wanted, theirs, strict=True)]
+    adopted = work.vault.marks(work.connection, set().union(*(participant.adopted for participant in theirs)))
+    withdrew = [_fact(work, each, participant, adopted) for each, participant in zip(wanted, theirs, strict=True)]
     positions = [stored.position for stored in work.record(withdrew)]
     concerned = [sorted({(use.study, use.project) for use in each.uses}) for each in theirs]
     by_pair: dict[tuple[str, str], int] = {}
@@ -66,10 +68,12 @@ def withdraw_all(work: Work, wanted: Sequence[Withdrawal]) -> list[Withdrawn]:
     ]
 
 
-def _fact(work: Work, wanted: Withdrawal, participant: Participant) -> ParticipantWithdrew:
+def _fact(work: Work, wanted: Withdrawal, participant: Participant, adopted: Mapping[UUID, str]) -> ParticipantWithdrew:
+    marks = {adopted[subject] for subject in participant.adopted}
+    marks.update(*(patient_marks(work, patient_id) for patient_id in participant.patient_ids))
     return ParticipantWithdrew(
         project=wanted.project,
-        patients=tuple(sorted(patient_mark(work, patient_id) for patient_id in participant.patient_ids)),
+        patients=tuple(sorted(marks)),
         pseudonyms=tuple(sorted(participant.marks)),
         by=wanted.by,
         reason=wanted.reason,

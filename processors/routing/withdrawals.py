@@ -3,12 +3,14 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 import orjson
 from sqlalchemy import Row, text
 
 from processors.events.holds import WITHDREW
 from processors.gateway import Work
+from processors.routing.adopted_patients import adopted_patients_of, names_of_adopted
 from processors.routing.checks import IntendedRequest, Objection, Objections
 from processors.routing.decisions import Obstacle
 from processors.routing.patients import patients_of
@@ -43,6 +45,11 @@ def patient_mark(work: Work, patient_id: str) -> str:
     return work.vault.fingerprint(orjson.dumps(["withdrawn patient", without_padding(patient_id)]))
 
 
+def patient_marks(work: Work, patient_id: str) -> set[str]:
+    """What they may be known by in all: REDCap's hash of the PatientID may be all that is known of some studies."""
+    return {patient_mark(work, patient_id), *map(work.vault.mark, names_of_adopted([without_padding(patient_id)]))}
+
+
 def pseudonym_mark(work: Work, project: str, pseudonym: str) -> str:
     """What studies under a pseudonym of the project are known by; those that people take for one are one."""
     return work.name_fingerprint(project, pseudonym) or ""
@@ -71,11 +78,22 @@ def withdrawal_check(work: Work, intended: Sequence[IntendedRequest]) -> Objecti
 
 
 def marks_of(work: Work, studies: Collection[str]) -> Mapping[str, Collection[str]]:
-    """The marks of the patients of each study, by its series on disk."""
+    """The marks of the patients of each study, by its series on disk; where it has none, by REDCap's hash."""
     marks: dict[str, set[str]] = defaultdict(set)
     for study, patient_ids in patient_ids_of(work, studies).items():
-        marks[study].update(patient_mark(work, patient_id) for patient_id in patient_ids)
+        marks[study].update(*(patient_marks(work, patient_id) for patient_id in patient_ids))
+    adopted = sole_adopted(work, studies)
+    known = work.vault.marks(work.connection, set(adopted.values()))
+    for study, patient in adopted.items():
+        marks[study].add(known[patient])
     return marks
+
+
+def sole_adopted(work: Work, studies: Collection[str]) -> dict[str, UUID]:
+    """Whose each study is that nothing but REDCap's hash tells of."""
+    adopted = adopted_patients_of(work, studies)
+    read = patients_of(work, adopted.keys())
+    return {study: patient for study, patient in adopted.items() if study not in read}
 
 
 def patient_ids_of(work: Work, studies: Collection[str]) -> dict[str, list[str]]:

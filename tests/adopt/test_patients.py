@@ -10,9 +10,11 @@ from processors.operations.reports.participant import participant_report
 from processors.operations.reports.project import project_report
 from processors.redcap.incoming import hashed
 from tests.adopt.sites import AdoptingSite
+from tests.autoid.sites import elsewhere
 from tests.conftest import SettableClock
 from tests.flow.harness import HEART, Asked, standard_simulator
 from tests.operations.operator import forget_patient, join_patients
+from tests.source.receiver import Receiver
 
 SHARED, SPLIT = "two patients, one pseudonym", "one patient, two pseudonyms"
 OF_BEFORE, NEW = "1.2.1", "1.2.9"
@@ -51,6 +53,21 @@ def test_nobody_else_is_requested_under_the_pseudonym(adopted: AdoptingSite) -> 
     assert adopted.attention() == {SHARED: 1}
     (held,) = adopted.events("RequestHeld")
     assert held["studies"] == [OF_BEFORE]
+    adopted.assert_sound()
+
+
+def test_so_it_is_where_another_site_decides_first(adopted: AdoptingSite, tmp_path: Path) -> None:
+    """It placed the request: only the run of the site that had adopted them knew those patients."""
+    receiver = Receiver(tmp_path / "other", adopted.clock)
+    receiver.summary(NEW, f"{NEW}.1", PatientID="9000")
+    adopted.entry(study=NEW, subject="H-001")
+    other = elsewhere(adopted.machine, site="other", raw=receiver.raw, key_file=adopted.key_file)
+    adopted.clock.advance(60)
+    other.run()
+    assert adopted.transfers(NEW) == {}
+    adopted.run()
+    assert adopted.attention() == {SHARED: 1}
+    assert adopted.count("PatientRecognised") == 1
     adopted.assert_sound()
 
 

@@ -10,6 +10,7 @@ from processors.redcap.incoming import hashed
 from tests.adopt.sites import AdoptingSite
 from tests.conftest import SettableClock
 from tests.flow.harness import HEART, standard_simulator
+from tests.operations.operator import forget_patient, join_patients
 from tests.operations.withdrawing import withdraws
 
 SENT, UNSENT, OF_ANOTHER = "1.2.1", "1.2.2", "1.2.3"
@@ -17,7 +18,7 @@ TASKS = [(SENT, "sent"), (UNSENT, "requested by others, can be sent")]
 
 
 @pytest.fixture
-def adopted(database_url: str, key_file: Path, clock: SettableClock, tmp_path: Path) -> Iterator[AdoptingSite]:
+def beside(database_url: str, key_file: Path, clock: SettableClock, tmp_path: Path) -> Iterator[AdoptingSite]:
     """Two studies of patient 4711 were requested as H-001, one was sent; another patient's study, too."""
     with ExitStack() as stack:
         redcap = stack.enter_context(standard_simulator(clock, with_withdrawals=True))
@@ -30,8 +31,19 @@ def adopted(database_url: str, key_file: Path, clock: SettableClock, tmp_path: P
         site.scripts_requested(SENT, "H-001", sent=True)
         site.scripts_requested(UNSENT, "H-001")
         site.scripts_requested(OF_ANOTHER, "H-002", sent=True)
-        site.adopt()
         yield site
+
+
+@pytest.fixture
+def adopted(beside: AdoptingSite) -> AdoptingSite:
+    """The same, adopted."""
+    beside.adopt()
+    return beside
+
+
+def enters(site: AdoptingSite, subject: str) -> None:
+    """Somebody enters it in REDCap's list of withdrawals."""
+    site.simulator.projects["withdrawals"].put([{"record_id": "1", "wd_project": HEART, "wd_subject": subject}])
 
 
 def tasks(site: AdoptingSite) -> list[tuple[str, str]]:
@@ -53,9 +65,73 @@ def test_what_was_requested_of_them_is_a_task_each(adopted: AdoptingSite) -> Non
 
 
 def test_so_it_is_by_redcaps_list(adopted: AdoptingSite) -> None:
-    adopted.simulator.projects["withdrawals"].put([{"record_id": "1", "wd_project": HEART, "wd_subject": "4711"}])
+    enters(adopted, "4711")
     adopted.run()
     assert tasks(adopted) == TASKS
+
+
+def is_held(site: AdoptingSite, patient: str, *, name: str = "H-077") -> bool:
+    """Whether a later study of the patient, asked for under a new pseudonym, is held as of somebody who withdrew."""
+    study = f"1.2.9.{patient.strip()}"
+    site.series(study, PatientID=patient)
+    site.entry(study, study=study, subject=name)
+    site.run()
+    held = site.query("select kind from gateway.held_request where study = :study", study=study)
+    assert (site.transfers(study) == {}) == (held != [])
+    return held == [("participant withdrew",)]
+
+
+@pytest.mark.parametrize("patient", ["4711", "4711 "])
+def test_by_their_pseudonym_later_studies_are_held(adopted: AdoptingSite, patient: str) -> None:
+    """They were requested: the PatientID was unknown."""
+    done = withdraws(adopted, pseudonym="H-001")
+
+    assert done.studies == [SENT, UNSENT]
+    assert is_held(adopted, patient)
+    assert not is_held(adopted, "4712", name="H-002")
+    adopted.assert_sound()
+
+
+def test_so_they_are_once_the_patient_is_forgotten(adopted: AdoptingSite) -> None:
+    withdraws(adopted, pseudonym="H-001")
+    forget_patient(adopted, "4711")
+    assert is_held(adopted, "4711")
+
+
+@pytest.mark.parametrize("subject", ["4711", "H-001"])
+def test_what_is_adopted_after_the_withdrawal_is_a_task_each(beside: AdoptingSite, subject: str) -> None:
+    """REDCap's list is read before the patients are."""
+    beside.entry(study="1.2.8", subject="H-008")
+    enters(beside, subject)
+    beside.run()
+    assert beside.count("ParticipantWithdrew") == 1
+    beside.adopt()
+    beside.run()
+    assert tasks(beside) == TASKS
+    assert is_held(beside, "4711")
+    assert not is_held(beside, "4712", name="H-002")
+    beside.assert_sound()
+
+
+@pytest.mark.parametrize("who", ["the adopted one", "the other"])
+@pytest.mark.parametrize("joined", ["before", "after"])
+def test_whoever_is_one_with_the_patient_withdraws_too(adopted: AdoptingSite, who: str, joined: str) -> None:
+    later = "1.2.8"
+    adopted.series(later, PatientID="9000")
+    adopted.entry(study=later, subject="H-001")
+    adopted.run()
+    withdrawal = {"the adopted one": "4711", "the other": "9000"}[who]
+    if joined == "after":
+        withdraws(adopted, patient=withdrawal)
+    join_patients(adopted, later, other=SENT)
+    if joined == "before":
+        withdraws(adopted, patient=withdrawal)
+    adopted.run()
+    assert tasks(adopted) == TASKS
+    assert adopted.transfers(later) == {}
+    assert is_held(adopted, "9000")
+    assert is_held(adopted, "4711", name="H-078")
+    adopted.assert_sound()
 
 
 def test_a_placeholder_makes_nobody_of_all_who_have_it(adopted: AdoptingSite) -> None:

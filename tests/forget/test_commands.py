@@ -168,7 +168,13 @@ def test_what_is_left_is_written_before_keys_are_destroyed_and_nothing_is_where_
 def test_json_tells_the_same_to_a_program(command: Command) -> None:
     told = command.data("forget", "--patient-id-stdin", *WHY, "--yes", given=ADA.encode())
     assert (told["forgotten"], told["kinds"], told["studies"]) == (2, {"patient": 1, "link": 1}, ["1.1", "1.2"])
-    record = {"project": "autoid", "record_id": "1", "instance": None, "holds": "a patient's hash and ID"}
+    record = {
+        "project": "autoid",
+        "record_id": "1",
+        "instance": None,
+        "holds": "a patient's hash and ID",
+        "of_others": False,
+    }
     assert record in told["redcap"]
     assert told["folders"] == [str(command.site.receiver.raw / study) for study in ("1.1", "1.2")]
     assert told["compacted"] is True

@@ -27,7 +27,7 @@ from processors.events.rules import ConflictFound
 from processors.projections.outcomes import Outcomes
 from processors.redcap.transport import Transport
 from processors.requests import TransferRequest
-from processors.routing import agenda, decide, decisions, meant, withdraw, withdrawals
+from processors.routing import agenda, decide, decisions, withdrawals
 from processors.routing.record import decision_events
 from tests.flow.harness import BRAIN, HEART
 from tests.lifecycle.facts import UNFIT, Key, Rule, Words
@@ -265,12 +265,7 @@ BITES = {
         "a run went on though the clock was -2 days, 0:00:00 ahead",
     ),
     "who is named": Bite(
-        all_of(
-            *(
-                instead(module, "patient_mark", lambda _, patient_id: patient_id)
-                for module in (meant, withdraw, withdrawals)
-            )
-        ),
+        instead(withdrawals, "patient_mark", lambda _, patient_id: patient_id),
         [*REQUESTED, ("participant withdraws", "1.2.1", HEART)],
         "somebody is named in the ledger",
     ),

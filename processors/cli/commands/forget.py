@@ -24,7 +24,7 @@ from processors.gateway import Gateway, Work
 from processors.locks import only_run
 from processors.operations.forget.data_subjects import DataSubject, of_patients, of_project, of_study
 from processors.operations.forget.external_copies import ExternalCopies
-from processors.operations.forget.forget import Forgotten, check_reason, compact, forget
+from processors.operations.forget.forget import Forgotten, check_names_nobody, check_reason, compact, forget
 
 _LISTED = 40
 
@@ -56,7 +56,7 @@ def command(
     """
     if patient_id_stdin + (study is not None) + (autoid_project is not None) != 1:
         raise ConfigurationError("Expected one of --patient-id-stdin, --study and --autoid-project.")
-    check_reason(reason, [])
+    check_reason(reason)
     given = patient_ids(sys.stdin.buffer.read()) if patient_id_stdin else []
     with exit_codes() as afterwords, opened_gateway(context.obj) as (configuration, gateway):
 
@@ -69,7 +69,7 @@ def command(
 
         with gateway.begin() as work:
             data_subjects = find(work)
-            check_reason(reason, data_subjects)
+            check_names_nobody(work, reason, data_subjects)
         if any(owner.all_subjects for owner in data_subjects):
             _confirm(data_subjects, yes=yes)
         transfers = "transfers" if configuration.redcap.tokens.transfers is not None else "incoming"
@@ -98,7 +98,7 @@ def command(
         _print_ends(ends, failure)
         if unkept:
             console.say(console.output(), unkept, style="bold")
-    is_open = any(end.needs_attention for end in ends)
+    is_open = any(end.needs_attention for end in ends) or any(copy.of_others for copy in done.external_copies.rows)
     named = any(done.external_copies.mentions)
     if unkept or is_open or not compacted or named:
         return True

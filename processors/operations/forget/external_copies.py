@@ -12,12 +12,16 @@ from processors.operations.forget.mentions import Mentions, mentions
 
 
 class RedcapCopy(NamedTuple):
-    """A row in REDCap; `instance` is None for a whole record."""
+    """A row in REDCap; `instance` is None for a whole record.
+
+    `of_others`: what it asks for, somebody else has requested. It was sent, or can be, as nothing of it ends.
+    """
 
     project: str
     record_id: str
     instance: int | None
     holds: str
+    of_others: bool = False
 
 
 class ExternalCopies(NamedTuple):
@@ -29,13 +33,31 @@ class ExternalCopies(NamedTuple):
 
 
 _RECORDS = text("""
-    select study, on_disk, delivered_position > 0 as delivered from gateway.study
+    select study, coalesce(on_disk, false) as on_disk,
+           coalesce(delivered_position > 0, false) or adopted.study is not null as in_redcap
+      from gateway.study full join gateway.adopted_study as adopted using (study)
      where study = any(:studies) order by study
 """)
+# What a restored ledger has adopted of its own rows is no request of others.
 _TRANSFERS = text("""
-    select distinct study, instance from gateway.transfer
-     where study = any(:studies) and instance is not null order by study, instance
+    with others as (
+         select study, instance, sends > 0 as sent from audit.request_of_others as told
+          where study = any(:studies)
+            and not (adopted and exists (select from gateway.transfer as ours
+                                          where ours.study = told.study and ours.instance = told.instance
+                                            and not ours.found)))
+    select study, instance, true as of_others, sent from others
+     union all
+    select study, instance, false, false
+      from (select distinct study, instance from gateway.transfer
+             where study = any(:studies) and instance is not null) as ours
+     where not exists (select from others where others.study = ours.study and others.instance = ours.instance)
+     order by study, instance
 """)
+_OF_OTHERS = {
+    True: "a pseudonym, requested by others and sent",
+    False: "a pseudonym, requested by others, can be sent",
+}
 _IDS = text("""
     select record_id from gateway.used_id where subject = any(:links) and record_id is not null
     union
@@ -57,10 +79,16 @@ def external_copies(work: Work, data_subjects: Sequence[DataSubject], *, transfe
     rows = [
         RedcapCopy("incoming", row.study, None, "hashes of PatientID and PatientName")
         for row in studies_known
-        if row.delivered
+        if row.in_redcap
     ]
     rows.extend(
-        RedcapCopy(transfers, row.study, row.instance, "a pseudonym")
+        RedcapCopy(
+            transfers,
+            row.study,
+            row.instance,
+            _OF_OTHERS[row.sent] if row.of_others else "a pseudonym",
+            of_others=row.of_others,
+        )
         for row in work.execute(_TRANSFERS, {"studies": studies})
     )
     entries = work.execute(_ENTRIES, {"couplings": list(_of_kind(data_subjects, "coupling"))}).scalars()

@@ -1,8 +1,10 @@
 """Erasure by crypto-shredding: keys are destroyed, with the event that says whose, in one transaction."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
+from uuid import UUID
 
 from sqlalchemy import text
 
@@ -18,7 +20,9 @@ from processors.operations.forget.data_subjects import DataSubject
 from processors.operations.forget.exclusive_lock import Waiting, exclusive_lock
 from processors.operations.forget.external_copies import ExternalCopies, external_copies
 from processors.requests import TransferRequest
+from processors.routing.adopted_patients import ADOPTED_PATIENT, names_of_adopted
 from processors.routing.overrides import end_all
+from processors.text import without_padding
 
 SUBJECTS_AN_EVENT = 1_000
 
@@ -62,7 +66,7 @@ def forget(
             # Nothing is sealed for these subjects between the look and the destruction.
             store.lock_head(work.connection)
             data_subjects = find(work)
-            check_reason(reason, data_subjects)
+            check_names_nobody(work, reason, data_subjects)
             copies = external_copies(work, data_subjects, transfers=transfers)
             facts = [fact for data_subject in data_subjects for fact in _forgotten(data_subject, reason=reason, by=by)]
             subjects = [subject for data_subject in data_subjects for subject in data_subject.all_subjects]
@@ -75,16 +79,45 @@ def forget(
     return Forgotten(data_subjects, copies, [event.position for event in stored], destroyed, requests)
 
 
-def check_reason(reason: str, data_subjects: Sequence[DataSubject]) -> None:
-    """Raises `ConfigurationError` unless the reason says something and names nobody: it is kept for ever."""
+def check_reason(reason: str) -> None:
+    """Raises `ConfigurationError` unless the reason says something."""
     if not reason.strip():
         raise ConfigurationError("--reason: expected a few words, such as who asked for it; found none.")
-    for secret in {secret for data_subject in data_subjects for secret in data_subject.secrets}:
-        if re.search(rf"(?<!\w){re.escape(secret)}(?!\w)", reason, re.IGNORECASE):
-            raise ConfigurationError(
-                "--reason holds the PatientID or name of somebody who is to be forgotten, and would be kept in "
-                "plain text for ever. Say it in other words. Nothing was changed."
-            )
+
+
+def check_names_nobody(work: Work, reason: str, data_subjects: Sequence[DataSubject]) -> None:
+    """Raises `ConfigurationError` where the reason names somebody who is to be forgotten: it is kept for ever."""
+    check_reason(reason)
+    secrets = {secret for data_subject in data_subjects for secret in data_subject.secrets}
+    adopted = [each for data_subject in data_subjects for each in data_subject.subjects.get(ADOPTED_PATIENT, ())]
+    if any(map(partial(_is_in, reason), secrets)) or _names_adopted(work, reason, adopted):
+        raise ConfigurationError(
+            "--reason holds the PatientID or name of somebody who is to be forgotten, and would be kept in "
+            "plain text for ever. Say it in other words. Nothing was changed."
+        )
+
+
+def _is_in(reason: str, secret: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(secret)}(?!\w)", reason, re.IGNORECASE) is not None
+
+
+_LONGEST_PATIENT_ID = 64  # as DICOM has it
+
+
+def _names_adopted(work: Work, reason: str, adopted: Collection[UUID]) -> bool:
+    """Whether words of the reason are a PatientID by whose hash alone these are known."""
+    marks = set(work.vault.marks(work.connection, adopted).values()) if adopted else set()
+    if not marks:
+        return False
+    edges = [match.start() for match in re.finditer(r"(?<!\w)|(?!\w)", reason)]
+    words = {
+        without_padding(reason[start:end])
+        for start in edges
+        for end in edges
+        if start < end <= start + _LONGEST_PATIENT_ID
+    }
+    cases = {each for word in words for each in (word, word.upper(), word.lower())}
+    return any(work.vault.mark(name) in marks for name in names_of_adopted(cases))
 
 
 def compact(database: Database, *, patience_seconds: float = 10) -> bool:
