@@ -7,7 +7,7 @@ import pytest
 from processors.events.transfers import TransferAdopted
 from processors.gateway import patient_subject
 from tests.flow.harness import BRAIN, HEART, Asked, Site
-from tests.operations.operator import amend_by_hand
+from tests.operations.operator import amend_by_hand, replay_all
 from tests.operations.withdrawing import withdraws
 
 FAILED, CHANGED = "transfer failed", "row deleted or changed in REDCap"
@@ -53,6 +53,16 @@ def adopt_as_sent(site: Site) -> None:
 
 
 SINCE = pytest.mark.parametrize("since", [_failed, _date_taken_away])
+
+
+@SINCE
+def test_a_replay_does_not_send_it_again(sent: Site, since: Since) -> None:
+    """It used to place the deleted row again, and the study was sent twice."""
+    since(sent)
+    sent.run()
+    sent.person_deletes_transfer("1.2.3", 1)
+    replay_all(sent)
+    assert sent.transfers("1.2.3") == {}
 
 
 @SINCE
