@@ -14,14 +14,14 @@ create view audit.task as
            select told.position, told.at, told.instance,
                   case when told.state in ('awaited', 'failed') and told.sends = 0 then transfer.state
                        else told.state end,
-                  told.sends, told.sent_at, told.mapped_uids
+                  told.sends, told.sent_dates[cardinality(told.sent_dates)] as sent_at, told.mapped_uids
              from gateway.transfer join gateway.outcome as told on told.ours and told.request = transfer.position
             where transfer.study = withdrawn.study and transfer.project = withdrawn.project
               and (told.state in ('sent', 'possibly sent') or told.sends > 0
                    -- Its record is locked, or REDCap away: the row stands, and the sender may have it already.
                    or (transfer.state = 'ending' and not transfer.found))
             union all
-           select told.position, told.at, told.instance, told.state, told.sends, told.sent_at, told.mapped_uids
+           select told.position, told.at, told.instance, told.state, told.sends, told.sent_dates[cardinality(told.sent_dates)] as sent_at, told.mapped_uids
              from gateway.outcome as told
             where not told.ours and told.study = withdrawn.study and told.project = withdrawn.project
             union all
@@ -60,7 +60,7 @@ comment on column audit.task.instance is 'The instance of transfers in REDCap.';
 comment on column audit.task.what is
     'What became of the request: sent, may have been sent, not ended yet and can be sent (its record is locked, say), or '
     'requested by others and can be sent.';
-comment on column audit.task.sent_at is 'When it was sent, as REDCap has it.';
+comment on column audit.task.sent_at is 'When it was last sent, as the sender wrote it in REDCap.';
 comment on column audit.task.mapped_uids is 'The study UIDs under which it was sent.';
 comment on column audit.task.withdrawn_position is 'The position of the event that tells that the study is concerned.';
 comment on column audit.task.withdrawn_at is 'When that was.';

@@ -10,6 +10,8 @@ from tests.flow.harness import BRAIN, HEART, Asked, Site
 from tests.operations.operator import amend_by_hand, replay_all
 from tests.operations.withdrawing import withdraws
 
+SENT_AT = "2026-03-02 08:55"
+"""The date that the sender wrote."""
 FAILED, CHANGED = "transfer failed", "row deleted or changed in REDCap"
 
 Since = Callable[[Site], None]
@@ -63,6 +65,18 @@ def test_a_replay_does_not_send_it_again(sent: Site, since: Since) -> None:
     sent.person_deletes_transfer("1.2.3", 1)
     replay_all(sent)
     assert sent.transfers("1.2.3") == {}
+
+
+@SINCE
+def test_its_date_stays_that_of_the_sending(sent: Site, since: Since) -> None:
+    """That of the attempt that failed was told as when it was sent."""
+    since(sent)
+    sent.run()
+    tried_at = sent.transfer_rows("1.2.3")[1].get("transfer_date")
+    assert sent.query("select first_sent_at, sent_at, tried_at from audit.transfer") == [(SENT_AT, SENT_AT, tried_at)]
+    withdraws(sent, patient="4711")
+    assert sent.query("select sent_at from audit.task where open") == [(SENT_AT,)]
+    sent.assert_sound()
 
 
 @SINCE
