@@ -240,7 +240,17 @@ SENTENCES: list[tuple[Fact, str]] = [
     ),
     (StudyWithdrawn(study=STUDY, project="HEART", withdrawal=40), "The participant withdrew from HEART [40]."),
     (
-        TaskDone(study=STUDY, position=41, by="ada", reason="removed"),
+        TaskDone(
+            study=STUDY,
+            position=41,
+            project="HEART",
+            instance=1,
+            what="sent",
+            sent_at="2026-03-02 08:00",
+            mapped_uids=("9.8",),
+            by="ada",
+            reason="removed",
+        ),
         "ada has seen to what was sent [41]: removed",
     ),
     (StudyHeld(study=STUDY, project="HEART", reason="no PatientID"), "Held for an ID of HEART: no PatientID."),
