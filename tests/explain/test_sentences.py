@@ -412,6 +412,17 @@ def test_a_request_is_named_by_what_it_asked_for() -> None:
     assert told(SENT, history).startswith("The request [17] for HEART, event baseline was sent")
 
 
+def test_what_is_told_of_a_sending_again_is_no_other_one() -> None:
+    history = History()
+    told(SENT, history)
+    again = replace(SENT, mapped_uids=("8.8.8",))
+    assert told(again, history) == (
+        "The request [17] was sent once at 2026-03-02 08:00 (instance 3); REDCap tells otherwise of that: "
+        "study UID 8.8.8."
+    )
+    assert told(replace(SENT, sent_at="2026-03-03 08:00"), history).endswith("as REDCap says.")
+
+
 def test_a_request_tells_what_its_rule_said_then_without_the_patterns() -> None:
     rule = a_rule("7", "HEART", called="FIONA", calling="CT1", patient_id_pattern="SECRET")
     assert told(REQUESTED, History(causes={5: rule})) == (

@@ -162,7 +162,9 @@ def _other_uid(site: Site, uid: str = "2.25.999", **fields: str) -> None:
 def test_another_study_uid_of_the_same_date_is_no_other_sending_and_both_are_kept(sent: Site) -> None:
     """It counted as sent twice, and the study UID that has to be removed downstream was gone."""
     _other_uid(sent)
-    sent.run()
+    looked = sent.run().looked
+    assert looked is not None
+    assert (looked.sent, looked.told_again) == (0, 1)
     asked = "select sends, first_sent_at, sent_at, mapped_uids from audit.transfer"
     told = (1, "2026-03-02 08:55", "2026-03-02 08:55", ["2.25.1.2.3", "2.25.999"])
     assert sent.query(asked) == [told]
