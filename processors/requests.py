@@ -130,7 +130,8 @@ class TransferRequest:
     `requested_at` is in the hospital's zone: its row tells that minute. `placed_at` is when its row was
     recorded to stand in `instance`. `replaces` are the requests in whose place it was made. `recalled`: its
     file was taken back from the sender's queue; `taken`: the sender's folders tell that it has carried it out.
-    `sends` is how often it was sent, under `sent_uids`, whatever the sender has reported since.
+    `sends` is how often it was sent, last at `sent_at` as REDCap had it, under `sent_uids`, whatever the sender has
+    reported since.
     `is_missing`: people are known to have deleted or changed its row, or deleted its record.
     `is_set_apart`: it contradicts what the ledger holds, and is not written.
     """
@@ -149,6 +150,7 @@ class TransferRequest:
     recalled: bool = False
     taken: bool = False
     sends: int = 0
+    sent_at: str | None = None
     sent_uids: tuple[str, ...] = ()
     is_missing: bool = False
     is_set_apart: bool = False

@@ -22,7 +22,7 @@ _REQUESTS = f"""
            cause_position,
            transfer.state, transfer.instance, found, placed_at, replaces, recalled,
            outcome.state as reported, outcome.sent_at, outcome.errors, outcome.failure, outcome.mapped_uids,
-           coalesce(outcome.sends, 0) as sends,
+           coalesce(outcome.sends, 0) as sends, outcome.sent_dates[cardinality(outcome.sent_dates)] as last_sent_at,
            {IS_MISSING} as is_missing,
            exists (select from ledger.set_apart as apart
                     where apart.position = transfer.position and mended_position is null) as is_set_apart
@@ -72,6 +72,7 @@ def _unsealed(work: Work, rows: Collection[Row[Any]]) -> Iterable[TransferReques
             replaces=tuple(row.replaces),
             recalled=row.recalled,
             sends=row.sends,
+            sent_at=row.last_sent_at,
             sent_uids=tuple(row.mapped_uids or ()),
             is_missing=row.is_missing,
             is_set_apart=row.is_set_apart,

@@ -600,7 +600,7 @@ comment on column gateway.outcome.request is
 comment on column gateway.outcome.project is 'Of somebody else''s request; gateway.transfer tells those of ours.';
 comment on column gateway.outcome.fingerprint is 'The keyed hash of what somebody else''s row asks for.';
 comment on column gateway.outcome.sent_at is
-    'The sender''s date, as REDCap has it: when it was last sent, or when it was tried.';
+    'The sender''s date, as REDCap has it: of a sending, or of an attempt that failed.';
 comment on column gateway.outcome.first_sent_at is 'The sender''s date when it was first sent.';
 comment on column gateway.outcome.sends is 'How often it was sent: late series have a study sent again.';
 comment on column gateway.outcome.sent_dates is 'The sender''s date of each time, in the order they were told.';

@@ -5,7 +5,8 @@ create view audit.request_of_others as
     select told.request as position, noticed.recorded_at as noticed_at, noticed.site, told.study, told.project,
            told.event_name, told.instance, adopted.study is not null as adopted, adopted.requested as requested_on,
            greatest(told.sends, adopted.sent::integer) as sends, told.first_sent_at,
-           case when told.sends > 0 or told.state = 'failed' then told.sent_at end as sent_at,
+           told.sent_dates[cardinality(told.sent_dates)] as sent_at,
+           case when told.state = 'failed' then told.sent_at end as tried_at,
            nullif(told.mapped_uids, '{}') as mapped_uids, told.state = 'failed' as failed, told.failure,
            nullif(told.errors, '{}') as errors,
            case when told.state in ('sent', 'failed') then told.at end as reported_at
@@ -25,14 +26,15 @@ create view audit.request_of_others as
                                              and missing.key = answered.position::text))
     union all
     select adopted.position, noticed.recorded_at, noticed.site, adopted.study, adopted.project, adopted.event_name,
-           adopted.instance, true, adopted.requested, adopted.sent::integer, null, null, null, false, null, null, null
+           adopted.instance, true, adopted.requested, adopted.sent::integer, null, null, null, null, false,
+           null, null, null
       from gateway.adopted_transfer as adopted
       left join ledger.event as noticed on noticed.position = adopted.position
      where not exists (select from gateway.outcome as told
                         where told.study = adopted.study and told.instance = adopted.instance and not told.ours)
     union all
     select answered.position, answered.placed_at, noticed.site, answered.study, answered.project, answered.event_name,
-           answered.instance, false, null, 0, null, null, null, false, null, null, null
+           answered.instance, false, null, 0, null, null, null, null, false, null, null, null
       from gateway.transfer as answered
       left join ledger.event as noticed on noticed.position = answered.position
      where answered.found and answered.state = 'withdrawn'
@@ -56,8 +58,8 @@ comment on column audit.request_of_others.requested_on is
 comment on column audit.request_of_others.sends is
     'How often it was sent, as far as is known; of those from before this system, once at least.';
 comment on column audit.request_of_others.first_sent_at is 'When it was first sent, as the sender wrote it in REDCap.';
-comment on column audit.request_of_others.sent_at is
-    'When it was last sent, or tried, as the sender wrote it in REDCap.';
+comment on column audit.request_of_others.sent_at is 'When it was last sent, as the sender wrote it in REDCap.';
+comment on column audit.request_of_others.tried_at is 'When it was tried, where the sender''s last attempt failed.';
 comment on column audit.request_of_others.mapped_uids is 'The study UIDs under which it was sent.';
 comment on column audit.request_of_others.failed is 'Whether the sender reports that it failed.';
 comment on column audit.request_of_others.failure is 'Why it failed, as in audit.transfer.';

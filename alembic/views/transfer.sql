@@ -18,7 +18,8 @@ create view audit.transfer as
            case when life.was_sent or told.sends > 0 then true
                 when transfer.state = 'withdrawn' or told.request is not null then false end as sent,
            told.sends, told.first_sent_at,
-           case when told.sends > 0 or told.state = 'failed' then told.sent_at end as sent_at,
+           told.sent_dates[cardinality(told.sent_dates)] as sent_at,
+           case when told.state = 'failed' then told.sent_at end as tried_at,
            told.state = 'possibly sent' as possibly_sent, transfer.state = 'closed' as closed,
            transfer.state = 'placed' and exists (
                select from gateway.missing_row as missing
@@ -101,7 +102,8 @@ comment on column audit.transfer.sent is
     'known.';
 comment on column audit.transfer.sends is 'How often it was sent: a late series has the whole study sent again.';
 comment on column audit.transfer.first_sent_at is 'When it was first sent, as the sender wrote it in REDCap.';
-comment on column audit.transfer.sent_at is 'When it was last sent, or tried, as the sender wrote it in REDCap.';
+comment on column audit.transfer.sent_at is 'When it was last sent, as the sender wrote it in REDCap.';
+comment on column audit.transfer.tried_at is 'When it was tried, where the sender''s last attempt failed.';
 comment on column audit.transfer.possibly_sent is
     'Whether it was ended while the sender may have held a copy of it, and nothing is known of it since.';
 comment on column audit.transfer.closed is

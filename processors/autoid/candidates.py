@@ -93,7 +93,8 @@ _PROJECTS = text("""
 # the reason may pass by itself: a generator that failed, AutoID contradicting itself. Otherwise a
 # held study would cost calls every minute. One that was held in time goes on waiting when its
 # window has passed: otherwise it would be shown as waiting and never get anything; so does one that had an ID, and
-# turned out to be somebody else's. What an operator withdrew is not asked for again.
+# turned out to be somebody else's. What an operator withdrew is not asked for again. A study of which something is left
+# open until the next export may be asked for then, as one is that is held.
 # What REDCap held before this system arrived when REDCap says so, and else long ago. Each arm of the union has an
 # index: in years, the studies that were ever addressed to a project are many.
 _CANDIDATES = text(f"""
@@ -122,6 +123,7 @@ _CANDIDATES = text(f"""
        and not exists (select from gateway.observed_transfer as observed where observed.study = addressed.study)
        and not exists (select from gateway.adopted_transfer as adopted where adopted.study = addressed.study)
        and not exists (select from gateway.held_request as asked where asked.study = addressed.study)
+       and not exists (select from gateway.deferred_decision as open where open.study = addressed.study)
        and not exists (select from gateway.decision_by_hand as decided
                         where decided.study = addressed.study and decided.project = :project)
      order by arrived_at, study

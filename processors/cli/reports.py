@@ -18,8 +18,9 @@ def lines(report: Report) -> Iterator[Line]:
     """The parts that the run has reached, each with its warnings."""
     yield from _source(report)
     if report.looked is not None and report.looked.is_anything:
+        told_again = f", {again} told otherwise than before" if (again := report.looked.told_again) else ""
         yield Line(
-            f"Transfers: {report.looked.sent} reported sent, {report.looked.failed} failed, "
+            f"Transfers: {report.looked.sent} reported sent{told_again}, {report.looked.failed} failed, "
             f"{report.looked.reopened} opened again; {report.looked.requested} requested by others.",
             is_news=True,
         )

@@ -42,9 +42,18 @@ class StudyWithdrawn(OfStudy):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskDone(OfStudy):
-    """An operator has seen to it that what was sent is removed. `position` is the task's."""
+    """An operator has seen to it that what was sent is removed. `position` is the task's.
+
+    `project`, `instance`, `what`, `sent_at` and `mapped_uids` are what the task was then: what the sender or a person
+    writes there later is another one.
+    """
 
     position: int
+    project: str
+    instance: int
+    what: str
+    sent_at: str | None
+    mapped_uids: tuple[str, ...]
     by: str
     reason: str
 

@@ -16,8 +16,8 @@ MASKED = "3"
 class Ending(NamedTuple):
     """A request of ours, and what the sender has made of it as far as REDCap tells.
 
-    `sends` counts how often it was sent; `mapped_uids` are the study UIDs under which it was. `is_missing`: people have
-    deleted or changed its row.
+    `sends` counts how often it was sent, last at `sent_at`; `mapped_uids` are the study UIDs under which it was.
+    `tried_at` is when the last attempt failed. `is_missing`: people have deleted or changed its row.
     """
 
     request: int
@@ -29,6 +29,7 @@ class Ending(NamedTuple):
     sends: int
     first_sent_at: str | None
     sent_at: str | None
+    tried_at: str | None
     errors: list[str]
     failure: str | None
     mapped_uids: list[str]
@@ -51,14 +52,14 @@ class Ending(NamedTuple):
                 often = f"was sent {self.sends} times, the last time" if self.sends > 1 else "was sent"
                 return f"{often}{_on(self.sent_at)}{', with pixels masked' if self.masked else ''}"
             case "failed":
-                before = f"; before that it was sent{_on(self.first_sent_at)}" if self.sends else ""
+                before = f"; before that it was sent{_on(self.sent_at)}" if self.sends else ""
                 return f"could not be sent{f' ({self.failure})' if self.failure else ''}{before}"
             case "possibly sent":
                 return "may have been sent: the sender may hold a copy of it"
             case _ if self.is_missing and self.state == "placed":
                 return "has no row in REDCap any more that says so: somebody has deleted or changed it"
             case _ if self.sends and self.state in _UNSENT_SINCE:
-                return f"was sent{_on(self.first_sent_at)}, and {_UNSENT_SINCE[self.state]}"
+                return f"was sent{_on(self.sent_at)}, and {_UNSENT_SINCE[self.state]}"
             case _:
                 return _UNSENT[self.state]
 
@@ -83,7 +84,9 @@ _UNSENT_SINCE: dict[State, str] = {
 _ENDINGS = text(f"""
     select transfer.position as request, transfer.project, transfer.event_name, transfer.instance, transfer.state,
            coalesce(outcome.state, 'awaited') as reported, coalesce(outcome.sends, 0) as sends,
-           nullif(outcome.first_sent_at, '') as first_sent_at, nullif(outcome.sent_at, '') as sent_at,
+           nullif(outcome.first_sent_at, '') as first_sent_at,
+           nullif(outcome.sent_dates[cardinality(outcome.sent_dates)], '') as sent_at,
+           case when outcome.state = 'failed' then nullif(outcome.sent_at, '') end as tried_at,
            coalesce(outcome.errors, '{{}}') as errors, outcome.failure,
            coalesce(outcome.mapped_uids, '{{}}') as mapped_uids,
            {IS_MISSING} as is_missing

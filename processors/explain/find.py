@@ -131,7 +131,8 @@ def asked(condition: str) -> TextClause:
            coalesce(outcome.failure,
                     case when transfer.state = 'contested' then 'person' when is_missing then '{DELETED}' end,
                     '') as details, transfer.position, transfer.cause_kind, transfer.cause_record,
-           coalesce(outcome.sends, 0) as sends, coalesce(outcome.sent_at, '') as sent_at
+           coalesce(outcome.sends, 0) as sends,
+           coalesce(outcome.sent_dates[cardinality(outcome.sent_dates)], '') as sent_at
       from gateway.transfer
       left join gateway.outcome on outcome.request = transfer.position and outcome.ours
      cross join lateral (select transfer.state = 'placed' and {IS_MISSING}) as what (is_missing)

@@ -46,7 +46,7 @@ from processors.routing.rules import Router
 from processors.routing.stored_directives import entries_at, rules_at
 from processors.text import without_padding
 
-_UNREPORTED: Final = Ending(0, "", "", None, "requested", "awaited", 0, None, None, [], None, [])
+_UNREPORTED: Final = Ending(0, "", "", None, "requested", "awaited", 0, None, None, None, [], None, [])
 """A request of which the sender has told nothing."""
 
 
@@ -88,7 +88,9 @@ class Past:
     def _place(self, request: int, instance: int) -> None:
         known = self.requests.get(request, _UNREPORTED)
         state: State = "placed" if known.state in ("requested", "contested") else known.state
-        self._change(request, state=state, instance=instance, reported="awaited", sent_at=None, errors=[], failure=None)
+        self._change(
+            request, state=state, instance=instance, reported="awaited", tried_at=None, errors=[], failure=None
+        )
 
     def _withdraw(self, withdrawn: TransferWithdrawn) -> None:
         known = self.requests.get(withdrawn.request, _UNREPORTED)
@@ -98,18 +100,20 @@ class Past:
         if withdrawn.fate == "unsent":
             self._settle(withdrawn.request)
         elif withdrawn.fate == "possibly sent" and known.reported in ("awaited", "failed"):
-            self._change(withdrawn.request, reported="possibly sent")
+            self._change(withdrawn.request, reported="possibly sent", tried_at=None)
 
     def _report(self, report: SenderReport) -> None:
         known = self.requests.get(report.request or 0, _UNREPORTED)
         match report:
             case TransferSent():
+                is_new = self._is_another_sending(report)
                 self._change(
                     report.request,
                     reported="sent",
-                    sends=known.sends + self._count_sending(report),
+                    sends=known.sends + int(is_new),
                     first_sent_at=known.first_sent_at if known.sends else report.sent_at or None,
-                    sent_at=report.sent_at or None,
+                    sent_at=(report.sent_at or None) if is_new else known.sent_at,
+                    tried_at=None,
                     errors=list(report.errors),
                     failure=None,
                     mapped_uids=known.mapped_uids + [uid for uid in report.mapped_uids if uid not in known.mapped_uids],
@@ -118,19 +122,19 @@ class Past:
                 self._change(
                     report.request,
                     reported="failed",
-                    sent_at=report.tried_at or None,
+                    tried_at=report.tried_at or None,
                     errors=list(report.errors),
                     failure=report.failure,
                 )
             case _:
-                self._change(report.request, reported="awaited", sent_at=None, errors=[], failure=None)
+                self._change(report.request, reported="awaited", tried_at=None, errors=[], failure=None)
 
-    def _count_sending(self, report: TransferSent) -> int:
-        """1 where the date is a new one: with one that was told before, it tells more of the same sending."""
+    def _is_another_sending(self, report: TransferSent) -> bool:
+        """Whether the date is a new one: with one that was told before, it tells more of the same sending."""
         dates = self.sent_dates.setdefault(report.request, set())
         is_new = report.sent_at not in dates
         dates.add(report.sent_at)
-        return int(is_new)
+        return is_new
 
     def _request(self, requested: TransferRequested, event: Event) -> None:
         self.requests[event.position] = _UNREPORTED._replace(

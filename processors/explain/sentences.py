@@ -82,12 +82,14 @@ from processors.events.withdrawals import StudyWithdrawn, TaskDone
 class History:
     """What has happened to the study before an event, and what the causes of its requests say.
 
-    `causes` are by their positions, `requests` too; `series` holds the newest content of each series.
+    `causes` are by their positions, `requests` too; `series` holds the newest content of each series, `sendings` the
+    request (None: somebody else's), instance and date of each.
     """
 
     causes: Mapping[int, Fact] = field(default_factory=dict)
     requests: dict[int, TransferRequested] = field(default_factory=dict)
     series: dict[str, SeriesFact] = field(default_factory=dict)
+    sendings: set[tuple[int | None, int, str]] = field(default_factory=set)
 
     def add(self, position: int, fact: Fact) -> None:
         """Moves on by one event."""
@@ -95,6 +97,8 @@ class History:
             self.series[fact.SeriesInstanceUID] = fact
         elif isinstance(fact, TransferRequested):
             self.requests[position] = fact
+        elif isinstance(fact, TransferSent):
+            self.sendings.add(_sending(fact))
 
 
 def sentence(event: Event, history: History, sealed: Mapping[str, Any] | None = None) -> str:
@@ -531,6 +535,10 @@ def _transfer_observed(fact: TransferObserved, _history: History) -> str:
 @_words.register
 def _transfer_sent(fact: TransferSent, history: History) -> str:
     when = f" at {fact.sent_at}" if fact.sent_at else ""
+    if _sending(fact) in history.sendings:
+        uids = f": study UID {', '.join(fact.mapped_uids)}" if fact.mapped_uids else ""
+        reported = _reported(fact, history)
+        return f"{reported} was sent once{when}{_instance(fact.instance)}; REDCap tells otherwise of that{uids}."
     return f"{_reported(fact, history)} was sent{when}{_instance(fact.instance)}, as REDCap says."
 
 
@@ -544,6 +552,11 @@ def _transfer_failed(fact: TransferFailed, history: History) -> str:
 def _transfer_reopened(fact: TransferReopened, history: History) -> str:
     instance = _instance(fact.instance)
     return f"{_reported(fact, history)} is to be sent again{instance}: the sender's report was taken away."
+
+
+def _sending(fact: TransferSent) -> tuple[int | None, int, str]:
+    """Equal for all that is told of one sending."""
+    return fact.request, fact.instance, fact.sent_at
 
 
 def _reported(fact: TransferSent | TransferFailed | TransferReopened, history: History) -> str:

@@ -257,7 +257,7 @@ def _as_told(request: TransferRequest) -> TransferRow:
         event_name=request.event_name,
         name="",
         requested=request.minute,
-        report=Report("sent", request.report.sent_at, request.report.errors, None, request.sent_uids),
+        report=Report("sent", request.sent_at, request.report.errors, None, request.sent_uids),
     )
 
 

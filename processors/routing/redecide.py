@@ -135,7 +135,7 @@ _UNSENT = text("""
       left join gateway.outcome on ours and outcome.request = transfer.position
       left join gateway.look on look.site = study.site
      where transfer.position = any(:positions)
-       and (outcome.state = 'failed' or (outcome.state is distinct from 'sent' and placed_at >= look.since))
+       and coalesce(outcome.sends, 0) = 0 and (outcome.state = 'failed' or placed_at >= look.since)
 """)
 
 

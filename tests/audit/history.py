@@ -573,7 +573,15 @@ def _withdrawals(told: Told) -> None:
     withdrawal = told(withdrew, "withdrew")
     told(StudyWithdrawn(study=KNEE, project=HEART, withdrawal=withdrawal), "study withdrawn")
     told(StudyWithdrawn(study=HIP, project=BRAIN, withdrawal=withdrawal))
-    told(TaskDone(study=KNEE, position=told.positions["sent"], by="admin", reason="removed, ticket 13"), "task done")
+    task: dict[str, Any] = {
+        "project": HEART,
+        "instance": 1,
+        "what": "sent",
+        "sent_at": "2026-03-03 09:58",
+        "mapped_uids": (),
+    }
+    position = told.positions["sent"]
+    told(TaskDone(study=KNEE, position=position, **task, by="admin", reason="removed, ticket 13"), "task done")
     told(WithdrawalEntryChanged(record_id="1", project=HEART, problems=(), fingerprint="withdrawal 1"))
     told(WithdrawalEntryDoubted(record_id="1"), "withdrawal 1 doubted")
     told(WithdrawalEntryReturned(record_id="1"), "withdrawal 1 returned")

@@ -235,6 +235,7 @@ def test_a_request_by_a_rule_tells_why_and_that_its_row_stood_there_already(stor
         "sends": 1,
         "first_sent_at": "2026-03-03 09:58",
         "sent_at": "2026-03-03 09:58",
+        "tried_at": None,
         "possibly_sent": False,
         "closed": False,
         "missing": False,

@@ -1,9 +1,9 @@
-"""A project that is missing from one export: nothing is drawn, held or released because of it."""
+"""What is missing from one export: nothing is drawn, held or released because of it."""
 
 import pytest
 
 from processors.errors import ConfigurationError
-from tests.autoid.sites import PROJECT_UNUSABLE, AutoidSite, elsewhere
+from tests.autoid.sites import AETITLE, PROJECT_UNUSABLE, AutoidSite, elsewhere
 from tests.flow.harness import BRAIN, HEART, Asked
 
 DAY = 86_400
@@ -92,6 +92,47 @@ def test_asking_for_all_studies_of_a_doubted_project_says_to_start_that_again(si
     site.run()
     with site.left_out("projects"), pytest.raises(ConfigurationError, match="latest export of projects"):
         site.run(only_autoid=True, all_of=HEART)
+
+
+@pytest.mark.parametrize(("project", "subject"), [(HEART, "H-9001"), (BRAIN, "B-1")])
+def test_no_id_is_drawn_for_a_study_whose_entry_is_missing_from_one_export(
+    site: AutoidSite, project: str, subject: str
+) -> None:
+    """It used to be given one, and was requested again under the entry's pseudonym once that was back."""
+    site.entry("7", study="1.2.1", subject=subject, project=project)
+    site.run()
+    with site.left_out("coupling"):
+        site.study("1.2.1")
+        site.run()
+        assert (site.used(), site.transfers("1.2.1")) == ({}, {})
+    site.run()
+    assert (site.used(), site.transfers("1.2.1")) == ({}, {1: Asked(project, subject)})
+    site.assert_sound()
+
+
+def test_a_study_gets_its_id_once_its_entry_is_gone_for_good(site: AutoidSite) -> None:
+    site.entry("7", study="1.2.1", subject="H-9001")
+    site.run()
+    with site.left_out("coupling"):
+        site.study("1.2.1")
+        site.run()
+        site.study("1.2.2", "PID-2")
+        site.run()
+    assert site.requested("1.2.1") == site.id_of("PID-1")
+    assert site.requested("1.2.2") == site.id_of("PID-2")
+
+
+def test_no_id_is_drawn_for_a_study_while_a_rule_for_it_cannot_be_used(site: AutoidSite) -> None:
+    site.rule("7", project=BRAIN, called=AETITLE, patient_id="PID-[0-9]")
+    site.run()
+    site.rule("7", project=BRAIN, called=AETITLE, patient_id="PID-[0-9")
+    site.study("1.2.1")
+    site.run()
+    site.run()
+    assert (site.used(), site.transfers("1.2.1")) == ({}, {})
+    site.rule("7", project=BRAIN, called=AETITLE, patient_id="PID-[0-9]")
+    site.run()
+    assert (site.used(), site.transfers("1.2.1")) == ({}, {1: Asked(BRAIN, "PID-1")})
 
 
 def test_what_waits_at_one_site_is_decided_there_when_another_has_seen_the_rule_again(site: AutoidSite) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from processors.explain.endings import Ending
 
-SENT = Ending(7, "Heart", "", 1, "placed", "sent", 1, "2026-03-02 08:55", "2026-03-02 08:55", [], None, ["9.8"])
+SENT = Ending(7, "Heart", "", 1, "placed", "sent", 1, "2026-03-02 08:55", "2026-03-02 08:55", None, [], None, ["9.8"])
 
 
 @pytest.mark.parametrize(

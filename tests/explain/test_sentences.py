@@ -240,7 +240,17 @@ SENTENCES: list[tuple[Fact, str]] = [
     ),
     (StudyWithdrawn(study=STUDY, project="HEART", withdrawal=40), "The participant withdrew from HEART [40]."),
     (
-        TaskDone(study=STUDY, position=41, by="ada", reason="removed"),
+        TaskDone(
+            study=STUDY,
+            position=41,
+            project="HEART",
+            instance=1,
+            what="sent",
+            sent_at="2026-03-02 08:00",
+            mapped_uids=("9.8",),
+            by="ada",
+            reason="removed",
+        ),
         "ada has seen to what was sent [41]: removed",
     ),
     (StudyHeld(study=STUDY, project="HEART", reason="no PatientID"), "Held for an ID of HEART: no PatientID."),
@@ -400,6 +410,17 @@ def test_a_request_is_named_by_what_it_asked_for() -> None:
     history = History()
     sentence(event_of(REQUESTED, position=17), history)
     assert told(SENT, history).startswith("The request [17] for HEART, event baseline was sent")
+
+
+def test_what_is_told_of_a_sending_again_is_no_other_one() -> None:
+    history = History()
+    told(SENT, history)
+    again = replace(SENT, mapped_uids=("8.8.8",))
+    assert told(again, history) == (
+        "The request [17] was sent once at 2026-03-02 08:00 (instance 3); REDCap tells otherwise of that: "
+        "study UID 8.8.8."
+    )
+    assert told(replace(SENT, sent_at="2026-03-03 08:00"), history).endswith("as REDCap says.")
 
 
 def test_a_request_tells_what_its_rule_said_then_without_the_patterns() -> None:

@@ -7,9 +7,11 @@ import pytest
 from processors.events.transfers import TransferAdopted
 from processors.gateway import patient_subject
 from tests.flow.harness import BRAIN, HEART, Asked, Site
-from tests.operations.operator import amend_by_hand
+from tests.operations.operator import amend_by_hand, replay_all
 from tests.operations.withdrawing import withdraws
 
+SENT_AT = "2026-03-02 08:55"
+"""The date that the sender wrote."""
 FAILED, CHANGED = "transfer failed", "row deleted or changed in REDCap"
 
 Since = Callable[[Site], None]
@@ -53,6 +55,28 @@ def adopt_as_sent(site: Site) -> None:
 
 
 SINCE = pytest.mark.parametrize("since", [_failed, _date_taken_away])
+
+
+@SINCE
+def test_a_replay_does_not_send_it_again(sent: Site, since: Since) -> None:
+    """It used to place the deleted row again, and the study was sent twice."""
+    since(sent)
+    sent.run()
+    sent.person_deletes_transfer("1.2.3", 1)
+    replay_all(sent)
+    assert sent.transfers("1.2.3") == {}
+
+
+@SINCE
+def test_its_date_stays_that_of_the_sending(sent: Site, since: Since) -> None:
+    """That of the attempt that failed was told as when it was sent."""
+    since(sent)
+    sent.run()
+    tried_at = sent.transfer_rows("1.2.3")[1].get("transfer_date")
+    assert sent.query("select first_sent_at, sent_at, tried_at from audit.transfer") == [(SENT_AT, SENT_AT, tried_at)]
+    withdraws(sent, patient="4711")
+    assert sent.query("select sent_at from audit.task where open") == [(SENT_AT,)]
+    sent.assert_sound()
 
 
 @SINCE
@@ -138,7 +162,9 @@ def _other_uid(site: Site, uid: str = "2.25.999", **fields: str) -> None:
 def test_another_study_uid_of_the_same_date_is_no_other_sending_and_both_are_kept(sent: Site) -> None:
     """It counted as sent twice, and the study UID that has to be removed downstream was gone."""
     _other_uid(sent)
-    sent.run()
+    looked = sent.run().looked
+    assert looked is not None
+    assert (looked.sent, looked.told_again) == (0, 1)
     asked = "select sends, first_sent_at, sent_at, mapped_uids from audit.transfer"
     told = (1, "2026-03-02 08:55", "2026-03-02 08:55", ["2.25.1.2.3", "2.25.999"])
     assert sent.query(asked) == [told]

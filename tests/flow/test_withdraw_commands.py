@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from processors.cli.bootstrap import operator
 from processors.cli.main import app
 from tests.flow.conftest import MakeSite
 from tests.flow.harness import HEART, Site
@@ -67,6 +68,23 @@ def test_whoever_withdraws_by_patient_id_leaves_a_task_until_it_is_done(command:
     assert (seen_to.exit_code, seen_to.stdout) == (0, f"Done: study {STUDY}, project '{HEART}'.\n")
     assert command.site.query("select done_reason from audit.task") == [("removed from the archive, ticket 12",)]
     assert "task" not in command.site.attention()
+
+
+def test_what_is_told_of_a_sent_study_later_is_another_task_and_the_one_that_is_done_stays(command: Command) -> None:
+    """Who had seen to it, and when, was gone from audit.task once the sender's fields in REDCap changed."""
+    command("withdraw", *FROM_HEART, "--study", STUDY)
+    tasks = "select position, since, instance, what, sent_at, mapped_uids, done_by, done_reason, open from audit.task"
+    ((position, since, *told, _, _, _),) = command.site.query(tasks)
+    command("done", str(position), "--reason", "removed, ticket 12")
+    done = (position, since, *told, operator(), "removed, ticket 12", False)
+    assert told == [1, "sent", "2026-03-02 08:55", [f"2.25.{STUDY}"]]
+    assert command.site.query(tasks) == [done]
+    place = {"redcap_repeat_instrument": "transfers", "redcap_repeat_instance": "1"}
+    command.site.transfer_project.put([{"study_instance_uid": STUDY, "transfer_mapped_uid": "8.8.8", **place}])
+    command.site.run()
+    first, another = sorted(command.site.query(tasks))
+    assert first == done
+    assert (another[5], another[-1]) == ([f"2.25.{STUDY}", "8.8.8"], True)
 
 
 def test_by_study_or_pseudonym_it_is_the_same(command: Command) -> None:

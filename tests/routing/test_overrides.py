@@ -13,6 +13,7 @@ from processors.events.holds import RequestHeld, RequestReleased
 from processors.events.pseudonyms import StudyHeld, StudyReleased
 from processors.events.rules import ConflictFound, ConflictKind, ConflictResolved, DecidedByHand
 from processors.events.transfers import (
+    TransferFailed,
     TransferPlaced,
     TransferRequested,
     TransferRetracted,
@@ -462,6 +463,17 @@ def test_what_the_sender_told_of_a_row_that_is_gone_since_is_told_once(
         mapped_uids=("9.8.7.6",),
     )
     ledger.record(sent)
+    failed = TransferFailed(
+        study=STUDY,
+        project="HEART",
+        event_name="visit 1",
+        request=request,
+        instance=3,
+        tried_at="2026-03-02 09:00",
+        errors=("1",),
+        failure="timeout",
+    )
+    ledger.record(failed)
     ledger.request("BRAIN")
     requests = amend(gateway, RETRACT).requests
     with standard_simulator(clock) as simulator:

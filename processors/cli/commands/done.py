@@ -1,6 +1,6 @@
 """`fiona-ledger done`: a task that was seen to."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from sqlalchemy import text
@@ -11,7 +11,9 @@ from processors.cli.options import JsonOption, require_reason
 from processors.errors import ConfigurationError
 from processors.events.withdrawals import TaskDone, WithdrawalEntryDismissed
 
-_TASK = text("select study, project from audit.task where position = :position and open")
+_TASK = text("""
+    select study, project, instance, what, sent_at, mapped_uids from audit.task where position = :position and open
+""")
 _ENTRY = text("""
     select record_id from gateway.withdrawal_entry
      where (position = :position and (removed or problems <> '{}'))
@@ -34,10 +36,11 @@ def command(
     with opened_gateway(context.obj, with_keys=False) as (_, gateway), gateway.begin() as work:
         row = work.execute(_TASK, {"position": position}).one_or_none()
         entry = work.execute(_ENTRY, {"position": position}).scalar_one_or_none()
-        decision = {"by": operator(), "reason": why}
+        decision: dict[str, Any] = {"by": operator(), "reason": why}
         if row is not None:
             about = f"study {row.study}, project {row.project!r}"
-            work.record([TaskDone(study=row.study, position=position, **decision)])
+            task = row._asdict() | {"mapped_uids": tuple(row.mapped_uids)}
+            work.record([TaskDone(position=position, **task, **decision)])
         elif entry is not None:
             about = f"record {entry} of REDCap's list of withdrawals, which stands"
             work.record([WithdrawalEntryDismissed(record_id=entry, **decision)])

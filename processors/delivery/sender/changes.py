@@ -117,6 +117,14 @@ def _is_same(report: Report, before: Report) -> bool:
     return report == before or (before.state == "possibly sent" and (report == AWAITED or report[1:] == before[1:]))
 
 
+def is_told_again(sent: TransferSent, study: KnownStudy) -> bool:
+    """Whether it tells more of the last sending that is known: another study UID, say."""
+    if sent.request is not None:
+        return any((each.position, each.sent_at) == (sent.request, sent.sent_at) for each in study.ours)
+    before = study.others.get(sent.instance)
+    return before is not None and (before.report.state, before.report.sent_at) == ("sent", sent.sent_at)
+
+
 def _of_others(row: TransferRow, fingerprint: str, before: KnownRow | None) -> Iterator[Fact]:
     if not row.project:
         return

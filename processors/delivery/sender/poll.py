@@ -22,7 +22,7 @@ from sqlalchemy import text
 from ledger.batching import Progress
 from processors.clocks import believed, is_due
 from processors.delivery.actual import transfers_project
-from processors.delivery.sender.changes import changes, deleted_or_back
+from processors.delivery.sender.changes import changes, deleted_or_back, is_told_again
 from processors.delivery.sender.known import fingerprint, known_studies
 from processors.delivery.sender.record import sealed_change
 from processors.events.fact import Fact
@@ -46,17 +46,21 @@ PORTION = 500
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Looked:
-    """What a look found new, counted: requests by others, and what the sender reported."""
+    """What a look found new, counted: requests by others, and what the sender reported.
+
+    `told_again` are sendings that were known, of which another study UID is told, say.
+    """
 
     requested: int = 0
     sent: int = 0
+    told_again: int = 0
     failed: int = 0
     reopened: int = 0
 
     @property
     def is_anything(self) -> bool:
         """Whether there was anything new."""
-        return (self.requested, self.sent, self.failed, self.reopened) != (0, 0, 0, 0)
+        return self != Looked()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,10 +102,11 @@ def look(
     exported = project.export(READ_FIELDS, changed_since=begin, look_up=False)
     seen = gateway.vault.fingerprint(orjson.dumps(exported))
     counts: Counter[type[Fact]] = Counter()
+    told_again = 0
     # After 12,500 studies were written, all of them are seen again for ten minutes: unsealing their
     # pseudonyms to find nothing new took a second a run.
     if memory is None or (memory.seen, memory.head) != (seen, before.head):
-        counts = _record(gateway, exported, progress)
+        counts, told_again = _record(gateway, exported, progress)
     # Moved last: killed before, the next run looks again from the same time on.
     with gateway.begin() as work:
         tell_unreadable(work, project, read={row[RECORD_ID] for row in exported})
@@ -111,7 +116,8 @@ def look(
         work.execute(_REMEMBER, {"site": gateway.site, **remembered})
     return Looked(
         requested=counts[TransferObserved],
-        sent=counts[TransferSent],
+        sent=counts[TransferSent] - told_again,
+        told_again=told_again,
         failed=counts[TransferFailed],
         reopened=counts[TransferReopened],
     )
@@ -175,10 +181,12 @@ def _known(work: Work) -> tuple[bool, Memory | None]:
     return is_anything, None if row["since"] is None else Memory(**row)
 
 
-def _record(gateway: Gateway, exported: Sequence[Row], progress: Progress | None) -> Counter[type[Fact]]:
+def _record(gateway: Gateway, exported: Sequence[Row], progress: Progress | None) -> tuple[Counter[type[Fact]], int]:
+    """How often facts of each type were recorded, and how many tell again of a sending that was known."""
     by_study = transfers_by_study(exported, gateway.sender.information_codes)
     studies = list(by_study)
     counts: Counter[type[Fact]] = Counter()
+    told_again = 0
     for start in range(0, len(studies), PORTION):
         portion = studies[start : start + PORTION]
         with gateway.begin() as work:
@@ -188,6 +196,7 @@ def _record(gateway: Gateway, exported: Sequence[Row], progress: Progress | None
             facts += changes(printed, known)
             work.record(sealed_change(work, fact) for fact in facts)
         counts.update(type(fact) for fact in facts)
+        told_again += sum(isinstance(fact, TransferSent) and is_told_again(fact, known[fact.study]) for fact in facts)
         if progress is not None:
             progress(start + len(portion), len(studies))
-    return counts
+    return counts, told_again

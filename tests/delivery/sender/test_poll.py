@@ -148,7 +148,7 @@ def test_a_sent_request_whose_date_somebody_takes_away_waits_again(placed: Site)
     (reopened,) = placed.events("TransferReopened")
     assert reopened["request"] == placed.events("TransferSent")[0]["request"]
     # What left the hospital has left it: that it was sent stays known.
-    assert told_of_request(placed) == (True, None, False, None, None)
+    assert told_of_request(placed) == (True, "2026-03-02 08:55", False, None, None)
     report(placed, 1, transfer_date="2026-03-02 11:00")
     placed.run()
     assert told_of_request(placed)[:2] == (True, "2026-03-02 11:00")
