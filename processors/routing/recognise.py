@@ -33,10 +33,14 @@ _BATCH = 500
 
 
 class Recognised(NamedTuple):
-    """For whom a pseudonym is used, and the patient whose PatientID tells so; None where no PatientID does."""
+    """For whom a pseudonym is used, and the patient whose PatientID tells so; None where no PatientID does.
+
+    `corrects`: somebody else was known to use it.
+    """
 
     fact: PatientRecognised
     patient: Patient | None
+    corrects: bool = False
 
 
 def recognise_patients(gateway: Gateway, studies: Collection[str], after: int) -> None:
@@ -163,7 +167,7 @@ def _recognised(work: Work, studies: Sequence[str]) -> list[Recognised]:
         now = None if is_pseudonym else persons.counts_as(use.project, patient.subject)
         if persons.of(now) != persons.of(use.patient):
             place = Place(use.study, Key(use.project, use.fingerprint))
-            others.append(Recognised(_fact(place, Name(use.fingerprint, now)), patient))
+            others.append(Recognised(_fact(place, Name(use.fingerprint, now)), patient, use.patient is not None))
     return others
 
 
@@ -201,22 +205,22 @@ def _fact(place: Place, name: Name) -> PatientRecognised:
 
 def _consequences(work: Work, recognised: Sequence[Recognised]) -> Iterator[Fact | NewEvent]:
     """What is held, and what is told, because others use the same pseudonym, or the same patient another one."""
-    about = {_place(fact): (fact, patient) for fact, patient in recognised if fact.patient is not None}
+    about = {_place(each.fact): each for each in recognised if each.fact.patient is not None}
     if not about:
         return
-    claims = [_claim(work, fact, place, patient) for place, (fact, patient) in about.items()]
-    names = {place: Name(fact.name_fingerprint, UUID(fact.patient)) for place, (fact, _) in about.items()}
+    claims = [_claim(work, each.fact, place, each.patient) for place, each in about.items()]
+    names = {place: Name(each.fact.name_fingerprint, UUID(each.fact.patient)) for place, each in about.items()}
     persons = Persons(work, {claim.project for claim in claims})
-    patients = [patient for _, patient in about.values() if patient is not None]
+    patients = [each.patient for each in about.values() if each.patient is not None]
     events = work.identities({patient.position for patient in patients})
     for patient in patients:
         persons.note(patient.subject, events[patient.position][1].get("PatientID", ""))
     comparison = compare_named(work, claims, names, persons, holds_split=False)
     for place, objection in comparison.objections.items():
-        fact, _ = about[place]
+        fact = about[place].fact
         uses = _uses_of(work, fact, [fact.study])
         for use in uses:
-            yield from _of_use(work, use, objection.obstacle)
+            yield from _of_use(work, use, objection.obstacle, corrects=about[place].corrects)
         if objection.obstacle.kind == SHARED and all(_is_past(work, fact, use) for use in uses):
             for use in _uses_of(work, fact, objection.obstacle.studies):
                 yield from _of_use(work, use, Obstacle(SHARED, "", (fact.study,)))
@@ -257,10 +261,10 @@ def _is_unsent(request: TransferRequest) -> bool:
     return request.in_force and not request.was_sent
 
 
-def _of_use(work: Work, use: Row[Any], obstacle: Obstacle) -> Iterator[Fact | NewEvent]:
-    """What was there before this system is told by `identity check`."""
+def _of_use(work: Work, use: Row[Any], obstacle: Obstacle, *, corrects: bool = False) -> Iterator[Fact | NewEvent]:
+    """What was there before this system is told by `identity check`, unless it turns out to be somebody else's."""
     event = store.read_positions(work.connection, [use.position])[use.position]
-    if event.type == TransferAdopted.__name__:
+    if event.type == TransferAdopted.__name__ and not corrects:
         return
     request = requests_at(work, [use.position]).get(use.position)
     if request is not None and request.cause.kind == "autoid" and not obstacle.studies:

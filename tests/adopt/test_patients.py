@@ -119,6 +119,35 @@ def test_the_study_s_files_that_come_again_change_nothing(adopted: AdoptingSite)
     assert adopted.count("PatientRecognised") == 1
 
 
+@pytest.mark.parametrize("sent", [True, False])
+def test_files_that_come_again_as_somebody_else_s_are_shown(site: AdoptingSite, *, sent: bool) -> None:
+    """They were not, though two patients have the pseudonym by them."""
+    for study in (OF_BEFORE, "1.2.2"):
+        site.scripts_wrote(study, study_patient_id=hashed("4711"))
+        site.scripts_requested(study, "H-001", sent=sent)
+    site.adopt()
+    site.run()
+    site.series(OF_BEFORE, PatientID="9000")
+    site.run()
+    site.run()
+    assert site.attention() == {SHARED: 1}
+    (shown,) = site.events("RequestQuestioned")
+    assert (shown["study"], shown["studies"]) == (OF_BEFORE, ["1.2.2"])
+    site.assert_sound()
+
+
+def test_what_nobody_was_known_to_use_is_left_to_the_identity_check(site: AdoptingSite) -> None:
+    for study, patient_hash in ((OF_BEFORE, ""), ("1.2.2", hashed("4711"))):
+        site.scripts_wrote(study, study_patient_id=patient_hash)
+        site.scripts_requested(study, "H-001", sent=True)
+    site.adopt()
+    site.run()
+    site.series(OF_BEFORE, PatientID="9000")
+    site.run()
+    assert site.attention() == {}
+    assert site.query("select count(distinct patient) from gateway.pseudonym_use") == [(2,)]
+
+
 @pytest.mark.parametrize("compared_before", [False, True])
 def test_a_forgotten_patient_is_compared_no_longer(adopted: AdoptingSite, *, compared_before: bool) -> None:
     if compared_before:
