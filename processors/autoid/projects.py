@@ -65,7 +65,9 @@ def _pattern_problems(pattern: str) -> list[str]:
     try:
         parse(pattern)
     except PatternError as exc:
-        return [f"project_patient_naming cannot be used: {exc}"]
+        # What is listed stands on one line, where no caret could show the place.
+        place = f"at character {exc.place + 1} of {exc.text}"
+        return [f"project_patient_naming cannot be used: {exc.problem} ({place})"]
     return []
 
 

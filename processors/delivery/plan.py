@@ -348,12 +348,16 @@ class _Transfers:
             self._end_row(request, row, *(ended if row is doubles[-1] else ()))
 
     def _doubles(self, request: TransferRequest) -> Iterator[TransferRow]:
-        """Rows of a request beside its own: written again by a run that was killed, and not recorded; or put back."""
+        """Rows of a request beside its own: written again by a run that was killed, and not recorded; or put back.
+
+        One that was sent is left until a look has told so: the request stands there then.
+        """
         own = self._own.get(request.position)
         if own is None:
             return
         for row in self._written.get(request.position, ()):
-            if row.instance != own and row.is_sendable:
+            is_untold = row.report.state == "sent" and not request.was_sent
+            if row.instance != own and row.is_sendable and not is_untold:
                 yield row
 
     def _end(self, request: TransferRequest) -> None:

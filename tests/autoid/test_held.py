@@ -215,3 +215,13 @@ def test_a_held_study_of_another_site_is_left_to_it(site: AutoidSite) -> None:
     site.series("9.9.9", called=AETITLE, PatientID="PID-9")
     site.run()
     assert site.held() == {"1.2.1": NO_PATIENT_ID}
+
+
+def test_what_is_wrong_with_a_pattern_is_told_on_one_line(site: AutoidSite) -> None:
+    """`status` showed the line breaks of the message, and its caret, as signs that nobody can read."""
+    site.project(pattern="H-[0-9")
+    site.run()
+    found = "expected a closing ] for this set, found the end of the pattern (at character 3 of H-[0-9)"
+    assert site.query("select problems from gateway.autoid_project") == [
+        ([f"project_patient_naming cannot be used: {found}"],)
+    ]

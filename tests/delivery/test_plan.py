@@ -591,7 +591,6 @@ def test_what_takes_the_place_of_an_ended_request_waits_for_its_end() -> None:
         (JUST_NOW, AWAITED, {}),
         (LONG_AGO, FAILED, {}),
         (LONG_AGO, AWAITED, {2: ("HEART", "", "")}),
-        (JUST_NOW, SENT, {2: ("HEART", "", "")}),
     ],
 )
 def test_a_second_row_of_a_placed_request_is_ended_and_its_own_left(
@@ -602,6 +601,15 @@ def test_a_second_row_of_a_placed_request_is_ended_and_its_own_left(
     found = plan(desired(standing), redcap)
     assert imported(redcap, found).transfers() == {1: ("HEART", "P1", "")} | left
     assert all(row.ends and row.facts == () for row in found.rows)
+
+
+@pytest.mark.parametrize(("sends", "left"), [(0, "P1"), (1, "")])
+def test_a_second_row_that_was_sent_is_ended_once_that_is_told(sends: int, left: str) -> None:
+    """The request stands there by then, where its own was not sent."""
+    standing = replace(ours(5, state="placed", instance=1), placed_at=LONG_AGO, sends=sends)
+    redcap = Redcap().by_us(1, standing).by_us(2, standing, SENT)
+    found = plan(desired(standing), redcap)
+    assert imported(redcap, found).transfers() == {1: ("HEART", "P1", ""), 2: ("HEART", left, "")}
 
 
 def test_of_two_rows_that_were_never_recorded_the_second_is_ended_at_once() -> None:

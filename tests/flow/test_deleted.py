@@ -318,13 +318,13 @@ def test_what_a_person_asks_for_after_ours_was_deleted_is_theirs(requested: Site
 # -- a deleted row is put back after it was written again: two can be sent
 
 
-def _put_back_after_it_was_written_again(site: Site) -> None:
-    row = dict(site.transfer_project.records["1.2.3"].instances["transfers"][1])
+def _put_back_after_it_was_written_again(site: Site, **told: str) -> None:
+    row = dict(site.transfer_project.records["1.2.3"].instances["transfers"][1]) | told
     site.person_deletes_transfer("1.2.3", 1)
     replay_all(site)
     place = {"study_instance_uid": "1.2.3", "redcap_repeat_instrument": "transfers", "redcap_repeat_instance": "1"}
     site.transfer_project.put([{**place, **row}])
-    assert _asked(site) == [Asked(HEART, "H-001")] * 2
+    assert [asked.name for asked in _asked(site)] == ["H-001"] * 2
 
 
 @pytest.mark.parametrize("place", ["requested", "apart"])
@@ -338,6 +338,32 @@ def test_of_a_row_put_back_beside_the_one_written_again_one_is_ended(
     head = site.head()
     site.run()
     assert site.head() == head
+    site.assert_sound()
+
+
+@pytest.mark.parametrize("place", ["requested", "apart"])
+@pytest.mark.parametrize("is_locked", [False, True])
+def test_of_a_sent_row_put_back_beside_the_one_written_again_that_one_is_ended(
+    place: str, request: pytest.FixtureRequest, *, is_locked: bool
+) -> None:
+    """The sent one used to be ended, and the study was sent again by the other."""
+    site: Site = request.getfixturevalue(place)
+    _put_back_after_it_was_written_again(site, transfer_date="2026-03-02 08:50", transfer_mapped_uid="2.25.7")
+    if is_locked:
+        site.transfer_project.lock("1.2.3")
+        for _ in range(3):
+            site.run()
+        site.transfer_project.unlock("1.2.3")
+    assert site.run().attention == {}
+    assert _asked(site) == [Asked(HEART, "H-001", sent=True)]
+    told = "select state, instance, sends, sent_at, mapped_uids from audit.transfer"
+    assert site.query(told) == [("placed", 1, 1, "2026-03-02 08:50", ["2.25.7"])]
+    site.run()
+    head = site.head()
+    site.run()
+    assert site.head() == head
+    assert site.head() == head
+    assert [len(site.events(type_)) for type_ in ("TransferSent", "TransferReopened")] == [1, 0]
     site.assert_sound()
 
 

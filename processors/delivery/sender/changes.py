@@ -62,7 +62,8 @@ def deleted_or_back(rows: Collection[TransferRow], study: KnownStudy) -> Iterato
     """Which placed requests' rows somebody has deleted or changed, or put back, by all rows that the record has.
 
     One that reads as before, but was sent while it said something else, is not back: the sender sends it no more. One
-    that is put back after it was written again elsewhere can be sent beside that one.
+    that is put back after it was written again elsewhere can be sent beside that one: of the two, the request stands in
+    the one that was sent, or the study would be sent once more.
     """
     for request in study.ours:
         if request.state != "placed":
@@ -71,16 +72,29 @@ def deleted_or_back(rows: Collection[TransferRow], study: KnownStudy) -> Iterato
             request.found or not any(map(study.is_told_of_others, _at(request, rows)))
         )
         beside = stands_elsewhere(request, rows, study.ours)
-        if beside is not None and not stands:
+        if beside is not None:
+            moves = not stands or _is_sent_instead(beside, request, rows, study)
+            if moves:
+                yield placed_again(request, beside)
+            if stands and request.position not in study.doubled:
+                yield DoubleFound(
+                    study=request.study,
+                    project=request.project,
+                    request=request.position,
+                    instance=(request.instance or 0) if moves else beside.instance,
+                )
             stands = True
-            yield placed_again(request, beside)
-        elif beside is not None and request.position not in study.doubled:
-            yield DoubleFound(
-                study=request.study, project=request.project, request=request.position, instance=beside.instance
-            )
         if stands == (request.position in study.missing):
             change = RowRestored if stands else RowMissing
             yield change(study=request.study, kind="transfer", key=str(request.position))
+
+
+def _is_sent_instead(
+    beside: TransferRow, request: TransferRequest, rows: Iterable[TransferRow], study: KnownStudy
+) -> bool:
+    """Whether the row beside the request's own one was sent as it reads, and that one was not."""
+    is_sent = beside.report.state == "sent" and not study.is_told_of_others(beside)
+    return is_sent and not request.found and all(row.report.state != "sent" for row in _at(request, rows))
 
 
 def _at(request: TransferRequest, rows: Iterable[TransferRow]) -> Iterator[TransferRow]:
@@ -101,8 +115,8 @@ def _changes_of(row: TransferRow, fingerprint: str, study: KnownStudy) -> Iterat
     if wrote and row.is_sendable and not request.in_force and request.state != "ending":
         yield TransferStrayed(study=row.study, project=request.project, request=request.position, instance=row.instance)
     # A row that was amended or emptied by us says no more what an earlier report was about; nor is a blank one of what
-    # has ended a wish to have it sent again.
-    is_news = request.in_force or row.report != AWAITED
+    # has ended, or of a double of what was sent, a wish to have it sent again.
+    is_news = (request.in_force and row.instance == request.instance) or row.report != AWAITED
     if is_news and not _is_same(row.report, request.report) and not (wrote and study.is_told_of_others(row)):
         yield _reported(row, request)
 

@@ -21,7 +21,7 @@ from sqlalchemy import text
 from processors.attention import Notice
 from processors.clocks import is_due
 from processors.configuration.settings import SenderSection
-from processors.events.fact import Fact
+from processors.events.fact import Fact, study_stream
 from processors.events.transfers import TransferFailed, TransferRecalled, TransferSent
 from processors.gateway import Gateway, Work
 from processors.requests import MINUTE, TransferRequest
@@ -217,6 +217,10 @@ _PLACED = text("""
     select position from gateway.transfer
      where instance is not null and study = any(:studies)
 """)
+_DOUBLES = text("""
+    select (data ->> 'request')::bigint as request, (data ->> 'instance')::integer as instance from ledger.event
+     where stream = any(:streams) and type = 'DoubleFound'
+""")
 _POSSIBLY_SENT = text("""
     select request, at from gateway.outcome join gateway.study using (study)
      where ours and not acknowledged and state = 'possibly sent' and site = :site
@@ -224,7 +228,7 @@ _POSSIBLY_SENT = text("""
 
 
 def look_after_sender(gateway: Gateway) -> list[str]:
-    """Takes back what ended requests left in the queue, and tells which of them were carried out; gives warnings.
+    """Takes back what ended requests and doubles left in the queue, and tells what was carried out; gives warnings.
 
     The sender makes a request's file anew every minute, so that one may appear between our look at the
     queue and our import.
@@ -234,11 +238,14 @@ def look_after_sender(gateway: Gateway) -> list[str]:
     if waiting:
         prefixes = {name[:end] for name in waiting for end, letter in enumerate(name) if letter == "_"}
         with gateway.begin() as work:
-            known = requests_at(work, work.execute(_PLACED, {"studies": list(prefixes)}).scalars().all()).values()
+            known = requests_at(work, work.execute(_PLACED, {"studies": list(prefixes)}).scalars().all())
+            doubles = work.execute(_DOUBLES, {"streams": [study_stream(study) for study in prefixes]}).all()
         # One in force may have the name of one that has ended: an entry was corrected and corrected back.
-        wanted = {file_name(request) for request in known if request.in_force}
-        for request in known:
-            if not request.in_force and file_name(request) in waiting - wanted:
+        wanted = {file_name(request) for request in known.values() if request.in_force}
+        ended = [request for request in known.values() if not request.in_force]
+        ended += [replace(known[row.request], instance=row.instance) for row in doubles if row.request in known]
+        for request in ended:
+            if file_name(request) in waiting - wanted:
                 queue.take_back(request)
     with gateway.begin() as work:
         watched = work.execute(_POSSIBLY_SENT, {"site": work.site}).all()

@@ -13,6 +13,7 @@ import pytest
 from processors.configuration.settings import SenderSection
 from tests.delivery.sender.conftest import STUDY
 from tests.flow.harness import BRAIN, HEART, Asked, Site
+from tests.operations.operator import replay_all
 
 FILE = f"{STUDY}_{HEART}_H-001_1.json"
 
@@ -62,6 +63,22 @@ def test_a_request_taken_back_from_the_queue_is_withdrawn_and_another_placed(
     assert names(folders.queue) == ["1.9_Heart Study_H-001_1.json", "no request"]
     (recalled,) = queued.events("TransferRecalled")
     assert "H-001" not in str(recalled)
+
+
+def test_the_file_of_a_double_that_is_ended_is_taken_back(queued: Site, folders: SenderSection) -> None:
+    """A deleted row was written again, and put back: its file was left, and the study was sent by both."""
+    row = queued.transfer_rows(STUDY)[1]
+    queued.person_deletes_transfer(STUDY, 1)
+    replay_all(queued)
+    place = {"study_instance_uid": STUDY, "redcap_repeat_instrument": "transfers", "redcap_repeat_instance": "1"}
+    queued.transfer_project.put([{**place, **row}])
+    again = FILE.replace("_1.json", "_2.json")
+    assert folders.queue is not None
+    (folders.queue / again).write_text("{}")
+    queued.run()
+    assert [instance for instance, asked in queued.transfers(STUDY).items() if asked.name] == [2]
+    assert names(folders.withdrawn) == [FILE]
+    assert again in names(folders.queue)
 
 
 def test_nobody_s_request_gets_the_number_of_one_taken_back_while_a_batch_is_under_way(
