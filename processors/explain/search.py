@@ -30,7 +30,17 @@ def find_study(work: Work, wanted: str) -> str:
         return str(studies[0].study)
     if studies:
         raise ConfigurationError(_several(name, studies))
-    raise ConfigurationError("\n".join(_unknown(work, name)))
+    raise ConfigurationError(known_before(work, name) or "\n".join(_unknown(work, name)))
+
+
+def known_before(work: Work, study: str) -> str | None:
+    """What there is to say of a study that REDCap held before this system, and that never arrived here; else None."""
+    if not work.execute(_ADOPTED, {"name": study}).scalar_one():
+        return None
+    return (
+        f"REDCap held study {study} before this system, and no summary of it was ever read here: nothing was decided "
+        f"about it. `fiona-ledger audit request_of_others --study {study}` tells what others have requested of it."
+    )
 
 
 def studies_with_accession(work: Work, number: str) -> list[str]:
@@ -57,6 +67,10 @@ _BY_ACCESSION = text("""
 """)
 _REJECTED = text("""
     select path, reason from gateway.rejected_file where split_part(path, '/', 1) = :name order by path limit :limit
+""")
+_ADOPTED = text("""
+    select exists (select from gateway.adopted_study where study = :name)
+           and not exists (select from gateway.study where study = :name)
 """)
 _LISTED_FOLDER = text("select exists (select from gateway.folder where study = :name)")
 _WAITING_ENTRIES = text("""

@@ -19,8 +19,9 @@ from processors.events.transfers import TransferRetracted
 from processors.events.withdrawals import ParticipantWithdrew, StudyWithdrawn
 from processors.gateway import Work
 from processors.requests import IN_FORCE, TransferRequest
+from processors.routing.joined import Known
 from processors.routing.participants import Participant, Withdrawal, participants
-from processors.routing.withdrawals import patient_ids_of, patient_marks
+from processors.routing.withdrawals import patient_ids_of, patient_marks, sole_adopted
 from processors.stored_requests import requests_of
 
 
@@ -99,16 +100,20 @@ def end(work: Work, causes: Mapping[tuple[str, str], Cause], *, only: Collection
     return ended
 
 
-def patients_of_study(work: Work, study: str) -> list[str]:
-    """The PatientID of the study. Raises `ConfigurationError` where it has none, or several."""
+def patient_of_study(work: Work, study: str) -> Known:
+    """Whose the study is: by its PatientID, or by REDCap's hash of it where it has never been read here.
+
+    Raises `ConfigurationError` where it is nobody's, or of several.
+    """
     patient_ids = patient_ids_of(work, [study]).get(study, [])
-    if len(patient_ids) != 1:
+    known = Known(set(patient_ids), set(sole_adopted(work, [study]).values()))
+    if len(patient_ids) + len(known.adopted) != 1:
         number = "several" if patient_ids else "none"
         raise ConfigurationError(
             f"--study: expected a study of one patient, found {number} of study {study!r}. Give the PatientID "
             "(--patient-id-stdin) or the pseudonym (--pseudonym-stdin) instead. Nothing was changed."
         )
-    return patient_ids
+    return known
 
 
 def is_known(work: Work, project: str) -> bool:

@@ -11,6 +11,7 @@ from processors.explain.conditions import RuleAccount
 from processors.explain.explanation import Explanation, explain
 from processors.explain.near_miss import Matching
 from processors.explain.past import PastExplanation, explain_then
+from processors.explain.search import known_before
 from processors.gateway import Work
 from processors.routing.configured_checks import checks_of
 from processors.web.days import end
@@ -19,7 +20,7 @@ from processors.web.days import end
 def require_known(work: Work, study: str) -> None:
     """Raises `ConfigurationError` for a study that the ledger does not know."""
     if work.execute(_KNOWN, {"study": study}).scalar_one_or_none() is None:
-        raise ConfigurationError("The ledger knows no study of this UID.")
+        raise ConfigurationError(known_before(work, study) or "The ledger knows no study of this UID.")
 
 
 _KNOWN = text("select study from gateway.study where study = :study")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.adopt.commands import Command, adopted_command
 from tests.adopt.sites import AdoptingSite
 from tests.conftest import SettableClock
 from tests.flow.harness import standard_simulator
@@ -15,6 +16,11 @@ from tests.flow.harness import standard_simulator
 def site(database_url: str, key_file: Path, clock: SettableClock, tmp_path: Path) -> Iterator[AdoptingSite]:
     with ExitStack() as stack:
         yield _made(stack, database_url, key_file, clock, tmp_path)
+
+
+@pytest.fixture
+def command(site: AdoptingSite, tmp_path: Path) -> Command:
+    return adopted_command(site, tmp_path)
 
 
 @pytest.fixture

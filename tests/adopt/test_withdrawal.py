@@ -98,6 +98,13 @@ def test_so_they_are_once_the_patient_is_forgotten(adopted: AdoptingSite) -> Non
     assert is_held(adopted, "4711")
 
 
+def test_so_they_are_by_a_study_of_theirs(adopted: AdoptingSite) -> None:
+    """It was refused: the study was of nobody."""
+    assert withdraws(adopted, study=SENT).studies == [SENT]
+    assert is_held(adopted, "4711")
+    assert not is_held(adopted, "4712", name="H-002")
+
+
 @pytest.mark.parametrize("subject", ["4711", "H-001"])
 def test_what_is_adopted_after_the_withdrawal_is_a_task_each(beside: AdoptingSite, subject: str) -> None:
     """REDCap's list is read before the patients are."""

@@ -3,8 +3,9 @@
 from ledger.database import Database
 from processors.delivery.deliver import deliver
 from processors.redcap import NoRateLimit, Redcap
+from processors.routing.joined import Known
 from processors.routing.participants import Withdrawal
-from processors.routing.withdraw import Withdrawn, patients_of_study, withdraw
+from processors.routing.withdraw import Withdrawn, patient_of_study, withdraw
 from tests.flow.harness import HEART, Site
 from tests.operations.operator import gateway_of
 
@@ -21,10 +22,11 @@ def withdraws(
             Redcap(url=site.simulator.url, tokens=site.tokens, rate_limit=NoRateLimit()) as redcap,
         ):
             with gateway.begin() as work:
-                patient_ids = patients_of_study(work, study) if study else [patient] * bool(patient)
+                known = patient_of_study(work, study) if study else Known({patient} if patient else set(), set())
                 wanted = Withdrawal(
                     project=project,
-                    patient_ids=patient_ids,
+                    patient_ids=known.patient_ids,
+                    adopted=known.adopted,
                     pseudonyms=[pseudonym] * bool(pseudonym),
                     by="kari",
                     reason="case 17",

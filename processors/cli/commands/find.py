@@ -13,6 +13,7 @@ from processors.cli.harmless import on_a_line
 from processors.cli.options import JsonOption
 from processors.errors import ConfigurationError
 from processors.explain.find import STAGES, Found, Sought, Stage, find
+from processors.explain.search import known_before
 from processors.explain.sentences import destination
 
 _SHOWN = 50
@@ -64,7 +65,9 @@ def command(
             console.print_json([each._asdict() for each in found])
         else:
             most = limit or _SHOWN
-            _print(list(islice(find(work, sought), most + 1)), most)
+            found_here = list(islice(find(work, sought), most + 1))
+            nothing = None if study is None or found_here else known_before(work, study.strip())
+            _print(found_here, most, nothing or "No study is like that.")
 
 
 def _printable(option: str, given: str | None) -> str | None:
@@ -82,10 +85,10 @@ def _stages(given: list[str]) -> tuple[Stage, ...]:
     return chosen or STAGES
 
 
-def _print(found: list[Found], most: int) -> None:
+def _print(found: list[Found], most: int, nothing: str) -> None:
     out = console.output()
     if not found:
-        out.print("No study is like that.")
+        console.paragraph(out, nothing)
     before = ""
     for each in found[:most]:
         if each.study != before:

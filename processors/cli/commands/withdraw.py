@@ -16,9 +16,10 @@ from processors.delivery.recognition import recognise
 from processors.errors import ConfigurationError
 from processors.gateway import Work
 from processors.routing.configured_checks import LASTING
+from processors.routing.joined import Known
 from processors.routing.participants import Withdrawal
 from processors.routing.unplaced import hold_unplaced
-from processors.routing.withdraw import Withdrawn, is_known, patients_of_study, withdraw
+from processors.routing.withdraw import Withdrawn, is_known, patient_of_study, withdraw
 
 _TASKS = text("""
     select position, study, project, instance, what, sent_at, mapped_uids from audit.task
@@ -68,10 +69,13 @@ def command(
             )
         with gateway.begin() as work:
             _require_known(work, project)
-            patient_ids = [given] if patient_id_stdin else [] if study is None else patients_of_study(work, study)
+            known = Known({given} if patient_id_stdin else set(), set())
+            if study is not None:
+                known = patient_of_study(work, study)
             wanted = Withdrawal(
                 project=project,
-                patient_ids=patient_ids,
+                patient_ids=known.patient_ids,
+                adopted=known.adopted,
                 pseudonyms=[given] if pseudonym_stdin else [],
                 by=operator(),
                 reason=reason.strip(),
