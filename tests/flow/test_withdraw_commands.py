@@ -111,6 +111,7 @@ def test_of_a_patient_who_is_not_known_yet_it_says_that_nothing_was_requested(co
         (("--all-projects", "--reason", "x", "--pseudonym-stdin"), "H-001", "expected --project as well"),
         (("--project", HEART, "--reason", " ", "--study", STUDY), "", "--reason"),
         (("--project", HEART, "--reason", "4711 asked", "--patient-id-stdin"), "4711", "in plain text for ever"),
+        (("--project", HEART, "--reason", "4711 asked", "--study", STUDY), "", "in plain text for ever"),
         (("--project", "heart study", "--reason", "x", "--study", STUDY), "", "Names count to the letter"),
         ((*FROM_HEART, "--patient-id-stdin"), "", "expected one line, found none"),
         ((*FROM_HEART, "--patient-id-stdin"), " \n", "expected one line, found a blank one"),

@@ -72,6 +72,11 @@ def command(
             known = Known({given} if patient_id_stdin else set(), set())
             if study is not None:
                 known = patient_of_study(work, study)
+                if any(patient_id.casefold() in reason.casefold() for patient_id in known.patient_ids):
+                    raise ConfigurationError(
+                        "--reason holds the study's PatientID, and would be kept in plain text for ever. Nothing was "
+                        "changed."
+                    )
             wanted = Withdrawal(
                 project=project,
                 patient_ids=known.patient_ids,
