@@ -220,9 +220,10 @@ create view audit.attention as
            'Remove it downstream, then: fiona-ledger acknowledge POSITION --reason TEXT'
       from gateway.outcome as told join gateway.transfer on transfer.position = told.request
       join ledger.event as ended on ended.position = transfer.ended_position
-     where told.ours and told.state = 'sent' and told.position > transfer.ended_position
-       -- Its end told that it was sent, and this is the report of that.
-       and (ended.data ->> 'fate' is distinct from 'sent' or told.sends > 1)
+     where told.ours and told.position > transfer.ended_position
+       -- Its end told that it was sent, and this is the report of that; or a later attempt has failed.
+       and (told.state = 'sent' and (ended.data ->> 'fate' is distinct from 'sent' or told.sends > 1)
+            or told.state = 'failed' and told.sends > 0 and ended.data ->> 'fate' is distinct from 'sent')
        and not told.acknowledged
     union all
     select 'not ended yet', transfer.position, study, project, 'instance ' || coalesce(instance::text, 'unknown'),

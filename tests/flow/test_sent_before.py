@@ -211,6 +211,19 @@ def test_so_it_is_with_study_uids_of_what_a_person_requested(site: Site) -> None
     assert len(site.events("TransferSent")) == 2
 
 
+def test_what_was_sent_after_it_had_ended_stays_listed_though_a_later_attempt_fails(site: Site) -> None:
+    site.series("1.2.3", PatientID="4711")
+    site.entry("1", study="1.2.3", subject="H-001")
+    site.run()
+    site.clock.advance(3_600)
+    amend_by_hand(site, "1.2.3")
+    site.sender_sends("1.2.3", 1)
+    assert site.run().attention == {"sent after it was ended": 1}
+    site.clock.advance(3_600)
+    site.sender_fails("1.2.3", 1)
+    assert site.run().attention == {"sent after it was ended": 1}
+
+
 def test_a_failure_after_a_sending_is_told_once(sent: Site) -> None:
     """It was told anew by each look, as the study UID under which it was sent stayed in the row."""
     _failed(sent)
