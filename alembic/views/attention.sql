@@ -215,7 +215,7 @@ create view audit.attention as
      where told.ours and told.state = 'possibly sent' and not told.acknowledged
     union all
     select 'sent after it was ended', told.position, told.study, transfer.project, 'instance ' || told.instance,
-           'Sent as it was, at ' || told.sent_at || coalesce(
+           'Sent as it was, at ' || told.sent_dates[cardinality(told.sent_dates)] || coalesce(
                ', under study UID ' || nullif(array_to_string(told.mapped_uids, ', '), ''), '') || '.',
            'Remove it downstream, then: fiona-ledger acknowledge POSITION --reason TEXT'
       from gateway.outcome as told join gateway.transfer on transfer.position = told.request
