@@ -25,13 +25,16 @@ Stage = Literal[
     "withdrawn",
     "closed",
 ]
-"""How far it has come: nothing asks for it; held; in conflict, also with what a person asked for; waits to be written
-or withdrawn in REDCap; placed, and not sent yet; its row deleted or changed by people; sent; failed; may have been
-sent; withdrawn unsent; ended otherwise."""
+"""How far it has come: nothing asks for it; held; in conflict, also with what a person asked for; waits to be decided,
+written or withdrawn in REDCap; placed, and not sent yet; its row deleted or changed by people; sent; failed; may have
+been sent; withdrawn unsent; ended otherwise."""
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 
 DELETED: Final = "row deleted or changed in REDCap"
 """As what needs a person it has the same name."""
+
+LEFT_OPEN: Final = "what it depends on is missing from REDCap or cannot be used"
+"""Of a study that waits for a rule or an entry."""
 
 _AT_ONCE: Final = 500
 
@@ -155,6 +158,14 @@ def asked(condition: str) -> TextClause:
                         where contested.state = 'contested'
                           and (contested.study, contested.project, contested.event_name)
                             = (conflict.study, conflict.project, conflict.event_name))
+     union all
+    select study, project, event_name, 'waiting', '{LEFT_OPEN}', position, '', '', 0, ''
+      from gateway.deferred_decision as left_open
+     where {condition}
+       and not exists (select from gateway.transfer
+                        where state in ('requested', 'placed', 'contested', 'ending')
+                          and (transfer.study, transfer.project, transfer.event_name)
+                            = (left_open.study, left_open.project, left_open.event_name))
      order by position
     """)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from processors.explain.endings import endings
-from processors.explain.find import Sought, find
+from processors.explain.find import LEFT_OPEN, Sought, find
 from processors.operations.disclosures import audit_events
 from processors.operations.reports.participant import participant_report
 from processors.operations.reports.project import project_report
@@ -199,3 +199,17 @@ def test_a_person_s_row_outlasts_a_request_of_ours_that_it_answered(by_others: E
         ("coupling entry 1", "withdrawn, not sent"),
         (BY_OTHERS, "stands in REDCap, not sent yet"),
     ]
+
+
+def test_what_waits_for_a_rule_that_cannot_be_used_is_told_so(explained: Explained) -> None:
+    """It was told that nothing asks for it."""
+    explained.site.rule("7", patient_id="PID-1")
+    explained.site.run()
+    explained.site.rule("7", patient_id="PID-[")
+    explained.site.series("1.2.3", PatientID="PID-1")
+    explained.site.run()
+    assert found(explained) == [("waiting", LEFT_OPEN)]
+    assert stages(explained) == {"waiting": 1}
+    explained.site.rule("7", patient_id="PID-1")
+    explained.site.run()
+    assert found(explained) == [("placed", "")]
