@@ -312,6 +312,21 @@ def test_what_has_ended_stays_so_though_its_files_were_away_when_the_ledger_was_
     site.assert_sound()
 
 
+def test_an_entry_that_the_export_leaves_out_is_told_before_anybody_says_yes(site: RestoredSite) -> None:
+    """What it asks for had been retracted, and would come back with it."""
+    backup = saved_yesterday(site)
+    site.series("1.2", PatientID="X-2", PatientName="Anon^2")
+    coupled(site, 2, "B-2")
+    site.gets_through("run")
+    site.gets_through("retract", "1.2", "--project", BRAIN, *REASON)
+    site.restore(backup)
+    with site.left_out("coupling", "2"):
+        (warning,) = site.preview()["warnings"]
+    assert "export of coupling lacks 1 records" in warning
+    assert "such as 2:" in warning
+    assert site.preview()["warnings"] == []
+
+
 def test_what_an_export_leaves_out_is_neither_ended_nor_placed(site: RestoredSite) -> None:
     """REDCap's log tells that the record was written to, and not that anybody deleted it."""
     backup = saved_yesterday(site)

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from sqlalchemy import text
 
+from processors import bounds
 from processors.autoid.adoption import adopt as adopt_entries
 from processors.autoid.taken_back import lost_requests
 from processors.delivery import actual
@@ -90,6 +91,8 @@ def take_back(run: Run, *, by: str) -> TakenBack:
             adopt_entries(gateway, redcap)
     run.decide(observed)
     taking = _Taking(gateway, redcap, by)
+    taking.warn_of_missing("coupling", {entry.record_id for entry in observed.entries})
+    taking.warn_of_missing("routing", {rule.record_id for rule in observed.rules})
     taking.done.adopted = adopt_records(run, by=by, first=taking.take)
     taking.finish()
     return taking.done
@@ -136,6 +139,27 @@ class _Taking:
         except ServiceError:
             self.done.warnings.append(_UNREADABLE)
             return _Log([])
+
+    def warn_of_missing(self, project: str, there: Collection[str]) -> None:
+        """Warns of what an export of a list lacks, though REDCap's log tells of it, and not that anybody deleted it.
+
+        Once it is there again, it counts as newer than the loss.
+        """
+        try:
+            lines = self._redcap.export_log(project, since=self._gateway.local(self._since - _OVERLAP))
+        except Banned:
+            raise
+        except ServiceError:
+            return
+        last = {bounds.name(line.record): line for line in lines}
+        gone = {record for record, line in last.items() if line.of_record and line.deleted}
+        lacking = sorted(last.keys() - gone - set(there))
+        if lacking:
+            self.done.warnings.append(
+                f"REDCap's export of {project} lacks {len(lacking)} records of which its log tells, and not that "
+                f"anybody deleted them, such as {lacking[0]}: what they ask for is placed once they are there again, "
+                "though it may have ended since. Give the command again before you say yes."
+            )
 
     def take(self, work: Work, studies: Sequence[str], records: Mapping[str, ActualRecord]) -> None:
         """Takes back the requests that stand in these records, and ends those that do not any more."""
