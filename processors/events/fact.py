@@ -58,7 +58,9 @@ class Fact:
         """
         values = {**event.data, **(payload or {})}
         for name, restore in _layout(cls).restored:
-            values[name] = restore(values[name])
+            # Of an event that was stored before there was such a field, its default counts.
+            if name in values:
+                values[name] = restore(values[name])
         return cls(**values)
 
 

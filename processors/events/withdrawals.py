@@ -45,15 +45,15 @@ class TaskDone(OfStudy):
     """An operator has seen to it that what was sent is removed. `position` is the task's.
 
     `project`, `instance`, `what`, `sent_at` and `mapped_uids` are what the task was then: what the sender or a person
-    writes there later is another one.
+    writes there later is another one. The first ledgers have none of them.
     """
 
     position: int
-    project: str
-    instance: int
-    what: str
-    sent_at: str | None
-    mapped_uids: tuple[str, ...]
+    project: str = ""
+    instance: int | None = None
+    what: str = ""
+    sent_at: str | None = None
+    mapped_uids: tuple[str, ...] = ()
     by: str
     reason: str
 
