@@ -102,6 +102,8 @@ class EmbeddedServer:
         self._share = None
 
     def _start(self) -> None:
+        if sys.platform == "linux":
+            embedded_watch.end_moved(self.data.parent)
         self._make_data()
         _disown_stale_pid(self.data)
         # No queries here are long enough for compiling, which needs what a hardened service must not do: to

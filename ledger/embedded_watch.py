@@ -9,7 +9,7 @@ Locks on files in the folder say who is there. A lock ends with whoever holds it
 
     .postgres.lock     one at a time: whoever starts or stops the server
     .postgres.users    shared: whoever uses it; the file's time changes when somebody comes or goes
-    .postgres.watch    one: whoever watches it
+    .postgres.watch    one: whoever watches it; the file tells the server's process
 
 It stops the server at once where that lies in the folder no more, as nobody would find it, or on SIGTERM, unless
 somebody uses it; and ends with the server, whatever ends that.
@@ -30,6 +30,7 @@ USERS: Final = ".postgres.users"
 GUARD: Final = ".postgres.watch"
 
 _LONGEST_STOP_SECONDS: Final = 60
+_LONGEST_NUMBER: Final = 20
 
 
 @contextlib.contextmanager
@@ -80,7 +81,7 @@ def watch(folder: Path, seconds: float, server: int) -> None:
         with locked(folder), a_share(folder) as share:
             is_idle = last_used == _last_used(folder) or bool(ready) or not _lies_in(folder, server)
             if is_idle and is_alone(share):
-                _stop(server)
+                _stop(server, in_order=_lies_in(folder, server))
                 return
         if ready:
             return
@@ -122,15 +123,40 @@ def _number(server: int) -> str:
     return next(line.split()[1] for line in lines if line.startswith("Pid:"))
 
 
-def _stop(server: int) -> None:
-    """Has the server end its connections and stop in order, as `pg_ctl stop --mode=fast` does, and waits for it."""
+def end_moved(folder: Path) -> None:
+    """Ends a server that is watched and was moved away with its data, before others are used in their place.
+
+    Its checkpoints would be written by the path at which it was started: into the data that lie there by then.
+    """
+    guard = own_file(folder / GUARD)
+    try:
+        told = b"" if is_alone(guard) else os.pread(guard, _LONGEST_NUMBER, 0).strip()
+    finally:
+        os.close(guard)
+    if told:
+        with contextlib.suppress(ProcessLookupError):
+            server = os.pidfd_open(int(told))
+            try:
+                if not _lies_in(folder, server):
+                    _stop(server, in_order=False)
+            finally:
+                os.close(server)
+
+
+def _stop(server: int, *, in_order: bool) -> None:
+    """Has the server end its connections and stop, as `pg_ctl stop` does, and waits for it.
+
+    Not `in_order` is without a last checkpoint: that would be written by the path at which the server was started, so
+    into the data that lie there by then. What was moved away is recovered when it is started next.
+    """
     with contextlib.suppress(ProcessLookupError):
-        signal.pidfd_send_signal(server, signal.SIGINT)
+        signal.pidfd_send_signal(server, signal.SIGINT if in_order else signal.SIGQUIT)
         _ready_within(_LONGEST_STOP_SECONDS, server)
 
 
 def _main() -> None:
-    folder, seconds, server, _ = sys.argv[1:]
+    folder, seconds, server, guard = sys.argv[1:]
+    os.pwrite(int(guard), _number(int(server)).encode().ljust(_LONGEST_NUMBER), 0)
     # Whoever has started this need not wait for its end.
     if os.fork():
         return
@@ -138,7 +164,7 @@ def _main() -> None:
         watch(Path(folder), float(seconds), int(server))
     except FileNotFoundError:
         # The folder has gone, and with it what anybody could find the server by.
-        _stop(int(server))
+        _stop(int(server), in_order=False)
 
 
 if __name__ == "__main__":

@@ -187,6 +187,22 @@ def test_a_server_whose_data_were_moved_away_is_stopped_though_another_is_used_i
     wait_until_it_has_gone(watching)
 
 
+def test_a_server_whose_data_were_moved_away_has_ended_before_others_are_used_in_their_place(
+    used: Path, stopped: Path
+) -> None:
+    """Its last checkpoint was written over the control file of the data in its place, which could not start again."""
+    with embedded(used, stays=LONG):
+        server = postmaster(used)
+    (used / "postgres").rename(used / "postgres.before")
+    subprocess.run(["/bin/cp", "-a", stopped / "postgres", used], check=True)
+    control = (used / "postgres" / "global" / "pg_control").read_bytes()
+    with embedded(used):
+        assert not is_there(server)
+    with embedded(used):
+        pass
+    assert control[:8] == (used / "postgres" / "global" / "pg_control").read_bytes()[:8], "the same cluster"
+
+
 def test_a_server_whose_folder_was_removed_is_stopped(used: Path) -> None:
     with embedded(used, stays=SHORT):
         server, watching = postmaster(used), watcher(used)
