@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 from processors.cli.main import app
 from processors.redcap.incoming import hashed
 from tests.adopt.sites import AdoptingSite
+from tests.cli.conftest import configuration_of
 
 STUDY, WITHOUT_REQUESTS, OF_ANOTHER = "1.2.1", "1.2.2", "1.2.3"
 
@@ -41,17 +42,6 @@ def adopted_command(site: AdoptingSite, folder: Path) -> Command:
     site.scripts_requested(OF_ANOTHER, "H-003", sent=True)
     site.adopt()
     site.clock.now = datetime.now().astimezone()  # the program goes by the machine's
-    tokens = "\n".join(f'{name} = "{token}"' for name, token in site.tokens.items())
     config = folder / "fiona-ledger.toml"
-    config.write_text(f"""
-[ledger]
-url = "{site.database_url}"
-key_file = "{site.key_file}"
-[source]
-raw = "{site.receiver.raw}"
-[redcap]
-url = "{site.simulator.url}"
-[redcap.tokens]
-{tokens}
-""")
+    config.write_text(configuration_of(site))
     return Command(site, config)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from ledger.database import Database
 from processors.cli.main import app
 from tests.adopt.sites import AdoptingSite
-from tests.cli.conftest import configuration
+from tests.cli.conftest import configuration_of
 from tests.conftest import Server, SettableClock
 from tests.databases import Contents
 from tests.flow.harness import standard_simulator
@@ -46,9 +46,7 @@ class RestoredSite(AdoptingSite):
     def command(self, *arguments: str, stdin: str = "") -> Result:
         """A command that an operator gives."""
         config = self.receiver.raw.with_name("fiona-ledger.toml")
-        config.write_text(
-            configuration(self.simulator, raw=self.receiver.raw, url=self.database_url, key_file=self.key_file)
-        )
+        config.write_text(configuration_of(self))
         self.simulator.calls.clear()
         return CliRunner().invoke(app, ["--config", str(config), *arguments], input=stdin)
 

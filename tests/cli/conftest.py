@@ -16,6 +16,7 @@ from processors.cli import main as entry_points
 from processors.cli.main import app
 from processors.demo import samples
 from processors.demo.simulator import Simulator, standard_projects
+from tests.flow.harness import Site as FlowSite
 from tests.processes import ROOT, run_command
 
 
@@ -120,6 +121,12 @@ calls_per_minute = 6000
 [redcap.tokens]
 {tokens}
 """
+
+
+def configuration_of(site: FlowSite) -> str:
+    """That of a site which other tests run in process."""
+    raw = site.receiver.raw
+    return configuration(site.simulator, raw=raw, url=site.database_url, key_file=site.key_file)
 
 
 @pytest.fixture

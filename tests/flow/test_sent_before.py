@@ -196,13 +196,18 @@ def test_a_date_that_is_taken_away_and_put_back_is_no_other_sending(sent: Site) 
     sent.assert_sound()
 
 
-def test_so_it_is_with_study_uids_of_what_a_person_requested(site: Site) -> None:
+def _sent_by_others(site: Site) -> None:
+    """The study was sent as a person had requested it."""
     site.series("1.2.3")
     site.run()
     site.person_requests("1.2.3", BRAIN, "B-001")
     site.run()
     site.sender_sends("1.2.3", 1)
     site.run()
+
+
+def test_so_it_is_with_study_uids_of_what_a_person_requested(site: Site) -> None:
+    _sent_by_others(site)
     _other_uid(site)
     for _ in range(2):
         site.run()
@@ -234,12 +239,7 @@ def test_a_failure_after_a_sending_is_told_once(sent: Site) -> None:
 
 
 def test_so_it_is_with_what_a_person_requested(site: Site) -> None:
-    site.series("1.2.3")
-    site.run()
-    site.person_requests("1.2.3", BRAIN, "B-001")
-    site.run()
-    site.sender_sends("1.2.3", 1)
-    site.run()
+    _sent_by_others(site)
     _failed(site)
     for _ in range(3):
         site.run()

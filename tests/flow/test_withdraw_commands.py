@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from processors.cli.bootstrap import operator
 from processors.cli.main import app
+from tests.cli.conftest import configuration_of
 from tests.flow.conftest import MakeSite
 from tests.flow.harness import HEART, Site
 
@@ -35,19 +36,8 @@ class Command:
 def command(make_site: MakeSite, tmp_path: Path) -> Command:
     site = make_site(with_withdrawals=True)
     site.clock.now = datetime.now().astimezone()  # the program goes by the machine's
-    tokens = "\n".join(f'{name} = "{token}"' for name, token in site.tokens.items())
     config = tmp_path / "fiona-ledger.toml"
-    config.write_text(f"""
-[ledger]
-url = "{site.database_url}"
-key_file = "{site.key_file}"
-[source]
-raw = "{site.receiver.raw}"
-[redcap]
-url = "{site.simulator.url}"
-[redcap.tokens]
-{tokens}
-""")
+    config.write_text(configuration_of(site))
     site.series(STUDY, PatientID="4711", AccessionNumber="A-1")
     site.entry(accession="A-1")
     site.run()

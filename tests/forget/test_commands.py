@@ -17,6 +17,7 @@ from processors.demo.simulator import Fault
 from processors.errors import ConfigurationError
 from processors.redcap import Redcap
 from tests.autoid.sites import key_of
+from tests.cli.conftest import configuration_of
 from tests.flow.harness import BRAIN, HEART
 from tests.forget.sites import PrivateSite, traces
 
@@ -41,19 +42,8 @@ class Command:
 
 @pytest.fixture
 def command(site: PrivateSite, tmp_path: Path) -> Command:
-    tokens = "\n".join(f'{name} = "{token}"' for name, token in site.tokens.items())
     config = tmp_path / "fiona-ledger.toml"
-    config.write_text(f"""
-[ledger]
-url = "{site.database_url}"
-key_file = "{site.key_file}"
-[source]
-raw = "{site.receiver.raw}"
-[redcap]
-url = "{site.simulator.url}"
-[redcap.tokens]
-{tokens}
-""")
+    config.write_text(configuration_of(site))
     site.rule(patient_id="1915.*", project=BRAIN)
     site.series("1.1", PatientID=ADA, PatientName=ADAS_NAME)
     site.study("1.2", ADA, PatientName=ADAS_NAME)
