@@ -5,6 +5,7 @@ them. A PatientID of nothing else would make one patient of everybody who has it
 make two patients of one.
 """
 
+import re
 from unicodedata import category, normalize
 
 import regex
@@ -59,6 +60,11 @@ def same_to_people(text: str) -> str:
 def with_padding(patient_id: str) -> list[str]:
     """The PatientID as scanners may have padded it, and without."""
     return [f"{before}{patient_id}{after}" for before in ("", " ") for after in ("", " ", "\x00")]
+
+
+def has_word(text: str, word: str) -> bool:
+    """Whether the word stands in the text, with no letter or digit beside it, in whatever case."""
+    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE) is not None
 
 
 def _is_padding(character: str) -> bool:

@@ -20,6 +20,7 @@ from processors.routing.joined import Known
 from processors.routing.participants import Withdrawal
 from processors.routing.unplaced import hold_unplaced
 from processors.routing.withdraw import Withdrawn, is_known, patient_of_study, withdraw
+from processors.text import has_word
 
 _TASKS = text("""
     select position, study, project, instance, what, sent_at, mapped_uids from audit.task
@@ -72,7 +73,7 @@ def command(
             known = Known({given} if patient_id_stdin else set(), set())
             if study is not None:
                 known = patient_of_study(work, study)
-                if any(patient_id.casefold() in reason.casefold() for patient_id in known.patient_ids):
+                if any(has_word(reason, patient_id) for patient_id in known.patient_ids):
                     raise ConfigurationError(
                         "--reason holds the study's PatientID, and would be kept in plain text for ever. Nothing was "
                         "changed."

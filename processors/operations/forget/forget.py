@@ -22,7 +22,7 @@ from processors.operations.forget.external_copies import ExternalCopies, externa
 from processors.requests import TransferRequest
 from processors.routing.adopted_patients import ADOPTED_PATIENT, names_of_adopted
 from processors.routing.overrides import end_all
-from processors.text import without_padding
+from processors.text import has_word, without_padding
 
 SUBJECTS_AN_EVENT = 1_000
 
@@ -90,15 +90,11 @@ def check_names_nobody(work: Work, reason: str, data_subjects: Sequence[DataSubj
     check_reason(reason)
     secrets = {secret for data_subject in data_subjects for secret in data_subject.secrets}
     adopted = [each for data_subject in data_subjects for each in data_subject.subjects.get(ADOPTED_PATIENT, ())]
-    if any(map(partial(_is_in, reason), secrets)) or _names_adopted(work, reason, adopted):
+    if any(map(partial(has_word, reason), secrets)) or _names_adopted(work, reason, adopted):
         raise ConfigurationError(
             "--reason holds the PatientID or name of somebody who is to be forgotten, and would be kept in "
             "plain text for ever. Say it in other words. Nothing was changed."
         )
-
-
-def _is_in(reason: str, secret: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(secret)}(?!\w)", reason, re.IGNORECASE) is not None
 
 
 _LONGEST_PATIENT_ID = 64  # as DICOM has it
