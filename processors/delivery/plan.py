@@ -223,14 +223,10 @@ class _Transfers:
                 continue
             if request.state != "placed":
                 self._place(request)
-            elif not self._stands(request) and not self._has_gone_out(request):
+            elif not self._stands(request):
                 self._place(request, *_restored(self._desired, "transfer", str(request.position), gone=True))
         for key in sorted(self._contests):
             self._plan.facts.append(_resolved(self._desired.study, key))
-
-    def _has_gone_out(self, request: TransferRequest) -> bool:
-        """Whether the sender tells so where the row stood, which no look has noticed yet: it had a copy of it."""
-        return any(row.report.state == "sent" for row in self._written.get(request.position, ()))
 
     def _place(self, request: TransferRequest, *more: Fact) -> None:
         """Finds the request's row or writes one, `more` facts being true then; or tells who contests it."""

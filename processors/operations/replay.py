@@ -71,11 +71,14 @@ def replay(run: Run, scope: Scope, *, by: str) -> Replayed:
 
 
 def _observed(run: Run, scope: Scope) -> Observed | None:
-    if not scope.project:
+    observed = None
+    if scope.project:
+        observed = run.observe()
+        _require_known(run.gateway, observed, scope.project)
+    else:
         recognise(run.gateway, run.redcap)
-        return None
-    observed = run.observe()
-    _require_known(run.gateway, observed, scope.project)
+    # What the sender has told since the last run may be about a row that is written again elsewhere.
+    run.poll()
     return observed
 
 

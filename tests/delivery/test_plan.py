@@ -281,13 +281,6 @@ def test_a_placed_request_whose_row_is_gone_or_says_something_else_is_reported_o
     assert plan(desired(standing, missing={("transfer", "5")}), there) == Plan()
 
 
-def test_what_has_gone_out_although_its_row_was_deleted_does_not_come_back() -> None:
-    """The sender had a copy, and tells so where the row had stood: no look has noticed that yet."""
-    standing = ours(5, state="placed", instance=1, placed_at=LONG_AGO)
-    redcap = Redcap().request(1, "", "", report=SENT)
-    assert plan(desired(standing, due={5}, missing={("transfer", "5")}), redcap).rows == []
-
-
 def test_a_placed_request_that_is_to_come_back_takes_a_new_instance() -> None:
     standing = ours(5, state="placed", instance=1, placed_at=LONG_AGO)
     found = plan(desired(standing, due={5}, missing={("transfer", "5")}), Redcap().add("", 0))

@@ -6,6 +6,7 @@ import pytest
 
 from processors.demo.simulator import Fault
 from processors.operations.replay import Scope
+from tests.delivery.reconcile.conftest import Reconciler
 from tests.flow.conftest import MakeSite
 from tests.flow.harness import BRAIN, HEART, Asked, Site
 from tests.operations.operator import acknowledge, amend_by_hand, replay_all
@@ -313,6 +314,41 @@ def test_what_a_person_asks_for_after_ours_was_deleted_is_theirs(requested: Site
     assert requested.transfer_rows("1.2.3") == theirs
     assert requested.attention()[DELETED] == 1
     requested.assert_sound()
+
+
+@pytest.mark.parametrize("by", ["replay", "reconcile --restore"])
+def test_what_was_sent_although_its_row_was_deleted_is_not_written_again(requested: Site, by: str) -> None:
+    """The sender had a copy. No run had looked yet, so that it would have been sent once more, and the first sending
+    was told of nobody's request.
+    """
+    _deleted_while_the_sender_had_a_copy(requested)
+    requested.sender_sends("1.2.3", 1)
+    _write_again(requested, by)
+    requested.run()
+    assert _asked(requested) == []
+    assert requested.query("select sent, sends from audit.transfer") == [(True, 1)]
+    requested.assert_sound()
+
+
+def test_what_could_not_be_sent_is_told_before_it_is_written_again(requested: Site) -> None:
+    _deleted_while_the_sender_had_a_copy(requested)
+    requested.sender_fails("1.2.3", 1)
+    _write_again(requested, "replay")
+    assert _asked(requested) == [Asked(HEART, "H-001")]
+    assert [event["instance"] for event in requested.events("TransferFailed")] == [1]
+    requested.assert_sound()
+
+
+def _deleted_while_the_sender_had_a_copy(site: Site) -> None:
+    site.clock.advance(3_600)
+    site.person_deletes_transfer("1.2.3", 1)
+
+
+def _write_again(site: Site, by: str) -> None:
+    if by == "replay":
+        replay_all(site)
+    else:
+        Reconciler(site).restore()
 
 
 # -- a deleted row is put back after it was written again: two can be sent

@@ -213,12 +213,12 @@ class Invariants:
         told = {
             (event["request"], tuple(event["errors"]))
             for event in self._world.site.events(kind)
-            if event[at] == attempt.date
+            if event[at] == attempt.date and event["instance"] == copy.place.instance
         }
         of_ours = {
             request.position
             for request in self._world.program.requests(copy.place.study)
-            if (*request.key, request.pseudonym) == (*copy.key, copy.name) and request.instance == copy.place.instance
+            if (*request.key, request.pseudonym) == (*copy.key, copy.name)
         }
         if not any((position, tuple(sorted(attempt.ticks))) in told for position in of_ours):
             self.fail(

@@ -201,7 +201,7 @@ def test_what_a_person_made_of_our_row_is_not_overwritten(requested: Site) -> No
     requested.person_requests("1.2.1", HEART, "H-900", instance=1)
     replay_all(requested)
     assert requested.transfers("1.2.1") == {1: Asked(HEART, "H-900")}
-    assert requested.attention() == {"contested by a person": 1}
+    assert requested.attention() == {"contested by a person": 1, "row deleted or changed in REDCap": 1}
 
 
 def test_a_request_that_people_made_before_is_found(arrived: Site) -> None:

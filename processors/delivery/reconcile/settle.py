@@ -17,11 +17,13 @@ from processors.delivery.reconcile.accepted import mark
 from processors.delivery.reconcile.diff import Difference
 from processors.delivery.sender.changes import changes
 from processors.delivery.sender.known import fingerprint, known_studies
+from processors.delivery.sender.poll import look
 from processors.delivery.sender.record import sealed_change
 from processors.events.deliveries import Acknowledged, DifferenceAccepted, RowMissing
 from processors.events.fact import Fact
 from processors.gateway import Gateway, Work
 from processors.redcap import Redcap
+from processors.stored_requests import requests_at
 
 _GONE = ("deleted", "missing")
 
@@ -39,9 +41,16 @@ def restore(
     batch_rows: int,
     progress: Progress | None = None,
 ) -> Delivered:
-    """Writes the rows again that can be restored. All rows of their studies are written, changed ones too."""
+    """Writes the rows again that can be restored. All rows of their studies are written, changed ones too.
+
+    What the sender has told since the last run may be about a row that would be written again elsewhere: what turns out
+    to have been sent is not.
+    """
+    look(gateway, redcap)
     ours = [different for different in differences if restorable(different)]
-    transfers = [int(different.key) for different in ours if different.kind == "transfer"]
+    gone = [int(different.key) for different in ours if different.kind == "transfer"]
+    with gateway.begin() as work:
+        transfers = [position for position, request in requests_at(work, gone).items() if not request.was_sent]
     studies = sorted({different.study for different in ours})
     delivered = Delivered()
     done = 0
