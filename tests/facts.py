@@ -1,8 +1,9 @@
 """Facts of many fields that tests begin with: each names what its test is about, the rest says nothing."""
 
-from dataclasses import asdict, replace
 from typing import Any
 from uuid import UUID
+
+from msgspec.structs import asdict, replace
 
 from ledger.events import NewEvent
 from processors.events.fact import Cause, Fact

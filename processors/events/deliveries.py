@@ -1,7 +1,6 @@
 """What became of rows in REDCap: delivered, refused, missing, written over."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from processors.events.fact import Fact, OfStudy
@@ -9,8 +8,7 @@ from processors.events.fact import Fact, OfStudy
 RowKind = Literal["study", "series", "transfer"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StudyDelivered(OfStudy):
+class StudyDelivered(OfStudy, frozen=True, kw_only=True):
     """REDCap holds rows of the study: its own, by the position of its content (None where that was not
     written), and series, each with its `instance` and the `position` of its content.
     """
@@ -19,16 +17,14 @@ class StudyDelivered(OfStudy):
     series: Mapping[str, Mapping[str, int]]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RowFact(OfStudy):
+class RowFact(OfStudy, frozen=True, kw_only=True):
     """Something about one row; `key` is a series' UID, a request's position, or blank for the study's own row."""
 
     kind: RowKind
     key: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RowRefused(RowFact):
+class RowRefused(RowFact, frozen=True, kw_only=True):
     """REDCap has refused a row, made from the event at `row_position`.
 
     `message` are those of its words that are known to be nobody's. All of them (`words`) are sealed for the patient of
@@ -43,13 +39,11 @@ class RowRefused(RowFact):
     words: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RowAccepted(RowFact):
+class RowAccepted(RowFact, frozen=True, kw_only=True):
     """REDCap has taken a row that it had refused."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ImportsFact(Fact):
+class ImportsFact(Fact, frozen=True, kw_only=True):
     """Something about the rows of these kinds that our REDCap project `incoming` or `transfers` is to take."""
 
     redcap_project: str
@@ -61,30 +55,25 @@ class ImportsFact(Fact):
         return f"redcap/{self.redcap_project}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ImportsRefused(ImportsFact):
+class ImportsRefused(ImportsFact, frozen=True, kw_only=True):
     """The project takes no rows of these kinds at all: its words are about how it is set up."""
 
     message: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ImportsAccepted(ImportsFact):
+class ImportsAccepted(ImportsFact, frozen=True, kw_only=True):
     """The project takes rows of these kinds again."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RowMissing(RowFact):
+class RowMissing(RowFact, frozen=True, kw_only=True):
     """A row that was delivered is gone, or says something else: a person did that."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RowRestored(RowFact):
+class RowRestored(RowFact, frozen=True, kw_only=True):
     """A row that was missing is there again."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LostUpdateFound(OfStudy):
+class LostUpdateFound(OfStudy, frozen=True, kw_only=True):
     """Ours was written over somebody else's row at the same moment: a request's row, or a series'."""
 
     project: str
@@ -94,8 +83,7 @@ class LostUpdateFound(OfStudy):
     instance: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DifferenceAccepted(OfStudy):
+class DifferenceAccepted(OfStudy, frozen=True, kw_only=True):
     """An operator lets stand what REDCap says; `fingerprint` is of that, `row_position` leads to what ours says."""
 
     kind: str
@@ -107,8 +95,7 @@ class DifferenceAccepted(OfStudy):
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Acknowledged(OfStudy):
+class Acknowledged(OfStudy, frozen=True, kw_only=True):
     """A person has seen the notice of the event at `position`."""
 
     position: int

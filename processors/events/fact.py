@@ -1,8 +1,10 @@
 """What every type of event has: its stream, what stands in plain, and what of it is sealed."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, NamedTuple, Self
+
+import msgspec
+from msgspec.structs import fields
 
 from ledger.events import Told
 
@@ -20,8 +22,7 @@ class Cause(NamedTuple):
     position: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Fact:
+class Fact(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened; its fields are what the event holds.
 
     `SEALED` names the fields that identify a person: they are encrypted for a subject, and are None where
@@ -118,8 +119,7 @@ _RESTORE: Mapping[Any, Callable[[Any], Any]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OfStudy(Fact):
+class OfStudy(Fact, frozen=True, kw_only=True):
     """A fact about one study, in its stream `study/<StudyInstanceUID>`."""
 
     study: str

@@ -1,6 +1,5 @@
 """Requests that are asked for and not made: held, each for a reason that a person can settle."""
 
-from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
 from processors.events.fact import Cause, OfStudy
@@ -17,8 +16,7 @@ WITHDREW: Final = "participant withdrew"
 """For this reason, nothing of the patient goes to the project for ever."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RequestHeld(OfStudy):
+class RequestHeld(OfStudy, frozen=True, kw_only=True):
     """What is asked for a study, project and event is not requested, for this reason; each run decides it again.
 
     `details` says what about it is wrong, never a value of it; `studies` are others that are concerned.
@@ -39,8 +37,7 @@ class RequestHeld(OfStudy):
     pseudonym: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RequestQuestioned(OfStudy):
+class RequestQuestioned(OfStudy, frozen=True, kw_only=True):
     """What is requested stands, though this speaks against it: a person should look at it."""
 
     project: str
@@ -50,8 +47,7 @@ class RequestQuestioned(OfStudy):
     studies: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RequestReleased(OfStudy):
+class RequestReleased(OfStudy, frozen=True, kw_only=True):
     """The reason is gone, or nothing asks for it any more."""
 
     project: str

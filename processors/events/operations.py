@@ -1,7 +1,6 @@
 """What operators did beside the periodic run: replays, moving in, forgetting."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from processors.events.fact import Fact, OfStudy
 from processors.events.rules import decision_stream
@@ -9,8 +8,7 @@ from processors.events.rules import decision_stream
 LEDGER_STREAM = "ledger"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReplayFact(Fact):
+class ReplayFact(Fact, frozen=True, kw_only=True):
     """A replay of a project's studies; `since` and `until` are ISO 8601, None where open."""
 
     site: str
@@ -26,18 +24,15 @@ class ReplayFact(Fact):
         return decision_stream(self.site)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReplayStarted(ReplayFact):
+class ReplayStarted(ReplayFact, frozen=True, kw_only=True):
     """A replay has begun."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReplayCompleted(ReplayFact):
+class ReplayCompleted(ReplayFact, frozen=True, kw_only=True):
     """A replay has come to its end."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StudyAdopted(OfStudy):
+class StudyAdopted(OfStudy, frozen=True, kw_only=True):
     """The study's record stood in REDCap before this system, with these series in these instances.
 
     `arrived` is the minute in which it arrived, as REDCap has it; None where REDCap does not say. `patient` is the
@@ -49,8 +44,7 @@ class StudyAdopted(OfStudy):
     patient: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AdoptionCompleted(Fact):
+class AdoptionCompleted(Fact, frozen=True, kw_only=True):
     """All that stood in REDCap was adopted: so many of each."""
 
     site: str
@@ -66,8 +60,7 @@ class AdoptionCompleted(Fact):
         return f"site/{self.site}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StartedFresh(Fact):
+class StartedFresh(Fact, frozen=True, kw_only=True):
     """The site began with so many records in REDCap, all treated as strangers'."""
 
     site: str
@@ -80,8 +73,7 @@ class StartedFresh(Fact):
         return f"site/{self.site}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RawFolderReplaced(Fact):
+class RawFolderReplaced(Fact, frozen=True, kw_only=True):
     """The raw folder lies on another disk for good, says an operator; so many studies were known by then."""
 
     site: str
@@ -95,8 +87,7 @@ class RawFolderReplaced(Fact):
         return f"site/{self.site}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RedcapFact(Fact):
+class RedcapFact(Fact, frozen=True, kw_only=True):
     """Something about whether the site's REDCap is the one that the ledger knows."""
 
     site: str
@@ -107,28 +98,24 @@ class RedcapFact(Fact):
         return f"site/{self.site}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RedcapDoubted(RedcapFact):
+class RedcapDoubted(RedcapFact, frozen=True, kw_only=True):
     """REDCap is another one, or lacks what was written to it: nothing is decided by what is there, or is not."""
 
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RedcapReturned(RedcapFact):
+class RedcapReturned(RedcapFact, frozen=True, kw_only=True):
     """REDCap is again as the ledger knows it."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RedcapAccepted(RedcapFact):
+class RedcapAccepted(RedcapFact, frozen=True, kw_only=True):
     """An operator takes REDCap, as it is now, for the ledger's: after a move, or a restore from a backup."""
 
     by: str
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LedgerDoubted(Fact):
+class LedgerDoubted(Fact, frozen=True, kw_only=True):
     """The ledger has lost events, as the site found: nothing is decided, placed or drawn until a person settles it.
 
     `since` is when it was last known to be whole (ISO 8601).
@@ -144,8 +131,7 @@ class LedgerDoubted(Fact):
         return LEDGER_STREAM
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LedgerAccepted(Fact):
+class LedgerAccepted(Fact, frozen=True, kw_only=True):
     """An operator has taken back what REDCap holds, and lets runs go on from where the ledger ends.
 
     So many requests of ours were taken back, and so many are not placed again, as they had ended meanwhile.
@@ -162,8 +148,7 @@ class LedgerAccepted(Fact):
         return LEDGER_STREAM
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BackupTried(Fact):
+class BackupTried(Fact, frozen=True, kw_only=True):
     """A backup was restored beside the ledger, and is what the ledger was at `position`; `made` is when (ISO 8601).
 
     `rows` counts what was derived anew from its events, in the tables that tell most.
@@ -181,8 +166,7 @@ class BackupTried(Fact):
         return f"backup/{self.site}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SubjectForgotten(Fact):
+class SubjectForgotten(Fact, frozen=True, kw_only=True):
     """Keys were destroyed (erasure by crypto-shredding): of a patient (`name` is blank), a study, or a project's IDs.
 
     `subjects` are their ids by kind, `studies` how many studies they concern.
@@ -201,8 +185,7 @@ class SubjectForgotten(Fact):
         return "vault/subjects"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ParticipantReported(Fact):
+class ParticipantReported(Fact, frozen=True, kw_only=True):
     """An operator was told which data of a person went where (GDPR, article 15): of so many studies.
 
     `subjects` are the ids under which the person's data is sealed.
@@ -218,8 +201,7 @@ class ParticipantReported(Fact):
         return "report/participant"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MasterKeyChanged(Fact):
+class MasterKeyChanged(Fact, frozen=True, kw_only=True):
     """The vault has a new master key, which wraps so many data keys."""
 
     by: str
@@ -231,8 +213,7 @@ class MasterKeyChanged(Fact):
         return "vault/master-key"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PatientSearched(Fact):
+class PatientSearched(Fact, frozen=True, kw_only=True):
     """Somebody looked for a patient's studies on the page, and was shown these; `by` is whom the web server let in.
 
     `subjects` are the ids under which the patient's data is sealed.

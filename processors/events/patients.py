@@ -1,6 +1,5 @@
 """Whose a study is: identity corrected after a request, two patients in one study, two names of one patient."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 from processors.events.fact import OfStudy
@@ -8,8 +7,7 @@ from processors.events.fact import OfStudy
 Consequence = Literal["stands", "amended", "withdrawn"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StudyChangeFound(OfStudy):
+class StudyChangeFound(OfStudy, frozen=True, kw_only=True):
     """What a request rests on has changed: its study's series say something else now.
 
     `changed` are DICOM's keywords of what they say otherwise. A request that is `withdrawn` or `amended` may have
@@ -22,20 +20,17 @@ class StudyChangeFound(OfStudy):
     consequence: Consequence
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TwoPatientsFound(OfStudy):
+class TwoPatientsFound(OfStudy, frozen=True, kw_only=True):
     """The study's series on disk are of two patients or more. `patients`: the series of each."""
 
     patients: tuple[tuple[str, ...], ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TwoPatientsResolved(OfStudy):
+class TwoPatientsResolved(OfStudy, frozen=True, kw_only=True):
     """The study's series on disk are of one patient again."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TwoNamesFound(OfStudy):
+class TwoNamesFound(OfStudy, frozen=True, kw_only=True):
     """The study's PatientName shares no part of three letters with those of other studies with the same PatientID.
 
     `studies` are the others. No name is kept.
@@ -44,8 +39,7 @@ class TwoNamesFound(OfStudy):
     studies: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PatientRecognised(OfStudy):
+class PatientRecognised(OfStudy, frozen=True, kw_only=True):
     """For whom the study's requests use a pseudonym in a project, where that was not known, or is somebody else now.
 
     `patient` is the subject; None where the study's PatientID has turned out to be the pseudonym itself. `request` is
@@ -60,8 +54,7 @@ class PatientRecognised(OfStudy):
     event_name: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PatientsJoined(OfStudy):
+class PatientsJoined(OfStudy, frozen=True, kw_only=True):
     """An operator says that the study's patient and another are one person: in the project they count as one."""
 
     project: str

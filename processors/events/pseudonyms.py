@@ -1,13 +1,11 @@
 """Generated IDs: the projects that want them, the IDs in use, and the studies that wait for one."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from processors.events.fact import Fact, OfStudy
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AutoidProjectFact(Fact):
+class AutoidProjectFact(Fact, frozen=True, kw_only=True):
     """Something about a record of the projects' list."""
 
     record_id: str
@@ -18,8 +16,7 @@ class AutoidProjectFact(Fact):
         return f"autoid-project/{self.record_id}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AutoidProjectChanged(AutoidProjectFact):
+class AutoidProjectChanged(AutoidProjectFact, frozen=True, kw_only=True):
     """A project is new in the list, or reads otherwise now. `wanted`: it asks for generated IDs.
 
     `closed_by` says in words what closes it, whatever the day; its approval is good from `starts` to `ends` (ISO 8601,
@@ -37,23 +34,19 @@ class AutoidProjectChanged(AutoidProjectFact):
     ends: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AutoidProjectDoubted(AutoidProjectFact):
+class AutoidProjectDoubted(AutoidProjectFact, frozen=True, kw_only=True):
     """A project is missing from an export, which may have left it out: not yet believed to be gone."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AutoidProjectReturned(AutoidProjectFact):
+class AutoidProjectReturned(AutoidProjectFact, frozen=True, kw_only=True):
     """A doubted project is there again, as it was."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AutoidProjectRemoved(AutoidProjectFact):
+class AutoidProjectRemoved(AutoidProjectFact, frozen=True, kw_only=True):
     """A project is gone from the list: two runs in succession have missed it."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IdFact(Fact):
+class IdFact(Fact, frozen=True, kw_only=True):
     """Something about an ID of a project.
 
     `fingerprint` is a keyed hash of project and ID, equal for this very ID alone: by it an ID is found, and given to
@@ -72,8 +65,7 @@ class IdFact(Fact):
         return autoid_stream(self.project)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PatientsIdFact(IdFact):
+class PatientsIdFact(IdFact, frozen=True, kw_only=True):
     """Something about the ID (`value`) of a patient (`key`, REDCap's hash), sealed for the link of both."""
 
     SEALED: ClassVar[frozenset[str]] = frozenset({"value", "key"})
@@ -83,16 +75,14 @@ class PatientsIdFact(IdFact):
     key: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IdGenerated(PatientsIdFact):
+class IdGenerated(PatientsIdFact, frozen=True, kw_only=True):
     """An ID was drawn for a patient, from the pattern that the project had then."""
 
     pattern: str
     project_position: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IdAdopted(PatientsIdFact):
+class IdAdopted(PatientsIdFact, frozen=True, kw_only=True):
     """AutoID held this ID of a patient already.
 
     `forgotten` is the subject that the patient was for the ledger before being forgotten, None where never.
@@ -102,8 +92,7 @@ class IdAdopted(PatientsIdFact):
     forgotten: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IdReserved(IdFact):
+class IdReserved(IdFact, frozen=True, kw_only=True):
     """Somebody else's request carries this ID, or an entry of AutoID that says of nobody: it is not drawn.
 
     The ID itself is not kept: nobody knows under whose key it should end. `pattern` is the naming pattern that it is
@@ -114,28 +103,24 @@ class IdReserved(IdFact):
     pattern: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IdDelivered(IdFact):
+class IdDelivered(IdFact, frozen=True, kw_only=True):
     """AutoID holds the drawn ID."""
 
     record_id: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IdMissing(IdFact):
+class IdMissing(IdFact, frozen=True, kw_only=True):
     """AutoID has lost the drawn ID, as a backup does that is older: it is to be stored there again."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ContradictionFound(PatientsIdFact):
+class ContradictionFound(PatientsIdFact, frozen=True, kw_only=True):
     """An entry of AutoID contradicts another, or the ledger."""
 
     record_id: str
     details: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ContradictionResolved(Fact):
+class ContradictionResolved(Fact, frozen=True, kw_only=True):
     """An entry of AutoID contradicts nothing any more."""
 
     project: str
@@ -147,16 +132,14 @@ class ContradictionResolved(Fact):
         return autoid_stream(self.project)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StudyHeld(OfStudy):
+class StudyHeld(OfStudy, frozen=True, kw_only=True):
     """A study that should get an ID cannot, for this reason."""
 
     project: str
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StudyReleased(OfStudy):
+class StudyReleased(OfStudy, frozen=True, kw_only=True):
     """The reason is gone."""
 
     project: str

@@ -1,7 +1,6 @@
 """What people direct in REDCap, and what deciding by it comes to."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from processors.events.fact import Cause, Fact, OfStudy
@@ -10,8 +9,7 @@ ConflictKind = Literal["equals", "person", "coupling stands"]
 Action = Literal["retract", "reassign"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RoutingRuleFact(Fact):
+class RoutingRuleFact(Fact, frozen=True, kw_only=True):
     """Something about a routing rule, by its record id in REDCap."""
 
     record_id: str
@@ -22,8 +20,7 @@ class RoutingRuleFact(Fact):
         return f"rule/{self.record_id}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RoutingRuleChanged(RoutingRuleFact):
+class RoutingRuleChanged(RoutingRuleFact, frozen=True, kw_only=True):
     """A routing rule is new, or reads otherwise now. `problems` keep it from being used.
 
     `changed_by` is the REDCap user who made it read so, `changed_at` when, by REDCap's own clock: None where its log
@@ -43,26 +40,22 @@ class RoutingRuleChanged(RoutingRuleFact):
     changed_at: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RoutingRuleDoubted(RoutingRuleFact):
+class RoutingRuleDoubted(RoutingRuleFact, frozen=True, kw_only=True):
     """A routing rule is missing from an export, which may have left it out: not yet believed to be gone."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RoutingRuleReturned(RoutingRuleFact):
+class RoutingRuleReturned(RoutingRuleFact, frozen=True, kw_only=True):
     """A doubted routing rule is there again, as it was."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RoutingRuleRemoved(RoutingRuleFact):
+class RoutingRuleRemoved(RoutingRuleFact, frozen=True, kw_only=True):
     """A routing rule is gone from REDCap: two runs in succession have missed it. Who deleted it is as in a change."""
 
     changed_by: str | None = None
     changed_at: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CouplingEntryFact(Fact):
+class CouplingEntryFact(Fact, frozen=True, kw_only=True):
     """Something about a record of the coupling list."""
 
     record_id: str
@@ -73,8 +66,7 @@ class CouplingEntryFact(Fact):
         return coupling_stream(self.record_id)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CouplingEntryChanged(CouplingEntryFact):
+class CouplingEntryChanged(CouplingEntryFact, frozen=True, kw_only=True):
     """A coupling entry is new, or reads otherwise now.
 
     `asks_fingerprint` is of what it asks for: everything but its date. The subject ID is sealed, and the accession
@@ -98,26 +90,22 @@ class CouplingEntryChanged(CouplingEntryFact):
     accession_number: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CouplingEntryDoubted(CouplingEntryFact):
+class CouplingEntryDoubted(CouplingEntryFact, frozen=True, kw_only=True):
     """A coupling entry is missing from an export, which may have left it out: not yet believed to be gone."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CouplingEntryReturned(CouplingEntryFact):
+class CouplingEntryReturned(CouplingEntryFact, frozen=True, kw_only=True):
     """A doubted coupling entry is there again, as it was."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CouplingEntryRemoved(CouplingEntryFact):
+class CouplingEntryRemoved(CouplingEntryFact, frozen=True, kw_only=True):
     """A coupling entry is gone from REDCap: two runs in succession have missed it. Who deleted it is as in a change."""
 
     changed_by: str | None = None
     changed_at: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ExpectedStudyFact(Fact):
+class ExpectedStudyFact(Fact, frozen=True, kw_only=True):
     """Something about a study that a coupling entry asks for since the event at `asked`, and that was not there."""
 
     record_id: str
@@ -129,35 +117,30 @@ class ExpectedStudyFact(Fact):
         return f"expected/{self.record_id}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ExpectedStudyMissing(ExpectedStudyFact):
+class ExpectedStudyMissing(ExpectedStudyFact, frozen=True, kw_only=True):
     """It has not come for days. `near`: studies that nearly match, and what keeps each from matching."""
 
     near: Mapping[str, str]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ExpectedStudyArrived(ExpectedStudyFact):
+class ExpectedStudyArrived(ExpectedStudyFact, frozen=True, kw_only=True):
     """It has come after all."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ExpectedStudyNeverCame(ExpectedStudyFact):
+class ExpectedStudyNeverCame(ExpectedStudyFact, frozen=True, kw_only=True):
     """Its entry is gone from the coupling list, and it never came."""
 
     near: Mapping[str, str]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ExpectedStudyDismissed(ExpectedStudyFact):
+class ExpectedStudyDismissed(ExpectedStudyFact, frozen=True, kw_only=True):
     """An operator has looked into why it never came."""
 
     by: str
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RecordFact(Fact):
+class RecordFact(Fact, frozen=True, kw_only=True):
     """Something about a record of our REDCap project `routing`, `coupling`, `projects`, `incoming` or `transfers`."""
 
     redcap_project: str
@@ -169,20 +152,17 @@ class RecordFact(Fact):
         return f"redcap/{self.redcap_project}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RecordUnreadable(RecordFact):
+class RecordUnreadable(RecordFact, frozen=True, kw_only=True):
     """REDCap cannot answer for the record; what the ledger has of it stands, and is doubted."""
 
     message: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RecordReadable(RecordFact):
+class RecordReadable(RecordFact, frozen=True, kw_only=True):
     """REDCap answers for the record again, or it is gone."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DecisionsMade(Fact):
+class DecisionsMade(Fact, frozen=True, kw_only=True):
     """The site has decided about all that was recorded up to `position`; so many studies were looked at."""
 
     site: str
@@ -195,8 +175,7 @@ class DecisionsMade(Fact):
         return decision_stream(self.site)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DecisionDeferred(OfStudy):
+class DecisionDeferred(OfStudy, frozen=True, kw_only=True):
     """What is requested for a project and event depends on doubted rules or entries (`causes`): nothing is decided.
 
     `restores` are requests that a replay is to write again if they prove to be asked for.
@@ -208,16 +187,14 @@ class DecisionDeferred(OfStudy):
     restores: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DecisionResumed(OfStudy):
+class DecisionResumed(OfStudy, frozen=True, kw_only=True):
     """A deferred decision depends on nothing doubted any more, and was made."""
 
     project: str
     event_name: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ConflictFound(OfStudy):
+class ConflictFound(OfStudy, frozen=True, kw_only=True):
     """Rules, entries or people contradict each other; nothing is placed for them.
 
     `request` is the one of ours that a person's contests, None where none was made.
@@ -230,30 +207,26 @@ class ConflictFound(OfStudy):
     request: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ConflictResolved(OfStudy):
+class ConflictResolved(OfStudy, frozen=True, kw_only=True):
     """A contradiction is over."""
 
     project: str
     event_name: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RuleTimedOut(OfStudy):
+class RuleTimedOut(OfStudy, frozen=True, kw_only=True):
     """A rule's pattern ran longer than its time limit, here or so often that it was not tried: it matches nothing."""
 
     record_id: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RuleTimeoutResolved(OfStudy):
+class RuleTimeoutResolved(OfStudy, frozen=True, kw_only=True):
     """A rule that had run out of time gives an answer now."""
 
     record_id: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DecidedByHand(OfStudy):
+class DecidedByHand(OfStudy, frozen=True, kw_only=True):
     """An operator has decided about a study and project (an override); `event_name` is None for all its events."""
 
     project: str

@@ -1,13 +1,11 @@
 """What arrives, changes and goes on disk. Fields that come from DICOM carry DICOM's keywords."""
 
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from processors.events.fact import Fact, OfStudy, study_stream
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SeriesFact(Fact):
+class SeriesFact(Fact, frozen=True, kw_only=True):
     """What a series' summary says.
 
     `NumFiles` is None where it says none. `accession` is the subject that its accession number is, blank where it has
@@ -59,18 +57,15 @@ class SeriesFact(Fact):
         return study_stream(self.StudyInstanceUID)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SeriesDiscovered(SeriesFact):
+class SeriesDiscovered(SeriesFact, frozen=True, kw_only=True):
     """A series has arrived that was not known before."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SeriesRevised(SeriesFact):
+class SeriesRevised(SeriesFact, frozen=True, kw_only=True):
     """The summary of a known series says something else now."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StudyVanished(Fact):
+class StudyVanished(Fact, frozen=True, kw_only=True):
     """A study's folder is no longer on disk."""
 
     StudyInstanceUID: str
@@ -81,8 +76,7 @@ class StudyVanished(Fact):
         return study_stream(self.StudyInstanceUID)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StudyReturned(Fact):
+class StudyReturned(Fact, frozen=True, kw_only=True):
     """A study that had vanished is on disk again, or lies at another site still, which is the event's."""
 
     StudyInstanceUID: str
@@ -93,8 +87,7 @@ class StudyReturned(Fact):
         return study_stream(self.StudyInstanceUID)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SeriesVanished(Fact):
+class SeriesVanished(Fact, frozen=True, kw_only=True):
     """A series' file is no longer on disk, though others of its study are."""
 
     StudyInstanceUID: str
@@ -106,8 +99,7 @@ class SeriesVanished(Fact):
         return study_stream(self.StudyInstanceUID)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SeriesReturned(Fact):
+class SeriesReturned(Fact, frozen=True, kw_only=True):
     """A series that had vanished by itself is on disk again."""
 
     StudyInstanceUID: str
@@ -119,8 +111,7 @@ class SeriesReturned(Fact):
         return study_stream(self.StudyInstanceUID)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FileRejected(Fact):
+class FileRejected(Fact, frozen=True, kw_only=True):
     """A file below the raw folder is no usable summary. `digest` is of the content that was rejected."""
 
     path: str
@@ -133,8 +124,7 @@ class FileRejected(Fact):
         return f"file/{self.path}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RejectionResolved(Fact):
+class RejectionResolved(Fact, frozen=True, kw_only=True):
     """A rejected file can be read now, or is gone."""
 
     path: str
@@ -146,6 +136,5 @@ class RejectionResolved(Fact):
         return f"file/{self.path}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StudyRequestedByOthers(OfStudy):
+class StudyRequestedByOthers(OfStudy, frozen=True, kw_only=True):
     """While IDs were given, REDCap held a request for the study that the ledger did not know of."""

@@ -3,7 +3,6 @@
 `request` is the position of its TransferRequested.
 """
 
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from processors.events.fact import Cause, OfStudy
@@ -11,8 +10,7 @@ from processors.events.fact import Cause, OfStudy
 Fate = Literal["unsent", "possibly sent", "sent"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TransferRequested(OfStudy):
+class TransferRequested(OfStudy, frozen=True, kw_only=True):
     """It was decided that the study goes to the project. `replaces` are requests in whose place it was made.
 
     `whole_match` is False where a rule's pattern matched only the start of what became the pseudonym.
@@ -33,8 +31,7 @@ class TransferRequested(OfStudy):
     pseudonym: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TransferRetracted(OfStudy):
+class TransferRetracted(OfStudy, frozen=True, kw_only=True):
     """A request is no longer wanted."""
 
     project: str
@@ -43,8 +40,7 @@ class TransferRetracted(OfStudy):
     cause: Cause
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TransferPlaced(OfStudy):
+class TransferPlaced(OfStudy, frozen=True, kw_only=True):
     """A row in REDCap asks for it: written by us, or one that somebody had made already (`found`).
 
     `since`: when it came to stand there, if that was before: by an import whose answer was lost.
@@ -56,8 +52,7 @@ class TransferPlaced(OfStudy):
     since: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TransferAmended(OfStudy):
+class TransferAmended(OfStudy, frozen=True, kw_only=True):
     """It stands in REDCap in the row of the request that it replaced; `since` then, where the row says so already."""
 
     request: int
@@ -66,8 +61,7 @@ class TransferAmended(OfStudy):
     since: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TransferWithdrawn(OfStudy):
+class TransferWithdrawn(OfStudy, frozen=True, kw_only=True):
     """No row of a replaced or retracted request can be sent any more.
 
     `instance` is where it stood, None where it never did; `by` the request that replaced it, if one did.
@@ -81,8 +75,7 @@ class TransferWithdrawn(OfStudy):
     fate: Fate
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TransferRecalled(OfStudy):
+class TransferRecalled(OfStudy, frozen=True, kw_only=True):
     """Its file was taken back from the sender's queue before the sender took it."""
 
     project: str
@@ -90,8 +83,7 @@ class TransferRecalled(OfStudy):
     instance: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TransferStrayed(OfStudy):
+class TransferStrayed(OfStudy, frozen=True, kw_only=True):
     """A row of a request that had ended can be sent all the same, and has to be ended again."""
 
     project: str
@@ -99,8 +91,7 @@ class TransferStrayed(OfStudy):
     instance: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DoubleFound(OfStudy):
+class DoubleFound(OfStudy, frozen=True, kw_only=True):
     """Beside the row in which a request stands, another one of ours says the same: somebody put back a deleted one."""
 
     project: str
@@ -108,16 +99,14 @@ class DoubleFound(OfStudy):
     instance: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DoubleEnded(OfStudy):
+class DoubleEnded(OfStudy, frozen=True, kw_only=True):
     """A request has one row again that can be sent."""
 
     project: str
     request: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TransferObserved(OfStudy):
+class TransferObserved(OfStudy, frozen=True, kw_only=True):
     """Somebody else's request stands in REDCap. `fingerprint` is of what it asks for.
 
     `name_fingerprint` is as that of `TransferRequested`; None where the row has no name.
@@ -133,8 +122,7 @@ class TransferObserved(OfStudy):
     pseudonym: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SenderReport(OfStudy):
+class SenderReport(OfStudy, frozen=True, kw_only=True):
     """What the sender has written into a row; `request` is None where that is somebody else's."""
 
     project: str
@@ -143,8 +131,7 @@ class SenderReport(OfStudy):
     instance: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TransferSent(SenderReport):
+class TransferSent(SenderReport, frozen=True, kw_only=True):
     """A study was sent, for the first time or again. `sent_at` is as REDCap has it.
 
     With a date that was told of it before, it tells more of that sending, such as another study UID. `errors` are codes
@@ -156,8 +143,7 @@ class TransferSent(SenderReport):
     mapped_uids: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TransferFailed(SenderReport):
+class TransferFailed(SenderReport, frozen=True, kw_only=True):
     """A study could not be sent: when it was tried, the codes ticked, and the class of the message."""
 
     tried_at: str | None
@@ -165,13 +151,11 @@ class TransferFailed(SenderReport):
     failure: str | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TransferReopened(SenderReport):
+class TransferReopened(SenderReport, frozen=True, kw_only=True):
     """What the sender had reported was taken away."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TransferAdopted(OfStudy):
+class TransferAdopted(OfStudy, frozen=True, kw_only=True):
     """A request stood in REDCap before this system; `requested` is its minute, None where it tells none.
 
     `name_fingerprint` is as that of `TransferRequested`; None where the row has no name.
@@ -188,8 +172,7 @@ class TransferAdopted(OfStudy):
     pseudonym: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AdoptedTransferGone(OfStudy):
+class AdoptedTransferGone(OfStudy, frozen=True, kw_only=True):
     """An adopted request no longer stands there."""
 
     instance: int

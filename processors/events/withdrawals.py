@@ -1,12 +1,9 @@
 """Participants who withdraw from research projects, and what has to be done about what was sent by then."""
 
-from dataclasses import dataclass
-
 from processors.events.fact import Fact, OfStudy
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ParticipantWithdrew(Fact):
+class ParticipantWithdrew(Fact, frozen=True, kw_only=True):
     """A patient has withdrawn from a project, None: from all.
 
     `patients` are keyed hashes of the PatientIDs, and of REDCap's hashes of them, `pseudonyms` of the pseudonyms in use
@@ -32,16 +29,14 @@ class ParticipantWithdrew(Fact):
         return "withdrawals"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StudyWithdrawn(OfStudy):
+class StudyWithdrawn(OfStudy, frozen=True, kw_only=True):
     """The study is that of a patient who withdrew from the project, for which it had been requested."""
 
     project: str
     withdrawal: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TaskDone(OfStudy):
+class TaskDone(OfStudy, frozen=True, kw_only=True):
     """An operator has seen to it that what was sent is removed. `position` is the task's.
 
     `project`, `instance`, `what`, `sent_at` and `mapped_uids` are what the task was then: what the sender or a person
@@ -58,8 +53,7 @@ class TaskDone(OfStudy):
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WithdrawalEntryFact(Fact):
+class WithdrawalEntryFact(Fact, frozen=True, kw_only=True):
     """Something about a record of REDCap's list of withdrawals."""
 
     record_id: str
@@ -70,8 +64,7 @@ class WithdrawalEntryFact(Fact):
         return f"withdrawal/{self.record_id}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WithdrawalEntryChanged(WithdrawalEntryFact):
+class WithdrawalEntryChanged(WithdrawalEntryFact, frozen=True, kw_only=True):
     """An entry is new, or reads otherwise now; whom it names is not kept. What it asks for is `ParticipantWithdrew`.
 
     `withdrew_before`: somebody has withdrawn already by what the record said before, and stays withdrawn.
@@ -83,23 +76,19 @@ class WithdrawalEntryChanged(WithdrawalEntryFact):
     withdrew_before: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WithdrawalEntryDoubted(WithdrawalEntryFact):
+class WithdrawalEntryDoubted(WithdrawalEntryFact, frozen=True, kw_only=True):
     """An entry is missing from an export, which may have left it out: not yet believed to be gone."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WithdrawalEntryReturned(WithdrawalEntryFact):
+class WithdrawalEntryReturned(WithdrawalEntryFact, frozen=True, kw_only=True):
     """A doubted entry is there again, as it was."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WithdrawalEntryRemoved(WithdrawalEntryFact):
+class WithdrawalEntryRemoved(WithdrawalEntryFact, frozen=True, kw_only=True):
     """An entry is gone from the list: two runs in succession have missed it. The withdrawal stands."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WithdrawalEntryDismissed(WithdrawalEntryFact):
+class WithdrawalEntryDismissed(WithdrawalEntryFact, frozen=True, kw_only=True):
     """An operator has looked into why the entry is gone, was changed, or says too little."""
 
     by: str

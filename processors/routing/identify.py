@@ -7,6 +7,8 @@ nobody has placed yet, is held as well.
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from msgspec import structs
+
 from ledger import store
 from ledger.events import Event, NewEvent
 from processors.events.fact import Fact
@@ -120,7 +122,7 @@ def outcome_of(
     name, objection = comparison.names.get(place), comparison.objections.get(place)
     if name is not None:
         patient = None if name.patient is None else str(name.patient)
-        requested = replace(requested, name_fingerprint=name.fingerprint, patient=patient)
+        requested = structs.replace(requested, name_fingerprint=name.fingerprint, patient=patient)
     if objection is None:
         yield requested
     elif objection.holds:

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from msgspec import structs
 
 from ledger.database import Database
 from ledger.events import Event
@@ -76,7 +77,9 @@ class Ledger:
 
     def _sealed(self, series: Any, patient: str) -> Event:
         with self._gateway.begin() as work:
-            (event,) = work.record([work.seal(replace(series, PatientName=""), patient_subject("1.2.1", patient))])
+            (event,) = work.record(
+                [work.seal(structs.replace(series, PatientName=""), patient_subject("1.2.1", patient))]
+            )
         return event
 
     def forgets(self, event: Event) -> None:
@@ -172,8 +175,8 @@ def by_hand(study: str, project: str = "HEART") -> DecidedByHand:
 
 
 def test_projects_that_want_ids_take_part_in_the_order_of_their_records(ledger: Ledger, gateway: Gateway) -> None:
-    unusable = replace(HEART, record_id="0", project="LUNG", problems=("naming_pattern is wrong.",))
-    ledger.record(unusable, replace(HEART, record_id="2", wanted=False), replace(HEART, record_id="3"))
+    unusable = structs.replace(HEART, record_id="0", project="LUNG", problems=("naming_pattern is wrong.",))
+    ledger.record(unusable, structs.replace(HEART, record_id="2", wanted=False), structs.replace(HEART, record_id="3"))
     ledger.record(AutoidProjectRemoved(record_id="3"))
     with gateway.begin() as work:
         first, second = wanting_projects(work)
@@ -571,9 +574,9 @@ def test_what_is_settled_is_told_with_its_project_and_reason_in_the_order_of_hol
     "change",
     [
         AutoidProjectRemoved(record_id="1"),
-        replace(HEART, wanted=False),
-        replace(HEART, aetitle="OTHER"),
-        replace(HEART, project="LUNG"),
+        structs.replace(HEART, wanted=False),
+        structs.replace(HEART, aetitle="OTHER"),
+        structs.replace(HEART, project="LUNG"),
     ],
     ids=["removed", "unwanted", "another AE title", "another name"],
 )

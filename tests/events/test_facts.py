@@ -1,7 +1,6 @@
 """What holds for every type of event: it comes back from the ledger as it was, and keeps secret what it should."""
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pkgutil import iter_modules
@@ -12,6 +11,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import fields, replace
 
 from ledger import codec
 from ledger.events import Event

@@ -1,7 +1,5 @@
 """What is told about a study: its timeline, and why it went where it went."""
 
-from dataclasses import dataclass
-
 import pytest
 
 from processors.errors import ConfigurationError
@@ -323,8 +321,7 @@ def test_rejected_files_are_part_of_the_timeline(explained: Explained) -> None:
     assert "The file 1.2.3/1.2.3.2.json was rejected" in first_with(explained.explain(STUDY), "FileRejected")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StudyTeleported(OfStudy):
+class StudyTeleported(OfStudy, frozen=True, kw_only=True):
     """What a later version of the program may record."""
 
     planet: str

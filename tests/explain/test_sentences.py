@@ -1,11 +1,11 @@
 """Every event of a study is told in a sentence of its own."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from ledger.events import Event
 from processors.events import FACTS

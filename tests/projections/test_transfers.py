@@ -1,10 +1,10 @@
 """What each event makes of the rows about requests and decisions, and which rows it leaves alone."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import text
 
 from ledger.database import Database

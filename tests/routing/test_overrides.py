@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from ledger.database import Database
 from ledger.vault import SubjectName
@@ -78,7 +79,7 @@ class Ledger:
         """A request of the study by which the patient uses the pseudonym."""
         subject = str(self.subject("patient", patient))
         fact = a_request(study, "HEART", Cause("coupling", "1", 1), pseudonym=pseudonym, patient=subject)
-        fact = replace(fact, name_fingerprint=self.name_fingerprint("HEART", pseudonym))
+        fact = structs.replace(fact, name_fingerprint=self.name_fingerprint("HEART", pseudonym))
         with self._gateway.begin() as work:
             work.record([work.seal(fact, SubjectName("study", "", study))])
 
@@ -302,10 +303,10 @@ def test_all_that_was_requested_or_held_of_studies_ends_and_stays_so(ledger: Led
     assert [request.position for request in ended] == requests
 
     def by_hand(study: str, project: str) -> Fact:
-        return replace(decided(RETRACT, None), study=study, project=project)
+        return structs.replace(decided(RETRACT, None), study=study, project=project)
 
     def forgotten(study: str, project: str, request: int, decision: int) -> Fact:
-        return replace(
+        return structs.replace(
             retracted(request, head + decision), study=study, project=project, reason="the patient was forgotten"
         )
 
@@ -335,8 +336,8 @@ def test_requests_end_each_for_its_own_project_and_event_and_others_go_on(ledger
     assert ledger.since(head) == [
         told(decided(RETRACT, "visit_2")),
         told(retracted(first, cause=head + 1)),
-        told(replace(decided(RETRACT, ""), **about_second)),
-        told(replace(retracted(second, cause=head + 3), **about_second)),
+        told(structs.replace(decided(RETRACT, ""), **about_second)),
+        told(structs.replace(retracted(second, cause=head + 3), **about_second)),
         told(ConflictResolved(**about_second, event_name="")),
     ]
 

@@ -8,13 +8,13 @@ of events, `events.json` has what one of each type looks like as it is stored.
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin
 
 import orjson
 import psycopg
+from msgspec.structs import fields
 
 from ledger import codec, guards, migrations, views
 from ledger.database import Database

@@ -5,11 +5,11 @@ event refers to one that is there, if there is one of the kind.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import fields
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from hypothesis import strategies as st
+from msgspec.structs import fields
 
 from ledger.events import NewEvent
 from processors.events import FACTS

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from sqlalchemy import Connection, text
 from sqlalchemy import event as sa_event
 
@@ -199,7 +200,7 @@ def life(n: int) -> list[NewEvent]:
     study, request = f"1.2.{n}", 10 * n + 2
     facts: list[Fact] = [
         a_series(study, f"{study}.1", AETitleCalled="A"),
-        replace(REQUESTED, study=study),
+        structs.replace(REQUESTED, study=study),
         TransferPlaced(study=study, request=request, instance=1, found=False),
         ConflictFound(study=study, project="P", event_name="", kind="person", causes=(), request=request),
         ConflictResolved(study=study, project="P", event_name=""),
@@ -437,7 +438,7 @@ def test_no_run_begins_while_a_rebuild_is_under_way(full: Database, gateway: Gat
 
 def test_stored_events_of_version_1_are_projected_in_the_shape_of_today(database: Database) -> None:
     """Had the accession number been called `number` once, an upcaster would bring it to its name of today."""
-    today = in_plain(replace(SUMMARY, accession="A-1"))
+    today = in_plain(structs.replace(SUMMARY, accession="A-1"))
     old = {key: value for key, value in today.data.items() if key != "AccessionNumber"} | {"number": "A-1"}
     append(database, replace(today, data=old))
     upcasters: codec.Upcasters = {
@@ -450,7 +451,7 @@ def test_stored_events_of_version_1_are_projected_in_the_shape_of_today(database
     current.catch_up(database.begin)
     assert scalar(database, "select accession from gateway.series") == "A-1"
     with database.begin() as connection:
-        another = in_plain(replace(SUMMARY, accession="A-1", SeriesInstanceUID="1.2.2"))
+        another = in_plain(structs.replace(SUMMARY, accession="A-1", SeriesInstanceUID="1.2.2"))
         event = replace(another, schema_version=2)
         current.advance(connection, the_store().append(connection, [event]))
     current.rebuild(database.begin, "studies")

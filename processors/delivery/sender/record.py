@@ -1,6 +1,6 @@
 """What a poll tells, ready to be recorded."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from ledger.events import NewEvent
 from ledger.vault import SubjectName

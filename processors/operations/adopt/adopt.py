@@ -6,8 +6,9 @@ adopted before.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from msgspec.structs import replace
 from sqlalchemy import text
 
 from ledger.batching import Progress, batches
