@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from ledger.attestation import attest
+from ledger.projector import BATCH
 from ledger.store import Store
 from ledger.vault import Vault
 from processors.events.operations import SubjectForgotten
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from tests.conftest import Server
 
 EVENTS = sized(1_000_000, least=50_000)
-FEW = EVENTS // 10
+FEW = max(EVENTS // 10, 3 * BATCH)
+"""A tenth; but more than the two batches that a rebuild holds at a time."""
 REBUILD_MIB = 300
 VERIFIED_A_SECOND = 60_000
 REBUILT_A_SECOND = 60_000
