@@ -1,6 +1,5 @@
 """The metrics file and the page's overview, written by each run where they are configured, however it ends."""
 
-import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from processors.cli.bootstrap import now, opened_gateway
 from processors.cli.exit_codes import ending
 from processors.cli.page_files import write_page, write_trouble
 from processors.cli.unrecorded import unrecorded_run
-from processors.configuration.file import find, known_of_health
+from processors.configuration.file import known_of_health
 from processors.configuration.settings import Configuration
 from processors.errors import ConfigurationError
 from processors.gateway import Gateway
@@ -29,7 +28,7 @@ def write_health(configuration: Configuration, gateway: Gateway, report: Report)
 
 def write_unrecorded(config: Path | None) -> None:
     """Writes what `check` says after a run that the ledger cannot tell of; where it cannot be asked, nothing else."""
-    ledger, health = known_of_health(find(config, os.environ))
+    ledger, health = known_of_health(config)
     if health.metrics_file is None and health.page is None:
         return
     unrecorded = unrecorded_run(config)

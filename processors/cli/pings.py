@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import requests
 
 from processors.cli.exit_codes import ending
+from processors.configuration.file import known_of_health
 from processors.configuration.settings import Configuration
 from processors.errors import ConfigurationError
 
@@ -36,13 +38,13 @@ class Pings:
 
 
 @contextmanager
-def pinged(configuration: Callable[[], Configuration]) -> Iterator[Pings]:
+def pinged(config: Path | None, configuration: Callable[[], Configuration]) -> Iterator[Pings]:
     """What is to be told that the run starts; how it ends is told at the end, also where it could not start.
 
     A run that only has something for a person to look at got through; one beside another one is none. Of one that
     was stopped in order nothing is told: it has not failed, and has not got through.
     """
-    pings = Pings(_url(configuration))
+    pings = Pings(_url(config, configuration))
     try:
         yield pings
     except Exception as error:
@@ -52,10 +54,13 @@ def pinged(configuration: Callable[[], Configuration]) -> Iterator[Pings]:
         pings.end(0)
 
 
-def _url(configuration: Callable[[], Configuration]) -> str | None:
-    """Where to; None where the configuration names nothing, or cannot be used, as whoever opens it will tell."""
+def _url(config: Path | None, configuration: Callable[[], Configuration]) -> str | None:
+    """Where to, if anywhere; also by a configuration that cannot be used, as whoever opens it will tell."""
     try:
-        url = configuration().health.ping_url
+        health = configuration().health
     except ConfigurationError:
-        return None
-    return None if url is None else url.get_secret_value()
+        try:
+            _, health = known_of_health(config)
+        except ConfigurationError:
+            return None
+    return None if health.ping_url is None else health.ping_url.get_secret_value()

@@ -22,7 +22,7 @@ def replay_run(config: Path | None, audience: Audience, scope: Scope, *, command
     with (
         health_told(config, report),
         teller.error_told(report),
-        pinged(lambda: load(config)) as pings,
+        pinged(config, lambda: load(config)) as pings,
         opened_gateway(config) as (configuration, gateway),
         only_run(gateway) as busy,
     ):

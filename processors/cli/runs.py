@@ -68,7 +68,7 @@ def one_run(
     with (
         health_told(opened.config, report),
         teller.error_told(report),
-        pinged(lambda: opened.configuration) as pings,
+        pinged(opened.config, lambda: opened.configuration) as pings,
         opened.gateway(clock) as gateway,
         only_run(gateway) as busy,
     ):

@@ -8,8 +8,9 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import SecretStr, ValidationError
 
@@ -21,6 +22,8 @@ from processors.trusted_files import require_trusted
 VARIABLE = "FIONA_LEDGER_CONFIG"
 LOCAL_FILE = Path("fiona-ledger.toml")
 SYSTEM_FILE = Path("/etc/fiona-ledger.toml")
+
+_Section = TypeVar("_Section", LedgerSection, HealthSection)
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _TOKEN = re.compile(r"[0-9A-Fa-f]{32,}")
@@ -40,19 +43,43 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
         raise ConfigurationError(f"The configuration {file} cannot be read: {_words(exc)}.") from exc
 
 
-def known_of_health(file: Path) -> tuple[LedgerSection, HealthSection]:
-    """What a file says of the ledger and of who is to know of its health, whatever is wrong with the rest of it.
+def known_of_health(path: Path | None) -> tuple[LedgerSection, HealthSection]:
+    """What the file says of the ledger and of who is to know of its health, whatever else is wrong with it.
 
-    Raises `ConfigurationError` where it cannot be read, and `ValidationError` where one of these is wrong itself.
+    Lines that are no TOML, and keys that are wrong, count as not there. Raises `ConfigurationError` where it cannot be
+    read.
     """
+    file = find(path, os.environ)
     require_trusted(file, "The configuration")
     try:
-        content = _read(file)
-    except (OSError, ValueError) as exc:
-        raise ConfigurationError(f"The configuration {file} cannot be read.") from exc
-    return LedgerSection.model_validate(content.get("ledger", {})), HealthSection.model_validate(
-        content.get("health", {})
+        content = file.read_bytes()
+    except OSError as exc:
+        raise ConfigurationError(f"The configuration {file} cannot be read: {_words(exc)}.") from exc
+    encoding = "utf-16" if content.startswith(_UTF_16) else "utf-8-sig"
+    tables = _understood(content.decode(encoding, errors="replace"))
+    return _without_wrong_keys(LedgerSection, tables.get("ledger")), _without_wrong_keys(
+        HealthSection, tables.get("health")
     )
+
+
+def _understood(text: str) -> dict[str, Any]:
+    """What a text says, without the lines that make it no TOML."""
+    lines: list[str] = []
+    content: dict[str, Any] = {}
+    for line in text.splitlines():
+        with suppress(tomllib.TOMLDecodeError):
+            content = tomllib.loads("\n".join([*lines, line]))
+            lines.append(line)
+    return content
+
+
+def _without_wrong_keys(section: type[_Section], content: object) -> _Section:
+    given = content if isinstance(content, dict) else {}
+    try:
+        return section.model_validate(given)
+    except ValidationError as exc:
+        wrong = {problem["loc"][0] for problem in exc.errors()}
+        return section.model_validate({key: value for key, value in given.items() if key not in wrong})
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -99,22 +99,60 @@ def test_a_run_that_ends_before_it_is_recorded_is_told_in_the_files_as_by_a_moni
     assert "The gateway does its work." in (file.parent / "index.html").read_text()
 
 
-@pytest.mark.parametrize("spoil", ["database", "configuration"])
-def test_where_the_ledger_cannot_be_asked_the_files_tell_that(
-    site: Site, file: Path, database_url: str, spoil: str
-) -> None:
+def test_where_the_ledger_cannot_be_asked_the_files_tell_that(site: Site, file: Path, database_url: str) -> None:
     site.change("[health]\n", f'[health]\npage = "{file.parent}"\n')
     site.command("run", "--only", "incoming")
-    if spoil == "database":
-        site.change(database_url, "postgresql://fiona:geheim77@127.0.0.1:9/fiona")
-    else:
-        site.change("[redcap]\n", "[redcap]\nnonsense = 1\n")
-    assert site.command("run", "--only", "incoming").code == (3 if spoil == "database" else 2)
+    site.change(database_url, "postgresql://fiona:geheim77@127.0.0.1:9/fiona")
+    assert site.command("run", "--only", "incoming").code == 3
     assert (numbers(file)["health", ""], numbers(file)["findings", "unreachable"]) == (2, 1)
     page = (file.parent / "index.html").read_text()
     assert "Critical: the gateway is not well." in page
-    assert ("PostgreSQL" if spoil == "database" else "redcap.nonsense: this key is unknown") in page
+    assert "PostgreSQL" in page
     assert "geheim77" not in page + file.read_text()
+
+
+spoilt = pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (b"[redcap]", b"[redcap]\nnonsense = 1", "redcap.nonsense: this key is unknown"),
+        (b"[health]", b"[health]\nsilent_minutes = -1", "health.silent_minutes: "),
+        (b"[ledger]", b"[ledger]\nidle_minutes = true", "ledger.idle_minutes: "),
+        (b"[redcap]", b"[redcap]\nrubbish", "is not valid TOML"),
+        (b"[health]", b"rubbish\n[health]\nrubbish", "is not valid TOML"),
+        (b"[redcap]", b"# \xff\n[redcap]", "cannot be read"),
+    ],
+)
+
+
+def spoil(site: Site, old: bytes, new: bytes) -> None:
+    site.config.write_bytes(site.config.read_bytes().replace(old, new, 1))
+
+
+@spoilt
+def test_where_the_configuration_cannot_be_used_the_files_tell_that(
+    site: Site, file: Path, old: bytes, new: bytes, told: str
+) -> None:
+    site.change("[health]\n", f'[health]\npage = "{file.parent}"\n')
+    site.command("run", "--only", "incoming")
+    spoil(site, old, new)
+    assert site.command("run", "--only", "incoming").code == 2
+    assert (numbers(file)["health", ""], numbers(file)["findings", "unreachable"]) == (2, 1)
+    page = (file.parent / "index.html").read_text()
+    assert "Critical: the gateway is not well." in page
+    assert told in unescape(page)
+
+
+@spoilt
+def test_a_service_is_told_of_a_configuration_that_cannot_be_used(
+    site: Site, old: bytes, new: bytes, told: str
+) -> None:
+    with web(Page(body=b"OK")) as server:
+        server.pages |= {"/ping/2": [Page(body=b"OK")]}
+        pinged_by(site, server)
+        spoil(site, old, new)
+        done = site.command("run", "--only", "incoming")
+        assert (done.code, told in done.err) == (2, True)
+        assert [seen.path for seen in server.seen] == ["/ping/2"]
 
 
 def test_a_file_that_cannot_be_written_is_a_warning_and_no_more(site: Site, file: Path) -> None:
@@ -156,7 +194,7 @@ def test_a_run_that_was_stopped_in_order_is_told_neither_to_have_failed_nor_to_h
     site: Site, stopped: type[BaseException]
 ) -> None:
     def stopped_run() -> None:
-        with closing(Opened(site.config)) as opened, pinged(lambda: opened.configuration) as pings:
+        with closing(Opened(site.config)) as opened, pinged(opened.config, lambda: opened.configuration) as pings:
             pings.start()
             raise stopped
 
