@@ -14,7 +14,7 @@ from processors.cli.options import require_reason
 from processors.delivery.deliver import deliver
 from processors.delivery.recognition import recognise
 from processors.errors import ConfigurationError
-from processors.explain.search import named_study
+from processors.explain.search import find_study
 from processors.explain.sentences import destination, hold_in_words
 from processors.gateway import Gateway
 from processors.requests import TransferRequest
@@ -51,7 +51,7 @@ def override(
     with exit_codes() as afterwords, opened_exclusively(config) as (configuration, gateway):
         batch_rows = configuration.redcap.batch_rows  # before anything is recorded that REDCap is to be told of
         with gateway.begin() as work:
-            study = named_study(work, study)
+            study = find_study(work, study)
         amendment = Amendment(
             study=study,
             project=project,

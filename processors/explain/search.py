@@ -49,10 +49,15 @@ def studies_with_accession(work: Work, number: str) -> list[str]:
 
 
 def named_study(work: Work, wanted: str) -> str:
-    """The UID of the one study that has this accession number; whatever else was named, as it was."""
+    """The UID of the study that has this accession number; whatever no study has, as it was.
+
+    Raises `ConfigurationError` where several studies have it.
+    """
     is_known = work.execute(_STUDY, {"name": wanted}).scalar_one_or_none() is not None
-    studies = [] if is_known else studies_with_accession(work, wanted.strip())
-    return studies[0] if len(studies) == 1 else wanted
+    studies = [] if is_known else _by_accession(work, wanted.strip())
+    if len(studies) > 1:
+        raise ConfigurationError(_several(wanted.strip(), studies))
+    return str(studies[0].study) if studies else wanted
 
 
 def _by_accession(work: Work, number: str) -> Sequence[Row[Any]]:

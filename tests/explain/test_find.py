@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from processors.errors import ConfigurationError
 from processors.explain.find import Found, Sought, Stage, find
 from processors.explain.search import named_study
 from tests.explain.conftest import Explained
@@ -78,8 +79,28 @@ def test_what_became_of_a_request_is_its_state(three: Explained) -> None:
 
 def test_a_study_is_named_by_a_number_that_no_other_has(three: Explained) -> None:
     with three.opened() as work:
-        named = [named_study(work, wanted) for wanted in ("A-2", " A-2 ", "A-1", "1.1", "9.9")]
-    assert named == ["1.2", "1.2", "A-1", "1.1", "9.9"]
+        named = [named_study(work, wanted) for wanted in ("A-2", " A-2 ", "1.1", "9.9")]
+        with pytest.raises(ConfigurationError, match="2 studies have the accession number A-1"):
+            named_study(work, "A-1")
+    assert named == ["1.2", "1.2", "1.1", "9.9"]
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ("A-1", "2 studies have the accession number A-1. Name one of them by its UID:\n  1.1 "),
+        ("9.9", "No study in the ledger has the UID or accession number 9.9."),
+    ],
+)
+@pytest.mark.parametrize("command", [("retract",), ("reassign", "--to-subject", "H-2")], ids=lambda words: words[0])
+def test_of_no_study_is_it_said_that_nothing_is_in_force_unless_it_is_one(
+    three: Explained, command: tuple[str, ...], named: str, told: str
+) -> None:
+    """Somebody who stops a wrong transfer is not told that there is none."""
+    done = three.command(*command, named, "--project", "Heart Study", "--reason", "a mistake")
+    assert (done.code, done.out) == (2, "")
+    assert told in done.err
+    assert "in force" not in done.err
 
 
 def test_the_command_lists_them_and_tells_of_no_patient(three: Explained) -> None:
