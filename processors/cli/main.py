@@ -5,6 +5,7 @@ A command's file is imported when the command is called, so that `--help` and `-
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -92,28 +93,32 @@ app = typer.Typer(
 )
 
 
-def _prepare() -> None:
+@contextmanager
+def _program() -> Iterator[None]:
+    """What every program begins and ends with. Help, too, may be for a full disk, or for a reader who has left."""
     surroundings.settle()
     end_in_order_on_sigterm()
     collector.relax()
+    with exit_codes(), readers_may_leave():
+        yield
 
 
 def main() -> None:
     """Entry point of `fiona-ledger`."""
-    _prepare()
-    app()
+    with _program():
+        app()
 
 
 def populate_incoming() -> None:
     """Entry point of `populateIncoming`."""
-    _prepare()
-    load("populate-incoming")(prog_name="populateIncoming")
+    with _program():
+        load("populate-incoming")(prog_name="populateIncoming")
 
 
 def populate_autoid() -> None:
     """Entry point of `populateAutoID`."""
-    _prepare()
-    load("populate-autoid")(prog_name="populateAutoID")
+    with _program():
+        load("populate-autoid")(prog_name="populateAutoID")
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's signature

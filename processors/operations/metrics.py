@@ -15,6 +15,7 @@ from processors.clocks import believed
 from processors.operations.health import Finding, worst
 from processors.operations.status import Status
 from processors.run import Report
+from processors.text import printable
 
 
 def write(file: Path, status: Status, report: Report) -> None:
@@ -89,13 +90,13 @@ class _Numbers:
         """A number for each value of a label."""
         gauge = Gauge(f"fiona_ledger_{name}", says, ["site", label], registry=self.registry)
         for which, value in values.items():
-            gauge.labels(self._site, which).set(value)
+            gauge.labels(self._site, printable(which)).set(value)
 
     def by_two(self, name: str, says: str, labels: tuple[str, str], values: Mapping[tuple[str, str], float]) -> None:
         """A number for each pair of values of two labels."""
         gauge = Gauge(f"fiona_ledger_{name}", says, ["site", *labels], registry=self.registry)
         for which, value in values.items():
-            gauge.labels(self._site, *which).set(value)
+            gauge.labels(self._site, *map(printable, which)).set(value)
 
 
 def _rows(report: Report) -> dict[str, int]:

@@ -53,6 +53,20 @@ def test_each_run_leaves_the_numbers_of_the_gateway(site: Site, file: Path) -> N
     assert [path.name for path in file.parent.glob(f"{file.name}*")] == [file.name], "nothing of the writing is left"
 
 
+def test_no_label_steers_a_terminal_or_turns_letters_around(site: Site, file: Path) -> None:
+    row = {
+        "record_id": "1",
+        "project_name": "Teaching\x1b[31m\u202eX",
+        "project_patient_naming": "T[0-9]{3}",
+        "project_use_autoid": "1",
+        "project_autoid_aetitle": "FIONA",
+    }
+    site.simulator.projects["projects"].put([row])
+    site.command("run")
+    assert ("ids_left", "Teaching\ufffd[31m\ufffdX") in numbers(file)
+    assert file.read_text().replace("\n", "").isprintable()
+
+
 def test_what_waits_and_is_wrong_is_counted_after_an_error_too(site: Site, file: Path) -> None:
     site.command("run", "--only", "incoming")
     site.shut_out()

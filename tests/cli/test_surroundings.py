@@ -46,6 +46,14 @@ def test_a_full_disk_behind_standard_output_is_told_and_undoes_nothing(site: Sit
     assert "No space left on device" in done.stderr
 
 
+@pytest.mark.parametrize("asked", ["-h", "--version", "run -h"])
+def test_so_it_is_where_only_help_was_asked_for(site: Site, asked: str) -> None:
+    done = shell(site, f"PROGRAM {asked} >/dev/full; echo $?")
+    assert done.stdout == "3\n"
+    assert done.stderr.startswith("fiona-ledger: Something could not be written")
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_run_needs_room_on_no_disk_but_the_databases(site: Site) -> None:
     done = shell(site, "ulimit -f 0; PROGRAM run; PROGRAM status | grep -c '54 studies'")
     assert (done.stdout.splitlines()[-1], done.stderr) == ("1", "")
