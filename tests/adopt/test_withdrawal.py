@@ -124,6 +124,7 @@ def test_what_is_adopted_after_the_withdrawal_is_a_task_each(beside: AdoptingSit
 @pytest.mark.parametrize("joined", ["before", "after"])
 def test_whoever_is_one_with_the_patient_withdraws_too(adopted: AdoptingSite, who: str, joined: str) -> None:
     later = "1.2.8"
+    adopted.run()
     adopted.series(later, PatientID="9000")
     adopted.entry(study=later, subject="H-001")
     adopted.run()
