@@ -142,7 +142,11 @@ def test_whoever_is_one_with_the_patient_withdraws_too(adopted: AdoptingSite, wh
     adopted.assert_sound()
 
 
-def test_a_placeholder_makes_nobody_of_all_who_have_it(adopted: AdoptingSite) -> None:
-    adopted.scripts_wrote("1.2.4", study_patient_id=hashed("UNKNOWN"))
+@pytest.mark.parametrize(
+    "placeholder", ["UNKNOWN", "n/A", "UNKNOWN ", " unknown\0", "UnKnown", "0", "0" * 24, "  ", "\0", " "], ids=repr
+)
+def test_a_placeholder_makes_nobody_of_all_who_have_it(adopted: AdoptingSite, placeholder: str) -> None:
+    """In some spellings it made one patient of strangers, whose studies became tasks of each other's withdrawal."""
+    adopted.scripts_wrote("1.2.4", study_patient_id=hashed(placeholder))
     adopted.adopt()
     assert adopted.query("select patient is null from gateway.adopted_study where study = '1.2.4'") == [(True,)]
