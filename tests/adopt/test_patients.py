@@ -243,6 +243,20 @@ def test_the_patient_is_told_what_the_scripts_sent_and_requested(adopted: Adopti
     assert [row[0] for row in of_project.main.rows] == [OF_BEFORE]
 
 
+def test_a_padded_hash_is_found_by_whoever_asks(site: AdoptingSite) -> None:
+    """A withdrawal found it; what a person was told of, and what was forgotten, lacked it."""
+    site.scripts_wrote(OF_BEFORE, study_patient_id=hashed("4711 "))
+    site.scripts_requested(OF_BEFORE, "H-001", sent=True)
+    site.adopt()
+    asks(site, "4711", "H-001")
+    with site.own_gateway().begin() as work:
+        report = participant_report(work, "4711", by="kari")
+    assert {row[report.main.columns.index("study")] for row in report.main.rows} == {OF_BEFORE, NEW}
+    forget_patient(site, "4711")
+    living = "select count(*) from ledger.subject where kind in ('adopted-patient', 'patient') and lookup is not null"
+    assert site.query(living) == [(0,)]
+
+
 @pytest.mark.parametrize("by", ["the scripts", "a person"])
 def test_what_was_sent_uses_the_pseudonym_though_people_change_its_row(site: AdoptingSite, by: str) -> None:
     site.scripts_wrote(OF_BEFORE, study_patient_id=hashed("4711"))
