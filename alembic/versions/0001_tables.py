@@ -536,11 +536,14 @@ create table gateway.withdrawal_mark (
     position bigint not null,
     mark     text   not null,
     project  text,
+    doubted  boolean not null,
     primary key (position, mark)
 );
 comment on table gateway.withdrawal_mark is
     'What studies of who withdrew are known by: keyed hashes of PatientIDs, and of pseudonyms in a project.';
 comment on column gateway.withdrawal_mark.project is 'The project; null for all.';
+comment on column gateway.withdrawal_mark.doubted is
+    'What is asked for is shown and not held: a study that was said to be theirs, or a pseudonym that it had then.';
 create index withdrawal_mark_mark on gateway.withdrawal_mark (mark);
 create table gateway.withdrawn_study (
     study    text   not null,

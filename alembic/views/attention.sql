@@ -185,7 +185,12 @@ create view audit.attention as
                                || (select string_agg(other, ', ')
                                      from json_array_elements_text(details -> 'studies') as other))
            end,
-           'Look at it, then run: fiona-ledger acknowledge POSITION --reason TEXT'
+           case kind
+                when 'participant withdrew' then
+                     'If it is theirs after all: fiona-ledger withdraw --study STUDY --project NAME --reason TEXT. Then, or '
+                     || 'if it is somebody else''s: fiona-ledger acknowledge POSITION --reason TEXT'
+                else 'Look at it, then run: fiona-ledger acknowledge POSITION --reason TEXT'
+           end
       from gateway.notice where kind <> 'one PatientID, two names'
     union all
     select notice.kind, notice.position, study, null, null,

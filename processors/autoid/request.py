@@ -8,9 +8,9 @@ from ledger import store
 from processors.autoid.candidates import ASKED_FOR, Candidate, Waiting
 from processors.autoid.holds import CONTRADICTED, newly_held, reasons
 from processors.autoid.used_ids import blocked_patients
-from processors.autoid.withdrawn import withdrawn_studies
+from processors.autoid.withdrawn import once_withdrawn, withdrawn_studies
 from processors.events.fact import Cause, OfStudy
-from processors.events.holds import WITHDREW
+from processors.events.holds import WITHDREW, RequestQuestioned
 from processors.events.pseudonyms import StudyReleased
 from processors.events.transfers import TransferRequested
 from processors.gateway import Gateway, Work
@@ -18,6 +18,7 @@ from processors.routing.identify import claim_of, outcome_of
 from processors.routing.identity import compare
 from processors.routing.patient_keys import link_subject
 from processors.routing.patients import patients_of
+from processors.routing.withdrawals import SAID_BEFORE
 
 _STORED = text("""
     select subject, position, record_id from gateway.used_id
@@ -74,15 +75,21 @@ def _request(work: Work, group: Waiting, *, holds_split: bool) -> int:
     facts = _compared(work, requests, holds_split=holds_split)
     sealed = [work.seal(fact, study.subject) if fact.SEALED else fact for study, fact in facts]
     gone = [study for study in group.studies if study.study in withdrawn - already_requested]
+    requested = [fact.study for _, fact in facts if isinstance(fact, TransferRequested)]
+    questioned = sorted(once_withdrawn(work, project, requested))
     work.record(
         [
             *sealed,
+            *(
+                RequestQuestioned(study=study, project=project, event_name="", **SAID_BEFORE._asdict())
+                for study in questioned
+            ),
             *released,
             *newly_held(work, project, contradicted, CONTRADICTED),
             *newly_held(work, project, gone, WITHDREW),
         ]
     )
-    return sum(isinstance(fact, TransferRequested) for _, fact in facts)
+    return len(requested)
 
 
 def _compared(

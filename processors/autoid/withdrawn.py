@@ -9,7 +9,7 @@ from processors.events.holds import WITHDREW
 from processors.gateway import Work
 from processors.routing.given_ids import given_ids
 from processors.routing.patient_keys import link_subject
-from processors.routing.withdrawals import Withdrawals, any_withdrew, marks_of
+from processors.routing.withdrawals import Withdrawals, any_withdrew, marks_of, study_mark
 
 _KNOWN = text("""
     select study from gateway.held_study where study = any(:studies) and project = :project and reason = :reason
@@ -30,6 +30,16 @@ def withdrawn_studies(work: Work, project: str, studies: Sequence[Candidate]) ->
     withdrawals = Withdrawals(work, set().union(*marks.values()))
     gone = known & {study.study for study in studies if not study.on_disk}
     return gone | {name for name, mine in marks.items() if withdrawals.first(mine, project) is not None}
+
+
+def once_withdrawn(work: Work, project: str, studies: Sequence[str]) -> set[str]:
+    """Those of the studies that were said to be a patient's who withdrew from the project, or were held as that."""
+    if not studies or not any_withdrew(work):
+        return set()
+    known = work.execute(_KNOWN, {"studies": list(studies), "project": project, "reason": WITHDREW}).scalars()
+    marks = {study: study_mark(work, study) for study in studies}
+    withdrawals = Withdrawals(work, set(marks.values()))
+    return {*known, *(study for study, mark in marks.items() if withdrawals.are_doubted([mark], project))}
 
 
 def _marks_of_ids(work: Work, project: str, studies: Sequence[Candidate]) -> dict[str, set[str]]:

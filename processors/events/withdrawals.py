@@ -11,7 +11,8 @@ class ParticipantWithdrew(Fact, frozen=True, kw_only=True):
     of REDCap's list, None for an operator's word.
 
     `unmet`: pseudonyms of which nobody knew whose they are. `follows`: the withdrawal that turned out to mean this
-    patient, too.
+    patient, too. `doubted`: keyed hashes of the studies that were ever said to be the patient's, and of the pseudonyms
+    that these had while they were, and whose studies are somebody else's since. What is asked for by them is shown.
     """
 
     project: str | None
@@ -22,6 +23,7 @@ class ParticipantWithdrew(Fact, frozen=True, kw_only=True):
     record_id: str | None = None
     unmet: tuple[str, ...] = ()
     follows: int | None = None
+    doubted: tuple[str, ...] = ()
 
     @property
     def stream(self) -> str:

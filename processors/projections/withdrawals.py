@@ -25,7 +25,7 @@ class Withdrawals:
     """One row for each mark that later studies are known by, study of who withdrew, and entry of REDCap's list."""
 
     name = "withdrawals"
-    code_version = 2
+    code_version = 3
     tables: Sequence[str] = ("gateway.withdrawal_mark", "gateway.withdrawn_study", "gateway.withdrawal_entry")
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Withdrawals:
 _MARK = Table(
     name="withdrawal_mark",
     key=("position", "mark"),
-    columns={"position": "bigint", "mark": "text", "project": "text"},
+    columns={"position": "bigint", "mark": "text", "project": "text", "doubted": "boolean"},
 ).insert_once()
 _WITHDRAW = Table(
     name="withdrawn_study",
@@ -87,8 +87,9 @@ _SETTLE = Statement(
 
 def _marks(withdrew: ParticipantWithdrew, event: Told) -> list[Parameters]:
     return [
-        {"position": event.position, "mark": mark, "project": withdrew.project}
-        for mark in (*withdrew.patients, *withdrew.pseudonyms)
+        {"position": event.position, "mark": mark, "project": withdrew.project, "doubted": is_doubted}
+        for marks, is_doubted in (((*withdrew.patients, *withdrew.pseudonyms), False), (withdrew.doubted, True))
+        for mark in marks
     ]
 
 

@@ -7,6 +7,7 @@ subject of the vault, found by a keyed hash of REDCap's, until the patient is fo
 import re
 from collections import defaultdict
 from collections.abc import Collection
+from functools import cache
 from typing import Final
 from uuid import UUID
 
@@ -26,9 +27,14 @@ _IS_HASH: Final = re.compile("[0-9a-f]{64}")
 
 def adopted_patient(patient_hash: str, placeholders: Placeholders) -> SubjectName | None:
     """Whom REDCap's hash stands for; nobody where it is none, or that of a placeholder."""
-    if not _IS_HASH.fullmatch(patient_hash) or patient_hash in map(hashed, placeholders.spellings):
+    if not _IS_HASH.fullmatch(patient_hash) or patient_hash in _hashes(placeholders.spellings):
         return None
     return SubjectName(ADOPTED_PATIENT, "", patient_hash)
+
+
+@cache
+def _hashes(spellings: frozenset[str]) -> frozenset[str]:
+    return frozenset(map(hashed, spellings))
 
 
 def names_of_adopted(patient_ids: Collection[str]) -> dict[SubjectName, str]:

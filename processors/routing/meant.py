@@ -56,9 +56,14 @@ def follow_withdrawals(gateway: Gateway, studies: Collection[str], after: int) -
             _end_theirs(work, batch)
 
 
+# Of what was never read here, the pseudonym alone may tell that it is theirs.
 _TOLD_OF = text("""
-    select distinct substr(stream, length('study/') + 1) from ledger.event
+    select substr(stream, length('study/') + 1) from ledger.event
      where position > :after and starts_with(stream, 'study/')
+    union
+    select study from gateway.pseudonym_use as use join gateway.withdrawal_mark as withdrew on mark = fingerprint
+     where withdrew.position > :after and not doubted
+       and not exists (select from gateway.study where study.study = use.study)
 """)
 # Several withdrawals may give one pseudonym. Once one of them has been followed, those told until then have been met.
 _UNMET = text("""

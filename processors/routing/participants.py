@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
@@ -107,7 +107,8 @@ class Participant(NamedTuple):
     """Who withdraws: PatientIDs, marks of pseudonyms, what was requested, and the studies that are theirs now.
 
     `adopted`: of whom no more is known than REDCap's hashes. `unmet` are the marks of pseudonyms that were given while
-    nobody knew whose they are.
+    nobody knew whose they are. `elsewhere` are studies that were said to be theirs, and are said to be somebody else's
+    now; `doubted` the marks of pseudonyms that these had by then.
     """
 
     patient_ids: set[str]
@@ -116,6 +117,8 @@ class Participant(NamedTuple):
     uses: list[Use]
     studies: set[str]
     unmet: set[str]
+    elsewhere: set[str]
+    doubted: set[str]
 
 
 def participants(work: Work, wanted: Sequence[Withdrawal]) -> list[Participant]:
@@ -130,21 +133,29 @@ def participants(work: Work, wanted: Sequence[Withdrawal]) -> list[Participant]:
             for person, theirs in zip(persons, names, strict=True)
         ]
         uses = _uses_of(work, wanted, persons, owners)
+    doubted = _doubted_marks(work, wanted, persons, owners)
     found = []
-    for each, person, theirs, used in zip(wanted, persons, names, uses, strict=True):
+    for each, person, theirs, used, doubts in zip(wanted, persons, names, uses, doubted, strict=True):
         given = _wanted_marks(work, each)
+        marks = {name.mark for name in theirs if name.mark} | given
+        elsewhere = {study for study in person.of_patients if person.has_no_part_in(study, owners)}
         found.append(
             Participant(
                 patient_ids=person.patient_ids,
                 adopted=person.adopted,
-                marks={name.mark for name in theirs if name.mark} | given,
+                marks=marks,
                 uses=used,
-                studies={study for study in person.of_patients if not person.has_no_part_in(study, owners)},
+                studies=person.of_patients - elsewhere,
                 unmet=set() if person.is_met else given,
+                elsewhere=elsewhere,
+                doubted=doubts - marks,
             )
         )
     return found
 
+
+_TAKEN_FROM_IT: Final = ("rule", "autoid")
+"""Whose pseudonyms come from what the study says of its patient."""
 
 # Requests of ours that ended unsent say nothing of who a pseudonym belongs to: they may have been mistakes.
 _USES = text("""
@@ -331,7 +342,7 @@ def _names(
                 continue
             if owner is None or owner.since < use.position:
                 named.add(name)
-            elif use.kind not in ("rule", "autoid"):
+            elif use.kind not in _TAKEN_FROM_IT:
                 doubtful[-1][name] = use
     users = _users(work, set().union(*doubtful))
     patients = sole_patients(work, set().union(*users.values()))
@@ -340,6 +351,26 @@ def _names(
             if all(patients.get(study, set()) <= person.patient_ids for study in users[name.mark]):
                 named.add(name)
     return names
+
+
+def _doubted_marks(
+    work: Work, wanted: Sequence[Withdrawal], persons: Sequence[_Person], owners: Mapping[str, _Owners]
+) -> list[set[str]]:
+    """Of each, the pseudonyms asked for studies while these were said to be theirs, and are somebody else's since."""
+    uses = _uses(work, {study for person in persons for study in person.of_patients})
+    return [
+        {
+            pseudonym_mark(work, use.project, use.pseudonym)
+            for study in person.of_patients
+            if person.has_no_part_in(study, owners)
+            for use in uses.get(study, ())
+            if each.project in (None, use.project)
+            and use.position < owners[study].since
+            and use.kind not in _TAKEN_FROM_IT
+        }
+        - {""}
+        for each, person in zip(wanted, persons, strict=True)
+    ]
 
 
 def _given_names(work: Work, wanted: Sequence[Withdrawal], persons: Sequence[_Person]) -> list[set[_Name]]:

@@ -35,12 +35,18 @@ _BATCH = 500
 class Recognised(NamedTuple):
     """For whom a pseudonym is used, and the patient whose PatientID tells so; None where no PatientID does.
 
-    `corrects`: somebody else was known to use it.
+    `corrects`: somebody else was known to use it. `is_named_elsewhere`: where the pseudonym is shared, another study of
+    these is told of, and this one named with it.
     """
 
     fact: PatientRecognised
     patient: Patient | None
     corrects: bool = False
+    is_named_elsewhere: bool = False
+
+    def is_told(self, obstacle: Obstacle) -> bool:
+        """Whether a person is told, though the pseudonym was there before this system."""
+        return self.corrects or (obstacle.kind == SHARED and not self.is_named_elsewhere)
 
 
 def recognise_patients(gateway: Gateway, studies: Collection[str], after: int) -> None:
@@ -191,7 +197,12 @@ def _record_by_hash(work: Work, uses: Sequence[Row[Any]]) -> None:
     compared = compare_named(work, claims, names, persons, holds_split=False)
     facts = {place: _fact(place, name) for place, name in compared.names.items()}
     work.record(facts.values())
-    work.record(_consequences(work, [Recognised(facts[place], None) for place in compared.objections]))
+    # Phantoms may have shared one pseudonym for years: all are told of at once.
+    first = {place.key: place for place in sorted(compared.objections, reverse=True)}
+    recognised = [
+        Recognised(facts[place], None, is_named_elsewhere=place != first[place.key]) for place in compared.objections
+    ]
+    work.record(_consequences(work, recognised))
 
 
 def _fact(place: Place, name: Name) -> PatientRecognised:
@@ -220,7 +231,7 @@ def _consequences(work: Work, recognised: Sequence[Recognised]) -> Iterator[Fact
         fact = about[place].fact
         uses = _uses_of(work, fact, [fact.study])
         for use in uses:
-            yield from _of_use(work, use, objection.obstacle, corrects=about[place].corrects)
+            yield from _of_use(work, use, objection.obstacle, is_told=about[place].is_told(objection.obstacle))
         if objection.obstacle.kind == SHARED and all(_is_past(work, fact, use) for use in uses):
             for use in _uses_of(work, fact, objection.obstacle.studies):
                 yield from _of_use(work, use, Obstacle(SHARED, "", (fact.study,)))
@@ -261,10 +272,10 @@ def _is_unsent(request: TransferRequest) -> bool:
     return request.in_force and not request.was_sent
 
 
-def _of_use(work: Work, use: Row[Any], obstacle: Obstacle, *, corrects: bool = False) -> Iterator[Fact | NewEvent]:
-    """What was there before this system is told by `identity check`, unless it turns out to be somebody else's."""
+def _of_use(work: Work, use: Row[Any], obstacle: Obstacle, *, is_told: bool = False) -> Iterator[Fact | NewEvent]:
+    """What follows for this use; where it was there before this system, only if `is_told`."""
     event = store.read_positions(work.connection, [use.position])[use.position]
-    if event.type == TransferAdopted.__name__ and not corrects:
+    if event.type == TransferAdopted.__name__ and not is_told:
         return
     request = requests_at(work, [use.position]).get(use.position)
     if request is not None and request.cause.kind == "autoid" and not obstacle.studies:

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from ledger import store
 from processors.errors import ConfigurationError
 from processors.events.fact import Cause
-from processors.events.holds import WITHDREW
+from processors.events.holds import WITHDREW, RequestQuestioned
 from processors.events.pseudonyms import StudyHeld
 from processors.events.transfers import TransferRetracted
 from processors.events.withdrawals import ParticipantWithdrew, StudyWithdrawn
@@ -21,16 +21,20 @@ from processors.gateway import Work
 from processors.requests import IN_FORCE, TransferRequest
 from processors.routing.joined import Known
 from processors.routing.participants import Participant, Withdrawal, participants
-from processors.routing.withdrawals import patient_ids_of, patient_marks, sole_adopted
+from processors.routing.withdrawals import SAID_BEFORE, patient_ids_of, patient_marks, sole_adopted, study_mark
 from processors.stored_requests import requests_of
 
 
 class Withdrawn(NamedTuple):
-    """What came of it: the event, the requests that end, and the studies that were requested for the project."""
+    """What came of it: the event, the requests that end, and the studies that were requested for the project.
+
+    `elsewhere` are studies that were said to be the patient's, and are said to be somebody else's now.
+    """
 
     position: int
     ended: list[TransferRequest]
     studies: list[str]
+    elsewhere: list[str]
 
 
 def withdraw(work: Work, wanted: Withdrawal) -> Withdrawn:
@@ -60,12 +64,14 @@ def withdraw_all(work: Work, wanted: Sequence[Withdrawal]) -> list[Withdrawn]:
     by = {position: each.by for position, each in zip(positions, wanted, strict=True)}
     ended: dict[int, list[TransferRequest]] = defaultdict(list)
     causes = {pair: Cause("operator", by[position], position) for pair, position in by_pair.items()}
-    for request in end(work, causes, only={use.position for each in theirs for use in each.uses}):
+    seen_to = {use.position for each in theirs for use in each.uses}
+    for request in end(work, causes, only=seen_to):
         ended[by_pair[request.study, request.project]].append(request)
+    _question(work, set().union(*(each.doubted for each in theirs)), seen_to)
     _wait_no_longer(work, wanted, theirs)
     return [
-        Withdrawn(position, ended[position], sorted({study for study, _ in pairs}))
-        for position, pairs in zip(positions, concerned, strict=True)
+        Withdrawn(position, ended[position], sorted({study for study, _ in pairs}), sorted(each.elsewhere))
+        for position, pairs, each in zip(positions, concerned, theirs, strict=True)
     ]
 
 
@@ -81,6 +87,11 @@ def _fact(work: Work, wanted: Withdrawal, participant: Participant, adopted: Map
         record_id=wanted.record_id,
         unmet=tuple(sorted(participant.unmet)),
         follows=wanted.follows,
+        doubted=tuple(
+            sorted(
+                participant.doubted | {study_mark(work, each) for each in participant.studies | participant.elsewhere}
+            )
+        ),
     )
 
 
@@ -131,9 +142,27 @@ _KNOWN = text("""
         or exists (select from gateway.outcome where not ours and project = :project)
         or exists (select from gateway.rule join ledger.event using (position) where data ->> 'project' = :project)
 """)
+_STANDING = text("""
+    select distinct use.study, use.project, use.event_name
+      from gateway.pseudonym_use as use
+      left join gateway.transfer on use.holder = 'request ' || transfer.position and transfer.study = use.study
+     where fingerprint = any(:marks) and use.position <> all(:seen_to)
+       and (transfer.position is null or transfer.state = any(:in_force))
+       and not exists (select from gateway.notice
+                        where notice.kind = :kind and (notice.study, notice.project) = (use.study, use.project)
+                          and coalesce(details ->> 'event_name', '') = use.event_name)
+     order by use.study, use.project, use.event_name
+""")
 _WAITING = text("""
     select study, project from gateway.held_study where study = any(:studies) and reason <> :reason
 """)
+
+
+def _question(work: Work, marks: Collection[str], seen_to: Collection[int]) -> None:
+    """Records that a person is to look at what stands under pseudonyms that may be the patients', and is not ended."""
+    about = {"marks": list(marks), "seen_to": list(seen_to), "in_force": list(IN_FORCE), "kind": WITHDREW}
+    rows = work.execute(_STANDING, about).all() if marks else []
+    work.record(RequestQuestioned(**row._asdict(), **SAID_BEFORE._asdict()) for row in rows)
 
 
 def _wait_no_longer(work: Work, wanted: Sequence[Withdrawal], theirs: Sequence[Participant]) -> None:

@@ -1,8 +1,8 @@
 """Who withdrew from which project: the marks that studies are known by, and the check that asks for them."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
@@ -17,7 +17,10 @@ from processors.routing.patients import patients_of
 from processors.text import without_padding
 
 _ANY = text("select exists (select from gateway.withdrawal_mark)")
-_MARKED = text("select mark, project, position from gateway.withdrawal_mark where mark = any(:marks)")
+_MARKED = text("select mark, project, position, doubted from gateway.withdrawal_mark where mark = any(:marks)")
+_KNOWN = text("select study, project from gateway.withdrawn_study where study = any(:studies)")
+SAID_BEFORE: Final = Obstacle(WITHDREW, "by what was said before of whose the study or the pseudonym is")
+"""Why a person is to look at a request that is made all the same."""
 
 
 class Withdrawals:
@@ -30,8 +33,15 @@ class Withdrawals:
 
     def first(self, marks: Collection[str], project: str) -> int | None:
         """The position of the first one by these marks that concerns the project."""
+        return min((row.position for row in self._about(marks, project) if not row.doubted), default=None)
+
+    def are_doubted(self, marks: Collection[str], project: str) -> bool:
+        """Whether one of them was of a patient who withdrew from the project by what was said before."""
+        return any(row.doubted for row in self._about(marks, project))
+
+    def _about(self, marks: Collection[str], project: str) -> Iterator[Row[Any]]:
         rows = (row for mark in marks for row in self._by_mark.get(mark, ()))
-        return min((row.position for row in rows if row.project in (None, project)), default=None)
+        return (row for row in rows if row.project in (None, project))
 
 
 def any_withdrew(work: Work) -> bool:
@@ -55,8 +65,16 @@ def pseudonym_mark(work: Work, project: str, pseudonym: str) -> str:
     return work.name_fingerprint(project, pseudonym) or ""
 
 
+def study_mark(work: Work, study: str) -> str:
+    """What a study is known by that was ever said to be somebody's who withdrew."""
+    return work.vault.fingerprint(orjson.dumps(["withdrawn study", study]))
+
+
 def withdrawal_check(work: Work, intended: Sequence[IntendedRequest]) -> Objections:
-    """What is asked for of patients who withdrew. A study of several patients is held where one of them did."""
+    """What is asked for of patients who withdrew. A study of several patients is held where one of them did.
+
+    What was said to be theirs before, or has a pseudonym that was theirs by that, is requested and shown.
+    """
     if not any_withdrew(work):
         return {}
     marks = marks_of(work, {each.study for each in intended})
@@ -64,16 +82,19 @@ def withdrawal_check(work: Work, intended: Sequence[IntendedRequest]) -> Objecti
         each.place: {
             *marks.get(each.study, ()),
             pseudonym_mark(work, each.candidate.key.project, each.candidate.pseudonym),
+            study_mark(work, each.study),
         }
         for each in intended
     }
     withdrawals = Withdrawals(work, set().union(*mine.values()))
+    known = {tuple(row) for row in work.execute(_KNOWN, {"studies": list({each.study for each in intended})})}
     by_place = {}
     for each in intended:
-        withdrawal = withdrawals.first(mine[each.place], each.candidate.key.project)
-        if withdrawal is not None:
-            obstacle = Obstacle(WITHDREW, f"withdrawal {withdrawal}")
-            by_place[each.place] = Objection(obstacle)
+        project = each.candidate.key.project
+        if (withdrawal := withdrawals.first(mine[each.place], project)) is not None:
+            by_place[each.place] = Objection(Obstacle(WITHDREW, f"withdrawal {withdrawal}"))
+        elif (each.study, project) in known or withdrawals.are_doubted(mine[each.place], project):
+            by_place[each.place] = Objection(SAID_BEFORE, holds=False)
     return by_place
 
 

@@ -13,7 +13,7 @@ from tests.adopt.sites import AdoptingSite
 from tests.autoid.sites import elsewhere
 from tests.conftest import SettableClock
 from tests.flow.harness import HEART, Asked, standard_simulator
-from tests.operations.operator import forget_patient, join_patients
+from tests.operations.operator import forget_patient, join_patients, look_through
 from tests.source.receiver import Receiver
 
 SHARED, SPLIT = "two patients, one pseudonym", "one patient, two pseudonyms"
@@ -136,16 +136,70 @@ def test_files_that_come_again_as_somebody_else_s_are_shown(site: AdoptingSite, 
     site.assert_sound()
 
 
-def test_what_nobody_was_known_to_use_is_left_to_the_identity_check(site: AdoptingSite) -> None:
+def test_what_nobody_was_known_to_use_is_shown_once_the_files_tell(site: AdoptingSite) -> None:
     for study, patient_hash in ((OF_BEFORE, ""), ("1.2.2", hashed("4711"))):
         site.scripts_wrote(study, study_patient_id=patient_hash)
         site.scripts_requested(study, "H-001", sent=True)
     site.adopt()
     site.run()
+    assert site.attention() == {}
     site.series(OF_BEFORE, PatientID="9000")
     site.run()
-    assert site.attention() == {}
+    assert site.attention() == {SHARED: 1}
     assert site.query("select count(distinct patient) from gateway.pseudonym_use") == [(2,)]
+
+
+def findings(site: AdoptingSite) -> list[tuple[str, tuple[str, ...]]]:
+    """What the identity check finds, which tells the same as the adoption does."""
+    return [(finding.kind, finding.studies) for finding in look_through(site).findings]
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_pseudonyms_that_two_patients_share_there_are_told_at_once_and_listed(
+    site: AdoptingSite, *, sent: bool
+) -> None:
+    """Nobody told of them: the adoption and the check not before the first run, the list of what to look at never."""
+    for study, patient in ((OF_BEFORE, "4711"), ("1.2.2", "4712"), ("1.2.3", "4713")):
+        site.scripts_wrote(study, study_patient_id=hashed(patient))
+    site.scripts_requested(OF_BEFORE, "H-001", sent=True)
+    site.scripts_requested("1.2.2", "H-001", sent=sent)
+    site.adopt()
+    shared = [(SHARED, (OF_BEFORE, "1.2.2"))]
+    assert (findings(site), site.attention()) == (shared, {SHARED: 1})
+    site.run()
+    assert (findings(site), site.attention()) == (shared, {SHARED: 1})
+
+    site.scripts_requested("1.2.3", "H-001", sent=sent)
+    site.adopt()
+    all_three = [(SHARED, (OF_BEFORE, "1.2.2", "1.2.3"))]
+    assert (findings(site), site.attention()) == (all_three, {SHARED: 2})
+    site.run()
+    assert (findings(site), site.attention()) == (all_three, {SHARED: 2})
+    site.assert_sound()
+
+
+def test_of_many_that_share_one_a_person_is_told_once(site: AdoptingSite) -> None:
+    studies = [f"1.2.{number}" for number in range(100, 160)]
+    for study in studies:
+        site.scripts_wrote(study, study_patient_id=hashed(f"PHANTOM {study}"))
+        site.scripts_requested(study, "PHANTOM", sent=True)
+    site.adopt()
+    assert (findings(site), site.attention()) == ([(SHARED, tuple(studies))], {SHARED: 1})
+    (shown,) = site.events("RequestQuestioned")
+    assert sorted([shown["study"], *shown["studies"]]) == studies
+
+
+def test_those_of_a_study_that_was_read_before_the_adoption_are_told_too(site: AdoptingSite) -> None:
+    asks(site, "4711", "H-001")
+    site.series("1.2.2", PatientID="4712")
+    site.run()
+    site.scripts_wrote("1.2.2", study_patient_id=hashed("4712"))
+    site.scripts_requested("1.2.2", "H-001", sent=True)
+    site.adopt()
+    assert findings(site) == [(SHARED, ("1.2.2", NEW))]
+    site.run()
+    assert site.attention()[SHARED] == 2, "expected what waits to be held, and what was sent to be shown"
+    site.assert_sound()
 
 
 @pytest.mark.parametrize("compared_before", [False, True])
@@ -187,6 +241,20 @@ def test_the_patient_is_told_what_the_scripts_sent_and_requested(adopted: Adopti
     (known,) = tables["What stood in REDCap before this system"]
     assert (known["study"], known["series"]) == (OF_BEFORE, 1)
     assert [row[0] for row in of_project.main.rows] == [OF_BEFORE]
+
+
+def test_a_padded_hash_is_found_by_whoever_asks(site: AdoptingSite) -> None:
+    """A withdrawal found it; what a person was told of, and what was forgotten, lacked it."""
+    site.scripts_wrote(OF_BEFORE, study_patient_id=hashed("4711 "))
+    site.scripts_requested(OF_BEFORE, "H-001", sent=True)
+    site.adopt()
+    asks(site, "4711", "H-001")
+    with site.own_gateway().begin() as work:
+        report = participant_report(work, "4711", by="kari")
+    assert {row[report.main.columns.index("study")] for row in report.main.rows} == {OF_BEFORE, NEW}
+    forget_patient(site, "4711")
+    living = "select count(*) from ledger.subject where kind in ('adopted-patient', 'patient') and lookup is not null"
+    assert site.query(living) == [(0,)]
 
 
 @pytest.mark.parametrize("by", ["the scripts", "a person"])

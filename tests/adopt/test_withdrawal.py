@@ -124,6 +124,7 @@ def test_what_is_adopted_after_the_withdrawal_is_a_task_each(beside: AdoptingSit
 @pytest.mark.parametrize("joined", ["before", "after"])
 def test_whoever_is_one_with_the_patient_withdraws_too(adopted: AdoptingSite, who: str, joined: str) -> None:
     later = "1.2.8"
+    adopted.run()
     adopted.series(later, PatientID="9000")
     adopted.entry(study=later, subject="H-001")
     adopted.run()
@@ -141,7 +142,11 @@ def test_whoever_is_one_with_the_patient_withdraws_too(adopted: AdoptingSite, wh
     adopted.assert_sound()
 
 
-def test_a_placeholder_makes_nobody_of_all_who_have_it(adopted: AdoptingSite) -> None:
-    adopted.scripts_wrote("1.2.4", study_patient_id=hashed("UNKNOWN"))
+@pytest.mark.parametrize(
+    "placeholder", ["UNKNOWN", "n/A", "UNKNOWN ", " unknown\0", "UnKnown", "0", "0" * 24, "  ", "\0", " "], ids=repr
+)
+def test_a_placeholder_makes_nobody_of_all_who_have_it(adopted: AdoptingSite, placeholder: str) -> None:
+    """In some spellings it made one patient of strangers, whose studies became tasks of each other's withdrawal."""
+    adopted.scripts_wrote("1.2.4", study_patient_id=hashed(placeholder))
     adopted.adopt()
     assert adopted.query("select patient is null from gateway.adopted_study where study = '1.2.4'") == [(True,)]

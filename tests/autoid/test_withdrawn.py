@@ -108,3 +108,16 @@ def test_who_withdraws_while_a_run_gives_ids_gets_none(
     assert site.transfers("1.2.1") == {}
     assert site.count("IdGenerated") == (step == "request_transfers")
     assert site.attention() == {}
+
+
+def test_a_study_that_turns_out_to_be_somebody_else_s_gets_an_id_and_is_shown(site: AutoidSite) -> None:
+    """It was requested without a word."""
+    site.run()
+    withdraws(site, patient="PID-1")
+    site.study("1.2.1")
+    site.run()
+    site.study("1.2.1", "PID-9")
+    site.run_after_a_while()
+    assert len(site.transfers("1.2.1")) == 1
+    assert site.attention() == {"participant withdrew": 1}
+    site.assert_sound()

@@ -91,6 +91,28 @@ def test_of_a_patient_who_is_not_known_yet_it_says_that_nothing_was_requested(co
     assert "What comes later is held" in done.stdout
 
 
+def test_studies_that_were_said_to_be_theirs_are_named_and_what_stands_is_listed_until_acknowledged(
+    command: Command,
+) -> None:
+    """It said that nothing was requested of that patient, and ended with 0."""
+    later = "1.2.4"
+    command.site.series(later, PatientID="4712")
+    command.site.entry("2", study=later, subject="H-002")
+    command.site.run()
+    command.site.series(later, PatientID="9000")
+    command.site.run()
+    done = command("withdraw", *FROM_HEART, "--patient-id-stdin", given="4712")
+    assert done.exit_code == 1, done.output
+    assert later in done.stdout
+    assert [word for word in ("Nothing was requested", "4712", "9000", "H-002") if word in done.output] == []
+    assert command.data("withdraw", *FROM_HEART, "--patient-id-stdin", given="4712")["elsewhere"] == [later]
+    assert command.site.attention()["participant withdrew"] == 1
+    ((position,),) = command.site.query("select position from audit.attention where kind = 'participant withdrew'")
+    assert "withdraw --study" in command("status").stdout
+    assert command("acknowledge", str(position), "--reason", "somebody else, asked at the desk").exit_code == 0
+    assert "participant withdrew" not in command.site.attention()
+
+
 @pytest.mark.parametrize(
     ("arguments", "given", "told"),
     [

@@ -614,6 +614,82 @@ def test_a_pseudonym_that_the_study_had_by_mistake_is_whose_it_was_before(couple
     assert tasks(coupled) == [(LATER, HEART, 1, "sent")]
 
 
+# Whose the study was said to be
+
+
+def shown(site: Site) -> list[str]:
+    """The studies that are listed, as they may be those of a participant who withdrew."""
+    return [study for (study,) in site.query(f"select study from audit.attention where kind = '{WITHDREW}' order by 1")]
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_by_a_patient_id_of_before_it_is_told_what_may_be_theirs(coupled: Site, *, sent: bool) -> None:
+    """What was unsent stood, and what came later under the pseudonym was requested, without a word."""
+    if sent:
+        coupled.sender_sends(STUDY, 1)
+        coupled.run()
+    coupled.series(STUDY, PatientID="9000", AccessionNumber="A-1")
+    coupled.run()
+    done = withdraws(coupled, patient="4711")
+    assert done.elsewhere == [STUDY]
+    assert (names(coupled), shown(coupled)) == (([], []) if sent else (["H-001"], [STUDY]))
+    assert len(tasks(coupled)) == sent
+
+    later_study(coupled, "9000")
+    coupled.run()
+    assert names(coupled, LATER) == ["H-001"], "expected nothing of somebody else's to end, or to be held for ever"
+    assert shown(coupled) == ([LATER] if sent else [STUDY, LATER])
+    withdraws(coupled, patient="4711")
+    assert shown(coupled) == ([LATER] if sent else [STUDY, LATER]), "expected nothing to be told twice"
+    withdraws(coupled, study=STUDY)
+    coupled.run()
+    assert names(coupled) == names(coupled, LATER) == []
+    coupled.assert_sound()
+
+
+@pytest.mark.parametrize("name", ["H-001", "H-009"])
+def test_what_is_asked_again_for_a_study_that_was_said_to_be_theirs_is_shown(coupled: Site, name: str) -> None:
+    coupled.sender_sends(STUDY, 1)
+    coupled.series(STUDY, PatientID="9000", AccessionNumber="A-1")
+    coupled.run()
+    withdraws(coupled, patient="4711")
+    coupled.remove_entry("1")
+    coupled.run()
+    coupled.run()
+    coupled.entry("9", study=STUDY, subject=name)
+    coupled.run()
+    assert (names(coupled), shown(coupled)) == ([name], [STUDY])
+
+
+@pytest.mark.parametrize("when", ["asked for before", "asked for after"])
+def test_a_held_study_that_turns_out_to_be_somebody_else_s_is_requested_and_shown(site: Site, when: str) -> None:
+    """It was placed without a word as soon as its PatientID changed."""
+    site.series(STUDY, PatientID="4711")
+    site.run()
+    withdraws(site, patient="4711")
+    if when == "asked for before":
+        site.entry(study=STUDY, subject="H-001")
+        site.run()
+        assert (names(site), shown(site)) == ([], [STUDY])
+    site.series(STUDY, PatientID="9000")
+    site.entry(study=STUDY, subject="H-001")
+    site.run()
+    site.run()
+    assert (names(site), shown(site)) == (["H-001"], [STUDY])
+    assert len(site.events("RequestQuestioned")) == 1
+    site.assert_sound()
+
+
+def test_a_study_that_arrived_after_the_withdrawal_and_turns_out_to_be_somebody_else_s_is_shown(coupled: Site) -> None:
+    withdraws(coupled, patient="4711")
+    later_study(coupled)
+    coupled.run()
+    later_study(coupled, "9000")
+    coupled.entry("2", accession="A-2", subject="H-002")
+    coupled.run()
+    assert (names(coupled, LATER), shown(coupled)) == (["H-002"], [LATER])
+
+
 def test_what_may_have_been_sent_and_cannot_be_ended_is_a_task_at_once(coupled: Site) -> None:
     coupled.simulator.inject(Fault(kind="lock_record", record=STUDY, action="import"))
     coupled.run(after=600)

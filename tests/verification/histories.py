@@ -93,7 +93,7 @@ OF_ONE_TYPE: Mapping[tuple[str, str], Values] = {
     ("LedgerAccepted", "ended"): st.integers(0, 3),
     ("BackupTried", "rows"): st.just({"studies": 1}),
     **dict.fromkeys((("TransferPlaced", "since"), ("TransferAmended", "since")), st.none() | st.just(A_MOMENT)),
-    **{("ParticipantWithdrew", field): OTHERS for field in ("patients", "pseudonyms", "unmet")},
+    **{("ParticipantWithdrew", field): OTHERS for field in ("patients", "pseudonyms", "unmet", "doubted")},
     ("ParticipantWithdrew", "project"): st.none() | PROJECTS,
     ("ParticipantWithdrew", "follows"): st.none() | POSITIONS,
     **dict.fromkeys(

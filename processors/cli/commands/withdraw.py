@@ -47,7 +47,8 @@ def command(
 ) -> bool:
     """Record that a participant withdraws: unsent requests end, later studies are held for ever, for that project.
 
-    What was sent, or may have been, becomes a task that `status` shows until `done`. Ends with 1 where there is one.
+    What was sent, or may have been, becomes a task that `status` shows until `done`. Ends with 1 where there is one, or
+    where a study was said to be theirs and is said to be somebody else's now.
 
     Example: fiona-ledger withdraw --project "Heart Study" --study 1.2.840.1 --reason "form of 2 March, case 17"
     """
@@ -97,10 +98,11 @@ def command(
             tasks = [dict(row) for row in rows]
     if json:
         ended = [request.position for request in done.ended]
-        console.print_json({"withdrawal": done.position, "studies": done.studies, "ended": ended, "tasks": tasks})
+        told = {"withdrawal": done.position, "studies": done.studies, "elsewhere": done.elsewhere, "ended": ended}
+        console.print_json({**told, "tasks": tasks})
     else:
         _print(done, tasks)
-    return bool(tasks)
+    return bool(tasks or done.elsewhere)
 
 
 def _require_known(work: Work, project: str | None) -> None:
@@ -114,7 +116,14 @@ def _require_known(work: Work, project: str | None) -> None:
 def _print(done: Withdrawn, tasks: Sequence[dict[str, Any]]) -> None:
     out = console.output()
     console.say(out, f"Recorded at {done.position}. Requests that end: {len(done.ended)}.")
-    if not done.studies:
+    if done.elsewhere:
+        console.say(
+            out,
+            f"Said to be theirs before, and somebody else's now: {', '.join(done.elsewhere)}. What is unsent of these "
+            "stands, and what is asked for them, or under a pseudonym that they had by then, is listed by `status`. If "
+            "it is the same person, give `fiona-ledger withdraw --study UID` as well.",
+        )
+    elif not done.studies:
         console.say(out, "Nothing was requested of that patient so far. What comes later is held.")
     for task in tasks:
         uids = ", ".join(task["mapped_uids"])

@@ -27,6 +27,7 @@ from processors.operations.adopt.progress import Checkpoint, begin_or_resume, en
 from processors.redcap import Redcap
 from processors.redcap.incoming import ActualRecord
 from processors.routing.adopted_patients import adopted_patient
+from processors.routing.recognise import recognise_patients
 from processors.run import Run
 from processors.source.summary import is_uid
 
@@ -77,6 +78,8 @@ def adopt_records(run: Run, *, by: str, first: First = _nothing) -> Adopted:
     if redcap.has("autoid"):
         with run.step("Reading AutoID"), in_turn(gateway, "autoid"):
             adopt_entries(gateway, redcap)
+    with run.step("Comparing whose the pseudonyms are"):
+        recognise_patients(gateway, (), checkpoint.began)
     return _completed(gateway, checkpoint, by, no_uids=sum(not is_uid(name) for name in names))
 
 

@@ -29,9 +29,9 @@ from processors.events.rules import CouplingEntryChanged
 from processors.gateway import Work
 from processors.operations.forget.corrections import SERIES_TYPES, corrected, identities
 from processors.placeholders import ONLY_BLANKS
-from processors.redcap.incoming import hashed
-from processors.routing.adopted_patients import ADOPTED_PATIENT
+from processors.routing.adopted_patients import names_of_adopted
 from processors.routing.patient_keys import link_subject, padded_key, patient_key
+from processors.text import without_padding
 
 What = Literal["patient", "study", "autoid-project"]
 
@@ -212,8 +212,11 @@ def _names(patient_id: str, projects: Iterable[str]) -> list[SubjectName]:
     # A placeholder's key may be linked as well: from before it was called one, or by the scripts.
     keys = [key for find in (patient_key, padded_key) if (key := find(patient_id, ONLY_BLANKS)) is not None]
     links = [link_subject(project, key) for key in keys for project in projects]
-    adopted = SubjectName(ADOPTED_PATIENT, "", hashed(patient_id))
-    return [SubjectName("patient", "", patient_id), adopted, *links]
+    return [
+        SubjectName("patient", "", patient_id),
+        *names_of_adopted([without_padding(patient_id), patient_id]),
+        *links,
+    ]
 
 
 def _link_scopes(work: Work) -> list[str]:
