@@ -33,7 +33,8 @@ Find = Callable[[Work], Sequence[DataSubject]]
 class Forgotten(NamedTuple):
     """What was forgotten, and the copies that are left. `positions` are those of the events that tell it.
 
-    `requests` are those that end: what was requested of the forgotten is not to be sent (again).
+    `requests` are those that end, or had ended and can be sent all the same until REDCap is told: nothing of the
+    forgotten is to be sent (again).
     """
 
     data_subjects: Sequence[DataSubject]
