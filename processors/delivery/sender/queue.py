@@ -12,7 +12,9 @@ import itertools
 import os
 import shutil
 import stat
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,6 +34,7 @@ from processors.requests import MINUTE, TransferRequest
 from processors.stored_requests import requests_at
 
 _OK = "_ok_"
+FOLDERS = ("queue", "done", "fail", "withdrawn")
 _CHANGED = ("queue", "withdrawn")
 
 
@@ -174,10 +177,30 @@ class Queue:
             self.warnings.append(words)
 
 
+class Copies(NamedTuple):
+    """So many files in a folder of the sender's are of the study, as their names begin, which hold a pseudonym."""
+
+    folder: str
+    study: str
+    files: int
+
+
+def copies_of(section: SenderSection, studies: Collection[str]) -> list[Copies]:
+    """What the folders hold of these studies, whoever requested it: for a person, as none of it is deleted here."""
+    found: Counter[tuple[str, str]] = Counter()
+    for key in FOLDERS:
+        folder = getattr(section, key)
+        if folder is not None:
+            with suppress(OSError):  # told by every run
+                starts = (path.name.partition("_")[0] for path in folder.iterdir())
+                found.update((str(folder), study) for study in starts if study in studies)
+    return [Copies(*place, files) for place, files in sorted(found.items())]
+
+
 def unusable_folders(section: SenderSection) -> dict[str, str]:
     """What is wrong with the folders that are configured, by key, as far as this account can tell."""
     found = {}
-    for key in ("queue", "done", "fail", "withdrawn"):
+    for key in FOLDERS:
         folder = getattr(section, key)
         if folder is None:
             continue
