@@ -156,6 +156,12 @@ class Gateway:
                 )
             return self._projector.catch_up(self.database.begin, progress)
 
+    def name_fingerprint(self, project: str, pseudonym: str) -> str | None:
+        """A keyed hash, equal for what people take for one pseudonym of the project; None for a blank one."""
+        if is_blank(pseudonym):
+            return None
+        return self.vault.fingerprint(orjson.dumps(["pseudonym", project, same_to_people(storable(pseudonym))]))
+
     def id_fingerprint(self, project: str, value: str) -> str:
         """A keyed hash, equal for this very ID of the project alone."""
         return self.vault.fingerprint(orjson.dumps(["ID", project, storable(value)]))
@@ -233,9 +239,7 @@ class Work:
 
     def name_fingerprint(self, project: str, pseudonym: str) -> str | None:
         """A keyed hash, equal for what people take for one pseudonym of the project; None for a blank one."""
-        if is_blank(pseudonym):
-            return None
-        return self.vault.fingerprint(orjson.dumps(["pseudonym", project, same_to_people(storable(pseudonym))]))
+        return self.gateway.name_fingerprint(project, pseudonym)
 
     def id_fingerprint(self, project: str, value: str) -> str:
         """A keyed hash, equal for this very ID of the project alone."""

@@ -126,7 +126,8 @@ class TransferRow:
 class TransferRequest:
     """A request of ours, whatever became of it.
 
-    `position` is that of its TransferRequested. `pseudonym` is None where it was forgotten.
+    `position` is that of its TransferRequested. `pseudonym` is None where it was forgotten; `name_fingerprint` is the
+    keyed hash of it that stays, None where it came from the PatientID or PatientName.
     `requested_at` is in the hospital's zone: its row tells that minute. `placed_at` is when its row was
     recorded to stand in `instance`. `replaces` are the requests in whose place it was made. `recalled`: its
     file was taken back from the sender's queue; `taken`: the sender's folders tell that it has carried it out.
@@ -143,6 +144,7 @@ class TransferRequest:
     cause: Cause
     requested_at: datetime
     state: State
+    name_fingerprint: str | None = None
     instance: int | None = None
     found: bool = False
     placed_at: datetime | None = None

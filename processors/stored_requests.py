@@ -63,6 +63,7 @@ def _unsealed(work: Work, rows: Collection[Row[Any]]) -> Iterable[TransferReques
             study=row.study,
             key=Key(row.project, row.event_name),
             pseudonym=payload.get("pseudonym"),
+            name_fingerprint=event.data.get("name_fingerprint"),
             cause=Cause(row.cause_kind, row.cause_record, row.cause_position),
             requested_at=work.local(event.recorded_at),
             state=row.state,

@@ -6,9 +6,14 @@ make two patients of one.
 """
 
 import re
+from collections.abc import Collection
+from typing import Final
 from unicodedata import category, normalize
 
 import regex
+
+SHORTEST_TELLING: Final = 4
+"""Shorter texts stand in any ledger, and mean nothing there."""
 
 _NOTHING_TO_SEE = ("Cc", "Cf", "Zs", "Zl", "Zp")
 _WITHOUT_A_WIDTH = regex.compile(r"[\p{Default_Ignorable_Code_Point}\p{Cf}]+")
@@ -62,9 +67,15 @@ def with_padding(patient_id: str) -> list[str]:
     return [f"{before}{patient_id}{after}" for before in ("", " ") for after in ("", " ", "\x00")]
 
 
-def has_word(text: str, word: str) -> bool:
-    """Whether the word stands in the text, with no letter or digit beside it, in whatever case."""
-    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE) is not None
+def words_of(texts: Collection[str]) -> re.Pattern[str]:
+    """What finds one of the texts where it stands with no letter or digit beside it, in whatever case."""
+    alternatives = "|".join(re.escape(bare) for each in texts if (bare := each.strip()))
+    return re.compile(rf"(?<![^\W_])(?:{alternatives})(?![^\W_])" if alternatives else r"(?!)", re.IGNORECASE)
+
+
+def parts_of_name(name: str) -> list[str]:
+    """The words of a PatientName that tell who is meant wherever they stand: those of four characters and more."""
+    return [part for part in re.findall(r"[^\W_]+", name) if len(part) >= SHORTEST_TELLING]
 
 
 def _is_padding(character: str) -> bool:

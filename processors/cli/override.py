@@ -121,6 +121,7 @@ class End(NamedTuple):
     """What became of a request: its state now, that of the one in its place, and why something waits or is left.
 
     `elsewhere` is the other site whose study it is, None where it is this one's: runs there write its rows.
+    `sendable` are the instances of what was requested for the same and has still to be ended, also before it.
     `untouched`: REDCap still holds a row like it that is somebody else's.
     """
 
@@ -129,6 +130,7 @@ class End(NamedTuple):
     project: str
     event_name: str
     instance: int | None
+    sendable: list[int]
     elsewhere: str | None
     state: str
     new: int | None
@@ -151,10 +153,13 @@ class End(NamedTuple):
         """That it waits, for a person, and why: REDCap's words, or else those given."""
         at = "" if self.elsewhere is None else f" of site {self.elsewhere!r}"
         why = self.refusal or ("the study is that site's" if at else otherwise)
+        instances = " and ".join(map(str, self.sendable))
+        until = f"'s instances {instances} can be sent as they read"
+        if len(self.sendable) < 2:
+            until = f"'s instance {instances} can be sent as it reads" if instances else " does not say so"
         return (
-            f"Not yet: {self.about}. It is recorded, and every run{at} tries to carry it out; until then REDCap's "
-            f"instance {self.instance} can be sent as it reads ({why}). `fiona-ledger status`{' there' * bool(at)} "
-            "shows it for as long as that is so."
+            f"Not yet: {self.about}. It is recorded, and every run{at} tries to carry it out; until then REDCap"
+            f"{until} ({why}). `fiona-ledger status`{' there' * bool(at)} shows it for as long as that is so."
         )
 
     @property
@@ -165,6 +170,10 @@ class End(NamedTuple):
 
 _END = text("""
     select transfer.position, transfer.study, transfer.project, transfer.event_name, transfer.instance,
+           array(select distinct standing.instance from gateway.transfer as standing
+                  where (standing.study, standing.project, standing.event_name)
+                      = (transfer.study, transfer.project, transfer.event_name)
+                    and standing.state = 'ending' and standing.instance is not null order by 1) as sendable,
            nullif(study.site, :site) as elsewhere, transfer.state, later.position as new, later.state as new_state,
            transfer.state = 'withdrawn' and transfer.instance is not null and later.instance is distinct from
            transfer.instance and withdrawn.instance is null as untouched,

@@ -70,7 +70,7 @@ class Planner:
         """Takes requests that are to be ended out of the sender's queue, so that it never has them."""
         if self._gateway.sender.queue is None or not self._writes:
             return
-        queue = Queue(self._gateway.sender)
+        queue = Queue(self._gateway.sender, self._gateway.name_fingerprint)
         facts: list[Fact] = []
         for study in studies:
             before = study.requests

@@ -105,19 +105,20 @@ def amend(gateway: Gateway, amendment: Amendment, *, holds_split: bool = False) 
 def end_all(work: Work, studies: Collection[str], *, by: str, reason: str) -> list[TransferRequest]:
     """Records that nothing of these studies is to go where it was requested or held for; gives the requests that end.
 
-    REDCap is for the next delivery.
+    With them those that ended before and that REDCap has still to be told of, which is for the next delivery.
     """
-    in_force = requests_of(work, studies, states=IN_FORCE)
+    standing = requests_of(work, studies, states=(*IN_FORCE, "ending"))
     held = work.execute(_HELD_OF_STUDIES, {"studies": list(studies)}).all()
-    requests = [request for study in sorted(in_force) for request in in_force[study]]
-    concerned = {(request.study, request.project) for request in requests} | {(row.study, row.project) for row in held}
+    requests = [request for study in sorted(standing) for request in standing[study]]
+    in_force = [request for request in requests if request.in_force]
+    concerned = {(request.study, request.project) for request in in_force} | {(row.study, row.project) for row in held}
     positions = {}
     for study, project in sorted(concerned):
         decided = DecidedByHand(study=study, project=project, event_name=None, action="retract", by=by, reason=reason)
         (stored,) = work.record([decided])
         positions[study, project] = stored.position
     work.record(RequestReleased(study=study, project=project, event_name=event) for study, project, event in held)
-    for request in requests:
+    for request in in_force:
         cause = Cause("operator", by, positions[request.study, request.project])
         work.record([_retracted(request, "the patient was forgotten", cause), *_settled(work, request)])
     return requests

@@ -9,7 +9,13 @@ from uuid import uuid4
 
 from ledger.database import Database
 from ledger.vault import Vault
-from processors.configuration.settings import AutoidSection, Configuration, RedcapSection, SourceSection
+from processors.configuration.settings import (
+    AutoidSection,
+    Configuration,
+    RedcapSection,
+    SenderSection,
+    SourceSection,
+)
 from processors.gateway import Gateway
 from processors.locks import only_run
 from processors.placeholders import USUAL, Placeholders
@@ -35,6 +41,7 @@ class Machine:
     generator_seconds: float = 20
     window_days: int = 14
     placeholders: tuple[str, ...] = USUAL
+    sender: SenderSection | None = None
 
     def run(self, steps: Steps | None = None, *, only_autoid: bool = False, all_of: str | None = None) -> Report | None:
         """One run with everything opened anew; None where another one is under way."""
@@ -70,6 +77,7 @@ class Machine:
                 run=uuid4(),
                 zone=ZONE,
                 placeholders=Placeholders(self.placeholders),
+                sender=self.sender,
             )
         finally:
             database.close()

@@ -66,6 +66,7 @@ class AutoidSite(Site):
             generator_seconds=self.generator_seconds,
             window_days=self.window_days,
             placeholders=self.placeholders,
+            sender=self.sender,
         )
 
     def run(

@@ -223,6 +223,32 @@ def test_of_a_row_that_a_person_changed_it_tells_that_it_can_still_be_sent(
     assert [row["transfer_name"] for row in transfers(site, study).values()] == ["A-7"]
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("retract", "STUDY", "--project", "Alpha"),
+        ("reassign", "STUDY", "--project", "Alpha", "--to-subject", "A-3"),
+        ("forget", "--study", "STUDY", "--yes"),
+    ],
+    ids=["retract", "reassign", "forget"],
+)
+def test_a_row_of_before_that_cannot_be_ended_yet_is_named(
+    requested: tuple[Site, str], arguments: tuple[str, ...]
+) -> None:
+    """`forget` ended with 0 and `reassign` told of an "instance None": the request in force had never been placed."""
+    site, study = requested
+    site.simulator.projects["incoming"].lock(study)
+    corrected = {"record_id": "1", "cl_subjectid": "A-2"}
+    site.simulator.projects["coupling"].put([corrected])
+    site.command("run")
+    done = site.command(*(study if each == "STUDY" else each for each in arguments), "--reason", "ticket 4711")
+    words = " ".join(done.out.split())
+    assert done.code == 1
+    assert "Not yet: study" in words
+    assert "REDCap's instance 1 can be sent as it reads" in words
+    assert "None" not in words
+
+
 def test_of_a_request_that_was_sent_it_tells_what_to_remove_downstream(requested: tuple[Site, str]) -> None:
     site, study = requested
     place = {

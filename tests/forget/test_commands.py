@@ -310,3 +310,40 @@ def test_what_is_no_list_of_patient_ids_is_refused_without_showing_it(content: b
     with pytest.raises(ConfigurationError, match=r"^Standard input") as caught:
         patient_ids(content)
     assert "A\x00" not in str(caught.value)
+
+
+def test_what_the_senders_folders_hold_of_a_forgotten_study_is_counted_by_folder(
+    command: Command, tmp_path: Path
+) -> None:
+    """Nobody was told of them, whose names hold the study and its pseudonym; no output may."""
+    keys = ("queue", "done", "fail", "withdrawn")
+    for key in keys:
+        (tmp_path / key).mkdir()
+        (tmp_path / key / "1.11_Heart Study_H-1_1.json").touch()
+    for file in (
+        f"done/1.1_{BRAIN}_H-0815_1.json_ok_20260302100500.log",
+        f"done/1.1_{BRAIN}_H-0815_2.json_ok_20260302100500.log",
+        f"fail/1.2_{HEART}_H-0815_1.json_fail.log",
+        f"withdrawn/1.1_{HEART}_H-0815_1.json.2",
+    ):
+        (tmp_path / file).touch()
+    configured = "".join(f'{key} = "{tmp_path / key}"\n' for key in keys)
+    command.config.write_text(f"{command.config.read_text()}\n[sender]\n{configured}")
+    (tmp_path / "queue" / f"1.2_{HEART}_by-a-person_9.json").touch()
+    done = command("forget", "--patient-id-stdin", *WHY, "--yes", "--json", given=ADA.encode())
+    assert [tuple(each.values()) for each in json.loads(done.stdout)["sender_files"]] == [
+        (str(tmp_path / "done"), "1.1", 2),
+        (str(tmp_path / "fail"), "1.2", 1),
+        (str(tmp_path / "queue"), "1.2", 1),
+        (str(tmp_path / "withdrawn"), "1.1", 1),
+    ]
+    assert "H-0815" not in done.output
+
+
+def test_they_are_told_in_words_too(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "withdrawn").mkdir()
+    (tmp_path / "withdrawn" / f"1.3_{HEART}_H-0815_1.json").touch()
+    command.config.write_text(f'{command.config.read_text()}\n[sender]\nwithdrawn = "{tmp_path / "withdrawn"}"\n')
+    done = command("forget", "--study", "1.3", *WHY, "--yes")
+    assert f"{tmp_path / 'withdrawn'}: 1 file of study 1.3" in done.stdout.replace("\n", "")
+    assert "H-0815" not in done.output

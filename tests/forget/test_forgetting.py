@@ -133,6 +133,34 @@ def test_where_a_forgotten_patient_is_named_and_others_can_read_it_is_listed_by_
     assert site.finds({ADAS_NAME.lower()}) == set()
 
 
+def test_a_part_of_a_name_is_found_wherever_it_stands(site: PrivateSite) -> None:
+    """The name was looked for as it stands in DICOM alone, as nobody writes it."""
+    site.series("1.1", PatientID=ADA, PatientName="Quxson^Zedekiah^^Dr")
+    site.series("1.2", PatientID=GRACE, PatientName="Quxson^Grace", StudyDescription="mother of QUXSON")
+    site.series("1.3", PatientID=GRACE, StudyDescription="see Quxson_Z; Quxsons and Drs")
+    site.series("1.4", PatientID=GRACE, StudyDescription="Quxsons and Dr")
+    site.rule(patient_name="Quxson.*", called="NOWHERE")
+    site.run()
+    amended = site.query("select position from ledger.event where type = 'RoutingRuleChanged'")
+    said = site.query("""
+        select position from ledger.event
+         where type = 'SeriesDiscovered' and stream in ('study/1.2', 'study/1.3') order by position
+    """)
+    expected = sorted(position for (position,) in [*amended, *said])
+    assert site.forget_patients(ADA).external_copies.mentions == (expected, [])
+
+
+@pytest.mark.parametrize("reason", ["for Zedekiah Quxson", "call by QUXSON", f"case_{ADA}_17"])
+def test_a_reason_with_a_part_of_the_name_is_refused(site: PrivateSite, reason: str) -> None:
+    """It was kept for ever."""
+    site.series("1.1", PatientID=ADA, PatientName="Quxson^Zedekiah")
+    site.run()
+    head = site.head()
+    with pytest.raises(ConfigurationError, match="--reason holds the PatientID or name"):
+        site.forget_patients(ADA, reason=reason)
+    assert site.head() == head
+
+
 def test_redcaps_rows_are_listed_and_left(site: PrivateSite) -> None:
     two_patients(site)
     before = {name: project.rows() for name, project in site.simulator.projects.items()}

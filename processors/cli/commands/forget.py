@@ -19,6 +19,7 @@ from processors.cli.override import End, end_of
 from processors.configuration.settings import Configuration
 from processors.delivery.deliver import deliver
 from processors.delivery.recognition import recognise
+from processors.delivery.sender.queue import Copies, copies_of
 from processors.errors import ConfigurationError, ServiceError
 from processors.gateway import Gateway, Work
 from processors.locks import only_run
@@ -92,10 +93,13 @@ def command(
             _print(done, compacted=compacted)
         failure = _end_in_redcap(configuration, gateway) if done.requests else ""
         ends = [end_of(gateway, request) for request in done.requests]
+        # Once REDCap was written to: what was in the queue has been taken out of it then.
+        senders = copies_of(gateway.sender, {study for owner in done.data_subjects for study in owner.studies})
     if json:
-        console.end_json(_as_data(done, ends, compacted=compacted, unkept=unkept))
+        console.end_json(_as_data(done, ends, senders, compacted=compacted, unkept=unkept))
     else:
         _print_ends(ends, failure)
+        _print_senders(senders)
         if unkept:
             console.say(console.output(), unkept, style="bold")
     is_open = any(end.needs_attention for end in ends) or any(copy.of_others for copy in done.external_copies.rows)
@@ -209,7 +213,9 @@ def _copies_as_data(copies: ExternalCopies, raw: Path) -> dict[str, Any]:
     }
 
 
-def _as_data(done: Forgotten, ends: Sequence[End], *, compacted: bool, unkept: str) -> dict[str, Any]:
+def _as_data(
+    done: Forgotten, ends: Sequence[End], senders: Sequence[Copies], *, compacted: bool, unkept: str
+) -> dict[str, Any]:
     return {
         "forgotten": done.destroyed,
         "kinds": _counts(done.data_subjects),
@@ -217,6 +223,7 @@ def _as_data(done: Forgotten, ends: Sequence[End], *, compacted: bool, unkept: s
         "studies": sorted({study for owner in done.data_subjects for study in owner.studies}),
         "also_under_another_patient_id": _elsewhere(done),
         "requests": [end._asdict() for end in ends],
+        "sender_files": [copies._asdict() for copies in senders],
         "also_known_with_other_blanks": _alike(done),
         "compacted": compacted,
         "not_kept": unkept or None,
@@ -294,6 +301,17 @@ def _print_ends(ends: Sequence[End], failure: str) -> None:
             console.say(out, f"Closed: {end.about}. It was sent, or may have been: see `fiona-ledger status`.")
         else:
             console.say(out, f"Withdrawn: {end.about}.")
+
+
+def _print_senders(senders: Sequence[Copies]) -> None:
+    """What the sender's folders hold of the studies; never a file's name, which holds a pseudonym."""
+    out = console.output()
+    if senders:
+        out.print("Left in the sender's folders; the names of these files hold a study and its pseudonym:")
+    for folder, study, files in senders[:_LISTED]:
+        console.say(out, f"  {folder}: {_number(files, 'file')} of study {study}")
+    if len(senders) > _LISTED:
+        out.print(f"  ... and {len(senders) - _LISTED} more (`--json` lists them all)")
 
 
 def _notes(done: Forgotten, *, compacted: bool) -> Iterator[str]:

@@ -20,7 +20,7 @@ from processors.routing.joined import Known
 from processors.routing.participants import Withdrawal
 from processors.routing.unplaced import hold_unplaced
 from processors.routing.withdraw import Withdrawn, is_known, patient_of_study, withdraw
-from processors.text import has_word
+from processors.text import words_of
 
 _TASKS = text("""
     select position, study, project, instance, what, sent_at, mapped_uids from audit.task
@@ -74,7 +74,7 @@ def command(
             known = Known({given} if patient_id_stdin else set(), set())
             if study is not None:
                 known = patient_of_study(work, study)
-                if any(has_word(reason, patient_id) for patient_id in known.patient_ids):
+                if words_of(known.patient_ids).search(reason):
                     raise ConfigurationError(
                         "--reason holds the study's PatientID, and would be kept in plain text for ever. Nothing was "
                         "changed."

@@ -1,9 +1,10 @@
 """The sender's folders: requests taken back from its queue before it takes them, and what it has done with others.
 
 The queue holds copies of rows, one file a request, named `<StudyUID>_<project>_<name>_<instance>.json`.
-Names hold pseudonyms: none is shown or recorded. They are put together from our requests and compared
-whole, never taken apart, because projects and pseudonyms may hold underscores. Only files of our own
-requests are touched; of `done`, names and times alone are read.
+Names hold pseudonyms: none is shown or recorded. They are put together from our requests and compared whole, because
+projects and pseudonyms may hold underscores. Where a pseudonym was forgotten, what stands in its place is compared by
+the keyed hash of it that was recorded, or else, where it came from the PatientID or name, of which no hash is kept, the
+file is read, which is a copy of the row. Only files of our own requests are touched.
 """
 
 import errno
@@ -11,11 +12,15 @@ import itertools
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
+import orjson
 from sqlalchemy import text
 
 from processors.attention import Notice
@@ -24,27 +29,46 @@ from processors.configuration.settings import SenderSection
 from processors.events.fact import Fact, study_stream
 from processors.events.transfers import TransferFailed, TransferRecalled, TransferSent
 from processors.gateway import Gateway, Work
+from processors.redcap.transfers import RECORD_ID
 from processors.requests import MINUTE, TransferRequest
 from processors.stored_requests import requests_at
 
 _OK = "_ok_"
+FOLDERS = ("queue", "done", "fail", "withdrawn")
 _CHANGED = ("queue", "withdrawn")
+
+
+class Filed(NamedTuple):
+    """A file that was carried out or given up: when, and where it lies."""
+
+    at: datetime
+    path: Path
 
 
 @dataclass(slots=True)
 class Queue:
-    """The folders as they are configured; `warnings` say, for a person, what could not be looked at."""
+    """The folders as they are configured; `warnings` say, for a person, what could not be looked at.
+
+    `name_fingerprint` gives the keyed hash of a project's pseudonym.
+    """
 
     section: SenderSection
+    name_fingerprint: Callable[[str, str], str | None]
     warnings: list[str] = field(default_factory=list)
-    _done_names: set[str] | None = None
+    _done: dict[str, Path] | None = None
 
-    def take_back(self, request: TransferRequest) -> bool:
-        """Whether the request's file was in the queue, and is no longer."""
+    def take_back(self, request: TransferRequest, *, wanted: Collection[str] = ()) -> bool:
+        """Whether the request's file was in the queue, and is no longer. Files of the names `wanted` stay."""
         queue, withdrawn = self.section.queue, self.section.withdrawn
-        if queue is None or withdrawn is None or request.pseudonym is None or request.instance is None:
+        if queue is None or withdrawn is None or request.instance is None:
             return False
-        name = file_name(request)
+        names = [file_name(request)]
+        if request.pseudonym is None:
+            names = self.of(request, {name: queue / name for name in self.names()})
+        taken = [self._take(queue, name, withdrawn) for name in names if name not in wanted]
+        return any(taken)
+
+    def _take(self, queue: Path, name: str, withdrawn: Path) -> bool:
         if Path(name).name != name:
             return False  # a slash in a project or pseudonym would lead out of the folder
         try:
@@ -85,28 +109,43 @@ class Queue:
         return True
 
     def names(self) -> list[str]:
-        """The names of the files that wait; none where the queue cannot be read. What is no text is none of ours."""
-        return [entry.name for entry in self._entries("sender.queue", self.section.queue) if _is_text(entry.name)]
+        """The names of the files that wait; none where the queue cannot be read."""
+        return [entry.name for entry in self._entries("sender.queue", self.section.queue)]
+
+    def of(self, request: TransferRequest, files: Mapping[str, Path]) -> list[str]:
+        """Which of the files, by the names that they had in the queue, are the request's."""
+        if request.pseudonym is not None:
+            return [name for name in [file_name(request)] if name in files]
+        before, after = f"{request.study}_{request.project}_", f"_{request.instance}.json"
+        return [
+            name
+            for name, path in files.items()
+            if name.startswith(before) and name.endswith(after)
+            if self._is_forgotten_name(name[len(before) : -len(after)], request, path)
+        ]
+
+    def _is_forgotten_name(self, name: str, request: TransferRequest, path: Path) -> bool:
+        if request.name_fingerprint is None:
+            return _is_copy(path, request, name)
+        return self.name_fingerprint(request.project, name) == request.name_fingerprint
 
     def has_carried_out(self, request: TransferRequest) -> bool:
         """Whether the request's file is among those that were carried out."""
-        if request.pseudonym is None or request.instance is None:
-            return False
-        if self._done_names is None:
-            done = self._entries("sender.done", self.section.done)
-            self._done_names = {entry.name.rpartition(_OK)[0] for entry in done}
-        return file_name(request) in self._done_names
+        if self._done is None:
+            entries = self._entries("sender.done", self.section.done)
+            self._done = {entry.name.rpartition(_OK)[0]: Path(entry.path) for entry in entries}
+        return request.instance is not None and bool(self.of(request, self._done))
 
-    def done(self) -> dict[str, datetime]:
-        """When each file was carried out, by the name that it had in the queue."""
-        return self._times("sender.done", self.section.done, _OK)
+    def done(self) -> dict[str, Filed]:
+        """What was carried out, by the names that the files had in the queue; of several of a name, the newest."""
+        return self._filed("sender.done", self.section.done, _OK)
 
-    def failed(self) -> dict[str, datetime]:
-        """When each file was given up, by the name that it had in the queue."""
-        return self._times("sender.fail", self.section.fail, "_fail.log")
+    def failed(self) -> dict[str, Filed]:
+        """What was given up, likewise."""
+        return self._filed("sender.fail", self.section.fail, "_fail.log")
 
-    def _times(self, key: str, folder: Path | None, ending: str) -> dict[str, datetime]:
-        times: dict[str, datetime] = {}
+    def _filed(self, key: str, folder: Path | None, ending: str) -> dict[str, Filed]:
+        filed: dict[str, Filed] = {}
         for entry in self._entries(key, folder):
             name, separator, _ = entry.name.rpartition(ending)
             if separator:
@@ -115,15 +154,17 @@ class Queue:
                     ended = datetime.fromtimestamp(entry.stat(follow_symlinks=False).st_ctime, UTC)
                 except OSError:
                     continue  # it has been cleared away since
-                times[name] = max(ended, times.get(name, ended))
-        return times
+                found = Filed(ended, Path(entry.path))
+                filed[name] = max(found, filed.get(name, found))
+        return filed
 
     def _entries(self, key: str, folder: Path | None) -> Iterator[os.DirEntry[str]]:
+        """The files in the folder; a name that is no text is none of ours."""
         if folder is None:
             return
         try:
             with os.scandir(folder) as entries:
-                yield from entries
+                yield from (entry for entry in entries if _is_text(entry.name))
         except OSError as exc:
             self._warn(key, folder, exc)
 
@@ -136,10 +177,30 @@ class Queue:
             self.warnings.append(words)
 
 
+class Copies(NamedTuple):
+    """So many files in a folder of the sender's are of the study, as their names begin, which hold a pseudonym."""
+
+    folder: str
+    study: str
+    files: int
+
+
+def copies_of(section: SenderSection, studies: Collection[str]) -> list[Copies]:
+    """What the folders hold of these studies, whoever requested it: for a person, as none of it is deleted here."""
+    found: Counter[tuple[str, str]] = Counter()
+    for key in FOLDERS:
+        folder = getattr(section, key)
+        if folder is not None:
+            with suppress(OSError):  # told by every run
+                starts = (path.name.partition("_")[0] for path in folder.iterdir())
+                found.update((str(folder), study) for study in starts if study in studies)
+    return [Copies(*place, files) for place, files in sorted(found.items())]
+
+
 def unusable_folders(section: SenderSection) -> dict[str, str]:
     """What is wrong with the folders that are configured, by key, as far as this account can tell."""
     found = {}
-    for key in ("queue", "done", "fail", "withdrawn"):
+    for key in FOLDERS:
         folder = getattr(section, key)
         if folder is None:
             continue
@@ -165,6 +226,23 @@ def folder_notices(section: SenderSection) -> list[Notice]:
 def file_name(request: TransferRequest) -> str:
     """The name that the sender gives to the request's file."""
     return f"{request.study}_{request.project}_{(request.pseudonym or '').strip()}_{request.instance}.json"
+
+
+def _is_copy(path: Path, request: TransferRequest, name: str) -> bool:
+    """Whether the file is a copy of the row that asked for it under that name."""
+    try:
+        row = orjson.loads(path.read_bytes()) if stat.S_ISREG(path.lstat().st_mode) else None
+    except (OSError, ValueError):  # gone since, or somebody else's, in a form of its own
+        return False
+    expected = {
+        RECORD_ID: request.study,
+        "redcap_repeat_instance": str(request.instance),
+        "transfer_project_name": request.project,
+        "transfer_event_name": request.event_name,
+        "transfer_name": name,
+        "transfer_requested_date": request.minute,
+    }
+    return isinstance(row, dict) and all(str(row.get(key, "")).strip() == said for key, said in expected.items())
 
 
 def _is_text(name: str) -> bool:
@@ -233,7 +311,7 @@ def look_after_sender(gateway: Gateway) -> list[str]:
     The sender makes a request's file anew every minute, so that one may appear between our look at the
     queue and our import.
     """
-    queue = Queue(gateway.sender)
+    queue = Queue(gateway.sender, gateway.name_fingerprint)
     waiting = set(queue.names())
     if waiting:
         prefixes = {name[:end] for name in waiting for end, letter in enumerate(name) if letter == "_"}
@@ -242,11 +320,10 @@ def look_after_sender(gateway: Gateway) -> list[str]:
             doubles = work.execute(_DOUBLES, {"streams": [study_stream(study) for study in prefixes]}).all()
         # One in force may have the name of one that has ended: an entry was corrected and corrected back.
         wanted = {file_name(request) for request in known.values() if request.in_force}
-        ended = [request for request in known.values() if not request.in_force]
+        ended = [request for request in known.values() if not (request.in_force or request.found)]
         ended += [replace(known[row.request], instance=row.instance) for row in doubles if row.request in known]
         for request in ended:
-            if file_name(request) in waiting - wanted:
-                queue.take_back(request)
+            queue.take_back(request, wanted=wanted)
     with gateway.begin() as work:
         watched = work.execute(_POSSIBLY_SENT, {"site": work.site}).all()
         if watched and (gateway.sender.done is not None or gateway.sender.fail is not None):
@@ -269,12 +346,13 @@ def _carried_out(work: Work, queue: Queue, watched: Mapping[int, datetime]) -> l
     Each with the moment since which it is watched: a failure before that was another copy's.
     """
     done, failed = queue.done(), queue.failed()
+    done_files = {name: filed.path for name, filed in done.items()}
+    failed_files = {name: filed.path for name, filed in failed.items()}
     facts: list[Fact] = []
     for request in requests_at(work, watched).values():
-        name = file_name(request)
-        if request.pseudonym is None:
-            continue
-        if name in done:
+        sent = [done[name].at for name in queue.of(request, done_files)]
+        given_up = [failed[name].at for name in queue.of(request, failed_files)]
+        if sent:
             facts.append(
                 TransferSent(
                     study=request.study,
@@ -282,10 +360,10 @@ def _carried_out(work: Work, queue: Queue, watched: Mapping[int, datetime]) -> l
                     event_name=request.event_name,
                     request=request.position,
                     instance=request.instance or 0,
-                    sent_at=work.local(done[name]).strftime(MINUTE),
+                    sent_at=work.local(max(sent)).strftime(MINUTE),
                 )
             )
-        elif name in failed and failed[name] >= watched[request.position]:
+        elif given_up and max(given_up) >= watched[request.position]:
             facts.append(
                 TransferFailed(
                     study=request.study,
@@ -293,7 +371,7 @@ def _carried_out(work: Work, queue: Queue, watched: Mapping[int, datetime]) -> l
                     event_name=request.event_name,
                     request=request.position,
                     instance=request.instance or 0,
-                    tried_at=work.local(failed[name]).strftime(MINUTE),
+                    tried_at=work.local(max(given_up)).strftime(MINUTE),
                     errors=(),
                     failure="not found on disk",
                 )

@@ -31,7 +31,7 @@ from processors.operations.forget.corrections import SERIES_TYPES, corrected, id
 from processors.placeholders import ONLY_BLANKS
 from processors.routing.adopted_patients import names_of_adopted
 from processors.routing.patient_keys import link_subject, padded_key, patient_key
-from processors.text import without_padding
+from processors.text import parts_of_name, without_padding
 
 What = Literal["patient", "study", "autoid-project"]
 
@@ -294,8 +294,14 @@ def _gathered(work: Work, identified: Sequence[_Identified]) -> list[DataSubject
 
 
 def _secrets(work: Work, said: Iterable[Mapping[str, str]]) -> set[str]:
-    """What of these identities must not be recorded: a placeholder is nobody's, nor is a blank."""
-    texts = {identity[key] for identity in said for key in ("PatientID", "PatientName")}
+    """What of these identities must not be recorded: a placeholder is nobody's, nor is a blank.
+
+    Of names also their parts: people write them in another order, or one alone.
+    """
+    names = {
+        identity["PatientName"] for identity in said if not work.placeholders.names_nobody(identity["PatientName"])
+    }
+    texts = {identity["PatientID"] for identity in said}.union(names, *map(parts_of_name, names))
     return {each for each in texts if each.strip() and not work.placeholders.names_nobody(each)}
 
 

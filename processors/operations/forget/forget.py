@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import partial
 from typing import NamedTuple
 from uuid import UUID
 
@@ -22,7 +21,7 @@ from processors.operations.forget.external_copies import ExternalCopies, externa
 from processors.requests import TransferRequest
 from processors.routing.adopted_patients import ADOPTED_PATIENT, names_of_adopted
 from processors.routing.overrides import end_all
-from processors.text import has_word, without_padding
+from processors.text import without_padding, words_of
 
 SUBJECTS_AN_EVENT = 1_000
 
@@ -33,7 +32,8 @@ Find = Callable[[Work], Sequence[DataSubject]]
 class Forgotten(NamedTuple):
     """What was forgotten, and the copies that are left. `positions` are those of the events that tell it.
 
-    `requests` are those that end: what was requested of the forgotten is not to be sent (again).
+    `requests` are those that end, or had ended and can be sent all the same until REDCap is told: nothing of the
+    forgotten is to be sent (again).
     """
 
     data_subjects: Sequence[DataSubject]
@@ -90,7 +90,7 @@ def check_names_nobody(work: Work, reason: str, data_subjects: Sequence[DataSubj
     check_reason(reason)
     secrets = {secret for data_subject in data_subjects for secret in data_subject.secrets}
     adopted = [each for data_subject in data_subjects for each in data_subject.subjects.get(ADOPTED_PATIENT, ())]
-    if any(map(partial(has_word, reason), secrets)) or _names_adopted(work, reason, adopted):
+    if words_of(secrets).search(reason) or _names_adopted(work, reason, adopted):
         raise ConfigurationError(
             "--reason holds the PatientID or name of somebody who is to be forgotten, and would be kept in "
             "plain text for ever. Say it in other words. Nothing was changed."
@@ -105,7 +105,7 @@ def _names_adopted(work: Work, reason: str, adopted: Collection[UUID]) -> bool:
     marks = set(work.vault.marks(work.connection, adopted).values()) if adopted else set()
     if not marks:
         return False
-    edges = [match.start() for match in re.finditer(r"(?<!\w)|(?!\w)", reason)]
+    edges = [match.start() for match in re.finditer(r"(?<![^\W_])|(?![^\W_])", reason)]
     words = {
         without_padding(reason[start:end])
         for start in edges

@@ -14,9 +14,7 @@ from sqlalchemy import text
 
 from ledger.batching import batches
 from processors.gateway import Work
-
-_SHORTEST: Final = 4
-"""Shorter texts stand in any ledger, and mean nothing there."""
+from processors.text import SHORTEST_TELLING, words_of
 
 
 class Mentions(NamedTuple):
@@ -41,11 +39,13 @@ _BATCH: Final = 5_000
 
 def mentions(work: Work, secrets: Collection[str], subjects: Collection[UUID]) -> Mentions:
     """Where one of these texts stands as a word, whatever its case; what is sealed for the subjects counts not."""
-    written = {orjson.dumps(secret.strip()).decode()[1:-1] for secret in secrets if len(secret.strip()) >= _SHORTEST}
+    written = {
+        orjson.dumps(secret.strip()).decode()[1:-1] for secret in secrets if len(secret.strip()) >= SHORTEST_TELLING
+    }
     if not written:
         return Mentions([], [])
     patterns = [f"%{_literally(each.lower())}%" for each in written]
-    as_words = re.compile("|".join(rf"(?<!\w){re.escape(each)}(?!\w)" for each in written), re.IGNORECASE)
+    as_words = words_of(written)
     events = {row.position for row in work.execute(_EVENTS, {"patterns": patterns}) if as_words.search(row.said)}
     events.update(position for position, said in _sealed_for_others(work, subjects) if as_words.search(said))
     runs = work.execute(_RUNS, {"patterns": patterns})

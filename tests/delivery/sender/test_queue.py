@@ -285,3 +285,20 @@ def test_a_folder_that_cannot_be_used_needs_a_person(queued: Site, folders: Send
     assert queued.run().attention == {"unusable folder of the sender": 1}
     folders.fail.mkdir()
     assert queued.run().attention == {}
+
+
+def test_a_persons_file_stays_when_ours_that_asked_for_the_same_ends(site: Site, folders: SenderSection) -> None:
+    """Each run took it away, so that what they wanted was never sent."""
+    assert folders.queue is not None
+    site.sender = folders
+    site.series(STUDY)
+    site.run()
+    instance = site.person_requests(STUDY, HEART, "H-001")
+    site.entry(study=STUDY, subject="H-001")
+    site.run()
+    (folders.queue / FILE).write_text("{}")
+    site.remove_entry()
+    site.run()
+    site.run()
+    assert (instance, site.transfers(STUDY)) == (1, {1: Asked(HEART, "H-001")})
+    assert FILE in names(folders.queue)
