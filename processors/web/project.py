@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -56,9 +56,10 @@ class Project:
     listed: Any | None
 
     @property
-    def delivered(self) -> Sequence[Asked]:
-        """What has been sent, whatever became of the request since."""
-        return [each for of_stage in self.asked.values() for each in of_stage if each.sends]
+    def delivered(self) -> Collection[Asked]:
+        """Each study that has been sent, once, whatever became of the requests since."""
+        sent = {each.study: each for of_stage in self.asked.values() for each in of_stage if each.sends}
+        return sent.values()
 
 
 def project(work: Work, name: str) -> Project:
