@@ -170,6 +170,12 @@ _UNSETTLED = text(f"""
          select 5, 'held for want of an ID', held.project, held.study, event.recorded_at
            from gateway.held_study as held join ledger.event using (position)
          union all
+         select 5, 'held, of two patients', '', mixed.study, event.recorded_at
+           from gateway.mixed_study as mixed join ledger.event using (position)
+          where over_position is null
+            and not exists (select from gateway.held_study as held
+                             where held.study = mixed.study and held.reason = 'two patients in one study')
+         union all
          select 6, 'in conflict', conflict.project, conflict.study, event.recorded_at
            from gateway.conflict join ledger.event using (position)
           where not exists (select from gateway.transfer as contested
@@ -225,9 +231,11 @@ def _together(one: Waiting, other: Waiting) -> Waiting:
 
 
 def _projects(unsettled: Iterable[_Unsettled], delivered: Mapping[str, Delivered]) -> list[ProjectLine]:
-    """A line for each project, by name."""
+    """A line for each project, by name. What is held whatever the project is none of its."""
     lines = {project: ProjectLine(project, told, 0, 0, 0) for project, told in delivered.items()}
     for rank, project, waiting in unsettled:
+        if not project:
+            continue
         line = lines.get(project) or ProjectLine(project, Delivered(0, None, None), 0, 0, 0)
         kind = "failed" if rank == _FAILED else "held" if rank in _HELD else "waiting"
         lines[project] = line._replace(**{kind: getattr(line, kind) + waiting.total})
@@ -266,6 +274,7 @@ def _delivered(work: Work) -> dict[str, Delivered]:
     return {project: Delivered(*told) for project, *told in rows}
 
 
+# A study is one, though it was requested for several events, or again after a correction.
 _DELIVERED = text("""
     select project, count(distinct study) filter (where sends > 0),
            percentile_cont(0.5) within group (order by took), max(took)
@@ -280,5 +289,4 @@ _DELIVERED = text("""
               from audit.request_of_others as theirs join gateway.study using (study)
              where study.site = :site) as asked
      group by project
-# A study is one, though it was requested for several events, or again after a correction.
 """)

@@ -45,12 +45,14 @@ class Asked(NamedTuple):
 class Project:
     """All of it; `listed` is what REDCap's list of projects says of it, None where it says nothing.
 
-    `not_here` counts what others requested of studies that never arrived here.
+    `not_here` counts what others requested of studies that never arrived here, `of_two_patients` the studies of which
+    nobody knows whether they are for it.
     """
 
     name: str
     asked: Mapping[Stage, Sequence[Asked]]
     not_here: int
+    of_two_patients: int
     expected: Sequence[Any]
     groups: Sequence[Group]
     listed: Any | None
@@ -71,6 +73,7 @@ def project(work: Work, name: str) -> Project:
         name=name,
         asked={stage: studies[stage] for stage in _ORDER if stage in studies},
         not_here=work.execute(_NOT_HERE, {"project": name}).scalar_one(),
+        of_two_patients=work.execute(_OF_TWO_PATIENTS).scalar_one(),
         expected=work.execute(_EXPECTED, {"project": name}).all(),
         groups=grouped(notice for notice in notices(work) if notice.project == name),
         listed=work.execute(_LISTED, {"project": name}).first(),
@@ -130,6 +133,7 @@ _NOT_HERE = text("""
     select count(*) from audit.request_of_others as theirs
      where project = :project and not exists (select from gateway.study where study.study = theirs.study)
 """)
+_OF_TWO_PATIENTS = text("select count(*) from gateway.mixed_study where over_position is null")
 _EXPECTED = text("""
     select record_id, study, asked_at, near from audit.expected where project = :project and open order by asked_at
 """)
