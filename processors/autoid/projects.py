@@ -65,9 +65,8 @@ def _pattern_problems(pattern: str) -> list[str]:
     try:
         parse(pattern)
     except PatternError as exc:
-        # What is listed stands on one line, where no caret could show the place.
-        place = f"at character {exc.place + 1} of {exc.text}"
-        return [f"project_patient_naming cannot be used: {exc.problem} ({place})"]
+        # What is listed stands on pages, too, where no pattern may: somebody may have typed a name into it.
+        return [f"project_patient_naming cannot be used: {exc.problem} (at character {exc.place + 1})"]
     return []
 
 

@@ -1,8 +1,15 @@
 """Dates on the command line, in the machine's own zone: read, unless they name another zone, and shown."""
 
+import os
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from processors.errors import ConfigurationError
+
+_LOCALTIME: Final = Path("/etc/localtime")
 
 _LENGTH_OF_A_DAY = len("2026-03-31")
 
@@ -13,6 +20,16 @@ def local_time(moment: datetime, pattern: str = "%Y-%m-%d %H:%M") -> str:
     shown = local.replace(tzinfo=None)
     offsets = {shown.replace(fold=fold).astimezone().utcoffset() for fold in (0, 1)}
     return local.strftime(f"{pattern} %z" if len(offsets) > 1 else pattern)
+
+
+def zone_name(environment: Mapping[str, str] = os.environ, localtime: Path = _LOCALTIME) -> str | None:
+    """The machine's time zone as zones are named everywhere, such as Europe/Oslo; None where it has no such name."""
+    named = environment.get("TZ", "").removeprefix(":") or str(localtime.resolve())
+    name = named.rpartition("/zoneinfo/")[2]
+    try:
+        return ZoneInfo(name).key
+    except (ValueError, OSError, ZoneInfoNotFoundError):  # what is no name, or of no zone that there is
+        return None
 
 
 def since(option: str, text: str | None) -> datetime | None:

@@ -1,6 +1,6 @@
 """The rows that are due: what the ledger wants REDCap to hold and REDCap does not, in portions."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -321,16 +321,25 @@ _AGES = text(f"""
 
 def pending_age(work: Work) -> list[PendingAge]:
     """What waits to be written now; refused rows count."""
+    return [PendingAge(*row) for row in work.execute(_AGES, _waiting(work))]
+
+
+_WAITING_OF = text(f"select count(*) from ({_PENDING}) as pending where study = any(:studies)")
+
+
+def waiting_rows(work: Work, studies: Sequence[str]) -> int:
+    """How many of the rows that `pending_age` counts are of these studies."""
+    count: int = work.execute(_WAITING_OF, _waiting(work) | {"studies": list(studies)}).scalar_one()
+    return count
+
+
+def _waiting(work: Work) -> dict[str, Any]:
     now = work.clock()
-    rows = work.execute(
-        _AGES,
-        {
-            "site": work.site,
-            "kinds": ["study", "series", "transfer"],
-            "retry": True,
-            "states": list(_UNSETTLED),
-            "now": now,
-            "before": now,
-        },
-    )
-    return [PendingAge(*row) for row in rows]
+    return {
+        "site": work.site,
+        "kinds": ["study", "series", "transfer"],
+        "retry": True,
+        "states": list(_UNSETTLED),
+        "now": now,
+        "before": now,
+    }

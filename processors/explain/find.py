@@ -1,6 +1,6 @@
 """Studies by what is known of them, and how far each of their requests has come."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, NamedTuple, get_args
@@ -31,10 +31,14 @@ been sent; withdrawn unsent; ended otherwise."""
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 
 DELETED: Final = "row deleted or changed in REDCap"
-"""As what needs a person it has the same name."""
+TWO_PATIENTS: Final = "two patients in one study"
+"""As what needs a person they have the same names."""
 
 LEFT_OPEN: Final = "what it depends on is missing from REDCap or cannot be used"
 """Of a study that waits for a rule or an entry."""
+
+UNDECIDED: Final = "no run has decided about it yet"
+"""Of a study that has just arrived, or whose site's runs do not get through."""
 
 _AT_ONCE: Final = 500
 
@@ -63,10 +67,11 @@ class _Study(NamedTuple):
     site: str
     on_disk: bool
     series: int
+    undecided: bool
 
 
 class Found(NamedTuple):
-    """A study and one of the places that it was asked for; blank where nothing asks for it.
+    """A study and one of the places that it was asked for; blank where nothing asks for it, or it is not known yet.
 
     `details` are the reason for which it is held, the sender's for which it failed, that people have deleted or changed
     the row, or that others requested it.
@@ -98,19 +103,26 @@ def find(work: Work, sought: Sought) -> Iterator[Found]:
         for row in work.execute(_ASKED, {"studies": list(asked)}):
             asked[row.study].append((row.project, row.event_name, row.stage, row.details))
         for each in studies:
-            for project, event_name, stage, details in asked[each.study] or [_NOTHING]:
+            for project, event_name, stage, details in asked[each.study] or [_UNASKED[each.undecided]]:
                 if stage in sought.stages and sought.project in (None, project):
-                    yield Found(*each, project, event_name, stage, details)
+                    yield Found(*each[:-1], project, event_name, stage, details)
         if len(studies) < _AT_ONCE:
             return
         before |= {"at": studies[-1].arrived_at, "study": studies[-1].study}
 
 
-_NOTHING: Final[tuple[str, str, Stage, str]] = ("", "", "nothing", "")
+_UNASKED: Final[Mapping[bool, tuple[str, str, Stage, str]]] = {
+    False: ("", "", "nothing", ""),
+    True: ("", "", "waiting", UNDECIDED),
+}
+"""Of a study that nothing asks for, as far as is known: by whether it is undecided."""
 _STUDIES = text("""
     select study, arrived_at, site, on_disk,
-           (select count(*) from gateway.series where series.study = study.study) as series
+           told.series, coalesce(decision.position, 0) < told.routed as undecided
       from gateway.study
+     cross join lateral (select count(*) as series, max(routed_position) as routed
+                           from gateway.series where series.study = study.study) as told
+      left join gateway.decision using (site)
      where (:any or study = any(:named))
        and (cast(:since as timestamptz) is null or arrived_at >= :since)
        and (cast(:until as timestamptz) is null or arrived_at < :until)
@@ -151,6 +163,13 @@ def asked(condition: str) -> TextClause:
       from gateway.held_request where {condition}
      union all
     select study, project, '', 'held', reason, position, '', '', 0, '' from gateway.held_study where {condition}
+     union all
+    -- Nobody knows which projects would ask for it. That one which draws IDs would, the branch above tells.
+    select study, project, '', 'held', '{TWO_PATIENTS}', position, '', '', 0, ''
+      from (select study, '' as project, position from gateway.mixed_study where over_position is null) as mixed
+     where {condition}
+       and not exists (select from gateway.held_study as held
+                        where held.study = mixed.study and held.reason = '{TWO_PATIENTS}')
      union all
     select study, project, event_name, 'conflict', kind, position, '', '', 0, '' from gateway.conflict
      where {condition}

@@ -72,7 +72,7 @@ def _read_code(reader: Reader, kind: str, place: int) -> str:
     wanted = _CODE_DIGITS[kind]
     code = reader.take(wanted)
     if len(code) < wanted or not set(code) <= set(string.hexdigits):
-        reader.refuse(f"expected {wanted} hex digits after \\{kind}, found {code!r}", place)
+        reader.refuse(f"expected {wanted} hex digits after \\{kind}, found something else", place)
     if int(code, 16) > 0x10FFFF:
         reader.refuse(f"expected a character's code up to 10ffff, found {code}", place)
     return _writable(reader, chr(int(code, 16)), place)

@@ -10,7 +10,10 @@ import unicodedata
 
 
 class PatternError(ValueError):
-    """A naming pattern that is refused. Its message shows the pattern with a caret below the place."""
+    """A naming pattern that is refused. Its message shows the pattern with a caret below the place.
+
+    `problem` quotes none of its words: it is listed and shown where no pattern may stand.
+    """
 
     def __init__(self, problem: str, text: str, place: int) -> None:
         super().__init__(f"{problem} (at character {place + 1})\n    {_shown(text)}\n    {_indent(text, place)}^")

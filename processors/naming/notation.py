@@ -171,7 +171,7 @@ class _Reading:
         if reader.accept("(?P<"):
             name = self.name(">", place)
             if name in self.names:
-                reader.refuse(f"expected a new name for this group, found {name!r} again", place)
+                reader.refuse("expected a new name for this group, found that of another one", place)
         elif reader.sees("(?"):
             self.refuse_extension()
         else:
@@ -190,14 +190,14 @@ class _Reading:
     def named_reference(self, place: int) -> Node:
         name = self.name(")", place)
         if name not in self.names:
-            self.reader.refuse(f"expected a group before this reference to it, found no group {name!r}", place)
+            self.reader.refuse("expected a group before this reference to it, found no group of this name", place)
         return self.reference(self.names[name], place)
 
     def name(self, end: str, place: int) -> str:
         reader = self.reader
         name, closing, _ = reader.text[reader.place :].partition(end)
         if not closing or not name.isidentifier():
-            reader.refuse(f"expected a group's name and {end}, found {name!r}", place)
+            reader.refuse(f"expected a group's name and {end}, found something else", place)
         reader.take(len(name) + len(end))
         return name
 

@@ -89,6 +89,16 @@ _COLUMNS = text("""
 """)
 
 
+def in_zone(connection: Connection, zone: str | None) -> None:
+    """Has days and times be of that zone until the transaction ends; of the session's where there is no such zone."""
+    connection.execute(_IN_ZONE, {"zone": zone})
+
+
+_IN_ZONE = text("""
+    select set_config('TimeZone', name, true) from pg_timezone_names where name = cast(:zone as text)
+""")
+
+
 def views(connection: Connection) -> dict[str, View]:
     """The views that this role may read, by name."""
     columns: dict[str, list[Column]] = {}
@@ -149,7 +159,7 @@ def _applicable(wanted: View) -> dict[str, str]:
     """The conditions that the view has columns for, by option."""
     conditions = {}
     if wanted.when is not None:
-        # Days begin and end in the session's time zone, as the days in the views do.
+        # Days begin and end in the transaction's time zone, as the days in the views do.
         conditions["since"] = f"{wanted.when.name} >= cast(:since as date)"
         conditions["until"] = f"{wanted.when.name} < cast(:until as date) + 1"
     if wanted.has("study"):

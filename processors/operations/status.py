@@ -306,6 +306,9 @@ _HELD = text("""
      union all
     select 'held study', count(*) from gateway.held_study join gateway.study using (study)
      where site = :site and reason not in ('two patients in one study', 'participant withdrew') having count(*) > 0
+     union all
+    select 'two patients in one study', count(*) from gateway.mixed_study join gateway.study using (study)
+     where site = :site and over_position is null having count(*) > 0
 """)
 _DOUBTS = text("""
     with doubted (list, kind, record_id, position) as (

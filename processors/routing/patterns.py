@@ -83,7 +83,9 @@ def _compiled(pattern: str) -> Any:
             understood = re.compile(pattern)
         except re.error as exc:
             position = f" at position {exc.pos}" if exc.pos is not None else ""
-            raise BadPattern(f"{exc.msg}{position}") from exc
+            # A group's name is quoted, and may be anybody's.
+            problem, *_ = re.split(r""" ['"]""", exc.msg, maxsplit=1)
+            raise BadPattern(f"{problem}{position}") from exc
         except _TOO_MUCH as exc:
             raise BadPattern(f"the pattern is too large or too deep ({type(exc).__name__})") from exc
         spelled = _spelled_for_regex(pattern, understood.flags)

@@ -41,18 +41,18 @@ class Day(NamedTuple):
 
 
 class Delivered(NamedTuple):
-    """How many of a project's requests were delivered (to be sent once more, too).
+    """How many studies a project got, whoever requested them (to be sent once more, too).
 
-    `typical` and `slowest` are how long it took from arrival until the sending was noticed, of late.
+    `typical` and `slowest` are how long it took from arrival until the sending of ours was noticed, of late.
     """
 
-    requests: int
+    studies: int
     typical: timedelta | None
     slowest: timedelta | None
 
 
 class ProjectLine(NamedTuple):
-    """A project's requests: delivered, underway, held, and in need of a person."""
+    """What a project got; and its requests, ours and others': how many wait, are held, or failed."""
 
     project: str
     delivered: Delivered
@@ -154,11 +154,27 @@ _UNSETTLED = text(f"""
           cross join lateral (select * from gateway.transfer where position = told.request offset 0) as transfer
           where told.ours and told.state = 'failed' and transfer.state = 'placed'
          union all
+         select case when theirs.failed then 3 else 2 end,
+                'requested by others, ' || case when theirs.failed then 'failed' else 'to be sent' end,
+                theirs.project, theirs.study, coalesce(theirs.reported_at, theirs.noticed_at)
+           from (select study from gateway.outcome where not ours and state <> 'sent' union
+                 select study from gateway.adopted_transfer where not sent union
+                 select study from gateway.transfer where found and state = 'withdrawn') as of_others
+          cross join lateral (select * from audit.request_of_others as told
+                               where told.study = of_others.study offset 0) as theirs
+          where theirs.failed or theirs.sends = 0
+         union all
          select 4, 'held', held.project, held.study, event.recorded_at
            from gateway.held_request as held join ledger.event on event.position = held.since_position
          union all
          select 5, 'held for want of an ID', held.project, held.study, event.recorded_at
            from gateway.held_study as held join ledger.event using (position)
+         union all
+         select 5, 'held, of two patients', '', mixed.study, event.recorded_at
+           from gateway.mixed_study as mixed join ledger.event using (position)
+          where over_position is null
+            and not exists (select from gateway.held_study as held
+                             where held.study = mixed.study and held.reason = 'two patients in one study')
          union all
          select 6, 'in conflict', conflict.project, conflict.study, event.recorded_at
            from gateway.conflict join ledger.event using (position)
@@ -215,9 +231,11 @@ def _together(one: Waiting, other: Waiting) -> Waiting:
 
 
 def _projects(unsettled: Iterable[_Unsettled], delivered: Mapping[str, Delivered]) -> list[ProjectLine]:
-    """A line for each project, by name."""
+    """A line for each project, by name. What is held whatever the project is none of its."""
     lines = {project: ProjectLine(project, told, 0, 0, 0) for project, told in delivered.items()}
     for rank, project, waiting in unsettled:
+        if not project:
+            continue
         line = lines.get(project) or ProjectLine(project, Delivered(0, None, None), 0, 0, 0)
         kind = "failed" if rank == _FAILED else "held" if rank in _HELD else "waiting"
         lines[project] = line._replace(**{kind: getattr(line, kind) + waiting.total})
@@ -256,12 +274,19 @@ def _delivered(work: Work) -> dict[str, Delivered]:
     return {project: Delivered(*told) for project, *told in rows}
 
 
+# A study is one, though it was requested for several events, or again after a correction.
 _DELIVERED = text("""
-    select transfer.project, count(*) filter (where told.sends > 0),
-           percentile_cont(0.5) within group (order by told.at - study.arrived_at)
-               filter (where told.state = 'sent' and told.sends = 1 and told.at >= :since),
-           max(told.at - study.arrived_at) filter (where told.state = 'sent' and told.sends = 1 and told.at >= :since)
-      from gateway.transfer join gateway.study using (study)
-      left join gateway.outcome as told on told.request = transfer.position and told.ours
-     where study.site = :site group by transfer.project
+    select project, count(distinct study) filter (where sends > 0),
+           percentile_cont(0.5) within group (order by took), max(took)
+      from (select transfer.project, transfer.study, told.sends,
+                   case when told.state = 'sent' and told.sends = 1 and told.at >= :since
+                        then told.at - study.arrived_at end as took
+              from gateway.transfer join gateway.study using (study)
+              left join gateway.outcome as told on told.request = transfer.position and told.ours
+             where study.site = :site
+             union all
+            select theirs.project, theirs.study, theirs.sends, null
+              from audit.request_of_others as theirs join gateway.study using (study)
+             where study.site = :site) as asked
+     group by project
 """)

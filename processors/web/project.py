@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -45,20 +45,23 @@ class Asked(NamedTuple):
 class Project:
     """All of it; `listed` is what REDCap's list of projects says of it, None where it says nothing.
 
-    `not_here` counts what others requested of studies that never arrived here.
+    `not_here` counts what others requested of studies that never arrived here, `of_two_patients` the studies of which
+    nobody knows whether they are for it.
     """
 
     name: str
     asked: Mapping[Stage, Sequence[Asked]]
     not_here: int
+    of_two_patients: int
     expected: Sequence[Any]
     groups: Sequence[Group]
     listed: Any | None
 
     @property
-    def delivered(self) -> Sequence[Asked]:
-        """What has been sent, whatever became of the request since."""
-        return [each for of_stage in self.asked.values() for each in of_stage if each.sends]
+    def delivered(self) -> Collection[Asked]:
+        """Each study that has been sent, once, whatever became of the requests since."""
+        sent = {each.study: each for of_stage in self.asked.values() for each in of_stage if each.sends}
+        return sent.values()
 
 
 def project(work: Work, name: str) -> Project:
@@ -70,6 +73,7 @@ def project(work: Work, name: str) -> Project:
         name=name,
         asked={stage: studies[stage] for stage in _ORDER if stage in studies},
         not_here=work.execute(_NOT_HERE, {"project": name}).scalar_one(),
+        of_two_patients=work.execute(_OF_TWO_PATIENTS).scalar_one(),
         expected=work.execute(_EXPECTED, {"project": name}).all(),
         groups=grouped(notice for notice in notices(work) if notice.project == name),
         listed=work.execute(_LISTED, {"project": name}).first(),
@@ -129,6 +133,7 @@ _NOT_HERE = text("""
     select count(*) from audit.request_of_others as theirs
      where project = :project and not exists (select from gateway.study where study.study = theirs.study)
 """)
+_OF_TWO_PATIENTS = text("select count(*) from gateway.mixed_study where over_position is null")
 _EXPECTED = text("""
     select record_id, study, asked_at, near from audit.expected where project = :project and open order by asked_at
 """)

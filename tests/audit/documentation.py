@@ -24,7 +24,7 @@ from ledger.vault import initialise
 from processors.cli.main import app
 from processors.operations import audit
 from processors.operations.audit import View
-from tests.audit.conftest import Story, told_story
+from tests.audit.conftest import ZONE, Story, told_story
 from tests.audit.test_command import configuration
 from tests.conftest import Server, server_folder
 
@@ -83,7 +83,7 @@ def _answer(connection: Connection, query: str) -> str:
 
 def _printed(config: Path) -> Callable[[re.Match[str]], str]:
     def printed(found: re.Match[str]) -> str:
-        result = CliRunner().invoke(app, ["--config", str(config), "audit", *shlex.split(found[1])])
+        result = CliRunner().invoke(app, ["--config", str(config), "audit", *shlex.split(found[1])], env={"TZ": ZONE})
         assert result.exit_code == 0, result.output
         lines = "\n".join(line.rstrip() for line in result.stdout.replace("\r\n", "\n").splitlines())
         return f"```console\n$ fiona-ledger audit{found[1]}\n{lines}\n```\n"

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
 from typer.testing import CliRunner, Result
 
 from processors.cli.main import app
-from tests.audit.conftest import Story
+from tests.audit.conftest import ZONE, Story
 from tests.audit.history import ABROAD, BRAIN, CHEST, HEART, HIP, KNEE
 from tests.audit.test_views import VIEWS
+from tests.cli.conftest import forked
 
 Audit = Callable[..., Result]
 
@@ -34,7 +36,7 @@ def audit_at(url: str, folder: Path) -> Audit:
     config = configuration(url, folder)
 
     def audit(*arguments: str) -> Result:
-        return CliRunner().invoke(app, ["--config", str(config), "audit", *arguments])
+        return CliRunner().invoke(app, ["--config", str(config), "audit", *arguments], env={"TZ": ZONE})
 
     return audit
 
@@ -256,6 +258,29 @@ def test_an_option_that_does_not_apply_is_answered_with_why(
     audit: Audit, arguments: tuple[str, ...], message: str
 ) -> None:
     assert refusal(audit(*arguments)) == message
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Auckland", "America/Anchorage"])
+def test_days_and_times_are_those_of_the_gateway_whatever_the_database_presets(
+    story: Story, tmp_path: Path, zone: str
+) -> None:
+    """`audit study --since` left out a study that `find --since` lists, and reports mixed two zones."""
+    config = configuration(story.url, tmp_path)
+
+    def told(*arguments: str) -> str:
+        done = forked("--config", str(config), *arguments, TZ=zone)
+        assert (done.err, done.code) == ("", 0)
+        return done.out
+
+    moments = [row["recorded_at"] for row in story.ask("select recorded_at from audit.event")]
+    days = [moment.astimezone(ZoneInfo(zone)).date().isoformat() for moment in moments]
+    assert {row["day"] for row in json.loads(told("audit", "daily_volume", "--json"))} == set(days)
+    last = json.loads(told("audit", "event", "--since", max(days), "--json"))
+    assert len(last) == days.count(max(days))
+    ours = {moment.astimezone(ZoneInfo(zone)).isoformat() for moment in moments}
+    requested = [row["requested"] for row in csv.DictReader(io.StringIO(told("report", "project", HEART, "--csv")))]
+    assert requested
+    assert set(requested) <= ours
 
 
 @pytest.mark.parametrize("arguments", [("event", "--since", "yesterday"), ("event", "--limit", "0")])

@@ -3,11 +3,12 @@
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 
 from processors.cli.commands.status import _last_run, _sending
-from processors.cli.dates import local_time, until
+from processors.cli.dates import local_time, until, zone_name
 from processors.operations.status import Sending
 
 
@@ -44,3 +45,14 @@ def test_status_shows_what_the_database_gives_in_any_zone_as_the_clocks_here_do(
     began = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
     assert " at 2026-03-02 10:00:00, " in _last_run({"command": "run", "started_at": began, "outcome": "done"})
     assert _sending(Sending(sent=0, unsent=1, failed=0, oldest=began)).count("2026-03-02 10:00") == 1
+
+
+def test_the_machine_s_zone_has_the_name_that_everybody_gives_it(tmp_path: Path) -> None:
+    link, elsewhere = tmp_path / "localtime", tmp_path / "copied"
+    link.symlink_to("/usr/share/zoneinfo/Europe/Oslo")
+    elsewhere.touch()
+    assert zone_name({}, link) == "Europe/Oslo"
+    assert zone_name({"TZ": ":Pacific/Auckland"}, link) == "Pacific/Auckland"
+    assert zone_name({"TZ": "/usr/share/zoneinfo/Asia/Kolkata"}, link) == "Asia/Kolkata"
+    assert zone_name({"TZ": "CET-1CEST,M3.5.0,M10.5.0/3"}, link) is None
+    assert zone_name({}, elsewhere) is None

@@ -5,9 +5,14 @@ from datetime import timedelta
 import pytest
 
 from processors.errors import ConfigurationError
-from processors.explain.find import Found, Sought, Stage, find
+from processors.explain.find import UNDECIDED, Found, Sought, Stage, find
 from processors.explain.search import named_study
+from processors.gateway import patient_subject
+from processors.operations.status import status
+from processors.web.overview import overview, volume
+from processors.web.project import project
 from tests.explain.conftest import Explained
+from tests.facts import a_series
 from tests.flow.harness import BRAIN, HEART
 
 
@@ -115,3 +120,38 @@ def test_the_command_lists_them_and_tells_of_no_patient(three: Explained) -> Non
     wrong = three.command("find", "--state", "gone")
     assert wrong.code == 2
     assert "expected one of nothing, held, conflict" in wrong.err
+
+
+def test_a_study_of_two_patients_is_held_whatever_would_ask_for_it(explained: Explained) -> None:
+    """It was told that nothing asks for it, and no search, count or page of a project knew of it."""
+    site = explained.site
+    site.rule("1", patient_id="PID-.")
+    site.series("1.2", "1.2.1", PatientID="PID-1")
+    site.series("1.2", "1.2.2", PatientID="PID-2")
+    site.series("1.3", PatientID="PID-3")
+    site.run()
+    (held,) = found(explained, stages=("held",))
+    assert (held.study, held.project, held.details) == ("1.2", "", "two patients in one study")
+    assert stages(explained, project=HEART) == [("1.3", "placed")]
+    with explained.opened() as work:
+        gateway = work.gateway
+        assert project(work, HEART).of_two_patients == 1
+    assert status(gateway).held == {"two patients in one study": 1}
+    shown = overview(gateway, status(gateway), volume(gateway))
+    assert [each.state for each in shown.waiting] == ["in REDCap, to be sent", "held, of two patients"]
+    assert [line.project for line in shown.projects] == [HEART]
+    assert "    held (two patients in one study)\n" in explained.command("find", "--study", "1.2").out
+    site.series("1.2", "1.2.2", PatientID="PID-1")
+    site.run()
+    assert stages(explained, study="1.2") == [("1.2", "placed")]
+
+
+def test_of_a_study_that_no_run_has_decided_about_nobody_knows_what_asks_for_it(three: Explained) -> None:
+    """It was told that nothing asks for it."""
+    somebody = patient_subject("1.4", "PID-4")
+    with three.opened() as work:
+        work.record([work.seal(a_series("1.4", "1.4.1", PatientID="PID-4"), somebody)])
+    (undecided,) = found(three, study="1.4")
+    assert (undecided.stage, undecided.project, undecided.details) == ("waiting", "", UNDECIDED)
+    assert f"    waiting ({UNDECIDED})\n" in three.command("find", "--study", "1.4").out
+    assert stages(three, stages=("nothing",)) == [("1.3", "nothing")]

@@ -96,8 +96,10 @@ def test_a_request_whose_row_people_deleted_or_changed_stands_nowhere(
         assert site.query("select placed from audit.study") == [(0,)]
         assert site.query("select state, missing from audit.transfer") == [("placed", True)]
         ((line, *_), waiting) = overviewed(requested)
-        assert (line.waiting, line.held) == (0, 0 if is_seen else 1)
-        assert [each.state for each in waiting] == ([] if is_seen else ["deleted or changed in REDCap"])
+        # A row that says something else is a request of whoever changed it.
+        theirs = ["requested by others, to be sent"] * (spoil is _changes_row)
+        assert (line.waiting, line.held) == (len(theirs), 0 if is_seen else 1)
+        assert [each.state for each in waiting] == [*theirs, *([] if is_seen else ["deleted or changed in REDCap"])]
         with requested.opened() as work:
             gateway = work.gateway
         assert status(gateway).sending.unsent == 0
@@ -119,7 +121,7 @@ def test_what_was_sent_stays_sent_though_its_row_is_deleted(requested: Explained
     assert reported(requested) == [("coupling entry 1", "sent")]
     assert found(requested) == [("sent", "row deleted or changed in REDCap")]
     ((line,), waiting) = overviewed(requested)
-    assert (line.delivered.requests, line.waiting, line.held, waiting) == (1, 0, 0, [])
+    assert (line.delivered.studies, line.waiting, line.held, waiting) == (1, 0, 0, [])
 
 
 def test_a_request_that_a_person_contests_waits_for_that_once(explained: Explained) -> None:
@@ -140,8 +142,9 @@ def test_a_request_that_a_person_contests_waits_for_that_once(explained: Explain
     assert stages(explained)["conflict"] == 1
     assert "waiting" not in stages(explained)
     ((line,), waiting) = overviewed(explained)
-    assert (line.waiting, line.held) == (0, 1)
-    assert [(each.state, each.total) for each in waiting] == [("contested by a person", 1)]
+    assert (line.waiting, line.held) == (1, 1)
+    told = [(each.state, each.total) for each in waiting]
+    assert told == [("requested by others, to be sent", 1), ("contested by a person", 1)]
 
 
 @pytest.fixture
@@ -179,6 +182,39 @@ def test_what_the_sender_could_not_send_for_a_person_is_told_so(by_others: Expla
     assert reported(by_others) == [(BY_OTHERS, "could not be sent")]
     ((stage, details),) = found(by_others)
     assert (stage, details.startswith(f"{BY_OTHERS}; ")) == ("failed", True)
+
+
+def test_every_screen_counts_each_study_that_a_project_got_once_whoever_requested_it(explained: Explained) -> None:
+    """The overview left out what others requested, and a study of two events was two on the page of the project."""
+    site = explained.site
+    for study in ("1.1", "1.2", "1.3", "1.4"):
+        site.series(study, PatientID=f"PID-{study}", NumFiles="3")
+    for event in ("v1", "v2"):
+        site.entry(event, study="1.1", subject="H-001", event=event)
+    site.run()
+    for number, study in enumerate(("1.2", "1.3", "1.4"), start=2):
+        site.person_requests(study, HEART, f"H-00{number}")
+    for study, instance in (("1.1", 1), ("1.1", 2), ("1.2", 1)):
+        site.sender_sends(study, instance)
+    site.sender_fails("1.3", 1)
+    site.run()
+    site.entry("v1", study="1.1", subject="H-009", event="v1")  # corrected after it was sent
+    site.run()
+    ((line,), waiting) = overviewed(explained)
+    assert (line.delivered.studies, line.failed, line.waiting) == (2, 1, 2)
+    told = [(each.state, each.total) for each in waiting]
+    assert told == [
+        ("in REDCap, to be sent", 1),
+        ("requested by others, to be sent", 1),
+        ("requested by others, failed", 1),
+    ]
+    with explained.opened() as work:
+        shown = project(work, HEART)
+        counted = project_report(work.connection, HEART).others[0].rows
+    delivered = [(each.study, each.series, each.images) for each in shown.delivered]
+    assert sorted(delivered) == [("1.1", 1, 3), ("1.2", 1, 3)]
+    assert {("sent", 1), (f"{BY_OTHERS}: sent", 1)} <= set(counted)
+    assert (len(shown.asked["failed"]), len(shown.asked["placed"])) == (1, 2)
 
 
 def test_a_person_s_row_that_answers_a_request_of_ours_is_told_once(by_others: Explained) -> None:

@@ -72,8 +72,8 @@ REFUSED = [
     ("[a", "&&b]", "set operation"),
     ("(a)", "\\2", "no group 2"),
     ("(a", "\\1)", "within group 1"),
-    ("(?P<x>a)", "(?P=y)", "no group 'y'"),
-    ("(?P<x>a)", "(?P<x>b)", "'x' again"),
+    ("(?P<x>a)", "(?P=y)", "no group of this name"),
+    ("(?P<x>a)", "(?P<x>b)", "that of another one"),
     ("", "(?P<1x>a)", "group's name"),
     ("(?:" * 100, "(?:a", "nested at most 100 deep"),
     ("(a|)", "{1,3}\\1", "no back reference to group 1"),
@@ -130,3 +130,13 @@ def test_refusals_are_value_errors_that_survive_the_way_from_another_process() -
         parse("a*")
     again = pickle.loads(pickle.dumps(caught.value))  # noqa: S301  # our own bytes
     assert (str(again), again.place) == (str(caught.value), 1)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(?P<Han sen>a)", "(?P<Hansen", "(?P<Hansen>a)(?P<Hansen>b)", "(?P=Hansen)", r"\uHans", r"\UHansenXY"]
+)
+def test_the_problem_quotes_no_words_of_the_pattern(pattern: str) -> None:
+    with pytest.raises(PatternError) as refused:
+        parse(pattern)
+    assert "Han" not in refused.value.problem
+    assert "sen" not in refused.value.problem

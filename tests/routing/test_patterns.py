@@ -145,6 +145,13 @@ def test_a_refusal_names_the_place_and_does_not_quote() -> None:
     assert "Hansen" not in found
 
 
+@pytest.mark.parametrize("pattern", ["(?P<Han sen>a)", "(?P<Hansen>a)(?P<Hansen>b)", "(?P=Hansen)", "(?(Hansen)a)"])
+def test_a_refusal_does_not_quote_a_group_s_name(pattern: str) -> None:
+    found = reason(pattern)
+    assert "group name at position" in found
+    assert "sen" not in found
+
+
 @pytest.mark.parametrize("pattern", [r"\p{L}", r"(?e)a", "(?|a|b)", r"\m", r"\X", "(?V1)a", "(?<=ab|c)d", "(?r)a"])
 def test_what_only_the_library_regex_knows_is_refused(pattern: str) -> None:
     assert reason(pattern)

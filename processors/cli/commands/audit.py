@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from sqlalchemy import Connection
 
-from processors.cli import console
+from processors.cli import console, dates
 from processors.cli.bootstrap import opened_database
 from processors.cli.exit_codes import readers_may_leave
 from processors.cli.harmless import as_json, in_a_cell
@@ -66,6 +66,7 @@ def command(
         database.begin() as connection,
     ):
         audit.require_views(connection)
+        audit.in_zone(connection, dates.zone_name())
         if name is None:
             _print_list(list(audit.views(connection).values()), json=json, csv=csv)
             return

@@ -98,7 +98,8 @@ def _print(found: list[Found], most: int, nothing: str) -> None:
             console.say(out, "    nothing asks for it")
         else:
             details = f" ({each.details})" if each.details else ""
-            console.say(out, f"    {each.stage}{details}: {destination(each.project, each.event_name)}")
+            place = f": {destination(each.project, each.event_name)}" if each.project else ""
+            console.say(out, f"    {each.stage}{details}{place}")
     if len(found) > most:
         console.say(out, "... and more: --limit N shows more of them, --json all.")
 

@@ -5,10 +5,12 @@ from typing import Annotated
 
 import typer
 
+from processors.cli import dates
 from processors.cli.bootstrap import now, opened_gateway, operator
 from processors.cli.options import CsvOption, one_line
 from processors.cli.printed import print_report
 from processors.errors import ConfigurationError
+from processors.operations import audit
 from processors.operations.reports.participant import participant_report
 
 
@@ -33,5 +35,6 @@ def command(
         )
     patient_id = one_line(sys.stdin.buffer.read())
     with opened_gateway(context.obj) as (_, gateway), gateway.begin() as work:
+        audit.in_zone(work.connection, dates.zone_name())
         report = participant_report(work, patient_id, by=operator())
     print_report(report, as_csv=csv, at=now())

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from processors.cli import dates
 from processors.cli.bootstrap import now, opened_database
 from processors.cli.options import CsvOption
 from processors.cli.printed import print_report
@@ -25,5 +26,6 @@ def command(
     """
     with opened_database(context.obj) as (_, database), database.begin() as connection:
         audit.require_views(connection)
+        audit.in_zone(connection, dates.zone_name())
         report = project_report(connection, project)
     print_report(report, as_csv=csv, at=now())

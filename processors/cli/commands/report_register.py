@@ -2,6 +2,7 @@
 
 import typer
 
+from processors.cli import dates
 from processors.cli.bootstrap import now, opened_database
 from processors.cli.options import CsvOption
 from processors.cli.printed import print_report
@@ -18,5 +19,6 @@ def command(context: typer.Context, *, csv: CsvOption = False) -> None:
     """
     with opened_database(context.obj) as (_, database), database.begin() as connection:
         audit.require_views(connection)
+        audit.in_zone(connection, dates.zone_name())
         report = register_report(connection)
     print_report(report, as_csv=csv, at=now())

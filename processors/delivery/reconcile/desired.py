@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import text
 
 from processors.delivery.desired import desired_studies
-from processors.delivery.due import DueRow
+from processors.delivery.due import DueRow, waiting_rows
 from processors.delivery.reconcile.diff import Held, Placed
 from processors.delivery.sender.changes import KnownStudy
 from processors.delivery.sender.known import known_studies
@@ -38,13 +38,7 @@ _WRITTEN = text("""
     select study, 'series', series, position from gateway.series
      where study = any(:studies) and position = delivered_position
 """)
-_WAITING = text("""
-    select (select count(*) from gateway.study where study = any(:studies) and row_position > delivered_position)
-         + (select count(*) from gateway.series where study = any(:studies) and position > delivered_position)
-         + (select count(*) from gateway.transfer
-             where study = any(:studies) and state in ('requested', 'ending')) as waiting,
-           (select count(*) from gateway.transfer where study = any(:studies) and state = 'contested') as contested
-""")
+_CONTESTED = text("select count(*) from gateway.transfer where study = any(:studies) and state = 'contested'")
 _SERIES_KNOWN = text("""
     select study, series from gateway.series where study = any(:studies)
     union
@@ -69,7 +63,8 @@ def expected(gateway: Gateway, studies: Sequence[str], closed: Collection[str]) 
     chosen = {"studies": list(studies)}
     with gateway.begin() as work:
         rows = [DueRow(*row) for row in work.execute(_WRITTEN, chosen)]
-        state.waiting, state.contested = work.execute(_WAITING, chosen).one()
+        state.waiting = waiting_rows(work, studies)
+        state.contested = work.execute(_CONTESTED, chosen).scalar_one()
         for row in work.execute(_SERIES_KNOWN, chosen):
             state.held[row.study].series_known.add(row.series)
         for row in work.execute(_ABSENT, chosen):

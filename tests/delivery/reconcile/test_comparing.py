@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from processors.delivery.due import pending_age
 from processors.delivery.reconcile.diff import different_fields
 from processors.errors import ConfigurationError, Refused
 from tests.delivery.reconcile.conftest import MakeSite, Reconciler, Told, kinds
@@ -129,6 +130,18 @@ def test_rows_that_wait_are_counted_and_are_no_differences(site: Site, reconcile
     found = reconciler.found()
     assert found.differences == []
     assert found.waiting == 4  # a series that has grown; a study, its series and its request
+
+
+def test_a_late_series_of_a_deleted_record_waits_for_no_run(site: Site, reconciler: Reconciler) -> None:
+    """It was counted as a row that waits, of which `status` and the metrics know nothing."""
+    site.person_deletes(STUDY)
+    site.run()
+    site.series(STUDY, f"{STUDY}.3")
+    site.run()
+    found = reconciler.found()
+    assert (STUDY, "deleted") in [(each.study, each.what) for each in found.differences]
+    with site.own_gateway().begin() as work:
+        assert (found.waiting, pending_age(work)) == (0, [])
 
 
 def test_a_contested_request_is_counted_and_is_no_difference(site: Site, reconciler: Reconciler) -> None:
