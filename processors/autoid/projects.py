@@ -63,11 +63,14 @@ def _pattern_problems(pattern: str) -> list[str]:
     from processors.naming import PatternError, parse
 
     try:
-        parse(pattern)
+        longest = parse(pattern).longest
     except PatternError as exc:
         # What is listed stands on one line, where no caret could show the place.
         place = f"at character {exc.place + 1} of {exc.text}"
         return [f"project_patient_naming cannot be used: {exc.problem} ({place})"]
+    if longest > bounds.PSEUDONYM:
+        expected = f"expected IDs of at most {bounds.PSEUDONYM} characters, found a pattern that gives longer ones"
+        return [f"project_patient_naming cannot be used: {expected}"]
     return []
 
 
