@@ -8,7 +8,8 @@ keeps 65,535 bytes of a text and takes 8 MB in one call.
                 comparison; a rule, entry or project that says so cannot be used
     ACCESSION   accession numbers: the summary is rejected, the entry cannot be used
     PSEUDONYM   PatientIDs, PatientNames, and so pseudonyms: the summary is rejected, the entry cannot be used;
-                in other people's rows it is cut with a mark
+                in other people's rows it is cut with a mark; a project whose naming pattern gives longer IDs cannot be
+                used
     TEXT        descriptions and dates (shown only): cut with a mark
     ITEMS       lists of a summary: the rest is counted in the last item
     PATTERN     patterns: the rule or project cannot be used

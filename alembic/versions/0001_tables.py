@@ -497,6 +497,7 @@ create table gateway.pseudonym_use (
     event_name  text    not null,
     fingerprint text    not null,
     patient     uuid,
+    requested_for uuid,
     position    bigint  not null,
     occupies    boolean not null,
     check (patient is not null or not occupies)
@@ -507,6 +508,8 @@ comment on column gateway.pseudonym_use.holder is 'A request of ours by its posi
 comment on column gateway.pseudonym_use.fingerprint is 'The keyed hash of project and pseudonym.';
 comment on column gateway.pseudonym_use.patient is
     'The subject; null where nobody can tell: the PatientID is the pseudonym, there is none, or it was forgotten.';
+comment on column gateway.pseudonym_use.requested_for is
+    'Of a request of ours, whose the study was said to be then; null where nobody could tell.';
 comment on column gateway.pseudonym_use.occupies is
     'Whether the pseudonym is this patient''s: of one patient alone, in each project.';
 create unique index pseudonym_use_occupied on gateway.pseudonym_use (project, fingerprint) where occupies;

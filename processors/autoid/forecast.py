@@ -18,13 +18,16 @@ PACE_WINDOW = timedelta(days=90)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Forecast:
-    """The IDs of one project. `left` is None where a tool of the site's own reads the pattern.
+    """The IDs of one project, as the `record` of REDCap's list has it: it may stand there twice.
+
+    `left` is None where a tool of the site's own reads the pattern.
 
     `runs_out` is the day on which none is left if they are drawn as fast as in the last 90 days;
     None where none was drawn, or the day is beyond the calendar.
     """
 
     project: str
+    record: str
     pattern: str
     in_use: int
     left: int | None
@@ -46,6 +49,7 @@ def forecasts(work: Work, now: datetime) -> list[Forecast]:
         made.append(
             Forecast(
                 project=project.project,
+                record=project.record_id,
                 pattern=project.pattern,
                 in_use=len(rows),
                 left=left,

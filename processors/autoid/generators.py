@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
+from processors import bounds
 from processors.autoid.site_tool import ToolError, answer_of, tidied_on_sigterm
 from processors.configuration.settings import AutoidSection
 from processors.naming import Pattern, PatternError, Sampler, parse
@@ -153,6 +154,8 @@ class SiteGenerator:
             raise NoID("the site's ID generator gave an ID that is in use")
         if not all(value and value == value.strip() and self.matches(pattern, value) for value in lines):
             raise NoID("the site's ID generator gave an ID that does not match the naming pattern")
+        if any(len(value) > bounds.PSEUDONYM for value in lines):
+            raise NoID(f"the site's ID generator gave an ID of more than {bounds.PSEUDONYM} characters")
 
 
 def generator_of(section: AutoidSection) -> Generator:

@@ -63,10 +63,13 @@ def _pattern_problems(pattern: str) -> list[str]:
     from processors.naming import PatternError, parse
 
     try:
-        parse(pattern)
+        longest = parse(pattern).longest
     except PatternError as exc:
         # What is listed stands on pages, too, where no pattern may: somebody may have typed a name into it.
         return [f"project_patient_naming cannot be used: {exc.problem} (at character {exc.place + 1})"]
+    if longest > bounds.PSEUDONYM:
+        expected = f"expected IDs of at most {bounds.PSEUDONYM} characters, found a pattern that gives longer ones"
+        return [f"project_patient_naming cannot be used: {expected}"]
     return []
 
 

@@ -44,7 +44,8 @@ class PatientRecognised(OfStudy, frozen=True, kw_only=True):
 
     `patient` is the subject; None where the study's PatientID has turned out to be the pseudonym itself. `request` is
     one, for the project's event `event_name`, that was not known to use the pseudonym: a rule had made it, or it was
-    taken to have ended unsent; then `patient` may be None as well because nobody can tell.
+    taken to have ended unsent; then `patient` may be None as well because nobody can tell. `requested_for` is whose the
+    study was said to be when that was requested; of a rule's, the same as `patient`.
     """
 
     project: str
@@ -52,6 +53,7 @@ class PatientRecognised(OfStudy, frozen=True, kw_only=True):
     patient: str | None
     request: int | None = None
     event_name: str = ""
+    requested_for: str | None = None
 
 
 class PatientsJoined(OfStudy, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from processors.naming.graph import Graph, explore
 from processors.naming.notation import read_pattern
 from processors.naming.program import unroll
 from processors.naming.states import Reading
+from processors.naming.tree import most_characters
 
 # Python refuses to print integers that are much longer.
 MOST_NAMES = 10**4000
@@ -17,10 +18,14 @@ MOST_NAMES = 10**4000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pattern:
-    """The finite set of names that a regular expression allows, in a fixed order. See `parse`."""
+    """The finite set of names that a regular expression allows, in a fixed order. See `parse`.
+
+    No name is longer than `longest`.
+    """
 
     text: str
     count: int
+    longest: int = field(repr=False)
     _graph: Graph = field(repr=False, compare=False)
 
     def matches(self, name: str) -> bool:
@@ -51,7 +56,8 @@ def parse(text: str) -> Pattern:
     A name matches if `re.fullmatch` says so, with three narrower readings: see
     `processors.naming.characters`.
     """
-    graph = explore(Reading(unroll(read_pattern(text), text), text))
+    tree = read_pattern(text)
+    graph = explore(Reading(unroll(tree, text), text))
     if graph.count > MOST_NAMES:
         raise PatternError("expected a pattern with less than 10^4000 names, found more", text, 0)
-    return Pattern(text=text, count=graph.count, _graph=graph)
+    return Pattern(text=text, count=graph.count, longest=most_characters(tree), _graph=graph)

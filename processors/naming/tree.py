@@ -94,3 +94,26 @@ def may_be_empty(node: Node) -> bool:
             return True
         case _:
             return all(map(may_be_empty, children(node)))
+
+
+def most_characters(node: Node) -> int:
+    """How many characters a part has at most; what it could match is not looked at."""
+    lengths: dict[int, int] = {}
+
+    def of(node: Node) -> int:
+        match node:
+            case Chars():
+                return 1
+            case Reference(number=number):
+                return lengths.get(number, 0)
+            case Choice(options=options):
+                return max(map(of, options), default=0)
+            case Repeat(part=part, most=most):
+                return most * of(part)
+            case Group(number=number, part=part):
+                lengths[number] = of(part)
+                return lengths[number]
+            case Sequence(parts=parts):
+                return sum(map(of, parts))
+
+    return of(node)

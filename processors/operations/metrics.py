@@ -4,8 +4,9 @@ All of them carry the site, so that gateways can share a file's folder. A file t
 that is off: `time() - fiona_ledger_last_success_seconds`.
 """
 
+import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 
@@ -62,10 +63,11 @@ def registry(status: Status, report: Report) -> CollectorRegistry:
         if (oldest := believed(waiting.oldest, status.at)) is not None
     }
     numbers.by("rows_waiting_seconds", "How long the oldest row has waited.", "kind", ages)
-    left = {forecast.project: forecast.left for forecast in status.autoid if forecast.left is not None}
-    numbers.by("ids_left", "IDs that can still be drawn.", "project", left)
-    ends = {approval.project: _seconds(approval.ends, status.at) for approval in status.approvals}
-    numbers.by("approval_ends_seconds", "When an approval ends, in seconds since 1970.", "project", ends)
+    left = _least((forecast.project, forecast.left) for forecast in status.autoid if forecast.left is not None)
+    numbers.by("ids_left", "IDs that can still be drawn; the fewest, of a project listed twice.", "project", left)
+    ends = _least((approval.project, _seconds(approval.ends, status.at)) for approval in status.approvals)
+    says = "When an approval ends, in seconds since 1970; the first to end, of a project listed twice."
+    numbers.by("approval_ends_seconds", says, "project", ends)
     return numbers.registry
 
 
@@ -97,6 +99,14 @@ class _Numbers:
         gauge = Gauge(f"fiona_ledger_{name}", says, ["site", *labels], registry=self.registry)
         for which, value in values.items():
             gauge.labels(self._site, *map(printable, which)).set(value)
+
+
+def _least(values: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """The least value of each project, as a number that a float holds: IDs left are integers of any size."""
+    least: dict[str, float] = {}
+    for project, value in values:
+        least[project] = min(value, least.get(project, sys.float_info.max))
+    return least
 
 
 def _rows(report: Report) -> dict[str, int]:

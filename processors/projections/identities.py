@@ -28,7 +28,7 @@ class Identities:
     """One row a request, of whatever origin, that carries a pseudonym for a patient."""
 
     name = "identities"
-    code_version = 5
+    code_version = 6
     tables: Sequence[str] = ("gateway.pseudonym_use", "gateway.joined_patient")
 
     def __init__(self) -> None:
@@ -54,20 +54,32 @@ class Identities:
 # Of all these, the order counts, whichever row they are about: none has a key.
 _USES = """
     json_to_recordset(cast(:rows as json)) as r (
-        holder text, study text, project text, event_name text, fingerprint text, patient uuid, position bigint)
+        holder text, study text, project text, event_name text, fingerprint text, patient uuid, requested_for uuid,
+        position bigint)
 """
 _INSERT = """
-    insert into gateway.pseudonym_use (holder, study, project, event_name, fingerprint, patient, position, occupies)
+    insert into gateway.pseudonym_use
+           (holder, study, project, event_name, fingerprint, patient, requested_for, position, occupies)
 """
 # The first of each patient's occupies the pseudonym: that of a second patient meets the unique index. A study that
-# keeps its pseudonym though its patient has changed, or it has come to be of two, takes it from nobody.
+# keeps its pseudonym though its patient has changed, or it has come to be of two, takes it from nobody. What was
+# requested for a patient and has turned out to be another's gives way to that patient.
 _USE = Statement(
     "pseudonym_use",
     (),
     text(f"""
-        with told as (select r.* from {_USES})
+        with told as (select r.* from {_USES}),
+        given_way as (
+             select use.holder, min(told.position) as position
+               from told join gateway.pseudonym_use as use using (project, fingerprint)
+              where use.occupies and use.requested_for = told.patient and use.patient <> told.patient
+              group by use.holder),
+        freed as (
+             update gateway.pseudonym_use as use set occupies = false
+               from given_way where use.holder = given_way.holder
+             returning use.holder)
         {_INSERT}
-        select holder, study, project, event_name, fingerprint, patient, position,
+        select holder, study, project, event_name, fingerprint, patient, requested_for, position,
                patient is not null
                and not exists (select from told as earlier
                                 where (earlier.project, earlier.fingerprint) = (told.project, told.fingerprint)
@@ -75,8 +87,11 @@ _USE = Statement(
                                   and (earlier.patient = told.patient or earlier.study = told.study))
                and not exists (select from gateway.pseudonym_use as use
                                 where (use.project, use.fingerprint) = (told.project, told.fingerprint)
-                                  and (use.patient = told.patient or use.study = told.study) and use.occupies)
-          from told
+                                  and (use.patient = told.patient or use.study = told.study) and use.occupies
+                                  and not exists (select from given_way
+                                                   where given_way.holder = use.holder
+                                                     and given_way.position <= told.position))
+          from told cross join (select count(*) from freed) as before
     """),
 )
 _SEE = Statement("pseudonym_use", (), text(f"{_INSERT} select r.*, false from {_USES} on conflict (holder) do nothing"))
@@ -166,8 +181,12 @@ _JOIN = Statement(
              insert into gateway.joined_patient (project, patient, counts_as)
              select project, patient, counts_as from told
              on conflict (project, patient) do update set counts_as = excluded.counts_as)
-        update gateway.pseudonym_use as use set patient = told.counts_as
-          from told where (use.project, use.patient) = (told.project, told.patient)
+        update gateway.pseudonym_use as use
+           set patient = case when use.patient = told.patient then told.counts_as else use.patient end,
+               requested_for = case when use.requested_for = told.patient then told.counts_as
+                                    else use.requested_for end
+          from told
+         where use.project = told.project and told.patient in (use.patient, use.requested_for)
     """),
     again=Again.BOTH_COUNT,  # whom the one joins may be joined by the next
 )
@@ -191,7 +210,8 @@ def _sent(holder: str, position: int) -> str:
 def _requested(requested: TransferRequested, event: Told) -> list[Parameters]:
     if requested.name_fingerprint is None:
         return []
-    return [_use(requested, event, _ours(event.position)) | {"patient": requested.patient}]
+    patient = requested.patient
+    return [_use(requested, event, _ours(event.position)) | {"patient": patient, "requested_for": patient}]
 
 
 def _seen(row: TransferObserved | TransferAdopted, event: Told) -> list[Parameters]:
@@ -200,7 +220,7 @@ def _seen(row: TransferObserved | TransferAdopted, event: Told) -> list[Paramete
     holder = _theirs(row.study, row.instance)
     if isinstance(row, TransferAdopted) and row.sent:
         holder = _sent(holder, event.position)
-    return [_use(row, event, holder) | {"patient": None}]
+    return [_use(row, event, holder) | {"patient": None, "requested_for": None}]
 
 
 def _sent_by_others(sent: TransferSent, event: Told) -> list[Parameters]:
@@ -234,7 +254,8 @@ def _found_out(recognised: PatientRecognised, _: Told) -> list[Parameters]:
     if recognised.request is None:
         return []
     use = {"holder": _ours(recognised.request), "patient": None, "position": recognised.request}
-    return [_about(recognised) | use | {"event_name": recognised.event_name}]
+    for_whom = {"requested_for": recognised.requested_for, "event_name": recognised.event_name}
+    return [_about(recognised) | use | for_whom]
 
 
 def _recognised(recognised: PatientRecognised, event: Told) -> list[Parameters]:

@@ -87,8 +87,9 @@ class Name(NamedTuple):
 class Use(NamedTuple):
     """A pseudonym in use, or claimed by what is held. `request` is that of ours, if it is one.
 
-    `is_ending`: it is no longer wanted. `is_unplaced`: it was made by this very decision. `is_claim`: it is no request.
-    An ID that AutoID gives is used by no study (blank).
+    `requested_for` is whose the study was said to be then. `is_ending`: it is no longer wanted. `is_past`: it was sent,
+    or nothing of it can be sent any more. `is_unplaced`: it was made by this very decision. `is_claim`: it is no
+    request. An ID that AutoID gives is used by no study (blank).
     """
 
     study: str
@@ -97,7 +98,9 @@ class Use(NamedTuple):
     fingerprint: str
     patient: UUID
     request: int | None = None
+    requested_for: UUID | None = None
     is_ending: bool = False
+    is_past: bool = False
     is_unplaced: bool = False
     is_claim: bool = False
 
@@ -228,12 +231,26 @@ class _Uses:
         """Those of other patients who have the claimed pseudonym; whoever has it already meets no newcomers."""
         uses = self._by_name[claim.project, mine.fingerprint]
         me = self._persons.of(mine.patient)
-        has_it = any(self._persons.of(use.patient) == me and not (use.is_new or use.is_ending) for use in uses)
+        had = [use for use in uses if self._persons.of(use.patient) == me and not (use.is_new or use.is_ending)]
         return [
             use
             for use in uses
-            if use.study != claim.place.study and self._persons.of(use.patient) != me and not (has_it and use.is_new)
+            if use.study != claim.place.study
+            and self._persons.of(use.patient) != me
+            and not (had and (use.is_new or self._is_stray(use, had, me)))
         ]
+
+    def _is_stray(self, use: Use, had: Iterable[Use], me: Hashable) -> bool:
+        """Whether it went out as this patient's, who `had` the pseudonym, and turned out to be another's afterwards.
+
+        Where nobody was known then, it went out as that of whoever had it before.
+        """
+        if not use.is_past:
+            return False
+        if use.requested_for is not None:
+            return self._persons.of(use.requested_for) == me
+        earlier = (each.request for each in had if self._persons.of(each.requested_for) == me)
+        return any(position is not None and position < (use.request or 0) for position in earlier)
 
     def second(self, claim: Claim, mine: Name, ending: Collection[int]) -> list[Use]:
         """Those by which the patient has another pseudonym.
@@ -356,14 +373,16 @@ def _names(work: Work, claims: Sequence[Claim], persons: Persons) -> dict[Place,
 
 
 _USES = text("""
-    select use.study, use.project, use.event_name, fingerprint, patient, transfer.position as request,
-           coalesce(transfer.state = 'ending', false) as is_ending,
+    select use.study, use.project, use.event_name, use.fingerprint, patient, transfer.position as request,
+           requested_for, coalesce(transfer.state = 'ending', false) as is_ending,
+           coalesce(transfer.state in ('withdrawn', 'closed') or outcome.sends > 0, false) as is_past,
            coalesce(transfer.state = 'requested' and transfer.instance is null and transfer.position > :since, false)
            as is_unplaced
       from gateway.pseudonym_use as use
       left join gateway.transfer on use.holder = 'request ' || transfer.position and transfer.study = use.study
+      left join gateway.outcome on outcome.ours and outcome.request = transfer.position
      where use.project = any(:projects) and patient is not null
-       and (fingerprint = any(:fingerprints) or patient = any(:patients))
+       and (use.fingerprint = any(:fingerprints) or patient = any(:patients))
      order by occupies desc, use.position
 """)
 _SINCE = text("select coalesce(max(position), 0) from ledger.event where stream = :stream")
@@ -382,15 +401,22 @@ def _known_uses(work: Work, names: Mapping[Place, Name], persons: Persons, judge
     }
     rows = [*work.execute(_USES, about), *work.execute(_HELD, about)]
     uses = [Use(*row) for row in rows]
-    uses = [use._replace(patient=persons.counts_as(use.project, use.patient)) for use in uses]
+    uses = [_counted(use, persons) for use in uses]
     persons.learn(use for use in uses if use.patient not in patients)
     return uses
+
+
+def _counted(use: Use, persons: Persons) -> Use:
+    """The use by whom its patients count as."""
+    then = use.requested_for and persons.counts_as(use.project, use.requested_for)
+    return use._replace(patient=persons.counts_as(use.project, use.patient), requested_for=then)
 
 
 # What is held beside another claim is a claim itself, as long as its study is there.
 _HELD = text("""
     select held.study, held.project, held.event_name, name_fingerprint, patient, cast(null as bigint) as request,
-           false as is_ending, false as is_unplaced, true as is_claim
+           cast(null as uuid) as requested_for, false as is_ending, false as is_past, false as is_unplaced,
+           true as is_claim
       from gateway.held_request as held join gateway.study using (study)
      where held.project = any(:projects) and name_fingerprint = any(:fingerprints) and patient is not null
        and kind = :kind and on_disk and held.study <> all(:judged)
@@ -401,7 +427,7 @@ def _unify(names: dict[Place, Name], uses: Sequence[Use], persons: Persons) -> N
     """Has each patient recorded as the one who uses the pseudonym already, or claims it first."""
     first: dict[tuple[str, str], list[UUID]] = defaultdict(list)
     for use in uses:
-        first[use.project, use.fingerprint].append(use.patient)
+        first[use.project, use.fingerprint] += filter(None, (use.patient, use.requested_for))
     for place, name in names.items():
         if name.patient is not None:
             same = (

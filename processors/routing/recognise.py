@@ -17,7 +17,7 @@ from ledger.events import NewEvent
 from processors.events.fact import Fact
 from processors.events.holds import RequestQuestioned
 from processors.events.patients import PatientRecognised
-from processors.events.transfers import TransferAdopted
+from processors.events.transfers import TransferAdopted, TransferRequested
 from processors.gateway import Gateway, Work
 from processors.requests import Key, TransferRequest
 from processors.routing.adopted_patients import names_of_adopted
@@ -116,16 +116,20 @@ def _of_requests(work: Work, requests: Sequence[tuple[TransferRequest, Sequence[
         if (claim := Claim.of(Place(request.study, request.key), request.pseudonym or "", "coupling", patients))
     ]
     names = compare(work, [claim for _, claim in claims], holds_split=False).names
+    events = store.read_positions(work.connection, [request.position for request, _ in claims])
     recognised = []
     for request, claim in claims:
         name = names[claim.place]
+        patient = None if name.patient is None else str(name.patient)
+        requested = TransferRequested.read(events[request.position])
         fact = PatientRecognised(
             study=request.study,
             project=request.key.project,
             name_fingerprint=name.fingerprint,
-            patient=None if name.patient is None else str(name.patient),
+            patient=patient,
             request=request.position,
             event_name=request.event_name,
+            requested_for=patient if requested.name_fingerprint is None else requested.patient,
         )
         recognised.append(Recognised(fact, claim.patient))
     return recognised

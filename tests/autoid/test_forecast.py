@@ -1,6 +1,7 @@
 """How long a project's IDs last."""
 
 import re
+import sys
 from datetime import UTC, date, datetime, timedelta
 from itertools import product
 
@@ -10,7 +11,10 @@ from sqlalchemy import text
 
 from processors.autoid.forecast import Forecast, forecasts, runs_out
 from processors.events.pseudonyms import IdAdopted
+from processors.operations.metrics import registry
+from processors.operations.status import status
 from processors.routing.patient_keys import link_subject
+from processors.run import Report
 from tests.autoid.drawn import identified
 from tests.autoid.sites import AutoidSite
 from tests.flow.harness import HEART
@@ -70,13 +74,15 @@ def test_a_project_is_shown_with_its_ids_in_use_and_left(site: AutoidSite) -> No
     site.clock.advance(2 * 86_400)
     # Seven in use, of which six are the pattern's; four drawn within two days leave 94 for 47 days.
     assert forecast(site) == [
-        Forecast(project=HEART, pattern="H-[0-9]{2}", in_use=7, left=94, runs_out=date(2026, 4, 20))
+        Forecast(project=HEART, record="1", pattern="H-[0-9]{2}", in_use=7, left=94, runs_out=date(2026, 4, 20))
     ]
 
 
 def test_where_no_id_has_been_drawn_no_day_is_told(site: AutoidSite) -> None:
     site.run()
-    assert forecast(site) == [Forecast(project=HEART, pattern="H-[0-9]{4}", in_use=0, left=10_000, runs_out=None)]
+    assert forecast(site) == [
+        Forecast(project=HEART, record="1", pattern="H-[0-9]{4}", in_use=0, left=10_000, runs_out=None)
+    ]
 
 
 def test_the_empty_name_does_not_count_as_left(site: AutoidSite) -> None:
@@ -99,6 +105,40 @@ def test_projects_that_ask_for_no_ids_are_left_out(site: AutoidSite) -> None:
     site.project(use=False)
     site.run()
     assert forecast(site) == []
+
+
+def metric(site: AutoidSite, name: str) -> float | None:
+    told = registry(status(site.own_gateway()), Report())
+    return told.get_sample_value(f"fiona_ledger_{name}", {"site": "main", "project": HEART})
+
+
+def test_of_a_project_that_is_listed_twice_the_record_with_the_fewest_ids_is_the_alarm(site: AutoidSite) -> None:
+    """The last record was told, with its ten thousand, and no alarm was raised."""
+    site.project("2", pattern="K-[01]")
+    site.project("9", pattern="Z-[0-9]{4}", aetitle="OTHER")
+    site.remove_project("1")
+    for number in range(3):
+        site.study(f"1.2.{number}", f"PID-{number}")
+    site.run()
+    site.run()
+    assert metric(site, "ids_left") == 0
+    assert [(each.record, each.left) for each in forecast(site)] == [("2", 0), ("9", 10_000)]
+
+
+def test_of_a_project_that_is_listed_twice_the_first_approval_to_end_is_told(site: AutoidSite) -> None:
+    for record, day in (("2", "2026-04-01"), ("9", "2026-05-01")):
+        site.list_project(ends=day, record=record)
+    site.run()
+    seconds = metric(site, "approval_ends_seconds")
+    assert seconds is not None
+    assert datetime.fromtimestamp(seconds, UTC).date() == date(2026, 4, 1)
+
+
+def test_more_ids_than_a_float_holds_are_told_as_the_most_that_it_does(site: AutoidSite) -> None:
+    """The metrics were not written."""
+    site.project(pattern="[0-9]{350}")
+    site.run()
+    assert metric(site, "ids_left") == sys.float_info.max
 
 
 PATTERNS = ["(a|b|)", "[ab]{1,2}", "(a|ab)(c|bc)", "a?b?", "[ab]|[bc]"]

@@ -68,6 +68,29 @@ def test_other_projects_go_on_beside_two_with_one_ae_title(site: AutoidSite) -> 
     assert site.requested("1.2.3", project="Third") == site.id_of("PID-1", project="Third")
 
 
+@pytest.mark.parametrize("pattern", ["[0-9]{401}", "B-[0-9]{0,400}", "([ab]{201})\\1", "(a|[0-9]{401})"])
+def test_a_pattern_of_ids_that_are_too_long_cannot_be_used(site: AutoidSite, pattern: str) -> None:
+    """Our own row was somebody else's: it was cut where it was read, and its patient was held beside it."""
+    site.project(pattern=pattern)
+    site.study("1.2.1")
+    site.run()
+    assert (site.held(), site.attention()["unusable auto-ID project"]) == ({"1.2.1": PROJECT_UNUSABLE}, 1)
+    ((details,),) = site.query("select details from audit.attention where kind = 'unusable auto-ID project'")
+    assert "expected IDs of at most 400 characters" in details
+
+
+@pytest.mark.parametrize("pattern", ["[0-9]{400}", "([ab]{200})\\1", "([0-9]{2}){0,200}"])
+def test_ids_as_long_as_a_pseudonym_may_be_are_given(site: AutoidSite, pattern: str) -> None:
+    site.project(pattern=pattern)
+    site.study("1.2.1")
+    site.run()
+    site.run()
+    site.study("1.2.2")
+    site.run()
+    assert site.requested("1.2.2") == site.requested("1.2.1") == site.id_of("PID-1")
+    assert site.attention() == {}
+
+
 @pytest.mark.parametrize("pattern", ["H-[0-9]*", "H-(", "H-(?=x)", "H-[^0-9]", "H-[9-0]"])
 def test_a_pattern_that_cannot_be_used_holds_the_projects_studies(site: AutoidSite, pattern: str) -> None:
     site.project(pattern=pattern)

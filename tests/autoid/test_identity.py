@@ -131,3 +131,35 @@ def test_identity_check_tells_of_an_id_of_another_patient_that_was_requested_bef
     site.study("1.2.3", "PID-3")
     site.run()
     assert [(each.kind, each.studies) for each in look_through(site).findings] == [(SHARED, ("1.2.1",))]
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+@pytest.mark.parametrize("fate", ["sent", "may have been sent", "sent after all"])
+def test_an_id_stays_its_patient_s_after_it_went_out_with_a_study_that_is_another_s(
+    site: AutoidSite, *, earlier: bool, fate: str
+) -> None:
+    """The patient's next study was held as another's, for good."""
+    if earlier:
+        site.study("1.2.1", "PID-1")
+        site.run()
+    site.study("1.2.2", "PID-1 ")
+    site.run()
+    value = site.id_of("PID-1")
+    if fate == "sent":
+        site.sender_sends("1.2.2", 1)
+        site.run()
+    at_once = fate == "sent after all"
+    site.study("1.2.2", "PID-3", called="ELSEWHERE")
+    site.run(after=0 if at_once else 600)
+    if at_once:
+        assert site.states("1.2.2") == ["withdrawn"]
+        site.sender_sends("1.2.2", 1)
+    site.run_after_a_while()
+    for study, patient in (("1.2.5", "PID-1"), ("1.2.6", "PID-3"), ("1.2.7", "PID-1"), ("1.2.8", "PID-8")):
+        site.study(study, patient, called="HEART" if patient != "PID-8" else "FIONA")
+    site.entry("8", study="1.2.8", subject=value)
+    site.run()
+    assert (site.requested("1.2.5"), site.requested("1.2.7")) == (value, value)
+    assert site.requested("1.2.6") == site.id_of("PID-3") != value
+    assert names(site, "1.2.8") == []
+    site.assert_sound()

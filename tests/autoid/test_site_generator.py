@@ -134,6 +134,13 @@ def test_what_is_wrong_is_taken_in_no_part(tmp_path: Path, body: str) -> None:
         generator(tmp_path, body).draw("H-[0-9]", 2, In(["H-1"]))
 
 
+def test_an_id_that_is_too_long_is_not_taken(tmp_path: Path) -> None:
+    """It was cut where it was read, and was somebody else's from then on."""
+    assert generator(tmp_path, "print('7' * 400)").draw("[0-9]+", 1, In([])) == ["7" * 400]
+    with pytest.raises(NoID, match="more than 400 characters"):
+        generator(tmp_path, "print('7' * 401)").draw("[0-9]+", 1, In([]))
+
+
 def test_a_blank_id_is_none_even_where_the_pattern_allows_it(tmp_path: Path) -> None:
     with pytest.raises(NoID, match="does not match"):
         generator(tmp_path, "print(' ')").draw("[ H]", 1, In([]))

@@ -274,3 +274,20 @@ def test_a_moment_is_given_in_the_machines_zone(status_after: StatusAfter) -> No
     found = as_data(status_after((0, True), minutes=1))
     zones = {found[name].utcoffset() for name in ("at", "last_success")}
     assert zones == {datetime.now().astimezone().utcoffset()}
+
+
+def test_the_records_of_a_project_that_is_listed_twice_are_told_apart(site: Site) -> None:
+    """Two lines said different things of it, and nothing which was which."""
+    for record, title, pattern in (("2", "ONE", "K-[0-1]"), ("9", "OTHER", "Z-[0-9]{4}")):
+        row = {
+            "record_id": record,
+            "project_name": "Brain",
+            "project_patient_naming": pattern,
+            "project_use_autoid": "1",
+            "project_autoid_aetitle": title,
+        }
+        site.simulator.projects["projects"].put([row])
+    site.command("run")
+    told = site.command("status").out
+    assert "IDs of Brain (record 2): 0 in use, 2 left." in told
+    assert "IDs of Brain (record 9): 0 in use, 10000 left." in told

@@ -426,6 +426,60 @@ def test_a_slip_does_not_keep_a_patient_from_their_own(placed: Site, *, sent: bo
     placed.assert_sound()
 
 
+NEXT = {"1.2.7": "PID-1", "1.2.8": "PID-3", "1.2.9": "PID-9"}
+
+
+@pytest.mark.parametrize("by_rule", [False, True])
+@pytest.mark.parametrize("fate", ["sent", "sent and ended", "may have been sent"])
+@pytest.mark.parametrize(
+    ("own", "first", "gets_it"),
+    [
+        ("before", "PID-1", "PID-1"),
+        ("after", "PID-1", "PID-1"),
+        ("never", "PID-1", "PID-3"),
+        ("before", "", "PID-1"),
+        ("after", "", None),
+        ("never", "", "PID-3"),
+    ],
+)
+def test_what_went_out_as_a_patient_s_and_is_another_s_does_not_take_the_pseudonym(
+    site: Site, *, own: str, first: str, gets_it: str | None, fate: str, by_rule: bool
+) -> None:
+    """The patient, who got the pseudonym for another study before or after, got it no more, and for ever."""
+    name = "H-001" if by_rule else "Doe^Jane"
+    site.naming("H-[0-9]{3}")
+    site.rule(patient_name="H-001")
+    arrive(site, ONE, "PID-1 ")
+    if own == "before":
+        couple(site, ONE)
+        site.run()
+    arrive(site, OTHER, first, PatientName=name)
+    site.run()
+    couple(site, OTHER)
+    site.run()
+    if own == "after":
+        couple(site, ONE)
+        site.run()
+    if fate.startswith("sent"):
+        site.sender_sends(OTHER, 1)
+        site.run()
+    arrive(site, OTHER, "PID-3", PatientName=name, AccessionNumber="A")
+    site.run(after=600)
+    if fate != "sent":
+        couple(site, OTHER, "H-009")
+        site.run()
+        site.run()
+    for study, patient in NEXT.items():
+        arrive(site, study, patient)
+        couple(site, study)
+        site.run()
+    assert [patient for study, patient in NEXT.items() if names(site, study)] == [each for each in [gets_it] if each]
+    head = site.head()
+    site.run()
+    assert site.head() == head
+    site.assert_sound()
+
+
 def test_forgetting_one_of_two_requests_nothing_of_theirs(site: Site) -> None:
     for study, patient in ((ONE, "PID-1"), (OTHER, "PID-2")):
         arrive(site, study, patient)

@@ -116,6 +116,7 @@ OF_ONE_TYPE: Mapping[tuple[str, str], Values] = {
     ("TransferAdopted", "name_fingerprint"): st.none() | THEIR_NAMES,
     ("PatientRecognised", "name_fingerprint"): THEIR_NAMES,
     ("PatientRecognised", "patient"): A_PATIENT,
+    ("PatientRecognised", "requested_for"): A_PATIENT,
     ("PatientsJoined", "patient"): st.just(PATIENTS[2]),
     ("PatientsJoined", "counts_as"): st.sampled_from(PATIENTS[:2]),
 }

@@ -1,6 +1,7 @@
 """`fiona-ledger status`: how the gateway is doing, and what needs a person."""
 
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -134,10 +135,12 @@ def _facts(status: Status) -> Iterator[str]:
     )
     states = ", ".join(f"{count} {state}" for state, count in totals.transfers.items())
     yield f"Transfers: {states or 'none'}. {_sending(status.sending)}"
+    listed = Counter(forecast.project for forecast in status.autoid)
     for forecast in status.autoid:
+        record = f" (record {forecast.record})" if listed[forecast.project] > 1 else ""
         left = "" if forecast.left is None else f", {forecast.left} left"
         until = "" if forecast.runs_out is None else f", at the present pace until {forecast.runs_out}"
-        yield f"IDs of {forecast.project}: {forecast.in_use} in use{left}{until}."
+        yield f"IDs of {forecast.project}{record}: {forecast.in_use} in use{left}{until}."
     if status.last_drill is not None:
         yield f"A backup was last tried on {local_time(status.last_drill)} (`fiona-ledger drill`)."
     for doubts in status.doubts:
