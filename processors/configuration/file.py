@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
-from processors.configuration.settings import Configuration, HealthSection, LedgerSection, TokenSource
+from processors.configuration.settings import Configuration, TokenSource
 from processors.errors import ConfigurationError
 from processors.text import without_padding
 from processors.trusted_files import require_trusted
@@ -31,7 +31,7 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
     file = find(path, environment)
     require_trusted(file, "The configuration")
     try:
-        return Configuration.model_validate(_read(file))
+        return Configuration.model_validate(_read(file)).read_from(file)
     except tomllib.TOMLDecodeError as exc:
         raise ConfigurationError(f"{file} is not valid TOML: {exc}.") from exc
     except ValidationError as exc:
@@ -40,7 +40,7 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
         raise ConfigurationError(f"The configuration {file} cannot be read: {_words(exc)}.") from exc
 
 
-def known_of_health(file: Path) -> tuple[LedgerSection, HealthSection]:
+def known_of_health(file: Path) -> Configuration:
     """What a file says of the ledger and of who is to know of its health, whatever is wrong with the rest of it.
 
     Raises `ConfigurationError` where it cannot be read, and `ValidationError` where one of these is wrong itself.
@@ -50,9 +50,8 @@ def known_of_health(file: Path) -> tuple[LedgerSection, HealthSection]:
         content = _read(file)
     except (OSError, ValueError) as exc:
         raise ConfigurationError(f"The configuration {file} cannot be read.") from exc
-    return LedgerSection.model_validate(content.get("ledger", {})), HealthSection.model_validate(
-        content.get("health", {})
-    )
+    known = {name: content[name] for name in ("ledger", "health") if name in content}
+    return Configuration.model_validate(known).read_from(file)
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -125,6 +125,50 @@ def test_what_is_no_regular_file_is_never_replaced(saved: Path, tmp_path: Path, 
     assert place.lstat().st_mode == before
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "vault.key",
+        "vault.key.head",
+        "vault.key.forgotten",
+        "vault.key.site",
+        "vault.key.new",
+        "fiona-ledger.toml",
+        "token",
+        "ledger/postgres/PG_VERSION",
+        "ledger/new.dump",
+        "copy.key",
+    ],
+)
+@pytest.mark.parametrize("command", ["backup", "export --output", "export --sqlite", "prove --key --output"])
+def test_what_the_program_lives_by_is_never_written_over(saved: Path, command: str, name: str) -> None:
+    """A backup took the place of the master key, and said that it opens with it: the key was lost for good."""
+    folder = saved.parent
+    (folder / "token").write_text("a" * 32)
+    (folder / "token").chmod(0o600)
+    (folder / "copy.key").unlink(missing_ok=True)
+    (folder / "copy.key").hardlink_to(folder / "vault.key")
+    config = folder / "with-token.toml"
+    config.write_text(saved.read_text().replace('coupling = "b"', f'coupling = {{ file = "{folder / "token"}" }}'))
+    with kept_running(saved):
+        given = saved if name == "fiona-ledger.toml" else config
+        before = _content(folder / name)
+        done = give(given, *command.split(), str(folder / name))
+    assert (done.exit_code, "expected a file of its own" in done.output) == (2, True), done.output
+    assert _content(folder / name) == before
+
+
+def _content(file: Path) -> bytes | None:
+    return file.read_bytes() if file.exists() else None
+
+
+def test_a_link_to_the_master_key_is_no_place_for_a_file(saved: Path, tmp_path: Path) -> None:
+    link = tmp_path / "new.dump"
+    link.symlink_to(saved.parent / "vault.key")
+    done = give(saved, "backup", str(link))
+    assert (done.exit_code, "the master key" in done.output, link.is_symlink()) == (2, True, True), done.output
+
+
 @pytest.mark.parametrize("key", ["missing", "another"])
 def test_a_backup_whose_key_is_not_at_hand_is_saved_and_says_so(saved: Path, tmp_path: Path, key: str) -> None:
     config, key_file = tmp_path / "fiona-ledger.toml", tmp_path / "other.key"
