@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -264,6 +265,14 @@ def test_nothing_is_restored_by_a_damaged_journal(lost: Path, content: str) -> N
     erasures.journal(lost.parent / "vault.key").write_text(content)
     done = restore(lost)
     assert (done.exit_code, "delete it: whoever was forgotten" in done.output) == (2, True), done.output
+    assert not (lost.parent / "ledger" / "postgres").exists()
+
+
+def test_nothing_is_restored_by_another_ledgers_journal(lost: Path) -> None:
+    """By it, nobody was forgotten: those who were came back without a word."""
+    erasures.journal(lost.parent / "vault.key").write_text(f"# 0 subjects of ledger {UUID(int=7)}\n")
+    done = restore(lost)
+    assert (done.exit_code, f"found those of another one ({UUID(int=7)})" in done.output) == (2, True), done.output
     assert not (lost.parent / "ledger" / "postgres").exists()
 
 
