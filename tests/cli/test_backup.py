@@ -276,6 +276,25 @@ def test_nothing_is_restored_by_another_ledgers_journal(lost: Path) -> None:
     assert not (lost.parent / "ledger" / "postgres").exists()
 
 
+@pytest.mark.parametrize("place", ["ledger", "ledger/postgres"])
+@pytest.mark.parametrize("there", ["nothing", "a folder", "a file"])
+def test_what_stands_in_the_way_of_a_restore_is_named_and_left(lost: Path, place: str, there: str) -> None:
+    """A link to a disk that is not mounted was an error that nobody foresaw."""
+    path, target = lost.parent / place, lost.parent / "elsewhere"
+    path.parent.mkdir(exist_ok=True)
+    path.symlink_to(target)
+    if there == "a folder":
+        target.mkdir()
+    if there == "a file":
+        target.write_text("")
+    done = restore(lost)
+    if (place, there) == ("ledger", "a folder"):
+        assert done.exit_code == 0, done.output
+        return
+    assert (done.exit_code, "ledger.data_dir: " in done.output) == (2, True), done.output
+    assert (path.is_symlink(), target.is_file(), target.is_dir()) == (True, there == "a file", there == "a folder")
+
+
 def test_nothing_is_restored_while_a_program_goes_on_with_what_was_moved_away(lost: Path) -> None:
     data_dir = lost.parent / "ledger"
     data_dir.mkdir()
