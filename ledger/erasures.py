@@ -1,12 +1,12 @@
 """Who was forgotten, kept beside the key file: a backup from before does not know it, and must not bring anybody back.
 
-The file holds subjects' numbers, which tell nobody who they are, after a line that counts them: one that was cut off or
-emptied shows. It is written from the ledger, whole, after each erasure, with each backup and by each run that finds
-somebody missing.
+The file holds subjects' numbers, which tell nobody who they are, after a line that counts them and names the ledger:
+one that was cut off, emptied or is another ledger's shows; an older copy of it does not. It is written from the ledger,
+whole, after each erasure, with each backup and by each run that finds somebody missing.
 """
 
-from collections.abc import Collection
 from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -17,7 +17,20 @@ from ledger.private_files import written_whole
 
 _SUFFIX = ".forgotten"
 _FORGOTTEN = text("select subject from ledger.subject where wrapped_key is null")
+_LEDGER = text("select ledger from ledger.vault")
 _LIVING = text("select subject from ledger.subject where subject = any(:subjects) and wrapped_key is not null")
+
+
+class Forgotten(NamedTuple):
+    """Who was forgotten, and in which ledger."""
+
+    ledger: UUID
+    subjects: frozenset[UUID]
+
+    @property
+    def first_line(self) -> str:
+        """What stands above the numbers."""
+        return f"# {len(self.subjects)} subjects of ledger {self.ledger}"
 
 
 def journal(key_file: Path) -> Path:
@@ -28,21 +41,24 @@ def journal(key_file: Path) -> Path:
 def keep(connection: Connection, key_file: Path, *, is_whole: bool = False) -> None:
     """Enters all that the ledger knows as forgotten. Raises `Misconfigured` where it cannot be read or written.
 
+    So it does where the file is another ledger's.
+
     One that is damaged is written anew from a ledger that `is_whole`: another one may not know all who were in it.
     """
     path = journal(key_file)
     try:
-        known = kept(key_file)
+        known = _kept_of(connection, key_file)
     except Misconfigured as exc:
         if not (is_whole and isinstance(exc.__cause__, ValueError)):
             raise
         known = None
-    subjects = (known or set()) | set(connection.execute(_FORGOTTEN).scalars())
-    if subjects == known:
+    subjects = frozenset(connection.execute(_FORGOTTEN).scalars()) | (known.subjects if known else frozenset())
+    forgotten = Forgotten(_ledger(connection), subjects)
+    if forgotten == known:
         return
     try:
         with written_whole(path) as file:
-            file.write(f"{_counted(subjects)}\n".encode())
+            file.write(f"{forgotten.first_line}\n".encode())
             file.writelines(f"{subject}\n".encode() for subject in sorted(subjects))
         give_to_owner_of(key_file, path)
     except OSError as exc:
@@ -52,8 +68,8 @@ def keep(connection: Connection, key_file: Path, *, is_whole: bool = False) -> N
         ) from exc
 
 
-def kept(key_file: Path) -> set[UUID] | None:
-    """Who is in it; None where there is none. Raises `Misconfigured` where it cannot be read."""
+def kept(key_file: Path) -> Forgotten | None:
+    """What is in it; None where there is none. Raises `Misconfigured` where it cannot be read."""
     path = journal(key_file)
     try:
         return _parsed(path.read_text("ascii"))
@@ -68,18 +84,33 @@ def kept(key_file: Path) -> set[UUID] | None:
         ) from exc
 
 
-def _parsed(content: str) -> set[UUID]:
+def _parsed(content: str) -> Forgotten:
     first, *lines = content.splitlines() or [""]
-    subjects = {UUID(line) for line in lines}
-    if first != _counted(subjects):
+    forgotten = Forgotten(UUID(first.rpartition(" ")[2]), frozenset(map(UUID, lines)))
+    if first != forgotten.first_line:
         raise ValueError(first)
-    return subjects
+    return forgotten
 
 
-def _counted(subjects: Collection[UUID]) -> str:
-    return f"# {len(subjects)} subjects"
+def _kept_of(connection: Connection, key_file: Path) -> Forgotten | None:
+    """What is in it. Raises `Misconfigured` where it cannot be read, or is another ledger's."""
+    known, ledger = kept(key_file), _ledger(connection)
+    if known is not None and known.ledger != ledger:
+        raise Misconfigured(
+            f"{journal(key_file)}: expected those who were forgotten in this ledger ({ledger}), found those of another "
+            f"one ({known.ledger}). Put this ledger's back from where the key file is copied to; where there is no "
+            "copy, move the file away: a ledger that is whole writes it anew, and in one that was restored, whoever "
+            "was forgotten after the backup is known again (docs/backup.md)."
+        )
+    return known
+
+
+def _ledger(connection: Connection) -> UUID:
+    ledger: UUID = connection.execute(_LEDGER).scalar_one()
+    return ledger
 
 
 def back_again(connection: Connection, key_file: Path) -> list[UUID]:
-    """Those of them whose keys the ledger has: they were forgotten after it was saved."""
-    return list(connection.execute(_LIVING, {"subjects": list(kept(key_file) or ())}).scalars())
+    """Those of them whose keys the ledger has: they were forgotten after it was saved. Raises `Misconfigured`."""
+    known = _kept_of(connection, key_file)
+    return [] if known is None else list(connection.execute(_LIVING, {"subjects": list(known.subjects)}).scalars())

@@ -1,6 +1,7 @@
 """Where the ledger ended, kept beside the key file: a database that was set back to an older one shows against it.
 
-It is written after whatever was appended, and never over a head that the ledger lacks: that one tells what is lost.
+It is written by whoever appends or sees what others have appended, and never over a head that the ledger lacks: that
+one tells what is lost.
 """
 
 from pathlib import Path
@@ -52,8 +53,8 @@ def keep(key_file: Path, head: KeptHead) -> None:
     To be called with a head at which the ledger is known to have been: it may be away by now.
     """
     before = kept(key_file)
-    if before is not None and before.position >= head.position and before.hash != head.hash:
-        return  # somebody else appended since
+    if head.position <= (0 if before is None else before.position):
+        return  # nothing is new, or somebody else appended since
     replace(key_file, head)
 
 

@@ -49,7 +49,7 @@ def site_key(key_file: Path) -> bytes:
     A change of the master key leaves it as it is: what was signed before stays signed. Raises `KeyProblem`.
     """
     resolved = key_file.resolve()
-    file = resolved.with_name(resolved.name + _SITE)
+    file = site_key_file(key_file)
     try:
         return _read(_SITE_KEY, file)
     except FileNotFoundError:
@@ -59,6 +59,12 @@ def site_key(key_file: Path) -> bytes:
         except OSError as exc:
             raise KeyProblem(f"The site key file {file} cannot be made: {exc.strerror}.") from exc
     return _read(_SITE_KEY, file)
+
+
+def site_key_file(key_file: Path) -> Path:
+    """Where the site's private key lies: beside the file itself, should `key_file` be a link."""
+    resolved = key_file.resolve()
+    return resolved.with_name(resolved.name + _SITE)
 
 
 def write_master_key(key_file: Path) -> bool:

@@ -41,7 +41,8 @@ class Gateway:
     hospital's, in which REDCap's dates are written; `sender` what is configured of the programs that
     carry requests out, and `raw` where these find the studies' summaries; `placeholders` the PatientIDs that stand for
     nobody. `vault` may be a function that opens it: then the key file is needed by what seals or unseals only. `loss`
-    says what the ledger has lost, as far as what is kept beside the key file tells, until a person has settled it.
+    says what the ledger has lost, as far as what is kept beside the key file tells, until a person has settled it;
+    `seen` is where it ended when it was opened.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Gateway:
         raw: Path | None = None,
         placeholders: Placeholders = USUAL_PLACEHOLDERS,
         loss: str = "",
+        seen: Head | None = None,
     ) -> None:
         self.database = database
         self.looked_up = LookedUp(database)
@@ -73,6 +75,7 @@ class Gateway:
         self._projector = Projector(PROJECTIONS)
         self._has_appended = False
         self._appended: Head | None = None
+        self._seen = seen
 
     @property
     def appended(self) -> Head | None:
@@ -118,12 +121,14 @@ class Gateway:
                 attestation.attest(connection, self._vault)
 
     def keep_head(self, key_file: Path) -> None:
-        """Keeps beside the key file where the ledger ended when this gateway last appended, should it be away by now.
+        """Keeps beside the key file where this gateway last knew the ledger to end, should it be away by now.
 
-        Not where something is lost: what was kept tells that. Raises `Misconfigured` where it cannot be written.
+        What others appended counts: a site that only looks on would take a copy without it for the whole. Not where
+        something is lost: what was kept tells that. Raises `Misconfigured` where it cannot be written.
         """
-        if self._appended is not None and not self.loss:
-            heads.keep(key_file, self._kept(self._appended))
+        last = self._appended or self._seen
+        if last is not None and not self.loss:
+            heads.keep(key_file, self._kept(last))
 
     def accept_loss(self, key_file: Path) -> None:
         """Goes on from where the ledger ends now: a person has settled what it lost. Raises `Misconfigured`."""
@@ -323,7 +328,7 @@ def open_gateway(
             migrations.migrate(database)
     with database.begin() as connection:
         migrations.require_migrated(connection)
-        loss = ""
+        loss, seen = "", store.head(connection) if with_keys else None
         # Who may not read the key need not be able to read what is kept beside it.
         with nullcontext() if with_keys else suppress(Misconfigured):
             loss = loss_of(connection, section.key_file)
@@ -338,6 +343,7 @@ def open_gateway(
         raw=raw,
         placeholders=placeholders,
         loss=loss,
+        seen=seen,
     )
 
 

@@ -42,6 +42,13 @@ create view audit.attention as
            'Complete the entry of the coupling list in REDCap.'
       from gateway.coupling_entry where problems <> '{}' and not removed
     union all
+    select 'unusable coupling entry', entry.position, null, null, entry.record_id,
+           'Its accession number was forgotten with the last study that had it: it meets no study any more.',
+           'Remove the entry in REDCap; or, where it is still meant for another study, give it that one''s UID.'
+      from gateway.coupling_entry as entry
+      join ledger.subject as number on number.subject = nullif(entry.accession, '')::uuid
+     where entry.study = '' and entry.problems = '{}' and not entry.removed and number.wrapped_key is null
+    union all
     select 'expected, not arrived', expected.position, nullif(entry.study, ''), entry.project, entry.record_id,
            concat_ws('; ', 'Asked for since ' || to_char(entry.asked_at at time zone 'UTC', 'YYYY-MM-DD'),
                      'nearly matches: ' || (select string_agg(key || ' (' || value || ')', ', ')

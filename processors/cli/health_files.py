@@ -9,6 +9,7 @@ from processors.cli.exit_codes import ending
 from processors.cli.page_files import write_page, write_trouble
 from processors.cli.unrecorded import unrecorded_run
 from processors.configuration.file import known_of_health
+from processors.configuration.own_files import require_foreign
 from processors.configuration.settings import Configuration
 from processors.errors import ConfigurationError
 from processors.gateway import Gateway
@@ -28,7 +29,8 @@ def write_health(configuration: Configuration, gateway: Gateway, report: Report)
 
 def write_unrecorded(config: Path | None) -> None:
     """Writes what `check` says after a run that the ledger cannot tell of; where it cannot be asked, nothing else."""
-    ledger, health = known_of_health(config)
+    known = known_of_health(config)
+    health = known.health
     if health.metrics_file is None and health.page is None:
         return
     unrecorded = unrecorded_run(config)
@@ -39,29 +41,33 @@ def write_unrecorded(config: Path | None) -> None:
         at = now()
         found = findings(Facts.of_nothing(at, ending(error).message, unrecorded))
         if health.metrics_file is not None:
-            metrics.write_trouble(health.metrics_file, ledger.site, found)
+            require_foreign(health.metrics_file, "health.metrics_file", known)
+            metrics.write_trouble(health.metrics_file, known.ledger.site, found)
         if health.page is not None:
-            write_trouble(health.page, ledger.site, found, at)
+            write_trouble(health.page, known, found, at)
 
 
 def _write(configuration: Configuration, gateway: Gateway, report: Report, unrecorded: Unrecorded | None) -> None:
     file, folder = configuration.health.metrics_file, configuration.health.page
     told = status(gateway, Limits.of(configuration), unrecorded)
     if file is not None:
-        _write_metrics(file, told, report)
+        _write_metrics(file, configuration, told, report)
     if folder is not None:
-        _write_page(folder, gateway, told, report)
+        _write_page(folder, configuration, gateway, told, report)
 
 
-def _write_metrics(file: Path, told: Status, report: Report) -> None:
+def _write_metrics(file: Path, configuration: Configuration, told: Status, report: Report) -> None:
     try:
+        require_foreign(file, "health.metrics_file", configuration)
         metrics.write(file, told, report)
     except OSError as exc:
         report.warnings.append(f"health.metrics_file: {file} cannot be written: {exc.strerror}.")
+    except ConfigurationError as exc:
+        report.warnings.append(str(exc))
 
 
-def _write_page(folder: Path, gateway: Gateway, told: Status, report: Report) -> None:
+def _write_page(folder: Path, configuration: Configuration, gateway: Gateway, told: Status, report: Report) -> None:
     try:
-        write_page(folder, gateway, told)
+        write_page(folder, configuration, gateway, told)
     except ConfigurationError as exc:
         report.warnings.append(f"health.page: {exc}")

@@ -7,6 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
+from processors.configuration.own_files import require_foreign
+from processors.configuration.settings import Configuration
 from processors.errors import ConfigurationError
 from processors.gateway import Gateway
 from processors.operations.health import Finding
@@ -23,21 +25,22 @@ def require_extra() -> None:
         )
 
 
-def write_page(folder: Path, gateway: Gateway, told: Status) -> None:
+def write_page(folder: Path, configuration: Configuration, gateway: Gateway, told: Status) -> None:
     """Writes the overview with this status into the folder. Raises `ConfigurationError` where that cannot be done."""
-    with _written_into(folder) as written:
+    with _written_into(folder, configuration) as written:
         written.write(folder, gateway, told)
 
 
-def write_trouble(folder: Path, site: str, found: Sequence[Finding], at: datetime) -> None:
+def write_trouble(folder: Path, configuration: Configuration, found: Sequence[Finding], at: datetime) -> None:
     """The same where the ledger cannot be asked: what is wrong, and no more."""
-    with _written_into(folder) as written:
-        written.write_trouble(folder, site, found, at)
+    with _written_into(folder, configuration) as written:
+        written.write_trouble(folder, configuration.ledger.site, found, at)
 
 
 @contextmanager
-def _written_into(folder: Path) -> Iterator[ModuleType]:
+def _written_into(folder: Path, configuration: Configuration) -> Iterator[ModuleType]:
     require_extra()
+    require_foreign(folder / "index.html", "The page", configuration)
     # Imported here: it takes a while, and most sites have none.
     from processors.web import written
 

@@ -60,7 +60,7 @@ def _url(config: Path | None, configuration: Callable[[], Configuration]) -> str
         health = configuration().health
     except ConfigurationError:
         try:
-            _, health = known_of_health(config)
+            health = known_of_health(config).health
         except ConfigurationError:
             return None
     return None if health.ping_url is None else health.ping_url.get_secret_value()

@@ -34,7 +34,7 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
     file = find(path, environment)
     require_trusted(file, "The configuration")
     try:
-        return Configuration.model_validate(_read(file))
+        return Configuration.model_validate(_read(file)).read_from(file)
     except tomllib.TOMLDecodeError as exc:
         raise ConfigurationError(f"{file} is not valid TOML: {exc}.") from exc
     except ValidationError as exc:
@@ -43,7 +43,7 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
         raise ConfigurationError(f"The configuration {file} cannot be read: {_words(exc)}.") from exc
 
 
-def known_of_health(path: Path | None) -> tuple[LedgerSection, HealthSection]:
+def known_of_health(path: Path | None) -> Configuration:
     """What the file says of the ledger and of who is to know of its health, whatever else is wrong with it.
 
     Lines that are no TOML, and keys that are wrong, count as not there. Raises `ConfigurationError` where it cannot be
@@ -57,9 +57,11 @@ def known_of_health(path: Path | None) -> tuple[LedgerSection, HealthSection]:
         raise ConfigurationError(f"The configuration {file} cannot be read: {_words(exc)}.") from exc
     encoding = "utf-16" if content.startswith(_UTF_16) else "utf-8-sig"
     tables = _understood(content.decode(encoding, errors="replace"))
-    return _without_wrong_keys(LedgerSection, tables.get("ledger")), _without_wrong_keys(
-        HealthSection, tables.get("health")
-    )
+    known = {
+        "ledger": _without_wrong_keys(LedgerSection, tables.get("ledger")),
+        "health": _without_wrong_keys(HealthSection, tables.get("health")),
+    }
+    return Configuration.model_validate(known).read_from(file)
 
 
 def _understood(text: str) -> dict[str, Any]:

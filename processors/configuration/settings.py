@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import platformdirs
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
 from ledger.chain import VerifierKey, parse_witness_key
 from processors.configuration.values import (
@@ -311,6 +311,17 @@ class Configuration(_Section):
     health: HealthSection = HealthSection()
     web: WebSection = WebSection()
     proof: ProofSection = ProofSection()
+    _file: Path | None = PrivateAttr(default=None)
+
+    def read_from(self, file: Path) -> Self:
+        """The same, which knows its file."""
+        self._file = file
+        return self
+
+    @property
+    def file(self) -> Path | None:
+        """The file that it was read from; None where it was read from none."""
+        return self._file
 
     @property
     def redcap(self) -> RedcapSection:

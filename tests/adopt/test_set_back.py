@@ -1,5 +1,6 @@
 """A machine that is set back as a whole, its key files with it, within minutes of its last run."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -48,6 +49,29 @@ def test_its_start_is_noticed_and_what_was_retracted_since_is_not_placed_again(s
     assert len(site.events("LedgerDoubted")) == 1
     site.gets_through("adopt", "--after-restore", "--yes")
     site.gets_through("run")
+    assert site.in_redcap() == before
+
+
+def test_what_another_gateway_appended_is_missed_by_one_that_only_saw_it(site: RestoredSite, tmp_path: Path) -> None:
+    """It kept where it had appended last itself: restored to a later event, it requested who had withdrawn."""
+    backup, own = site.saved(), site.key_file
+    site.key_file = tmp_path / "south" / own.name
+    site.key_file.parent.mkdir()
+    shutil.copy2(own, site.key_file)
+    site.gets_through("withdraw", "--project", BRAIN, "--patient-id-stdin", "--reason", "letter", stdin="B-1")
+    site.gets_through("run")
+    withdrawn, site.key_file = site.head(), own
+    site.gets_through("run")
+    kept = heads.kept(own)
+    assert kept is not None
+    assert (site.head(), kept.position, site.asked()) == (withdrawn, withdrawn, IDLE)
+    written = heads.head_file(own).stat().st_mtime_ns
+    site.gets_through("run")
+    assert heads.head_file(own).stat().st_mtime_ns == written, "an idle run writes nothing"
+    site.restore(backup)
+    site.series("1.2", PatientID="B-1", PatientName="Anon^1")
+    before = site.in_redcap()
+    assert site.command("run").exit_code == 4
     assert site.in_redcap() == before
 
 

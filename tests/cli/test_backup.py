@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -125,6 +126,50 @@ def test_what_is_no_regular_file_is_never_replaced(saved: Path, tmp_path: Path, 
     assert place.lstat().st_mode == before
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "vault.key",
+        "vault.key.head",
+        "vault.key.forgotten",
+        "vault.key.site",
+        "vault.key.new",
+        "fiona-ledger.toml",
+        "token",
+        "ledger/postgres/PG_VERSION",
+        "ledger/postgres/new.dump",
+        "copy.key",
+    ],
+)
+@pytest.mark.parametrize("command", ["backup", "export --output", "export --sqlite", "prove --key --output"])
+def test_what_the_program_lives_by_is_never_written_over(saved: Path, command: str, name: str) -> None:
+    """A backup took the place of the master key, and said that it opens with it: the key was lost for good."""
+    folder = saved.parent
+    (folder / "token").write_text("a" * 32)
+    (folder / "token").chmod(0o600)
+    (folder / "copy.key").unlink(missing_ok=True)
+    (folder / "copy.key").hardlink_to(folder / "vault.key")
+    config = folder / "with-token.toml"
+    config.write_text(saved.read_text().replace('coupling = "b"', f'coupling = {{ file = "{folder / "token"}" }}'))
+    with kept_running(saved):
+        given = saved if name == "fiona-ledger.toml" else config
+        before = _content(folder / name)
+        done = give(given, *command.split(), str(folder / name))
+    assert (done.exit_code, "expected a file of its own" in done.output) == (2, True), done.output
+    assert _content(folder / name) == before
+
+
+def _content(file: Path) -> bytes | None:
+    return file.read_bytes() if file.exists() else None
+
+
+def test_a_link_to_the_master_key_is_no_place_for_a_file(saved: Path, tmp_path: Path) -> None:
+    link = tmp_path / "new.dump"
+    link.symlink_to(saved.parent / "vault.key")
+    done = give(saved, "backup", str(link))
+    assert (done.exit_code, "the master key" in done.output, link.is_symlink()) == (2, True, True), done.output
+
+
 @pytest.mark.parametrize("key", ["missing", "another"])
 def test_a_backup_whose_key_is_not_at_hand_is_saved_and_says_so(saved: Path, tmp_path: Path, key: str) -> None:
     config, key_file = tmp_path / "fiona-ledger.toml", tmp_path / "other.key"
@@ -221,6 +266,33 @@ def test_nothing_is_restored_by_a_damaged_journal(lost: Path, content: str) -> N
     done = restore(lost)
     assert (done.exit_code, "delete it: whoever was forgotten" in done.output) == (2, True), done.output
     assert not (lost.parent / "ledger" / "postgres").exists()
+
+
+def test_nothing_is_restored_by_another_ledgers_journal(lost: Path) -> None:
+    """By it, nobody was forgotten: those who were came back without a word."""
+    erasures.journal(lost.parent / "vault.key").write_text(f"# 0 subjects of ledger {UUID(int=7)}\n")
+    done = restore(lost)
+    assert (done.exit_code, f"found those of another one ({UUID(int=7)})" in done.output) == (2, True), done.output
+    assert not (lost.parent / "ledger" / "postgres").exists()
+
+
+@pytest.mark.parametrize("place", ["ledger", "ledger/postgres"])
+@pytest.mark.parametrize("there", ["nothing", "a folder", "a file"])
+def test_what_stands_in_the_way_of_a_restore_is_named_and_left(lost: Path, place: str, there: str) -> None:
+    """A link to a disk that is not mounted was an error that nobody foresaw."""
+    path, target = lost.parent / place, lost.parent / "elsewhere"
+    path.parent.mkdir(exist_ok=True)
+    path.symlink_to(target)
+    if there == "a folder":
+        target.mkdir()
+    if there == "a file":
+        target.write_text("")
+    done = restore(lost)
+    if (place, there) == ("ledger", "a folder"):
+        assert done.exit_code == 0, done.output
+        return
+    assert (done.exit_code, "ledger.data_dir: " in done.output) == (2, True), done.output
+    assert (path.is_symlink(), target.is_file(), target.is_dir()) == (True, there == "a file", there == "a folder")
 
 
 def test_nothing_is_restored_while_a_program_goes_on_with_what_was_moved_away(lost: Path) -> None:

@@ -67,6 +67,16 @@ def test_no_label_steers_a_terminal_or_turns_letters_around(site: Site, file: Pa
     assert file.read_text().replace("\n", "").isprintable()
 
 
+@pytest.mark.parametrize("broken", ["", "unknown = 1\n"], ids=["whole", "that cannot be used"])
+def test_numbers_never_take_the_place_of_what_the_program_lives_by(site: Site, file: Path, broken: str) -> None:
+    site.change(str(file), str(site.config))
+    site.change("[redcap]\n", f"{broken}[redcap]\n")
+    before = site.config.read_text()
+    done = site.command("run", "--only", "incoming", "--verbose")
+    assert site.config.read_text() == before
+    assert broken or "health.metrics_file" in done.out
+
+
 def test_what_waits_and_is_wrong_is_counted_after_an_error_too(site: Site, file: Path) -> None:
     site.command("run", "--only", "incoming")
     site.shut_out()

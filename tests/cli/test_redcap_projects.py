@@ -110,3 +110,14 @@ def test_a_name_that_no_choice_can_be_is_refused(tmp_path: Path, name: str) -> N
     done = CliRunner().invoke(app, ["redcap", "xml", "--output", str(tmp_path / "xml"), "--project", name])
     assert (done.exit_code, "--project: expected a name" in done.output) == (2, True)
     assert not (tmp_path / "xml").exists()
+
+
+def test_files_of_projects_are_not_written_through_links(tmp_path: Path) -> None:
+    (tmp_path / "vault.key").write_text("the key")
+    (tmp_path / "incoming.xml").symlink_to(tmp_path / "vault.key")
+    (tmp_path / "autoid.xml").hardlink_to(tmp_path / "vault.key")
+    done = CliRunner().invoke(app, ["redcap", "xml", "--output", str(tmp_path)])
+    assert (done.exit_code, "expected a regular file" in done.output) == (2, True), done.output
+    (tmp_path / "incoming.xml").unlink()
+    assert CliRunner().invoke(app, ["redcap", "xml", "--output", str(tmp_path)]).exit_code == 0
+    assert (tmp_path / "vault.key").read_text() == "the key"

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -91,9 +92,20 @@ def test_a_list_of_the_forgotten_that_lacks_somebody_is_mended_by_the_next_run(
         journal.write_text(content)
     command("run", "--quiet")
     assert journal.read_text() == whole
-    assert erasures.kept(command.site.key_file) == {
-        row[0] for row in command.site.query("select subject from ledger.subject where wrapped_key is null")
+    kept = erasures.kept(command.site.key_file)
+    assert kept is not None
+    assert command.site.query("select ledger from ledger.vault") == [(kept.ledger,)]
+    assert set(command.site.query("select subject from ledger.subject where wrapped_key is null")) == {
+        (subject,) for subject in kept.subjects
     }
+
+
+def test_another_ledgers_list_of_the_forgotten_is_left_and_told_by_each_run(command: Command) -> None:
+    journal = erasures.journal(command.site.key_file)
+    journal.write_text(f"# 0 subjects of ledger {UUID(int=7)}\n")
+    warnings = command.data("run")["warnings"]
+    assert [f"found those of another one ({UUID(int=7)})" in warning for warning in warnings] == [True]
+    assert journal.read_text() == f"# 0 subjects of ledger {UUID(int=7)}\n"
 
 
 def test_a_list_of_the_forgotten_that_cannot_be_read_is_told_by_each_run(command: Command) -> None:

@@ -185,7 +185,7 @@ def test_runs_go_on_and_write_of_whom_was_forgotten_only_that_nothing_is_to_be_s
     two_patients(site)
     others = site.transfers("1.3")
     site.forget_patients(ADA)
-    assert site.run().attention == {}
+    assert site.run().attention == {"unusable coupling entry": 1}
     assert {study: site.transfers(study) for study in ("1.1", "1.2", "1.3")} == {"1.1": {}, "1.2": {}, "1.3": others}
     head = site.head()
     site.run()
@@ -210,7 +210,7 @@ def test_what_was_sent_is_closed_so_that_it_is_not_sent_again(site: PrivateSite)
     site.forget_patients(ADA)
     site.run()
     assert site.transfers("1.2") == {instance: Asked(HEART, "", sent=True)}
-    assert site.attention() == {"retracted after it was sent": 1}
+    assert site.attention() == {"retracted after it was sent": 1, "unusable coupling entry": 1}
 
 
 def test_what_cannot_be_ended_yet_is_shown_until_it_is(site: PrivateSite) -> None:
@@ -234,7 +234,7 @@ def test_what_is_held_is_given_up_and_nothing_asks_for_it_again(site: PrivateSit
     site.forget_patients(ADA)
     site.series("1.1", "1.1.2", PatientID="", PatientName="", AccessionNumber="ACC-A")
     site.run()
-    assert (site.attention(), site.transfers("1.1")) == ({}, {})
+    assert (site.attention(), site.transfers("1.1")) == ({"unusable coupling entry": 1}, {})
 
 
 def test_who_couples_a_forgotten_patients_study_later_asks_anew(site: PrivateSite) -> None:
@@ -318,7 +318,7 @@ def test_a_forgotten_patients_entry_that_is_left_in_autoid_raises_no_alarm(site:
     mine = site.requested("1.2")
     site.forget_patients(ADA)
     site.study("1.8", "SOMEBODY-ELSE")
-    assert site.run().attention == {}
+    assert site.run().attention == {"unusable coupling entry": 1}
     assert site.finds({key_of(ADA)}) == set()
     assert site.requested("1.8") != mine
 
@@ -547,3 +547,25 @@ def test_what_needs_no_key_works_without_one(site: PrivateSite) -> None:
         gateway.catch_up()
         with gateway.begin() as work:
             assert len(list(store.read(work.connection))) == site.head()
+
+
+def test_an_entry_whose_number_was_forgotten_is_listed_until_it_is_changed(site: PrivateSite) -> None:
+    """Another patient's study of the number was not requested, and nobody was told."""
+    site.series("1.1", PatientID=ADA, PatientName=ADAS_NAME, AccessionNumber="ACC-A")
+    site.entry("7", accession="ACC-A", project=BRAIN, subject="ADA-1")
+    site.entry("8", study="1.1", project=TEACHING, subject="T-7311")
+    site.run()
+    assert _unusable(site) == []
+    site.forget_patients(ADA)
+    site.series("1.2", PatientID=GRACE, PatientName=GRACES_NAME, AccessionNumber="ACC-A")
+    site.run()
+    assert site.transfers("1.2") == {}
+    assert _unusable(site) == [("7",)]
+    site.entry("7", study="1.2", project=BRAIN, subject="B-0042")
+    site.run()
+    assert _unusable(site) == []
+    assert site.transfers("1.2") == {1: Asked(BRAIN, "B-0042")}
+
+
+def _unusable(site: PrivateSite) -> list[tuple[str]]:
+    return site.query("select subject from audit.attention where kind = 'unusable coupling entry'")

@@ -55,7 +55,7 @@ def configured(
         f"key_file = {json.dumps(str(key_file))}",
         f"site = {json.dumps(site)}",
         "[source]",
-        f"raw = {json.dumps(str(raw or folder))}",
+        f"raw = {json.dumps(str(raw or folder / 'raw'))}",
         "[redcap]",
         f"url = {json.dumps(address)}",
         "[redcap.tokens]",

@@ -186,5 +186,7 @@ def _remarks(preview: _Preview, forgotten: int, *, compacted: bool, journal: Pat
     yield from preview.taken.warnings
     yield (
         "What was recorded by hand since the backup is not known: give `withdraw`, `same-patient`, `done` and "
-        "`acknowledge` again. `retract` is known where its row tells."
+        "`acknowledge` again; and `forget` for whoever was forgotten since and is not in the file beside the key (its "
+        "name ends in .forgotten), as it is an older copy, or another gateway forgot them. `retract` is known where "
+        "its row tells."
     )

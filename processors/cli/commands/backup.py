@@ -43,7 +43,7 @@ def command(
             if not problem:
                 erasures.keep(connection, section.key_file)
             position = store.head(connection).position
-        with written_privately(file, "FILE") as output:
+        with written_privately(file, configuration, "FILE") as output:
             clients.dump(database, output)
     if json:
         said = {"file": str(file), "position": position, "key_file": str(section.key_file), "opens": not problem}

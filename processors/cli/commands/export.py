@@ -69,12 +69,12 @@ def command(
         done, told = _views(context.obj, sqlite)
     else:
         write = {Format.EVENTS: _events, Format.AUDIT_EVENT: _disclosures}[format_]
-        with opened_ledger(context.obj) as (_, database), database.begin() as connection:
+        with opened_ledger(context.obj) as (configuration, database), database.begin() as connection:
             if output is None:
                 with readers_may_leave():
                     write(connection, sys.stdout.buffer.write, first, last)
                 return
-            with written_privately(output) as file:
+            with written_privately(output, configuration) as file:
                 done, told = write(connection, file.write, first, last)
         done, told = f"{done} to {output}.", told | {"file": str(output)}
     if json:
@@ -102,9 +102,9 @@ def _disclosures(connection: Connection, write: Write, first: int, last: int | N
 
 def _views(config: Path | None, file: Path) -> tuple[str, dict[str, Any]]:
     with (
-        opened_database(config) as (_, database),
+        opened_database(config) as (configuration, database),
         database.begin() as connection,
-        made_privately(file, "--sqlite") as aside,
+        made_privately(file, configuration, "--sqlite") as aside,
         console.step("Exporting"),
     ):
         scan.as_one_moment(connection)

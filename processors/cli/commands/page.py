@@ -23,5 +23,7 @@ def command(
     Example: fiona-ledger page --output /var/www/fiona-ledger
     """
     with opened_tables(context.obj) as (configuration, gateway):
-        write_page(output, gateway, status(gateway, Limits.of(configuration), unrecorded_run(context.obj)))
+        write_page(
+            output, configuration, gateway, status(gateway, Limits.of(configuration), unrecorded_run(context.obj))
+        )
     console.output().print(f"Written: {output / 'index.html'}")

@@ -72,7 +72,7 @@ def command(
             else:
                 proof, done = f"{signer.key.as_line()}\n", "Wrote the key"
     if output is not None:
-        with written_privately(output) as file:
+        with written_privately(output, configuration) as file:
             file.write(proof.encode())
     if json:
         console.print_json(

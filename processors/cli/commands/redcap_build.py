@@ -10,7 +10,7 @@ import typer
 
 from processors.cli import console
 from processors.cli.bootstrap import configured, now
-from processors.cli.files import written_privately
+from processors.cli.files import written_where_none_is
 from processors.cli.options import DestinationsOption, JsonOption, project_names
 from processors.configuration.settings import Configuration
 from processors.errors import ConfigurationError, Refused
@@ -87,7 +87,7 @@ def _make(configuration: Configuration, super_token: str, design: ProjectDesign,
             timeout_seconds=section.timeout_seconds,
             ca_bundle=section.ca_bundle,
         ) as redcap,
-        written_privately(file) as kept,
+        written_where_none_is(file) as kept,
     ):
         try:
             token = redcap.create_project(design, now())

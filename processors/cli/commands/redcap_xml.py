@@ -1,10 +1,12 @@
 """`fiona-ledger redcap xml`: the projects as files of which REDCap makes them."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ledger.private_files import written_whole
 from processors.cli import console
 from processors.cli.bootstrap import now
 from processors.cli.options import DestinationsOption, JsonOption, project_names
@@ -37,7 +39,9 @@ def command(
     try:
         output.mkdir(parents=True, exist_ok=True)
         for design in designs.values():
-            (output / f"{design.name}.xml").write_bytes(project_xml(design, at))
+            with written_whole(output / f"{design.name}.xml") as file:
+                os.fchmod(file.fileno(), 0o644)  # it tells of nobody, and somebody else may take it to REDCap
+                file.write(project_xml(design, at))
     except OSError as exc:
         raise ConfigurationError(f"--output {output}: the files cannot be written: {exc.strerror}.") from exc
     if json:

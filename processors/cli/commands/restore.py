@@ -1,5 +1,6 @@
 """`fiona-ledger restore`: an embedded ledger made anew from what `backup` wrote."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -52,25 +53,18 @@ def command(
 
 
 def _require_room(section: LedgerSection, file: Path) -> None:
-    data = section.data_dir / "postgres"
     if section.url != EMBEDDED:
         raise ConfigurationError(
             "ledger.url names a server, which is restored by its own tools: docs/backup.md tells how (`fiona-ledger "
             "docs` where that is). Expected an embedded ledger."
         )
-    if data.exists():
-        # Whoever moves it away moves data of a server that has stopped.
-        stop_unused(section.data_dir)
+    try:
+        _require_empty(section.data_dir)
+    except OSError as exc:
         raise ConfigurationError(
-            f"ledger.data_dir: expected no ledger in {section.data_dir}, found one, and none is ever written over. "
-            f"Stop the runs, and move it away: mv {data} {data}.before"
-        )
-    if is_used(section.data_dir):
-        # It would go on with the ledger that was moved away, beside this one.
-        raise ConfigurationError(
-            f"ledger.data_dir: expected no program at work on the ledger in {section.data_dir}, found one. Stop what "
-            "runs and serves, such as fiona-ledger-resident.service and fiona-ledger-page.service."
-        )
+            f"ledger.data_dir: expected in {section.data_dir} room for a ledger, found that nothing can be done there: "
+            f"{exc.strerror}. Let the user of this command write it."
+        ) from exc
     try:
         with file.open("rb") as opened:
             start = opened.read(5)
@@ -79,6 +73,30 @@ def _require_room(section: LedgerSection, file: Path) -> None:
     read_master_key(section.key_file)  # a ledger without its key would be made for nothing
     if start != b"PGDMP":
         raise ConfigurationError(f"FILE {file}: expected what `fiona-ledger backup` writes, found something else.")
+
+
+def _require_empty(data_dir: Path) -> None:
+    """Raises `ConfigurationError` where there is a ledger, or a program that works on one; and `OSError`."""
+    data = data_dir / "postgres"
+    if os.path.lexists(data) and not data.exists():
+        raise ConfigurationError(
+            f"ledger.data_dir: expected no {data}, found a link that leads nowhere. Mount the disk that it leads to; "
+            f"or, if that is lost, remove the link: rm {data}"
+        )
+    if data.exists():
+        if data.is_dir():
+            # Whoever moves it away moves data of a server that has stopped.
+            stop_unused(data_dir)
+        raise ConfigurationError(
+            f"ledger.data_dir: expected no ledger in {data_dir}, found one, and none is ever written over. "
+            f"Stop the runs, and move it away: mv {data} {data}.before"
+        )
+    if is_used(data_dir):
+        # It would go on with the ledger that was moved away, beside this one.
+        raise ConfigurationError(
+            f"ledger.data_dir: expected no program at work on the ledger in {data_dir}, found one. Stop what "
+            "runs and serves, such as fiona-ledger-resident.service and fiona-ledger-page.service."
+        )
 
 
 @contextmanager
