@@ -306,6 +306,7 @@ def open_gateway(
     *,
     clock: Clock,
     run: UUID,
+    key_made: Callable[[Path], None],
     with_keys: bool = True,
     sender: SenderSection | None = None,
     raw: Path | None = None,
@@ -313,8 +314,9 @@ def open_gateway(
 ) -> Gateway:
     """The gateway on a ledger that is set up.
 
-    An embedded ledger is migrated on the way where it has to be; a server of one's own raises `NotMigrated`. Without
-    `with_keys` the key file is not looked at before something has to be sealed or unsealed.
+    An embedded ledger is set up on the way where it has to be, and `key_made` told of the key file that was made for
+    it; a server of one's own raises `NotMigrated`. Without `with_keys` the key file is not looked at before something
+    has to be sealed or unsealed.
     """
 
     def open_vault() -> Vault:
@@ -323,7 +325,9 @@ def open_gateway(
 
     if section.url == EMBEDDED:
         if with_keys:
-            set_up(database, section.key_file)
+            _, made = set_up(database, section.key_file)
+            if made:
+                key_made(section.key_file)
         else:
             migrations.migrate(database)
     with database.begin() as connection:

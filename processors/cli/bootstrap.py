@@ -125,6 +125,7 @@ def _gateway_on(
         configuration.ledger,
         clock=clock,
         run=new_event_id(),
+        key_made=console.say_key_made,
         sender=configuration.sender,
         raw=configuration.source.raw,
         placeholders=configuration.autoid.nobody,

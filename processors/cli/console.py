@@ -6,6 +6,7 @@ All that is printed goes through `Screen`, which makes it harmless: nobody has t
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +129,22 @@ def paragraph(out: "Console", words: str, *, indent: int = 0, hanging: int = 0, 
     )
     for line in lines:
         out.print(line, style=style, soft_wrap=True)
+
+
+def key_made_in_words(key_file: Path) -> str:
+    """That there is a master key from now on, and what is to be done with it."""
+    return (
+        f"Made the master key {key_file}. Keep a copy of it apart from the database's backups: without it, names and "
+        "patient IDs in the ledger cannot be read."
+    )
+
+
+def say_key_made(key_file: Path) -> None:
+    """Says that a command has made the master key, where cron's mail and the journal tell of it, too.
+
+    At once, and not with what the command comes to: that is told by no run which an error ends.
+    """
+    sys.stderr.write(f"{on_a_line(key_made_in_words(key_file))}\n")
 
 
 def busy_in_words(busy: Lease) -> str:

@@ -33,6 +33,7 @@ def opened_dry_run(config: Path | None) -> Iterator[Run]:
             section,
             clock=now,
             run=new_event_id(),
+            key_made=console.say_key_made,
             sender=configuration.sender,
             raw=configuration.source.raw,
             placeholders=configuration.autoid.nobody,

@@ -59,8 +59,18 @@ COMPARED_FIELDS = tuple(dict.fromkeys((*READ_FIELDS, *FIELDS["study"], *FIELDS["
 
 ARRIVAL = "study_arrival_date"
 PATIENT = "study_patient_id"
-OPTIONAL_FIELDS = frozenset({ARRIVAL}) | transfers.OPTIONAL_FIELDS
-"""What older servers lack. Any other field's absence would make a row say less than it must."""
+_NEEDED_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "study": (transfers.RECORD_ID, PATIENT),
+    "series": (transfers.RECORD_ID, "series_instance_uid", "series_complete"),
+    "transfer": transfers.NEEDED_FIELDS,
+}
+"""What tells which study and series a row is, whose, and what is requested. `series_complete`: there is the form."""
+
+OPTIONAL_FIELDS = frozenset(
+    {name for kind, names in FIELDS.items() for name in names if name not in _NEEDED_FIELDS[kind]}
+    | transfers.OPTIONAL_FIELDS
+)
+"""What describes a study or series, or is the sender's: left out where a server lacks it."""
 
 Row = dict[str, str | int]
 
@@ -95,7 +105,7 @@ ABSENT = ActualRecord(exists=False, series={}, highest_series_instance=0, transf
 
 def needed_fields(kinds: Iterable[str]) -> frozenset[str]:
     """The fields without which rows of these kinds cannot be written."""
-    return frozenset(name for kind in kinds for name in FIELDS[kind]) - OPTIONAL_FIELDS
+    return frozenset(name for kind in kinds for name in _NEEDED_FIELDS[kind])
 
 
 def actual_records(

@@ -150,6 +150,37 @@ def test_the_statements_make_role_and_database_and_do_no_harm_again(tmp_path: Pa
         server.execute(f'drop role "{name}"')
 
 
+def test_the_page_on_upgrading_shows_what_is_new_in_the_units_and_puts_it_in_place(tmp_path: Path) -> None:
+    """Given as it stood there, `init` left the files of the installation as they were, and had them installed again."""
+    units = tmp_path / "units"
+    page = (ROOT / "docs" / "upgrading.md").read_text("utf-8")
+    step = page.partition("\n2. ")[2].partition("\n3. ")[0].replace("/etc/systemd/system", str(units))
+    empty, written, shown, installed_by, _ = re.findall(r"^ {7}(?!/)(.+)$", step, re.MULTILINE)
+
+    def shell(line: str) -> str:
+        done = subprocess.run(["/bin/bash", "-c", line], cwd=tmp_path, check=False, capture_output=True, text=True)
+        return done.stdout
+
+    init(units, "--ledger", "embedded")
+    (units / "fiona-ledger.toml").unlink()
+    unit = units / "fiona-ledger.service"
+    present = unit.read_text()
+    unit.write_text(present.replace("[Service]", "[Service]\nNice=7"))
+    (units / "another.service").touch()
+    (tmp_path / "setup-new").mkdir()
+    (tmp_path / "setup-new" / unit.name).write_text("of the upgrade before")
+    shell(empty)
+    program, *arguments = written.split()
+    done = CliRunner().invoke(app, [str(tmp_path / each) if each == "setup-new" else each for each in arguments])
+    assert (program, done.exit_code, "Left as it was" in done.output) == ("fiona-ledger", 0, False)
+    assert [line for line in shell(shown).splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")] == [
+        "-Nice=7"
+    ]
+    shell(installed_by)
+    assert unit.read_text() == present
+    assert "fiona-ledger.toml" not in installed_by
+
+
 def test_the_readme_shows_the_configuration_and_the_commands_that_it_gives(tmp_path: Path) -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     (block,) = re.findall(r"```toml\n(.*?) *```\n", readme, re.DOTALL)

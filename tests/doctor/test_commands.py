@@ -1,5 +1,6 @@
 """`check --deep` and `redcap check` over a real PostgreSQL and the simulator."""
 
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -107,6 +108,21 @@ def test_a_token_that_cannot_be_read_is_told_and_the_other_projects_are_looked_a
     done = site.command("redcap", "check", "--json")
     assert set(findings(done)) == {"redcap, coupling: token"}
     assert {"routing", "incoming", "autoid"} <= {each["name"] for each in done.data["findings"]}
+
+
+@pytest.mark.parametrize(
+    ("own", "others"), [*permutations(("incoming", "coupling", "routing", "projects", "autoid"), 2)]
+)
+def test_a_token_of_another_project_is_told_as_what_it_is(site: Site, own: str, others: str) -> None:
+    """Where no field was known, it was an error that nobody foresaw, about rights that are as they must be."""
+    projects = site.simulator.projects
+    site.change(f'{own} = "{projects[own].token}"', f'{own} = "{projects[others].token}"')
+    done = site.command("redcap", "check", "--json")
+    found = findings(done)
+    assert (done.code, "nobody foresaw" in done.out) == (2, False)
+    assert f"redcap.tokens.{own}" in found[f"redcap, {own}: fields"]["advice"]
+    assert f"redcap, {own}: rights" not in found
+    assert {own, others} <= set(found["redcap, tokens"]["found"].split())
 
 
 def test_a_machine_without_redcap_is_looked_at_all_the_same(site: Site) -> None:

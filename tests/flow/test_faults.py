@@ -152,17 +152,42 @@ def test_a_server_of_another_version_is_understood(busy: Site, kind: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("field", "told"), [("study_arrival_date", ["study_arrival_date"]), ("transfer_active_proc_time", [])]
+    ("field", "told"),
+    [
+        ("study_arrival_date", ["study_arrival_date"]),
+        ("study_description", ["study_description"]),
+        ("study_institution_name", ["study_institution_name"]),
+        ("study_patient_name", ["study_patient_name"]),
+        ("study_accession_number", ["study_accession_number"]),
+        ("study_aetitle_addressed", ["study_aetitle_addressed"]),
+        ("series_sequence_name", ["series_sequence_name"]),
+        ("series_num_files", ["series_num_files"]),
+        ("series_classify_types", ["series_classify_types"]),
+        ("transfer_active_proc_time", []),
+    ],
 )
 def test_an_optional_field_that_the_server_lacks_is_left_out_and_told_once(
     busy: Site, field: str, told: list[str]
 ) -> None:
+    """Each one but the arrival date used to stop all requests of all studies."""
     busy.incoming.remove_field(field)
     report = busy.run()
     assert report.delivered is not None
     assert report.delivered.left_out == told
     assert_complete(busy)
-    assert field not in busy.study_row("1.2.3")
+    assert not any(field in row for row in busy.incoming.rows())
+
+
+def test_a_descriptive_field_comes_once_the_dictionary_has_it(busy: Site) -> None:
+    whole = busy.incoming.dictionary
+    busy.incoming.remove_field("series_sequence_name")
+    busy.run()
+    busy.incoming.dictionary = whole
+    busy.series("1.2.5", SequenceName="tfl3d1")
+    report = busy.run(after=24 * 60 * 60)
+    assert report.delivered is not None
+    assert report.delivered.left_out == []
+    assert busy.series_rows("1.2.5")[1]["series_sequence_name"] == "tfl3d1"
 
 
 def test_a_server_that_knows_all_fields_has_none_left_out(busy: Site) -> None:
@@ -178,7 +203,6 @@ def test_what_two_deliveries_left_out_is_told_once() -> None:
 
 NEEDED = [
     "study_patient_id",
-    "series_sequence_name",
     "series_instance_uid",
     "transfer_name",
     "transfer_date",

@@ -27,10 +27,7 @@ def command(context: typer.Context, *, json: JsonOption = False) -> None:
     out = console.output()
     out.print("The ledger's tables are set up." if changed else "The ledger's tables were up to date.")
     if key_made:
-        out.print(
-            f"Made the master key {configuration.ledger.key_file}. Keep a copy of it apart from the database's "
-            "backups: without it, names and patient IDs in the ledger cannot be read.",
-        )
+        out.print(console.key_made_in_words(configuration.ledger.key_file))
 
 
 def _say_waiting(busy: Lease, *, json: bool) -> None:

@@ -3,12 +3,13 @@
 import csv
 import sys
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
+from processors.autoid.lost import ComparedIds, compare_ids, store_again
 from processors.cli import console, dates
 from processors.cli.bootstrap import opened_gateway, opened_redcap, operator, prepare
 from processors.cli.harmless import in_a_cell
@@ -61,11 +62,16 @@ class _Settle:
 
 @dataclass(kw_only=True, slots=True)
 class _Outcome:
-    """What there was, and what was done about it; `left` is what still differs."""
+    """What there was, and what was done about it; `left` is what still differs.
+
+    `ids` is None where AutoID was not meant; `ids_restored` are those that were stored there again.
+    """
 
     reconciliation: Reconciled
+    ids: ComparedIds | None
     left: Sequence[Difference]
     restored: Delivered | None = None
+    ids_restored: int = 0
     accepted: int | None = None
 
     @property
@@ -75,10 +81,11 @@ class _Outcome:
     def as_data(self) -> dict[str, Any]:
         return {
             "studies": self.reconciliation.studies,
+            "generated_ids": None if self.ids is None else self.ids.stored,
             "waiting": self.reconciliation.waiting,
             "contested": self.reconciliation.contested,
             "differences": [different.as_data() for different in self.left],
-            "restored": None if self.restored is None else asdict(self.restored),
+            "restored": None if self.restored is None else asdict(self.restored) | {"ids": self.ids_restored},
             "accepted": self.accepted,
             "needs_attention": self.needs_attention,
         }
@@ -104,7 +111,7 @@ def command(
     output: Annotated[Format, typer.Option("--format", help="How to print what differs.")] = Format.TABLE,
     json: JsonOption = False,
 ) -> bool:
-    """Compare REDCap with the ledger: rows missing, changed or extra, requests by others, deleted records.
+    """Compare REDCap with the ledger: rows missing, changed or extra, requests by others, deleted records, lost IDs.
 
     Reports only, unless told otherwise; ends with 1 where something differs. Values are never shown, only the names
     of fields. Rows that still wait to be written are no differences. Interrupted, what was settled stays settled.
@@ -135,10 +142,12 @@ def _work(configuration: Configuration, gateway: Gateway, scope: Scope, settle: 
             closed = list(closed_projects(work))
         with console.step("Comparing with REDCap") as progress:
             reconciliation = reconciled(gateway, redcap, scope, progress, closed=closed)
+        ids = _compared_ids(gateway, redcap, scope)
         if settle.restore:
             recognise(gateway, redcap)
             hold_unplaced(gateway, LASTING)
-            return _restored(configuration, gateway, redcap, reconciliation, closed)
+            outcome = _restored(configuration, gateway, redcap, reconciliation, closed)
+            return _with_ids(gateway, redcap, scope, outcome, ids)
     if settle.accept:
         with console.step("Recording") as progress:
             accept(
@@ -148,8 +157,32 @@ def _work(configuration: Configuration, gateway: Gateway, scope: Scope, settle: 
                 reason=(settle.reason or "").strip(),
                 progress=progress,
             )
-        return _Outcome(reconciliation=reconciliation, left=[], accepted=len(reconciliation.differences))
-    return _Outcome(reconciliation=reconciliation, left=reconciliation.differences)
+        accepted = len(reconciliation.differences)
+        return _Outcome(reconciliation=reconciliation, ids=ids, left=_of_ids(ids), accepted=accepted)
+    left = [*reconciliation.differences, *_of_ids(ids)]
+    return _Outcome(reconciliation=reconciliation, ids=ids, left=left)
+
+
+def _compared_ids(gateway: Gateway, redcap: Redcap, scope: Scope) -> ComparedIds | None:
+    """The drawn IDs beside AutoID, but where single studies are meant: an ID is a patient's."""
+    if not redcap.has("autoid") or scope.study is not None or scope.since is not None:
+        return None
+    with console.step("Comparing AutoID"):
+        return compare_ids(gateway, redcap, scope.project)
+
+
+def _of_ids(ids: ComparedIds | None) -> list[Difference]:
+    return [] if ids is None else [each.difference for each in ids.lost]
+
+
+def _with_ids(gateway: Gateway, redcap: Redcap, scope: Scope, outcome: _Outcome, ids: ComparedIds | None) -> _Outcome:
+    """The outcome, the lost IDs stored in AutoID again, and what is lost all the same."""
+    restored = 0
+    if ids is not None and ids.lost:
+        with console.step("Writing to AutoID"):
+            restored = store_again(gateway, redcap, ids.lost)
+    left = [*outcome.left, *_of_ids(_compared_ids(gateway, redcap, scope) if restored else ids)]
+    return replace(outcome, ids=ids, ids_restored=restored, left=left)
 
 
 def _restored(
@@ -167,7 +200,7 @@ def _restored(
     studies = sorted({different.study for different in reconciliation.differences if restorable(different)})
     again = compare(gateway, redcap, studies, closed=closed).differences
     others = [different for different in reconciliation.differences if different.study not in studies]
-    return _Outcome(reconciliation=reconciliation, left=[*again, *others], restored=delivered)
+    return _Outcome(reconciliation=reconciliation, ids=None, left=[*again, *others], restored=delivered)
 
 
 def _print_json(outcome: _Outcome) -> None:
@@ -196,6 +229,10 @@ def _lines(outcome: _Outcome) -> list[str]:
     lines = [
         f"Compared {reconciliation.studies} studies with REDCap: {len(reconciliation.differences) or 'no'} differences."
     ]
+    if outcome.ids is not None:
+        lines.append(
+            f"Compared {outcome.ids.stored} generated IDs with AutoID: {len(outcome.ids.lost) or 'no'} differences."
+        )
     if reconciliation.waiting or reconciliation.contested:
         lines.append(
             f"Not counted: {reconciliation.waiting} rows that wait to be written by a run, "
@@ -204,8 +241,9 @@ def _lines(outcome: _Outcome) -> list[str]:
     if outcome.restored is not None:
         lines.append(
             f"Written again: {outcome.restored.studies} studies, {outcome.restored.series} series, "
-            f"{outcome.restored.transfers} transfers; {outcome.restored.refused} rows refused, "
-            f"{outcome.restored.contested} requests contested. {len(outcome.left)} differences are left."
+            f"{outcome.restored.transfers} transfers, {outcome.ids_restored} generated IDs; "
+            f"{outcome.restored.refused} rows refused, {outcome.restored.contested} requests contested. "
+            f"{len(outcome.left)} differences are left."
         )
         lines += outcome.restored.warnings
     if outcome.accepted is not None:

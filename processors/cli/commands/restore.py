@@ -109,7 +109,12 @@ def _staged(configuration: Configuration, file: Path) -> Iterator[Gateway]:
         with closing(open_database(EMBEDDED, staging)) as database:
             clients.restore(database, file)
             yield open_gateway(
-                database, section, clock=now, run=new_event_id(), placeholders=configuration.autoid.nobody
+                database,
+                section,
+                clock=now,
+                run=new_event_id(),
+                key_made=console.say_key_made,
+                placeholders=configuration.autoid.nobody,
             )
         (staging / "postgres").rename(section.data_dir / "postgres")
     finally:

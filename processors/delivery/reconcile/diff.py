@@ -10,7 +10,7 @@ from processors.redcap import incoming, transfers
 from processors.redcap.incoming import Row
 from processors.requests import TransferRequest, TransferRow, owner
 
-Kind = Literal["record", "study", "series", "transfer"]
+Kind = Literal["record", "study", "series", "transfer", "generated ID"]
 What = Literal["deleted", "missing", "changed", "extra", "duplicate", "not ended"]
 
 
@@ -18,8 +18,9 @@ What = Literal["deleted", "missing", "changed", "extra", "duplicate", "not ended
 class Difference:
     """A row that REDCap and the ledger do not hold alike; only the names of its fields are told, never values.
 
-    `key` is the series' UID or our request's position. `row_position` is the event that our row is made
-    from, 0 where the ledger has none; `content` what REDCap says there, None where there is nothing.
+    `key` is the series' UID, our request's position, or AutoID's record id of a generated ID, which is of no study.
+    `row_position` is the event that our row is made from, 0 where the ledger has none; `content` what REDCap says
+    there, None where there is nothing.
     """
 
     study: str

@@ -108,9 +108,11 @@ def _acknowledge(work: Work, differences: Sequence[Difference], *, by: str, reas
 
 
 def _missing(different: Difference) -> RowMissing:
-    if different.kind == "record":
-        raise ValueError("a record that nobody knows is not ours to be missed")
-    return RowMissing(study=different.study, kind=different.kind, key=different.key)
+    match different.kind:
+        case "record" | "generated ID" as other:
+            raise ValueError(f"expected a row of ours in Incoming, found a {other}")
+        case kind:
+            return RowMissing(study=different.study, kind=kind, key=different.key)
 
 
 def _row(different: Difference) -> tuple[str, str, str]:

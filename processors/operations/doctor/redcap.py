@@ -110,12 +110,15 @@ def _repeating(redcap: Redcap, name: str) -> Collection[str]:
 def _read(redcap: Redcap, design: ProjectDesign, dictionary: Told[list[Row]], now: datetime) -> bool:
     """Whether there are rows, of a list any, of what this system writes those of the last day.
 
-    Raises where fields are left out of them: REDCap does so without a word where a user may not see them.
+    Raises where fields are left out of them: REDCap does so without a word where a user may not see them. Another
+    project, which has none of the fields, is not asked: the dictionary tells what is wrong.
     """
     if isinstance(dictionary, Trouble):
         return False
     known = field_names(dictionary)
     fields = [field["field_name"] for field in design.fields if field["field_name"] in known]
+    if not fields:
+        return False
     return bool(
         redcap.export_records(design.name, fields=fields, changed_since=now - _A_DAY if design.is_written else None)
     )

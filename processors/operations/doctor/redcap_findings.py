@@ -106,7 +106,10 @@ def _fields(design: ProjectDesign, needed: Collection[str], dictionary: Sequence
     if missing:
         yield wrong(_AREA, name, "all that are needed", f"that it lacks {', '.join(missing)}", _designer(design))
     if first != design.record_id:
-        advice = f"Designer: move {design.record_id} to the top; or check that the token is this project's."
+        advice = (
+            f"Designer: move {design.record_id} to the top. If it is another project: check "
+            f"redcap.tokens.{design.name}."
+        )
         yield wrong(_AREA, name, f"{design.record_id} as the first, that of the record id", first, advice)
     unfit = [*_unfit_types(design, dictionary), *(_unfit_validations(design, dictionary) if design.is_written else ())]
     if unfit:

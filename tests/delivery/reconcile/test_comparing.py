@@ -179,6 +179,16 @@ def test_fields_that_the_server_lacks_are_no_differences(site: Site, reconciler:
     assert reconciler.told() == []
 
 
+def test_what_was_written_without_a_field_differs_once_the_server_has_it(site: Site, reconciler: Reconciler) -> None:
+    whole = site.incoming.dictionary
+    site.incoming.remove_field("series_sequence_name")
+    site.series("1.2.5", "1.2.5.1", SequenceName="tfl3d1")
+    site.run()
+    site.incoming.dictionary = whole
+    site.clock.advance(24 * 60 * 60)
+    assert reconciler.told() == [Told("1.2.5", "series", "changed", "1.2.5.1", 1, ("series_sequence_name",))]
+
+
 def test_an_export_that_does_not_tell_which_series_it_is_about_is_refused(site: Site, reconciler: Reconciler) -> None:
     site.incoming.remove_field("series_instance_uid")
     with pytest.raises(Refused, match="series_instance_uid in the project's data dictionary"):
