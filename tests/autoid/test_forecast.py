@@ -16,8 +16,9 @@ from processors.operations.status import status
 from processors.routing.patient_keys import link_subject
 from processors.run import Report
 from tests.autoid.drawn import identified
-from tests.autoid.sites import AutoidSite
+from tests.autoid.sites import EXHAUSTED, AutoidSite
 from tests.flow.harness import HEART
+from tests.operations.withdrawing import withdraws
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -105,6 +106,46 @@ def test_projects_that_ask_for_no_ids_are_left_out(site: AutoidSite) -> None:
     site.project(use=False)
     site.run()
     assert forecast(site) == []
+
+
+def test_what_drawing_refuses_does_not_count_as_left(site: AutoidSite) -> None:
+    """What entries ask for counted as left, beside studies that were held as none was."""
+    site.project(pattern="K-[0-3]")
+    site.entry("1", accession="Z9", subject="K-2")
+    site.entry("2", accession="Z8", subject="k-3")
+    for number in range(3):
+        site.study(f"1.2.{number}", f"PID-{number}")
+    site.run()
+    assert site.held() == {"1.2.2": EXHAUSTED}
+    assert metric(site, "ids_left") == 0
+    (found,) = forecast(site)
+    assert (found.in_use, found.left, found.runs_out) == (2, 0, site.clock().date())
+
+
+def test_twins_of_ids_in_use_and_what_was_withdrawn_do_not_count_as_left(site: AutoidSite) -> None:
+    site.project(pattern="[KkLl]-[01]")
+    site.give("1", "OLD", "k-0")
+    site.study("1.2.9", "OLD")
+    site.run()
+    withdraws(site, pseudonym="L-1")
+    assert [each.left for each in forecast(site)] == [2]
+    for number in range(3):
+        site.study(f"1.2.{number}", f"PID-{number}")
+    site.run()
+    assert ([each.left for each in forecast(site)], len(site.held())) == ([0], 1)
+
+
+def test_of_more_names_than_are_tried_those_that_are_asked_for_do_not_count_as_left(site: AutoidSite) -> None:
+    site.project(pattern="H-[0-9]{5}")
+    for record, subject in (("1", "H-00001"), ("2", "H-00002"), ("3", "h-00002"), ("4", "of no pattern")):
+        site.entry(record, accession=f"Z{record}", subject=subject)
+    site.study("1.2.1", "PID-1", called="FIONA")
+    site.entry("5", study="1.2.1", subject="H-00003")
+    site.person_requests("9.9.9", HEART, "H-00004")
+    site.run()
+    site.study("1.2.2", "PID-2")
+    site.run()
+    assert [each.left for each in forecast(site)] == [100_000 - 5]
 
 
 def metric(site: AutoidSite, name: str) -> float | None:
