@@ -364,7 +364,7 @@ class _Transfers:
     def _end(self, request: TransferRequest) -> None:
         rows = self._written.get(request.position, [])
         # No later look may see it: the row can be deleted before.
-        for row in rows:
+        for row in rows or self._answering(request):
             self._plan.facts.extend(untold(row, request, self._desired.others))
         fates = [self._fate(request, row) for row in rows] or [self._fate_without_row(request)]
         fate = max(fates, key=("unsent", "possibly sent", "sent").index)
@@ -397,16 +397,22 @@ class _Transfers:
         return "possibly sent" if is_taken else "unsent"
 
     def _fate_without_row(self, request: TransferRequest) -> Fate:
-        """What became of a request of which REDCap has no row of ours: it was deleted, or never there."""
+        """What became of a request of which REDCap has no row of ours: it was deleted, or never there, or somebody
+        else's row answers it. That one is left to whoever made it.
+        """
+        if request.was_sent or any(row.report.state == "sent" for row in self._answering(request)):
+            return "sent"
         if request.instance is None or request.found:
             return "unsent"
-        if request.was_sent:
-            return "sent"
         if request.report.state == "failed":
             is_taken = self._is_queued_again(request, request.report, request.minute)
         else:
             is_taken = request.report.state == "possibly sent" or request.may_be_taken(self._now)
         return "possibly sent" if is_taken else "unsent"
+
+    def _answering(self, request: TransferRequest) -> list[TransferRow]:
+        """Somebody else's row that says what the request asks for, where the request was found in it."""
+        return [row for row in self._rows.values() if request.found and request.stands_in([row])]
 
     def _is_queued_again(self, request: TransferRequest, report: Report, requested: str) -> bool:
         """Whether the sender may hold a copy again of what failed before.
