@@ -4,10 +4,12 @@ from datetime import timedelta
 
 import pytest
 
-from processors.explain.find import Found, Sought, Stage, find
+from processors.explain.find import DELETED, Found, Sought, Stage, find
 from processors.explain.search import named_study
 from tests.explain.conftest import Explained
 from tests.flow.harness import BRAIN, HEART
+from tests.operations.operator import amend_by_hand
+from tests.operations.withdrawing import withdraws
 
 
 @pytest.fixture
@@ -94,3 +96,68 @@ def test_the_command_lists_them_and_tells_of_no_patient(three: Explained) -> Non
     wrong = three.command("find", "--state", "gone")
     assert wrong.code == 2
     assert "expected one of nothing, held, conflict" in wrong.err
+
+
+@pytest.fixture
+def answered(explained: Explained) -> Explained:
+    """An entry asks for what a person has requested already; the person's row is in instance 1."""
+    site = explained.site
+    site.series("1.1", PatientID="PID-1", AccessionNumber="A-1")
+    site.run()
+    site.person_requests("1.1", HEART, "H-001", instance=1)
+    site.entry(accession="A-1", subject="H-001")
+    site.run()
+    return explained
+
+
+THEIRS = "select instance, sends, sent_at, mapped_uids from audit.request_of_others"
+
+
+def test_what_a_person_s_row_has_sent_is_told_of_it_when_our_request_that_it_answered_ends(answered: Explained) -> None:
+    site = answered.site
+    assert site.query(THEIRS) == []
+    site.sender_sends("1.1", 1)
+    site.run()
+    amend_by_hand(site, "1.1")
+    assert site.query(THEIRS) == [(1, 1, "2026-03-02 08:55", ["2.25.1.1"])]
+    assert stages(answered) == [("1.1", "sent"), ("1.1", "sent")]
+    assert [each.details for each in found(answered)] == ["requested by others", ""]
+    withdraws(site, study="1.1")
+    assert site.query("select instance, what from audit.task") == [(1, "sent")]
+
+
+def test_a_person_s_row_that_is_gone_when_our_request_ends_asks_for_nothing(answered: Explained) -> None:
+    site = answered.site
+    site.person_deletes_transfer("1.1", 1)
+    site.run()
+    amend_by_hand(site, "1.1")
+    withdraws(site, study="1.1")
+    assert site.query(THEIRS) == []
+    assert stages(answered) == [("1.1", "withdrawn")]
+    assert site.query("select what from audit.task") == []
+
+
+def test_a_person_s_row_that_was_changed_asks_for_what_it_says(answered: Explained) -> None:
+    site = answered.site
+    site.person_requests("1.1", BRAIN, "B-001", instance=1)
+    site.run()
+    assert [(each.project, each.stage, each.details) for each in found(answered)] == [
+        (HEART, "missing", DELETED),
+        (BRAIN, "placed", "requested by others"),
+    ]
+
+
+def test_an_edit_of_our_row_that_was_undone_asks_for_nothing(explained: Explained) -> None:
+    """Ours for H-002 was found in it, and the row emptied as it said again what had ended."""
+    site = explained.site
+    site.series("1.1", PatientID="PID-1", AccessionNumber="A-1")
+    site.entry(accession="A-1", subject="H-001")
+    site.run()
+    place = {"study_instance_uid": "1.1", "redcap_repeat_instrument": "transfers", "redcap_repeat_instance": "1"}
+    site.transfer_project.put([place | {"transfer_name": "H-002"}])
+    site.run()
+    site.entry(accession="A-1", subject="H-002")
+    site.run()
+    site.transfer_project.put([place | {"transfer_name": "H-001"}])
+    site.run()
+    assert site.query(THEIRS) == []
