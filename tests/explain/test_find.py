@@ -6,6 +6,8 @@ import pytest
 
 from processors.explain.find import DELETED, Found, Sought, Stage, find
 from processors.explain.search import named_study
+from processors.operations.reports.project import project_report
+from processors.operations.status import status
 from tests.explain.conftest import Explained
 from tests.flow.harness import BRAIN, HEART
 from tests.operations.operator import amend_by_hand
@@ -161,3 +163,69 @@ def test_an_edit_of_our_row_that_was_undone_asks_for_nothing(explained: Explaine
     site.transfer_project.put([place | {"transfer_name": "H-001"}])
     site.run()
     assert site.query(THEIRS) == []
+
+
+# What was sent, and what became of it since
+
+
+AGAIN = {"transfer_date": "2026-03-02 09:40", "transfer_error___1": "1"}
+PLACE = {"study_instance_uid": "1.1", "redcap_repeat_instrument": "transfers", "redcap_repeat_instance": "1"}
+
+
+@pytest.fixture
+def sent(explained: Explained) -> Explained:
+    """A rule's request was sent."""
+    site = explained.site
+    site.rule(patient_id="PID-1")
+    site.series("1.1", PatientID="PID-1")
+    site.run()
+    site.sender_sends("1.1", 1)
+    site.run()
+    return explained
+
+
+def outcomes(explained: Explained) -> list[tuple[str, int]]:
+    """What the project's report tells of the requests, and how often each was sent."""
+    with explained.opened() as work:
+        return [(str(row[4]), int(row[5])) for row in project_report(work.connection, HEART).main.rows]
+
+
+@pytest.mark.parametrize(
+    ("since", "stage", "said", "outcome"),
+    [
+        (AGAIN, "failed", "sent before): Heart Study", "sent, and failed when it was sent again"),
+        (
+            {"transfer_date": ""},
+            "placed",
+            "placed (sent before): Heart Study",
+            "sent, and to be sent again: the sender's date was taken away",
+        ),
+    ],
+    ids=["a later attempt failed", "the date was taken away"],
+)
+def test_what_was_sent_is_found_as_such_whatever_has_become_of_it_since(
+    sent: Explained, since: dict[str, str], stage: str, said: str, outcome: str
+) -> None:
+    sent.site.transfer_project.put([PLACE | since])
+    sent.site.run()
+    assert stages(sent, stages=("sent",)) == [("1.1", stage)]
+    assert stages(sent, stages=(stage,)) == [("1.1", stage)]
+    assert said in sent.command("find").out
+    assert outcomes(sent) == [(outcome, 1)]
+
+
+def test_what_was_sent_and_is_to_be_sent_again_is_counted_once(sent: Explained) -> None:
+    sent.site.transfer_project.put([PLACE | {"transfer_date": ""}])
+    sent.site.run()
+    sending = status(sent.site.own_gateway()).sending
+    assert (sending.sent, sending.unsent) == (1, 0)
+    assert sending.oldest is not None
+
+
+def test_an_attempt_that_fails_after_a_request_has_ended_changes_nothing_of_how_far_it_came(sent: Explained) -> None:
+    amend_by_hand(sent.site, "1.1")
+    assert stages(sent) == [("1.1", "sent")]
+    sent.site.transfer_project.put([PLACE | AGAIN])
+    sent.site.run()
+    assert [(each.stage, each.details) for each in found(sent)] == [("sent", "")]
+    assert outcomes(sent) == [("sent", 1)]

@@ -97,8 +97,9 @@ def _print(found: list[Found], most: int, nothing: str) -> None:
         if each.stage == "nothing":
             console.say(out, "    nothing asks for it")
         else:
-            details = f" ({each.details})" if each.details else ""
-            console.say(out, f"    {each.stage}{details}: {destination(each.project, each.event_name)}")
+            details = "; ".join(filter(None, (each.details, "sent before" * each.is_sent_before)))
+            told = f" ({details})" if details else ""
+            console.say(out, f"    {each.stage}{told}: {destination(each.project, each.event_name)}")
     if len(found) > most:
         console.say(out, "... and more: --limit N shows more of them, --json all.")
 
