@@ -14,6 +14,7 @@ A request is one study for one project and event under one pseudonym. Its states
 | withdrawn | no | ended unsent: no row of it is left | TransferWithdrawn (unsent), TransferAmended of its row |
 | closed | no | ended, and was sent, or may have been: its row has no name | TransferWithdrawn (sent, possibly sent) |
 
+A row that is somebody else's (`found`) is left as it is.
 TransferStrayed leads back to `ending`: a row turned up that can be sent all the same.
 
 What the sender reports of a request stands beside its state (`Report`): awaited, possibly sent, sent

@@ -74,7 +74,18 @@ create view audit.task as
            ) as sent on true
      where not exists (select from ledger.event as done
                         where done.stream = 'study/' || withdrawn.study and done.type = 'TaskDone'
-                          and done.data ->> 'position' = sent.position::text);
+                          and done.data ->> 'position' = sent.position::text)
+       -- Somebody else's row that answers a request of ours: that tells what was sent, and whether the row is gone.
+       and not (sent.state in ('awaited', 'failed') and sent.sends = 0
+                and exists (select from gateway.transfer as answered
+                              left join gateway.outcome as told
+                                on told.ours and told.request = answered.position and told.sends > 0
+                              left join gateway.missing_row as missing
+                                on missing.study = answered.study and missing.kind = 'transfer'
+                               and missing.key = answered.position::text
+                             where answered.study = withdrawn.study and answered.project = withdrawn.project
+                               and answered.instance = sent.instance and answered.found
+                               and greatest(told.position, missing.position) > sent.position));
 
 comment on view audit.task is
     'What has to be done because a participant withdrew: each request of theirs that was sent, may have been, or can be.';

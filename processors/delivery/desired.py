@@ -9,6 +9,7 @@ from ledger.events import Event
 from processors.clocks import believed
 from processors.delivery.due import DueRow
 from processors.delivery.plan import DesiredSeries, DesiredStudy
+from processors.delivery.sender.known import others_of
 from processors.delivery.sender.on_disk import newest_summary
 from processors.gateway import Work
 from processors.redcap import incoming
@@ -101,7 +102,7 @@ def _add_history(work: Work, studies: Mapping[str, DesiredStudy], asked_for: Seq
 
 def _add_requests(work: Work, studies: Mapping[str, DesiredStudy]) -> None:
     """Adds every request of ours, whose rows are doubled, and who is known to contest them: those are tried again on
-    this occasion.
+    this occasion. Where one has ended, what was told of others' requests is added, too.
     """
     for row in work.execute(_CONTESTS, {"studies": list(studies)}):
         studies[row.study].contests.add(Key(row.project, row.event_name))
@@ -110,6 +111,9 @@ def _add_requests(work: Work, studies: Mapping[str, DesiredStudy]) -> None:
     for study, requests in requests_of(work, list(studies)).items():
         studies[study].requests = requests
         studies[study].due |= {request.position for request in requests if request.state == "contested"}
+    ended = [study for study, known in studies.items() if not all(r.in_force for r in known.requests)]
+    for study, others in (others_of(work, ended) if ended else {}).items():
+        studies[study].others = others
     failed = [study for study, known in studies.items() if any(r.report.state == "failed" for r in known.requests)]
     if failed:
         known = {row.study: row.modified_at for row in work.execute(_NEWEST_SUMMARIES, {"studies": failed})}

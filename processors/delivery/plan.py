@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from processors.delivery.sender.changes import placed_again
+from processors.delivery.sender.changes import KnownRow, placed_again, untold
 from processors.events.deliveries import RowKind, RowMissing, RowRestored, StudyDelivered
 from processors.events.fact import Fact
 from processors.events.operations import StudyAdopted
@@ -48,7 +48,7 @@ class DesiredStudy:
     `requests` are all of ours, `due` those that are to be settled now: those that were placed are to be
     written again where their rows are gone. `contests` are the keys for which a person's request is known to
     stand in our way; `missing` the rows (kind and key) that are known to have been deleted or changed; `doubled` the
-    requests of which another row is known to say the same.
+    requests of which another row is known to say the same; `others` what was told of somebody else's, by instance.
     `again`: what was deleted is to come back. `asked_for`: a request that is due was never placed, for which a
     deleted record comes back. `newest_summary`: the minute of the study's newest file, blank where that does not
     matter.
@@ -65,6 +65,7 @@ class DesiredStudy:
     contests: set[Key] = field(default_factory=set)
     missing: set[tuple[str, str]] = field(default_factory=set)
     doubled: set[int] = field(default_factory=set)
+    others: dict[int, KnownRow] = field(default_factory=dict)
     again: bool = False
     asked_for: bool = False
     newest_summary: str = ""
@@ -362,6 +363,9 @@ class _Transfers:
 
     def _end(self, request: TransferRequest) -> None:
         rows = self._written.get(request.position, [])
+        # No later look may see it: the row can be deleted before.
+        for row in rows or self._answering(request):
+            self._plan.facts.extend(untold(row, request, self._desired.others))
         fates = [self._fate(request, row) for row in rows] or [self._fate_without_row(request)]
         fate = max(fates, key=("unsent", "possibly sent", "sent").index)
         withdrawn = TransferWithdrawn(
@@ -393,16 +397,22 @@ class _Transfers:
         return "possibly sent" if is_taken else "unsent"
 
     def _fate_without_row(self, request: TransferRequest) -> Fate:
-        """What became of a request of which REDCap has no row of ours: it was deleted, or never there."""
+        """What became of a request of which REDCap has no row of ours: it was deleted, or never there, or somebody
+        else's row answers it. That one is left to whoever made it.
+        """
+        if request.was_sent or any(row.report.state == "sent" for row in self._answering(request)):
+            return "sent"
         if request.instance is None or request.found:
             return "unsent"
-        if request.was_sent:
-            return "sent"
         if request.report.state == "failed":
             is_taken = self._is_queued_again(request, request.report, request.minute)
         else:
             is_taken = request.report.state == "possibly sent" or request.may_be_taken(self._now)
         return "possibly sent" if is_taken else "unsent"
+
+    def _answering(self, request: TransferRequest) -> list[TransferRow]:
+        """Somebody else's row that says what the request asks for, where the request was found in it."""
+        return [row for row in self._rows.values() if request.found and request.stands_in([row])]
 
     def _is_queued_again(self, request: TransferRequest, report: Report, requested: str) -> bool:
         """Whether the sender may hold a copy again of what failed before.

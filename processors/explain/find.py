@@ -26,8 +26,8 @@ Stage = Literal[
     "closed",
 ]
 """How far it has come: nothing asks for it; held; in conflict, also with what a person asked for; waits to be decided,
-written or withdrawn in REDCap; placed, and not sent yet; its row deleted or changed by people; sent; failed; may have
-been sent; withdrawn unsent; ended otherwise."""
+written or withdrawn in REDCap; placed, and not sent yet, or again; its row deleted or changed by people; sent; failed;
+may have been sent; withdrawn unsent; ended otherwise."""
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 
 DELETED: Final = "row deleted or changed in REDCap"
@@ -74,7 +74,7 @@ class Found(NamedTuple):
     """A study and one of the places that it was asked for; blank where nothing asks for it, or it is not known yet.
 
     `details` are the reason for which it is held, the sender's for which it failed, that people have deleted or changed
-    the row, or that others requested it.
+    the row, or that others requested it. `sends` is how often it was sent, whatever has become of it since.
     """
 
     study: str
@@ -86,10 +86,19 @@ class Found(NamedTuple):
     event_name: str
     stage: Stage
     details: str
+    sends: int
+
+    @property
+    def is_sent_before(self) -> bool:
+        """Whether it was sent, though that is not how far it has come: a later attempt has failed, say."""
+        return self.sends > 0 and self.stage != "sent"
 
 
 def find(work: Work, sought: Sought) -> Iterator[Found]:
-    """What is found, the studies that arrived last first; read as far as it is taken."""
+    """What is found, the studies that arrived last first; read as far as it is taken.
+
+    What was sent is found as such, whatever has become of it since.
+    """
     named = [] if sought.study is None else [sought.study.strip()]
     if sought.accession is not None:
         named += studies_with_accession(work, without_padding(sought.accession))
@@ -99,21 +108,23 @@ def find(work: Work, sought: Sought) -> Iterator[Found]:
     while True:
         parameters = {"any": any_study, "named": named, "most": _AT_ONCE, **before}
         studies = [_Study(*row) for row in work.execute(_STUDIES, parameters)]
-        asked: dict[str, list[tuple[str, str, Stage, str]]] = {each.study: [] for each in studies}
+        asked: dict[str, list[tuple[str, str, Stage, str, int]]] = {each.study: [] for each in studies}
         for row in work.execute(_ASKED, {"studies": list(asked)}):
-            asked[row.study].append((row.project, row.event_name, row.stage, row.details))
+            asked[row.study].append((row.project, row.event_name, row.stage, row.details, row.sends))
         for each in studies:
-            for project, event_name, stage, details in asked[each.study] or [_UNASKED[each.undecided]]:
-                if stage in sought.stages and sought.project in (None, project):
-                    yield Found(*each[:-1], project, event_name, stage, details)
+            for request in asked[each.study] or [_UNASKED[each.undecided]]:
+                found = Found(*each[:-1], *request)
+                is_meant = found.stage in sought.stages or (found.is_sent_before and "sent" in sought.stages)
+                if is_meant and sought.project in (None, found.project):
+                    yield found
         if len(studies) < _AT_ONCE:
             return
         before |= {"at": studies[-1].arrived_at, "study": studies[-1].study}
 
 
-_UNASKED: Final[Mapping[bool, tuple[str, str, Stage, str]]] = {
-    False: ("", "", "nothing", ""),
-    True: ("", "", "waiting", UNDECIDED),
+_UNASKED: Final[Mapping[bool, tuple[str, str, Stage, str, int]]] = {
+    False: ("", "", "nothing", "", 0),
+    True: ("", "", "waiting", UNDECIDED, 0),
 }
 """Of a study that nothing asks for, as far as is known: by whether it is undecided."""
 _STUDIES = text("""
@@ -131,19 +142,28 @@ _STUDIES = text("""
 """)
 
 
+STAGE_REPORTED: Final = """
+    case when transfer.state not in ('withdrawn', 'closed') and outcome.state in ('sent', 'failed') then outcome.state
+         when transfer.state in ('withdrawn', 'closed') and outcome.sends > 0 then 'sent'
+         when outcome.state = 'possibly sent' then outcome.state end
+"""
+"""How far a request has come by what the sender reports. An attempt that fails after its end has no say."""
+
+
 def asked(condition: str) -> TextClause:
     """The statement that gives what was asked for, by whomever, for the studies or projects that the condition lets in.
 
-    Of others' requests, those of studies that arrived here.
+    Of others' requests, those of studies that arrived here. What has ended after it was sent is sent, though a later
+    attempt has failed.
     """
     return text(f"""
     select transfer.study, transfer.project, transfer.event_name,
-           case when outcome.state in ('sent', 'failed', 'possibly sent') then outcome.state
+           case when {STAGE_REPORTED} is not null then {STAGE_REPORTED}
                 when transfer.state in ('requested', 'ending') then 'waiting'
                 when transfer.state = 'contested' then 'conflict'
                 when is_missing then 'missing'
                 else transfer.state end as stage,
-           coalesce(outcome.failure,
+           coalesce(case when {STAGE_REPORTED} = 'failed' then outcome.failure end,
                     case when transfer.state = 'contested' then 'person' when is_missing then '{DELETED}' end,
                     '') as details, transfer.position, transfer.cause_kind, transfer.cause_record,
            coalesce(outcome.sends, 0) as sends,

@@ -25,7 +25,7 @@ from processors.stored_requests import IS_MISSING
 class Sending:
     """What the sender has made of the requests that we placed; of what preceded the first look, nothing is known.
 
-    `oldest` tells since when the oldest one waits that has not been sent.
+    `oldest` tells since when the oldest one waits that is to be sent, or sent again.
     """
 
     sent: int
@@ -288,7 +288,8 @@ _REQUESTS = text("""
 # By their keys each: joined, all requests there have ever been would be read for the few that are not sent.
 _SENDING = text(f"""
     select count(*) filter (where outcome.state = 'failed' and transfer.state = 'placed') as failed,
-           count(*) filter (where is_unsent) as unsent, min(outcome.at) filter (where is_unsent) as oldest
+           count(*) filter (where is_unsent and outcome.sends = 0) as unsent,
+           min(outcome.at) filter (where is_unsent) as oldest
       from gateway.outcome
      cross join lateral (select * from gateway.transfer where position = outcome.request offset 0) as transfer
       left join gateway.look on look.site = :site

@@ -30,7 +30,8 @@ from processors.text import with_padding, without_padding
 SHARED: HoldKind = "two patients, one pseudonym"
 SPLIT: HoldKind = "one patient, two pseudonyms"
 GIVEN_TO_ANOTHER = "AutoID gives it to another patient"
-_GIVEN_ANOTHER = "AutoID gives the patient another one"
+GIVEN_ANOTHER = "AutoID gives the patient another one"
+_ASKED_OTHERWISE = "this study was requested under another one"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,19 +174,20 @@ def compare_named(
         rivals = table.rivals(claim, mine)
         second = table.second(claim, mine, {*ending, *claim.replaces})
         if rivals:
-            comparison.objections[claim.place] = Objection(_obstacle(SHARED, GIVEN_TO_ANOTHER, rivals))
+            comparison.objections[claim.place] = Objection(_obstacle(SHARED, claim, GIVEN_TO_ANOTHER, rivals))
             for use in rivals:
                 if use.is_unplaced and use.request is not None and use.request not in ending:
                     comparison.unplaced[use.request].add(claim.place.study)
         elif second:
-            comparison.objections[claim.place] = Objection(_obstacle(SPLIT, _GIVEN_ANOTHER, second), holds_split)
+            comparison.objections[claim.place] = Objection(_obstacle(SPLIT, claim, GIVEN_ANOTHER, second), holds_split)
     return comparison
 
 
-def _obstacle(kind: HoldKind, given: str, uses: Sequence[Use]) -> Obstacle:
-    """What is in the way; the studies say it all where there are any."""
-    studies = tuple(sorted({use.study for use in uses if not use.is_given}))
-    return Obstacle(kind, "" if studies else given, studies)
+def _obstacle(kind: HoldKind, claim: Claim, given: str, uses: Sequence[Use]) -> Obstacle:
+    """What is in the way; the other studies say it all where there are any, and no ID that was given is told then."""
+    studies = {use.study for use in uses if not use.is_given}
+    itself = _ASKED_OTHERWISE if claim.place.study in studies else ""
+    return Obstacle(kind, itself if studies else given, tuple(sorted(studies - {claim.place.study})))
 
 
 def _claimed(claims: Iterable[Claim], names: Mapping[Place, Name]) -> Iterator[Use]:

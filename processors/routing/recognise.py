@@ -25,7 +25,16 @@ from processors.routing.checks import Place
 from processors.routing.decisions import Obstacle
 from processors.routing.evaluate import Judgement
 from processors.routing.identify import held_after_all
-from processors.routing.identity import SHARED, Claim, Name, Persons, compare, compare_named
+from processors.routing.identity import (
+    GIVEN_ANOTHER,
+    GIVEN_TO_ANOTHER,
+    SHARED,
+    Claim,
+    Name,
+    Persons,
+    compare,
+    compare_named,
+)
 from processors.routing.patients import Patient, patients_of
 from processors.stored_requests import requests_at
 
@@ -282,7 +291,7 @@ def _of_use(work: Work, use: Row[Any], obstacle: Obstacle, *, is_told: bool = Fa
     if event.type == TransferAdopted.__name__ and not is_told:
         return
     request = requests_at(work, [use.position]).get(use.position)
-    if request is not None and request.cause.kind == "autoid" and not obstacle.studies:
+    if request is not None and request.cause.kind == "autoid" and obstacle.details in (GIVEN_ANOTHER, GIVEN_TO_ANOTHER):
         # The ID is that of whose study it was: deciding ends the request, and the study gets that of whose it is.
         return
     if request is not None and obstacle.kind == SHARED and _is_unsent(request):

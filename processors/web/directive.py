@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 from sqlalchemy import text
 
 from processors.errors import ConfigurationError
+from processors.explain.find import STAGE_REPORTED
 from processors.gateway import Work
 from processors.stored_requests import IS_MISSING
 
@@ -87,12 +88,12 @@ _LED_TO = text("""
 _HELD = text("select count(*) from gateway.held_request where cause_kind = :kind and cause_record = :record")
 _NEWEST = text(f"""
     select transfer.study, transfer.project, transfer.event_name, event.recorded_at as requested_at,
-           case when told.state in ('sent', 'failed', 'possibly sent') then told.state
+           case when {STAGE_REPORTED} is not null then {STAGE_REPORTED}
                 when transfer.state in ('requested', 'ending') then 'waiting'
                 when transfer.state = 'contested' then 'conflict'
                 when transfer.state = 'placed' and {IS_MISSING} then 'missing'
                 else transfer.state end as stage
       from gateway.transfer join ledger.event on event.position = transfer.position
-      left join gateway.outcome as told on told.request = transfer.position and told.ours
+      left join gateway.outcome on outcome.request = transfer.position and outcome.ours
      where cause_kind = :kind and cause_record = :record order by transfer.position desc limit :most
 """)

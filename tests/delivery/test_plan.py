@@ -347,12 +347,14 @@ def test_a_person_s_row_is_not_taken_for_one_of_ours_that_was_never_placed() -> 
     assert names(found) == {2: "P2"}
 
 
-@pytest.mark.parametrize("instance", [None, 1])
-def test_a_person_s_row_is_not_ended_with_a_request_of_ours_that_asked_for_the_same(instance: int | None) -> None:
+@pytest.mark.parametrize(("instance", "fate"), [(None, "unsent"), (1, "sent")], ids=["not known", "known"])
+def test_a_person_s_row_is_not_ended_with_a_request_of_ours_that_asked_for_the_same(
+    instance: int | None, fate: str
+) -> None:
     ended = ours(4, instance=instance, state="ending", found=instance is not None, placed_at=LONG_AGO)
     found = plan(desired(ended), Redcap().request(1, "HEART", "P1", report=SENT))
     assert found.rows == []
-    assert fates(found) == {4: (None, "unsent", None)}
+    assert fates(found) == {4: (instance, fate, None)}
 
 
 # Corrections: what the sender cannot have taken is amended

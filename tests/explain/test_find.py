@@ -5,15 +5,18 @@ from datetime import timedelta
 import pytest
 
 from processors.errors import ConfigurationError
-from processors.explain.find import UNDECIDED, Found, Sought, Stage, find
+from processors.explain.find import DELETED, UNDECIDED, Found, Sought, Stage, find
 from processors.explain.search import named_study
 from processors.gateway import patient_subject
+from processors.operations.reports.project import project_report
 from processors.operations.status import status
 from processors.web.overview import overview, volume
 from processors.web.project import project
 from tests.explain.conftest import Explained
 from tests.facts import a_series
 from tests.flow.harness import BRAIN, HEART
+from tests.operations.operator import amend_by_hand
+from tests.operations.withdrawing import withdraws
 
 
 @pytest.fixture
@@ -155,3 +158,134 @@ def test_of_a_study_that_no_run_has_decided_about_nobody_knows_what_asks_for_it(
     assert (undecided.stage, undecided.project, undecided.details) == ("waiting", "", UNDECIDED)
     assert f"    waiting ({UNDECIDED})\n" in three.command("find", "--study", "1.4").out
     assert stages(three, stages=("nothing",)) == [("1.3", "nothing")]
+
+
+@pytest.fixture
+def answered(explained: Explained) -> Explained:
+    """An entry asks for what a person has requested already; the person's row is in instance 1."""
+    site = explained.site
+    site.series("1.1", PatientID="PID-1", AccessionNumber="A-1")
+    site.run()
+    site.person_requests("1.1", HEART, "H-001", instance=1)
+    site.entry(accession="A-1", subject="H-001")
+    site.run()
+    return explained
+
+
+THEIRS = "select instance, sends, sent_at, mapped_uids from audit.request_of_others"
+
+
+def test_what_a_person_s_row_has_sent_is_told_of_it_when_our_request_that_it_answered_ends(answered: Explained) -> None:
+    site = answered.site
+    assert site.query(THEIRS) == []
+    site.sender_sends("1.1", 1)
+    site.run()
+    amend_by_hand(site, "1.1")
+    assert site.query(THEIRS) == [(1, 1, "2026-03-02 08:55", ["2.25.1.1"])]
+    assert stages(answered) == [("1.1", "sent"), ("1.1", "sent")]
+    assert [each.details for each in found(answered)] == ["requested by others", ""]
+    withdraws(site, study="1.1")
+    assert site.query("select instance, what from audit.task") == [(1, "sent")]
+
+
+def test_a_person_s_row_that_is_gone_when_our_request_ends_asks_for_nothing(answered: Explained) -> None:
+    site = answered.site
+    site.person_deletes_transfer("1.1", 1)
+    site.run()
+    amend_by_hand(site, "1.1")
+    withdraws(site, study="1.1")
+    assert site.query(THEIRS) == []
+    assert stages(answered) == [("1.1", "withdrawn")]
+    assert site.query("select what from audit.task") == []
+
+
+def test_a_person_s_row_that_was_changed_asks_for_what_it_says(answered: Explained) -> None:
+    site = answered.site
+    site.person_requests("1.1", BRAIN, "B-001", instance=1)
+    site.run()
+    assert [(each.project, each.stage, each.details) for each in found(answered)] == [
+        (HEART, "missing", DELETED),
+        (BRAIN, "placed", "requested by others"),
+    ]
+
+
+def test_an_edit_of_our_row_that_was_undone_asks_for_nothing(explained: Explained) -> None:
+    """Ours for H-002 was found in it, and the row emptied as it said again what had ended."""
+    site = explained.site
+    site.series("1.1", PatientID="PID-1", AccessionNumber="A-1")
+    site.entry(accession="A-1", subject="H-001")
+    site.run()
+    place = {"study_instance_uid": "1.1", "redcap_repeat_instrument": "transfers", "redcap_repeat_instance": "1"}
+    site.transfer_project.put([place | {"transfer_name": "H-002"}])
+    site.run()
+    site.entry(accession="A-1", subject="H-002")
+    site.run()
+    site.transfer_project.put([place | {"transfer_name": "H-001"}])
+    site.run()
+    assert site.query(THEIRS) == []
+
+
+# What was sent, and what became of it since
+
+
+AGAIN = {"transfer_date": "2026-03-02 09:40", "transfer_error___1": "1"}
+PLACE = {"study_instance_uid": "1.1", "redcap_repeat_instrument": "transfers", "redcap_repeat_instance": "1"}
+
+
+@pytest.fixture
+def sent(explained: Explained) -> Explained:
+    """A rule's request was sent."""
+    site = explained.site
+    site.rule(patient_id="PID-1")
+    site.series("1.1", PatientID="PID-1")
+    site.run()
+    site.sender_sends("1.1", 1)
+    site.run()
+    return explained
+
+
+def outcomes(explained: Explained) -> list[tuple[str, int]]:
+    """What the project's report tells of the requests, and how often each was sent."""
+    with explained.opened() as work:
+        return [(str(row[4]), int(row[5])) for row in project_report(work.connection, HEART).main.rows]
+
+
+@pytest.mark.parametrize(
+    ("since", "stage", "said", "outcome"),
+    [
+        (AGAIN, "failed", "sent before): Heart Study", "sent, and failed when it was sent again"),
+        (
+            {"transfer_date": ""},
+            "placed",
+            "placed (sent before): Heart Study",
+            "sent, and to be sent again: the sender's date was taken away",
+        ),
+    ],
+    ids=["a later attempt failed", "the date was taken away"],
+)
+def test_what_was_sent_is_found_as_such_whatever_has_become_of_it_since(
+    sent: Explained, since: dict[str, str], stage: str, said: str, outcome: str
+) -> None:
+    sent.site.transfer_project.put([PLACE | since])
+    sent.site.run()
+    assert stages(sent, stages=("sent",)) == [("1.1", stage)]
+    assert stages(sent, stages=(stage,)) == [("1.1", stage)]
+    assert said in sent.command("find").out
+    assert outcomes(sent) == [(outcome, 1)]
+
+
+def test_what_was_sent_and_is_to_be_sent_again_is_counted_once(sent: Explained) -> None:
+    sent.site.transfer_project.put([PLACE | {"transfer_date": ""}])
+    sent.site.run()
+    sending = status(sent.site.own_gateway()).sending
+    assert (sending.sent, sending.unsent) == (1, 0)
+    assert sending.oldest is not None
+
+
+def test_an_attempt_that_fails_after_a_request_has_ended_changes_nothing_of_how_far_it_came(sent: Explained) -> None:
+    amend_by_hand(sent.site, "1.1")
+    assert stages(sent) == [("1.1", "sent")]
+    sent.site.transfer_project.put([PLACE | AGAIN])
+    sent.site.run()
+    assert [(each.stage, each.details) for each in found(sent)] == [("sent", "")]
+    assert outcomes(sent) == [("sent", 1)]

@@ -295,6 +295,29 @@ def test_a_contested_correction_withdraws_the_unsent_row_it_replaces(site: Site)
     assert report.attention == {"contested by a person": 1, "one patient, two pseudonyms": 1}
 
 
+@pytest.mark.parametrize("instance", [1, 2], ids=["our row is changed", "another beside ours"])
+def test_another_pseudonym_that_a_person_asks_of_the_same_study_is_told_as_of_this_study(
+    site: Site, instance: int
+) -> None:
+    """The study itself was named among the other studies."""
+    site.entry(accession="ACC-1", subject="H-001")
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    site.person_requests("1.2.3", HEART, "H-777", instance=instance)
+    site.run()
+    told = site.query("select details from audit.attention where kind = 'one patient, two pseudonyms'")
+    assert told == [("this study was requested under another one",)]
+
+
+def test_what_a_person_has_asked_before_ours_is_placed_is_no_second_pseudonym(site: Site) -> None:
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    site.person_requests("1.2.3", HEART, "H-777")
+    site.run()
+    site.entry(accession="ACC-1", subject="H-001")
+    assert site.run().attention == {"contested by a person": 1}
+
+
 def test_a_contested_correction_lists_the_sent_row_it_replaces_once(site: Site) -> None:
     site.entry(accession="ACC-1", subject="H-001")
     site.series("1.2.3", AccessionNumber="ACC-1")

@@ -56,6 +56,26 @@ def test_a_corrected_project_amends_the_same_row(coupled: Site) -> None:
     assert coupled.transfers("1.2.3") == {1: Asked(BRAIN, "B-001")}
 
 
+@pytest.mark.parametrize("is_deleted", [False, True], ids=["their row stands", "their row is deleted"])
+@pytest.mark.parametrize("corrected", [{"subject": "H-002"}, {"subject": "B-001", "project": BRAIN}])
+def test_what_was_sent_by_a_person_s_row_that_says_the_same_is_listed_when_the_entry_is_corrected(
+    site: Site, corrected: dict[str, str], *, is_deleted: bool
+) -> None:
+    site.series("1.2.3", AccessionNumber="ACC-1")
+    site.run()
+    site.person_requests("1.2.3", HEART, "H-001", instance=1)
+    site.entry(accession="ACC-1", subject="H-001")
+    site.run()
+    site.sender_sends("1.2.3", 1)
+    site.run()
+    if is_deleted:
+        site.person_deletes_transfer("1.2.3", 1)
+    site.entry(accession="ACC-1", **corrected)
+    site.run()
+    assert site.notices() == SUPERSEDED
+    site.assert_sound()
+
+
 def test_an_amended_row_says_when_it_was_amended(coupled: Site) -> None:
     coupled.entry(accession="ACC-1", subject="H-002")
     coupled.run()

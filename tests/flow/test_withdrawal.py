@@ -226,13 +226,19 @@ def test_what_may_have_been_sent_is_a_task_and_another_when_it_turns_out_that_it
     assert tasks(coupled) == [(STUDY, HEART, 1, "sent")]
 
 
-def test_one_whose_sending_was_reported_after_the_withdrawal_is_a_task(coupled: Site) -> None:
-    """The sender had sent it, and the poll had not seen that yet."""
+@pytest.mark.parametrize("is_deleted", [False, True], ids=["its row stands", "its row is deleted then"])
+def test_what_the_sender_had_sent_before_any_poll_saw_it_is_a_task_at_once(coupled: Site, *, is_deleted: bool) -> None:
     coupled.sender_sends(STUDY, 1)
     withdraws(coupled, patient="4711")
-    coupled.run()
+    sent = [(STUDY, HEART, 1, "sent", "2026-03-02 08:55", [f"2.25.{STUDY}"])]
+    assert tasks(coupled, "study, project, instance, what, sent_at, mapped_uids") == sent
 
-    assert [task[3] for task in tasks(coupled)] == ["sent"]
+    if is_deleted:
+        coupled.person_deletes_transfer(STUDY, 1)
+    coupled.run()
+    assert tasks(coupled, "study, project, instance, what, sent_at, mapped_uids") == sent
+    assert len(coupled.events("TransferSent")) == 1
+    coupled.assert_sound()
 
 
 def test_an_older_request_that_was_sent_is_a_task_too(coupled: Site) -> None:

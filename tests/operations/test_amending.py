@@ -153,6 +153,53 @@ def test_one_sending_is_told_once_though_its_end_was_the_first_to_see_it(request
     assert requested.attention() == {"retracted after it was sent": 1, "sent after it was ended": 1}
 
 
+def test_what_its_end_was_the_first_to_see_is_told_in_full_though_its_row_is_deleted_then(requested: Site) -> None:
+    requested.sender_sends(STUDY, 1)
+    amend_by_hand(requested, STUDY)
+    requested.person_deletes_transfer(STUDY, 1)
+    requested.run()
+    told = requested.query("select sent, sends, sent_at, mapped_uids from audit.transfer")
+    assert told == [(True, 1, "2026-03-02 08:55", [f"2.25.{STUDY}"])]
+    requested.assert_sound()
+
+
+@pytest.mark.parametrize("is_seen", [True, False], ids=["a run has seen it", "no run has seen it"])
+@pytest.mark.parametrize("is_deleted", [False, True], ids=["their row stands", "their row is deleted then"])
+def test_what_was_sent_by_a_person_s_row_that_says_the_same_is_told_when_ours_ends(
+    site: Site, *, is_seen: bool, is_deleted: bool
+) -> None:
+    site.series(STUDY, AccessionNumber="ACC-1")
+    site.run()
+    site.person_requests(STUDY, HEART, "H-001", instance=1)
+    site.entry(accession="ACC-1", subject="H-001")
+    site.run()
+    site.sender_sends(STUDY, 1)
+    if is_seen:
+        site.run()
+    amend_by_hand(site, STUDY)
+    if is_deleted:
+        site.person_deletes_transfer(STUDY, 1)
+    site.run()
+    assert site.notices() == [("retracted after it was sent", STUDY)]
+    assert site.states(STUDY) == ["closed"]
+    assert site.query("select sent, sends, mapped_uids from audit.transfer") == [(True, 1, [f"2.25.{STUDY}"])]
+    if not is_deleted:
+        assert site.transfers(STUDY) == {1: Asked(HEART, "H-001", sent=True)}
+    site.assert_sound()
+
+
+def test_what_people_had_sent_by_our_row_is_not_told_of_our_request_when_that_ends(requested: Site) -> None:
+    """They changed the pseudonym, and changed it back once it was sent."""
+    row = requested.transfer_rows(STUDY)[1]
+    place = {"study_instance_uid": STUDY, "redcap_repeat_instrument": "transfers", "redcap_repeat_instance": "1"}
+    requested.transfer_project.put([place | {"transfer_name": "H-009"}])
+    requested.sender_sends(STUDY, 1)
+    requested.run()
+    requested.transfer_project.put([place | {"transfer_name": row["transfer_name"]}])
+    amend_by_hand(requested, STUDY)
+    assert [sent["request"] for sent in requested.events("TransferSent")] == [None]
+
+
 def test_what_is_acknowledged_is_told_by_the_kind_that_is_listed(site: Site, database: Database) -> None:
     """One that may have been sent was told as one that failed."""
     site.rule(patient_id="PID-1")

@@ -97,9 +97,10 @@ def _print(found: list[Found], most: int, nothing: str) -> None:
         if each.stage == "nothing":
             console.say(out, "    nothing asks for it")
         else:
-            details = f" ({each.details})" if each.details else ""
+            details = "; ".join(filter(None, (each.details, "sent before" * each.is_sent_before)))
+            told = f" ({details})" if details else ""
             place = f": {destination(each.project, each.event_name)}" if each.project else ""
-            console.say(out, f"    {each.stage}{details}{place}")
+            console.say(out, f"    {each.stage}{told}{place}")
     if len(found) > most:
         console.say(out, "... and more: --limit N shows more of them, --json all.")
 

@@ -162,10 +162,10 @@ def _listed(records: Sequence[str]) -> str:
 
 
 def _sending(sending: Sending) -> str:
-    oldest = "" if sending.oldest is None else f", the oldest since {local_time(sending.oldest)}"
+    oldest = "" if sending.oldest is None else f"; what waits longest has waited since {local_time(sending.oldest)}"
     return (
-        f"Of those that we placed, {sending.sent} are reported sent, {sending.unsent} not yet{oldest}; "
-        f"{sending.failed} failed."
+        f"Of those that we placed, {sending.sent} are reported sent, {sending.unsent} not yet; {sending.failed} failed"
+        f"{oldest}."
     )
 
 

@@ -131,6 +131,16 @@ def _is_same(report: Report, before: Report) -> bool:
     return report == before or (before.state == "possibly sent" and (report == AWAITED or report[1:] == before[1:]))
 
 
+def untold(row: TransferRow, request: TransferRequest, others: Mapping[int, KnownRow]) -> Iterator[Fact]:
+    """What the sender has written into a row that tells of the request, if no look has told it yet.
+
+    `others` is what was told of somebody else's requests, by instance.
+    """
+    is_theirs = KnownStudy(others=dict(others)).is_told_of_others(row)
+    if row.report != AWAITED and not is_theirs and not _is_same(row.report, request.report):
+        yield _reported(row, request)
+
+
 def is_told_again(sent: TransferSent, study: KnownStudy) -> bool:
     """Whether it tells more of the last sending that is known: another study UID, say."""
     if sent.request is not None:

@@ -1,5 +1,6 @@
-"""What the ledger holds of the requests that a poll meets: gathering, no deciding."""
+"""What the ledger holds of the requests that a poll meets, or a delivery: gathering, no deciding."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -53,14 +54,23 @@ def known_studies(work: Work, studies: Sequence[str]) -> dict[str, KnownStudy]:
         known[row.study].missing.add(row.request)
     for row in work.execute(_DOUBLES, chosen):
         known[row.study].doubled.add(row.request)
+    for study, others in others_of(work, list(known)).items():
+        known[study].others = others
+    return known
+
+
+def others_of(work: Work, studies: Sequence[str]) -> dict[str, dict[int, KnownRow]]:
+    """What was told of somebody else's requests of these studies, by instance."""
+    chosen = {"studies": list(studies)}
+    known: dict[str, dict[int, KnownRow]] = defaultdict(dict)
     for study, instance, adopted in _adopted(work, chosen):
-        known[study].others[instance] = adopted
+        known[study][instance] = adopted
     for row in work.execute(_OTHERS, chosen):
-        before = known[row.study].others.get(row.instance)
+        before = known[row.study].get(row.instance)
         known_as = row.fingerprint or (before.fingerprint if before is not None else None)
         mapped_uids = tuple(row.mapped_uids) if row.state == "sent" else ()
         report = Report(row.state, row.sent_at, tuple(row.errors), row.failure, mapped_uids)
-        known[row.study].others[row.instance] = KnownRow(known_as, report)
+        known[row.study][row.instance] = KnownRow(known_as, report)
     return known
 
 

@@ -44,8 +44,11 @@ def as_of(connection: Connection) -> str:
 _HEAD = text("select coalesce(max(position), 0) from audit.event")
 
 _WHAT_BECAME_OF_IT = """
-    case when failed and sends > 0 then 'sent, and failed when it was sent again'
-         when failed then 'could not be sent'
+    case when failed and sends > 0 and state not in ('withdrawn', 'closed')
+              then 'sent, and failed when it was sent again'
+         when failed and sends = 0 then 'could not be sent'
+         when sends > 0 and state = 'placed' and not reported and not missing
+              then 'sent, and to be sent again: the sender''s date was taken away'
          when sends > 0 then 'sent'
          when possibly_sent then 'may have been sent'
          when missing then 'its row in REDCap was deleted or changed there'
@@ -67,11 +70,11 @@ REQUESTS = f"""(
     select position, study, project, event_name, requested_at, because_of, {_WHAT_BECAME_OF_IT} as outcome, sends,
            first_sent_at, sent_at
       from (select position, study, project, event_name, requested_at, {_WHY} as because_of, state, missing,
-                   possibly_sent, failed, sends, first_sent_at, sent_at
+                   possibly_sent, failed, reported_at is not null as reported, sends, first_sent_at, sent_at
               from audit.transfer
              union all
             select position, study, project, event_name, noticed_at, '{BY_OTHERS}', 'placed', false, false, failed,
-                   sends, first_sent_at, sent_at
+                   reported_at is not null or adopted and sends > 0, sends, first_sent_at, sent_at
               from audit.request_of_others) as asked) as request
 """
 """Each request, ours and others', why it was made and what became of it: to be selected from."""
