@@ -1,7 +1,7 @@
 """What a poll of `transfers` tells that the ledger does not hold yet. Pure."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from processors.events.deliveries import RowMissing, RowRestored
@@ -48,6 +48,23 @@ class KnownStudy:
         """
         before = self.others.get(row.instance)
         return before is not None and row.report.state in ("sent", "failed") and _is_same(row.report, before.report)
+
+    def is_told_of_ours(self, row: TransferRow, but: TransferRequest | None) -> bool:
+        """Whether what the sender wrote there was told while the row said what another request of ours asks for.
+
+        Who changes what a row says and leaves the date has had nothing sent under what it says then.
+        """
+        others = (request for request in self.ours if request is not but and not request.says(row))
+        return any(request.is_told(row) for request in others)
+
+    def move(self, placed: TransferPlaced) -> None:
+        """Notes that a request stands in another row, of which the sender has told nothing yet."""
+        self.ours = [
+            replace(request, instance=placed.instance, found=placed.found, report=AWAITED, is_missing=False)
+            if request.position == placed.request
+            else request
+            for request in self.ours
+        ]
 
 
 def changes(rows: Iterable[tuple[TransferRow, str]], known: Mapping[str, KnownStudy]) -> Iterator[Fact]:
@@ -110,15 +127,44 @@ def placed_again(request: TransferRequest, row: TransferRow) -> TransferPlaced:
 def _changes_of(row: TransferRow, fingerprint: str, study: KnownStudy) -> Iterator[Fact]:
     request, wrote = owner(row, study.ours)
     if request is None:
-        yield from _of_others(row, fingerprint, study.others.get(row.instance))
+        yield from _of_others(row, fingerprint, study)
         return
     if wrote and row.is_sendable and not request.in_force and request.state != "ending":
         yield TransferStrayed(study=row.study, project=request.project, request=request.position, instance=row.instance)
-    # A row that was amended or emptied by us says no more what an earlier report was about; nor is a blank one of what
-    # has ended, or of a double of what was sent, a wish to have it sent again.
-    is_news = (request.in_force and row.instance == request.instance) or row.report != AWAITED
-    if is_news and not _is_same(row.report, request.report) and not (wrote and study.is_told_of_others(row)):
+    is_of_another = study.is_told_of_ours(row, request) or (wrote and study.is_told_of_others(row))
+    if _is_news(row, request) and not is_of_another:
         yield _reported(row, request)
+
+
+def _is_news(row: TransferRow, request: TransferRequest) -> bool:
+    """Whether the sender tells something new of the request by this row of it.
+
+    A row that was amended or emptied by us says no more what an earlier report was about; nor is a blank one of what
+    has ended, or of a double of what was sent, a wish to have it sent again.
+    """
+    is_same = _is_same(row.report, request.report)
+    if request.instance not in (None, row.instance):
+        return _is_news_beside(row, request)
+    if row.report == AWAITED:
+        is_of_this_row = request.report.state != "sent" or not request.told or _told_from(row, request)
+        return request.in_force and row.instance == request.instance and not is_same and is_of_this_row
+    return not is_same or (row.report.state == "sent" and bool(request.told) and not request.is_told(row))
+
+
+def _told_from(row: TransferRow, request: TransferRequest) -> bool:
+    return request.is_told(replace(row, report=request.report))
+
+
+def _is_news_beside(row: TransferRow, request: TransferRequest) -> bool:
+    """The same, by a row beside the one in which it stands: another sending; or that the last copy was given up."""
+    report = row.report
+    if report.state == "sent":
+        return not request.is_told(row) or not set(report.mapped_uids) <= set(request.sent_uids)
+    others = (instance for instance in request.instances if instance != row.instance)
+    is_last = (
+        not request.in_force and request.report.state == "possibly sent" and all(map(request.was_recalled, others))
+    )
+    return report.state == "failed" and is_last and not _is_same(report, request.report)
 
 
 def _is_same(report: Report, before: Report) -> bool:
@@ -139,10 +185,11 @@ def is_told_again(sent: TransferSent, study: KnownStudy) -> bool:
     return before is not None and (before.report.state, before.report.sent_at) == ("sent", sent.sent_at)
 
 
-def _of_others(row: TransferRow, fingerprint: str, before: KnownRow | None) -> Iterator[Fact]:
+def _of_others(row: TransferRow, fingerprint: str, study: KnownStudy) -> Iterator[Fact]:
     if not row.project:
         return
     reported = AWAITED
+    before = study.others.get(row.instance)
     if before is None or before.fingerprint not in (None, fingerprint):
         yield TransferObserved(
             study=row.study,
@@ -154,7 +201,7 @@ def _of_others(row: TransferRow, fingerprint: str, before: KnownRow | None) -> I
         )
     else:
         reported = before.report
-    if not _is_same(row.report, reported):
+    if not _is_same(row.report, reported) and not study.is_told_of_ours(row, None):
         yield _reported(row, None)
 
 

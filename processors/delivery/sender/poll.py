@@ -26,7 +26,7 @@ from processors.delivery.sender.changes import changes, deleted_or_back, is_told
 from processors.delivery.sender.known import fingerprint, known_studies
 from processors.delivery.sender.record import sealed_change
 from processors.events.fact import Fact
-from processors.events.transfers import TransferFailed, TransferObserved, TransferReopened, TransferSent
+from processors.events.transfers import TransferFailed, TransferObserved, TransferPlaced, TransferReopened, TransferSent
 from processors.gateway import Gateway, Work
 from processors.observed_list import before_exports, listed_project, tell_unreadable
 from processors.redcap import Redcap, Row
@@ -193,6 +193,9 @@ def _record(gateway: Gateway, exported: Sequence[Row], progress: Progress | None
             known = known_studies(work, portion)
             printed = [(row, fingerprint(gateway.vault, row)) for study in portion for row in by_study[study]]
             facts = [fact for study in known for fact in deleted_or_back(by_study[study], known[study])]
+            for fact in facts:
+                if isinstance(fact, TransferPlaced):
+                    known[fact.study].move(fact)
             facts += changes(printed, known)
             work.record(sealed_change(work, fact) for fact in facts)
         counts.update(type(fact) for fact in facts)
