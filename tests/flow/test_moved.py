@@ -8,7 +8,7 @@ import pytest
 from processors.configuration.settings import SenderSection
 from processors.demo.sender import Sender
 from tests.delivery.reconcile.conftest import Reconciler
-from tests.flow.harness import HEART, Site
+from tests.flow.harness import BRAIN, HEART, Site
 from tests.operations.operator import amend_by_hand, replay_all
 
 STUDY = "1.2.3"
@@ -207,3 +207,51 @@ def test_what_was_sent_under_one_name_is_not_told_of_the_name_that_a_person_gave
     assert len(site.events("TransferSent")) == 1
     assert site.attention()["replaced after it was sent"] == 1
     site.assert_sound()
+
+
+def _says(site: Site, name: str) -> None:
+    place = {"study_instance_uid": STUDY, "redcap_repeat_instrument": "transfers", "redcap_repeat_instance": "1"}
+    site.transfer_project.put([place | {"transfer_name": name}])
+
+
+def _sent(site: Site) -> list[tuple[object, ...]]:
+    return [(each["request"] is not None, each["project"], each["instance"]) for each in site.events("TransferSent")]
+
+
+@pytest.mark.usefixtures("folders")
+@pytest.mark.parametrize("retracted", [False, True])
+def test_what_left_under_a_slip_of_a_person_is_told_and_not_of_our_request(
+    queued: Site, sender: Sender, *, retracted: bool
+) -> None:
+    """It was told as sent as it was, though another pseudonym had left."""
+    (sender.queue / FILE.format(1)).unlink()
+    _says(queued, "H-666")
+    sender.create_transfer_requests()
+    _says(queued, "H-001")
+    if retracted:
+        amend_by_hand(queued, STUDY)
+    assert _sends(sender) == [1]
+    queued.run()
+    queued.run()
+    assert _sent(queued) == [(False, HEART, 1)]
+    assert queued.query("select sends from audit.transfer") == [(0,)]
+    assert queued.query("select sends from audit.request_of_others") == [(1,)]
+    queued.assert_sound()
+
+
+@pytest.mark.usefixtures("folders")
+def test_what_left_by_a_copy_of_ours_is_not_told_of_the_person_s_request_that_has_its_number(
+    queued: Site, sender: Sender
+) -> None:
+    """The archive of the person's project was named, where the study does not lie."""
+    queued.person_deletes_transfer(STUDY, 1)
+    queued.run()
+    assert queued.person_requests(STUDY, BRAIN, "B-1") == 1
+    queued.run()
+    assert _sends(sender) == [1]
+    queued.run()
+    queued.run()
+    assert _sent(queued) == [(True, HEART, 1)]
+    assert queued.query("select sent, sends from audit.transfer") == [(True, 1)]
+    assert queued.query("select project, sends from audit.request_of_others") == [(BRAIN, 0)]
+    queued.assert_sound()

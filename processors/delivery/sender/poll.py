@@ -24,6 +24,7 @@ from processors.clocks import believed, is_due
 from processors.delivery.actual import transfers_project
 from processors.delivery.sender.changes import changes, deleted_or_back, is_told_again
 from processors.delivery.sender.known import fingerprint, known_studies
+from processors.delivery.sender.queue import Queue
 from processors.delivery.sender.record import sealed_change
 from processors.events.fact import Fact
 from processors.events.transfers import TransferFailed, TransferObserved, TransferPlaced, TransferReopened, TransferSent
@@ -196,7 +197,12 @@ def _record(gateway: Gateway, exported: Sequence[Row], progress: Progress | None
             for fact in facts:
                 if isinstance(fact, TransferPlaced):
                     known[fact.study].move(fact)
-            facts += changes(printed, known)
+            told = list(changes(printed, known))
+            if any(isinstance(fact, TransferSent) for fact in told) and (done := Queue(gateway.sender).done()):
+                for each in known.values():
+                    each.carried_out = done
+                told = list(changes(printed, known))
+            facts += told
             work.record(sealed_change(work, fact) for fact in facts)
         counts.update(type(fact) for fact in facts)
         told_again += sum(isinstance(fact, TransferSent) and is_told_again(fact, known[fact.study]) for fact in facts)
