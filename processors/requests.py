@@ -28,8 +28,10 @@ Whose a row is (`owner`), the first line that fits:
 | the same, withdrawn or closed: its row was emptied | says what it says again, and its minute | ours: restored |
 | the same, known to be deleted or changed by people | says what it says again, and its minute | ours: put back |
 | not in force, known to stand elsewhere or nowhere | has no name, its key, and its minute alone | ours: unrecorded |
+| in force, known to have stood in this instance | the same | ours: a double that was closed |
 | the newest known to stand in this instance, not `found`, not in force | has no name | ours: emptied or closed |
 | the same, in force | holds the sender's words alone | ours: deleted when the sender had a copy of it |
+| any, known to have stood in this instance | the same | ours: as above |
 | any | says what it says, and tells the minute of the request | ours: its import was never recorded |
 | `found` in this instance | says what it says | somebody else's, and answers it |
 | any other | whatever it says | somebody else's |
@@ -123,6 +125,19 @@ class TransferRow:
         return not (self.project or self.name) and self.report == AWAITED
 
 
+class WrittenRow(NamedTuple):
+    """A row in which a request of ours stands or stood, since when, and whether its file was taken back."""
+
+    instance: int
+    since: datetime
+    recalled: bool = False
+
+    def may_be_taken(self, now: datetime) -> bool:
+        """Whether the sender may hold a copy of it. A time that lies ahead says nothing: the careful answer holds."""
+        since = believed(self.since, now)
+        return not self.recalled and (since is None or now - since > GRACE)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TransferRequest:
     """A request of ours, whatever became of it.
@@ -132,8 +147,10 @@ class TransferRequest:
     `requested_at` is in the hospital's zone: its row tells that minute. `placed_at` is when its row was
     recorded to stand in `instance`. `replaces` are the requests in whose place it was made. `recalled`: its
     file was taken back from the sender's queue; `taken`: the sender's folders tell that it has carried it out.
+    `earlier` are the rows of ours in which it stood before it came to stand in `instance`, of which the sender may hold
+    copies all the same, and doubles.
     `sends` is how often it was sent, last at `sent_at` as REDCap had it, under `sent_uids`, whatever the sender has
-    reported since.
+    reported since; `told` are the sendings, each as the instance and the date that the sender wrote there.
     `is_missing`: people are known to have deleted or changed its row, or deleted its record.
     `is_set_apart`: it contradicts what the ledger holds, and is not written.
     """
@@ -152,9 +169,11 @@ class TransferRequest:
     replaces: tuple[int, ...] = ()
     recalled: bool = False
     taken: bool = False
+    earlier: tuple[WrittenRow, ...] = ()
     sends: int = 0
     sent_at: str | None = None
     sent_uids: tuple[str, ...] = ()
+    told: frozenset[str] = frozenset()
     is_missing: bool = False
     is_set_apart: bool = False
     report: Report = AWAITED
@@ -207,20 +226,34 @@ class TransferRequest:
         return self.key == key or all(map(is_saved_as, self.key, key))
 
     def is_closed_in(self, row: TransferRow) -> bool:
-        """Whether the row reads as closing leaves one of it."""
-        return not self.in_force and not row.name and self.is_for(row.key)
+        """Whether the row reads as closing leaves one of it, or a double of it."""
+        is_over = not self.in_force or row.instance in self.instances
+        return is_over and not row.name and self.is_for(row.key)
 
     def may_be_taken(self, now: datetime) -> bool:
-        """Whether the sender may hold a copy of its row: then it may be sent as it was, whatever the row says now.
+        """Whether the sender may hold a copy of a row of it: it may be sent as it was then, whatever the row says."""
+        row = WrittenRow(self.instance or 0, self.placed_at or self.requested_at, self.recalled)
+        return self.taken or row.may_be_taken(now) or self.was_left_behind(now)
 
-        A time that lies ahead says nothing, so that the careful answer holds.
-        """
-        if self.taken:
-            return True
-        if self.recalled:
-            return False
-        since = believed(self.placed_at or self.requested_at, now)
-        return since is None or now - since > GRACE
+    def was_left_behind(self, now: datetime) -> bool:
+        """Whether the sender may hold a copy of a row in which it stood before."""
+        return any(row.may_be_taken(now) for row in self.earlier)
+
+    @property
+    def instances(self) -> tuple[int, ...]:
+        """The rows of ours in which it stands or stood, the latest first."""
+        own = () if self.found or self.instance is None else (self.instance,)
+        return own + tuple(row.instance for row in reversed(self.earlier))
+
+    def was_recalled(self, instance: int) -> bool:
+        """Whether the file of that row was taken back."""
+        return (self.recalled and instance == self.instance) or any(
+            row.recalled for row in self.earlier if row.instance == instance
+        )
+
+    def is_told(self, row: TransferRow) -> bool:
+        """Whether it is told that it was sent from this row, at that date."""
+        return row.report.state == "sent" and f"{row.instance} {row.report.sent_at}" in self.told
 
 
 class Owner(NamedTuple):
@@ -246,7 +279,10 @@ def owner(row: TransferRow, requests: Iterable[TransferRequest]) -> Owner:
     closed = next((request for request in unrecorded if request.is_closed_in(row)), None)
     if closed is not None and all(request.minute != row.requested for request in written):
         return Owner(closed, wrote=True)
-    if written and (row.is_report_alone or (not row.name and not written[0].in_force)):
+    stood = [request for request in newest_first if row.instance in request.instances]
+    if stood and row.is_report_alone:
+        return Owner(stood[0], wrote=True)
+    if written and not row.name and not written[0].in_force:
         return Owner(written[0], wrote=True)
     for request in unrecorded:
         if request.says(row):

@@ -8,7 +8,7 @@ from sqlalchemy import Row, text
 
 from processors.events.fact import Cause
 from processors.gateway import Work
-from processors.requests import AWAITED, IN_FORCE, Key, Report, State, TransferRequest
+from processors.requests import AWAITED, IN_FORCE, Key, Report, State, TransferRequest, WrittenRow
 
 IS_MISSING = """
     exists (select from gateway.missing_row as missing
@@ -20,14 +20,18 @@ IS_MISSING = """
 _REQUESTS = f"""
     select transfer.position, transfer.study, transfer.project, transfer.event_name, cause_kind, cause_record,
            cause_position,
-           transfer.state, transfer.instance, found, placed_at, replaces, recalled,
+           transfer.state, transfer.instance, found, placed_at, replaces, written.*,
            outcome.state as reported, outcome.sent_at, outcome.errors, outcome.failure, outcome.mapped_uids,
            coalesce(outcome.sends, 0) as sends, outcome.sent_dates[cardinality(outcome.sent_dates)] as last_sent_at,
+           outcome.told,
            {IS_MISSING} as is_missing,
            exists (select from ledger.set_apart as apart
                     where apart.position = transfer.position and mended_position is null) as is_set_apart
       from gateway.transfer
       left join gateway.outcome on outcome.request = transfer.position and outcome.ours
+      left join lateral (
+           select array_agg(written.instance) as instances, array_agg(since) as sinces, array_agg(recalled) as recalls
+             from gateway.written_transfer as written where written.request = transfer.position) as written on true
 """
 _OF_STUDIES = text(f"{_REQUESTS} where transfer.study = any(:studies) and transfer.state = any(:states) order by 1")
 _AT_POSITIONS = text(f"{_REQUESTS} where transfer.position = any(:positions) order by 1")
@@ -58,6 +62,9 @@ def _unsealed(work: Work, rows: Collection[Row[Any]]) -> Iterable[TransferReques
     events = work.identities([row.position for row in rows])
     for row in rows:
         event, payload = events[row.position]
+        written = [
+            WrittenRow(*each) for each in zip(row.instances or (), row.sinces or (), row.recalls or (), strict=True)
+        ]
         yield TransferRequest(
             position=row.position,
             study=row.study,
@@ -71,10 +78,12 @@ def _unsealed(work: Work, rows: Collection[Row[Any]]) -> Iterable[TransferReques
             found=row.found,
             placed_at=row.placed_at,
             replaces=tuple(row.replaces),
-            recalled=row.recalled,
+            recalled=any(each.recalled for each in written if each.instance == row.instance),
+            earlier=tuple(sorted(each for each in written if row.found or each.instance != row.instance)),
             sends=row.sends,
             sent_at=row.last_sent_at,
             sent_uids=tuple(row.mapped_uids or ()),
+            told=frozenset(row.told or ()),
             is_missing=row.is_missing,
             is_set_apart=row.is_set_apart,
             report=_report(row),

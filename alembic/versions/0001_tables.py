@@ -195,14 +195,12 @@ create table gateway.transfer (
                    check (state in ('requested', 'placed', 'contested', 'ending', 'withdrawn', 'closed')),
     instance       integer,
     placed_at      timestamptz,
-    recalled       boolean  not null default false,
     ended_position bigint
 );
 comment on table gateway.transfer is
     'Each transfer request of ours, by the position of its TransferRequested event, which holds the pseudonym, sealed.';
 comment on column gateway.transfer.found is 'Whether somebody else had placed it before us.';
 comment on column gateway.transfer.ended_position is 'The event since which no row of it can be sent.';
-comment on column gateway.transfer.recalled is 'Whether its file was taken back from the sender''s queue.';
 create index transfer_study on gateway.transfer (study);
 -- In years, those that are settled are many: what each run asks for, it finds among those that are not.
 create index transfer_pending on gateway.transfer (state, study) where state in ('requested', 'ending', 'contested');
@@ -210,6 +208,17 @@ create index transfer_ended on gateway.transfer (position) where ended_position 
 create index transfer_ended_autoid on gateway.transfer (project, study)
  where cause_kind = 'autoid' and state in ('withdrawn', 'closed');
 create index transfer_cause on gateway.transfer (cause_kind, cause_record);
+
+create table gateway.written_transfer (
+    request  bigint      not null,
+    instance integer     not null,
+    since    timestamptz not null,
+    recalled boolean     not null default false,
+    primary key (request, instance)
+);
+comment on table gateway.written_transfer is
+    'Each row of REDCap''s transfers in which a request of ours stands or stood: the sender may hold a copy of any.';
+comment on column gateway.written_transfer.recalled is 'Whether its file was taken back from the sender''s queue.';
 
 create table gateway.rule (
     record_id   text     primary key,
@@ -594,6 +603,7 @@ create table gateway.outcome (
     errors       text[]      not null default '{}',
     failure      text,
     mapped_uids  text[]      not null default '{}',
+    told         text[]      not null default '{}',
     position     bigint      not null,
     at           timestamptz not null,
     acknowledged boolean     not null default false,
@@ -610,6 +620,8 @@ comment on column gateway.outcome.sent_at is
 comment on column gateway.outcome.first_sent_at is 'The sender''s date when it was first sent.';
 comment on column gateway.outcome.sends is 'How often it was sent: late series have a study sent again.';
 comment on column gateway.outcome.sent_dates is 'The sender''s date of each time, in the order they were told.';
+comment on column gateway.outcome.told is
+    'Instance and date of each time, so that none counts twice; with each new row, those of before as if of that row.';
 comment on column gateway.outcome.mapped_uids is 'All study UIDs under which it was told to be sent.';
 comment on column gateway.outcome.failure is 'A class of the sender''s message, which itself is not kept.';
 comment on column gateway.outcome.at is 'When the event at `position`, the latest about it, was recorded.';

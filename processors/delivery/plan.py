@@ -307,10 +307,10 @@ class _Transfers:
         """
         for position in self._replaced_by(request):
             old = self._ending.get(position)
-            if old is None or old.recalled:
+            if old is None:
                 continue
             for row in self._written.get(position, ()):
-                if row.is_sendable and self._fate(old, row) == "unsent":
+                if row.is_sendable and not old.was_recalled(row.instance) and self._fate(old, row) == "unsent":
                     return old, row
         return None
 
@@ -372,7 +372,7 @@ class _Transfers:
             study=request.study,
             project=request.project,
             request=request.position,
-            instance=rows[0].instance if rows else (None if fate == "unsent" else request.instance),
+            instance=rows[0].instance if rows else (None if fate == "unsent" else _last_instance(request)),
             by=self._replacement(request),
             fate=fate,
         )
@@ -390,6 +390,8 @@ class _Transfers:
         """
         if row.report.state == "sent" or request.was_sent:
             return "sent"
+        if request.was_left_behind(self._now):
+            return "possibly sent"
         if row.report.state == "failed":
             is_taken = self._is_queued_again(request, row.report, row.requested)
         else:
@@ -402,7 +404,11 @@ class _Transfers:
         """
         if request.was_sent or any(row.report.state == "sent" for row in self._answering(request)):
             return "sent"
-        if request.instance is None or request.found:
+        if request.instance is None:
+            return "unsent"
+        if request.was_left_behind(self._now):
+            return "possibly sent"
+        if request.found:
             return "unsent"
         if request.report.state == "failed":
             is_taken = self._is_queued_again(request, request.report, request.minute)
@@ -435,7 +441,7 @@ class _Transfers:
         One that is left blank is gone to REDCap, and whoever asks next gets its number. Not so where a file was taken
         back: a batch under way may have read it, and writes into that instance.
         """
-        is_untouched = self._fate(request, row) == "unsent" and not request.recalled
+        is_untouched = self._fate(request, row) == "unsent" and not request.was_recalled(row.instance)
         fields = transfers.emptied_row(row) if is_untouched else transfers.closed_row(row)
         self._row(request, fields, *facts, ends=True)
 
@@ -444,6 +450,11 @@ class _Transfers:
         self._plan.rows.append(
             PlannedRow(request.study, "transfer", key, request.position, fields, facts, request.key, ends)
         )
+
+
+def _last_instance(request: TransferRequest) -> int | None:
+    """Where it stood: in a row of ours, if it ever did."""
+    return next(iter(request.instances), request.instance)
 
 
 def _contested(request: TransferRequest) -> Fact:

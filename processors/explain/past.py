@@ -55,7 +55,8 @@ class Past:
     """What a study's events had come to: as the tables of schema `gateway` hold it of the newest ones.
 
     `series` are the positions of the newest content of each, `gone` those of them that were not on disk. `requests`
-    are all that were ever made, `causes` and `requested_at` theirs; `sent_dates` those on which each was sent;
+    are all that were ever made, `causes` and `requested_at` theirs; `told` the instance and date of
+    each time that each was sent;
     `missing` are the rows (kind and key) that people had deleted or changed.
     """
 
@@ -67,7 +68,7 @@ class Past:
     requests: dict[int, Ending] = field(default_factory=dict)
     causes: dict[int, Cause] = field(default_factory=dict)
     requested_at: dict[int, datetime] = field(default_factory=dict)
-    sent_dates: dict[int | None, set[str]] = field(default_factory=dict)
+    told: dict[int | None, set[tuple[int, str]]] = field(default_factory=dict)
     conflicts: dict[Key, Conflict] = field(default_factory=dict)
     holds: dict[Key, KnownHold] = field(default_factory=dict)
     held: tuple[str, str] | None = None
@@ -91,6 +92,8 @@ class Past:
         self._change(
             request, state=state, instance=instance, reported="awaited", tried_at=None, errors=[], failure=None
         )
+        told = self.told.setdefault(request, set())
+        told |= {(instance, sent_at) for _, sent_at in told}
 
     def _withdraw(self, withdrawn: TransferWithdrawn) -> None:
         known = self.requests.get(withdrawn.request, _UNREPORTED)
@@ -130,10 +133,10 @@ class Past:
                 self._change(report.request, reported="awaited", tried_at=None, errors=[], failure=None)
 
     def _is_another_sending(self, report: TransferSent) -> bool:
-        """Whether the date is a new one: with one that was told before, it tells more of the same sending."""
-        dates = self.sent_dates.setdefault(report.request, set())
-        is_new = report.sent_at not in dates
-        dates.add(report.sent_at)
+        """Whether the date is a new one of the row: one told before tells more of the same sending, or was copied."""
+        told = self.told.setdefault(report.request, set())
+        is_new = (report.instance, report.sent_at) not in told
+        told.add((report.instance, report.sent_at))
         return is_new
 
     def _request(self, requested: TransferRequested, event: Event) -> None:

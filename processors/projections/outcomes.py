@@ -29,7 +29,7 @@ class Outcomes:
     """One row a request that stands in REDCap, or of which the sender has reported something."""
 
     name = "outcomes"
-    code_version = 4
+    code_version = 5
     tables: Sequence[str] = ("gateway.outcome",)
 
     def __init__(self) -> None:
@@ -64,7 +64,9 @@ _PLACE = Statement(
                request bigint, study text, instance integer, position bigint, at timestamptz)
         on conflict (request, ours) do update
            set study = excluded.study, instance = excluded.instance, state = 'awaited', sent_at = null, errors = '{}',
-               failure = null, position = excluded.position, at = excluded.at, acknowledged = false
+               failure = null, position = excluded.position, at = excluded.at, acknowledged = false,
+               told = outcome.told || array(
+                   select excluded.instance || ' ' || sent_at from unnest(outcome.sent_dates) as known (sent_at))
     """),
 )
 # What was sent stays known, whatever becomes of the request afterwards.
@@ -113,22 +115,26 @@ _REPORTS = """
         request bigint, study text, instance integer, project text, event_name text, state text, sent_at text,
         errors text[], failure text, mapped_uids text[], position bigint, at timestamptz)
 """
-# Each new date is one sending: a study is sent again when a late series arrives. Under whatever study UIDs it was told
-# to be sent, they have to be removed downstream where it should not have been.
+# Each new date of a row is one sending: a study is sent again when a late series arrives. A date that was known when
+# the request came to stand in the row is of the row before, which a person has copied. Under whatever study UIDs it
+# was told to be sent, they have to be removed downstream where it should not have been.
 _REPORTED = """
     state = excluded.state, sent_at = excluded.sent_at, errors = excluded.errors, failure = excluded.failure,
     mapped_uids = outcome.mapped_uids || array(
         select uid from unnest(excluded.mapped_uids) with ordinality as told (uid, place)
          where uid <> all(outcome.mapped_uids) order by place),
-    sends = outcome.sends + case when outcome.sent_dates @> excluded.sent_dates then 0 else 1 end,
-    sent_dates = case when outcome.sent_dates @> excluded.sent_dates then outcome.sent_dates
+    sends = outcome.sends + case when outcome.told @> excluded.told then 0 else 1 end,
+    sent_dates = case when outcome.told @> excluded.told then outcome.sent_dates
                       else outcome.sent_dates || excluded.sent_dates end,
+    told = case when outcome.told @> excluded.told then outcome.told else outcome.told || excluded.told end,
+    instance = excluded.instance,
     first_sent_at = coalesce(outcome.first_sent_at, excluded.first_sent_at),
     position = excluded.position, at = excluded.at, acknowledged = false
 """
 _COUNTED = """
     case when state = 'sent' then 1 else 0 end, case when state = 'sent' then array[sent_at] else '{}' end,
-    case when state = 'sent' then sent_at end
+    case when state = 'sent' then sent_at end,
+    case when state = 'sent' then array[instance || ' ' || sent_at] else '{}' end
 """
 # A run may have been killed before it could record where it placed the request.
 _REPORT_OURS = Statement(
@@ -136,7 +142,7 @@ _REPORT_OURS = Statement(
     _OURS,
     text(f"""
         insert into gateway.outcome (request, ours, study, instance, state, sent_at, errors, failure, mapped_uids,
-                                     position, at, sends, sent_dates, first_sent_at)
+                                     position, at, sends, sent_dates, first_sent_at, told)
         select request, true, study, instance, state, sent_at, errors, failure, mapped_uids, position, at, {_COUNTED}
           from {_REPORTS}
         on conflict (request, ours) do update set {_REPORTED}
@@ -150,7 +156,7 @@ _REPORT_THEIRS = Statement(
     _THEIRS,
     text(f"""
         insert into gateway.outcome (request, ours, study, instance, project, event_name, state, sent_at, errors,
-                                     failure, mapped_uids, position, at, sends, sent_dates, first_sent_at)
+                                     failure, mapped_uids, position, at, sends, sent_dates, first_sent_at, told)
         select position, false, study, instance, project, event_name, state, sent_at, errors, failure, mapped_uids,
                position, at, {_COUNTED}
           from {_REPORTS}

@@ -22,6 +22,7 @@ from processors.events.rules import (
     RuleTimeoutResolved,
 )
 from processors.events.transfers import (
+    DoubleFound,
     TransferAmended,
     TransferPlaced,
     TransferRecalled,
@@ -38,9 +39,10 @@ class Transfers:
     """One row a transfer request, in the state that its latest event left it in."""
 
     name = "transfers"
-    code_version = 8
+    code_version = 9
     tables: Sequence[str] = (
         "gateway.transfer",
+        "gateway.written_transfer",
         "gateway.held_request",
         "gateway.conflict",
         "gateway.rule_failure",
@@ -57,11 +59,12 @@ class Transfers:
             on(RequestQuestioned, (_NOTICE, _questioned)),
             on(RequestReleased, (_DELETE_HELD, _decided)),
             on(TransferRetracted, (_SET_STATE, _to_be_ended)),
-            on(TransferPlaced, (_PLACE, _placed)),
-            on(TransferAmended, (_PLACE, _placed), (_SET_STATE, _amended)),
+            on(TransferPlaced, (_PLACE, _placed), (_WRITE, _written)),
+            on(TransferAmended, (_PLACE, _placed), (_WRITE, _written), (_SET_STATE, _amended)),
+            on(DoubleFound, (_WRITE, _written)),
             on(TransferWithdrawn, (_WITHDRAW, _ended), (_NOTICE, _if_sent)),
             on(TransferStrayed, (_SET_STATE, _to_be_ended)),
-            on(TransferRecalled, (_RECALL, lambda recalled, _: [{"request": recalled.request}])),
+            on(TransferRecalled, (_RECALL, _recalled)),
             on(StudyChangeFound, (_NOTICE, _study_changed)),
             on(TwoNamesFound, (_NOTICE, _two_names)),
             on(ConflictFound, (_UPSERT_CONFLICT, _conflict), (_CONTEST, _contested)),
@@ -145,15 +148,14 @@ _CONTEST = Statement(
          where transfer.position = r.request and transfer.state in ('requested', 'placed')
     """),
 )
-_RECALL = Statement(
-    "transfer",
-    ("request",),
-    text("""
-        update gateway.transfer set recalled = true
-          from json_to_recordset(cast(:rows as json)) as r (request bigint)
-         where transfer.position = r.request
-    """),
+_WRITTEN = Table(
+    name="written_transfer",
+    key=("request", "instance"),
+    columns={"request": "bigint", "instance": "integer", "since": "timestamptz", "recalled": "boolean"},
 )
+# Its file is made anew once it stands there again.
+_WRITE = _WRITTEN.upsert(but={"since": "least(written_transfer.since, excluded.since)"}, again=Again.BOTH_COUNT)
+_RECALL = _WRITTEN.upsert(but={"since": "written_transfer.since"}, again=Again.BOTH_COUNT)
 _SUBJECT = ("study", "project", "event_name")
 _HELD = Table(
     name="held_request",
@@ -360,6 +362,24 @@ def _placed(placed: TransferPlaced | TransferAmended, event: Told) -> list[Param
             "placed_at": placed.since or event.recorded_at,
         }
     ]
+
+
+def _written(row: TransferPlaced | TransferAmended | DoubleFound, event: Told) -> list[Parameters]:
+    """The row, where it is ours."""
+    if isinstance(row, TransferPlaced) and row.found:
+        return []
+    since = None if isinstance(row, DoubleFound) else row.since
+    return [_row(row, since or event.recorded_at, recalled=False)]
+
+
+def _recalled(recalled: TransferRecalled, event: Told) -> list[Parameters]:
+    return [_row(recalled, event.recorded_at, recalled=True)]
+
+
+def _row(
+    row: TransferPlaced | TransferAmended | DoubleFound | TransferRecalled, since: object, *, recalled: bool
+) -> Parameters:
+    return {"request": row.request, "instance": row.instance, "since": since, "recalled": recalled}
 
 
 def _partial_match(requested: TransferRequested, event: Told) -> list[Parameters]:

@@ -262,6 +262,13 @@ def _as_told(request: TransferRequest) -> TransferRow:
     )
 
 
+def _stood_in(row: TransferRow, request: TransferRequest) -> bool:
+    """Whether the row is the request's, whoever made it. Of one that asks for something else by now, nobody can tell
+    from the row what was sent: the archive that it names need not have it.
+    """
+    return row.instance == request.instance and (row.is_report_alone or request.is_for(row.key))
+
+
 def rows_there(
     gateway: Gateway, redcap: Redcap, amendment: Amendment, requests: Sequence[TransferRequest]
 ) -> RowsThere:
@@ -272,8 +279,7 @@ def rows_there(
     rows = transfers_of(gateway, redcap, [amendment.study]).get(amendment.study, ABSENT).transfers
     with gateway.begin() as work:
         ours = requests_of(work, [amendment.study]).get(amendment.study, [])
-    instances = {request.instance for request in requests}
-    sent = [row for row in rows if row.report.state == "sent" and row.instance in instances]
+    sent = [row for row in rows if row.report.state == "sent" and any(_stood_in(row, each) for each in requests)]
     told = {row.instance for row in sent}
     gone = [_as_told(request) for request in requests if request.was_sent]
     return RowsThere(

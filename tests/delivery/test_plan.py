@@ -12,7 +12,7 @@ from processors.events.operations import StudyAdopted
 from processors.events.rules import ConflictFound, ConflictResolved
 from processors.events.transfers import DoubleEnded, TransferAmended, TransferPlaced, TransferWithdrawn
 from processors.redcap import incoming
-from processors.requests import AWAITED, Key, Report, TransferRequest
+from processors.requests import AWAITED, Key, Report, TransferRequest, WrittenRow
 from tests.delivery.planning import (
     STUDY_ROW,
     TICKS,
@@ -442,7 +442,8 @@ def test_a_row_that_two_replaced_requests_ask_for_is_amended_and_not_emptied_as_
 
 def test_two_rows_of_ours_that_say_the_same_are_both_known_as_ours() -> None:
     """Only the first was; the other passed for a person's, and held up the request."""
-    first, second = stood(3, name="P2", since=LONG), ours(4, name="P2", state="ending", recalled=True)
+    first, second = stood(3, name="P2", since=LONG), ours(4, name="P2", state="ending")
+    second = replace(second, earlier=(WrittenRow(2, LONG_AGO, recalled=True),))
     redcap = Redcap().by_us(1, first, SENT).by_us(2, second)
     found = plan(desired(first, second, ours(5, replaces=(4, 3))), redcap)
     after = {1: ("HEART", "", ""), 2: ("HEART", "", ""), 3: ("HEART", "P1", "")}

@@ -43,8 +43,8 @@ def sender(site: PrivateSite, folders: SenderSection) -> Sender:
 
 def coupled(site: PrivateSite) -> str:
     """Ada's study was requested under a pseudonym of the coupling list an hour ago; gives the name of its file."""
-    site.series("1.1", PatientID=ADA, AccessionNumber="ACC-A")
-    site.entry("7", accession="ACC-A", project=HEART, subject="H-0815")
+    site.series("1.1", PatientID=ADA)
+    site.entry("7", study="1.1", project=HEART, subject="H-0815")
     site.run()
     assert site.transfers("1.1") == {1: Asked(HEART, "H-0815")}
     site.clock.advance(3600)

@@ -54,6 +54,7 @@ def gateway_of(site: Site, database: Database) -> Iterator[Gateway]:
         run=uuid4(),
         zone=ZONE,
         raw=site.receiver.raw,
+        sender=site.sender,
     )
     gateway.catch_up()
     yield gateway

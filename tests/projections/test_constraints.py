@@ -22,7 +22,8 @@ WORDS = {
     "refused_kind.kind": set(get_args(RowKind)),
     "missing_row.kind": set(get_args(RowKind)),
     "outcome.state": set(get_args(ReportState)),
-    "accepted_difference.kind": set(get_args(DifferenceKind)),
+    # That an ID is missing in AutoID is never accepted.
+    "accepted_difference.kind": set(get_args(DifferenceKind)) - {"generated ID"},
     "used_id.kind": {"generated", "adopted", "reserved"},
     "moved_in.how": {"adopted", "fresh"},
 }

@@ -24,6 +24,7 @@ from processors.events.rules import (
     RuleTimeoutResolved,
 )
 from processors.events.transfers import (
+    DoubleFound,
     Fate,
     TransferAmended,
     TransferPlaced,
@@ -65,6 +66,10 @@ class Ledger:
     def transfers(self, *columns: str) -> dict[int, tuple[Any, ...]]:
         """What each request's row says in these columns, by position."""
         return {row["position"]: tuple(row[column] for column in columns) for row in self.rows("transfer")}
+
+    def written(self) -> dict[tuple[int, int], bool]:
+        """Whether the file was taken back, of each row in which a request stood."""
+        return {(row["request"], row["instance"]): row["recalled"] for row in self.rows("written_transfer")}
 
     def states(self) -> dict[int, str]:
         """The state of each request."""
@@ -134,7 +139,6 @@ def test_a_request_is_kept_with_what_led_to_it_and_without_its_pseudonym(ledger:
             "instance": None,
             "placed_at": None,
             "ended_position": None,
-            "recalled": False,
         }
     ]
     assert ledger.rows("notice") == []
@@ -252,9 +256,22 @@ def test_a_stray_is_to_be_ended_again_and_has_not_ended(ledger: Ledger) -> None:
 
 
 def test_what_was_taken_back_from_the_queue_is_known_as_such(ledger: Ledger) -> None:
-    ledger.record(requested(), requested("BRAIN"))
+    ledger.record(requested(), placed(1, 4), placed(1, 5))
     ledger.record(TransferRecalled(study=STUDY, project="HEART", request=1, instance=4))
-    assert ledger.transfers("recalled") == {1: (True,), 2: (False,)}
+    assert ledger.written() == {(1, 4): True, (1, 5): False}
+
+
+def test_every_row_in_which_a_request_of_ours_stood_is_known_and_none_of_a_person_s(ledger: Ledger) -> None:
+    """Of the row before the last the sender may hold a copy."""
+    ledger.record(requested(), placed(1, 4), placed(1, 6, found=True), placed(1, 5))
+    ledger.record(DoubleFound(study=STUDY, project="HEART", request=1, instance=7))
+    assert ledger.written() == {(1, 4): False, (1, 5): False, (1, 7): False}
+
+
+def test_a_row_that_stands_again_may_be_in_the_queue_again(ledger: Ledger) -> None:
+    ledger.record(requested(), placed(1, 4))
+    ledger.record(TransferRecalled(study=STUDY, project="HEART", request=1, instance=4), placed(1, 4))
+    assert ledger.written() == {(1, 4): False}
 
 
 # Conflicts

@@ -490,6 +490,9 @@ def test_what_the_sender_told_of_a_row_that_is_gone_since_is_told_once(
             }
             simulator.projects["incoming"].put([row])
             (there,) = rows_there(gateway, redcap, RETRACT, requests).sent
+            simulator.projects["incoming"].put([row | {"transfer_project_name": "BRAIN", "transfer_name": "B-1"}])
+            (ours,) = rows_there(gateway, redcap, RETRACT, requests).sent
+    assert ours == gone  # in whose archive the study does not lie, the number being a person's by now
     assert (gone.study, gone.instance, gone.key, gone.is_sendable) == (STUDY, 3, Key("HEART", "visit 1"), False)
     assert (gone.requested, gone.report.sent_at, gone.report.mapped_uids) == (
         requests[0].minute,

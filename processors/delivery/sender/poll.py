@@ -24,9 +24,10 @@ from processors.clocks import believed, is_due
 from processors.delivery.actual import transfers_project
 from processors.delivery.sender.changes import changes, deleted_or_back, is_told_again
 from processors.delivery.sender.known import fingerprint, known_studies
+from processors.delivery.sender.queue import Queue
 from processors.delivery.sender.record import sealed_change
 from processors.events.fact import Fact
-from processors.events.transfers import TransferFailed, TransferObserved, TransferReopened, TransferSent
+from processors.events.transfers import TransferFailed, TransferObserved, TransferPlaced, TransferReopened, TransferSent
 from processors.gateway import Gateway, Work
 from processors.observed_list import before_exports, listed_project, tell_unreadable
 from processors.redcap import Redcap, Row
@@ -193,7 +194,16 @@ def _record(gateway: Gateway, exported: Sequence[Row], progress: Progress | None
             known = known_studies(work, portion)
             printed = [(row, fingerprint(gateway.vault, row)) for study in portion for row in by_study[study]]
             facts = [fact for study in known for fact in deleted_or_back(by_study[study], known[study])]
-            facts += changes(printed, known)
+            for fact in facts:
+                if isinstance(fact, TransferPlaced):
+                    known[fact.study].move(fact)
+            told = list(changes(printed, known))
+            if any(isinstance(fact, TransferSent) for fact in told):
+                done = Queue(gateway.sender, gateway.name_fingerprint).done()
+                for each in known.values():
+                    each.carried_out = {name: work.local(filed.at).isoformat(" ") for name, filed in done.items()}
+                told = list(changes(printed, known)) if done else told
+            facts += told
             work.record(sealed_change(work, fact) for fact in facts)
         counts.update(type(fact) for fact in facts)
         told_again += sum(isinstance(fact, TransferSent) and is_told_again(fact, known[fact.study]) for fact in facts)

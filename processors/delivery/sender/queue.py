@@ -26,7 +26,7 @@ from sqlalchemy import text
 from processors.attention import Notice
 from processors.clocks import is_due
 from processors.configuration.settings import SenderSection
-from processors.events.fact import Fact, study_stream
+from processors.events.fact import Fact
 from processors.events.transfers import TransferFailed, TransferRecalled, TransferSent
 from processors.gateway import Gateway, Work
 from processors.redcap.transfers import RECORD_ID
@@ -269,35 +269,42 @@ def recalled(queue: Queue, requests: Iterable[TransferRequest]) -> list[Transfer
     However short a time it stood: the sender may look at any moment. A file may be there again, of one taken back
     before, or of one that failed or was sent, when a late series came.
     """
-    return [
-        _recalled(queue, request) if request.state == "ending" and not request.found else request
-        for request in requests
-    ]
+    return [_recalled(queue, request) if request.state == "ending" else request for request in requests]
 
 
 def _recalled(queue: Queue, request: TransferRequest) -> TransferRequest:
-    was_there = queue.take_back(request)
-    return replace(request, recalled=request.recalled or was_there, taken=queue.has_carried_out(request))
+    copies = _copies(request)
+    back = {copy.instance for copy in copies if queue.take_back(copy)}
+    return replace(
+        request,
+        recalled=request.recalled or (request.instance in back and not request.found),
+        earlier=tuple(row._replace(recalled=row.recalled or row.instance in back) for row in request.earlier),
+        taken=any(map(queue.has_carried_out, copies)),
+    )
+
+
+def _copies(request: TransferRequest) -> list[TransferRequest]:
+    """The request as in each row of ours in which it stands or stood: the queue may hold a file of each."""
+    return [replace(request, instance=instance) for instance in request.instances]
 
 
 def recall_facts(before: Sequence[TransferRequest], after: Sequence[TransferRequest]) -> list[Fact]:
     """That the files of these requests were taken back."""
     return [
-        TransferRecalled(
-            study=request.study, project=request.project, request=request.position, instance=request.instance or 0
-        )
+        _is_recalled(request, instance)
         for old, request in zip(before, after, strict=True)
-        if request.recalled and not old.recalled
+        for instance in request.instances
+        if request.was_recalled(instance) and not old.was_recalled(instance)
     ]
+
+
+def _is_recalled(request: TransferRequest, instance: int) -> Fact:
+    return TransferRecalled(study=request.study, project=request.project, request=request.position, instance=instance)
 
 
 _PLACED = text("""
     select position from gateway.transfer
      where instance is not null and study = any(:studies)
-""")
-_DOUBLES = text("""
-    select (data ->> 'request')::bigint as request, (data ->> 'instance')::integer as instance from ledger.event
-     where stream = any(:streams) and type = 'DoubleFound'
 """)
 _POSSIBLY_SENT = text("""
     select request, at from gateway.outcome join gateway.study using (study)
@@ -306,7 +313,7 @@ _POSSIBLY_SENT = text("""
 
 
 def look_after_sender(gateway: Gateway) -> list[str]:
-    """Takes back what ended requests and doubles left in the queue, and tells what was carried out; gives warnings.
+    """Takes back files of ended requests and of rows in which others stood before, tells what was carried out, warns.
 
     The sender makes a request's file anew every minute, so that one may appear between our look at the
     queue and our import.
@@ -317,13 +324,22 @@ def look_after_sender(gateway: Gateway) -> list[str]:
         prefixes = {name[:end] for name in waiting for end, letter in enumerate(name) if letter == "_"}
         with gateway.begin() as work:
             known = requests_at(work, work.execute(_PLACED, {"studies": list(prefixes)}).scalars().all())
-            doubles = work.execute(_DOUBLES, {"streams": [study_stream(study) for study in prefixes]}).all()
         # One in force may have the name of one that has ended: an entry was corrected and corrected back.
         wanted = {file_name(request) for request in known.values() if request.in_force}
-        ended = [request for request in known.values() if not (request.in_force or request.found)]
-        ended += [replace(known[row.request], instance=row.instance) for row in doubles if row.request in known]
-        for request in ended:
-            queue.take_back(request, wanted=wanted)
+        over = [
+            copy
+            for request in known.values()
+            for copy in _copies(request)
+            if not (request.in_force and copy.instance == request.instance)
+        ]
+        facts = [
+            _is_recalled(copy, copy.instance or 0)
+            for copy in over
+            if queue.take_back(copy, wanted=wanted) and copy.in_force
+        ]
+        if facts:
+            with gateway.begin() as work:
+                work.record(facts)
     with gateway.begin() as work:
         watched = work.execute(_POSSIBLY_SENT, {"site": work.site}).all()
         if watched and (gateway.sender.done is not None or gateway.sender.fail is not None):
@@ -346,34 +362,46 @@ def _carried_out(work: Work, queue: Queue, watched: Mapping[int, datetime]) -> l
     Each with the moment since which it is watched: a failure before that was another copy's.
     """
     done, failed = queue.done(), queue.failed()
-    done_files = {name: filed.path for name, filed in done.items()}
-    failed_files = {name: filed.path for name, filed in failed.items()}
     facts: list[Fact] = []
     for request in requests_at(work, watched).values():
-        sent = [done[name].at for name in queue.of(request, done_files)]
-        given_up = [failed[name].at for name in queue.of(request, failed_files)]
-        if sent:
-            facts.append(
-                TransferSent(
-                    study=request.study,
-                    project=request.project,
-                    event_name=request.event_name,
-                    request=request.position,
-                    instance=request.instance or 0,
-                    sent_at=work.local(max(sent)).strftime(MINUTE),
-                )
-            )
-        elif given_up and max(given_up) >= watched[request.position]:
-            facts.append(
-                TransferFailed(
-                    study=request.study,
-                    project=request.project,
-                    event_name=request.event_name,
-                    request=request.position,
-                    instance=request.instance or 0,
-                    tried_at=work.local(max(given_up)).strftime(MINUTE),
-                    errors=(),
-                    failure="not found on disk",
-                )
-            )
+        sent, given_up = _ends(queue, request, done), _ends(queue, request, failed)
+        facts += [_sent(request, instance, work.local(at)) for instance, at in sent.items()]
+        # Of several copies, the others may still be sent.
+        left = [instance for instance in request.instances if not request.was_recalled(instance)]
+        left = left or list(request.instances)
+        failures = [given_up[instance] for instance in left if instance in given_up]
+        is_given_up = bool(left) and len(failures) == len(left) and min(failures) >= watched[request.position]
+        if is_given_up and not sent:
+            facts.append(_not_found(request, left[0], work.local(max(failures))))
     return facts
+
+
+def _ends(queue: Queue, request: TransferRequest, filed: Mapping[str, Filed]) -> dict[int, datetime]:
+    """When the files of the request were filed, the newest of each instance, by that."""
+    paths = {name: each.path for name, each in filed.items()}
+    named = {copy.instance or 0: queue.of(copy, paths) for copy in _copies(request)}
+    return {instance: max(filed[name].at for name in names) for instance, names in named.items() if names}
+
+
+def _sent(request: TransferRequest, instance: int, at: datetime) -> Fact:
+    return TransferSent(
+        study=request.study,
+        project=request.project,
+        event_name=request.event_name,
+        request=request.position,
+        instance=instance,
+        sent_at=at.strftime(MINUTE),
+    )
+
+
+def _not_found(request: TransferRequest, instance: int, at: datetime) -> Fact:
+    return TransferFailed(
+        study=request.study,
+        project=request.project,
+        event_name=request.event_name,
+        request=request.position,
+        instance=instance,
+        tried_at=at.strftime(MINUTE),
+        errors=(),
+        failure="not found on disk",
+    )
