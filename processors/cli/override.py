@@ -13,6 +13,7 @@ from processors.cli.exit_codes import exit_codes
 from processors.cli.options import require_reason
 from processors.delivery.deliver import deliver
 from processors.delivery.recognition import recognise
+from processors.delivery.sender.poll import look
 from processors.errors import ConfigurationError
 from processors.explain.search import find_study
 from processors.explain.sentences import destination, hold_in_words
@@ -66,6 +67,7 @@ def override(
         obstacle = obstacle or _held_since(gateway, requests)
         with opened_redcap(configuration, gateway) as redcap:
             recognise(gateway, redcap)
+            look(gateway, redcap)
             there = rows_there(gateway, redcap, amendment, requests)
             deliver(gateway, redcap, batch_rows=batch_rows)
         ends = [end_of(gateway, request) for request in requests]

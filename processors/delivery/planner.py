@@ -8,12 +8,29 @@ from processors.delivery.delivered import Delivered
 from processors.delivery.desired import desired_studies
 from processors.delivery.due import Again, DueRow
 from processors.delivery.plan import DesiredStudy, Plan, PlannedRow, plan_study
+from processors.delivery.sender.changes import placed_again
 from processors.delivery.sender.queue import Queue, recall_facts, recalled
-from processors.events.deliveries import RowKind, RowMissing
+from processors.events.deliveries import RowKind, RowMissing, RowRestored
 from processors.events.fact import Fact
 from processors.gateway import Gateway, Work
 from processors.redcap import Project, Redcap, incoming
 from processors.redcap.incoming import ActualRecord
+from processors.requests import rows_written
+from processors.stored_requests import requests_of
+
+
+def _unrecorded(study: DesiredStudy, actual: ActualRecord) -> list[Fact]:
+    """Where requests that are to be ended stand, unknown to the ledger."""
+    facts: list[Fact] = []
+    rows = rows_written(actual.transfers, study.requests)
+    for request in study.requests:
+        key = str(request.position)
+        for row in rows.get(request.position, ()):
+            if request.state == "ending" and row.is_sendable and row.instance not in request.instances:
+                facts.append(placed_again(request, row))
+                if ("transfer", key) in study.missing:
+                    facts.append(RowRestored(study=study.study, kind="transfer", key=key))
+    return facts
 
 
 class Planner:
@@ -49,6 +66,7 @@ class Planner:
         studies = [study for study in desired if study.study not in self._gone]
         self._recall(studies)
         actual = self._actual(studies)
+        self._find_rows(studies, actual)
         doubted = self._absences.doubted(studies, actual)
         studies = [study for study in studies if study.study not in doubted]
         plans = {study.study: self._plan(study, actual) for study in studies}
@@ -79,6 +97,25 @@ class Planner:
         self._delivered.warn(queue.warnings)
         if facts:
             self._record(facts)
+
+    def _find_rows(self, studies: Sequence[DesiredStudy], actual: Mapping[str, ActualRecord]) -> None:
+        """Records in which rows requests that are to be ended stand, where the ledger does not know of them.
+
+        A run was killed before it could record them, or a person moved or copied one: the sender may have a file of
+        each, and writes into it.
+        """
+        if not self._writes:
+            return
+        facts = {study.study: _unrecorded(study, actual.get(study.study, incoming.ABSENT)) for study in studies}
+        found = [study for study in studies if facts[study.study]]
+        if not found:
+            return
+        with self._gateway.begin() as work:
+            work.record(fact for study in found for fact in facts[study.study])
+            known = requests_of(work, [study.study for study in found])
+        for study in found:
+            study.requests = known[study.study]
+        self._recall(found)
 
     def _whole(self, studies: Collection[str]) -> list[DesiredStudy]:
         """These studies with all of their rows, which are to come back whatever was acknowledged."""

@@ -7,6 +7,8 @@ import pytest
 
 from processors.configuration.settings import SenderSection
 from processors.demo.sender import Sender
+from processors.demo.simulator import Fault
+from processors.errors import ServiceError
 from tests.delivery.reconcile.conftest import Reconciler
 from tests.flow.harness import BRAIN, HEART, Site
 from tests.operations.operator import amend_by_hand, replay_all
@@ -31,12 +33,17 @@ def _replayed(site: Site) -> None:
     replay_all(site)
 
 
-def _copied(site: Site) -> None:
-    """A person has put the row elsewhere."""
+def _moved(site: Site) -> None:
+    """A person puts the row elsewhere, which no run has seen yet."""
     row = dict(site.transfer_project.records[STUDY].instances["transfers"][1])
     place = {"study_instance_uid": STUDY, "redcap_repeat_instrument": "transfers", "redcap_repeat_instance": "2"}
     site.transfer_project.put([{**place, **row}])
     site.person_deletes_transfer(STUDY, 1)
+
+
+def _copied(site: Site) -> None:
+    """A person has put the row elsewhere."""
+    _moved(site)
     site.run()
 
 
@@ -59,26 +66,28 @@ def queued(site: Site) -> Site:
     return site
 
 
+def _folders(folder: Path) -> SenderSection:
+    (folder / "withdrawn").mkdir(exist_ok=True)
+    queue, done, fail = (folder / name for name in ("queue", "done", "fail"))
+    return SenderSection(queue=queue, done=done, fail=fail, withdrawn=folder / "withdrawn")
+
+
+def _sender(site: Site, folder: Path) -> Sender:
+    queue, done, fail = (folder / name for name in ("queue", "done", "fail"))
+    transfers, raw = site.transfer_project, site.receiver.raw
+    return Sender(transfers=transfers, raw=raw, queue=queue, done=done, fail=fail, clock=site.clock)
+
+
 @pytest.fixture
 def folders(queued: Site, tmp_path: Path) -> SenderSection:
-    (tmp_path / "withdrawn").mkdir()
-    queued.sender = SenderSection(
-        queue=tmp_path / "queue", done=tmp_path / "done", fail=tmp_path / "fail", withdrawn=tmp_path / "withdrawn"
-    )
+    queued.sender = _folders(tmp_path)
     return queued.sender
 
 
 @pytest.fixture
 def sender(queued: Site, tmp_path: Path) -> Sender:
     """The sender, which has made a file of the request's row."""
-    sender = Sender(
-        transfers=queued.transfer_project,
-        raw=queued.receiver.raw,
-        queue=tmp_path / "queue",
-        done=tmp_path / "done",
-        fail=tmp_path / "fail",
-        clock=queued.clock,
-    )
+    sender = _sender(queued, tmp_path)
     sender.create_transfer_requests()
     assert _files(sender.queue) == [FILE.format(1)]
     return sender
@@ -110,6 +119,77 @@ def test_the_files_of_all_rows_in_which_it_stood_are_taken_back(
     assert queued.query("select sent, possibly_sent from audit.transfer order by position")[0] == (False, None)
     assert queued.attention() == {}
     queued.assert_sound()
+
+
+def _confirmed_late(site: Site) -> None:
+    """The row is written again, and nobody hears that it was."""
+    site.person_deletes_transfer(STUDY, 1)
+    site.run()
+    site.simulator.inject(Fault(kind="reset", action="import", after_commit=True))
+    with pytest.raises(ServiceError):
+        Reconciler(site).restore()
+    site.simulator.clear_faults()
+
+
+@pytest.mark.parametrize("moves", [_moved, _confirmed_late])
+@ENDS
+@pytest.mark.usefixtures("folders")
+def test_so_are_those_of_rows_that_the_ledger_does_not_know(
+    queued: Site, sender: Sender, moves: Moves, ends: Ends
+) -> None:
+    """They stayed, and were sent, and the request was said not to have been."""
+    moves(queued)
+    sender.create_transfer_requests()
+    ends(queued)
+    assert [name for name in _files(sender.queue) if "H-001" in name] == []
+    queued.run()
+    assert [sent.request.file for sent in sender.sent if "H-001" in sent.request.file] == []
+    assert queued.query("select sent, possibly_sent from audit.transfer order by position")[0] == (False, None)
+    assert queued.attention() == {}
+    queued.assert_sound()
+
+
+@pytest.mark.parametrize("moves", [_moved, _confirmed_late])
+@ENDS
+def test_what_was_sent_of_such_a_row_is_told_in_full_as_it_ends(
+    queued: Site, sender: Sender, moves: Moves, ends: Ends
+) -> None:
+    for file in sender.queue.iterdir():
+        file.unlink()
+    moves(queued)
+    sender.create_transfer_requests()
+    assert _sends(sender) == [2]
+    ends(queued)
+    (first, *_) = queued.query("select sent, sends, mapped_uids from audit.transfer order by position")
+    assert first == (True, 1, list(sender.sent[0].mapped_uids))
+    queued.run()
+    assert queued.attention() in ({"retracted after it was sent": 1}, {"replaced after it was sent": 1})
+    queued.assert_sound()
+
+
+@ENDS
+@pytest.mark.parametrize("seconds", [20, 600])
+def test_the_file_of_a_row_whose_import_nobody_recorded_is_taken_back(
+    site: Site, tmp_path: Path, ends: Ends, seconds: int
+) -> None:
+    """Within a minute its row was amended, and the old pseudonym left and was told as the new one's."""
+    site.sender, sender = _folders(tmp_path), _sender(site, tmp_path)
+    site.entry(study=STUDY, subject="H-001")
+    site.series(STUDY)
+    site.simulator.inject(Fault(kind="reset", action="import", after_commit=True))
+    with pytest.raises(ServiceError):
+        site.run()
+    site.simulator.clear_faults()
+    sender.create_transfer_requests()
+    assert _files(sender.queue) == [FILE.format(1)]
+    site.clock.advance(seconds - 60)
+    ends(site)
+    sender.create_transfer_requests()
+    assert [name for name in _files(sender.queue) if "H-001" in name] == []
+    site.run()
+    assert site.query("select sent, possibly_sent from audit.transfer order by position")[0] == (False, None)
+    assert site.attention() == {}
+    site.assert_sound()
 
 
 @MOVES

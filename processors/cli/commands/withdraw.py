@@ -13,6 +13,7 @@ from processors.cli.exit_codes import exit_codes
 from processors.cli.options import JsonOption, one_line, require_reason
 from processors.delivery.deliver import deliver
 from processors.delivery.recognition import recognise
+from processors.delivery.sender.poll import look
 from processors.errors import ConfigurationError
 from processors.gateway import Work
 from processors.routing.configured_checks import LASTING
@@ -92,6 +93,7 @@ def command(
         hold_unplaced(gateway, LASTING)
         with opened_redcap(configuration, gateway) as redcap:
             recognise(gateway, redcap)
+            look(gateway, redcap)
             deliver(gateway, redcap, batch_rows=batch_rows)
         with gateway.begin() as work:
             rows = work.execute(_TASKS, {"studies": done.studies, "project": project}).mappings()
