@@ -53,7 +53,7 @@ def keep(connection: Connection, key_file: Path, *, is_whole: bool = False) -> N
             raise
         known = None
     subjects = frozenset(connection.execute(_FORGOTTEN).scalars()) | (known.subjects if known else frozenset())
-    forgotten = Forgotten(_ledger(connection), subjects)
+    forgotten = Forgotten(connection.execute(_LEDGER).scalar_one(), subjects)
     if forgotten == known:
         return
     try:
@@ -94,20 +94,32 @@ def _parsed(content: str) -> Forgotten:
 
 def _kept_of(connection: Connection, key_file: Path) -> Forgotten | None:
     """What is in it. Raises `Misconfigured` where it cannot be read, or is another ledger's."""
-    known, ledger = kept(key_file), _ledger(connection)
-    if known is not None and known.ledger != ledger:
+    known = kept(key_file)
+    if known is not None:
+        _require_own(connection, key_file, known)
+    return known
+
+
+def require_own(connection: Connection, key_file: Path) -> None:
+    """Raises `Misconfigured` where it is another ledger's. One that cannot be read is told where it is needed."""
+    try:
+        known = kept(key_file)
+    except Misconfigured:
+        return
+    if known is not None:
+        _require_own(connection, key_file, known)
+
+
+def _require_own(connection: Connection, key_file: Path, known: Forgotten) -> None:
+    ledger = connection.execute(_LEDGER).scalar_one_or_none()
+    # One without keys yet has forgotten nobody.
+    if ledger not in (None, known.ledger):
         raise Misconfigured(
             f"{journal(key_file)}: expected those who were forgotten in this ledger ({ledger}), found those of another "
             f"one ({known.ledger}). Put this ledger's back from where the key file is copied to; where there is no "
             "copy, move the file away: a ledger that is whole writes it anew, and in one that was restored, whoever "
             "was forgotten after the backup is known again (docs/backup.md)."
         )
-    return known
-
-
-def _ledger(connection: Connection) -> UUID:
-    ledger: UUID = connection.execute(_LEDGER).scalar_one()
-    return ledger
 
 
 def back_again(connection: Connection, key_file: Path) -> list[UUID]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from ledger.errors import LedgerError
 from processors.cli.bootstrap import now, opened_gateway
 from processors.cli.exit_codes import ending
-from processors.cli.page_files import write_page, write_trouble
+from processors.cli.page_files import is_ours, write_page, write_trouble
 from processors.cli.unrecorded import unrecorded_run
 from processors.configuration.file import known_of_health
 from processors.configuration.own_files import require_foreign
@@ -40,10 +40,12 @@ def write_unrecorded(config: Path | None) -> None:
     except LedgerError as error:
         at = now()
         found = findings(Facts.of_nothing(at, ending(error).message, unrecorded))
-        if health.metrics_file is not None:
+        # Of a configuration that cannot be used, nobody knows what else it means: only what a run has written before
+        # is written over.
+        if health.metrics_file is not None and metrics.is_ours(health.metrics_file):
             require_foreign(health.metrics_file, "health.metrics_file", known)
             metrics.write_trouble(health.metrics_file, known.ledger.site, found)
-        if health.page is not None:
+        if health.page is not None and is_ours(health.page):
             write_trouble(health.page, known, found, at)
 
 

@@ -14,6 +14,9 @@ from processors.gateway import Gateway
 from processors.operations.health import Finding
 from processors.operations.status import Status
 
+GENERATOR = '<meta name="generator" content="fiona-ledger">'
+"""What each page has in its head."""
+
 
 def require_extra() -> None:
     """Raises `ConfigurationError` where what the page is made with is not installed."""
@@ -35,6 +38,14 @@ def write_trouble(folder: Path, configuration: Configuration, found: Sequence[Fi
     """The same where the ledger cannot be asked: what is wrong, and no more."""
     with _written_into(folder, configuration) as written:
         written.write_trouble(folder, configuration.ledger.site, found, at)
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether the overview of an earlier run is there."""
+    try:
+        return GENERATOR in (folder / "index.html").read_text("utf-8", errors="replace")
+    except OSError:
+        return False
 
 
 @contextmanager

@@ -7,7 +7,7 @@ The file is TOML, found as `--config`, else `$FIONA_LEDGER_CONFIG`, else `./fion
 import os
 import re
 import tomllib
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +25,9 @@ SYSTEM_FILE = Path("/etc/fiona-ledger.toml")
 
 _Section = TypeVar("_Section", LedgerSection, HealthSection)
 
+_STRAIGHT = str.maketrans("\u201c\u201d\u201e\u2018\u2019", '"""\'\'')
+_TABLE = re.compile(r"\s*\[?\s*([a-z]+(?:\.[a-z]+)*)\s*\]?\s*(?:#.*)?$")
+
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _TOKEN = re.compile(r"[0-9A-Fa-f]{32,}")
 
@@ -39,7 +42,7 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
         raise ConfigurationError(f"{file} is not valid TOML: {exc}.") from exc
     except ValidationError as exc:
         raise ConfigurationError(_explained(file, exc)) from exc
-    except (OSError, UnicodeDecodeError) as exc:
+    except OSError as exc:
         raise ConfigurationError(f"The configuration {file} cannot be read: {_words(exc)}.") from exc
 
 
@@ -69,10 +72,20 @@ def _understood(text: str) -> dict[str, Any]:
     lines: list[str] = []
     content: dict[str, Any] = {}
     for line in text.splitlines():
-        with suppress(tomllib.TOMLDecodeError):
-            content = tomllib.loads("\n".join([*lines, line]))
-            lines.append(line)
+        for meant in _meant(line):
+            with suppress(tomllib.TOMLDecodeError):
+                content = tomllib.loads("\n".join([*lines, meant]))
+                lines.append(meant)
+                break
     return content
+
+
+def _meant(line: str) -> Iterator[str]:
+    """The line, and what it was without a slip of the hand: a word processor's quotes, a table that lacks a bracket."""
+    yield line
+    yield line.translate(_STRAIGHT)
+    if table := _TABLE.match(line):
+        yield f"[{table[1]}]"
 
 
 def _without_wrong_keys(section: type[_Section], content: object) -> _Section:
@@ -92,7 +105,15 @@ def _read(file: Path) -> dict[str, Any]:
             f"The configuration {file} cannot be read: expected UTF-8, found UTF-16, as editors on Windows "
             'write it for "Unicode". Save it as UTF-8.'
         )
-    return tomllib.loads(content.decode("utf-8-sig"))
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        line = content.count(b"\n", 0, exc.start) + 1
+        raise ConfigurationError(
+            f"The configuration {file} cannot be read: expected UTF-8, found other bytes in line {line}, as editors "
+            "write them for another encoding, such as Latin-1. Save it as UTF-8."
+        ) from exc
+    return tomllib.loads(text)
 
 
 def parse(text: str, name: str) -> Configuration:

@@ -37,7 +37,9 @@ def _own(configuration: Configuration) -> Iterator[tuple[str, Path]]:
             yield "the master key", key
             for beside in (head_file(key), journal(key), next_key_file(key), site_key_file(key)):
                 yield "what is kept beside the master key", beside
-    yield "the embedded PostgreSQL's data", configuration.ledger.data_dir / "postgres"
+    data_dir = configuration.ledger.data_dir
+    for own in [data_dir / "postgres", *data_dir.glob(".postgres.*")]:
+        yield "an embedded PostgreSQL's", own
     yield from _named(configuration)
 
 

@@ -18,6 +18,8 @@ from processors.operations.status import Status
 from processors.run import Report
 from processors.text import printable
 
+_BEGINNING = b"# HELP fiona_ledger_"
+
 
 def write(file: Path, status: Status, report: Report) -> None:
     """Puts the numbers in the place of those of the run before. Raises `OSError` where that cannot be done."""
@@ -29,6 +31,15 @@ def write_trouble(file: Path, site: str, found: Sequence[Finding]) -> None:
     numbers = _Numbers(site)
     numbers.judge(found)
     _put(file, numbers.registry)
+
+
+def is_ours(file: Path) -> bool:
+    """Whether the numbers of an earlier run are in it."""
+    try:
+        with file.open("rb") as content:
+            return content.read(len(_BEGINNING)) == _BEGINNING
+    except OSError:
+        return False
 
 
 def _put(file: Path, numbers: CollectorRegistry) -> None:

@@ -138,6 +138,7 @@ def test_what_is_no_regular_file_is_never_replaced(saved: Path, tmp_path: Path, 
         "token",
         "ledger/postgres/PG_VERSION",
         "ledger/postgres/new.dump",
+        "ledger/.postgres.lock",
         "copy.key",
     ],
 )
@@ -308,7 +309,9 @@ def test_nothing_is_restored_while_a_program_goes_on_with_what_was_moved_away(lo
 def test_a_ledger_that_is_there_is_never_written_over(saved: Path) -> None:
     done = restore(saved)
     data = saved.parent / "ledger" / "postgres"
-    assert (done.exit_code, f"mv {data} {data}.before" in done.output) == (2, True)
+    assert (done.exit_code, done.output.endswith(f"mv {data} {data}.before\n")) == (2, True)
+    data.with_name("postgres.before").mkdir()
+    assert restore(saved).output.endswith(f"mv {data} {data}.before1\n"), "a folder that is there would get it"
 
 
 def test_with_another_key_nothing_is_restored(lost: Path) -> None:

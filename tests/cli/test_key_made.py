@@ -87,6 +87,7 @@ def test_the_old_names_say_so_too(site: Site, fresh: Path, main: str) -> None:
 def test_a_command_that_reads_makes_no_key(site: Site, fresh: Path, arguments: list[str]) -> None:
     done = site.command(*arguments)
     assert "Usage:" not in done.err
+    assert "nobody foresaw" not in done.out + done.err
     assert not fresh.exists()
 
 

@@ -143,7 +143,9 @@ spoilt = pytest.mark.parametrize(
         (b"[ledger]", b"[ledger]\nidle_minutes = true", "ledger.idle_minutes: "),
         (b"[redcap]", b"[redcap]\nrubbish", "is not valid TOML"),
         (b"[health]", b"rubbish\n[health]\nrubbish", "is not valid TOML"),
-        (b"[redcap]", b"# \xff\n[redcap]", "cannot be read"),
+        (b"[redcap]", b"# \xff\n[redcap]", "expected UTF-8, found other bytes in line "),
+        (b"[health]", b"[health", "is not valid TOML"),
+        (b"[ledger]", "# \u201cquoted\u201d\n[ledger]\nsite = \u201cmain\u201d".encode(), "is not valid TOML"),
     ],
 )
 
@@ -164,6 +166,20 @@ def test_where_the_configuration_cannot_be_used_the_files_tell_that(
     page = (file.parent / "index.html").read_text()
     assert "Critical: the gateway is not well." in page
     assert told in unescape(page)
+
+
+@pytest.mark.parametrize(("key", "name"), [("metrics_file", "token"), ("page", "folder")])
+def test_a_configuration_that_cannot_be_used_has_nothing_written_over(
+    site: Site, tmp_path: Path, key: str, name: str
+) -> None:
+    """Numbers took the place of a token, and a page stood among the summaries."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (tmp_path / "token").write_text("a" * 32)
+    site.change("[redcap]\n", f'[health]\n{key} = "{tmp_path / name}"\n[redcap]\nrubbish\n')
+    assert site.command("run", "--only", "incoming").code == 2
+    assert (tmp_path / "token").read_text() == "a" * 32
+    assert list(folder.iterdir()) == []
 
 
 @spoilt

@@ -108,6 +108,14 @@ def test_another_ledgers_list_of_the_forgotten_is_left_and_told_by_each_run(comm
     assert journal.read_text() == f"# 0 subjects of ledger {UUID(int=7)}\n"
 
 
+def test_nobody_is_forgotten_while_another_ledgers_list_is_in_the_place_of_ours(command: Command) -> None:
+    """Their keys were destroyed first, and nothing beside the key knew of it."""
+    erasures.journal(command.site.key_file).write_text(f"# 0 subjects of ledger {UUID(int=7)}\n")
+    done = command("forget", "--patient-id-stdin", *WHY, "--yes", given=ADA.encode())
+    assert (done.exit_code, f"found those of another one ({UUID(int=7)})" in done.output) == (2, True)
+    assert command.site.query("select from ledger.subject where wrapped_key is null") == []
+
+
 def test_a_list_of_the_forgotten_that_cannot_be_read_is_told_by_each_run(command: Command) -> None:
     erasures.journal(command.site.key_file).mkdir()
     warnings = command.data("run")["warnings"]

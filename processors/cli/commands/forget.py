@@ -19,6 +19,7 @@ from processors.cli.override import End, end_of
 from processors.configuration.settings import Configuration
 from processors.delivery.deliver import deliver
 from processors.delivery.recognition import recognise
+from processors.delivery.sender.poll import look
 from processors.delivery.sender.queue import Copies, copies_of
 from processors.errors import ConfigurationError, ServiceError
 from processors.gateway import Gateway, Work
@@ -71,6 +72,7 @@ def command(
         with gateway.begin() as work:
             data_subjects = find(work)
             check_names_nobody(work, reason, data_subjects)
+            erasures.require_own(work.connection, configuration.ledger.key_file)
         if any(owner.all_subjects for owner in data_subjects):
             _confirm(data_subjects, yes=yes)
         transfers = "transfers" if configuration.redcap.tokens.transfers is not None else "incoming"
@@ -125,6 +127,7 @@ def _end_in_redcap(configuration: Configuration, gateway: Gateway) -> str:
         with only_run(gateway) as busy, opened_redcap(configuration, gateway) as redcap:
             if busy is None:
                 recognise(gateway, redcap)
+                look(gateway, redcap)
                 deliver(gateway, redcap, batch_rows=configuration.redcap.batch_rows)
             return "" if busy is None else busy.sentence()
     except (ServiceError, ConfigurationError) as error:  # a token that is missing undoes nothing, either

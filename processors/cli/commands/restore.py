@@ -1,5 +1,6 @@
 """`fiona-ledger restore`: an embedded ledger made anew from what `backup` wrote."""
 
+import itertools
 import os
 import shutil
 from collections.abc import Iterator
@@ -75,6 +76,12 @@ def _require_room(section: LedgerSection, file: Path) -> None:
         raise ConfigurationError(f"FILE {file}: expected what `fiona-ledger backup` writes, found something else.")
 
 
+def _free(data: Path) -> Path:
+    """Where it may be moved to. Into a folder that is there, `mv` would put it."""
+    names = (data.with_name(f"{data.name}.before{number or ''}") for number in itertools.count())
+    return next(name for name in names if not os.path.lexists(name))
+
+
 def _require_empty(data_dir: Path) -> None:
     """Raises `ConfigurationError` where there is a ledger, or a program that works on one; and `OSError`."""
     data = data_dir / "postgres"
@@ -89,7 +96,7 @@ def _require_empty(data_dir: Path) -> None:
             stop_unused(data_dir)
         raise ConfigurationError(
             f"ledger.data_dir: expected no ledger in {data_dir}, found one, and none is ever written over. "
-            f"Stop the runs, and move it away: mv {data} {data}.before"
+            f"Stop the runs, and move it away: mv {data} {_free(data)}"
         )
     if is_used(data_dir):
         # It would go on with the ledger that was moved away, beside this one.
