@@ -518,7 +518,8 @@ comment on column gateway.pseudonym_use.fingerprint is 'The keyed hash of projec
 comment on column gateway.pseudonym_use.patient is
     'The subject; null where nobody can tell: the PatientID is the pseudonym, there is none, or it was forgotten.';
 comment on column gateway.pseudonym_use.requested_for is
-    'Of a request of ours, whose the study was said to be then; null where nobody could tell.';
+    'Whose the study was said to be then, null where nobody could tell; of a row of somebody else''s, when it was '
+    'sent, or first known after that, null before.';
 comment on column gateway.pseudonym_use.occupies is
     'Whether the pseudonym is this patient''s: of one patient alone, in each project.';
 create unique index pseudonym_use_occupied on gateway.pseudonym_use (project, fingerprint) where occupies;

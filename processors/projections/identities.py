@@ -28,7 +28,7 @@ class Identities:
     """One row a request, of whatever origin, that carries a pseudonym for a patient."""
 
     name = "identities"
-    code_version = 6
+    code_version = 7
     tables: Sequence[str] = ("gateway.pseudonym_use", "gateway.joined_patient")
 
     def __init__(self) -> None:
@@ -119,12 +119,13 @@ _END = Statement(
         {_NEXT}
     """),
 )
-# What was sent uses the pseudonym for ever, whatever people make of the row.
+# What was sent uses the pseudonym for ever, whatever people make of the row, and went out as that of whose it was then.
 _KEEP = Statement(
     "pseudonym_use",
     (),
     text("""
-        update gateway.pseudonym_use as use set holder = r.kept
+        update gateway.pseudonym_use as use
+           set holder = r.kept, requested_for = use.patient
           from json_to_recordset(cast(:rows as json)) as r (holder text, kept text)
          where use.holder = r.holder
     """),
@@ -144,16 +145,18 @@ _LET_GO = Statement(
         {_NEXT}
     """),
 )
-# The first that is recognised occupies a pseudonym that nobody does; the last word about each counts.
+# The first that is recognised occupies a pseudonym that nobody does; the last word about each counts. What others sent
+# while nobody could tell went out as that of whose it was first known to be.
 _RECOGNISE = Statement(
     "pseudonym_use",
     (),
     text("""
         with told as (
              select distinct on (study, project, fingerprint) study, project, fingerprint, patient,
-                    min(position) over (partition by study, project, fingerprint) as first
+                    min(position) over whole as first, first_value(patient) over (whole order by position) as at_first
                from json_to_recordset(cast(:rows as json)) as r (
                     study text, project text, fingerprint text, patient uuid, position bigint)
+             window whole as (partition by study, project, fingerprint)
               order by study, project, fingerprint, position desc),
         heir as (
              select distinct on (use.project, use.fingerprint) use.holder
@@ -163,7 +166,9 @@ _RECOGNISE = Statement(
                                    and other.occupies)
               order by use.project, use.fingerprint, told.first, use.position)
         update gateway.pseudonym_use as use
-           set patient = told.patient, occupies = use.occupies or use.holder in (select holder from heir)
+           set patient = told.patient, occupies = use.occupies or use.holder in (select holder from heir),
+               requested_for = case when use.holder like 'row % sent %' then coalesce(use.requested_for, told.at_first)
+                                    else use.requested_for end
           from told
          where (use.study, use.project, use.fingerprint) = (told.study, told.project, told.fingerprint)
     """),

@@ -49,9 +49,12 @@ Check = Callable[[Work, Sequence[IntendedRequest]], Objections]
 
 
 def checked(work: Work, judgements: Sequence[Judgement], checks: Sequence[Check]) -> list[Judgement]:
-    """The judgements, with those requests held that a check objects to."""
-    objected = objections(work, [each for judgement in judgements for each in _intended(judgement)], checks)
-    return [with_objections(judgement, objected) for judgement in judgements] if objected else list(judgements)
+    """The judgements, with those requests held, or questioned, that a check objects to."""
+    for check in checks:
+        intended = [each for judgement in judgements for each in _intended(judgement)]
+        objected = check(work, intended) if intended else {}
+        judgements = [with_objections(judgement, objected) for judgement in judgements]
+    return list(judgements)
 
 
 def objections(work: Work, intended: Sequence[IntendedRequest], checks: Sequence[Check]) -> dict[Place, Objection]:

@@ -123,7 +123,7 @@ class Outcome:
 
     requests: list[NewRequest] = field(default_factory=list)
     held: list[HeldRequest] = field(default_factory=list)
-    questioned: dict[Key, Obstacle] = field(default_factory=dict)
+    questioned: list[tuple[Key, Obstacle]] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
     resolved: list[Key] = field(default_factory=list)
     retractions: list[Retraction] = field(default_factory=list)

@@ -57,10 +57,10 @@ def _endings(held: HeldRequest, standing: Iterable[TransferRequest]) -> Iterator
 
 
 def question(outcome: Outcome, obstacles: Mapping[Key, Obstacle]) -> Outcome:
-    """The outcome, with the requests that are made all the same, though something speaks against them."""
+    """The outcome, with all that speaks against requests that are made all the same."""
     made = {each.candidate.key for each in outcome.requests}
-    questioned = {key: obstacle for key, obstacle in obstacles.items() if key in made}
-    return replace(outcome, questioned=outcome.questioned | questioned)
+    questioned = [each for each in (*outcome.questioned, *obstacles.items()) if each[0] in made]
+    return replace(outcome, questioned=questioned)
 
 
 def newly_held(outcome: Outcome, known: Mapping[Key, KnownHold]) -> list[HeldRequest]:

@@ -88,9 +88,9 @@ class Name(NamedTuple):
 class Use(NamedTuple):
     """A pseudonym in use, or claimed by what is held. `request` is that of ours, if it is one.
 
-    `requested_for` is whose the study was said to be then. `is_ending`: it is no longer wanted. `is_past`: it was sent,
-    or nothing of it can be sent any more. `is_unplaced`: it was made by this very decision. `is_claim`: it is no
-    request. An ID that AutoID gives is used by no study (blank).
+    `requested_for` is whose the study was said to be then, or when a row of others was sent. `is_ending`: it is no
+    longer wanted. `is_past`: it was sent, or nothing of it can be sent any more. `is_unplaced`: it was made by this
+    very decision. `is_claim`: it is no request. An ID that AutoID gives is used by no study (blank).
     """
 
     study: str
@@ -166,7 +166,7 @@ def compare_named(
     given = _given(work, claims, persons)
     _unify(names, uses, persons)
     uses += given
-    table = _Uses(uses, persons)
+    table = _Uses(uses, persons, {claim.place.study for claim in claims if claim.is_of_others})
     for claim in claims:
         mine = comparison.names[claim.place]
         if mine.patient is None:
@@ -219,10 +219,14 @@ def _given(work: Work, claims: Iterable[Claim], persons: "Persons") -> list[Use]
 
 
 class _Uses:
-    """What is in use or claimed, laid out by pseudonym and by person."""
+    """What is in use or claimed, laid out by pseudonym and by person.
 
-    def __init__(self, uses: Iterable[Use], persons: "Persons") -> None:
+    `just_found` are studies whose uses have just come to be known: nobody had a pseudonym by these.
+    """
+
+    def __init__(self, uses: Iterable[Use], persons: "Persons", just_found: Collection[str]) -> None:
         self._persons = persons
+        self._just_found = just_found
         self._by_name: dict[tuple[str, str], list[Use]] = defaultdict(list)
         self._by_person: dict[tuple[str, Hashable], list[Use]] = defaultdict(list)
         for use in uses:
@@ -247,7 +251,8 @@ class _Uses:
 
         Where nobody was known then, it went out as that of whoever had it before.
         """
-        if not use.is_past:
+        had = [each for each in had if each.study not in self._just_found]
+        if not use.is_past or not had:
             return False
         if use.requested_for is not None:
             return self._persons.of(use.requested_for) == me
@@ -377,7 +382,8 @@ def _names(work: Work, claims: Sequence[Claim], persons: Persons) -> dict[Place,
 _USES = text("""
     select use.study, use.project, use.event_name, use.fingerprint, patient, transfer.position as request,
            requested_for, coalesce(transfer.state = 'ending', false) as is_ending,
-           coalesce(transfer.state in ('withdrawn', 'closed') or outcome.sends > 0, false) as is_past,
+           coalesce(transfer.state in ('withdrawn', 'closed') or outcome.sends > 0, false)
+           or use.holder like 'row % sent %' as is_past,
            coalesce(transfer.state = 'requested' and transfer.instance is null and transfer.position > :since, false)
            as is_unplaced
       from gateway.pseudonym_use as use

@@ -245,7 +245,12 @@ def _consequences(work: Work, recognised: Sequence[Recognised]) -> Iterator[Fact
         uses = _uses_of(work, fact, [fact.study])
         for use in uses:
             yield from _of_use(work, use, objection.obstacle, is_told=about[place].is_told(objection.obstacle))
-        if objection.obstacle.kind == SHARED and all(_is_past(work, fact, use) for use in uses):
+        went_out_as_theirs = about[place].corrects and all(use.was_sent for use in uses)
+        if (
+            objection.obstacle.kind == SHARED
+            and not went_out_as_theirs
+            and all(_is_past(work, fact, use) for use in uses)
+        ):
             for use in _uses_of(work, fact, objection.obstacle.studies):
                 yield from _of_use(work, use, Obstacle(SHARED, "", (fact.study,)))
 
@@ -264,7 +269,7 @@ def _claim(work: Work, fact: PatientRecognised, place: Place, patient: Patient |
 
 
 _HOLDERS = text("""
-    select position, study, project, event_name from gateway.pseudonym_use
+    select position, study, project, event_name, holder like 'row % sent %' as was_sent from gateway.pseudonym_use
      where study = any(:studies) and project = :project and fingerprint = :print
 """)
 

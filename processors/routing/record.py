@@ -35,7 +35,7 @@ def _events_of(work: Work, judgement: Judgement) -> Iterator[Fact | NewEvent]:
         yield RequestReleased(study=study, **key._asdict())
     for request in outcome.requests:
         yield _requested(work, judgement.evidence, request)
-    for key, obstacle in outcome.questioned.items():
+    for key, obstacle in outcome.questioned:
         yield RequestQuestioned(study=study, **key._asdict(), **obstacle._asdict())
     for held in judgement.newly_held:
         yield _held(work, judgement.evidence, held)

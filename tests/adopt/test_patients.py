@@ -136,6 +136,33 @@ def test_files_that_come_again_as_somebody_else_s_are_shown(site: AdoptingSite, 
     site.assert_sound()
 
 
+@pytest.mark.parametrize("own", ["adopted", "read again", "adopted unsent", "an entry's"])
+@pytest.mark.parametrize("sent", [True, False])
+def test_a_patient_keeps_what_went_out_as_theirs_and_comes_again_as_somebody_else_s(
+    site: AdoptingSite, *, sent: bool, own: str
+) -> None:
+    """Their next studies were held as the other's, for good."""
+    site.scripts_wrote(OF_BEFORE, study_patient_id=hashed("4711"))
+    site.scripts_requested(OF_BEFORE, "H-001", sent=sent)
+    if own != "an entry's":
+        site.scripts_wrote("1.2.2", study_patient_id=hashed("4711"))
+        site.scripts_requested("1.2.2", "H-001", sent=own != "adopted unsent")
+    site.adopt()
+    site.run()
+    if own == "an entry's":
+        asks(site, "4711", "H-001", "1.2.2")
+    elif own == "read again":
+        site.series("1.2.2", PatientID="4711")
+        site.run()
+    site.series(OF_BEFORE, PatientID="9000")
+    site.run()
+    assert site.attention()[SHARED] == 1 + (own == "an entry's" and not sent)
+    got = [patient for patient in ("4711 ", "9000", "5000") if asks(site, patient, "H-001", f"1.2.5.{int(patient)}")]
+    # What can be sent still is another's by now: the patient's own, which came later, gives way.
+    assert got == (["4711 "] if sent else ["9000"] if own == "an entry's" else [])
+    site.assert_sound()
+
+
 def test_what_nobody_was_known_to_use_is_shown_once_the_files_tell(site: AdoptingSite) -> None:
     for study, patient_hash in ((OF_BEFORE, ""), ("1.2.2", hashed("4711"))):
         site.scripts_wrote(study, study_patient_id=patient_hash)

@@ -429,6 +429,15 @@ def test_a_slip_does_not_keep_a_patient_from_their_own(placed: Site, *, sent: bo
 NEXT = {"1.2.7": "PID-1", "1.2.8": "PID-3", "1.2.9": "PID-9"}
 
 
+def who_gets_it_next(site: Site) -> list[str]:
+    """Those patients of whom another study is requested under the pseudonym."""
+    for study, patient in NEXT.items():
+        arrive(site, study, patient)
+        couple(site, study)
+        site.run()
+    return [patient for study, patient in NEXT.items() if names(site, study)]
+
+
 @pytest.mark.parametrize("by_rule", [False, True])
 @pytest.mark.parametrize("fate", ["sent", "sent and ended", "may have been sent"])
 @pytest.mark.parametrize(
@@ -469,15 +478,68 @@ def test_what_went_out_as_a_patient_s_and_is_another_s_does_not_take_the_pseudon
         couple(site, OTHER, "H-009")
         site.run()
         site.run()
-    for study, patient in NEXT.items():
-        arrive(site, study, patient)
-        couple(site, study)
-        site.run()
-    assert [patient for study, patient in NEXT.items() if names(site, study)] == [each for each in [gets_it] if each]
+    assert who_gets_it_next(site) == [each for each in [gets_it] if each]
     head = site.head()
     site.run()
     assert site.head() == head
     site.assert_sound()
+
+
+@pytest.mark.parametrize("own", ["an entry's", "a person's", "a person's, sent", "none"])
+def test_so_it_is_where_people_asked_for_it(site: Site, own: str) -> None:
+    """The patient was held for good, whatever of theirs had the pseudonym."""
+    arrive(site, ONE, "PID-1")
+    arrive(site, OTHER, "PID-1")
+    site.person_requests(OTHER, HEART, "H-001")
+    if own == "an entry's":
+        couple(site, ONE)
+    elif own != "none":
+        site.person_requests(ONE, HEART, "H-001")
+    site.run()
+    for study in (OTHER, ONE) if own == "a person's, sent" else (OTHER,):
+        site.sender_sends(study, 1)
+    site.run()
+    arrive(site, OTHER, "PID-3", AccessionNumber="A")
+    site.run()
+    assert site.attention()[SHARED] == (own != "none")
+    assert who_gets_it_next(site) == ["PID-3" if own == "none" else "PID-1"]
+    head = site.head()
+    site.run()
+    assert site.head() == head
+    site.assert_sound()
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_what_a_person_asks_for_is_whose_the_study_was_when_it_went_out(site: Site, *, sent: bool) -> None:
+    """Both patients have it: what went out after the correction, or may still go, is not the first one's."""
+    for study in (ONE, OTHER):
+        arrive(site, study, "PID-1")
+        site.person_requests(study, HEART, "H-001")
+    site.run()
+    arrive(site, OTHER, "PID-3", AccessionNumber="A")
+    site.run()
+    if sent:
+        site.sender_sends(OTHER, 1)
+        site.run()
+    assert who_gets_it_next(site) == []
+    site.assert_sound()
+
+
+def test_a_person_s_row_that_gives_it_back_to_whose_it_was_is_shown(site: Site) -> None:
+    """Nothing but the study that is another's had it."""
+    for study in (ONE, THIRD, OTHER):
+        arrive(site, study, "PID-1")
+    site.person_requests(OTHER, HEART, "H-001")
+    site.run()
+    site.sender_sends(OTHER, 1)
+    site.run()
+    arrive(site, OTHER, "PID-3", AccessionNumber="A")
+    site.run()
+    assert site.attention()[SHARED] == 0
+    for study in (ONE, THIRD):
+        site.person_requests(study, HEART, "H-001")
+    site.run()
+    assert site.notices().count((SHARED, ONE)) == site.notices().count((SHARED, THIRD)) == 1
 
 
 def test_forgetting_one_of_two_requests_nothing_of_theirs(site: Site) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from processors.configuration.settings import IdentitySection
 from processors.demo.simulator import Fault
 from processors.errors import ConfigurationError
 from processors.events.holds import WITHDREW
@@ -628,6 +629,11 @@ def shown(site: Site) -> list[str]:
     return [study for (study,) in site.query(f"select study from audit.attention where kind = '{WITHDREW}' order by 1")]
 
 
+def questioned(site: Site, event: str) -> list[str]:
+    """Why a person is to look at requests for the event that are made all the same."""
+    return sorted(each["kind"] for each in site.events("RequestQuestioned") if each["event_name"] == event)
+
+
 @pytest.mark.parametrize("sent", [True, False])
 def test_by_a_patient_id_of_before_it_is_told_what_may_be_theirs(coupled: Site, *, sent: bool) -> None:
     """What was unsent stood, and what came later under the pseudonym was requested, without a word."""
@@ -665,6 +671,41 @@ def test_what_is_asked_again_for_a_study_that_was_said_to_be_theirs_is_shown(cou
     coupled.entry("9", study=STUDY, subject=name)
     coupled.run()
     assert (names(coupled), shown(coupled)) == ([name], [STUDY])
+
+
+@pytest.mark.parametrize("subject", ["H-050", "wrong"])
+def test_it_is_shown_besides_what_else_speaks_against_it(coupled: Site, subject: str) -> None:
+    """It was placed with a word about the second pseudonym, or the one that does not fit, alone."""
+    coupled.identity = IdentitySection(naming="show")
+    coupled.naming("H-[0-9]{3}")
+    coupled.series(STUDY, PatientID="9000", AccessionNumber="A-1")
+    coupled.run()
+    withdraws(coupled, patient="4711")
+    coupled.entry("2", study=STUDY, subject=subject, event="V2")
+    coupled.run()
+    assert names(coupled) == ["H-001", subject]
+    others = ["one patient, two pseudonyms"] + ["pseudonym does not fit"] * (subject == "wrong")
+    assert questioned(coupled, "V2") == sorted([WITHDREW, *others])
+    head = coupled.head()
+    coupled.run()
+    assert coupled.head() == head
+    coupled.assert_sound()
+
+
+def test_what_is_held_for_another_reason_is_not_shown_besides(coupled: Site) -> None:
+    """Each run listed it anew, as if it were requested."""
+    later_study(coupled, "5000")
+    coupled.entry("2", accession="A-2", subject="H-002")
+    coupled.series(STUDY, PatientID="9000", AccessionNumber="A-1")
+    coupled.run()
+    withdraws(coupled, patient="4711")
+    coupled.entry("3", study=STUDY, subject="H-002", event="V2")
+    coupled.run()
+    head = coupled.head()
+    coupled.run()
+    assert (names(coupled), coupled.attention()["two patients, one pseudonym"]) == (["H-001"], 1)
+    assert questioned(coupled, "V2") == []
+    assert coupled.head() == head
 
 
 @pytest.mark.parametrize("when", ["asked for before", "asked for after"])
