@@ -75,8 +75,9 @@ def store_again(gateway: Gateway, redcap: Redcap, lost: Sequence[LostId]) -> int
 
 def _lost(held: Iterable[tuple[int, IdGenerated, str]], entries: Sequence[AutoidEntry]) -> Iterator[LostId]:
     there = {(entry.project, entry.key, entry.value) for entry in entries}
-    keys = {(entry.project, entry.key) for entry in entries}
-    values = {(entry.project, same_to_people(entry.value)) for entry in entries}
+    # An entry of which something is blanked gives nobody an ID.
+    keys = {(entry.project, entry.key) for entry in entries if entry.is_complete}
+    values = {(entry.project, same_to_people(entry.value)) for entry in entries if entry.is_complete}
     by_record = {entry.record_id: entry for entry in entries}
     for position, drawn, record in held:
         # Forgotten meanwhile, or stored under whichever record id.
