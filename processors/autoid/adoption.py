@@ -17,6 +17,7 @@ from processors.events.pseudonyms import ContradictionFound, ContradictionResolv
 from processors.gateway import Gateway, Work
 from processors.observed_list import before_exports, listed_project, tell_unreadable
 from processors.redcap import Redcap
+from processors.redcap.needed import LISTS
 from processors.routing.patient_keys import link_subject
 
 _UNDELIVERED = text("select project, fingerprint from gateway.used_id where record_id is null and kind = 'generated'")
@@ -27,15 +28,11 @@ _FORGOTTEN = text("""
 _CONTRADICTED = text("select project, record_id, fingerprint, subject from gateway.contradiction")
 
 
-NEEDED_FIELDS = ("record_id", "autoid_project_name", "autoid_hash", "autoid_value")
-"""Without these, no entry is read."""
-
-
 def adopt(gateway: Gateway, redcap: Redcap, waiting: Sequence[Waiting] = ()) -> list[AutoidEntry]:
     """The entries of AutoID, those that the ledger lacks recorded as adopted, contradictory ones as such."""
     with gateway.begin() as work:
         before = before_exports(work)
-    autoid = listed_project(gateway, redcap, "autoid", NEEDED_FIELDS, before)
+    autoid = listed_project(gateway, redcap, "autoid", LISTS["autoid"], before)
     entries = entries_from_rows(autoid.export_list())
     with gateway.begin() as work:
         tell_unreadable(work, autoid)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from sqlalchemy import text
 
-from processors.autoid.adoption import NEEDED_FIELDS, adopt
+from processors.autoid.adoption import adopt
 from processors.autoid.entries import AutoidEntry, entries_from_rows
 from processors.autoid.store import store_ids, undelivered_ids
 from processors.delivery.reconcile.diff import Difference
@@ -14,6 +14,7 @@ from processors.gateway import Gateway
 from processors.locks import in_turn
 from processors.observed_list import before_exports, listed_project
 from processors.redcap import Redcap
+from processors.redcap.needed import LISTS
 from processors.text import same_to_people
 
 _TAKEN = "Another entry says otherwise of this patient or ID: correct or delete it in REDCap first."
@@ -49,7 +50,7 @@ def compare_ids(gateway: Gateway, redcap: Redcap, project: str | None = None) ->
     """
     with gateway.begin() as work:
         before = before_exports(work)
-    autoid = listed_project(gateway, redcap, "autoid", NEEDED_FIELDS, before)
+    autoid = listed_project(gateway, redcap, "autoid", LISTS["autoid"], before)
     entries = entries_from_rows(autoid.export_list())
     with gateway.begin() as work:
         stored = {row.position: row.record_id for row in work.execute(_STORED, {"project": project})}
@@ -75,8 +76,9 @@ def store_again(gateway: Gateway, redcap: Redcap, lost: Sequence[LostId]) -> int
 
 def _lost(held: Iterable[tuple[int, IdGenerated, str]], entries: Sequence[AutoidEntry]) -> Iterator[LostId]:
     there = {(entry.project, entry.key, entry.value) for entry in entries}
-    keys = {(entry.project, entry.key) for entry in entries}
-    values = {(entry.project, same_to_people(entry.value)) for entry in entries}
+    # An entry of which something is blanked gives nobody an ID.
+    keys = {(entry.project, entry.key) for entry in entries if entry.is_complete}
+    values = {(entry.project, same_to_people(entry.value)) for entry in entries if entry.is_complete}
     by_record = {entry.record_id: entry for entry in entries}
     for position, drawn, record in held:
         # Forgotten meanwhile, or stored under whichever record id.

@@ -16,20 +16,12 @@ from processors.events.pseudonyms import (
 from processors.gateway import Gateway, Work
 from processors.observed_list import Before, compared, listed_project, tell_unreadable
 from processors.redcap import Redcap
-
-NEEDED_FIELDS = (
-    "record_id",
-    "project_name",
-    "project_use_autoid",
-    "project_autoid_aetitle",
-    "project_patient_naming",
-)
-"""Without these, no project is read."""
+from processors.redcap.needed import LISTS
 
 
 def observe_projects(gateway: Gateway, redcap: Redcap, before: Before, *, own_generator: bool) -> None:
     """Records what administrators changed in the list of projects, and what is missing from it."""
-    listed = listed_project(gateway, redcap, "projects", NEEDED_FIELDS, before)
+    listed = listed_project(gateway, redcap, "projects", LISTS["projects"], before)
     projects = projects_from_rows(listed.export_list())
     by_record = {project.record_id: project for project in projects}
     fingerprints = {

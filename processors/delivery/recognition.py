@@ -21,6 +21,8 @@ from processors.events.operations import RedcapAccepted, RedcapDoubted, RedcapRe
 from processors.events.pseudonyms import IdMissing
 from processors.gateway import Gateway, Work
 from processors.redcap import Banned, Blocked, NotPermitted, Redcap
+from processors.redcap.dictionary import field_names
+from processors.redcap.needed import needed
 from processors.redcap.rows import refuse_longitudinal
 from processors.redcap.transfers import RECORD_ID
 
@@ -137,7 +139,10 @@ def _known(work: Work) -> _Known:
 
 
 def _other_project(gateway: Gateway, redcap: Redcap, known: Mapping[str, _Project]) -> str | None:
-    """Which project is another one than before; what is new of all others is remembered."""
+    """Which project is another one than before; what is new of all others is remembered.
+
+    Not so one that was never met and lacks fields: whoever reads it refuses it, as its token may be another project's.
+    """
     seen = []
     for name in PROJECTS:
         before = known.get(name)
@@ -149,11 +154,17 @@ def _other_project(gateway: Gateway, redcap: Redcap, known: Mapping[str, _Projec
                 f"redcap.tokens.{name}: expected REDCap's {before.identity}, as before, found {project.identity} at "
                 "the address that is configured now."
             )
-        seen.append(project)
+        if before is not None or _has_fields(redcap, name):
+            seen.append(project)
     if seen:
         with gateway.begin() as work:
             _remember(work, seen)
     return None
+
+
+def _has_fields(redcap: Redcap, name: str) -> bool:
+    fields = field_names(redcap.metadata(name))
+    return fields.issuperset(needed(name, separate_transfers=redcap.has("transfers")))
 
 
 def _remember(work: Work, projects: Collection[_Project]) -> None:

@@ -38,7 +38,8 @@ class Sending:
 class Totals:
     """How much there is of all that there has ever been: with many studies, counting it takes a while.
 
-    `transfers` are requests by their state, `sent` those of them that are reported sent.
+    `transfers` are requests by their state, and missing those whose rows people deleted or changed; `sent` are those of
+    them that are reported sent.
     """
 
     studies: int
@@ -279,11 +280,14 @@ _SERVER = text("""
     select clock_timestamp() as now,
            (select paused_until from gateway.call_budget where url = :url) as paused_until
 """)
-_REQUESTS = text("""
-    select transfer.state, count(*) as requests, count(*) filter (where told.sends > 0) as sent
+# Only of the few that are not sent it is asked whether their rows are missing.
+_REQUESTS = text(f"""
+    select case when transfer.state = 'placed' and coalesce(told.state, 'awaited') = 'awaited' and {IS_MISSING}
+                then 'missing' else transfer.state end as state,
+           count(*) as requests, count(*) filter (where told.sends > 0) as sent
       from gateway.transfer join gateway.study using (study)
       left join gateway.outcome as told on told.request = transfer.position and told.ours
-     where site = :site group by transfer.state order by transfer.state
+     where site = :site group by 1 order by 1
 """)
 # By their keys each: joined, all requests there have ever been would be read for the few that are not sent.
 _SENDING = text(f"""

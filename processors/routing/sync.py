@@ -33,26 +33,12 @@ from processors.events.rules import (
 from processors.gateway import Gateway, Work
 from processors.observed_list import Before, Comparison, compared, listed_project, set_apart, tell_unreadable
 from processors.redcap import Project, Redcap, Row
+from processors.redcap.needed import LISTS
 from processors.routing.asked_anew import Placed
 from processors.routing.coupling import Entry, entries_from_rows
 from processors.routing.edits import UNKNOWN, Edit, LogWindow, edits, log_window
 from processors.routing.rules import Rule, rules_from_rows
 from processors.routing.stored_directives import entries_at, rules_at
-
-RULE_FIELDS = (
-    "record_id",
-    "routing_active",
-    "routing_dest_project",
-    "routing_incoming_aetitle",
-    "routing_sending_aetitle",
-    "routing_allowed_patientid",
-    "routing_allowed_patientname",
-    "routing_event_name",
-)
-"""Without these, no rule is read."""
-
-ENTRY_FIELDS = ("record_id", "cl_accessionnumber", "cl_projectname", "cl_subjectid", "cl_eventname")
-"""Without these, no entry of the coupling list is read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,8 +72,8 @@ def observe(gateway: Gateway, redcap: Redcap, before: Before) -> Observed:
 
     Raises `ServiceError` where either cannot be fetched; nothing is recorded then.
     """
-    routing = listed_project(gateway, redcap, "routing", RULE_FIELDS, before)
-    coupling = listed_project(gateway, redcap, "coupling", ENTRY_FIELDS, before)
+    routing = listed_project(gateway, redcap, "routing", LISTS["routing"], before)
+    coupling = listed_project(gateway, redcap, "coupling", LISTS["coupling"], before)
     # A project's name is the label of its choice, which may hold blanks and commas.
     labels = routing.choices("routing_dest_project")
     rule_rows, entry_rows = routing.export_list(), coupling.export_list()

@@ -17,11 +17,9 @@ from processors.events.withdrawals import (
 from processors.gateway import Gateway, Work
 from processors.observed_list import Before, compared, listed_project, tell_unreadable
 from processors.redcap import Redcap
+from processors.redcap.needed import LISTS
 from processors.routing.participants import Withdrawal
 from processors.routing.withdraw import is_known, withdraw_all
-
-NEEDED_FIELDS = ("record_id", "wd_project", "wd_subject")
-"""Without these, no entry is read."""
 
 _UNKNOWN = "Nothing else that the ledger knows names its project."
 _BOUNDS = {"wd_project": bounds.NAME, "wd_subject": bounds.PSEUDONYM}
@@ -44,7 +42,7 @@ class WithdrawalEntry:
 
 def observe_withdrawals(gateway: Gateway, redcap: Redcap, before: Before) -> None:
     """Records what is new in the list, and has those participants withdraw; what is gone from it withdraws nothing."""
-    listed = listed_project(gateway, redcap, "withdrawals", NEEDED_FIELDS, before)
+    listed = listed_project(gateway, redcap, "withdrawals", LISTS["withdrawals"], before)
     entries = {entry.record_id: entry for entry in entries_from_rows(listed.export_list())}
     with gateway.begin() as work:
         prints = {record: _fingerprint(work, entry) for record, entry in entries.items()}

@@ -52,12 +52,17 @@ class Delivered(NamedTuple):
 
 
 class ProjectLine(NamedTuple):
-    """What a project got; and its requests, ours and others': how many wait, are held, or failed."""
+    """What a project got; and its requests, ours and others', by how far they have come, as `find` names that.
+
+    `missing` are those whose rows people deleted or changed, until somebody acknowledges it.
+    """
 
     project: str
     delivered: Delivered
     waiting: int
     held: int
+    conflict: int
+    missing: int
     failed: int
 
 
@@ -204,9 +209,8 @@ _UNSETTLED = text(f"""
       from unsettled where :site = (select site from gateway.study where study.study = unsettled.study)
      group by rank, project, state order by rank
 """)
-_FAILED: Final = 3
-_HELD: Final = (4, 5, 6, 7, 8)
-"""The ranks of those that wait for a person; the others wait for the next run, or for the sender."""
+_COLUMNS: Final = {3: "failed", 4: "held", 5: "held", 6: "conflict", 7: "conflict", 8: "missing"}
+"""Where those are counted that wait for a person, by rank; the others wait for the next run, or for the sender."""
 
 
 def _waiting(unsettled: Iterable[_Unsettled]) -> list[Waiting]:
@@ -232,12 +236,12 @@ def _together(one: Waiting, other: Waiting) -> Waiting:
 
 def _projects(unsettled: Iterable[_Unsettled], delivered: Mapping[str, Delivered]) -> list[ProjectLine]:
     """A line for each project, by name. What is held whatever the project is none of its."""
-    lines = {project: ProjectLine(project, told, 0, 0, 0) for project, told in delivered.items()}
+    lines = {project: ProjectLine(project, told, 0, 0, 0, 0, 0) for project, told in delivered.items()}
     for rank, project, waiting in unsettled:
         if not project:
             continue
-        line = lines.get(project) or ProjectLine(project, Delivered(0, None, None), 0, 0, 0)
-        kind = "failed" if rank == _FAILED else "held" if rank in _HELD else "waiting"
+        line = lines.get(project) or ProjectLine(project, Delivered(0, None, None), 0, 0, 0, 0, 0)
+        kind = _COLUMNS.get(rank, "waiting")
         lines[project] = line._replace(**{kind: getattr(line, kind) + waiting.total})
     return sorted(lines.values())
 

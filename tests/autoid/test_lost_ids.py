@@ -1,5 +1,7 @@
 """Entries of ours in AutoID that a person deletes or writes over: `reconcile` tells of them, and writes ours again."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from tests.autoid.sites import AutoidSite, Given, key_of
@@ -17,10 +19,10 @@ def drawn(site: AutoidSite) -> AutoidSite:
     return site
 
 
-def reconcile(site: AutoidSite, *options: str) -> Done:
+def reconcile(site: AutoidSite, *options: str, shown: Sequence[str] = ("--json",)) -> Done:
     config = site.receiver.raw.with_name("reconcile.toml")
     config.write_text(configuration_of(site) + "[clock]\ntolerance_minutes = 525600\n")
-    done = called("--config", str(config), "reconcile", "--json", *options)
+    done = called("--config", str(config), "reconcile", *shown, *options)
     assert done.err == ""
     return done
 
@@ -77,6 +79,20 @@ def test_an_id_that_another_entry_contradicts_is_left_to_a_person(
     assert drawn.autoid_rows() == before
 
 
+@pytest.mark.parametrize("blanked", ["autoid_value", "autoid_hash", "autoid_project_name"])
+def test_an_entry_that_gives_no_id_contradicts_none(drawn: AutoidSite, blanked: str) -> None:
+    """Of a blanked entry it was told that another one says otherwise, and nothing was stored."""
+    before = drawn.autoid_rows()
+    drawn.autoid.put([{"record_id": "1", blanked: ""}])
+    assert told(reconcile(drawn)) == [("1", "changed", [blanked])]
+    done = reconcile(drawn, "--restore")
+    assert (told(done), done.data["restored"]["ids"]) == ([], 1)
+    assert {*before.values()} <= {*drawn.autoid_rows().values()}
+    drawn.run()
+    assert (drawn.attention(), told(reconcile(drawn))) == ({}, [])
+    drawn.assert_sound()
+
+
 def test_an_entry_that_moved_to_another_record_is_not_lost(drawn: AutoidSite) -> None:
     row = drawn.autoid_rows()["1"]
     drawn.autoid.delete("1")
@@ -97,3 +113,11 @@ def test_a_lost_id_is_not_accepted(drawn: AutoidSite) -> None:
     drawn.autoid.delete("1")
     done = reconcile(drawn, "--accept", "--reason", "cleaned up")
     assert (done.code, told(done)) == (1, [("1", "deleted", [])])
+
+
+def test_it_is_said_why_a_lost_id_is_not_accepted_and_what_to_do(drawn: AutoidSite) -> None:
+    """`Recorded as accepted: 0` was all."""
+    drawn.autoid.delete("1")
+    done = reconcile(drawn, "--accept", "--reason", "cleaned up", shown=())
+    assert "Not accepted: 1 lost IDs, as whoever goes by AutoID would draw second ones" in done.out
+    assert "`fiona-ledger reconcile --restore` stores them again" in done.out

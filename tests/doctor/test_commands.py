@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from processors.configuration.file import parse
 from tests.cli.conftest import Done, Site
 
 OF_A_TEST_SERVER = {"database, role", "database, durability"}
@@ -89,6 +90,19 @@ def test_where_health_is_told_is_looked_at_too(site: Site, tmp_path: Path) -> No
     gone.mkdir()
     site.change(f'"{tmp_path}"', f'"{tmp_path}/fiona-ledger.prom"')
     assert findings(site.command("check", "--deep", "--json")) == {}
+
+
+def test_an_output_that_no_run_will_write_is_told(site: Site) -> None:
+    """Outputs over the master key, or in PostgreSQL's data, were told as such that can be written."""
+    ledger = parse(site.config.read_text(), "the test's configuration").ledger
+    data = ledger.data_dir / "postgres"
+    data.mkdir(parents=True)
+    site.change("[redcap]\n", f'[health]\nmetrics_file = "{ledger.key_file}"\npage = "{data}"\n[redcap]\n')
+    done = site.command("check", "--deep", "--json")
+    found = findings(done)
+    assert (done.code, set(found)) == (2, {"machine, health.metrics_file", "machine, health.page"})
+    assert f"found the master key ({ledger.key_file})" in found["machine, health.metrics_file"]["found"]
+    assert f"found the embedded PostgreSQL's data ({data})" in found["machine, health.page"]["found"]
 
 
 def test_redcap_alone_is_looked_at_also_where_there_is_no_ledger_yet(site: Site, database_url: str) -> None:

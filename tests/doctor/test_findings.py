@@ -22,9 +22,9 @@ from processors.operations.doctor.facts import (
     Trouble,
 )
 from processors.operations.doctor.finding import Finding
-from processors.operations.doctor.redcap import needed
 from processors.operations.health import Severity
 from processors.project_designs import ProjectDesign, project_designs
+from processors.redcap.needed import needed
 from tests.processes import ROOT
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -72,7 +72,7 @@ def told(number: int, **more: str) -> dict[str, str]:
 def well(design: ProjectDesign, number: int, **changes: Any) -> ProjectFacts:
     facts = ProjectFacts(
         design=design,
-        needed=needed(design),
+        needed=needed(design.name, separate_transfers="transfers" not in design.repeating),
         info=told(number),
         dictionary=design.fields,
         repeating=design.repeating,
@@ -333,4 +333,4 @@ def test_what_is_wrong_with_the_server(changes: dict[str, Any], name: str, sever
 def test_the_designs_have_every_field_that_is_needed() -> None:
     for design in project_designs(separate_transfers=True, with_withdrawals=True).values():
         names = {field["field_name"] for field in design.fields} | {f"{form}_complete" for form in design.forms}
-        assert set(needed(design)) <= names
+        assert set(needed(design.name, separate_transfers=True)) <= names

@@ -4,14 +4,17 @@ from collections.abc import Callable
 
 import pytest
 
+from processors.events.pseudonyms import StudyHeld
 from processors.explain.endings import endings
 from processors.explain.find import LEFT_OPEN, Sought, find
 from processors.operations.disclosures import audit_events
+from processors.operations.metrics import registry
 from processors.operations.reports.participant import participant_report
 from processors.operations.reports.project import project_report
 from processors.operations.reports.register import register_report
 from processors.operations.reports.report import Report
 from processors.operations.status import status
+from processors.run import Report as RunReport
 from processors.web.overview import ProjectLine, Waiting, overview, volume
 from processors.web.project import project
 from tests.explain.conftest import Explained
@@ -98,11 +101,55 @@ def test_a_request_whose_row_people_deleted_or_changed_stands_nowhere(
         ((line, *_), waiting) = overviewed(requested)
         # A row that says something else is a request of whoever changed it.
         theirs = ["requested by others, to be sent"] * (spoil is _changes_row)
-        assert (line.waiting, line.held) == (len(theirs), 0 if is_seen else 1)
+        assert (line.waiting, line.missing) == (len(theirs), 0 if is_seen else 1)
         assert [each.state for each in waiting] == [*theirs, *([] if is_seen else ["deleted or changed in REDCap"])]
         with requested.opened() as work:
             gateway = work.gateway
-        assert status(gateway).sending.unsent == 0
+        told = status(gateway)
+        assert (told.sending.unsent, told.totals.transfers) == (0, {"missing": 1})
+
+
+def test_a_row_that_people_deleted_is_counted_as_placed_nowhere(requested: Explained) -> None:
+    """Status, metrics and page counted it as placed, which `find --state placed` did not list."""
+    site = requested.site
+    assert status(site.own_gateway()).totals.transfers == {"placed": 1}
+    _deletes_row(site)
+    site.run()
+    site.run()
+    told = status(site.own_gateway())
+    assert found(requested) == [("missing", "row deleted or changed in REDCap")]
+    assert told.totals.transfers == {"missing": 1}
+    counted = registry(told, RunReport()).get_sample_value
+    labels = {"site": told.site, "state": "missing"}
+    assert (
+        counted("fiona_ledger_requests", labels),
+        counted("fiona_ledger_requests", labels | {"state": "placed"}),
+    ) == (
+        1,
+        None,
+    )
+
+
+def test_what_is_held_is_counted_alike_by_overview_report_find_and_status(requested: Explained) -> None:
+    """The overview counted a row that people deleted, and a conflict, as held: nothing else did."""
+    site = requested.site
+    _deletes_row(site)
+    site.series("1.2.4", PatientID="4712", AccessionNumber="A")
+    site.series("1.2.5", PatientID="4713", AccessionNumber="A")
+    site.entry("2", accession="A", subject="H-009")
+    site.run()
+    site.run()
+    site.series("1.2.6", PatientID="4714")
+    site.run()
+    with requested.opened() as work:
+        work.record([StudyHeld(study="1.2.6", project=HEART, reason="unusable auto-ID project")])
+    ((line,), _) = overviewed(requested)
+    with requested.opened() as work:
+        held = [each.study for each in find(work, Sought()) if each.stage == "held"]
+        (table,) = (each for each in project_report(work.connection, HEART).others if each.heading.startswith("Held"))
+    assert sorted(held) == sorted(row[0] for row in table.rows) == ["1.2.4", "1.2.5", "1.2.6"]
+    assert (line.held, sum(status(site.own_gateway()).held.values())) == (3, 3)
+    assert (line.missing, line.conflict) == (1, 0)
 
 
 def test_a_request_that_stands_in_redcap_is_not_missing(requested: Explained) -> None:
@@ -121,7 +168,8 @@ def test_what_was_sent_stays_sent_though_its_row_is_deleted(requested: Explained
     assert reported(requested) == [("coupling entry 1", "sent")]
     assert found(requested) == [("sent", "row deleted or changed in REDCap")]
     ((line,), waiting) = overviewed(requested)
-    assert (line.delivered.studies, line.waiting, line.held, waiting) == (1, 0, 0, [])
+    assert (line.delivered.studies, line.waiting, line.missing, waiting) == (1, 0, 0, [])
+    assert status(site.own_gateway()).totals.transfers == {"placed": 1}
 
 
 def test_a_request_that_a_person_contests_waits_for_that_once(explained: Explained) -> None:
@@ -142,7 +190,7 @@ def test_a_request_that_a_person_contests_waits_for_that_once(explained: Explain
     assert stages(explained)["conflict"] == 1
     assert "waiting" not in stages(explained)
     ((line,), waiting) = overviewed(explained)
-    assert (line.waiting, line.held) == (1, 1)
+    assert (line.waiting, line.held, line.conflict) == (1, 0, 1)
     told = [(each.state, each.total) for each in waiting]
     assert told == [("requested by others, to be sent", 1), ("contested by a person", 1)]
 

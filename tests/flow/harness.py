@@ -496,15 +496,17 @@ class Site:
         steps.calls = self.simulator.calls
         return self.run_at(self.simulator.url, steps, after=after)
 
-    def run_at(self, url: str, steps: Steps | None = None, *, after: float = 60) -> Report:
-        """A run that looks for REDCap there."""
+    def run_at(
+        self, url: str, steps: Steps | None = None, *, after: float = 60, tokens: dict[str, str] | None = None
+    ) -> Report:
+        """A run that looks for REDCap there, with these tokens if any are given."""
         self.clock.advance(after)
         return run_once(
             database_url=self.database_url,
             key_file=self.key_file,
             raw=self.receiver.raw,
             redcap_url=url,
-            tokens=self.tokens,
+            tokens=tokens or self.tokens,
             clock=self.clock,
             steps=steps,
             batch_rows=self.batch_rows,

@@ -99,3 +99,16 @@ def test_a_user_in_a_data_access_group_is_refused_with_words(site: Site) -> None
     site.incoming.group = "20"
     with pytest.raises(Refused, match="expected a user who sees all records, found one in a data access group"):
         site.run()
+
+
+@pytest.mark.parametrize(("one", "other"), [("routing", "projects"), ("coupling", "routing")])
+def test_tokens_that_were_swapped_at_the_very_first_run_are_mended_in_the_configuration_alone(
+    site: Site, one: str, other: str
+) -> None:
+    """The projects that had just been refused were taken for the ledger's: the right ones were told as others."""
+    swapped = site.tokens | {one: site.tokens[other], other: site.tokens[one]}
+    for _ in range(2):
+        with pytest.raises(Refused, match="check that the token in redcap"):
+            site.run_at(site.simulator.url, tokens=swapped)
+    assert site.run().attention == {}
+    assert site.events("RedcapDoubted") == []

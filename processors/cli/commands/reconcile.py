@@ -248,6 +248,11 @@ def _lines(outcome: _Outcome) -> list[str]:
         lines += outcome.restored.warnings
     if outcome.accepted is not None:
         lines.append(f"Recorded as accepted: {outcome.accepted}.")
+        if outcome.left:
+            lines.append(
+                f"Not accepted: {len(outcome.left)} lost IDs, as whoever goes by AutoID would draw second ones. "
+                "`fiona-ledger reconcile --restore` stores them again, once what their notes ask for is done."
+            )
     return lines
 
 

@@ -28,7 +28,8 @@ Told: TypeAlias = _T | Trouble
 class Folder(NamedTuple):
     """A folder that the configuration names: what this account must be able to do there, and what is wrong with it.
 
-    What is to be `replaced` should be a file.
+    What is to be `replaced` should be a file; of what is to be `foreign` to all that the program lives by, the problem
+    says everything.
     """
 
     key: str

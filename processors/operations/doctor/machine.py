@@ -12,8 +12,10 @@ from typing import Final, TypeVar
 from ledger import erasures
 from ledger.errors import KeyProblem
 from ledger.key_file import read_master_key
+from processors.configuration.own_files import require_foreign
 from processors.configuration.settings import Configuration
 from processors.delivery.sender.queue import unusable_folders
+from processors.errors import ConfigurationError
 
 from .facts import Disk, Folder, KeyCopy, MachineFacts, Told, Trouble
 
@@ -62,11 +64,15 @@ def _folders(configuration: Configuration) -> Iterator[Folder]:
     yield _folder("source.raw", configuration.source.raw, "read", _READ)
     yield _folder("ledger.data_dir", _there(configuration.ledger.data_dir), "written", _WRITTEN)
     file, page = configuration.health.metrics_file, configuration.health.page
-    if file is not None and file.is_dir():
+    if file is not None and (problem := _foreign_problem("health.metrics_file", file, configuration)):
+        yield Folder("health.metrics_file", file, "foreign", problem)
+    elif file is not None and file.is_dir():
         yield Folder("health.metrics_file", file, "replaced", os.strerror(errno.EISDIR))
     elif file is not None:
         yield _folder("health.metrics_file", file.parent, "written", _WRITTEN)
-    if page is not None:
+    if page is not None and (problem := _foreign_problem("health.page", page / "index.html", configuration)):
+        yield Folder("health.page", page, "foreign", problem)
+    elif page is not None:
         yield _folder("health.page", page, "written", _WRITTEN)
     sender, unusable = configuration.sender, unusable_folders(configuration.sender)
     for name in ("queue", "done", "fail", "withdrawn"):
@@ -74,6 +80,15 @@ def _folders(configuration: Configuration) -> Iterator[Folder]:
         if path is not None:
             needed = "written" if name in ("queue", "withdrawn") else "read"
             yield Folder(f"sender.{name}", path, needed, unusable.get(f"sender.{name}", "").removeprefix(f"{path}: "))
+
+
+def _foreign_problem(key: str, path: Path, configuration: Configuration) -> str:
+    """For what a run does not write there."""
+    try:
+        require_foreign(path, key, configuration)
+    except ConfigurationError as exc:
+        return str(exc)
+    return ""
 
 
 def _there(path: Path) -> Path:

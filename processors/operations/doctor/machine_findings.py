@@ -34,6 +34,8 @@ def findings(facts: MachineFacts) -> Iterator[Finding]:
 def _folder(folder: Folder, account: str) -> Finding:
     if not folder.problem:
         return ok(_AREA, folder.key, f"{folder.path}, can be {folder.needed}")
+    if folder.needed == "foreign":
+        return trouble(_AREA, folder.key, Trouble(folder.problem))
     if folder.needed == "replaced":
         expected, found = "the name of a file", f"{folder.path}: {folder.problem}"
         return wrong(_AREA, folder.key, expected, found, f"Name a file in it: {folder.path / 'fiona-ledger.prom'}.")

@@ -4,28 +4,17 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from processors.autoid import adoption
-from processors.autoid import sync as projects_list
 from processors.clocks import ClockComparison
 from processors.delivery.recognition import project_info, require_no_group
 from processors.errors import Refused, ServiceError
 from processors.project_designs import ProjectDesign, project_designs
 from processors.redcap import Banned, Blocked, NotPermitted, Redcap, Row
 from processors.redcap.dictionary import field_names
-from processors.redcap.incoming import needed_fields
-from processors.routing import sync as lists
-from processors.routing import withdrawal_list
+from processors.redcap.needed import needed
 
 from .facts import ProjectFacts, RedcapFacts, Told, Trouble
 from .machine import InWords, told
 
-_LISTS: Final[Mapping[str, Collection[str]]] = {
-    "coupling": lists.ENTRY_FIELDS,
-    "routing": lists.RULE_FIELDS,
-    "projects": projects_list.NEEDED_FIELDS,
-    "autoid": adoption.NEEDED_FIELDS,
-    "withdrawals": withdrawal_list.NEEDED_FIELDS,
-}
 _A_DAY: Final = timedelta(days=1)
 _ALL_ZONES: Final = timedelta(hours=14)
 _STEP: Final = timedelta(minutes=15)
@@ -64,14 +53,6 @@ def redcap_facts(
     )
 
 
-def needed(design: ProjectDesign) -> Collection[str]:
-    """The fields without which nothing is read from the project, or written to it."""
-    if design.name in _LISTS:
-        return _LISTS[design.name]
-    kinds = {"incoming": ("study", "series"), "transfers": ("transfer",)}[design.name]
-    return needed_fields((*kinds, "transfer") if "transfers" in design.repeating else kinds)
-
-
 def _project(redcap: Redcap, design: ProjectDesign, now: datetime, in_words: InWords) -> ProjectFacts:
     name = design.name
 
@@ -79,14 +60,15 @@ def _project(redcap: Redcap, design: ProjectDesign, now: datetime, in_words: InW
         answer = told(question, in_words)
         return answer if isinstance(answer, Trouble) else None
 
+    required = needed(name, separate_transfers=redcap.has("transfers"))
     info = told(lambda: project_info(redcap, name), in_words)
     if isinstance(info, Trouble):
-        return ProjectFacts(design=design, needed=needed(design), info=info)
+        return ProjectFacts(design=design, needed=required, info=info)
     dictionary = told(lambda: redcap.metadata(name), in_words)
     asks_log = name in ("incoming", "transfers")
     return ProjectFacts(
         design=design,
-        needed=needed(design),
+        needed=required,
         info=info,
         dictionary=dictionary,
         repeating=told(lambda: _repeating(redcap, name), in_words),

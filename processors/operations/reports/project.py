@@ -60,18 +60,21 @@ _REQUESTS = text(f"""
            first_sent_at as first_sent, sent_at as last_sent
       from {REQUESTS} where project = :project order by position
 """)
+_OPEN = """(
+    select position, study, held_at, kind, details from audit.held where project = :project and open
+     union all
+    select position, study, held_at, reason, null from audit.held_study where project = :project and open) as held
+"""
+"""What is held for the project, also for want of an ID."""
 _COUNTS = text(f"""
     select case because_of when '{BY_OTHERS}' then because_of || ': ' || outcome else outcome end as what,
            count(distinct study) as studies
       from {REQUESTS} where project = :project group by 1
      union all
-    select 'held', count(distinct study) from audit.held where project = :project and open having count(*) > 0
+    select 'held', count(distinct study) from {_OPEN} having count(*) > 0
      order by 2 desc, 1
 """)
-_HELD = text("""
-    select study, held_at as since, kind as reason, details from audit.held
-     where project = :project and open order by position
-""")
+_HELD = text(f"select study, held_at as since, kind as reason, details from {_OPEN} order by position")
 _EXPECTED = text("""
     select record_id as entry, study, asked_at as asked_for, told_at as missed_since from audit.expected
      where project = :project and open order by position
