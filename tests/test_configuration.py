@@ -265,7 +265,8 @@ def test_broken_toml_is_an_error_that_shows_none_of_it(tmp_path: Path, content: 
 
 
 def test_bytes_that_are_not_utf8_are_an_error(tmp_path: Path) -> None:
-    assert "cannot be read: UnicodeDecodeError" in refusal(tmp_path, b"[ledger]\nsite = '\xe6'")
+    expected = "cannot be read: expected UTF-8, found other bytes in line 2"
+    assert expected in refusal(tmp_path, b"[ledger]\nsite = '\xe6'")
 
 
 @pytest.mark.parametrize("name", ["missing.toml", "."])

@@ -39,7 +39,7 @@ def _own(configuration: Configuration) -> Iterator[tuple[str, Path]]:
                 yield "what is kept beside the master key", beside
     data_dir = configuration.ledger.data_dir
     for own in [data_dir / "postgres", *data_dir.glob(".postgres.*")]:
-        yield "an embedded PostgreSQL's", own
+        yield "the embedded PostgreSQL's data", own
     yield from _named(configuration)
 
 

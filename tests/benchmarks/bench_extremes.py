@@ -27,7 +27,7 @@ MEMORY_MIB = 400
 REFUSED = sized(45_000, least=4_500)
 """Rows of a first run: each study's and those of its series."""
 
-CALLS = 30
+CALLS = 35
 """Of a first run into a project that is not set up, however many rows wait for it."""
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tests.conftest import Server
 
 SERIES = sized(100_000, least=8_000)
-CALLS = 600 * SERIES / 100_000
+CALLS = 20 + 580 * SERIES / 100_000
 FEW = max(800, SERIES // 10)
 SOME = sized(10_000, least=4_000)
 BUSY = 0.85
