@@ -62,8 +62,8 @@ hypothesis.settings.load_profile("fiona-ledger")
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two for each core: one of them always waits for its PostgreSQL, or for a process or a time limit."""
-    return (os.cpu_count() or 1) * 2
+    """Three for two cores: one of them always waits for its PostgreSQL, or for a process or a time limit."""
+    return (os.cpu_count() or 1) * 3 // 2
 
 
 def pytest_collection_finish() -> None:

@@ -20,7 +20,8 @@ from processors.events.fact import Fact
 from processors.events.operations import RedcapAccepted, RedcapDoubted, RedcapReturned
 from processors.events.pseudonyms import IdMissing
 from processors.gateway import Gateway, Work
-from processors.redcap import Banned, Blocked, NotPermitted, Project, Redcap
+from processors.redcap import Banned, Blocked, NotPermitted, Redcap
+from processors.redcap.dictionary import field_names
 from processors.redcap.needed import needed
 from processors.redcap.rows import refuse_longitudinal
 from processors.redcap.transfers import RECORD_ID
@@ -153,7 +154,7 @@ def _other_project(gateway: Gateway, redcap: Redcap, known: Mapping[str, _Projec
                 f"redcap.tokens.{name}: expected REDCap's {before.identity}, as before, found {project.identity} at "
                 "the address that is configured now."
             )
-        if before is not None or _has_fields(gateway, redcap, name):
+        if before is not None or _has_fields(redcap, name):
             seen.append(project)
     if seen:
         with gateway.begin() as work:
@@ -161,8 +162,9 @@ def _other_project(gateway: Gateway, redcap: Redcap, known: Mapping[str, _Projec
     return None
 
 
-def _has_fields(gateway: Gateway, redcap: Redcap, name: str) -> bool:
-    fields = Project(redcap, name, gateway.looked_up, gateway.clock).fields()
+def _has_fields(redcap: Redcap, name: str) -> bool:
+    """Looked up now: that an empty list is another project's is told by what is looked up when it is read."""
+    fields = field_names(redcap.metadata(name))
     return fields.issuperset(needed(name, separate_transfers=redcap.has("transfers")))
 
 
