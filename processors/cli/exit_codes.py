@@ -64,7 +64,8 @@ def readers_may_leave() -> Iterator[None]:
         sys.stdout.flush()
     except BrokenPipeError:
         _give_up_output()
-    except OSError:
+    except BaseException:
+        # The error tells of it, whichever it has become.
         try:
             sys.stdout.flush()
         except OSError:
