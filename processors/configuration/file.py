@@ -26,7 +26,7 @@ SYSTEM_FILE = Path("/etc/fiona-ledger.toml")
 _Section = TypeVar("_Section", LedgerSection, HealthSection)
 
 _STRAIGHT = str.maketrans("\u201c\u201d\u201e\u2018\u2019", '"""\'\'')
-_TABLE = re.compile(r"\s*\[?\s*([a-z]+(?:\.[a-z]+)*)\s*\]?\s*(?:#.*)?$")
+_HALF_A_TABLE = re.compile(r"\s*(?:\[\s*([a-z.]+)|([a-z.]+)\s*\])\s*(?:#.*)?$")
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _TOKEN = re.compile(r"[0-9A-Fa-f]{32,}")
@@ -84,8 +84,8 @@ def _meant(line: str) -> Iterator[str]:
     """The line, and what it was without a slip of the hand: a word processor's quotes, a table that lacks a bracket."""
     yield line
     yield line.translate(_STRAIGHT)
-    if table := _TABLE.match(line):
-        yield f"[{table[1]}]"
+    if table := _HALF_A_TABLE.match(line):
+        yield f"[{table[1] or table[2]}]"
 
 
 def _without_wrong_keys(section: type[_Section], content: object) -> _Section:

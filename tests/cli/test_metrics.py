@@ -144,7 +144,9 @@ spoilt = pytest.mark.parametrize(
         (b"[redcap]", b"[redcap]\nrubbish", "is not valid TOML"),
         (b"[health]", b"rubbish\n[health]\nrubbish", "is not valid TOML"),
         (b"[redcap]", b"# \xff\n[redcap]", "expected UTF-8, found other bytes in line "),
+        (b"[health]", b"[health]\nrubbish", "is not valid TOML"),
         (b"[health]", b"[health", "is not valid TOML"),
+        (b"[health]", b"health]  # who is told", "is not valid TOML"),
         (b"[ledger]", "# \u201cquoted\u201d\n[ledger]\nsite = \u201cmain\u201d".encode(), "is not valid TOML"),
     ],
 )
