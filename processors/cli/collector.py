@@ -3,7 +3,7 @@
 import atexit
 import gc
 
-YOUNG_OBJECTS = 200_000
+_YOUNG_OBJECTS = 200_000
 """So many more than were freed since the last look: loading all that a run needs makes 150,000."""
 
 
@@ -15,5 +15,5 @@ def relax() -> None:
     to take every loaded module to pieces, for memory that the system takes back a moment later, costs a run that finds
     nothing new a sixth of its CPU.
     """
-    gc.set_threshold(YOUNG_OBJECTS, 50, 100)
+    gc.set_threshold(_YOUNG_OBJECTS, 50, 100)
     atexit.register(gc.freeze)

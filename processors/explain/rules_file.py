@@ -14,19 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from processors.errors import ConfigurationError
+from processors.redcap.needed import LISTS
 from processors.routing.rules import Rule, rules_from_rows
 from processors.text import without_padding
 
-FIELDS = (
-    "record_id",
-    "routing_active",
-    "routing_dest_project",
-    "routing_incoming_aetitle",
-    "routing_sending_aetitle",
-    "routing_allowed_patientid",
-    "routing_allowed_patientname",
-    "routing_event_name",
-)
+FIELDS = tuple(LISTS["routing"])
 _OF_REDCAP = (
     "redcap_event_name",
     "redcap_repeat_instrument",
